@@ -1,0 +1,1 @@
+"""Corpora, the packed image store, cleaning, splits and augmentation."""

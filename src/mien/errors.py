@@ -1,0 +1,76 @@
+"""One family of exceptions: each says where, what was found, what was expected, and what to do."""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Base of every error that a user can cause or mend.
+
+    Args:
+        where: The file, line, column, key or argument at fault, e.g. ``fer2013.csv line 28710``.
+        found: What stands there.
+        expected: What should stand there (a noun phrase; optional).
+        fix: What to do about it, as a full sentence (optional).
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, found: str, expected: str = "", fix: str = "") -> None:
+        self.where = str(where)
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+        text = f"{self.where}: {found}"
+        if expected:
+            text += f", expected {expected}"
+        text = text.rstrip(".") + "."
+        if fix:
+            text += f" {fix}"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type[MienError], tuple[str, str, str, str]]:
+        return type(self), (self.where, self.found, self.expected, self.fix)
+
+
+class DataError(MienError):
+    """A corpus, a store or a table of predictions is not what it should be."""
+
+
+class LabelError(MienError):
+    """Votes, classes or a label scheme do not fit each other."""
+
+
+class ConfigError(MienError):
+    """A configuration names something unknown or gives it a wrong value."""
+
+    exit_code = 2
+
+
+class UsageError(MienError):
+    """A command or a function was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class RunError(MienError):
+    """A run folder is missing, incomplete, or was made by another configuration."""
+
+
+class WeightsError(MienError):
+    """Weights do not match their card: checksum, classes or shape."""
+
+
+class MissingExtra(MienError):
+    """A feature needs packages that this install does not have."""
+
+    def __init__(self, feature: str, extra: str, missing: str) -> None:
+        self.feature, self.extra, self.missing = feature, extra, missing
+        super().__init__(
+            feature,
+            f"the package {missing!r} is not installed",
+            f"the '{extra}' extra",
+            f"Install it with: pip install 'mien[{extra}]'",
+        )
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:  # type: ignore[override]
+        return type(self), (self.feature, self.extra, self.missing)

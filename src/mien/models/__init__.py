@@ -1,0 +1,5 @@
+"""The models: one file a family."""
+
+from mien.registry import Registry
+
+MODELS = Registry("model", "mien.models", extra="train")

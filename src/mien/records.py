@@ -1,0 +1,373 @@
+"""What passes between the stages: Predictions, Estimate, RunRecord."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+from mien.registry import nearest
+
+_RESERVED = ("sample_id", "id", "label", "pred", "cluster", "identity", "image", "split")
+_PREFIXES = ("target_", "prob_", "votes_")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that says how sure it is. No bare numbers in a report.
+
+    Attributes:
+        value: The point estimate; NaN where undefined.
+        low: Lower end of the interval; NaN where there is none.
+        high: Upper end.
+        level: Coverage that the interval aims at, e.g. 0.95.
+        method: How the interval was made: ``bootstrap percentile``, ``wilson``, ``none``.
+        n: Faces behind the value.
+        clusters: Independent units behind it (copies of a picture, or faces of a person, are one).
+        seed: Seed of the resampling; None where nothing was drawn.
+        note: Why the value is undefined or not to be relied on; empty otherwise.
+    """
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    level: float = 0.95
+    method: str = "none"
+    n: int = 0
+    clusters: int = 0
+    seed: int | None = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return f"undefined ({self.note})" if self.note else "undefined"
+        text = f"{self.value:.3f}"
+        if not (np.isnan(self.low) or np.isnan(self.high)):
+            text += f" [{self.low:.3f}, {self.high:.3f}]"
+        return text + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One row a face: what it is, what a model said, and to which groups it belongs.
+
+    Attributes:
+        sample_id: ``(n,)`` unique str.
+        classes: The K classes.
+        labels: ``(n,)`` int, the annotated class.
+        predicted: ``(n,)`` int, the model's class.
+        probs: ``(n, K)`` float that sum to 1, or None where only labels were given.
+        targets: ``(n, K)`` float that sum to 1 (one-hot where only labels were given).
+        votes: ``(n, K)`` annotators' votes, or None.
+        groups: ``(n, A)`` frame of attribute columns, missing where unknown.
+        cluster: ``(n,)`` int codes of independent units (pictures or persons), or None.
+        image: ``(n,)`` int rows of the image store, or None.
+        source: Where the predictions come from, for messages and reports.
+    """
+
+    sample_id: NDArray[Any]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probs: NDArray[np.float64] | None
+    targets: NDArray[np.float64]
+    votes: NDArray[np.float64] | None
+    groups: pd.DataFrame
+    cluster: NDArray[np.int64] | None = None
+    image: NDArray[np.int64] | None = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
+        """The rows of a boolean mask or of an index array."""
+
+        def cut(a: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if a is None else a[mask]
+
+        return Predictions(
+            self.sample_id[mask],
+            self.classes,
+            self.labels[mask],
+            self.predicted[mask],
+            cut(self.probs),
+            self.targets[mask],
+            cut(self.votes),
+            self.groups[mask].reset_index(drop=True)
+            if mask.dtype == bool
+            else self.groups.iloc[mask].reset_index(drop=True),
+            cut(self.cluster),
+            cut(self.image),
+            self.source,
+        )
+
+    def confusion(self) -> NDArray[np.int64]:
+        """``(K, K)`` counts, rows annotated, columns predicted."""
+        k = len(self.classes)
+        return np.bincount(self.labels * k + self.predicted, minlength=k * k).reshape(k, k).astype(np.int64)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The documented columns: see :meth:`from_frame`."""
+        columns: dict[str, Any] = {"sample_id": self.sample_id}
+        if self.image is not None:
+            columns["image"] = self.image
+        if self.cluster is not None:
+            columns["cluster"] = self.cluster
+        names = np.array(self.classes, dtype=object)
+        columns["label"], columns["pred"] = names[self.labels], names[self.predicted]
+        for prefix, values in (("target_", self.targets), ("prob_", self.probs), ("votes_", self.votes)):
+            if values is not None:
+                columns |= {f"{prefix}{c}": values[:, k] for k, c in enumerate(self.classes)}
+        return pd.concat([pd.DataFrame(columns), self.groups.reset_index(drop=True)], axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
+        partial = path.with_name(path.name + ".partial")
+        if path.suffix == ".parquet":
+            self.to_frame().to_parquet(partial, index=False)
+        else:
+            self.to_frame().to_csv(partial, index=False, float_format="%.6g")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path, classes: Sequence[str] | None = None) -> Predictions:
+        """Read CSV or Parquet with the columns of :meth:`from_frame`.
+
+        Raises:
+            DataError: If the file cannot be read or a column is wrong.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(str(path), "no such file", "a CSV or Parquet file of predictions")
+        try:
+            frame = (
+                pd.read_parquet(path)
+                if path.suffix == ".parquet"
+                else pd.read_csv(path, dtype={"sample_id": str, "id": str, "label": str, "pred": str})
+            )
+        except (ValueError, OSError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "a CSV or Parquet table") from error
+        return cls.from_frame(frame, classes, source=str(path))
+
+    @classmethod
+    def from_frame(
+        cls, frame: pd.DataFrame, classes: Sequence[str] | None = None, source: str = "predictions"
+    ) -> Predictions:
+        """Read predictions of any tool.
+
+        Columns: ``sample_id`` (or ``id``; row numbers where absent); the truth as ``label`` (a class
+        name) or ``target_<class>``; the prediction as ``pred`` (a class name) or ``prob_<class>``
+        (they sum to 1); optionally ``votes_<class>``, and ``identity`` or ``cluster`` for rows that
+        are not independent. Every other column is an attribute.
+
+        Args:
+            frame: The table.
+            classes: The classes, in order; by default those of the ``prob_`` or ``target_`` columns,
+                else the sorted union of ``label`` and ``pred``.
+            source: Name of the table in messages.
+
+        Raises:
+            DataError: With the row and the column, on anything that cannot be read.
+        """
+        if len(frame) == 0:
+            raise DataError(source, "has no rows", "one row a face")
+        frame = frame.reset_index(drop=True)
+        found = _find_classes(frame, classes, source)
+        index = {c: k for k, c in enumerate(found)}
+        probs = _block(frame, "prob_", found, source)
+        targets = _block(frame, "target_", found, source)
+        votes = _block(frame, "votes_", found, source, distribution=False)
+        if targets is None:
+            labels = _class_codes(frame, "label", index, source)
+            targets = np.eye(len(found))[labels]
+        else:
+            labels = targets.argmax(1)
+        predicted = _class_codes(frame, "pred", index, source) if probs is None else probs.argmax(1)
+        attributes = [
+            c for c in frame.columns if c not in _RESERVED and not any(str(c).startswith(p) for p in _PREFIXES)
+        ]
+        unit = "cluster" if "cluster" in frame else "identity" if "identity" in frame else None
+        return cls(
+            _ids(frame, source),
+            found,
+            labels.astype(np.int64),
+            predicted.astype(np.int64),
+            probs,
+            targets,
+            votes,
+            frame[attributes].copy(),
+            _unit_codes(frame[unit]) if unit else None,
+            frame["image"].to_numpy(np.int64) if "image" in frame else None,
+            source,
+        )
+
+
+def _ids(frame: pd.DataFrame, source: str) -> NDArray[Any]:
+    column = next((c for c in ("sample_id", "id") if c in frame), None)
+    if column is None:
+        return np.arange(len(frame)).astype(str)
+    ids = frame[column].astype(str)
+    twice = ids.duplicated()
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        raise DataError(
+            f"{source} row {row}",
+            f"{column} {ids.iloc[row]!r} stands there a second time ({int(twice.sum())} repeats in all)",
+            "each face exactly once",
+            "Remove the repeats; distributed samplers pad with them.",
+        )
+    return ids.to_numpy(dtype=object)
+
+
+def _unit_codes(column: pd.Series[Any]) -> NDArray[np.int64]:
+    """Codes of equal values; a missing or empty value is a unit of its own."""
+    codes, uniques = pd.factorize(column.replace("", np.nan))
+    alone = codes < 0
+    codes = codes.astype(np.int64)
+    codes[alone] = len(uniques) + np.arange(alone.sum())
+    return codes
+
+
+def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: str) -> tuple[str, ...]:
+    if classes:
+        return tuple(classes)
+    for prefix in ("prob_", "target_"):
+        named = tuple(str(c)[len(prefix) :] for c in frame.columns if str(c).startswith(prefix))
+        if named:
+            return named
+    missing = [c for c in ("label", "pred") if c not in frame]
+    if missing:
+        raise DataError(
+            source,
+            f"no column {' and no column '.join(repr(m) for m in missing)} (it has {', '.join(map(str, frame.columns))})",
+            "'label' or 'target_<class>' columns, and 'pred' or 'prob_<class>' columns",
+            "Rename the columns.",
+        )
+    return tuple(sorted({str(v) for c in ("label", "pred") for v in frame[c].dropna().unique()}))
+
+
+def _class_codes(frame: pd.DataFrame, column: str, index: dict[str, int], source: str) -> NDArray[np.int64]:
+    if column not in frame:
+        other = "target_<class>" if column == "label" else "prob_<class>"
+        raise DataError(source, f"no column {column!r}", f"{column!r} or {other!r} columns")
+    values = frame[column].astype(str)
+    codes = values.map(index)
+    if codes.isna().any():
+        row = int(np.flatnonzero(codes.isna())[0])
+        raise DataError(
+            f"{source} row {row}",
+            f"unknown class {values.iloc[row]!r} in column {column!r}",
+            "one of the classes",
+            nearest(values.iloc[row], list(index)),
+        )
+    return codes.to_numpy(np.int64)
+
+
+def _block(
+    frame: pd.DataFrame, prefix: str, classes: tuple[str, ...], source: str, distribution: bool = True
+) -> NDArray[np.float64] | None:
+    present = [str(c) for c in frame.columns if str(c).startswith(prefix)]
+    wanted = [f"{prefix}{c}" for c in classes]
+    if not present or (prefix == "votes_" and set(present) != set(wanted)):
+        return None
+    if set(present) != set(wanted):
+        raise DataError(source, f"columns {sorted(set(present) ^ set(wanted))} do not match the classes", ", ".join(wanted))
+    try:
+        values = frame[wanted].to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(source, f"a {prefix}* column holds {error}", "numbers") from error
+    bad = ~np.isfinite(values).all(1) | (values < 0).any(1)
+    if distribution:
+        bad |= np.abs(values.sum(1) - 1) > 1e-3
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{source} row {row}",
+            f"{prefix}* values {values[row].round(4).tolist()} sum to {values[row].sum():.4f} ({int(bad.sum())} such rows)",
+            "numbers of 0 or more that sum to 1" if distribution else "counts of 0 or more",
+            "Pass softmax outputs, not logits." if distribution else "",
+        )
+    return values
+
+
+@dataclass
+class RunRecord:
+    """What a reader needs to trust and to repeat a run; written to ``record.json``.
+
+    Attributes:
+        name: The run.
+        config: The resolved configuration.
+        versions: ``mien``, Python, the main packages, and the commit where the code is a checkout.
+        device: Processor, threads, precision.
+        data: Store, fingerprint, splits and the table's history.
+        seed: The run's seed.
+        status: ``running``, ``finished``, ``stopped`` (by the user) or ``failed``.
+        started: UTC time, ISO 8601.
+        seconds: Training time of all sittings together.
+        resumed: One entry for each resumption: when, and from which epoch.
+        best: Epoch and monitored value of the weights kept.
+        model: Name, parameters, input.
+        estimates: Evaluation -> metric -> Estimate, as dictionaries.
+    """
+
+    name: str
+    config: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    status: str = "running"
+    started: str = ""
+    seconds: float = 0.0
+    resumed: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write JSON, at once or not at all."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> RunRecord:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: If the file is missing or is not a record.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "the record of a run") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON at once or not at all; NaN becomes null, numpy values become plain ones."""
+    partial = Path(path).with_name(Path(path).name + ".partial")
+    partial.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+    os.replace(partial, path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

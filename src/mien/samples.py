@@ -1,0 +1,148 @@
+"""SampleTable: one row a face, and the history of how the rows came to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+
+CORE_COLUMNS = ("sample_id", "image", "split", "identity", "cluster")
+ANNOTATED, PERCEIVED = "annotated", "perceived"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step in a table's history: what was done, with which options, and what it did to the rows."""
+
+    name: str
+    n_before: int
+    n_after: int
+    options: dict[str, Any] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """A frozen table of faces. Steps return new tables; images live in a store, never here.
+
+    Attributes:
+        frame: Columns ``sample_id`` (unique str), ``image`` (row in the packed store), ``split``,
+            ``identity`` (empty where unknown), ``cluster`` (copies of one picture share a number),
+            ``votes_<class>`` for each word of the vocabulary, then for each attribute
+            ``<attribute>`` (str, missing where unknown), and optionally ``<attribute>_source``
+            (``annotated`` or ``perceived``) and ``<attribute>_confidence`` (0 to 1).
+        name: The corpus.
+        vocabulary: The words that annotators could vote for, in column order.
+        attributes: Names of the attribute columns.
+        history: The steps so far.
+    """
+
+    frame: pd.DataFrame
+    name: str
+    vocabulary: tuple[str, ...]
+    attributes: tuple[str, ...] = ()
+    history: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        needed = [*CORE_COLUMNS, *(f"votes_{v}" for v in self.vocabulary), *self.attributes]
+        missing = [c for c in needed if c not in self.frame.columns]
+        if missing:
+            raise DataError(f"table {self.name!r}", f"columns {missing} are missing", ", ".join(needed))
+        twice = self.frame["sample_id"].duplicated()
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise DataError(
+                f"table {self.name!r} row {row}",
+                f"sample_id {self.frame['sample_id'].iloc[row]!r} occurs twice",
+                "each sample_id once",
+            )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def votes(self) -> NDArray[np.float64]:
+        """``(n, V)`` votes in the order of :attr:`vocabulary`."""
+        return self.frame[[f"votes_{v}" for v in self.vocabulary]].to_numpy(dtype=np.float64)
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of faces, in order of first appearance."""
+        return {str(k): int(v) for k, v in self.frame["split"].value_counts(sort=False).items()}
+
+    def derive(
+        self,
+        step: str,
+        frame: pd.DataFrame,
+        options: dict[str, Any] | None = None,
+        detail: dict[str, Any] | None = None,
+        attributes: Sequence[str] | None = None,
+    ) -> SampleTable:
+        """A new table with ``frame`` and one more step of history."""
+        record = Step(step, len(self), len(frame), dict(options or {}), dict(detail or {}))
+        return replace(
+            self,
+            frame=frame.reset_index(drop=True),
+            history=(*self.history, record),
+            attributes=self.attributes if attributes is None else tuple(attributes),
+        )
+
+    def where(self, mask: NDArray[np.bool_], step: str, **options: Any) -> SampleTable:
+        """Keep the rows where ``mask`` is True."""
+        return self.derive(step, self.frame[np.asarray(mask)], options)
+
+    def in_split(self, split: str) -> SampleTable:
+        """The rows of one split.
+
+        Raises:
+            DataError: If no row has it; the message lists those there are.
+        """
+        mask = (self.frame["split"] == split).to_numpy()
+        if not mask.any():
+            raise DataError(f"table {self.name!r}", f"no face in split {split!r}", f"one of {sorted(self.splits)}")
+        return self.where(mask, "split", split=split)
+
+    def save(self, path: Path) -> None:
+        """Write one Parquet file; name, vocabulary, attributes and history stand in its metadata."""
+        meta = {
+            "name": self.name,
+            "vocabulary": self.vocabulary,
+            "attributes": self.attributes,
+            "history": [asdict(s) for s in self.history],
+        }
+        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        merged = {**(table.schema.metadata or {}), b"mien": json.dumps(meta).encode()}
+        pq.write_table(table.replace_schema_metadata(merged), path)
+
+    @classmethod
+    def load(cls, path: Path) -> SampleTable:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: If the file is missing or is not such a table.
+        """
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "a Parquet table of samples") from error
+        meta = (table.schema.metadata or {}).get(b"mien")
+        if meta is None:
+            raise DataError(str(path), "has no 'mien' metadata", "a table written by 'mien prepare'")
+        info = json.loads(meta)
+        return cls(
+            table.to_pandas(),
+            info["name"],
+            tuple(info["vocabulary"]),
+            tuple(info["attributes"]),
+            tuple(Step(**s) for s in info["history"]),
+        )
