@@ -1,0 +1,184 @@
+"""ExperimentConfig: one strict YAML for a whole experiment."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import ConfigError
+from mien.registry import nearest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Component(_Section):
+    """A component by name, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class DataConfig(_Section):
+    """Where the faces are."""
+
+    store: str = Field(description="Folder of a prepared store.")
+
+
+class LabelsConfig(_Section):
+    """Label schemes of training and of evaluation; they must have the same classes."""
+
+    train: str = Field("majority", description="Scheme whose targets the model learns.")
+    evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
+
+
+class AugmentConfig(_Section):
+    """Augmentation of training pictures; see mien.data.augment.Augmentation."""
+
+    enabled: bool = True
+    flip: float = Field(0.5, ge=0, le=1)
+    rotation: float = Field(15.0, ge=0, le=180)
+    scale: float = Field(0.1, ge=0, lt=1)
+    shift: float = Field(0.08, ge=0, le=1)
+    brightness: float = Field(0.15, ge=0, le=1)
+    contrast: float = Field(0.25, ge=0, le=1)
+    erasing: float = Field(0.3, ge=0, le=1)
+    erasing_area: tuple[float, float] = (0.03, 0.2)
+
+
+class OptimizerConfig(_Section):
+    """How weights move."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, description="Not applied to biases and normalisation.")
+
+
+class ScheduleConfig(_Section):
+    """How the learning rate moves."""
+
+    name: Literal["cosine", "plateau", "constant"] = "cosine"
+    warmup_epochs: float = Field(1.0, ge=0, description="Linear rise at the start; cosine and constant only.")
+    factor: float = Field(0.2, gt=0, lt=1, description="Plateau: what the rate is multiplied by.")
+    patience: int = Field(3, ge=0, description="Plateau: epochs without progress before that.")
+
+
+class TrainConfig(_Section):
+    """The fit itself."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(128, ge=2)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    ema: float | None = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights; null for none.")
+    early_stopping: int | None = Field(None, ge=1, description="Epochs without progress after which to stop.")
+    monitor: Literal["val_loss", "val_accuracy"] = "val_accuracy"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    max_minutes: float | None = Field(None, gt=0, description="Stop after so many minutes of one sitting.")
+    threads: int | None = Field(None, ge=1, description="Processor threads; all if absent.")
+
+
+class AuditConfig(_Section):
+    """The audit that follows."""
+
+    by: tuple[str, ...] = ()
+    n_boot: int = Field(1000, ge=100)
+    n_perm: int = Field(1000, ge=100)
+    level: float = Field(0.95, gt=0.5, lt=1)
+    min_n: int = Field(30, ge=1)
+
+
+class ExperimentConfig(_Section):
+    """A whole experiment; unknown keys are refused."""
+
+    data: DataConfig
+    name: str = "run"
+    seed: int = Field(0, ge=0)
+    labels: LabelsConfig = LabelsConfig()
+    split: Component = Component(name="corpus")
+    augment: AugmentConfig = AugmentConfig()
+    model: Component = Component(name="mienet")
+    loss: Component = Component(name="cross_entropy")
+    train: TrainConfig = TrainConfig()
+    audit: AuditConfig = AuditConfig()
+
+
+def parse_config(content: dict[str, Any], where: str = "config") -> ExperimentConfig:
+    """Check a configuration.
+
+    Raises:
+        ConfigError: On the first mistake, with its dotted key and the nearest known one.
+    """
+    try:
+        return ExperimentConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(p) for p in first["loc"])
+        more = f" ({error.error_count() - 1} more mistakes)" if error.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            fix = nearest(str(first["loc"][-1]), _keys(first["loc"][:-1]))
+            raise ConfigError(f"{where}: {key}", "unknown key", "", fix + more) from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{where}: {key}", "is missing", "a value", more.strip()) from None
+        raise ConfigError(f"{where}: {key}", f"{first['input']!r}: {first['msg']}", "", more.strip()) from None
+
+
+def _keys(path: Iterable[int | str]) -> list[str]:
+    """Known keys of the section at ``path``."""
+    section: Any = ExperimentConfig
+    for part in path:
+        field = section.model_fields.get(str(part)) if hasattr(section, "model_fields") else None
+        if field is None:
+            return []
+        annotation = field.annotation
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+            annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+        section = annotation
+    return list(section.model_fields)
+
+
+def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentConfig:
+    """Read a YAML configuration.
+
+    Args:
+        path: The file.
+        overrides: ``dotted.key=value`` settings that replace the file's; values are YAML.
+
+    Raises:
+        ConfigError: If the file cannot be read or anything in it is not known.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a YAML configuration") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), f"is not YAML ({error})", "a YAML configuration") from error
+    if not isinstance(content, dict):
+        raise ConfigError(str(path), "holds no keys", "a mapping with at least data.store")
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(override, "has no '='", "dotted.key=value")
+        target = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ConfigError(key, f"{parent!r} is a value, not a section", "a key of a section")
+        target[last] = yaml.safe_load(value)
+    return parse_config(content, path.name)
+
+
+def dump_config(config: ExperimentConfig) -> str:
+    """The resolved configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,170 @@
+"""FER2013 (Goodfellow et al. 2013): the challenge's CSV, or the image folders made from it.
+
+Research use; 48x48 grey. Layouts: ``fer2013.csv`` with the columns ``emotion,pixels,Usage`` (any
+order), and ``train|test/<expression>/*.png``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.data.corpus import BadRows, Chunk, Corpus
+from mien.data.datasets import DATASETS, folder
+from mien.errors import DataError
+from mien.labels import FER2013_CLASSES
+
+SIDE = 48
+USAGES = ("Training", "PublicTest", "PrivateTest")
+TERMS = "FER2013: research use (Goodfellow et al. 2013)"
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class ChallengeRows:
+    """Some rows of the challenge CSV.
+
+    Attributes:
+        row: ``(n,)`` row numbers from 0, the header not counted.
+        emotion: ``(n,)`` 0 to 6, an index into FER2013_CLASSES.
+        usage: ``(n,)`` Training, PublicTest or PrivateTest.
+        images: ``(n, 48, 48)`` uint8.
+    """
+
+    row: NDArray[np.int64]
+    emotion: NDArray[np.int64]
+    usage: list[str]
+    images: NDArray[np.uint8]
+
+
+def detect(root: Path) -> int:
+    """2 where ``root`` is FER2013's CSV or a folder with it, 2 for folders of just its expressions, else 0."""
+    if challenge_csv(root) is not None:
+        return 2
+    if not root.is_dir():
+        return 0
+    classes = {c.name for s in ("train", "test") if (root / s).is_dir() for c in (root / s).iterdir() if c.is_dir()}
+    return 2 if classes and classes <= set(FER2013_CLASSES) else 0
+
+
+def challenge_csv(root: Path) -> Path | None:
+    """The challenge CSV that ``root`` is or holds; None if there is none."""
+    path = root / "fer2013.csv" if root.is_dir() else root
+    if path.suffix != ".csv" or not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return path if _header(file.readline()) is not None else None
+
+
+def _header(line: bytes) -> list[str] | None:
+    names = [n.strip().strip('"').lower() for n in line.decode("latin-1").split(",")]
+    return names if {"emotion", "pixels", "usage"} <= set(names) else None
+
+
+def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
+    """Stream the challenge CSV in chunks; bad rows go to ``bad`` with their line number."""
+    with open(path, "rb") as file:
+        names = _header(file.readline())
+        if names is None:
+            raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
+        order = [names.index(n) for n in ("emotion", "pixels", "usage")]
+        lines: list[bytes] = []
+        first = 0
+        for line in file:
+            lines.append(line)
+            if len(lines) == _CHUNK:
+                yield _parse(path, lines, first, order, len(names), bad)
+                first += len(lines)
+                lines = []
+        if lines:
+            yield _parse(path, lines, first, order, len(names), bad)
+
+
+def _parse(path: Path, lines: list[bytes], first: int, order: list[int], width: int, bad: BadRows) -> ChallengeRows:
+    row, emotion, usage = [], [], []
+    images = np.empty((len(lines), SIDE * SIDE), dtype=np.uint8)
+    with warnings.catch_warnings():
+        # fromstring warns and stops at a non-number; the count below then differs, or this raises.
+        warnings.simplefilter("error", DeprecationWarning)
+        for i, line in enumerate(lines):
+            where = f"{path.name} line {first + i + 2}"
+            fields = line.strip().split(b",")
+            if len(fields) != width:
+                if line.strip():
+                    bad.add(DataError(where, f"{len(fields)} fields", f"{width} as in the header"))
+                continue
+            e, p, u = (fields[j].strip().strip(b'"') for j in order)
+            error = _check(where, e, p, u, images[len(row)])
+            if error is not None:
+                bad.add(error)
+                continue
+            row.append(first + i)
+            emotion.append(int(e))
+            usage.append(u.decode())
+    n = len(row)
+    return ChallengeRows(
+        np.array(row, dtype=np.int64), np.array(emotion, dtype=np.int64), usage, images[:n].reshape(n, SIDE, SIDE)
+    )
+
+
+def _check(where: str, emotion: bytes, pixels: bytes, usage: bytes, out: NDArray[np.uint8]) -> DataError | None:
+    """Write the pixels of one row to ``out``, or say what is wrong with the row."""
+    if emotion not in (b"0", b"1", b"2", b"3", b"4", b"5", b"6"):
+        return DataError(where, f"'emotion' is {emotion.decode('latin-1')!r}", "a number from 0 to 6")
+    if usage.decode("latin-1") not in USAGES:
+        return DataError(where, f"'Usage' is {usage.decode('latin-1')!r}", " or ".join(USAGES))
+    try:
+        values = np.fromstring(pixels.decode("latin-1"), dtype=np.int32, sep=" ")
+    except (DeprecationWarning, ValueError):
+        word = next((w for w in pixels.decode("latin-1").split() if not w.isdigit()), "")
+        return DataError(where, f"'pixels' holds {word!r}", "numbers from 0 to 255")
+    if values.size != SIDE * SIDE:
+        return DataError(where, f"'pixels' has {values.size} values", f"{SIDE * SIDE} ({SIDE}x{SIDE})")
+    if values.min() < 0 or values.max() > 255:
+        wrong = int(values.min()) if values.min() < 0 else int(values.max())
+        return DataError(where, f"'pixels' holds {wrong}", "numbers from 0 to 255")
+    out[:] = values
+    return None
+
+
+def one_hot_votes(emotion: NDArray[np.int64], vocabulary: tuple[str, ...]) -> pd.DataFrame:
+    """One vote for the labelled class: ``votes_<class>`` columns, uint8."""
+    eye = np.eye(len(vocabulary), dtype=np.uint8)[emotion]
+    return pd.DataFrame(eye, columns=[f"votes_{c}" for c in vocabulary])
+
+
+@DATASETS.register("fer2013")
+def fer2013(root: Path) -> Corpus:
+    """FER2013 from the challenge's CSV or from its image folders; one vote a face.
+
+    Raises:
+        DataError: If ``root`` is in neither layout.
+    """
+    path = challenge_csv(root)
+    if path is None:
+        if not detect(root):
+            raise DataError(str(root), "is not FER2013", "fer2013.csv, or folders train|test/<expression>/*.png")
+        return folder.image_folder(root, vocabulary=FER2013_CLASSES, size=SIDE, channels=1, name="fer2013", terms=TERMS)
+
+    def chunks(bad: BadRows) -> Iterator[Chunk]:
+        for rows in read_challenge(path, bad):
+            frame = one_hot_votes(rows.emotion, FER2013_CLASSES)
+            frame.insert(0, "sample_id", [f"fer{r:07d}" for r in rows.row])
+            frame.insert(1, "split", rows.usage)
+            yield Chunk(rows.images, frame)
+
+    return Corpus("fer2013", FER2013_CLASSES, (), TERMS, chunks, n_rows=_estimate_rows(path))
+
+
+def _estimate_rows(path: Path) -> int:
+    """Rows to expect, from the size of the file and of its first lines: for the progress bar only."""
+    with open(path, "rb") as file:
+        file.readline()
+        sample = [len(line) for line in (file.readline() for _ in range(200)) if line]
+    return round(path.stat().st_size / (sum(sample) / len(sample))) if sample else 0

@@ -1,0 +1,159 @@
+"""The packed store: every face of a corpus as uint8 in one memory-mapped file, beside its table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError, UsageError
+from mien.records import write_json
+from mien.samples import SampleTable
+
+FORMAT = 1
+IMAGES, TABLE, INFO = "images.u8", "samples.parquet", "store.json"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared corpus on disk.
+
+    Attributes:
+        path: Its folder.
+        table: Its faces; ``table.frame['image']`` are rows of :attr:`images`.
+        images: ``(N, H, W, C)`` uint8, memory-mapped read-only.
+        info: What ``store.json`` says: corpus, terms, fingerprint, shape.
+    """
+
+    path: Path
+    table: SampleTable
+    images: NDArray[np.uint8]
+    info: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all image bytes, ids and votes: two stores with the same faces agree."""
+        return str(self.info["fingerprint"])
+
+    @classmethod
+    def open(cls, path: Path | str) -> Store:
+        """Open a store that ``mien prepare`` wrote.
+
+        Raises:
+            DataError: If there is none, or its parts do not fit each other.
+        """
+        path = Path(path)
+        if not (path / INFO).is_file():
+            raise DataError(str(path), "is not a store", f"a folder with {INFO}", "Make one with 'mien prepare'.")
+        info = json.loads((path / INFO).read_text())
+        if info.get("format") != FORMAT:
+            raise DataError(str(path / INFO), f"format {info.get('format')!r}", str(FORMAT), "Prepare the corpus again.")
+        shape = tuple(info["shape"])
+        size = (path / IMAGES).stat().st_size if (path / IMAGES).is_file() else -1
+        if size != int(np.prod(shape)):
+            raise DataError(
+                str(path / IMAGES), f"{size} bytes", f"{int(np.prod(shape))} bytes for {shape}", "Prepare it again."
+            )
+        images: NDArray[np.uint8] = (
+            np.memmap(path / IMAGES, np.uint8, "r", shape=shape) if size else np.zeros(shape, np.uint8)
+        )
+        return cls(path, SampleTable.load(path / TABLE), images, info)
+
+
+class StoreWriter:
+    """Writes a store beside its final place and moves it there when it is whole.
+
+    Used as a context manager: leaving it without :meth:`commit` removes everything written. A
+    process that was killed leaves a folder ``.NAME.partial-PID`` that the next writer removes.
+
+    Args:
+        out: The store's folder.
+        force: Replace a store that is there.
+
+    Raises:
+        UsageError: If ``out`` exists and ``force`` is not given, or is not a store.
+    """
+
+    def __init__(self, out: Path, force: bool = False) -> None:
+        self.out = Path(out)
+        if self.out.exists():
+            if not (self.out / INFO).is_file() and any(self.out.iterdir() if self.out.is_dir() else [1]):
+                raise UsageError(str(self.out), "exists and is not a store", "a new folder or a store to replace")
+            if not force and (self.out / INFO).is_file():
+                raise UsageError(str(self.out), "exists already", "a new folder", "Pass --force to replace it.")
+        self.partial = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}")
+        self.shape: tuple[int, ...] | None = None
+        self.n = 0
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> StoreWriter:
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        for stale in self.out.parent.glob(f".{self.out.name}.partial-*"):
+            if not _alive(stale.name.rsplit("-", 1)[1]):
+                shutil.rmtree(stale, ignore_errors=True)
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir()
+        self._file = open(self.partial / IMAGES, "wb")
+        return self
+
+    def append(self, images: NDArray[np.uint8]) -> None:
+        """Add ``(n, H, W)`` or ``(n, H, W, C)`` images.
+
+        Raises:
+            DataError: If their shape differs from the first ones'.
+        """
+        if images.ndim == 3:
+            images = images[..., None]
+        if self.shape is None:
+            self.shape = images.shape[1:]
+        if images.shape[1:] != self.shape:
+            raise DataError(str(self.out), f"image of shape {images.shape[1:]}", str(self.shape))
+        data = np.ascontiguousarray(images, dtype=np.uint8)
+        self._hash.update(data.data)
+        self._file.write(data.data)
+        self.n += len(images)
+
+    def commit(self, table: SampleTable, info: dict[str, Any]) -> Store:
+        """Write table and info, and move the whole to its place."""
+        self._file.close()
+        self._hash.update("\n".join(table.frame["sample_id"]).encode())
+        self._hash.update(np.ascontiguousarray(table.votes).data)
+        table.save(self.partial / TABLE)
+        shape = [self.n, *(self.shape or (0, 0, 1))]
+        write_json(
+            self.partial / INFO,
+            {"format": FORMAT, **info, "n": self.n, "shape": shape, "fingerprint": self._hash.hexdigest()},
+        )
+        if self.out.exists():
+            old = self.out.with_name(f".{self.out.name}.partial-old-{os.getpid()}")
+            os.replace(self.out, old)
+            os.replace(self.partial, self.out)
+            shutil.rmtree(old)
+        else:
+            os.replace(self.partial, self.out)
+        return Store.open(self.out)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process of this number runs (any answer but 'no such process' counts as yes)."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,182 @@
+"""Splits: the corpus's own, by ratio, or k folds; seeded, stratified, and never through a picture's copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from mien.errors import DataError
+from mien.samples import SampleTable
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
+_VALIDATION_NAMES = ("PublicTest", "validation", "valid", "val", "FER2013Valid")
+_TEST_NAMES = ("PrivateTest", "test", "FER2013Test")
+
+
+def split_units(table: SampleTable) -> NDArray[np.int64]:
+    """``(n,)`` numbers of what a split may not cut: copies of a picture and faces of a person, joined."""
+    n = len(table)
+    cluster = table.frame["cluster"].to_numpy(np.int64)
+    identity = table.frame["identity"].fillna("").astype(str)
+    codes, names = pd.factorize(identity)
+    known = (identity != "").to_numpy()
+    n_clusters = int(cluster.max()) + 1 if n else 0
+    # A bipartite graph of pictures and persons; each face is an edge.
+    edges = coo_matrix(
+        (np.ones(known.sum()), (cluster[known], n_clusters + codes[known])), shape=(n_clusters + len(names),) * 2
+    )
+    return np.asarray(connected_components(edges, directed=False)[1][cluster], dtype=np.int64)
+
+
+def assign_units(
+    units: NDArray[np.int64], strata: NDArray[np.int64], shares: Sequence[float], seed: int
+) -> NDArray[np.int64]:
+    """Deal whole units to parts so that each stratum is shared out in the asked proportions.
+
+    Args:
+        units: ``(n,)`` unit of each face; a unit goes to one part.
+        strata: ``(n,)`` class of each face; a unit counts under the commonest class of its faces.
+        shares: Share of each of the P parts; they sum to 1.
+        seed: Seed of the shuffle.
+
+    Returns:
+        ``(n,)`` part numbers, 0 to P-1.
+    """
+    order = np.random.default_rng(seed).permutation(len(units))
+    _, inverse, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    counts = pd.crosstab(inverse, strata)
+    stratum = counts.to_numpy().argmax(1)
+    # Large units first: small ones then even out what they leave.
+    seen = pd.unique(inverse[order])
+    queue = seen[np.argsort(-sizes[seen], kind="stable")]
+    wanted = np.asarray(shares)[None, :] * np.bincount(stratum, weights=sizes, minlength=counts.shape[1])[:, None]
+    part = np.zeros(len(sizes), dtype=np.int64)
+    for unit in queue:
+        open_places = wanted[stratum[unit]]
+        best = int(open_places.argmax())
+        part[unit] = best
+        open_places[best] -= sizes[unit]
+    return part[inverse]
+
+
+def ratio_split(
+    table: SampleTable,
+    strata: NDArray[np.int64],
+    *,
+    train: float = 0.8,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> SampleTable:
+    """Split at random in given proportions, stratified, copies and persons kept together.
+
+    Raises:
+        DataError: If the shares do not sum to 1 or one is negative.
+    """
+    shares = {TRAIN: train, VALIDATION: validation, TEST: test}
+    if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6 or train == 0:
+        raise DataError("split", f"shares {shares}", "numbers of 0 or more that sum to 1, with some train")
+    part = assign_units(split_units(table), strata, list(shares.values()), seed)
+    frame = table.frame.assign(split=np.array(list(shares))[part])
+    return table.derive("ratio split", frame, {**shares, "seed": seed})
+
+
+def fold_split(
+    table: SampleTable, strata: NDArray[np.int64], *, k: int = 5, fold: int = 0, seed: int = 0
+) -> SampleTable:
+    """Fold ``fold`` of ``k`` is the test part, the next one validates, the rest trains.
+
+    Raises:
+        DataError: If ``k`` is under 3 or ``fold`` is not one of them.
+    """
+    if k < 3 or not 0 <= fold < k:
+        raise DataError("split", f"fold {fold} of k={k}", "k of 3 or more and fold from 0 to k-1")
+    part = assign_units(split_units(table), strata, [1 / k] * k, seed)
+    names = np.full(k, TRAIN, dtype=object)
+    names[fold], names[(fold + 1) % k] = TEST, VALIDATION
+    frame = table.frame.assign(split=names[part], fold=part)
+    return table.derive("fold split", frame, {"k": k, "fold": fold, "seed": seed})
+
+
+def corpus_split(
+    table: SampleTable,
+    strata: NDArray[np.int64],
+    *,
+    train: str | None = None,
+    validation: str | float | None = None,
+    test: str | None = None,
+    duplicates: str = "drop",
+    seed: int = 0,
+) -> SampleTable:
+    """The corpus's own splits.
+
+    Args:
+        table: Faces with the corpus's split names.
+        strata: ``(n,)`` classes, for stratifying a share.
+        train: Its training split; found by its usual names by default.
+        validation: Its validation split, or a share of the training split to set aside for it
+            (0.05: what selects the weights is then no part of what is reported).
+        test: Its test split.
+        duplicates: ``drop`` leaves out training faces with a copy in any other split of the corpus;
+            ``keep`` trains on them too, as published protocols do.
+        seed: Seed of a set-aside share.
+
+    Returns:
+        A table whose ``split`` is train, validation, test, or the corpus's name for any other.
+
+    Raises:
+        DataError: If a split is not there, or ``duplicates`` is neither word.
+    """
+    if duplicates not in ("drop", "keep"):
+        raise DataError("split.options.duplicates", repr(duplicates), "'drop' or 'keep'")
+    own = table.frame["split"].to_numpy(dtype=object)
+    names: Mapping[str, str | None] = {
+        TRAIN: _own_name(own, train, _TRAIN_NAMES, True),
+        VALIDATION: None if isinstance(validation, float) else _own_name(own, validation, _VALIDATION_NAMES, False),
+        TEST: _own_name(own, test, _TEST_NAMES, False),
+    }
+    split = own.copy()
+    for name, corpus_name in names.items():
+        if corpus_name is not None:
+            split[own == corpus_name] = name
+    units = split_units(table)
+    dropped = np.zeros(len(table), dtype=bool)
+    if duplicates == "drop":
+        dropped = (split == TRAIN) & np.isin(units, units[split != TRAIN])
+    rows = np.flatnonzero((split == TRAIN) & ~dropped)
+    if isinstance(validation, float):
+        part = assign_units(units[rows], strata[rows], [1 - validation, validation], seed)
+        split[rows[part == 1]] = VALIDATION
+    if not (split == VALIDATION).any():
+        raise DataError(
+            "split", f"no validation faces among {sorted(set(own))}", "a split or a share", "Pass validation: 0.1."
+        )
+    kept = table.frame.assign(split=split)[~dropped]
+    options = {**names, "validation": validation or names[VALIDATION], "duplicates": duplicates, "seed": seed}
+    return table.derive("corpus split", kept, options, {"training faces with a copy elsewhere": int(dropped.sum())})
+
+
+def _own_name(own: NDArray[np.object_], asked: str | None, usual: Sequence[str], needed: bool) -> str | None:
+    present = {str(s) for s in own}
+    if asked is not None:
+        if asked not in present:
+            raise DataError("split", f"the corpus has no split {asked!r}", f"one of {sorted(present)}")
+        return asked
+    for name in usual:
+        if name in present:
+            return name
+    if needed:
+        raise DataError(
+            "split", f"no training split among {sorted(present)}", f"one of {', '.join(usual)}", "Name it: train: ..."
+        )
+    return None
+
+
+SPLITS = {"corpus": corpus_split, "ratio": ratio_split, "fold": fold_split}

@@ -1,0 +1,24 @@
+"""Cross-entropy against a distribution of labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from mien.losses import LOSSES
+from mien.losses.weighting import weighted_mean
+
+
+@LOSSES.register("cross_entropy")
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of -sum_k p_k log q_k: FER+'s CEL; for one-hot targets the usual cross-entropy.
+
+    Args:
+        logits: ``(B, K)``.
+        targets: ``(B, K)``, each row sums to 1.
+        weights: ``(B,)`` sample weights; None for equal ones.
+
+    Returns:
+        A scalar.
+    """
+    return weighted_mean(-(targets * functional.log_softmax(logits, dim=1)).sum(1), weights)

@@ -1,0 +1,177 @@
+"""Weights and their card: safetensors beside a JSON that says what they are, checked on loading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.errors import WeightsError
+from mien.models import MODELS
+from mien.models.blocks import ExpressionModel
+from mien.records import write_json
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class WeightCard:
+    """What must be known to use weights, and to judge whether one should.
+
+    Attributes:
+        model: Name in the model registry.
+        options: Its options.
+        classes: The K classes in the order of the logits.
+        size: Side of the input in pixels; other sizes are resampled.
+        in_channels: 1 or 3.
+        mean: Mean of the training pixels (0 to 1), subtracted.
+        std: Their standard deviation, divided by.
+        labels: Label scheme that the model was trained on.
+        data: Training corpus and fingerprint of its store.
+        terms: Terms of that corpus, which bind the weights too.
+        sha256: Checksum of the weights file.
+        results: Measured results, as dictionaries of estimates.
+    """
+
+    model: str
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    size: int
+    in_channels: int
+    mean: float
+    std: float
+    labels: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    terms: str = ""
+    sha256: str = ""
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
+    """Write weights and card, each at once or not at all; returns the card with its checksum."""
+    partial = folder / (WEIGHTS + ".partial")
+    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, partial)
+    os.replace(partial, folder / WEIGHTS)
+    full = WeightCard(**{**asdict(card), "sha256": _checksum(folder / WEIGHTS)})
+    write_json(folder / CARD, asdict(full))
+    return full
+
+
+def load_card(folder: Path) -> WeightCard:
+    """Read the card of a run or weights folder.
+
+    Raises:
+        WeightsError: If there is none.
+    """
+    try:
+        content = json.loads((Path(folder) / CARD).read_text())
+        return WeightCard(**{**content, "classes": tuple(content["classes"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(str(Path(folder) / CARD), f"cannot be read ({error})", "a weight card") from error
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Classifier:
+    """A model with its card: uint8 images in, probabilities out.
+
+    Args:
+        module: The network.
+        card: Its card.
+        device: Where to run it.
+    """
+
+    def __init__(self, module: ExpressionModel, card: WeightCard, device: torch.device | str = "cpu") -> None:
+        self.module = module.to(device=torch.device(device), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.card = card
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Classifier:
+        """Load from a run or weights folder; nothing is unpickled.
+
+        Raises:
+            WeightsError: If a file is missing, or the checksum or the shapes do not match the card.
+        """
+        folder = Path(folder)
+        card = load_card(folder)
+        if not (folder / WEIGHTS).is_file():
+            raise WeightsError(str(folder / WEIGHTS), "no such file", "the weights that belong to the card")
+        found = _checksum(folder / WEIGHTS)
+        if found != card.sha256:
+            raise WeightsError(
+                str(folder / WEIGHTS), f"checksum {found[:12]}...", f"{card.sha256[:12]}... as on its card"
+            )
+        module = MODELS.get(card.model)(len(card.classes), card.in_channels, **card.options)
+        try:
+            module.load_state_dict(load_file(folder / WEIGHTS))
+        except RuntimeError as error:
+            raise WeightsError(str(folder / WEIGHTS), "does not fit the model on its card", "", str(error)) from error
+        return cls(module, card, device)
+
+    def tensor(self, images: NDArray[np.uint8]) -> Tensor:
+        """``(B, H, W, C)`` uint8 -> ``(B, C, size, size)`` normalised, on the device."""
+        return normalise(images_to_tensor(images, self.card.in_channels, self.device), self.card)
+
+    @torch.inference_mode()
+    def probabilities(
+        self,
+        images: NDArray[np.uint8],
+        batch_size: int = 256,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> NDArray[np.float64]:
+        """Softmax outputs in full precision.
+
+        Args:
+            images: ``(n, H, W, C)`` uint8; may be memory-mapped.
+            batch_size: Faces at a time.
+            progress: Called with faces done and in all.
+
+        Returns:
+            ``(n, K)`` float64; each row sums to 1.
+        """
+        out = np.empty((len(images), len(self.card.classes)))
+        for start in range(0, len(images), batch_size):
+            logits = self.module(self.tensor(images[start : start + batch_size]))
+            out[start : start + batch_size] = logits.double().softmax(1).cpu().numpy()
+            if progress:
+                progress(min(start + batch_size, len(images)), len(images))
+        return out
+
+
+def images_to_tensor(images: NDArray[np.uint8], channels: int, device: torch.device) -> Tensor:
+    """``(B, H, W, C)`` uint8 -> ``(B, channels, H, W)`` float of 0 to 1, channels last in memory.
+
+    Raises:
+        WeightsError: If grey cannot be made from the channels there are, or the reverse.
+    """
+    tensor = torch.from_numpy(np.array(images, copy=True)).to(device).permute(0, 3, 1, 2).float().div_(255)
+    if tensor.shape[1] == channels:
+        return tensor
+    if channels == 1 and tensor.shape[1] == 3:
+        weights = torch.tensor([0.299, 0.587, 0.114], device=device).view(1, 3, 1, 1)
+        return (tensor * weights).sum(1, keepdim=True)
+    if channels == 3 and tensor.shape[1] == 1:
+        return tensor.repeat(1, 3, 1, 1)
+    raise WeightsError("images", f"{tensor.shape[1]} channels", f"{channels}, 1 or 3")
+
+
+def normalise(x: Tensor, card: WeightCard) -> Tensor:
+    """Bring ``(B, C, H, W)`` of 0 to 1 to the card's size, mean and deviation."""
+    if x.shape[-1] != card.size or x.shape[-2] != card.size:
+        x = functional.interpolate(x, (card.size, card.size), mode="bilinear", antialias=True, align_corners=False)
+    return ((x - card.mean) / card.std).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,116 @@
+"""Run folders: where training, evaluation, audit and report leave what they make, and find each other's."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from mien import __version__
+from mien.config import ExperimentConfig, dump_config, parse_config
+from mien.errors import RunError
+from mien.records import RunRecord
+
+RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
+PREDICTIONS, CHECKPOINT = "predictions", "checkpoints/last.ckpt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        path: The folder: ``config.yaml``, ``record.json``, ``splits.parquet``, ``history.csv``,
+            ``model.safetensors`` with ``model.json``, ``checkpoints/last.ckpt`` (to resume),
+            ``predictions/<split>.parquet``, ``audit/``, ``report.html``.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Open a run that was at least begun.
+
+        Raises:
+            RunError: If there is none.
+        """
+        path = Path(path)
+        if not (path / RECORD).is_file():
+            raise RunError(str(path), f"holds no {RECORD}", "a run folder", "Make one with 'mien train'.")
+        return cls(path)
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record as it stands on disk."""
+        return RunRecord.load(self.path / RECORD)
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The resolved configuration."""
+        return parse_config(self.record.config, str(self.path / RECORD))
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: losses, accuracies, rate, seconds; empty if no epoch ended."""
+        path = self.path / HISTORY
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        """``sample_id``, ``split``, ``cluster`` and ``hash`` of every face that the run may have used."""
+        return pd.read_parquet(self.path / SPLITS)
+
+    @property
+    def predictions(self) -> dict[str, Path]:
+        """Name -> file of the predictions made so far."""
+        return {p.stem: p for p in sorted((self.path / PREDICTIONS).glob("*.parquet"))}
+
+    def save_record(self, record: RunRecord) -> None:
+        """Write record and configuration."""
+        record.save(self.path / RECORD)
+        partial = self.path / (CONFIG + ".partial")
+        partial.write_text(dump_config(parse_config(record.config)))
+        os.replace(partial, self.path / CONFIG)
+
+
+def code_versions(*packages: str) -> dict[str, str]:
+    """Versions of Mien, Python and some packages, and the commit where Mien runs from a checkout."""
+    versions = {"mien": __version__, "python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    versions |= {"commit": commit} if (commit := _commit()) else {}
+    return versions
+
+
+def _commit() -> str:
+    """Commit of the checkout that this file stands in, '+' for uncommitted changes; '' elsewhere."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent.parent / ".git").exists():
+        return ""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip()[:12] + ("+" if dirty.stdout.strip() else "")
+
+
+def machine() -> dict[str, object]:
+    """Processor and threads, for the record."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and info.is_file():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return {"processor": name, "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
