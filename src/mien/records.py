@@ -353,19 +353,20 @@ class RunRecord:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON at once or not at all; NaN becomes null, numpy values become plain ones."""
     partial = Path(path).with_name(Path(path).name + ".partial")
-    partial.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+    partial.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
     os.replace(partial, path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plain JSON values: NaN and infinity become None, numpy and paths plain Python."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not np.isfinite(value):
         return None
     if isinstance(value, Path):

@@ -18,7 +18,7 @@ from mien.errors import RunError
 from mien.records import RunRecord
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
-PREDICTIONS, CHECKPOINT = "predictions", "checkpoints/last.ckpt"
+PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
 
 
 @dataclass(frozen=True)

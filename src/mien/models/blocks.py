@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -36,30 +34,13 @@ def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.S
     )
 
 
-class SqueezeExcite(nn.Module):
-    """Channel gates from the pooled map (Hu et al. 2018)."""
-
-    def __init__(self, channels: int, ratio: int = 8) -> None:
-        super().__init__()
-        self.gate = nn.Sequential(
-            nn.Linear(channels, channels // ratio), nn.ReLU(inplace=True), nn.Linear(channels // ratio, channels)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` -> the same, scaled by channel."""
-        return x * torch.sigmoid(self.gate(x.mean((2, 3))))[:, :, None, None]
-
-
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions, a channel gate, and the input added back (projected where shapes differ)."""
+    """Two 3x3 convolutions, and the input added back (pooled and projected where shapes differ)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, drop_path: float = 0.0) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv_bn(inputs, outputs, 3, stride),
-            nn.ReLU(inplace=True),
-            conv_bn(outputs, outputs),
-            SqueezeExcite(outputs),
+            conv_bn(inputs, outputs, 3, stride), nn.ReLU(inplace=True), conv_bn(outputs, outputs)
         )
         # A strided projection would look at one pixel in four; pooling first looks at all.
         shortcut: list[nn.Module] = []
@@ -68,23 +49,13 @@ class ResidualBlock(nn.Module):
         if stride > 1 or inputs != outputs:
             shortcut.append(conv_bn(inputs, outputs, 1))
         self.shortcut = nn.Sequential(*shortcut)
-        self.drop_path = drop_path
-        nn.init.zeros_(self.body[2][1].weight)  # type: ignore[index]  # start as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, inputs, H, W)`` -> ``(B, outputs, H / stride, W / stride)``."""
-        body = self.body(x)
-        if self.training and self.drop_path > 0:
-            keep = 1 - self.drop_path
-            body = body * (torch.rand(len(x), 1, 1, 1, device=x.device, dtype=body.dtype) < keep) / keep
-        return torch.relu(self.shortcut(x) + body)
+        return torch.relu(self.shortcut(x) + self.body(x))
 
 
-def stage(inputs: int, outputs: int, n_blocks: int, stride: int, drop_path: Sequence[float]) -> nn.Sequential:
+def stage(inputs: int, outputs: int, n_blocks: int, stride: int) -> nn.Sequential:
     """Residual blocks of one resolution; the first one strides."""
-    return nn.Sequential(
-        *(
-            ResidualBlock(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1, drop_path[i])
-            for i in range(n_blocks)
-        )
-    )
+    first = ResidualBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(ResidualBlock(outputs, outputs) for _ in range(n_blocks - 1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from mien.models import MODELS
@@ -14,7 +13,7 @@ from mien.models.blocks import ExpressionModel, conv_bn, stage
 class MieNet(ExpressionModel):
     """A residual network for aligned grey or colour faces of 40 to 112 pixels.
 
-    The stem halves the picture once; each stage after the first halves it again. Channel counts are
+    The stem works at full size; each stage halves the picture. Channel counts are
     multiples of 32, which bf16 matrix units like.
 
     Args:
@@ -24,7 +23,6 @@ class MieNet(ExpressionModel):
         depths: Residual blocks of each stage.
         stem: Channels of the stem.
         dropout: Share of features dropped before the head.
-        drop_path: Share of residual bodies dropped in the last block, rising from 0.
     """
 
     def __init__(
@@ -35,26 +33,25 @@ class MieNet(ExpressionModel):
         widths: Sequence[int] = (64, 128, 256),
         depths: Sequence[int] = (2, 3, 2),
         stem: int = 16,
-        dropout: float = 0.3,
-        drop_path: float = 0.1,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        rates = torch.linspace(0, drop_path, sum(depths)).tolist()
         self.stem = nn.Sequential(conv_bn(in_channels, stem), nn.ReLU(inplace=True))
-        stages, inputs, done = [], stem, 0
+        stages, inputs = [], stem
         for width, depth in zip(widths, depths, strict=True):
-            stages.append(stage(inputs, width, depth, 2, rates[done : done + depth]))
-            inputs, done = width, done + depth
+            stages.append(stage(inputs, width, depth, 2))
+            inputs = width
         self.stages = nn.Sequential(*stages)
         self.feature_dim = inputs
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D)``."""
-        return self.stages(self.stem(x)).mean((2, 3))
+        maps: Tensor = self.stages(self.stem(x))
+        return maps.mean((2, 3))
 
 
 @MODELS.register("mienet", tiny={"widths": (16, 32), "depths": (1, 1), "stem": 8})
 def mienet(num_classes: int, in_channels: int = 1, **options: object) -> MieNet:
-    """MieNet, 3.1 M parameters by default: residual, gated, for 40 to 112 px."""
+    """MieNet, 3.1 M parameters by default: residual, for 40 to 112 px."""
     return MieNet(num_classes, in_channels, **options)  # type: ignore[arg-type]

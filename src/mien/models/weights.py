@@ -131,25 +131,29 @@ class Classifier:
     def probabilities(
         self,
         images: NDArray[np.uint8],
+        rows: NDArray[np.int64] | None = None,
         batch_size: int = 256,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> NDArray[np.float64]:
         """Softmax outputs in full precision.
 
         Args:
-            images: ``(n, H, W, C)`` uint8; may be memory-mapped.
+            images: ``(N, H, W, C)`` uint8; may be memory-mapped.
+            rows: ``(n,)`` rows of ``images`` to classify; all by default.
             batch_size: Faces at a time.
             progress: Called with faces done and in all.
 
         Returns:
             ``(n, K)`` float64; each row sums to 1.
         """
-        out = np.empty((len(images), len(self.card.classes)))
-        for start in range(0, len(images), batch_size):
-            logits = self.module(self.tensor(images[start : start + batch_size]))
-            out[start : start + batch_size] = logits.double().softmax(1).cpu().numpy()
+        rows = np.arange(len(images)) if rows is None else rows
+        out = np.empty((len(rows), len(self.card.classes)))
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            logits = self.module(self.tensor(images[part]))
+            out[start : start + len(part)] = logits.double().softmax(1).cpu().numpy()
             if progress:
-                progress(min(start + batch_size, len(images)), len(images))
+                progress(start + len(part), len(rows))
         return out
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mien.config import ExperimentConfig, OptimizerConfig
 from mien.data.augment import Augmentation
+from mien.errors import ConfigError
 from mien.losses import LOSSES
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
@@ -31,8 +32,6 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) ->
     try:
         model: ExpressionModel = MODELS.get(name, "model.name")(num_classes, in_channels, **options)
     except TypeError as error:
-        from mien.errors import ConfigError
-
         raise ConfigError("model.options", str(error), f"options of {name!r}") from error
     return model
 

@@ -1,0 +1,202 @@
+"""Attributes: from columns of the predictions to codes of groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.errors import DataError, UsageError
+from mien.records import Predictions
+from mien.registry import nearest
+from mien.samples import ANNOTATED, PERCEIVED
+
+MAX_GROUPS = 50
+MAX_INTERSECTIONS = 400
+UNKNOWN = "unknown"
+NOT_STATED = "not stated"
+_SOURCE, _CONFIDENCE = "_source", "_confidence"
+_MISSING = ("", UNKNOWN, "nan", "none", "<na>")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute, or the intersection of several, as codes.
+
+    Attributes:
+        name: The specification: ``gender``, or ``gender*age`` for an intersection.
+        label: For people: ``perceived gender``.
+        source: ``annotated``, ``perceived`` (a model's or an onlooker's guess) or ``not stated``.
+        groups: The G groups; of an intersection all combinations, empty ones too.
+        codes: ``(n,)`` int64, -1 where the value (of any part) is unknown.
+        confidence: Mean confidence of the perceived values; NaN where there is none.
+    """
+
+    name: str
+    label: str
+    source: str
+    groups: tuple[str, ...]
+    codes: NDArray[np.int64]
+    confidence: float = float("nan")
+
+
+def candidate_attributes(pred: Predictions) -> list[str]:
+    """Columns that can be audited: 2 to 50 values, not numbers, not a source or a confidence."""
+    return [str(c) for c in _attribute_columns(pred) if not _refusal(pred.groups[c])]
+
+
+def resolve_attributes(pred: Predictions, by: Sequence[str]) -> list[Attribute]:
+    """Turn specifications into attributes.
+
+    Args:
+        pred: The predictions.
+        by: Column names; ``gender*age`` means the intersection.
+
+    Raises:
+        UsageError: If there is no specification or one of them names no column.
+        DataError: If a column cannot serve as an attribute.
+    """
+    specs = list(dict.fromkeys("*".join(part.strip() for part in spec.split("*")) for spec in by))
+    if not specs:
+        candidates = candidate_attributes(pred)
+        raise UsageError(
+            "audit",
+            "no attribute was given",
+            "at least one column of groups",
+            f"Pass by={candidates[:3]!r}; candidates: {', '.join(candidates)}."
+            if candidates
+            else f"The table has no column that could be one: add one with 2 to {MAX_GROUPS} named groups.",
+        )
+    return [resolve_attribute(pred, spec) for spec in specs]
+
+
+def resolve_attribute(pred: Predictions, spec: str) -> Attribute:
+    """Turn one specification into codes; see :func:`resolve_attributes`."""
+    parts = [_single(pred, part) for part in spec.split("*")]
+    if len(parts) == 1:
+        return parts[0]
+    if len({p.name for p in parts}) < len(parts):
+        raise UsageError(f"attribute {spec!r}", "names a column twice", "different columns")
+    return _intersection(pred, spec, parts)
+
+
+def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attribute:
+    groups: list[str] = [""]
+    codes: NDArray[np.int64] = np.zeros(len(pred), dtype=np.int64)
+    for part in parts:
+        groups = [f"{g}*{h}" if g else h for g in groups for h in part.groups]
+        unknown = (codes < 0) | (part.codes < 0)
+        codes = np.where(unknown, -1, codes * len(part.groups) + part.codes).astype(np.int64)
+    if len(groups) > MAX_INTERSECTIONS:
+        raise DataError(
+            f"attribute {spec!r}",
+            f"has {len(groups)} intersections",
+            f"at most {MAX_INTERSECTIONS}",
+            "Leave an attribute out, or merge values.",
+        )
+    sources = {p.source for p in parts}
+    source = PERCEIVED if PERCEIVED in sources else ANNOTATED if sources == {ANNOTATED} else NOT_STATED
+    label = " * ".join(p.label for p in parts)
+    return Attribute(spec, label, source, tuple(groups), codes)
+
+
+def _single(pred: Predictions, name: str) -> Attribute:
+    if name not in pred.groups.columns:
+        known = [str(c) for c in _attribute_columns(pred)]
+        raise UsageError(
+            f"attribute {name!r}",
+            f"{pred.source or 'the table'} has no such column",
+            "",
+            nearest(name, known) if known else "It has no attribute column at all.",
+        )
+    column = pred.groups[name]
+    refusal = _refusal(column)
+    if refusal:
+        raise DataError(f"{pred.source or 'predictions'} column {name!r}", *refusal)
+    value_codes, texts = _values(column)
+    groups = _ordered(column, {t for t in texts if t is not None})
+    # A last entry of -1 serves the code -1 of missing values.
+    lookup = np.array([*(-1 if t is None else groups.index(t) for t in texts), -1], dtype=np.int64)
+    codes = lookup[value_codes]
+    source = _source(pred, name, codes >= 0)
+    plain = name.removeprefix("perceived_")
+    return Attribute(
+        name,
+        f"perceived {plain}" if source == PERCEIVED else name,
+        source,
+        groups,
+        codes,
+        _mean_confidence(pred, name, codes >= 0),
+    )
+
+
+def _attribute_columns(pred: Predictions) -> list[Any]:
+    return [c for c in pred.groups.columns if not str(c).endswith((_SOURCE, _CONFIDENCE))]
+
+
+def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Codes of a column's distinct values (-1 where missing), and each value as text, None for words for missing."""
+    codes, distinct = pd.factorize(column)
+    texts = [str(value).strip() for value in distinct]
+    return codes.astype(np.int64), [None if t.lower() in _MISSING else t for t in texts]
+
+
+def _refusal(column: pd.Series[Any]) -> tuple[str, str, str] | None:
+    """Why a column cannot be an attribute: what was found, what was expected, what to do."""
+    expected = f"2 to {MAX_GROUPS} named groups"
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        fix = "Bin it into named groups (for example with pandas.cut); if the numbers are codes, write their names."
+        return "holds numbers", expected, fix
+    n_groups = len({t for t in _values(column)[1] if t is not None})
+    if n_groups > MAX_GROUPS:
+        fix = "Merge values into fewer groups. If the column names persons, call it 'identity'."
+        return f"has {n_groups} distinct values", expected, fix
+    if n_groups < 2:
+        fix = "Leave it out, or add the faces of another group: a gap needs two."
+        return "has " + ("one group only" if n_groups else "no known value"), expected, fix
+    return None
+
+
+def _ordered(column: pd.Series[Any], found: set[str]) -> tuple[str, ...]:
+    """Groups in the column's own order of categories, else sorted with leading numbers as numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return tuple(dict.fromkeys(g for g in (str(c).strip() for c in column.dtype.categories) if g in found))
+
+    def key(group: str) -> tuple[float, str]:
+        number = re.match(r"\d+", group)
+        return (float(number.group()) if number else float("inf"), group)
+
+    return tuple(sorted(found, key=key))
+
+
+def _source(pred: Predictions, name: str, known: NDArray[np.bool_]) -> str:
+    """Where the values come from; a column that mixes sources is refused."""
+    if name + _SOURCE not in pred.groups.columns:
+        return PERCEIVED if name.startswith("perceived_") else NOT_STATED
+    stated = sorted({t for t in _values(pred.groups[name + _SOURCE][known])[1] if t is not None})
+    if len(stated) > 1:
+        raise DataError(
+            f"{pred.source or 'predictions'} column {name + _SOURCE!r}",
+            f"mixes {' and '.join(stated)}",
+            "one source for the whole column",
+            "Audit them apart: keep the perceived values in a column of their own.",
+        )
+    if stated and stated[0] not in (ANNOTATED, PERCEIVED):
+        raise DataError(
+            f"{pred.source or 'predictions'} column {name + _SOURCE!r}",
+            f"holds {stated[0]!r}",
+            f"{ANNOTATED!r} or {PERCEIVED!r}",
+        )
+    return str(stated[0]) if stated else NOT_STATED
+
+
+def _mean_confidence(pred: Predictions, name: str, known: NDArray[np.bool_]) -> float:
+    if name + _CONFIDENCE not in pred.groups.columns:
+        return float("nan")
+    values = pd.to_numeric(pred.groups[name + _CONFIDENCE], errors="coerce")[known].dropna()
+    return float(values.mean()) if len(values) else float("nan")

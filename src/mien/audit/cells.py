@@ -1,0 +1,189 @@
+"""Confusion counts of groups, and their bootstrap.
+
+Rows are never resampled. What an independent unit (a picture with its copies, or a person)
+adds to the counts is its *signature*: the multiset of (group, annotated, predicted) cells of its
+rows. Units with the same signature are interchangeable, so one bootstrap replicate of N units is
+one multinomial draw over the distinct signatures: exactly the law of drawing N units with
+replacement, at a cost that depends on the number of signatures and not of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+_CHUNK = 12_000_000  # numbers held at once
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one attribute whose group is known.
+
+    Attributes:
+        group: ``(n,)`` codes below ``n_groups``.
+        label: ``(n,)`` annotated classes.
+        predicted: ``(n,)`` predicted classes.
+        cluster: ``(n,)`` codes of independent units, from 0; None where each row is its own.
+        n_groups: G.
+        n_classes: K.
+    """
+
+    group: Ints
+    label: Ints
+    predicted: Ints
+    cluster: Ints | None
+    n_groups: int
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    @property
+    def pairs(self) -> Ints:
+        """``(n,)`` codes of (annotated, predicted)."""
+        return self.label * self.n_classes + self.predicted
+
+    @property
+    def cells(self) -> Ints:
+        """``(n,)`` codes of (group, annotated, predicted)."""
+        return self.group * self.n_classes**2 + self.pairs
+
+    def tables(self) -> Ints:
+        """``(G, K, K)`` confusion counts."""
+        shape = (self.n_groups, self.n_classes, self.n_classes)
+        return np.bincount(self.cells, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+
+    def units_per_group(self) -> Ints:
+        """``(G,)`` independent units with a row in the group."""
+        return self._units(self.group, self.n_groups)
+
+    def units_per_class(self) -> Ints:
+        """``(G, K)`` independent units with a row of the group annotated with the class."""
+        codes = self.group * self.n_classes + self.label
+        return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
+
+    def _units(self, codes: Ints, n_codes: int) -> Ints:
+        if self.cluster is not None:
+            both = np.sort(self.cluster * n_codes + codes)  # faster than np.unique
+            codes = both[np.diff(both, prepend=-1) > 0] % n_codes
+        return np.bincount(codes, minlength=n_codes).astype(np.int64)
+
+
+def independent_units(cluster: Ints | None) -> Ints | None:
+    """Codes of units from 0 without holes; None where no unit has two rows."""
+    if cluster is None or not len(cluster):
+        return None
+    distinct, codes = np.unique(cluster, return_inverse=True)
+    return None if len(distinct) == len(cluster) else codes.reshape(-1).astype(np.int64)
+
+
+def units_by_size(unit: Ints | None, content: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Gather the rows of each unit; units of one size come together.
+
+    Args:
+        unit: ``(n,)`` codes of units, or None where each row is one.
+        content: ``(n,)`` what to sort a unit's rows by.
+
+    Yields:
+        ``(first, rows)`` for each size s: ``rows`` is ``(m, s)`` indices of rows, sorted by content
+        within the unit; ``first`` is ``rows[:, 0]``.
+    """
+    if unit is None:
+        index = np.arange(len(content), dtype=np.int64)
+        yield index, index[:, None]
+        return
+    order = np.lexsort((content, unit)).astype(np.int64)
+    ordered = unit[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+    sizes = np.diff(starts, append=len(unit))
+    for size in np.unique(sizes):
+        begin = starts[sizes == size]
+        rows = order[begin[:, None] + np.arange(size)]
+        yield rows[:, 0], rows
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """The distinct signatures of the units and how many units have each.
+
+    Attributes:
+        counts: ``(S,)`` units per signature.
+        entry_signature: ``(E,)`` which signature an entry belongs to, ordered by cell.
+        entry_cell: ``(E,)`` the cell that the entry adds 1 to, ascending.
+        n_cells: Number of cells in all.
+    """
+
+    counts: Ints
+    entry_signature: Ints
+    entry_cell: Ints
+    n_cells: int
+
+    @property
+    def n_units(self) -> int:
+        """Independent units in all."""
+        return int(self.counts.sum())
+
+    def cells_of(self, draws: NDArray[Any]) -> Ints:
+        """Turn ``(b, S)`` numbers of units drawn into ``(b, n_cells)`` confusion counts."""
+        out = np.zeros((self.n_cells, len(draws)), dtype=np.int64)
+        if len(self.entry_cell):
+            by_signature = np.ascontiguousarray(draws.T)
+            starts = np.flatnonzero(np.diff(self.entry_cell, prepend=-1))
+            out[self.entry_cell[starts]] = np.add.reduceat(by_signature[self.entry_signature], starts, axis=0)
+        return np.asarray(out.T)
+
+
+def signatures(rows: Rows) -> Signatures:
+    """Count the distinct signatures; they do not depend on the order of the rows."""
+    cells = rows.cells
+    counts, entry_signature, entry_cell, n = [], [], [], 0
+    for _, members in units_by_size(rows.cluster, cells):
+        if members.shape[1] == 1:
+            number = np.bincount(cells[members[:, 0]], minlength=1)
+            distinct = np.flatnonzero(number)[:, None]
+            number = number[distinct[:, 0]]
+        else:
+            distinct, number = np.unique(cells[members], axis=0, return_counts=True)
+        counts.append(number.astype(np.int64))
+        entry_signature.append(np.repeat(np.arange(len(distinct)) + n, distinct.shape[1]))
+        entry_cell.append(distinct.ravel())
+        n += len(distinct)
+    cell = np.concatenate(entry_cell).astype(np.int64)
+    order = np.argsort(cell, kind="stable")
+    return Signatures(
+        np.concatenate(counts),
+        np.concatenate(entry_signature).astype(np.int64)[order],
+        cell[order],
+        rows.n_groups * rows.n_classes**2,
+    )
+
+
+def chunk_sizes(n_replicates: int, numbers_each: int) -> list[int]:
+    """Split replicates so that a chunk holds a bounded number of numbers."""
+    size = max(1, min(n_replicates, _CHUNK // max(numbers_each, 1)))
+    whole, rest = divmod(n_replicates, size)
+    return [size] * whole + ([rest] if rest else [])
+
+
+def bootstrap_tables(rows: Rows, n_boot: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Bootstrap the confusion counts, whole units at a time.
+
+    Args:
+        rows: The rows.
+        n_boot: Number of replicates.
+        rng: Source of randomness.
+
+    Yields:
+        Chunks ``(b, G, K, K)`` of replicates; their lengths sum to ``n_boot``.
+    """
+    sig = signatures(rows)
+    share = sig.counts / sig.n_units
+    shape = (rows.n_groups, rows.n_classes, rows.n_classes)
+    for b in chunk_sizes(n_boot, 2 * len(sig.counts) + len(sig.entry_cell) + 3 * sig.n_cells):
+        draws = rng.multinomial(sig.n_units, share, size=b)
+        yield sig.cells_of(draws).reshape(b, *shape)

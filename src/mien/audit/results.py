@@ -1,0 +1,317 @@
+"""What an audit found: frozen records that go to JSON and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mien.errors import DataError
+from mien.records import Estimate, write_json
+
+DISPARITY = "disparity"
+NOT_SHOWN = "no disparity shown"
+TOO_FEW = "too few"
+_FORMAT = 1
+
+
+_TITLES = {"top2": "top-2 accuracy", "kl": "KL divergence", "nll": "log loss", "brier": "Brier score", "ece": "ECE"}
+
+
+def metric_title(name: str) -> str:
+    """A metric's name in words: ``macro_f1`` is ``macro F1``."""
+    return _TITLES.get(name, name.replace("_", " ").replace(" f1", " F1"))
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One group of an attribute.
+
+    Attributes:
+        name: The group; ``female*adult`` in an intersection.
+        n: Faces.
+        n_clusters: Independent units with a face in the group.
+        verdict: ``too few`` below the least number of faces (shown, but out of every gap), else empty.
+        metrics: Metric -> Estimate: ``accuracy, balanced_accuracy, macro_f1, weighted_f1``, and with
+            probabilities ``top2, kl, ece``.
+        recall: Class -> Estimate; undefined where nobody is annotated with it, and noted
+            ``too few`` where a class is too rare here to enter that class's gap.
+        n_per_class: Class -> annotated faces.
+        confusion: K rows of K counts, rows annotated, columns predicted.
+        note: E.g. which classes the group lacks.
+    """
+
+    name: str
+    n: int
+    n_clusters: int
+    verdict: str
+    metrics: dict[str, Estimate]
+    recall: dict[str, Estimate]
+    n_per_class: dict[str, int]
+    confusion: list[list[int]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class GapResult:
+    """The gap of one metric over the groups of an attribute, beside what chance alone would show.
+
+    Attributes:
+        metric: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` or ``recall``.
+        class_name: The class of a ``recall`` gap; empty otherwise.
+        value: Largest minus smallest over the groups that take part, with an interval from simultaneous
+            bootstrap intervals of all pairs.
+        worst: The group with the smallest value; empty if undefined.
+        best: The group with the largest value.
+        worst_value: That group's estimate; None if undefined.
+        best_value: That group's estimate; None if undefined.
+        expected: Mean gap under no disparity (groups exchanged within the annotated class).
+        expected_high: Its 95th percentile.
+        p: Permutation p-value.
+        p_adjusted: The same after Benjamini and Hochberg, over all gaps of the audit.
+        n_groups: Groups that take part.
+        verdict: ``disparity`` (adjusted p below 0.05), ``no disparity shown`` or ``too few``.
+        note: What to mind.
+    """
+
+    metric: str
+    class_name: str
+    value: Estimate
+    worst: str
+    best: str
+    worst_value: Estimate | None
+    best_value: Estimate | None
+    expected: float
+    expected_high: float
+    p: float
+    p_adjusted: float
+    n_groups: int
+    verdict: str
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """The metric in words: ``macro F1``, ``recall of fear``."""
+        words = metric_title(self.metric)
+        return f"{words} of {self.class_name}" if self.class_name else words
+
+
+@dataclass(frozen=True)
+class AttributeResult:
+    """One attribute, or one intersection.
+
+    Attributes:
+        name: As asked for: ``gender``, ``gender*age``.
+        label: For people: ``perceived gender``.
+        source: ``annotated``, ``perceived`` or ``not stated``.
+        confidence: Mean confidence of perceived values; NaN where there is none.
+        n: Faces whose group is known.
+        n_unknown: Faces whose group is not; they are in no group and no gap.
+        groups: All groups, empty intersections too.
+        gaps: The headline gaps, then one recall gap a class.
+        notes: What to mind for this attribute.
+    """
+
+    name: str
+    label: str
+    source: str
+    confidence: float
+    n: int
+    n_unknown: int
+    groups: list[GroupResult]
+    gaps: list[GapResult]
+    notes: list[str] = field(default_factory=list)
+
+    def group(self, name: str) -> GroupResult:
+        """The group called ``name``; KeyError if there is none."""
+        return {g.name: g for g in self.groups}[name]
+
+    def gap(self, metric: str, class_name: str = "") -> GapResult:
+        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
+        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that an audit found, and how.
+
+    Attributes:
+        source: Where the predictions come from.
+        classes: The K classes.
+        n: Faces.
+        n_clusters: Independent units.
+        overall: Metric -> Estimate over all faces.
+        attributes: One result an attribute.
+        verdict: The finding in a sentence or two.
+        method_notes: How the numbers were made and how far they can be trusted.
+        level: Coverage that the intervals aim at.
+        n_boot: Bootstrap replicates.
+        n_perm: Permutations.
+        min_n: Least faces of a group to enter gaps.
+        min_class_n: Least faces of a class in a group to enter that class's recall gap.
+        seed: Seed of everything drawn.
+        version: Version of Mien.
+    """
+
+    source: str
+    classes: list[str]
+    n: int
+    n_clusters: int
+    overall: dict[str, Estimate]
+    attributes: list[AttributeResult]
+    verdict: str
+    method_notes: list[str]
+    level: float
+    n_boot: int
+    n_perm: int
+    min_n: int
+    min_class_n: int
+    seed: int
+    version: str
+
+    def attribute(self, name: str) -> AttributeResult:
+        """The result for an attribute; KeyError if it was not audited."""
+        return {a.name: a for a in self.attributes}[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries and lists for JSON; NaN becomes None."""
+        return {"kind": "mien audit", "format": _FORMAT, **_plain(asdict(self))}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Audit:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            DataError: If the content is not an audit's.
+        """
+        try:
+            values = {f.name: content[f.name] for f in fields(cls)}
+            values["overall"] = _estimates(values["overall"])
+            values["attributes"] = [_attribute(a) for a in values["attributes"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError("audit", f"cannot be read ({error!r})", "what Audit.to_dict gives") from error
+        return cls(**values)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """``groups``: a row a group and metric; ``gaps``: a row a gap. Undefined values are NaN."""
+        return {"groups": pd.DataFrame(_group_rows(self)), "gaps": pd.DataFrame(_gap_rows(self))}
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``audit.json``, ``groups.csv`` and ``gaps.csv``; returns the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in self.tables().items():
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        write_json(folder / "audit.json", self.to_dict())
+        return folder
+
+    @classmethod
+    def load(cls, path: Path | str) -> Audit:
+        """Read an ``audit.json``, or the folder that holds it.
+
+        Raises:
+            DataError: If it is missing or not an audit.
+        """
+        path = Path(path)
+        path = path / "audit.json" if path.is_dir() else path
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "an audit.json") from error
+        return cls.from_dict(content)
+
+    def to_markdown(self) -> str:
+        """The audit as text with tables: see :func:`mien.audit.text.render_text`."""
+        from mien.audit.text import render_text  # here: the text imports these records
+
+        return render_text(self)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _estimate(content: dict[str, Any]) -> Estimate:
+    return Estimate(**{**content, **{k: _nan(content[k]) for k in ("value", "low", "high")}})
+
+
+def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
+    return {name: _estimate(e) for name, e in content.items()}
+
+
+def _gap(content: dict[str, Any]) -> GapResult:
+    ends = {k: content[k] and _estimate(content[k]) for k in ("worst_value", "best_value")}
+    numbers = {k: _nan(content[k]) for k in ("expected", "expected_high", "p", "p_adjusted")}
+    return GapResult(**{**content, **ends, **numbers, "value": _estimate(content["value"])})
+
+
+def _attribute(content: dict[str, Any]) -> AttributeResult:
+    groups = [
+        GroupResult(**{**g, "metrics": _estimates(g["metrics"]), "recall": _estimates(g["recall"])})
+        for g in content["groups"]
+    ]
+    gaps = [_gap(g) for g in content["gaps"]]
+    return AttributeResult(**{**content, "confidence": _nan(content["confidence"]), "groups": groups, "gaps": gaps})
+
+
+def _group_rows(audit: Audit) -> list[dict[str, Any]]:
+    rows = []
+    for attribute in audit.attributes:
+        for group in attribute.groups:
+            recalls = {f"recall:{c}": e for c, e in group.recall.items()}
+            for metric, e in (group.metrics | recalls).items():
+                rows.append(
+                    {
+                        "attribute": attribute.name,
+                        "source": attribute.source,
+                        "group": group.name,
+                        "metric": metric,
+                        "value": e.value,
+                        "low": e.low,
+                        "high": e.high,
+                        "method": e.method,
+                        "n": e.n,
+                        "clusters": e.clusters,
+                        "verdict": group.verdict,
+                        "note": e.note,
+                    }
+                )
+    return rows
+
+
+def _gap_rows(audit: Audit) -> list[dict[str, Any]]:
+    return [
+        {
+            "attribute": attribute.name,
+            "source": attribute.source,
+            "metric": f"recall:{gap.class_name}" if gap.class_name else gap.metric,
+            "gap": gap.value.value,
+            "low": gap.value.low,
+            "high": gap.value.high,
+            "expected": gap.expected,
+            "expected_high": gap.expected_high,
+            "p": gap.p,
+            "p_adjusted": gap.p_adjusted,
+            "verdict": gap.verdict,
+            "worst": gap.worst,
+            "best": gap.best,
+            "n_groups": gap.n_groups,
+            "note": gap.note,
+        }
+        for attribute in audit.attributes
+        for gap in attribute.gaps
+    ]

@@ -1,0 +1,72 @@
+"""The metrics: plain functions of numpy arrays, one file a family."""
+
+from mien.metrics.catalogue import METRICS, measure
+from mien.metrics.confusion import (
+    accuracy,
+    balanced_accuracy,
+    macro_f1,
+    macro_precision,
+    macro_recall,
+    micro_f1,
+    micro_precision,
+    micro_recall,
+    per_class_f1,
+    per_class_precision,
+    per_class_recall,
+    weighted_f1,
+    weighted_precision,
+    weighted_recall,
+)
+from mien.metrics.fairness import equal_odds_fairness, max_min_gap
+from mien.metrics.probability import (
+    brier,
+    brier_rows,
+    calibration_table,
+    expected_calibration_error,
+    kl_rows,
+    kl_to_targets,
+    negative_log_likelihood,
+    nll_rows,
+    top_k_accuracy,
+    top_k_hits,
+)
+from mien.metrics.summary import HEADLINE, evaluate_predictions, metric_names
+from mien.metrics.ties import n_tied, tie_accuracy, tie_hits, tied_modes
+
+__all__ = [
+    "HEADLINE",
+    "METRICS",
+    "accuracy",
+    "balanced_accuracy",
+    "brier",
+    "brier_rows",
+    "calibration_table",
+    "equal_odds_fairness",
+    "evaluate_predictions",
+    "expected_calibration_error",
+    "kl_rows",
+    "kl_to_targets",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "max_min_gap",
+    "measure",
+    "metric_names",
+    "micro_f1",
+    "micro_precision",
+    "micro_recall",
+    "n_tied",
+    "negative_log_likelihood",
+    "nll_rows",
+    "per_class_f1",
+    "per_class_precision",
+    "per_class_recall",
+    "tie_accuracy",
+    "tie_hits",
+    "tied_modes",
+    "top_k_accuracy",
+    "top_k_hits",
+    "weighted_f1",
+    "weighted_precision",
+    "weighted_recall",
+]

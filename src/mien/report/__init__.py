@@ -1,0 +1,21 @@
+"""Reports: plots, sample faces and self-contained pages; never needs torch."""
+
+from mien.report.audit_plots import group_class_heatmap, group_plot
+from mien.report.figures import figure_svg, save_png
+from mien.report.html import render_audit, render_report
+from mien.report.montage import sample_faces
+from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
+
+__all__ = [
+    "class_bars",
+    "confusion_plot",
+    "figure_svg",
+    "group_class_heatmap",
+    "group_plot",
+    "learning_curves",
+    "reliability_plot",
+    "render_audit",
+    "render_report",
+    "sample_faces",
+    "save_png",
+]

@@ -1,0 +1,165 @@
+"""The look of all figures, and their way into a page (inline SVG) or a file (PNG)."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import textwrap
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+from markupsafe import escape
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours keep apart under the common colour-vision deficiencies.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a929b"
+# These three stand for the page's own colours: in a page they follow its light or dark scheme.
+INK, MUTED, GRID = "#1c2127", "#58616b", "#dce0e5"
+CELL_INK = "#0e1116"  # text on a coloured cell, the same in both schemes
+EMPTY_CELL = "#e4e6e9"
+SHARES = LinearSegmentedColormap.from_list("mien", ["#f7fafd", "#b9d6ea", "#5aa2cf", "#1a6ba8", "#083a66"])
+
+STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mien",
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called '$x$'
+    "text.usetex": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 9.5,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 9.5,
+}
+PAGE_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+P = ParamSpec("P")
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Mien's style for the time of a block; the caller's settings come back after it."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # Names in scripts that the measuring font lacks are drawn by the browser's own fonts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run a function that makes a figure under :func:`figure_style`."""
+
+    @wraps(plot)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with figure_style():
+            return plot(*args, **kwargs)
+
+    return inner
+
+
+def new_figure(width: float, height: float, label: str) -> Figure:
+    """A figure of its own canvas, known to no global state.
+
+    Args:
+        width: Inches; a page shows 96 pixels an inch.
+        height: Inches.
+        label: What the figure shows, in words: its text alternative.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.set_label(label)
+    return figure
+
+
+def shorten(text: str, width: int = 26) -> str:
+    """``text`` in at most ``width`` characters, cut with an ellipsis."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def wrap(text: str, width: int) -> str:
+    """``text`` over several lines of about ``width`` characters."""
+    return "\n".join(textwrap.wrap(shorten(text, 3 * width), width)) or str(text)
+
+
+def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = None) -> str:
+    """A figure as an ``<svg>`` element to stand inside a page.
+
+    Text stays text and takes the page's font; ink, muted ink and grid take the page's colours
+    (``--ink``, ``--muted``, ``--grid``) where it defines them; ids begin with ``prefix``, so that
+    figures on one page do not collide.
+
+    Args:
+        figure: The figure.
+        title: Its text alternative; by default the figure's own label.
+        prefix: Start of all ids, unique on the page; by default a random one.
+    """
+    buffer = io.StringIO()
+    with figure_style():
+        figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href=", "href=")
+    text = _own_ids(text, prefix or f"f{uuid.uuid4().hex[:8]}")
+    for colour, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid")):
+        text = text.replace(f": {colour}", f": var(--{name}, {colour})")
+    text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", text)
+    return _head(text, figure.get_label() if title is None else title, figure)
+
+
+def _own_ids(text: str, prefix: str) -> str:
+    """Keep the ids that something refers to, under the prefix; drop the others."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
+    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
+
+
+def _head(text: str, title: object, figure: Figure) -> str:
+    """Give the root element its size in page pixels, its role and its text alternative."""
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    box = re.search(r'viewBox="([^"]*)"', text)
+    head = (
+        f'<svg role="img" aria-label="{escape(str(title))}" viewBox="{box[1] if box else f"0 0 {width} {height}"}" '
+        f'width="{width}" height="{height}" style="--font: {PAGE_FONT.replace(chr(34), chr(39))}">'
+    )
+    return head + text[text.index(">", text.index("<svg")) + 1 :].strip()
+
+
+def save_png(figure: Figure, path: Path | str, dpi: int = 144) -> Path:
+    """Write a figure as PNG on white; a half-written file is never left behind."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with figure_style():
+        figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
+    os.replace(partial, path)
+    return path

@@ -1,0 +1,148 @@
+"""Numbers and findings in words, for people who read no tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from mien.audit import DISPARITY, NOT_SHOWN, AttributeResult, GapResult
+from mien.records import Estimate
+
+METRIC_WORDS = {
+    "accuracy": ("Accuracy", "share of faces whose predicted class is the annotated one"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes; every class counts alike"),
+    "macro_f1": ("Macro F1", "mean F1 over the classes; every class counts alike"),
+    "weighted_f1": ("Weighted F1", "F1 averaged by the number of faces of each class"),
+    "macro_precision": ("Macro precision", "mean precision over the classes"),
+    "weighted_precision": ("Weighted precision", "precision averaged by the number of faces of each class"),
+    "top2": ("Top-2 accuracy", "annotated class among the two most probable"),
+    "tie_accuracy": ("Accuracy with ties", "any of the classes with most votes counts as right"),
+    "kl": ("KL divergence", "from the annotators' distribution, in nats; lower is better"),
+    "nll": ("Negative log-likelihood", "of the annotated class, in nats; lower is better"),
+    "brier": ("Brier score", "0 is perfect, 2 the worst; lower is better"),
+    "ece": ("Calibration error", "mean distance between confidence and accuracy (ECE); lower is better"),
+}
+VERDICT_WORDS = {
+    DISPARITY: "disparity: larger than chance alone would show",
+    NOT_SHOWN: "no disparity shown",
+}
+STATUS_WORDS = {
+    "finished": "Training finished.",
+    "running": "Training was still running when this page was written; all numbers are preliminary.",
+    "stopped": "Training was stopped before its end; the numbers are those of the weights kept until then.",
+    "failed": "Training failed before its end; the numbers are those of the weights kept until then.",
+}
+
+
+def metric_words(name: str) -> tuple[str, str]:
+    """Title and explanation of a metric; an unknown one is its own title."""
+    title = name.replace("_", " ")
+    return METRIC_WORDS.get(name, (title[:1].upper() + title[1:], ""))
+
+
+def read_estimate(content: dict[str, Any]) -> Estimate:
+    """An Estimate from its dictionary, where null stands for undefined."""
+    numbers = {k: float("nan") if content.get(k) is None else float(content[k]) for k in ("value", "low", "high")}
+    return Estimate(**{**content, **numbers})
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``0.123``; ``undefined`` for NaN or None."""
+    return "undefined" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def p_value(value: float) -> str:
+    """``0.012``, ``<0.001`` or ``undefined``."""
+    return "<0.001" if value < 0.0005 else number(value)
+
+
+def interval(estimate: Estimate) -> str:
+    """``0.830 to 0.855``; empty where there is none."""
+    if estimate.low != estimate.low or estimate.high != estimate.high:
+        return ""
+    return f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def remark(estimate: Estimate) -> str:
+    """What must stand beside a value: its note, or that it has no interval."""
+    if estimate.note:
+        return estimate.note
+    return "" if estimate.value != estimate.value or interval(estimate) else "no interval"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """``84.3 %`` with a non-breaking space; ``undefined`` for NaN."""
+    return "undefined" if value != value else f"{100 * value:.{digits}f}\u00a0%"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """``84.3 % (95 % interval 83.0 to 85.5 %)``."""
+    if estimate.value != estimate.value or not interval(estimate):
+        return percent(estimate.value) + (f" ({remark(estimate)})" if remark(estimate) else "")
+    ends = f"{100 * estimate.low:.1f} to {percent(estimate.high)}"
+    return f"{percent(estimate.value)} ({100 * estimate.level:g}\u00a0% interval {ends})"
+
+
+def duration(seconds: float) -> str:
+    """``1 h 46 min``, ``12 min 5 s`` or ``7 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time as ``22 November 2026, 01:25 UTC``; anything else as it is."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text or "unknown"
+    zone = at.tzname() or ""
+    return f"{at.day} {at:%B %Y, %H:%M} {zone}".strip()
+
+
+def as_yaml(content: Any) -> str:
+    """Plain content as YAML, in its own order."""
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=False))
+
+
+def details(content: dict[str, Any]) -> str:
+    """A dictionary in one line: ``pictures missing: 3589; dropped: none``."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items()) or "none"
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value)) or "none"
+        counted = isinstance(value, int) and not isinstance(value, bool)
+        parts.append(f"{key}: {value:,}" if counted else f"{key}: {value}")
+    return "; ".join(parts)
+
+
+def attribute_sentence(result: AttributeResult) -> str:
+    """What was found for one attribute."""
+    judged = [g for g in result.gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
+    found = [g for g in judged if g.verdict == DISPARITY]
+    if not judged:
+        return "Too few faces: no gap could be judged."
+    if not found:
+        return f"None of the {len(judged)} gaps judged is larger than chance alone would show."
+    are = "is" if len(found) == 1 else "are"
+    share = f"{len(found)} of the {len(judged)} gaps judged {are} larger than chance alone would show"
+    return f"{share}: {_listed(found)}."
+
+
+def _listed(gaps: list[GapResult]) -> str:
+    return ", ".join(f"{g.title} ({number(g.value.value)}, lowest for {g.worst})" for g in gaps)
+
+
+def provenance(result: AttributeResult) -> str:
+    """How the groups of an attribute are known."""
+    if result.source == "annotated":
+        return "The groups are annotated: part of the data, not guessed by a model."
+    if result.source == "perceived":
+        sure = "" if result.confidence != result.confidence else f", with a mean confidence of {result.confidence:.2f}"
+        return f"The groups are perceived: guessed from the picture{sure}, not stated by the persons."
+    return "The data do not state whether the groups are annotated or perceived."

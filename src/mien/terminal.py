@@ -1,0 +1,96 @@
+"""What the command shows: lines and bars on stderr, tables on stdout; plain where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+Report = Callable[[int, int | None], None]
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One line for the user, on stderr, above any bar."""
+    _err.print(line, markup=False)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=_err,
+        transient=True,
+        disable=not _err.is_terminal,
+    )
+
+
+def _reporter(bar: Progress, title: str, unit: str) -> Report:
+    task = bar.add_task(title, total=None, unit=unit)
+    last = 0.0
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 0.1 or done == total:  # drawing costs more than a step of a small model
+            last = now
+            bar.update(task, completed=done, total=max(done, total) if total else None)
+
+    return report
+
+
+@contextmanager
+def progress(title: str, unit: str) -> Iterator[Report]:
+    """A bar with the time left, on a terminal only."""
+    with _bar() as bar:
+        yield _reporter(bar, title, unit)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], Report]]:
+    """Bars for several stages, one after the other."""
+    with _bar() as bar:
+        yield lambda stage: _reporter(bar, stage, "")
+
+
+@contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """A spinner for work of a few seconds, on a terminal only."""
+    if not _err.is_terminal:
+        yield
+        return
+    with _err.status(title):
+        yield
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; tab-separated lines where stdout is no terminal."""
+    if not sys.stdout.isatty():
+        print("\t".join(header))
+        for row in rows:
+            print("\t".join(row))
+        return
+    drawn = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        drawn.add_row(*row)
+    Console().print(drawn, markup=False)
+
+
+def markdown(text: str) -> None:
+    """Markdown on stdout, drawn on a terminal and as it is elsewhere."""
+    if sys.stdout.isatty():
+        Console().print(Markdown(text))
+    else:
+        print(text)

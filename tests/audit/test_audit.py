@@ -1,0 +1,320 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from audit_simulation import noisy, predictions, two_groups
+from fairlearn.metrics import MetricFrame
+from sklearn.metrics import accuracy_score, recall_score
+
+from mien.audit import DISPARITY, NOT_SHOWN, TOO_FEW, Audit, audit, render_text, summary_estimates
+from mien.errors import DataError, MienError, UsageError
+from mien.records import Predictions
+
+QUICK = {"n_boot": 50, "n_perm": 99}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """Two groups of 800 faces with 8 points between them, three of one size, and a small group."""
+    rng = np.random.default_rng(11)
+    n, k = 1600, 4
+    gender = np.array(["f", "m"])[np.arange(n) % 2]
+    labels = rng.integers(0, k, n)
+    probs = rng.dirichlet(np.ones(k), n) * 0.4
+    predicted = noisy(rng, labels, np.where(gender == "f", 0.7, 0.82), k)
+    probs[np.arange(n), predicted] += 0.6
+    age = np.array(["child", "adult", "old"])[rng.integers(0, 3, n)]
+    known = rng.random(n) > 0.1
+    known[:5], age[:5] = True, "baby"
+    groups = {"gender": gender, "age": pd.Series(age).where(known)}
+    groups |= {"gender_source": ["perceived"] * n, "years": rng.random(n)}
+    votes = np.eye(k)[labels] * 10
+    return predictions(labels, predicted, groups, probs=probs, votes=votes, n_classes=k)
+
+
+@pytest.fixture(scope="module")
+def result(faces):
+    return audit(faces, ["gender", "age", "gender*age"], n_boot=300, n_perm=999)
+
+
+def test_known_gap_is_found(result):
+    gap = result.attribute("gender").gap("accuracy")
+    assert (gap.worst, gap.best, gap.verdict) == ("f", "m", DISPARITY)
+    assert gap.value.low < 0.12 < gap.value.high
+    assert gap.expected < 0.03 < gap.value.value
+    assert gap.p <= gap.p_adjusted < 0.05
+    assert result.verdict.startswith("Worst served: perceived gender = f, accuracy 0.7")
+    assert "larger than the 0.0" in result.verdict
+    assert result.attribute("age").gap("accuracy").verdict == NOT_SHOWN
+
+
+def test_small_groups_are_shown_but_in_no_gap(result):
+    age = result.attribute("age")
+    baby = age.group("baby")
+    assert (baby.n, baby.verdict) == (5, TOO_FEW)
+    assert age.gap("accuracy").n_groups == 3
+    assert all("baby" not in (g.worst, g.best) for g in age.gaps)
+    assert {e.note for e in baby.recall.values()} <= {TOO_FEW, "nobody annotated with it"}
+    assert age.n + age.n_unknown == result.n == 1600
+    assert 100 < age.n_unknown < 220
+    assert sum(g.n for g in age.groups) == age.n
+
+
+def test_intersections(result):
+    both = result.attribute("gender*age")
+    assert both.label == "perceived gender * age"
+    assert len(both.groups) == 8
+    assert sum(g.n for g in both.groups) == both.n
+
+
+def test_values_against_fairlearn(faces, result):
+    frame = MetricFrame(
+        metrics={"accuracy": accuracy_score, "recall": lambda y, p: recall_score(y, p, average="macro")},
+        y_true=faces.labels,
+        y_pred=faces.predicted,
+        sensitive_features=faces.groups["gender"],
+    )
+    for group, row in frame.by_group.iterrows():
+        ours = result.attribute("gender").group(group).metrics
+        assert ours["accuracy"].value == pytest.approx(row["accuracy"])
+        assert ours["balanced_accuracy"].value == pytest.approx(row["recall"])
+        assert ours["accuracy"].method == "wilson"
+    difference = frame.difference(method="between_groups")["accuracy"]
+    assert result.attribute("gender").gap("accuracy").value.value == pytest.approx(difference)
+
+
+def test_group_numbers_are_consistent(faces, result):
+    group = result.attribute("gender").group("f")
+    mask = (faces.groups["gender"] == "f").to_numpy()
+    np.testing.assert_array_equal(group.confusion, faces.select(mask).confusion())
+    assert sum(group.n_per_class.values()) == group.n
+    assert set(group.metrics) == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "top2",
+        "kl",
+        "ece",
+    }
+    for estimate in group.metrics.values():
+        assert np.isnan(estimate.low) or estimate.low <= estimate.value <= estimate.high
+
+
+def test_json_round_trip(result, tmp_path):
+    content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert Audit.from_dict(content).to_dict() == result.to_dict()
+    folder = result.save(tmp_path / "audit")
+    assert {p.name for p in folder.iterdir()} == {"audit.json", "groups.csv", "gaps.csv"}
+    again = Audit.load(folder)
+    assert str(again) == str(result)  # NaN included
+    groups, gaps = pd.read_csv(folder / "groups.csv"), pd.read_csv(folder / "gaps.csv")
+    assert len(groups) == (2 + 4 + 8) * (7 + 4)
+    assert len(gaps) == 3 * (4 + 4)
+    with pytest.raises(DataError, match="audit.json"):
+        Audit.load(tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        Audit.from_dict({"classes": []})
+
+
+def test_text_reads_well(result):
+    text = render_text(result)
+    assert result.to_markdown() == text
+    assert "## perceived gender" in text
+    assert "nan" not in text.lower().replace("annan", "")
+    assert "too few" in text
+    assert all(note in text for note in result.method_notes)
+
+
+def test_order_of_rows_and_of_attributes_does_not_matter(faces):
+    order = np.random.default_rng(0).permutation(len(faces))
+    one = audit(faces, ["gender", "age"], **QUICK)
+    two = audit(faces.select(order), ["age", "gender"], **QUICK)
+    for name in ("gender", "age"):
+        a, b = one.attribute(name), two.attribute(name)
+        assert str(a.gaps) == str(b.gaps)
+        assert a.group(a.groups[0].name).metrics["macro_f1"] == b.group(a.groups[0].name).metrics["macro_f1"]
+
+
+def test_order_of_classes_does_not_matter(faces):
+    order = np.array([2, 0, 3, 1])
+    frame = faces.to_frame()
+    one = audit(faces, ["gender"], n_boot=400, n_perm=400)
+    renamed = Predictions.from_frame(frame, [faces.classes[i] for i in order])
+    two = audit(renamed, ["gender"], n_boot=400, n_perm=400)
+    for gap in one.attribute("gender").gaps:
+        other = two.attribute("gender").gap(gap.metric, gap.class_name)
+        assert other.value.value == pytest.approx(gap.value.value)
+        assert other.value.high == pytest.approx(gap.value.high, abs=0.03)
+        assert other.expected == pytest.approx(gap.expected, abs=0.01)
+
+
+def test_copies_in_one_cluster_do_not_narrow_intervals(faces):
+    twice = faces.select(np.repeat(np.arange(len(faces)), 2))
+    alone = predictions(
+        twice.labels, twice.predicted, twice.groups, np.repeat(np.arange(len(faces)), 2), 4, twice.probs, twice.votes
+    )
+    one, two = audit(faces, ["gender"], n_boot=1000, n_perm=200), audit(alone, ["gender"], n_boot=1000, n_perm=200)
+    for group in ("f", "m"):
+        a, b = (r.attribute("gender").group(group) for r in (one, two))
+        assert (b.n, b.n_clusters) == (2 * a.n, a.n)
+        for metric in ("accuracy", "macro_f1", "top2", "kl"):
+            width = a.metrics[metric].high - a.metrics[metric].low
+            assert b.metrics[metric].high - b.metrics[metric].low == pytest.approx(width, rel=0.1), metric
+    a, b = (r.attribute("gender").gap("macro_f1") for r in (one, two))
+    assert (a.value.low, a.value.high) == pytest.approx((b.value.low, b.value.high))
+    assert a.value.low <= a.value.value <= a.value.high
+    assert b.expected == pytest.approx(a.expected, rel=0.25)
+
+
+def test_expected_gap_of_seven_equal_groups():
+    """Seven groups of 250 at 70 %: the gap is 0.078 on average although nothing is wrong."""
+    rng = np.random.default_rng(0)
+    groups = {"race": np.repeat(list("abcdefg"), 250)}
+    labels = np.tile(np.arange(5), 350)
+    expected = []
+    for _ in range(10):
+        pred = predictions(labels, noisy(rng, labels, 0.7, 5), groups, n_classes=5)
+        expected.append(audit(pred, ["race"], n_boot=10, n_perm=200).attribute("race").gap("accuracy").expected)
+    assert np.mean(expected) == pytest.approx(0.078, abs=0.003)
+
+
+def simulated(n_sims, seed, **options):
+    rng = np.random.default_rng(seed)
+    for _ in range(n_sims):
+        yield audit(two_groups(rng, **options), ["gender"], **QUICK).attribute("gender")
+
+
+def assert_uniform(p, ties=0.0):
+    """Uniform, or larger by ``ties`` on average: accuracies of a few hundred faces often tie, and a tie counts."""
+    p = np.asarray(p)
+    tolerance = 3.5 * np.sqrt(0.05 * 0.95 / len(p))
+    assert np.mean(p <= 0.05) <= 0.05 + tolerance
+    margin = 3.5 * np.sqrt(1 / 12 / len(p))
+    assert 0.5 - margin < np.mean(p) < 0.5 + margin + ties
+
+
+def test_p_values_without_disparity():
+    results = list(simulated(200, 1))
+    for metric in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
+        assert_uniform([r.gap(metric).p for r in results], ties=0.03)
+    assert_uniform([r.gap("recall", "c0").p for r in results], ties=0.05)
+
+
+def test_class_mix_alone_is_no_disparity():
+    """Equal recalls of 0.9, 0.6, 0.6 and very different mixes: accuracies differ, and that is expected."""
+    rng = np.random.default_rng(2)
+    mixes = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    gaps, macro = [], []
+    for _ in range(200):
+        group = rng.integers(0, 2, 600)
+        labels = (mixes[group].cumsum(1) > rng.random((600, 1))).argmax(1)
+        predicted = noisy(rng, labels, np.array([0.9, 0.6, 0.6])[labels], 3)
+        pred = predictions(labels, predicted, {"gender": np.array(["f", "m"])[group]}, n_classes=3)
+        found = audit(pred, ["gender"], **QUICK).attribute("gender")
+        gaps.append(found.gap("accuracy"))
+        macro.append(found.gap("macro_f1").p)
+    assert np.mean([g.value.value for g in gaps]) > 0.12
+    assert np.mean([g.expected for g in gaps]) > 0.12
+    assert_uniform([g.p for g in gaps], ties=0.03)
+    assert_uniform(macro)
+
+
+def test_intervals_cover_the_truth():
+    rng = np.random.default_rng(3)
+    hits = dict.fromkeys(("accuracy", "balanced_accuracy", "recall", "clustered", "gap", "kl"), 0)
+    n_sims = 150
+    for seed in range(n_sims):
+        pred = two_groups(rng, n=500, recalls=(0.65, 0.85))
+        attribute = audit(pred, ["gender"], n_boot=300, n_perm=1, seed=seed).attribute("gender")
+        group = attribute.group("f")
+        estimates = {
+            "accuracy": (group.metrics["accuracy"], 0.65),
+            "balanced_accuracy": (group.metrics["balanced_accuracy"], 0.65),
+            "recall": (group.recall["c1"], 0.65),
+            "gap": (attribute.gap("accuracy").value, 0.2),
+        }
+        unit = np.repeat(np.arange(150), 3)
+        labels = rng.integers(0, 3, 150)[unit]
+        hit = np.where(rng.random(150) < 0.5, rng.random(150) < 0.7, -1)[unit]  # half the units are copies
+        hit = np.where(hit >= 0, hit, rng.random(450) < 0.7)
+        copies = predictions(labels, np.where(hit, labels, (labels + 1) % 3), {}, unit, 3)
+        estimates["clustered"] = (summary_estimates(copies, n_boot=300, seed=seed)["accuracy"], 0.7)
+        probs = rng.dirichlet(np.ones(3), 200)
+        values = predictions(np.zeros(200), probs.argmax(1), {}, None, 3, probs)
+        estimates["kl"] = (summary_estimates(values, n_boot=1, seed=seed)["kl"], 1.5)  # E[-log Beta(1, 2)]
+        for name, (estimate, truth) in estimates.items():
+            hits[name] += estimate.low <= truth <= estimate.high
+    for name, count in hits.items():
+        assert 0.95 - 4 * np.sqrt(0.05 * 0.95 / n_sims) <= count / n_sims, (name, count / n_sims)
+
+
+def test_undefined_stays_undefined():
+    labels = np.array([0] * 40 + [1] * 40 + [0] * 40)
+    group = np.array(["a"] * 80 + ["b"] * 40)  # nobody in b is annotated with class 1, nobody at all with 2
+    pred = predictions(labels, np.zeros(120), {"g": group}, n_classes=3)
+    found = audit(pred, ["g"], **QUICK).attribute("g")
+    b = found.group("b")
+    assert np.isnan(b.recall["c1"].value)
+    assert b.recall["c1"].note == "nobody annotated with it"
+    assert "c1, c2" in b.note
+    assert found.group("a").recall["c1"].value == 0  # present and never predicted is a real 0
+    gap = found.gap("recall", "c1")
+    assert (gap.verdict, gap.worst, gap.n_groups) == (TOO_FEW, "", 1)
+    assert np.isnan([gap.value.value, gap.p, gap.p_adjusted, gap.expected]).all()
+    assert found.gap("recall", "c2").n_groups == 0
+    assert "33% of the faces have no counterpart" in " ".join(found.notes)
+
+
+def test_nothing_found_and_nothing_to_say():
+    rng = np.random.default_rng(4)
+    pred = two_groups(rng, n=300)
+    assert audit(pred, ["gender"], **QUICK).verdict.startswith("No gap larger than chance alone would show")
+    assert audit(pred, ["gender"], min_n=1000, **QUICK).verdict.startswith("Nothing can be said")
+
+
+def test_labels_alone_are_enough():
+    pred = two_groups(np.random.default_rng(4), n=300)
+    found = audit(pred, "gender", **QUICK)
+    assert "kl" not in found.attribute("gender").group("f").metrics
+    assert found.overall["kl"].note == "needs probabilities"
+    assert any("taken as independent" in note for note in found.method_notes)
+    assert any("not say whether" in note for note in found.attribute("gender").notes)
+
+
+def test_too_few_permutations_for_so_many_gaps_is_said():
+    pred = two_groups(np.random.default_rng(4), n=300)
+    assert any("use n_perm=140 or more" in note for note in audit(pred, "gender", n_boot=9, n_perm=99).method_notes)
+    assert not any("use n_perm" in note for note in audit(pred, "gender", n_boot=9, n_perm=199).method_notes)
+
+
+def test_refusals(faces):
+    with pytest.raises(UsageError, match="candidates: gender, age"):
+        audit(faces)
+    with pytest.raises(DataError, match="Bin it"):
+        audit(faces, ["years"])
+    for wrong in ({"level": 1.0}, {"n_boot": 0}, {"n_perm": 0}, {"seed": -1}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            audit(faces, ["gender"], **wrong)
+    with pytest.raises(MienError, match="no rows"):
+        audit(faces.select(np.zeros(len(faces), dtype=bool)), ["gender"])
+
+
+def test_summary_estimates(faces):
+    found = summary_estimates(faces, n_boot=200)
+    assert found["accuracy"].method == "wilson"
+    assert found["macro_f1"].method == "bootstrap percentile"
+    assert found["kl"].method.startswith("normal")
+    assert found["ece"].note
+    for name, e in found.items():
+        assert np.isnan(e.low) or e.low <= e.value <= e.high, name
+        assert e.n == 1600
+
+
+def test_neither_audit_nor_metrics_bring_torch():
+    code = "import sys, mien.audit, mien.metrics; mien.metrics.METRICS.names(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

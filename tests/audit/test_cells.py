@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from mien.audit import cells as cells_module
+from mien.audit.cells import Rows, bootstrap_tables, chunk_sizes, signatures
+from mien.metrics import accuracy, macro_f1
+
+
+def make_rows(rng, n, clustered, g=3, k=4):
+    """Rows of which about half belong to units of two to five rows, alike in part."""
+    cluster = np.sort(rng.integers(0, n // 2, n)) if clustered else None
+    shared = rng.random(n)[cluster] if clustered else rng.random(n)
+    group = (shared * g).astype(np.int64)
+    label = rng.integers(0, k, n)
+    hit = rng.random(n) < np.where(shared * 7 % 1 < 0.5, 0.9, 0.5)
+    return Rows(group, label, np.where(hit, label, (label + 1) % k), cluster, g, k)
+
+
+def by_hand(rows, rng, n_boot):
+    """The bootstrap that the counts stand in for: draw units with replacement, gather their rows."""
+    units = np.arange(len(rows)) if rows.cluster is None else rows.cluster
+    members = [np.flatnonzero(units == u) for u in np.unique(units)]
+    out = []
+    for _ in range(n_boot):
+        drawn = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        picked = Rows(rows.group[drawn], rows.label[drawn], rows.predicted[drawn], None, rows.n_groups, rows.n_classes)
+        out.append(picked.tables())
+    return np.array(out)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_counts_bootstrap_is_the_row_bootstrap(clustered):
+    rng = np.random.default_rng(3)
+    rows = make_rows(rng, 300, clustered)
+    ours = np.concatenate(list(bootstrap_tables(rows, 4000, rng)))
+    theirs = by_hand(rows, rng, 1500)
+    assert ours.shape == (4000, 3, 4, 4)
+    se = theirs.std(0) / np.sqrt(1500) + ours.std(0) / np.sqrt(4000)
+    assert (np.abs(ours.mean(0) - theirs.mean(0)) < 5 * se + 1e-9).all()
+    for metric in (accuracy, macro_f1):
+        a, b = metric(ours), metric(theirs)
+        np.testing.assert_allclose(a.mean(0), b.mean(0), atol=0.006)
+        np.testing.assert_allclose(a.std(0), b.std(0), rtol=0.1)
+
+
+def test_signatures_hold_every_row_once():
+    rows = make_rows(np.random.default_rng(0), 500, True)
+    sig = signatures(rows)
+    assert sig.n_units == len(np.unique(rows.cluster))
+    np.testing.assert_array_equal(sig.cells_of(sig.counts[None])[0].reshape(3, 4, 4), rows.tables())
+
+
+def test_copies_in_one_cluster_leave_the_bootstrap_as_it_was():
+    rows = make_rows(np.random.default_rng(0), 200, False)
+    twice = [np.repeat(a, 2) for a in (rows.group, rows.label, rows.predicted, np.arange(200))]
+    copied = Rows(*twice, rows.n_groups, rows.n_classes)
+    one = np.concatenate(list(bootstrap_tables(rows, 50, np.random.default_rng(1))))
+    two = np.concatenate(list(bootstrap_tables(copied, 50, np.random.default_rng(1))))
+    np.testing.assert_array_equal(two, 2 * one)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_order_of_rows_does_not_matter(clustered):
+    rng = np.random.default_rng(0)
+    rows = make_rows(rng, 300, clustered)
+    order = rng.permutation(300)
+    names = rng.permutation(300)
+    moved = Rows(
+        rows.group[order],
+        rows.label[order],
+        rows.predicted[order],
+        names[rows.cluster[order]] if clustered else None,
+        rows.n_groups,
+        rows.n_classes,
+    )
+    one, two = (next(bootstrap_tables(r, 20, np.random.default_rng(1))) for r in (rows, moved))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_chunks_hold_all_replicates(monkeypatch):
+    assert chunk_sizes(10, 1) == [10]
+    assert sum(chunk_sizes(1001, 100_000)) == 1001
+    rows = make_rows(np.random.default_rng(0), 200, True)
+    whole = np.concatenate(list(bootstrap_tables(rows, 30, np.random.default_rng(1))))
+    monkeypatch.setattr(cells_module, "_CHUNK", 3000)
+    parts = list(bootstrap_tables(rows, 30, np.random.default_rng(1)))
+    assert len(parts) > 3
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_units_are_counted():
+    rows = Rows(
+        np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), np.zeros(4, dtype=np.int64), np.array([7, 7, 7, 3]), 2, 2
+    )
+    assert rows.units_per_group().tolist() == [1, 2]
+    assert rows.units_per_class().tolist() == [[1, 0], [1, 1]]

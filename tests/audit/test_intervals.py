@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from scipy.stats import binomtest, false_discovery_control
+
+from mien.audit.intervals import (
+    adjust_bh,
+    edge_errors,
+    gap_interval,
+    mean_estimate,
+    percentile,
+    permutation_p,
+    share_estimate,
+    wilson,
+    wilson_estimate,
+)
+
+NONE = np.zeros(0)
+
+
+@pytest.mark.parametrize(("k", "n", "level"), [(0, 7, 0.95), (7, 7, 0.9), (3, 10, 0.95), (800, 1000, 0.99)])
+def test_wilson_against_scipy(k, n, level):
+    theirs = binomtest(k, n).proportion_ci(level, method="wilson")
+    np.testing.assert_allclose(wilson(k, n, level), theirs, atol=1e-12)
+    estimate = wilson_estimate(k, n, level)
+    assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_wilson_without_faces_is_undefined():
+    assert np.isnan(wilson(0, 0)).all()
+    assert str(wilson_estimate(0, 0)) == "undefined (no faces)"
+
+
+def test_percentile_notes_undefined_replicates():
+    draws = np.linspace(0, 1, 1001)
+    whole = percentile(0.5, draws, n=9, clusters=8, seed=3)
+    assert (whole.low, whole.high) == pytest.approx((0.025, 0.975))
+    assert (whole.n, whole.clusters, whole.seed, whole.note) == (9, 8, 3, "")
+    draws[:40] = np.nan
+    assert percentile(0.5, draws).note == ""
+    draws[:100] = np.nan
+    noted = percentile(0.5, draws)
+    assert "10% of the bootstrap replicates are undefined" in noted.note
+    assert noted.low > 0.1
+    assert np.isnan(percentile(0.5, np.full(9, np.nan)).low)
+    assert np.isnan(percentile(float("nan"), draws).value)
+
+
+def test_shares_of_dependent_faces():
+    draws = np.linspace(0.4, 0.6, 1000)
+    assert share_estimate(5, 10, 10, draws).method == "wilson"
+    assert share_estimate(5, 10, 6, draws).method == "bootstrap percentile"
+    edge = share_estimate(10, 10, 5, np.ones(1000))
+    assert edge.method == "wilson over units"
+    assert (edge.low, edge.high) == pytest.approx(wilson(5, 5))
+
+
+def test_means_of_dependent_faces():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=200)
+    alone = mean_estimate(values, None)
+    assert alone.high - alone.value == pytest.approx(1.959964 * values.std(ddof=1) / np.sqrt(200), rel=1e-6)
+    twice = mean_estimate(np.repeat(values, 2), np.repeat(np.arange(200), 2))
+    assert (twice.low, twice.high) == pytest.approx((alone.low, alone.high))
+    assert np.isnan(mean_estimate(NONE, None).value)
+    assert np.isnan(mean_estimate(np.ones(3), np.zeros(3, dtype=int)).low)
+
+
+def test_permutation_p():
+    assert permutation_p(0.5, np.array([0.1, 0.5, 0.6])) == 3 / 4
+    assert permutation_p(0.9, np.array([0.1, 0.5, 0.6])) == 1 / 4
+    assert permutation_p(0.9, np.array([0.1, np.nan, 0.6])) == 2 / 4
+    assert np.isnan(permutation_p(float("nan"), np.array([0.1])))
+    assert np.isnan(permutation_p(0.1, NONE))
+
+
+def test_benjamini_hochberg_against_scipy():
+    p = np.random.default_rng(0).random(30) ** 3
+    np.testing.assert_allclose(adjust_bh(p), false_discovery_control(p))
+    holes = np.insert(p, [3, 10], np.nan)
+    np.testing.assert_allclose(adjust_bh(holes)[~np.isnan(holes)], false_discovery_control(p))
+    assert np.isnan(adjust_bh(holes)[np.isnan(holes)]).all()
+    assert np.isnan(adjust_bh([float("nan")])).all()
+    assert adjust_bh([]).shape == (0,)
+
+
+@pytest.mark.parametrize("truth", [[0.7] * 7, [0.7, 0.7], [0.6, 0.8], [0.6, 0.7, 0.9, 0.7], [0.7, 0.72, 0.74]])
+def test_gap_intervals_cover_and_hold_the_observed_gap(truth):
+    """Near zero too, where percentiles of bootstrapped gaps hardly ever cover."""
+    rng = np.random.default_rng(0)
+    truth = np.array(truth)
+    n_sims, covered = 300, 0
+    for _ in range(n_sims):
+        observed = rng.binomial(250, truth) / 250
+        replicates = rng.binomial(250, observed, size=(400, len(truth))) / 250
+        low, high = gap_interval(observed, replicates)
+        assert 0 <= low <= np.ptp(observed) <= high
+        covered += low <= np.ptp(truth) <= high
+    assert covered / n_sims >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / n_sims)
+    if len(truth) == 2:
+        assert covered / n_sims <= 0.95 + 4 * np.sqrt(0.05 * 0.95 / n_sims)
+
+
+def test_gap_intervals_where_a_bootstrap_sees_no_spread():
+    same = np.ones((50, 2))
+    assert gap_interval(np.ones(2), same) == (0.0, 0.0)
+    edges = edge_errors([wilson_estimate(10, 10), wilson_estimate(12, 12)])
+    low, high = gap_interval(np.ones(2), same, floor=edges)
+    assert low == 0
+    assert 0.15 < high < 0.4
+    assert edge_errors([wilson_estimate(5, 10)])[0] == 0
+    undefined = np.where(np.arange(50)[:, None] > 0, np.nan, same)
+    assert np.isnan(gap_interval(np.ones(2), undefined)).all()
