@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from mien import __version__
-from mien.errors import ConfigError, MienError, UsageError
+from mien.errors import ConfigError, MienError, MissingExtra, UsageError
 
 # Nothing heavy is imported up here: 'mien --help' must answer at once.
 
@@ -24,6 +24,14 @@ Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
 
+_TRAIN_PACKAGES = ("torch", "torchvision", "lightning", "tensorboard")
+
+
+def _fail(error: MienError) -> NoReturn:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
     try:
@@ -31,8 +39,11 @@ def main() -> None:
     except CycloptsError:
         sys.exit(2)
     except MienError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAIN_PACKAGES:
+            raise
+        _fail(MissingExtra("this command", "train", error.name or ""))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -83,9 +94,7 @@ def prepare(
     options = _options(option)
     options |= {k: v for k, v in {"size": size, "channels": channels}.items() if v is not None}
     with terminal.progress("reading", "faces") as progress:
-        store = prepare(
-            source, out, dataset=dataset, on_bad_row=on_bad_row, force=force, progress=progress, **options
-        )
+        store = prepare(source, out, dataset=dataset, on_bad_row=on_bad_row, force=force, progress=progress, **options)
     info = store.info
     if json:
         _print_json(info)
@@ -121,15 +130,15 @@ def train(
     """
     from mien import terminal
     from mien.config import load_config
-    from mien.report import learning_curves_png
+    from mien.report import learning_curves, save_png
     from mien.train import train
 
     experiment = load_config(config, set)
     folder = out or Path("runs") / experiment.name
     with terminal.progress("training", "steps") as progress:
         run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
-    learning_curves_png(run)
     best = run.record.best
+    save_png(learning_curves(run.history), folder / "curves.png")
     print(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
 
 
@@ -163,6 +172,11 @@ def evaluate(run: Path, /, *, on: str | None = None, device: str = "cpu", json: 
             [name, str(estimate), *([str(result.without_copies[name])] if result.without_copies else [])]
             for name, estimate in result.all.items()
         ],
+    )
+    terminal.table(
+        "by class",
+        ["class", "faces", "recall", "precision", "F1", "mistaken for"],
+        [[c.name, str(c.n), str(c.recall), str(c.precision), str(c.f1), c.mistaken_for] for c in result.per_class],
     )
     print(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
     if result.n_dropped:
@@ -209,7 +223,7 @@ def audit(
         Seed of everything drawn.
     """
     from mien import terminal
-    from mien.audit import audit
+    from mien.audit import audit, render_text
     from mien.records import Predictions
     from mien.report import render_audit
 
@@ -231,7 +245,7 @@ def audit(
     if json:
         _print_json(found.to_dict())
     else:
-        terminal.markdown(found.to_markdown())
+        terminal.markdown(render_text(found))
 
 
 def _run_predictions(folder: Path, on: str | None, out: Path | None) -> tuple[Path, Path]:
@@ -372,8 +386,11 @@ def list_(kind: Literal["datasets", "models", "losses", "metrics", "labels", "al
     for name, registry in _registries().items():
         if kind in (name, "all"):
             print(f"{name}:")
-            for entry in registry.names():
-                print(f"  {entry:24s} {registry.summary(entry)}")
+            try:
+                for entry in registry.names():
+                    print(f"  {entry:24s} {registry.summary(entry)}")
+            except MissingExtra as error:
+                print(f"  ({error})")
     if kind in ("labels", "all"):
         print("labels:\n  " + "\n  ".join(scheme_names()))
 

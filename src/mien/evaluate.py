@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit import summary_estimates
+from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.images import Store
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import DataError
@@ -33,6 +33,7 @@ class Evaluation:
         copies: ``(n,)`` bool, faces that are copies of training faces.
         all: Metric -> Estimate over all faces.
         without_copies: The same over faces that are no copies; empty where there are none or all are.
+        per_class: Recall, precision and F1 of each class, over all faces.
         n_dropped: Faces of the split that the label scheme cannot label.
     """
 
@@ -42,6 +43,7 @@ class Evaluation:
     copies: NDArray[np.bool_]
     all: dict[str, Estimate]
     without_copies: dict[str, Estimate]
+    per_class: list[ClassResult]
     n_dropped: int
 
 
@@ -122,6 +124,7 @@ def evaluate(
         copies,
         summary_estimates(predictions, n_boot=n_boot, seed=seed),
         summary_estimates(predictions.select(~copies), n_boot=n_boot, seed=seed) if some else {},
+        class_results(predictions, n_boot=n_boot, seed=seed),
         len(table) - len(kept),
     )
     _write(run, evaluation)
@@ -159,5 +162,6 @@ def _write(run: Run, evaluation: Evaluation) -> None:
         "n_dropped": evaluation.n_dropped,
         "all": {k: asdict(v) for k, v in evaluation.all.items()},
         "without_copies": {k: asdict(v) for k, v in evaluation.without_copies.items()},
+        "per_class": [asdict(c) for c in evaluation.per_class],
     }
     run.save_record(record)

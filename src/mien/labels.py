@@ -8,7 +8,7 @@ the usual spellings of one expression (``angry`` and ``anger``) count as the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,14 @@ def canonical(name: str) -> str:
     """The one spelling under which an expression is compared: ``Angry`` and ``anger`` are equal."""
     key = name.strip().lower()
     return _SPELLINGS.get(key, key)
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Each expression once, in order, under the spelling in which it came first."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(canonical(name), name)
+    return tuple(first.values())
 
 
 @dataclass(frozen=True)
@@ -99,9 +107,13 @@ class LabelScheme:
         """Bring the columns of ``votes`` into the order of :attr:`sources`.
 
         Raises:
-            LabelError: If a column that the scheme needs is not in the vocabulary.
+            LabelError: If a column that the scheme needs is not in the vocabulary, or two name one expression.
         """
         known = {canonical(name): i for i, name in enumerate(vocabulary)}
+        if len(known) < len(vocabulary):
+            raise LabelError("votes", f"columns {', '.join(vocabulary)}", "each expression once, under any spelling")
+        if votes.ndim != 2 or votes.shape[1] != len(vocabulary):
+            raise LabelError("votes", f"an array of shape {votes.shape}", f"(n, {len(vocabulary)}), one column a word")
         out = np.zeros((len(votes), len(self.sources)))
         for j, source in enumerate(self.sources):
             i = known.get(canonical(source))
@@ -155,7 +167,7 @@ class LabelScheme:
     def class_votes(self, votes: NDArray[np.generic], vocabulary: Sequence[str]) -> NDArray[np.float64] | None:
         """The votes for the scheme's own classes, ``(n, K)``; None where classes are derived by a rule."""
         names = [canonical(s) for s in self.sources]
-        if any(canonical(c) not in names for c in self.classes) or self.classes == EDUCATION_CLASSES:
+        if any(canonical(c) not in names for c in self.classes):
             return None
         ordered = self.select(np.asarray(votes), vocabulary)
         return ordered[:, [names.index(canonical(c)) for c in self.classes]]
@@ -263,7 +275,7 @@ def _education_rule(reading: str) -> Rule:
             label = 3
         else:
             return "no education rule matches"
-        return np.eye(4)[label]
+        return np.asarray(np.eye(4)[label])
 
     return rule
 
@@ -278,7 +290,7 @@ def majority_rule(votes: NDArray[np.float64]) -> NDArray[np.float64] | str:
         return "no votes"
     if top.sum() > 1:
         return "tied votes"
-    return top.astype(float)
+    return np.asarray(top, dtype=np.float64)
 
 
 def distribution_rule(votes: NDArray[np.float64]) -> NDArray[np.float64] | str:

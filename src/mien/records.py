@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,12 @@ class Estimate:
     clusters: int = 0
     seed: int | None = None
     note: str = ""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Estimate:
+        """Read what JSON made of an estimate: null is NaN again."""
+        numbers = {k: float("nan") if content.get(k) is None else float(content[k]) for k in ("value", "low", "high")}
+        return cls(**{**content, **numbers})
 
     def __str__(self) -> str:
         if np.isnan(self.value):
@@ -166,8 +172,9 @@ class Predictions:
 
         Columns: ``sample_id`` (or ``id``; row numbers where absent); the truth as ``label`` (a class
         name) or ``target_<class>``; the prediction as ``pred`` (a class name) or ``prob_<class>``
-        (they sum to 1); optionally ``votes_<class>``, and ``identity`` or ``cluster`` for rows that
-        are not independent. Every other column is an attribute.
+        (they sum to 1); where both stand, the name is the label or prediction and the numbers its
+        distribution (a threshold may make them differ); optionally ``votes_<class>``, and
+        ``identity`` or ``cluster`` for rows that are not independent. Every other column is an attribute.
 
         Args:
             frame: The table.
@@ -186,12 +193,14 @@ class Predictions:
         probs = _block(frame, "prob_", found, source)
         targets = _block(frame, "target_", found, source)
         votes = _block(frame, "votes_", found, source, distribution=False)
-        if targets is None:
+        if targets is None or "label" in frame:
             labels = _class_codes(frame, "label", index, source)
-            targets = np.eye(len(found))[labels]
         else:
             labels = targets.argmax(1)
-        predicted = _class_codes(frame, "pred", index, source) if probs is None else probs.argmax(1)
+        if targets is None:
+            targets = np.eye(len(found))[labels]
+        named = probs is None or "pred" in frame
+        predicted = _class_codes(frame, "pred", index, source) if named or probs is None else probs.argmax(1)
         attributes = [
             c for c in frame.columns if c not in _RESERVED and not any(str(c).startswith(p) for p in _PREFIXES)
         ]
@@ -206,7 +215,7 @@ class Predictions:
             votes,
             frame[attributes].copy(),
             _unit_codes(frame[unit]) if unit else None,
-            frame["image"].to_numpy(np.int64) if "image" in frame else None,
+            _image_rows(frame, source),
             source,
         )
 
@@ -215,6 +224,10 @@ def _ids(frame: pd.DataFrame, source: str) -> NDArray[Any]:
     column = next((c for c in ("sample_id", "id") if c in frame), None)
     if column is None:
         return np.arange(len(frame)).astype(str)
+    absent = frame[column].isna()
+    if absent.any():
+        row = int(np.flatnonzero(absent)[0])
+        raise DataError(f"{source} row {row}", f"{column} is missing", "an id for each face")
     ids = frame[column].astype(str)
     twice = ids.duplicated()
     if twice.any():
@@ -228,13 +241,25 @@ def _ids(frame: pd.DataFrame, source: str) -> NDArray[Any]:
     return ids.to_numpy(dtype=object)
 
 
+def _image_rows(frame: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
+    if "image" not in frame:
+        return None
+    if not pd.api.types.is_integer_dtype(frame["image"]):
+        raise DataError(
+            source,
+            f"column 'image' holds {frame['image'].iloc[0]!r}",
+            "row numbers of an image store",
+            "Rename the column, or drop it.",
+        )
+    return frame["image"].to_numpy(np.int64)
+
+
 def _unit_codes(column: pd.Series[Any]) -> NDArray[np.int64]:
     """Codes of equal values; a missing or empty value is a unit of its own."""
-    codes, uniques = pd.factorize(column.replace("", np.nan))
+    codes, uniques = pd.factorize(column.mask(column.astype(str) == ""))
     alone = codes < 0
-    codes = codes.astype(np.int64)
     codes[alone] = len(uniques) + np.arange(alone.sum())
-    return codes
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: str) -> tuple[str, ...]:
@@ -248,7 +273,8 @@ def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: st
     if missing:
         raise DataError(
             source,
-            f"no column {' and no column '.join(repr(m) for m in missing)} (it has {', '.join(map(str, frame.columns))})",
+            f"no column {' and no column '.join(repr(m) for m in missing)}"
+            f" (it has {', '.join(map(str, frame.columns))})",
             "'label' or 'target_<class>' columns, and 'pred' or 'prob_<class>' columns",
             "Rename the columns.",
         )
@@ -259,7 +285,7 @@ def _class_codes(frame: pd.DataFrame, column: str, index: dict[str, int], source
     if column not in frame:
         other = "target_<class>" if column == "label" else "prob_<class>"
         raise DataError(source, f"no column {column!r}", f"{column!r} or {other!r} columns")
-    values = frame[column].astype(str)
+    values = frame[column].astype(object).where(frame[column].notna(), "").map(str)
     codes = values.map(index)
     if codes.isna().any():
         row = int(np.flatnonzero(codes.isna())[0])
@@ -269,7 +295,7 @@ def _class_codes(frame: pd.DataFrame, column: str, index: dict[str, int], source
             "one of the classes",
             nearest(values.iloc[row], list(index)),
         )
-    return codes.to_numpy(np.int64)
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _block(
@@ -280,7 +306,9 @@ def _block(
     if not present or (prefix == "votes_" and set(present) != set(wanted)):
         return None
     if set(present) != set(wanted):
-        raise DataError(source, f"columns {sorted(set(present) ^ set(wanted))} do not match the classes", ", ".join(wanted))
+        raise DataError(
+            source, f"columns {sorted(set(present) ^ set(wanted))} do not match the classes", ", ".join(wanted)
+        )
     try:
         values = frame[wanted].to_numpy(np.float64)
     except (TypeError, ValueError) as error:
@@ -292,7 +320,8 @@ def _block(
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
             f"{source} row {row}",
-            f"{prefix}* values {values[row].round(4).tolist()} sum to {values[row].sum():.4f} ({int(bad.sum())} such rows)",
+            f"{prefix}* values {values[row].round(4).tolist()} sum to {values[row].sum():.4f}"
+            f" ({int(bad.sum())} such rows)",
             "numbers of 0 or more that sum to 1" if distribution else "counts of 0 or more",
             "Pass softmax outputs, not logits." if distribution else "",
         )

@@ -7,9 +7,11 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mien.errors import ConfigError, MissingExtra
+
+Entry = TypeVar("Entry", bound=Callable[..., Any])
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -37,12 +39,10 @@ class Registry:
         self._tiny: dict[str, dict[str, Any]] = {}
         self._loaded = False
 
-    def register(
-        self, name: str, *, tiny: Mapping[str, Any] | None = None
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(self, name: str, *, tiny: Mapping[str, Any] | None = None) -> Callable[[Entry], Entry]:
         """Register a callable under ``name``; ``tiny`` holds options that make it small for tests."""
 
-        def decorate(entry: Callable[..., Any]) -> Callable[..., Any]:
+        def decorate(entry: Entry) -> Entry:
             if name in self._entries:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             self._entries[name] = entry
@@ -95,9 +95,7 @@ class Registry:
         """The first line of the entry's docstring."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
 
-    def check_options(
-        self, name: str, options: Mapping[str, Any], where: str = "", skip: tuple[str, ...] = ()
-    ) -> None:
+    def check_options(self, name: str, options: Mapping[str, Any], where: str = "", skip: tuple[str, ...] = ()) -> None:
         """Check option names against the callable's signature.
 
         Args:
@@ -118,4 +116,6 @@ class Registry:
         for option in options:
             if option not in known:
                 fix = nearest(option, known) if known else "It takes none."
-                raise ConfigError(f"{where}.{option}" if where else option, f"{self.kind} {name!r} has no such option", "", fix)
+                raise ConfigError(
+                    f"{where}.{option}" if where else option, f"{self.kind} {name!r} has no such option", "", fix
+                )

@@ -2,6 +2,7 @@
 
 from mien.audit.attributes import candidate_attributes
 from mien.audit.audit import audit
+from mien.audit.classes import ClassResult, class_results
 from mien.audit.intervals import adjust_bh, wilson
 from mien.audit.overall import summary_estimates
 from mien.audit.results import (
@@ -21,11 +22,13 @@ __all__ = [
     "TOO_FEW",
     "AttributeResult",
     "Audit",
+    "ClassResult",
     "GapResult",
     "GroupResult",
     "adjust_bh",
     "audit",
     "candidate_attributes",
+    "class_results",
     "render_text",
     "summary_estimates",
     "wilson",

@@ -224,12 +224,6 @@ class Audit:
             raise DataError(str(path), f"cannot be read ({error})", "an audit.json") from error
         return cls.from_dict(content)
 
-    def to_markdown(self) -> str:
-        """The audit as text with tables: see :func:`mien.audit.text.render_text`."""
-        from mien.audit.text import render_text  # here: the text imports these records
-
-        return render_text(self)
-
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):

@@ -46,7 +46,7 @@ def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def as_grey(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``(n, H, W[, C])`` uint8 -> ``(n, H, W)`` float32, 0 to 255."""
     if images.ndim == 4:
-        return images.mean(axis=3, dtype=np.float32)
+        return np.asarray(images.mean(axis=3, dtype=np.float32))
     return images.astype(np.float32)
 
 

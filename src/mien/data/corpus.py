@@ -50,7 +50,7 @@ class BadRows:
         """
         self.errors.append(error)
         if self.policy == "error" and len(self.errors) >= self.limit:
-            self.finish()
+            self._refuse(f"At least {self.limit} bad rows, reading stopped")
 
     def finish(self) -> None:
         """Raise one error that names the first bad rows, unless the policy is ``drop`` or there is none.
@@ -58,8 +58,10 @@ class BadRows:
         Raises:
             DataError: Under ``error``, if any row was bad.
         """
-        if self.policy == "drop" or not self.errors:
-            return
+        if self.policy == "error" and self.errors:
+            self._refuse(f"{len(self.errors)} bad rows in all")
+
+    def _refuse(self, count: str) -> None:
         first = self.errors[0]
         if len(self.errors) == 1:
             raise DataError(first.where, first.found, first.expected, _fix(first))
@@ -69,7 +71,7 @@ class BadRows:
             first.where,
             first.found,
             first.expected,
-            f"{_fix(first)} {len(self.errors)} bad rows in all; after the first:{shown}{more}",
+            f"{_fix(first)} {count}; after the first:{shown}{more}",
         )
 
 

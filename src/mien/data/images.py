@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -53,9 +54,10 @@ class Store:
         path = Path(path)
         if not (path / INFO).is_file():
             raise DataError(str(path), "is not a store", f"a folder with {INFO}", "Make one with 'mien prepare'.")
-        info = json.loads((path / INFO).read_text())
-        if info.get("format") != FORMAT:
-            raise DataError(str(path / INFO), f"format {info.get('format')!r}", str(FORMAT), "Prepare the corpus again.")
+        info = _read_info(path)
+        if info is None or info["format"] != FORMAT:
+            found = f"format {info['format']!r}" if info else "is not the description of a store"
+            raise DataError(str(path / INFO), found, f"format {FORMAT}", "Prepare the corpus again.")
         shape = tuple(info["shape"])
         size = (path / IMAGES).stat().st_size if (path / IMAGES).is_file() else -1
         if size != int(np.prod(shape)):
@@ -65,7 +67,25 @@ class Store:
         images: NDArray[np.uint8] = (
             np.memmap(path / IMAGES, np.uint8, "r", shape=shape) if size else np.zeros(shape, np.uint8)
         )
-        return cls(path, SampleTable.load(path / TABLE), images, info)
+        table = SampleTable.load(path / TABLE)
+        if len(table) != shape[0]:
+            raise DataError(str(path / TABLE), f"{len(table)} rows", f"{shape[0]}, one an image", "Prepare it again.")
+        return cls(path, table, images, info)
+
+    def verify(self, chunk: int = 4096) -> None:
+        """Read everything and compare it with the fingerprint (:meth:`open` looks at sizes only).
+
+        Raises:
+            DataError: If an image, an id or a vote is not what was written.
+        """
+        digest = hashlib.sha256()
+        for start in range(0, len(self.images), chunk):
+            digest.update(np.ascontiguousarray(self.images[start : start + chunk]).data)
+        _hash_table(digest, self.table)
+        if digest.hexdigest() != self.fingerprint:
+            raise DataError(
+                str(self.path), f"fingerprint {digest.hexdigest()[:12]}", self.fingerprint[:12], "Prepare it again."
+            )
 
 
 class StoreWriter:
@@ -85,9 +105,10 @@ class StoreWriter:
     def __init__(self, out: Path, force: bool = False) -> None:
         self.out = Path(out)
         if self.out.exists():
-            if not (self.out / INFO).is_file() and any(self.out.iterdir() if self.out.is_dir() else [1]):
+            is_store = _read_info(self.out) is not None
+            if not is_store and any(self.out.iterdir() if self.out.is_dir() else [1]):
                 raise UsageError(str(self.out), "exists and is not a store", "a new folder or a store to replace")
-            if not force and (self.out / INFO).is_file():
+            if is_store and not force:
                 raise UsageError(str(self.out), "exists already", "a new folder", "Pass --force to replace it.")
         self.partial = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}")
         self.shape: tuple[int, ...] | None = None
@@ -96,7 +117,7 @@ class StoreWriter:
 
     def __enter__(self) -> StoreWriter:
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        for stale in self.out.parent.glob(f".{self.out.name}.partial-*"):
+        for stale in self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-*"):
             if not _alive(stale.name.rsplit("-", 1)[1]):
                 shutil.rmtree(stale, ignore_errors=True)
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -124,8 +145,7 @@ class StoreWriter:
     def commit(self, table: SampleTable, info: dict[str, Any]) -> Store:
         """Write table and info, and move the whole to its place."""
         self._file.close()
-        self._hash.update("\n".join(table.frame["sample_id"]).encode())
-        self._hash.update(np.ascontiguousarray(table.votes).data)
+        _hash_table(self._hash, table)
         table.save(self.partial / TABLE)
         shape = [self.n, *(self.shape or (0, 0, 1))]
         write_json(
@@ -146,6 +166,20 @@ class StoreWriter:
     ) -> None:
         self._file.close()
         shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _read_info(path: Path) -> dict[str, Any] | None:
+    """What ``store.json`` says; None where there is none or it is another program's."""
+    try:
+        info = json.loads((path / INFO).read_text())
+    except (OSError, ValueError):
+        return None
+    return info if isinstance(info, dict) and {"format", "shape", "fingerprint"} <= set(info) else None
+
+
+def _hash_table(digest: hashlib._Hash, table: SampleTable) -> None:
+    digest.update("\n".join(table.frame["sample_id"]).encode())
+    digest.update(np.ascontiguousarray(table.votes).data)
 
 
 def _alive(pid: str) -> bool:

@@ -100,6 +100,8 @@ def prepare(
     frames, exact, perceptual = [], [], []
     with StoreWriter(Path(out), force) as writer:
         for chunk in corpus.chunks(bad):
+            if len(chunk.images) == 0:
+                continue  # every row of it was bad
             writer.append(chunk.images)
             frames.append(chunk.frame)
             exact.append(exact_hashes(chunk.images))
@@ -137,7 +139,11 @@ def _table(corpus: Corpus, frame: pd.DataFrame, hashes: Any, cluster: Any, bad: 
     reasons = Counter(f"{e.found}" for e in bad.errors)
     read = len(frame) + len(bad.errors)
     step = Step(
-        "prepare", read, len(frame), {"on_bad_row": bad.policy}, {**corpus.detail, "dropped": dict(reasons.most_common(20))}
+        "prepare",
+        read,
+        len(frame),
+        {"on_bad_row": bad.policy},
+        {**corpus.detail, "dropped": dict(reasons.most_common(20))},
     )
     return SampleTable(frame, corpus.name, corpus.vocabulary, corpus.attributes, (step,))
 

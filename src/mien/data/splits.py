@@ -132,10 +132,12 @@ def corpus_split(
         A table whose ``split`` is train, validation, test, or the corpus's name for any other.
 
     Raises:
-        DataError: If a split is not there, or ``duplicates`` is neither word.
+        DataError: If a split is not there, ``duplicates`` is neither word, or the share is none.
     """
     if duplicates not in ("drop", "keep"):
         raise DataError("split.options.duplicates", repr(duplicates), "'drop' or 'keep'")
+    if isinstance(validation, float) and not 0 < validation < 1:
+        raise DataError("split.options.validation", str(validation), "a share between 0 and 1, or the name of a split")
     own = table.frame["split"].to_numpy(dtype=object)
     names: Mapping[str, str | None] = {
         TRAIN: _own_name(own, train, _TRAIN_NAMES, True),
@@ -151,6 +153,9 @@ def corpus_split(
     if duplicates == "drop":
         dropped = (split == TRAIN) & np.isin(units, units[split != TRAIN])
     rows = np.flatnonzero((split == TRAIN) & ~dropped)
+    if not len(rows):
+        fix = "Pass duplicates: keep, or name other splits."
+        raise DataError("split", "every training face has a copy in another split", "some training faces", fix)
     if isinstance(validation, float):
         part = assign_units(units[rows], strata[rows], [1 - validation, validation], seed)
         split[rows[part == 1]] = VALIDATION

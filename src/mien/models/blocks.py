@@ -39,9 +39,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            conv_bn(inputs, outputs, 3, stride), nn.ReLU(inplace=True), conv_bn(outputs, outputs)
-        )
+        self.body = nn.Sequential(conv_bn(inputs, outputs, 3, stride), nn.ReLU(inplace=True), conv_bn(outputs, outputs))
         # A strided projection would look at one pixel in four; pooling first looks at all.
         shortcut: list[nn.Module] = []
         if stride > 1:

@@ -8,6 +8,7 @@ from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 
 
+@MODELS.register("ferplus_vgg13", tiny={"size": 32, "width": 4, "hidden": 16})
 class FerPlusVGG13(ExpressionModel):
     """Ten convolutions in four groups, each closed by pooling and dropout, then two hidden layers.
 
@@ -47,9 +48,3 @@ class FerPlusVGG13(ExpressionModel):
         """``(B, C, size, size)`` normalised images -> ``(B, hidden)``."""
         out: Tensor = self.body(x)
         return out
-
-
-@MODELS.register("ferplus_vgg13", tiny={"size": 32, "width": 4, "hidden": 16})
-def ferplus_vgg13(num_classes: int, in_channels: int = 1, **options: object) -> FerPlusVGG13:
-    """VGG13 of FER+, 8.76 M parameters at 64x64, no batch normalisation."""
-    return FerPlusVGG13(num_classes, in_channels, **options)  # type: ignore[arg-type]

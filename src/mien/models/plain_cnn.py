@@ -8,6 +8,7 @@ from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 
 
+@MODELS.register("angioni_cnn", tiny={"size": 32, "width": 4, "hidden": 16})
 class AngioniCNN(ExpressionModel):
     """The custom CNN of Angioni and Cani: three convolutions (32, 64, 128), one hidden layer of 512.
 
@@ -57,6 +58,7 @@ class AngioniCNN(ExpressionModel):
         return out
 
 
+@MODELS.register("olate_cnn", tiny={"size": 32, "width": 4, "hidden": 16})
 class OlateCNN(ExpressionModel):
     """The CNN of Olate 2025: three unpadded convolutions with pooling, then 128 units; 0.36 M at 48 px.
 
@@ -94,15 +96,3 @@ class OlateCNN(ExpressionModel):
         """``(B, C, size, size)`` normalised images -> ``(B, hidden)``."""
         out: Tensor = self.body(x)
         return out
-
-
-@MODELS.register("angioni_cnn", tiny={"size": 32, "width": 4, "hidden": 16})
-def angioni_cnn(num_classes: int, in_channels: int = 1, **options: object) -> AngioniCNN:
-    """Custom CNN of Angioni and Cani, 37.7 M parameters at 48 px (2.4 M with pool_each)."""
-    return AngioniCNN(num_classes, in_channels, **options)  # type: ignore[arg-type]
-
-
-@MODELS.register("olate_cnn", tiny={"size": 32, "width": 4, "hidden": 16})
-def olate_cnn(num_classes: int, in_channels: int = 1, **options: object) -> OlateCNN:
-    """CNN of Olate 2025, 0.36 M parameters at 48 px."""
-    return OlateCNN(num_classes, in_channels, **options)  # type: ignore[arg-type]

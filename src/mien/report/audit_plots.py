@@ -99,7 +99,7 @@ def _group_dot(ax: Axes, y: int, group: GroupResult, estimate: Estimate) -> None
     colour, face = (GREY, "white") if group.verdict else (BLUE, BLUE)
     if estimate.low == estimate.low:
         ax.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2, solid_capstyle="round", zorder=2)
-    look = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 1.5}
+    look = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 1.5, "clip_on": False}
     ax.plot([estimate.value], [y], "o", zorder=3, **look)  # type: ignore[arg-type]
 
 

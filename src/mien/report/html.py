@@ -37,12 +37,13 @@ def render_report(run: Run, *, store: Store | None = None, out: Path | None = No
         DataError: If a file of the run cannot be read.
         UsageError: If ``out`` is a folder or its folder does not exist.
     """
+    out = _check(out or run.path / REPORT)
     record = run.record
     best = record.best.get("epoch")
     names = sections.evaluation_names(run, record)
     evaluations = [sections.evaluation(run, record, name, f"e{i}", store, faces) for i, name in enumerate(names, 1)]
     return _write(
-        out or run.path / REPORT,
+        out,
         "template.html.j2",
         title=f"Report of {record.name}",
         record=record,
@@ -73,7 +74,7 @@ def render_audit(audit: Audit, out: Path) -> Path:
     """
     out = Path(out)
     return _write(
-        out / AUDIT_PAGE if out.is_dir() else out,
+        _check(out / AUDIT_PAGE if out.is_dir() else out),
         "audit.html.j2",
         title="Audit of " + (Path(audit.source).name or "predictions"),
         section=sections.audit_section(audit, "audit"),
@@ -81,12 +82,17 @@ def render_audit(audit: Audit, out: Path) -> Path:
     )
 
 
-def _write(out: Path, template: str, **content: Any) -> Path:
-    """Render to ``out``, at once or not at all."""
+def _check(out: Path) -> Path:
+    """Refuse a place that cannot be written, before any work is done."""
     out = Path(out)
     if out.is_dir() or not out.parent.is_dir():
         found = "is a folder" if out.is_dir() else f"the folder {out.parent} does not exist"
         raise UsageError(str(out), found, "a file in a folder that exists")
+    return out
+
+
+def _write(out: Path, template: str, **content: Any) -> Path:
+    """Render to ``out``, at once or not at all."""
     text = _environment().get_template(template).render(version=__version__, **content)
     partial = out.with_name(out.name + ".partial")
     partial.write_text(text, encoding="utf-8")
@@ -112,6 +118,8 @@ def _environment() -> Environment:
         "provenance": words.provenance,
         "metric_title": lambda name: words.metric_words(name)[0],
         "metric_about": lambda name: words.metric_words(name)[1],
-        "verdict_words": lambda verdict: words.VERDICT_WORDS.get(verdict, "too few faces to say"),
+        "short_remark": words.short_remark,
+        "in_order": words.in_order,
+        "gap_share": words.gap_share,
     }
     return environment

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -70,9 +71,9 @@ def _curves(ax: Axes, history: pd.DataFrame, panel: str, best: int | None) -> No
             value = float(kept[f"val_{panel}"].iloc[0])
             ax.plot([best + 1], [value], "o", color=BLUE, markersize=6, label=f"kept (epoch {best + 1})")
     ax.set_title(f"{panel.capitalize()} by epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    if len(history) == 1:
-        ax.set_xlim(float(epochs[0]) - 1, float(epochs[0]) + 1)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    margin = 1.0 if len(history) == 1 else 0.02 * len(history)
+    ax.set_xlim(float(epochs[0]) - margin, float(epochs[-1]) + margin)
     ax.set_xlabel("epoch")
     ax.grid(axis="y")
     ax.legend(loc="best")
@@ -121,8 +122,15 @@ def _confusion_cell(ax: Axes, i: int, j: int, share: float, count: int, k: int) 
 
 
 def cell_ink(share: float) -> str:
-    """A text colour that reads on the heat map's colour of ``share``."""
-    return "#ffffff" if share > 0.52 else CELL_INK
+    """White or ink, whichever contrasts more with the heat map's colour of ``share``."""
+    cell = _luminance(SHARES(share)) + 0.05
+    return "#ffffff" if 1.05 / cell > cell / (_luminance(to_rgba(CELL_INK)) + 0.05) else CELL_INK
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    """Relative luminance of an sRGB colour, as the contrast of WCAG 2 has it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
 def heat_map(ax: Axes, shares: NDArray[np.float64]) -> None:
@@ -211,7 +219,7 @@ def reliability_plot(table: Mapping[str, NDArray[np.float64]], level: float = 0.
     errors = np.abs(ends.T - accuracy)
     look = {"color": BLUE, "markersize": 5, "linewidth": 1.4, "capsize": 2}
     top.errorbar(confidence, accuracy, yerr=errors, fmt="o-", label="model", **look)  # type: ignore[arg-type]
-    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share right")
+    top.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share right")
     top.grid()
     top.legend(loc="upper left")
     bottom.bar(table["low"], table["n"] / every, width=table["high"] - table["low"], align="edge", color=GREEN)

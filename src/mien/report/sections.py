@@ -18,7 +18,7 @@ from mien.metrics import calibration_table
 from mien.records import Estimate, Predictions, RunRecord
 from mien.report import words
 from mien.report.audit_plots import MAX_GROUPS, group_class_heatmap, group_plot
-from mien.report.classes import ClassResult, class_results
+from mien.audit import ClassResult, class_results
 from mien.report.figures import figure_svg
 from mien.report.montage import ClassFaces, rows_in_store, sample_faces
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
@@ -40,6 +40,7 @@ class AttributeSection:
         plots: Group plots, one a metric.
         heat: Heat map of recall by group and class.
         metrics: Metrics of the group table.
+        footnotes: What to say once below that table.
         note: Which groups the plots leave out; empty if none.
     """
 
@@ -49,6 +50,7 @@ class AttributeSection:
     plots: list[Markup]
     heat: Markup
     metrics: list[str]
+    footnotes: list[str]
     note: str
 
 
@@ -144,6 +146,7 @@ def _attribute(audit: Audit, result: AttributeResult, anchor: str) -> AttributeS
         [_svg(group_plot(result, audit.overall, [m]), f"{anchor}-{m}") for m in _GROUP_PLOTS],
         _svg(group_class_heatmap(result, audit.classes), f"{anchor}-heat"),
         list(dict.fromkeys(m for g in result.groups for m in g.metrics)),
+        words.missing_intervals(g.metrics for g in result.groups),
         f"The plots show the {MAX_GROUPS} largest groups; {hidden} more stand in the tables." if hidden > 0 else "",
     )
 
@@ -200,7 +203,8 @@ def _lead(estimates: dict[str, Estimate], n: int, on: str) -> str:
     accuracy = estimates.get("accuracy")
     if accuracy is None:
         return f"The accuracy on {on} is not recorded."
-    return f"The model names the annotated expression of {words.percent_interval(accuracy)} of {n:,} faces, on {on}."
+    share = words.percent_interval(accuracy)
+    return f"The model names the annotated expression for {share} of the {n:,} faces of {on}."
 
 
 def _verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +25,7 @@ METRIC_WORDS = {
     "brier": ("Brier score", "0 is perfect, 2 the worst; lower is better"),
     "ece": ("Calibration error", "mean distance between confidence and accuracy (ECE); lower is better"),
 }
-VERDICT_WORDS = {
-    DISPARITY: "disparity: larger than chance alone would show",
-    NOT_SHOWN: "no disparity shown",
-}
+_MOST_LISTED = 3
 STATUS_WORDS = {
     "finished": "Training finished.",
     "running": "Training was still running when this page was written; all numbers are preliminary.",
@@ -70,6 +68,34 @@ def remark(estimate: Estimate) -> str:
     if estimate.note:
         return estimate.note
     return "" if estimate.value != estimate.value or interval(estimate) else "no interval"
+
+
+def short_remark(estimate: Estimate) -> str:
+    """The remark without its reason, for tables that give the reason once."""
+    return "no interval" if remark(estimate).startswith("no interval") else remark(estimate)
+
+
+def missing_intervals(groups: Iterable[Mapping[str, Estimate]]) -> list[str]:
+    """``Calibration error has no interval: biased upwards for few faces``, once for each such metric."""
+    found = {}
+    for estimates in groups:
+        for name, estimate in estimates.items():
+            if estimate.note.startswith("no interval:"):
+                found[name] = f"{metric_words(name)[0]} has {estimate.note}."
+    return list(found.values())
+
+
+def in_order(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """Metrics in the order in which this module explains them; unknown ones last."""
+    known = [name for name in METRIC_WORDS if name in estimates]
+    return {name: estimates[name] for name in [*known, *(n for n in estimates if n not in known)]}
+
+
+def gap_share(found: int, judged: int) -> str:
+    """How many of an audit's gaps are more than chance."""
+    if not judged:
+        return "No gap could be judged."
+    return f"{found} of {judged} gaps judged {'is' if found == 1 else 'are'} larger than chance alone would show."
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -131,7 +157,10 @@ def attribute_sentence(result: AttributeResult) -> str:
         return f"None of the {len(judged)} gaps judged is larger than chance alone would show."
     are = "is" if len(found) == 1 else "are"
     share = f"{len(found)} of the {len(judged)} gaps judged {are} larger than chance alone would show"
-    return f"{share}: {_listed(found)}."
+    if len(found) <= _MOST_LISTED:
+        return f"{share}: {_listed(found)}."
+    widest = sorted(found, key=lambda g: g.expected - g.value.value)[:_MOST_LISTED]
+    return f"{share}, most of all {_listed(widest)}. The table has the others."
 
 
 def _listed(gaps: list[GapResult]) -> str:
@@ -140,9 +169,5 @@ def _listed(gaps: list[GapResult]) -> str:
 
 def provenance(result: AttributeResult) -> str:
     """How the groups of an attribute are known."""
-    if result.source == "annotated":
-        return "The groups are annotated: part of the data, not guessed by a model."
-    if result.source == "perceived":
-        sure = "" if result.confidence != result.confidence else f", with a mean confidence of {result.confidence:.2f}"
-        return f"The groups are perceived: guessed from the picture{sure}, not stated by the persons."
-    return "The data do not state whether the groups are annotated or perceived."
+    sure = "" if result.confidence != result.confidence else f", with a mean confidence of {result.confidence:.2f}"
+    return f"Source of the groups: {result.source}{sure}."

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from mien.config import TrainConfig
 from mien.models.weights import WeightCard, save_weights
 from mien.train.module import ExpressionModule
 
@@ -53,7 +55,6 @@ class BestWeights(L.Callback):
         card: Card of the weights.
         monitor: ``val_loss`` or ``val_accuracy``.
         say: Receives one line an epoch.
-        stop: Stop signal, see :class:`Clock`.
     """
 
     def __init__(self, folder: Path, card: WeightCard, monitor: str, say: Say) -> None:
@@ -114,11 +115,59 @@ class StepProgress(L.Callback):
         self.progress(trainer.global_step, int(total))
 
 
-class Clock(L.Callback):
-    """Ends the fit after the epoch in which a number of minutes ran out."""
+class Plateau(L.Callback):
+    """Lowers the learning rate when validation makes no progress.
 
-    def __init__(self, minutes: float, say: Say) -> None:
-        self.minutes, self.say = minutes, say
+    Lightning steps such schedules after it has written the checkpoint and skips the step on resuming,
+    so a resumed run would differ from an unbroken one; here the step comes first and its state is
+    part of the checkpoint.
+
+    Args:
+        config: Training settings.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self._state: dict[str, Any] = {}
+        self._scheduler: ReduceLROnPlateau | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return self._scheduler.state_dict() if self._scheduler else self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` left, once there is an optimiser."""
+        self._state = dict(state_dict)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Attach to the optimiser."""
+        mode: Literal["min", "max"] = "max" if self.config.monitor == "val_accuracy" else "min"
+        schedule = self.config.schedule
+        rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        self._scheduler = ReduceLROnPlateau(
+            trainer.optimizers[0], mode, factor=schedule.factor, patience=schedule.patience
+        )
+        if self._state:
+            self._scheduler.load_state_dict(self._state)
+        for group, rate in zip(trainer.optimizers[0].param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """One more epoch."""
+        if self._scheduler is not None and isinstance(pl_module, ExpressionModule):
+            self._scheduler.step(pl_module.validation_metrics()[self.config.monitor])
+
+
+class Clock(L.Callback):
+    """Ends a sitting after the epoch in which a number of minutes ran out.
+
+    Attributes:
+        rang: Whether it did.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self.rang = False
         self._end = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -126,7 +175,6 @@ class Clock(L.Callback):
         self._end = time.monotonic() + 60 * self.minutes
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop if the time is over."""
-        if time.monotonic() > self._end:
-            self.say(f"stopping: train.max_minutes={self.minutes:g} have passed")
-            trainer.should_stop = True
+        """Stop if the time is over and epochs are left."""
+        if time.monotonic() > self._end and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            self.rang = trainer.should_stop = True

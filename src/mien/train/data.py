@@ -85,7 +85,9 @@ def _split(config: ExperimentConfig, table: SampleTable, strata: NDArray[np.int6
     known = [k for k in (function.__kwdefaults__ or {})]
     for option in options:
         if option not in known:
-            raise ConfigError(f"split.options.{option}", f"split {name!r} has no such option", "", nearest(option, known))
+            raise ConfigError(
+                f"split.options.{option}", f"split {name!r} has no such option", "", nearest(option, known)
+            )
     options.setdefault("seed", config.seed)
     return function(table, strata, **options)  # type: ignore[no-any-return, operator]
 

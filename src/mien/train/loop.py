@@ -25,9 +25,9 @@ from mien.errors import RunError, UsageError
 from mien.models.weights import WEIGHTS, WeightCard, save_weights
 from mien.records import RunRecord
 from mien.runs import CHECKPOINT, HISTORY, LOG, RECORD, SPLITS, Run, code_versions, machine
-from mien.train.callbacks import AveragedWeights, BestWeights, Clock, Progress, StepProgress
+from mien.train.callbacks import AveragedWeights, BestWeights, Clock, Plateau, Progress, StepProgress
 from mien.train.data import TrainingData, load_training_data, train_loader, validation_loader
-from mien.train.module import ExpressionModule, build_model
+from mien.train.module import ExpressionModule, build_model, check_components
 
 
 class TrainingStopped(BaseException):
@@ -63,6 +63,7 @@ def train(
         UsageError: If the run is finished already and ``force`` is not given.
     """
     out = Path(out)
+    check_components(config)
     previous = _previous(out, config, force)
     data = load_training_data(config)
     out.mkdir(parents=True, exist_ok=True)
@@ -72,12 +73,19 @@ def train(
     record = _record(config, data, previous)
     if previous and previous.data.get("fingerprint") != data.store.fingerprint:
         raise RunError(
-            str(out), "was begun on other data", f"fingerprint {previous.data.get('fingerprint')}", "Use another folder."
+            str(out),
+            "was begun on other data",
+            f"fingerprint {previous.data.get('fingerprint')}",
+            "Use another folder.",
         )
     fit = _Fit(config, data, run, record, tell, progress)
     if previous:
         done = _epochs_done(resume)
-        tell(f"resuming {out} after epoch {done} of {config.train.epochs}" if resume else f"restarting {out}: no epoch had ended")
+        tell(
+            f"resuming {out} after epoch {done} of {config.train.epochs}"
+            if resume
+            else f"restarting {out}: no epoch had ended"
+        )
         record.resumed.append({"at": _now(), "after_epoch": done})
     run.save_record(record)
     columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
@@ -136,8 +144,11 @@ class _Fit:
         if train.early_stopping is not None:
             mode = "max" if train.monitor == "val_accuracy" else "min"
             callbacks.append(EarlyStopping(train.monitor, patience=train.early_stopping, mode=mode))
-        if train.max_minutes is not None:
-            callbacks.append(Clock(train.max_minutes, self.say))
+        if train.schedule.name == "plateau":
+            callbacks.append(Plateau(train))
+        self.clock = Clock(train.max_minutes) if train.max_minutes is not None else None
+        if self.clock is not None:
+            callbacks.append(self.clock)
         if progress is not None:
             callbacks.append(StepProgress(progress))
         folder = (self.run.path / CHECKPOINT).parent
@@ -179,6 +190,9 @@ class _Fit:
                     weights_only=True,
                 )
             status = "finished"
+            if self.clock is not None and self.clock.rang:
+                status = "stopped"
+                self.say(f"stopped: train.max_minutes={self.clock.minutes:g} have passed; the same command goes on")
         except TrainingStopped:
             status = "stopped"
             self.say("stopped: the run can be resumed with the same command")
@@ -243,7 +257,11 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "validation_faces": len(data.validation[0]),
         "dropped_by_labels": data.dropped,
         "training_classes": dict(
-            zip(data.scheme.classes, np.bincount(data.train[1].argmax(1), minlength=len(data.scheme.classes)).tolist(), strict=True)
+            zip(
+                data.scheme.classes,
+                np.bincount(data.train[1].argmax(1), minlength=len(data.scheme.classes)).tolist(),
+                strict=True,
+            )
         ),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mien.config import ExperimentConfig, OptimizerConfig
 from mien.data.augment import Augmentation
-from mien.errors import ConfigError
 from mien.losses import LOSSES
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
@@ -20,19 +19,22 @@ from mien.models.weights import WeightCard, normalise
 from mien.train.data import Batch
 
 
-def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) -> ExpressionModel:
-    """The configured model with weights drawn from the run's seed.
+def check_components(config: ExperimentConfig) -> None:
+    """Check the names and options of model and loss before anything is read or written.
 
     Raises:
-        ConfigError: On an unknown model or option.
+        ConfigError: On an unknown name or option.
     """
-    name, options = config.model.name, config.model.options
-    MODELS.check_options(name, {}, "model")
+    MODELS.get(config.model.name, "model.name")
+    MODELS.check_options(config.model.name, config.model.options, "model.options", ("num_classes", "in_channels"))
+    LOSSES.get(config.loss.name, "loss.name")
+    LOSSES.check_options(config.loss.name, config.loss.options, "loss.options", ("logits", "targets", "weights"))
+
+
+def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) -> ExpressionModel:
+    """The configured model with weights drawn from the run's seed."""
     torch.manual_seed(config.seed)
-    try:
-        model: ExpressionModel = MODELS.get(name, "model.name")(num_classes, in_channels, **options)
-    except TypeError as error:
-        raise ConfigError("model.options", str(error), f"options of {name!r}") from error
+    model: ExpressionModel = MODELS.get(config.model.name)(num_classes, in_channels, **config.model.options)
     return model
 
 
@@ -54,7 +56,9 @@ class ExpressionModule(L.LightningModule):
         steps_per_epoch: Training steps of an epoch, for the schedule.
     """
 
-    def __init__(self, model: ExpressionModel, card: WeightCard, config: ExperimentConfig, steps_per_epoch: int) -> None:
+    def __init__(
+        self, model: ExpressionModel, card: WeightCard, config: ExperimentConfig, steps_per_epoch: int
+    ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
@@ -62,7 +66,7 @@ class ExpressionModule(L.LightningModule):
         self.steps_per_epoch = steps_per_epoch
         options = config.augment.model_dump(exclude={"enabled"})
         self.augment = Augmentation(**options) if config.augment.enabled else None
-        self.loss = LOSSES.get(config.loss.name, "loss.name")
+        self.loss = LOSSES.get(config.loss.name)
         self.validation_sums = torch.zeros(3, dtype=torch.float64)
         self.train_sums = torch.zeros(3, dtype=torch.float64)
 
@@ -87,7 +91,9 @@ class ExpressionModule(L.LightningModule):
         logits = self.model(x).float()
         loss: Tensor = self.loss(logits, targets, None, **self.config.loss.options)
         hits = (logits.detach().argmax(1) == targets.argmax(1)).sum()
-        self.train_sums += torch.tensor([float(loss.detach()) * len(x), float(hits), float(len(x))], dtype=torch.float64)
+        self.train_sums += torch.tensor(
+            [float(loss.detach()) * len(x), float(hits), float(len(x))], dtype=torch.float64
+        )
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -100,7 +106,9 @@ class ExpressionModule(L.LightningModule):
         logits = self.model(self.prepare_images(images, augment=False)).float()
         loss = -(targets * logits.log_softmax(1)).sum(1).mean()
         hits = (logits.argmax(1) == targets.argmax(1)).sum()
-        self.validation_sums += torch.tensor([float(loss) * len(images), float(hits), float(len(images))], dtype=torch.float64)
+        self.validation_sums += torch.tensor(
+            [float(loss) * len(images), float(hits), float(len(images))], dtype=torch.float64
+        )
 
     def validation_metrics(self) -> dict[str, float]:
         """``val_loss`` (cross-entropy to the evaluation targets) and ``val_accuracy``."""
@@ -116,11 +124,7 @@ class ExpressionModule(L.LightningModule):
         train = self.config.train
         optimizer = _optimizer(self.model, train.optimizer)
         if train.schedule.name == "plateau":
-            mode = "max" if train.monitor == "val_accuracy" else "min"
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, mode, factor=train.schedule.factor, patience=train.schedule.patience
-            )
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": train.monitor}}
+            return {"optimizer": optimizer}  # see mien.train.callbacks.Plateau
         warmup = train.schedule.warmup_epochs * self.steps_per_epoch
         total = train.epochs * self.steps_per_epoch
         cosine = train.schedule.name == "cosine"

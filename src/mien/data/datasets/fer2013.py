@@ -35,12 +35,14 @@ class ChallengeRows:
         emotion: ``(n,)`` 0 to 6, an index into FER2013_CLASSES.
         usage: ``(n,)`` Training, PublicTest or PrivateTest.
         images: ``(n, 48, 48)`` uint8.
+        end: Rows of the file read so far, bad ones counted.
     """
 
     row: NDArray[np.int64]
     emotion: NDArray[np.int64]
     usage: list[str]
     images: NDArray[np.uint8]
+    end: int
 
 
 def detect(root: Path) -> int:
@@ -74,10 +76,12 @@ def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
         if names is None:
             raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
         order = [names.index(n) for n in ("emotion", "pixels", "usage")]
-        lines: list[bytes] = []
+        lines: list[tuple[int, bytes]] = []
         first = 0
-        for line in file:
-            lines.append(line)
+        for number, line in enumerate(file, start=2):
+            if not line.strip():
+                continue  # as in any CSV: an empty line is no row, so that the votes' rows stay in step
+            lines.append((number, line))
             if len(lines) == _CHUNK:
                 yield _parse(path, lines, first, order, len(names), bad)
                 first += len(lines)
@@ -86,18 +90,21 @@ def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
             yield _parse(path, lines, first, order, len(names), bad)
 
 
-def _parse(path: Path, lines: list[bytes], first: int, order: list[int], width: int, bad: BadRows) -> ChallengeRows:
-    row, emotion, usage = [], [], []
+def _parse(
+    path: Path, lines: list[tuple[int, bytes]], first: int, order: list[int], width: int, bad: BadRows
+) -> ChallengeRows:
+    row: list[int] = []
+    emotion: list[int] = []
+    usage: list[str] = []
     images = np.empty((len(lines), SIDE * SIDE), dtype=np.uint8)
     with warnings.catch_warnings():
         # fromstring warns and stops at a non-number; the count below then differs, or this raises.
         warnings.simplefilter("error", DeprecationWarning)
-        for i, line in enumerate(lines):
-            where = f"{path.name} line {first + i + 2}"
+        for i, (number, line) in enumerate(lines):
+            where = f"{path.name} line {number}"
             fields = line.strip().split(b",")
             if len(fields) != width:
-                if line.strip():
-                    bad.add(DataError(where, f"{len(fields)} fields", f"{width} as in the header"))
+                bad.add(DataError(where, f"{len(fields)} fields", f"{width} as in the header"))
                 continue
             e, p, u = (fields[j].strip().strip(b'"') for j in order)
             error = _check(where, e, p, u, images[len(row)])
@@ -109,7 +116,11 @@ def _parse(path: Path, lines: list[bytes], first: int, order: list[int], width: 
             usage.append(u.decode())
     n = len(row)
     return ChallengeRows(
-        np.array(row, dtype=np.int64), np.array(emotion, dtype=np.int64), usage, images[:n].reshape(n, SIDE, SIDE)
+        np.array(row, dtype=np.int64),
+        np.array(emotion, dtype=np.int64),
+        usage,
+        images[:n].reshape(n, SIDE, SIDE),
+        first + len(lines),
     )
 
 
@@ -120,7 +131,7 @@ def _check(where: str, emotion: bytes, pixels: bytes, usage: bytes, out: NDArray
     if usage.decode("latin-1") not in USAGES:
         return DataError(where, f"'Usage' is {usage.decode('latin-1')!r}", " or ".join(USAGES))
     try:
-        values = np.fromstring(pixels.decode("latin-1"), dtype=np.int32, sep=" ")
+        values = np.fromstring(pixels.decode("latin-1"), dtype=np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
         word = next((w for w in pixels.decode("latin-1").split() if not w.isdigit()), "")
         return DataError(where, f"'pixels' holds {word!r}", "numbers from 0 to 255")

@@ -54,8 +54,8 @@ def read_votes(path: Path) -> pd.DataFrame:
             row = int(np.flatnonzero(wrong)[0])
             raise DataError(
                 f"{path.name} line {row + 2}",
-                f"{column[6:]!r} is {frame[column].iloc[row]!r}",
-                "a count of votes, a whole number of 0 or more",
+                f"{column[6:]!r} is {str(frame[column].iloc[row])!r}",
+                "a count of votes, a whole number from 0 to 255",
             )
         frame[column] = values.astype(np.uint8)
     return frame
@@ -99,13 +99,11 @@ def _from_csv(path: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: BadR
     usage = votes["usage"].to_numpy()
     seen = 0
     for rows in read_challenge(path, bad):
-        seen = int(rows.row[-1]) + 1 if len(rows.row) else seen
+        seen = rows.end
         keep = []
         for i, row in enumerate(rows.row):
             if row >= len(votes):
-                bad.add(
-                    DataError(f"{VOTES_FILE}", f"has {len(votes)} rows", f"one for {path.name} line {row + 2} too")
-                )
+                bad.add(DataError(f"{VOTES_FILE}", f"has {len(votes)} rows", f"one for {path.name} line {row + 2} too"))
             elif rows.usage[i] != usage[row]:
                 bad.add(
                     DataError(
@@ -130,9 +128,7 @@ def _from_csv(path: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: BadR
 def _from_folders(root: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: BadRows) -> Iterator[Chunk]:
     unknown = ~votes["usage"].isin(USAGES)
     for r in np.flatnonzero(unknown):
-        bad.add(
-            DataError(f"{VOTES_FILE} line {r + 2}", f"'Usage' is {votes['usage'].iloc[r]!r}", " or ".join(USAGES))
-        )
+        bad.add(DataError(f"{VOTES_FILE} line {r + 2}", f"'Usage' is {votes['usage'].iloc[r]!r}", " or ".join(USAGES)))
     unnamed = (votes["image_name"] == "") & ~unknown
     detail["rows without a picture: nobody saw a face"] = int(unnamed.sum())
     wanted = votes[~unnamed & ~unknown]
@@ -143,7 +139,8 @@ def _from_folders(root: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: 
     for start in range(0, len(wanted), _CHUNK):
         part = wanted.iloc[start : start + _CHUNK]
         paths = [root / FOLDERS[u] / n for u, n in zip(part["usage"], part["image_name"], strict=True)]
-        images, ok = decode_files(paths, SIDE, 1, bad, resize=False)
+        lines = [f"{VOTES_FILE} line {r + 2}" for r in part.index]
+        images, ok = decode_files(paths, SIDE, 1, bad, resize=False, lines=lines)
         ids = [p.stem for p in paths]
         yield Chunk(images[ok], _frame(part, ids).iloc[np.flatnonzero(ok)])
 

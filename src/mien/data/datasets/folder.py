@@ -10,11 +10,12 @@ import pandas as pd
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.decode import SUFFIXES, decode_files, first_shape
+from mien.data.decode import SUFFIXES, decode_files, picture_shape
 from mien.errors import DataError
-from mien.labels import canonical
+from mien.labels import canonical, distinct
 
 _CHUNK = 512
+_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "publictest", "privatetest"}
 
 
 def detect(root: Path) -> int:
@@ -31,13 +32,20 @@ def _list(root: Path) -> pd.DataFrame:
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
         parts = path.relative_to(root).parts
         if len(parts) not in (2, 3):
-            raise DataError(str(path), f"lies {len(parts) - 1} folders deep", "<class>/picture or <split>/<class>/picture")
+            raise DataError(
+                str(path), f"lies {len(parts) - 1} folders deep", "<class>/picture or <split>/<class>/picture"
+            )
         rows.append((path, parts[0] if len(parts) == 3 else "", parts[-2]))
     if not rows:
         raise DataError(str(root), "holds no picture", "<class>/picture or <split>/<class>/picture")
     frame = pd.DataFrame(rows, columns=["path", "split", "label"])
     if (frame["split"] == "").any() and (frame["split"] != "").any():
         raise DataError(str(root), "has pictures at two depths", "all in <class>/ or all in <split>/<class>/")
+    labels = set(frame["label"])
+    if all(label.lower().removeprefix("fer2013") in _SPLIT_NAMES for label in labels):
+        raise DataError(
+            str(root), f"pictures lie right under {', '.join(sorted(labels))}", "a folder for each expression"
+        )
     return frame
 
 
@@ -66,23 +74,22 @@ def image_folder(
         DataError: If the folder holds no pictures, or a class outside the vocabulary.
     """
     listing = _list(root)
-    classes = tuple(vocabulary) if vocabulary else tuple(sorted(set(listing["label"])))
+    classes = tuple(vocabulary) if vocabulary else distinct(sorted(set(listing["label"])))
     index = {canonical(c): i for i, c in enumerate(classes)}
     unknown = sorted(c for c in set(listing["label"]) if canonical(c) not in index)
     if unknown:
         raise DataError(str(root), f"folder {unknown[0]!r} is not a class", ", ".join(classes))
     codes = listing["label"].map(lambda c: index[canonical(c)]).to_numpy(np.int64)
     paths = list(listing["path"])
-    if size is None or channels is None:
-        found = first_shape(paths)
-        size, channels = size or found[0], channels or found[1]
-    side, planes = size, channels
+    side, planes = picture_shape(paths, size, channels)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
         for start in range(0, len(paths), _CHUNK):
             part = slice(start, start + _CHUNK)
             images, ok = decode_files(paths[part], side, planes, bad)
-            frame = pd.DataFrame(np.eye(len(classes), dtype=np.uint8)[codes[part]], columns=[f"votes_{c}" for c in classes])
+            frame = pd.DataFrame(
+                np.eye(len(classes), dtype=np.uint8)[codes[part]], columns=[f"votes_{c}" for c in classes]
+            )
             frame.insert(0, "sample_id", [str(p.relative_to(root)) for p in paths[part]])
             frame.insert(1, "split", listing["split"].to_numpy()[part])
             yield Chunk(images[ok], frame[ok])

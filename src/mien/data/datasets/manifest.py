@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.decode import decode_files, first_shape
+from mien.data.decode import decode_files, picture_shape
 from mien.errors import DataError
-from mien.labels import canonical
+from mien.labels import canonical, distinct
 from mien.registry import nearest
+from mien.samples import ANNOTATED, PERCEIVED
 
 _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")
+_TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred")
 
 
 def detect(root: Path) -> int:
     """1 where ``root`` is a CSV with a column ``path``, else 0."""
     if root.suffix != ".csv" or not root.is_file():
         return 0
-    with open(root, encoding="utf-8", errors="replace") as file:
+    with open(root, encoding="utf-8-sig", errors="replace") as file:
         return int("path" in [c.strip().strip('"') for c in file.readline().split(",")])
 
 
@@ -40,8 +42,8 @@ def manifest(
 ) -> Corpus:
     """A CSV manifest: ``path`` and ``label`` or ``votes_<class>``; optionally split, identity, attributes.
 
-    Every other column is an attribute; ``<attribute>_source`` (``annotated`` or ``perceived``) and
-    ``<attribute>_confidence`` belong to it. Paths are relative to the CSV.
+    Every other column is an attribute, empty where unknown; ``<attribute>_source`` (``annotated`` or ``perceived``) and
+    ``<attribute>_confidence`` (0 to 1) belong to it. Paths are relative to the CSV.
 
     Args:
         root: The CSV.
@@ -52,10 +54,11 @@ def manifest(
         terms: Its licence or terms.
 
     Raises:
-        DataError: If the CSV has no ``path``, or neither labels nor votes.
+        DataError: If the CSV has no ``path``, neither labels nor votes, or a column whose name is taken.
     """
     try:
-        frame = pd.read_csv(root, dtype=str, keep_default_na=False)
+        # A line that ends early lacks its last values even so.
+        frame = pd.read_csv(root, dtype=str, keep_default_na=False).fillna("")
     except (ValueError, OSError) as error:
         raise DataError(str(root), f"cannot be read ({error})", "a CSV manifest") from error
     if "path" not in frame or len(frame) == 0:
@@ -66,20 +69,31 @@ def manifest(
         raise DataError(str(root), "neither 'label' nor 'votes_<class>'", "one of them")
     classes = tuple(vocabulary) if vocabulary else _classes(frame, voted)
     extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
-    attributes = tuple(c for c in extra if not c.endswith(("_source", "_confidence")))
+    taken = [c for c in extra if c in _TAKEN or c.startswith(("prob_", "target_"))]
+    if taken:
+        raise DataError(
+            f"{root.name} line 1", f"column {taken[0]!r}", "another name", "It has a meaning here: rename it."
+        )
+    missing = [f"votes_{c}" for c in classes if voted and f"votes_{c}" not in voted]
+    if missing:
+        raise DataError(f"{root.name} line 1", f"no column {missing[0]!r}", "votes for every class of the vocabulary")
+    attributes = tuple(c for c in extra if _base(c) not in extra)
     paths = [root.parent / p for p in frame["path"]]
-    if size is None or channels is None:
-        found_size, found_channels = first_shape(paths)
-        size, channels = size or found_size, channels or found_channels
-    side, planes = size, channels
+    side, planes = picture_shape(paths, size, channels)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
         for start in range(0, len(frame), _CHUNK):
             part = frame.iloc[start : start + _CHUNK]
-            votes, good = _votes(part, classes, bool(voted), root.name, start, bad)
-            images, decoded = decode_files(paths[start : start + _CHUNK], side, planes, bad)
-            ok = good & decoded
-            yield Chunk(images[ok], _rows(part, votes, classes, extra)[ok])
+            votes, errors = _votes(part, classes, bool(voted))
+            errors = _check_extra(part, extra) | errors
+            for i in sorted(errors):
+                where = f"{root.name} line {start + i + 2}"
+                bad.add(DataError(where, errors[i].found, errors[i].expected, errors[i].fix))
+            good = np.array([i for i in range(len(part)) if i not in errors], dtype=np.int64)
+            lines = [f"{root.name} line {start + i + 2}" for i in good]
+            images, ok = decode_files([paths[start + i] for i in good], side, planes, bad, lines=lines)
+            read = good[ok]
+            yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
 
     return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame))
 
@@ -87,34 +101,50 @@ def manifest(
 def _classes(frame: pd.DataFrame, voted: list[str]) -> tuple[str, ...]:
     if voted:
         return tuple(c[6:] for c in voted)
-    return tuple(sorted({c for c in frame["label"] if c}))
+    return distinct(sorted({c for c in frame["label"] if c}))
+
+
+def _base(column: str) -> str:
+    """The attribute to which ``gender_source`` or ``gender_confidence`` would belong; '' for other names."""
+    for suffix in ("_source", "_confidence"):
+        if column.endswith(suffix):
+            return column.removesuffix(suffix)
+    return ""
+
+
+def _check_extra(part: pd.DataFrame, extra: list[str]) -> dict[int, DataError]:
+    """Rows of a chunk with an empty path, or a source or confidence that is none: row -> error."""
+    errors = {int(i): DataError("", "'path' is empty", "a picture") for i in np.flatnonzero(part["path"] == "")}
+    for column in (c for c in extra if _base(c) in extra):
+        if column.endswith("_source"):
+            wrong, expected = ~part[column].isin(["", ANNOTATED, PERCEIVED]), f"{ANNOTATED!r} or {PERCEIVED!r}"
+        else:
+            wrong = ~pd.to_numeric(part[column], errors="coerce").between(0, 1) & (part[column] != "")
+            expected = "a number from 0 to 1"
+        for i in np.flatnonzero(wrong):
+            errors[int(i)] = DataError("", f"{column!r} is {part[column].iloc[i]!r}", expected)
+    return errors
 
 
 def _votes(
-    part: pd.DataFrame, classes: tuple[str, ...], voted: bool, file: str, start: int, bad: BadRows
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Votes of a chunk, ``(n, V)``, and False where a row's label or votes cannot be read."""
+    part: pd.DataFrame, classes: tuple[str, ...], voted: bool
+) -> tuple[NDArray[np.float64], dict[int, DataError]]:
+    """Votes of a chunk, ``(n, V)``, and row -> error where a label or the votes cannot be read."""
+    errors = {}
     if voted:
-        missing = [f"votes_{c}" for c in classes if f"votes_{c}" not in part]
-        if missing:
-            raise DataError(f"{file} line 1", f"no column {missing[0]!r}", "votes for every class of the vocabulary")
         numbers = part[[f"votes_{c}" for c in classes]].apply(pd.to_numeric, errors="coerce")
         votes = numbers.to_numpy(np.float64)
         good = np.isfinite(votes).all(1) & (votes >= 0).all(1)
-        for i in np.flatnonzero(~good):
+        for i in np.flatnonzero(~good).tolist():
             row = part.iloc[i][[f"votes_{c}" for c in classes]].tolist()
-            bad.add(DataError(f"{file} line {start + i + 2}", f"votes {row}", "numbers of 0 or more"))
-        return np.nan_to_num(votes), good
+            errors[i] = DataError("", f"votes {row}", "numbers of 0 or more")
+        return votes, errors
     index = {canonical(c): i for i, c in enumerate(classes)}
     codes = part["label"].map(lambda c: index.get(canonical(c), -1)).to_numpy(np.int64)
-    for i in np.flatnonzero(codes < 0):
+    for i in np.flatnonzero(codes < 0).tolist():
         label = part["label"].iloc[i]
-        bad.add(
-            DataError(
-                f"{file} line {start + i + 2}", f"'label' is {label!r}", "a class", nearest(label, list(classes))
-            )
-        )
-    return np.eye(len(classes))[codes], codes >= 0
+        errors[i] = DataError("", f"'label' is {label!r}", "a class", nearest(label, list(classes)))
+    return np.eye(len(classes))[codes], errors
 
 
 def _rows(part: pd.DataFrame, votes: NDArray[np.float64], classes: tuple[str, ...], extra: list[str]) -> pd.DataFrame:
@@ -125,8 +155,7 @@ def _rows(part: pd.DataFrame, votes: NDArray[np.float64], classes: tuple[str, ..
     }
     columns |= {f"votes_{c}": votes[:, k] for k, c in enumerate(classes)}
     for column in extra:
-        values = part[column].replace("", np.nan)
-        columns[column] = (
-            pd.to_numeric(values, errors="coerce").to_numpy() if column.endswith("_confidence") else values.to_numpy()
-        )
+        values = part[column].mask(part[column] == "")
+        number = column.endswith("_confidence") and _base(column) in extra
+        columns[column] = pd.to_numeric(values).to_numpy(np.float64) if number else values.to_numpy()
     return pd.DataFrame(columns)

@@ -1,0 +1,107 @@
+"""Copy finished runs' records (no faces, no weights) into docs/results and write its page from them.
+
+    python benchmarks/results_page.py RUN [RUN ...] [--out docs/results]
+
+Every figure on the page is read from a record; runs that are there already stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from mien.records import Estimate
+from mien.report import learning_curves, render_report, save_png
+from mien.runs import Run
+
+HEAD = """# Measured results
+
+Written by `python benchmarks/results_page.py RUN ...` from the runs' own records; each folder holds the
+resolved configuration, `record.json`, the history of the epochs and the report without faces.
+Intervals are 95 %, over pictures with their copies as one unit. Accuracies are against labels that
+people gave to faces, and say nothing about what anybody felt.
+"""
+METRICS = (
+    "accuracy",
+    "tie_accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "top2",
+    "kl",
+    "nll",
+    "brier",
+    "ece",
+)
+
+
+def keep(run: Run, out: Path) -> None:
+    """Copy what a reader needs of one run."""
+    folder = out / run.path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.yaml", "record.json", "history.csv"):
+        shutil.copy(run.path / name, folder)
+    render_report(run, out=folder / "report.html", faces=False)
+    save_png(learning_curves(run.history), folder / "curves.png")
+
+
+def section(folder: Path) -> str:
+    """One run's part of the page."""
+    record = json.loads((folder / "record.json").read_text())
+    name, train, data = record["name"], record["config"]["train"], record["data"]
+    best, minutes = record["best"], record["seconds"] / 60
+    lines = [
+        f"## {name}",
+        "",
+        f"{record['model']['name']}, {record['model']['parameters']:,} parameters, "
+        f"{'x'.join(map(str, record['model']['input']))}; {data['training_faces']:,} training faces of {data['corpus']}, "
+        f"weights chosen on {data['validation_faces']:,} others (epoch {int(best['epoch']) + 1} of {train['epochs']}, "
+        f"accuracy there {best['val_accuracy']:.4f}: a validation figure). "
+        f"{minutes:.0f} minutes on {record['device']['cores']} cores ({record['device']['processor']}, "
+        f"{record['device']['precision']}), seed {record['seed']}, commit {record['versions'].get('commit', '?')}, "
+        f"resumed {len(record['resumed'])} times.",
+        "",
+        f"![Learning curves of {name}]({name}/curves.png)",
+        "",
+        "```sh",
+        f"mien train studies/{name}.yaml --out runs/{name}",
+    ]
+    lines += [f"mien evaluate runs/{name} --on {e['on']}" for e in record["estimates"].values()] + ["```"]
+    for evaluated, entry in record["estimates"].items():
+        remain = entry["n"] - entry["n_copies"]
+        lines += ["", f"### {evaluated}", ""]
+        lines += [
+            f"{entry['n']:,} faces with a label; {entry['n_copies']} are copies of training faces, {remain:,} are not."
+        ]
+        lines += ["", "| metric | all faces | without copies |", "| --- | --- | --- |"]
+        for metric in METRICS:
+            if metric in entry["all"]:
+                cells = [show(entry[part].get(metric)) for part in ("all", "without_copies")]
+                lines.append(f"| {metric} | {cells[0]} | {cells[1]} |")
+    return "\n".join([*lines, "", f"Record: [{name}/record.json]({name}/record.json)."])
+
+
+def show(content: dict[str, object] | None) -> str:
+    if not content:
+        return "the same" if content is None else ""
+    values = {k: float("nan") if v is None and k in ("value", "low", "high") else v for k, v in content.items()}
+    return str(Estimate(**values))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    args = parser.parse_args()
+    for path in args.runs:
+        keep(Run.open(path), args.out)
+    sections = [section(f.parent) for f in sorted(args.out.glob("*/record.json"))]
+    (args.out / "README.md").write_text("\n".join([HEAD, *sections]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What every model must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import ConfigError, WeightsError
+from mien.models import MODELS
+from mien.models.weights import CARD, WEIGHTS, Classifier, WeightCard, images_to_tensor, save_weights
+
+SIZE = 32
+CLASSES = ("a", "b", "c")
+
+# Parameters at full size; the first three as the sources give them.
+PARAMETERS = {
+    ("ferplus_vgg13", 8, 64): 8_757_704,
+    ("angioni_cnn", 4, 48): 37_844_420,
+    ("olate_cnn", 7, 48): 355_847,
+    ("mienet", 8, 48): 3_044_408,
+}
+
+
+@pytest.fixture(params=MODELS.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_and_gradients(name: str, channels: int) -> None:
+    torch.manual_seed(0)
+    model = MODELS.get(name)(3, channels, **MODELS.tiny(name))
+    x = torch.rand(4, channels, SIZE, SIZE)
+    assert model.features(x).shape == (4, model.feature_dim)
+    logits = model(x)
+    assert logits.shape == (4, 3)
+    logits.square().sum().backward()
+    dead = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert not dead
+
+
+def test_evaluation_ignores_the_rest_of_the_batch(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS.get(name)(3, 1, **MODELS.tiny(name)).eval()
+    x = torch.rand(5, 1, SIZE, SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[:2], model(x[:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_seed_decides_the_weights(name: str) -> None:
+    def first() -> torch.Tensor:
+        torch.manual_seed(7)
+        return next(MODELS.get(name)(3, 1, **MODELS.tiny(name)).parameters())
+
+    assert torch.equal(first(), first())
+
+
+@pytest.mark.parametrize(("name", "classes", "size"), PARAMETERS)
+def test_parameters_at_full_size(name: str, classes: int, size: int) -> None:
+    with torch.device("meta"):
+        model = MODELS.get(name)(classes, 1)
+        assert model(torch.empty(2, 1, size, size)).shape == (2, classes)
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name, classes, size]
+
+
+def test_pooling_after_each_convolution_is_the_small_reading() -> None:
+    with torch.device("meta"):
+        model = MODELS.get("angioni_cnn")(4, 1, pool_each=True)
+    assert 2.4e6 < sum(p.numel() for p in model.parameters()) < 2.5e6
+
+
+def _saved(name: str, folder: Path) -> WeightCard:
+    torch.manual_seed(1)
+    options = MODELS.tiny(name)
+    model = MODELS.get(name)(3, 1, **options)
+    return save_weights(model, WeightCard(name, options, CLASSES, SIZE, 1, 0.5, 0.25), folder)
+
+
+def test_weights_come_back(name: str, tmp_path: Path) -> None:
+    _saved(name, tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 1), dtype=np.uint8)
+    one = Classifier.load(tmp_path).probabilities(images)
+    two = Classifier.load(tmp_path).probabilities(images, np.array([6, 0]), batch_size=1)
+    np.testing.assert_allclose(one.sum(1), 1, atol=1e-12)
+    np.testing.assert_allclose(one[[6, 0]], two, rtol=1e-3)
+    assert not np.allclose(one[0], one[1])
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    _saved("mienet", tmp_path)
+    content = bytearray((tmp_path / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / WEIGHTS).write_bytes(content)
+    with pytest.raises(WeightsError, match="checksum"):
+        Classifier.load(tmp_path)
+
+
+def test_missing_card_and_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=CARD):
+        Classifier.load(tmp_path)
+    _saved("mienet", tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match=WEIGHTS):
+        Classifier.load(tmp_path)
+
+
+def test_grey_and_colour_convert() -> None:
+    colour = np.zeros((1, 2, 2, 3), np.uint8)
+    colour[..., 1] = 255
+    cpu = torch.device("cpu")
+    assert images_to_tensor(colour, 1, cpu)[0, 0, 0, 0].item() == pytest.approx(0.587)
+    grey = np.full((1, 2, 2, 1), 51, np.uint8)
+    assert images_to_tensor(grey, 3, cpu).unique().tolist() == pytest.approx([0.2])
+
+
+def test_other_sizes_are_resampled(tmp_path: Path) -> None:
+    _saved("mienet", tmp_path)
+    small = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 1), dtype=np.uint8)
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
+    model = Classifier.load(tmp_path)
+    np.testing.assert_allclose(model.probabilities(small), model.probabilities(large), atol=0.05)
+
+
+def test_unknown_model_offers_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'mienet'"):
+        MODELS.get("meinet")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from writers import faces
+
+from mien.data.corpus import BadRows
+from mien.data.decode import decode_file, decode_files, picture_shape
+from mien.errors import ConfigError, DataError
+
+GREY = faces(1, 32)[0]
+COLOUR = faces(1, 32, 3)[0]
+
+
+def save(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp"])
+def test_lossless_files_are_decoded_exactly(tmp_path, ending):
+    options = {"lossless": True} if ending == "webp" else {}
+    np.testing.assert_array_equal(decode_file(save(tmp_path / f"c.{ending}", COLOUR, **options), 32, 3), COLOUR)
+    if ending != "webp":
+        np.testing.assert_array_equal(decode_file(save(tmp_path / f"g.{ending}", GREY), 32, 1), GREY)
+
+
+def test_grey_and_colour_can_be_asked_of_any_picture(tmp_path):
+    grey, colour = save(tmp_path / "g.png", GREY), save(tmp_path / "c.png", COLOUR)
+    np.testing.assert_array_equal(decode_file(grey, 32, 3), np.stack([GREY] * 3, axis=2))
+    np.testing.assert_allclose(decode_file(colour, 32, 1), COLOUR @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_sixteen_bits_are_scaled_and_not_cut(tmp_path):
+    deep = GREY.astype(np.uint16) * 257
+    np.testing.assert_array_equal(decode_file(save(tmp_path / "deep.png", deep), 32, 1), GREY)
+    assert picture_shape([tmp_path / "deep.png"], None, None) == (32, 1)
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    path = save(tmp_path / "f.tif", GREY.astype(np.float32))
+    with pytest.raises(DataError, match="cannot be decoded .*floating-point"):
+        decode_file(path, 32, 1)
+
+
+def test_a_picture_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to see it upright
+    path = save(tmp_path / "turned.png", GREY, exif=exif)
+    np.testing.assert_array_equal(decode_file(path, 32, 1), np.rot90(GREY, -1))
+
+
+def test_another_size_is_resized_or_refused(tmp_path):
+    path = save(tmp_path / "big.png", np.kron(GREY, np.ones((2, 2), np.uint8)))
+    small = decode_file(path, 32, 1)
+    assert np.corrcoef(small.ravel(), GREY.ravel())[0, 1] > 0.99
+    with pytest.raises(DataError, match=r"big\.png: is 64x64 pixels, expected 32x32"):
+        decode_file(path, 32, 1, resize=False)
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"none\.png: no such file, expected a picture"):
+        decode_file(tmp_path / "none.png", 32, 1)
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(DataError, match=r"text\.png: cannot be decoded \(cannot identify"):
+        decode_file(tmp_path / "text.png", 32, 1)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        decode_file(tmp_path, 32, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, kind):
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, kind)
+    whole = buffer.getvalue()
+    path = tmp_path / "cut"
+    # The last bytes of a file close it and hold no pixels.
+    for end in np.linspace(0, len(whole) - 25, 40).astype(int):
+        path.write_bytes(whole[:end])
+        with pytest.raises(DataError, match="cannot be decoded"):
+            decode_file(path, 32, 1)
+    path.write_bytes(whole)
+    assert decode_file(path, 32, 1).shape == (32, 32)
+
+
+def test_damaged_headers_never_raise_anything_else(tmp_path):
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(COLOUR).save(buffer, "PNG")
+    refused = 0
+    for _ in range(100):
+        data = bytearray(buffer.getvalue())
+        for position in rng.integers(8, 60, 2):
+            data[position] = rng.integers(256)
+        (tmp_path / "damaged.png").write_bytes(data)
+        try:
+            assert decode_file(tmp_path / "damaged.png", 32, 3).shape == (32, 32, 3)
+        except DataError:
+            refused += 1
+    assert refused > 50
+
+
+def test_many_files_keep_their_order_and_the_bad_ones_are_named(tmp_path):
+    images = faces(20, 16)
+    paths = [save(tmp_path / f"{i}.png", image) for i, image in enumerate(images)]
+    paths[3].write_text("no picture")
+    paths[11].unlink()
+    bad = BadRows("drop")
+    decoded, ok = decode_files(paths, 16, 1, bad, lines=[f"list.csv line {i}" for i in range(20)])
+    assert np.flatnonzero(~ok).tolist() == [3, 11]
+    np.testing.assert_array_equal(decoded[ok], images[ok])
+    assert not decoded[~ok].any()
+    assert [e.where for e in bad.errors] == [f"list.csv line 3: {paths[3]}", f"list.csv line 11: {paths[11]}"]
+    assert [e.found for e in bad.errors][1] == "no such file"
+
+
+def test_no_files_give_no_images():
+    images, ok = decode_files([], 16, 3, BadRows())
+    assert images.shape == (0, 16, 16, 3)
+    assert ok.shape == (0,)
+
+
+def test_the_shape_is_that_of_the_first_picture_that_opens_or_as_asked(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    paths = [tmp_path / "a.png", save(tmp_path / "b.png", GREY), save(tmp_path / "c.png", faces(1, 64, 3)[0])]
+    assert picture_shape(paths, None, None) == (32, 1)
+    assert picture_shape(paths[2:], None, None) == (64, 3)
+    assert picture_shape(paths[2:], 96, None) == (96, 3)
+    assert picture_shape(paths[2:], None, 1) == (64, 1)
+    assert picture_shape([], 96, 1) == (96, 1)
+    with pytest.raises(DataError, match=r"a\.png: no picture can be opened"):
+        picture_shape(paths[:1], None, None)
+    with pytest.raises(DataError, match="the folder: no picture can be opened"):
+        picture_shape([], None, None)
+    for size, channels in ((4, 1), (5000, 1), (48, 2), (48, 0)):
+        with pytest.raises(ConfigError, match="^option"):
+            picture_shape(paths, size, channels)

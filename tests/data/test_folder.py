@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from writers import faces, read_all
+
+from mien.data.corpus import BadRows
+from mien.data.datasets.folder import detect, image_folder
+from mien.errors import ConfigError, DataError
+
+
+def write(root, *names, images=None):
+    images = faces(len(names), 32) if images is None else images
+    for name, image in zip(names, images, strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / name)
+    return images
+
+
+def test_classes_without_splits(tmp_path):
+    images = write(tmp_path, "sad/b.png", "angry/a.png", "sad/a.png")
+    corpus = image_folder(tmp_path)
+    read, frame = read_all(corpus)
+    assert frame["sample_id"].tolist() == ["angry/a.png", "sad/a.png", "sad/b.png"]
+    np.testing.assert_array_equal(read, images[[1, 2, 0]])
+    assert corpus.vocabulary == ("angry", "sad")
+    np.testing.assert_array_equal(frame[["votes_angry", "votes_sad"]], [[1, 0], [0, 1], [0, 1]])
+    assert set(frame["split"]) == {""}
+    assert corpus.n_rows == 3
+
+
+def test_splits_above_classes(tmp_path):
+    images = write(tmp_path, "train/sad/a.png", "test/happy/a.png", "train/happy/c.png")
+    read, frame = read_all(image_folder(tmp_path, name="mine", terms="CC0"))
+    assert frame["split"].tolist() == ["test", "train", "train"]
+    np.testing.assert_array_equal(frame[["votes_happy", "votes_sad"]], [[1, 0], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(read, images[[1, 2, 0]])
+
+
+def test_colour_is_kept_and_grey_can_be_asked_for(tmp_path):
+    images = write(tmp_path, "sad/a.png", "sad/b.png", images=faces(2, 32, 3))
+    np.testing.assert_array_equal(read_all(image_folder(tmp_path))[0], images)
+    grey = read_all(image_folder(tmp_path, channels=1))[0]
+    assert grey.shape == (2, 32, 32)
+    np.testing.assert_allclose(grey, images @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_pictures_are_brought_to_the_size_of_the_first_or_as_asked(tmp_path):
+    write(tmp_path, "sad/a.png", images=faces(1, 32))
+    write(tmp_path, "sad/b.png", images=faces(1, 80))
+    assert read_all(image_folder(tmp_path))[0].shape == (2, 32, 32)
+    assert read_all(image_folder(tmp_path, size=16))[0].shape == (2, 16, 16)
+
+
+def test_a_first_picture_that_is_not_square_needs_a_size_and_a_size_is_enough(tmp_path):
+    write(tmp_path, "sad/a.png", images=faces(1, 40)[:, :30])
+    with pytest.raises(DataError, match=r"a\.png: is 40x30 pixels, expected a square crop\. Pass size \(--size 96\)"):
+        image_folder(tmp_path)
+    assert read_all(image_folder(tmp_path, size=32))[0].shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"size": 0}, "size: 0, expected 8 to"), ({"size": -5}, "size: -5"), ({"channels": 2}, "channels: 2, expected 1")],
+)
+def test_impossible_sizes_are_refused(tmp_path, options, message):
+    write(tmp_path, "sad/a.png")
+    with pytest.raises(ConfigError, match=f"^option.{message}"):
+        image_folder(tmp_path, **options)
+
+
+def test_the_vocabulary_gives_order_and_spelling(tmp_path):
+    write(tmp_path, "anger/a.png", "Happy/a.png")
+    corpus = image_folder(tmp_path, vocabulary=("happiness", "sad", "angry"))
+    _, frame = read_all(corpus)
+    assert frame["sample_id"].tolist() == ["Happy/a.png", "anger/a.png"]
+    np.testing.assert_array_equal(frame[["votes_happiness", "votes_sad", "votes_angry"]], [[1, 0, 0], [0, 0, 1]])
+
+
+def test_two_spellings_of_a_class_are_one_class(tmp_path):
+    write(tmp_path, "train/angry/a.png", "test/anger/a.png", "test/sad/b.png")
+    corpus = image_folder(tmp_path)
+    _, frame = read_all(corpus)
+    assert corpus.vocabulary == ("anger", "sad")
+    assert frame["votes_anger"].tolist() == [1, 0, 1]
+
+
+def test_a_folder_that_is_no_class_is_named(tmp_path):
+    write(tmp_path, "angry/a.png", "cats/a.png")
+    with pytest.raises(DataError, match="folder 'cats' is not a class, expected angry, sad"):
+        image_folder(tmp_path, vocabulary=("angry", "sad"))
+
+
+def test_bad_pictures_are_named_and_dropped(tmp_path):
+    images = write(tmp_path, "sad/a.png", "sad/b.png", "sad/c.png")
+    (tmp_path / "sad" / "b.png").write_bytes((tmp_path / "sad" / "b.png").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"sad/b\.png: cannot be decoded"):
+        read_all(image_folder(tmp_path))
+    bad = BadRows("drop")
+    read, frame = read_all(image_folder(tmp_path), bad)
+    assert len(bad.errors) == 1
+    np.testing.assert_array_equal(read, images[[0, 2]])
+    assert frame["sample_id"].tolist() == ["sad/a.png", "sad/c.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no picture, expected <class>/picture or <split>/<class>/picture"),
+        (["a.png"], "lies 0 folders deep"),
+        (["x/train/sad/a.png"], "lies 3 folders deep"),
+        (["sad/a.png", "train/sad/a.png"], "has pictures at two depths"),
+        (
+            ["FER2013Train/a.png", "FER2013Valid/b.png"],
+            "pictures lie right under FER2013Train, FER2013Valid, expected a fo",
+        ),
+        (["train/a.png", "test/b.png"], "pictures lie right under test, train, expected a folder for each expression"),
+    ],
+)
+def test_other_layouts_are_refused(tmp_path, names, message):
+    write(tmp_path, *names)
+    with pytest.raises(DataError, match=message):
+        image_folder(tmp_path)
+
+
+def test_detection(tmp_path):
+    assert detect(tmp_path) == 0
+    write(tmp_path, "a.png")
+    assert detect(tmp_path) == 0
+    write(tmp_path, "train/sad/A.PNG")
+    assert detect(tmp_path) == 1
+    assert detect(tmp_path / "a.png") == 0

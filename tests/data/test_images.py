@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from writers import faces
+
+from mien.data.images import IMAGES, INFO, TABLE, Store, StoreWriter
+from mien.errors import DataError, UsageError
+from mien.samples import SampleTable
+
+
+def table(n, **columns):
+    frame = pd.DataFrame(
+        {
+            "sample_id": [f"f{i}" for i in range(n)],
+            "image": range(n),
+            "split": "train",
+            "identity": "",
+            "cluster": range(n),
+            "votes_sad": 1.0,
+            "votes_happy": 0.0,
+            **columns,
+        }
+    )
+    return SampleTable(frame, "toy", ("sad", "happy"))
+
+
+def write(out, images, force=False, **columns):
+    with StoreWriter(out, force) as writer:
+        for start in range(0, len(images), 3):
+            writer.append(images[start : start + 3])
+        return writer.commit(table(len(images), **columns), {"corpus": "toy"})
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, (7, 20, 20, 1)), (3, (7, 20, 20, 3))])
+def test_images_come_back_as_they_were(tmp_path, channels, shape):
+    images = faces(7, 20, channels)
+    written = write(tmp_path / "store", images)
+    for store in (written, Store.open(tmp_path / "store"), Store.open(str(tmp_path / "store"))):
+        assert store.images.shape == shape
+        np.testing.assert_array_equal(store.images, images.reshape(shape))
+        assert store.table.frame["sample_id"].tolist() == [f"f{i}" for i in range(7)]
+        assert store.info["corpus"] == "toy"
+        store.verify()
+    assert isinstance(written.images, np.memmap)
+    assert not written.images.flags.writeable
+    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == sorted([IMAGES, TABLE, INFO])
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+def test_chunks_of_another_shape_are_refused_and_leave_nothing(tmp_path):
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.append(faces(2, 20))
+        with pytest.raises(DataError, match=r"image of shape \(24, 20, 1\), expected \(20, 20, 1\)"):
+            writer.append(np.zeros((1, 24, 20), np.uint8))
+        assert writer.n == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leaving_without_a_commit_leaves_nothing(tmp_path):
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.append(faces(2, 20))
+        assert [p.name for p in tmp_path.iterdir()] == [f".store.partial-{os.getpid()}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Fingerprint -------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_follows_pixels_ids_and_votes_and_nothing_else(tmp_path):
+    images = faces(7, 20)
+    changed = images.copy()
+    changed[6, 19, 19] ^= 1
+    prints = {
+        "same": write(tmp_path / "a", images).fingerprint,
+        "again": write(tmp_path / "b", images, split="test").fingerprint,
+        "pixel": write(tmp_path / "c", changed).fingerprint,
+        "vote": write(tmp_path / "d", images, votes_sad=[1.0] * 6 + [2.0]).fingerprint,
+        "id": write(tmp_path / "e", images, sample_id=[f"f{i}" for i in (0, 1, 2, 3, 4, 6, 5)]).fingerprint,
+    }
+    assert prints["same"] == prints["again"]
+    assert len(set(prints.values())) == 4
+
+
+def test_the_fingerprint_does_not_depend_on_the_chunks(tmp_path):
+    images = faces(7, 20)
+    with StoreWriter(tmp_path / "whole") as writer:
+        writer.append(images)
+        whole = writer.commit(table(7), {})
+    assert whole.fingerprint == write(tmp_path / "parts", images).fingerprint
+
+
+# --- Stores that are damaged ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    return write(tmp_path / "store", faces(7, 20)).path
+
+
+@pytest.mark.parametrize(("change", "size"), [(lambda b: b[:-1], 2799), (lambda b: b + b"x", 2801), (lambda b: b"", 0)])
+def test_images_of_another_size_are_refused(store, change, size):
+    data = (store / IMAGES).read_bytes()
+    (store / IMAGES).write_bytes(change(data))
+    with pytest.raises(DataError, match=rf"images\.u8: {size} bytes, expected 2800 bytes for \(7, 20, 20, 1\)"):
+        Store.open(store)
+
+
+def test_missing_parts_are_refused(store):
+    (store / IMAGES).rename(store / "aside")
+    with pytest.raises(DataError, match=r"images\.u8: -1 bytes"):
+        Store.open(store)
+    (store / "aside").rename(store / IMAGES)
+    (store / TABLE).unlink()
+    with pytest.raises(DataError, match=r"samples\.parquet: cannot be read"):
+        Store.open(store)
+
+
+def test_a_changed_pixel_or_vote_is_found_by_verify(store):
+    data = bytearray((store / IMAGES).read_bytes())
+    data[1000] ^= 4
+    (store / IMAGES).write_bytes(bytes(data))
+    with pytest.raises(DataError, match="fingerprint .*expected .*Prepare it again"):
+        Store.open(store).verify(chunk=2)
+    data[1000] ^= 4
+    (store / IMAGES).write_bytes(bytes(data))
+    Store.open(store).verify(chunk=2)
+    table(7, votes_sad=[1.0] * 6 + [2.0]).save(store / TABLE)
+    with pytest.raises(DataError, match="fingerprint"):
+        Store.open(store).verify()
+
+
+def test_a_table_of_another_length_is_refused(store):
+    table(6).save(store / TABLE)
+    with pytest.raises(DataError, match=r"samples\.parquet: 6 rows, expected 7, one an image"):
+        Store.open(store)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', "\udcff"])
+def test_a_description_that_is_none_is_refused(store, content):
+    (store / INFO).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=r"store\.json: is not the description of a store"):
+        Store.open(store)
+
+
+def test_a_store_of_another_format_is_refused(store):
+    info = json.loads((store / INFO).read_text())
+    (store / INFO).write_text(json.dumps(info | {"format": 2}))
+    with pytest.raises(DataError, match=r"store\.json: format 2, expected format 1\. Prepare the corpus again"):
+        Store.open(store)
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path):
+    with pytest.raises(
+        DataError, match=r"is not a store, expected a folder with store\.json\. Make one with 'mien prep"
+    ):
+        Store.open(tmp_path)
+
+
+# --- What stands in the way ----------------------------------------------------------------------------
+
+
+def test_an_existing_store_is_replaced_only_by_force(store):
+    before = (store / IMAGES).read_bytes()
+    with pytest.raises(UsageError, match=r"exists already, expected a new folder\. Pass --force to replace it"):
+        write(store, faces(4, 16))
+    assert (store / IMAGES).read_bytes() == before
+    replaced = write(store, faces(4, 16), force=True)
+    assert replaced.images.shape == (4, 16, 16, 1)
+    assert [p.name for p in store.parent.iterdir()] == ["store"]
+
+
+def test_a_failed_replacement_leaves_the_old_store(store):
+    before = Store.open(store).fingerprint
+
+    def fail():
+        with StoreWriter(store, force=True) as writer:
+            writer.append(faces(4, 16))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert Store.open(store).fingerprint == before
+    assert [p.name for p in store.parent.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", INFO])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_that_is_no_store_is_never_replaced(tmp_path, name, force):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text('{"of": "another program"}')
+    with pytest.raises(UsageError, match="exists and is not a store, expected a new folder or a store to replace"):
+        write(out, faces(2, 16), force=force)
+    assert (out / name).read_text() == '{"of": "another program"}'
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_is_never_replaced(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="exists and is not a store"):
+        write(tmp_path / "file", faces(2, 16), force=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "store").mkdir()
+    assert len(write(tmp_path / "store", faces(2, 16)).images) == 2
+
+
+def test_the_leftovers_of_a_dead_process_are_removed_and_those_of_a_living_one_are_not(tmp_path):
+    dead, alive = tmp_path / ".sto[r]e.partial-4194399", tmp_path / f".sto[r]e.partial-{os.getppid()}"
+    other = tmp_path / ".store.partial-4194399"
+    for folder in (dead, alive, other):
+        folder.mkdir()
+        (folder / IMAGES).write_text("half")
+    write(tmp_path / "sto[r]e", faces(2, 16))
+    assert not dead.exists()
+    assert (alive / IMAGES).exists()
+    assert (other / IMAGES).exists()

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from writers import faces, read_all, replace_line, write_manifest
+
+from mien.data.corpus import BadRows
+from mien.data.datasets.manifest import detect, manifest
+from mien.errors import DataError
+
+N = 6
+IMAGES = faces(N, 32)
+
+
+def rows(**columns):
+    """Rows of a manifest; each column is a list or one value for all."""
+    columns = {"path": [f"pictures/{i}.png" for i in range(N)]} | columns
+    return [{k: v[i] if isinstance(v, list) else v for k, v in columns.items()} for i in range(N)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(**columns):
+        write_manifest(tmp_path / "faces.csv", rows(**columns), IMAGES)
+        return tmp_path / "faces.csv"
+
+    return write
+
+
+LABELS = ["sad", "happy", "sad", "angry", "happy", "sad"]
+
+
+def test_labels(write):
+    corpus = manifest(write(label=LABELS))
+    images, frame = read_all(corpus)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert (corpus.name, corpus.vocabulary, corpus.attributes) == ("faces", ("angry", "happy", "sad"), ())
+    np.testing.assert_array_equal(
+        frame[["votes_angry", "votes_happy", "votes_sad"]].to_numpy().argmax(1), [2, 1, 2, 0, 1, 2]
+    )
+    assert (frame.filter(like="votes_").sum(axis=1) == 1).all()
+    assert frame["sample_id"].tolist() == [f"pictures/{i}.png" for i in range(N)]
+    assert set(frame["split"]) == {""}
+    assert set(frame["identity"]) == {""}
+
+
+def test_everything_a_manifest_can_say(write):
+    path = write(
+        sample_id=[f"{i:03d}" for i in range(N)],
+        split=["train"] * 4 + ["test"] * 2,
+        identity=["p1", "p1", "", "p2", "p3", "p3"],
+        votes_sad=["1", "0", "2.5", "0", "7", "1"],
+        votes_happy=["0", "3", "0", "1", "1", "1"],
+        gender=["female", "", "male", "female", "male", "NA"],
+        gender_source="perceived",
+        gender_confidence=["0.9", "", "0.5", "1", "0", "0.25"],
+        age="adult",
+        data_source="web",
+    )
+    corpus = manifest(path, name="mine", terms="CC0")
+    images, frame = read_all(corpus)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert corpus.vocabulary == ("sad", "happy")
+    # data_source is no source of another column, so it is an attribute like any other
+    assert corpus.attributes == ("gender", "age", "data_source")
+    assert (corpus.name, corpus.terms, corpus.n_rows) == ("mine", "CC0", N)
+    assert frame["votes_sad"].tolist() == [1, 0, 2.5, 0, 7, 1]
+    assert frame["votes_happy"].tolist() == [0, 3, 0, 1, 1, 1]
+    assert frame["sample_id"].tolist() == ["000", "001", "002", "003", "004", "005"]
+    assert frame["split"].tolist() == ["train"] * 4 + ["test"] * 2
+    assert frame["identity"].tolist() == ["p1", "p1", "", "p2", "p3", "p3"]
+    assert frame["gender"].isna().tolist() == [False, True, False, False, False, False]
+    assert frame["gender"].iloc[5] == "NA"
+    assert set(frame["gender_source"]) == {"perceived"}
+    np.testing.assert_array_equal(frame["gender_confidence"], [0.9, np.nan, 0.5, 1, 0, 0.25])
+    assert set(frame["data_source"]) == {"web"}
+
+
+def test_the_vocabulary_gives_order_and_spelling(write):
+    corpus = manifest(write(label=LABELS), vocabulary=("happiness", "anger", "fear", "sadness"))
+    frame = read_all(corpus)[1]
+    assert frame.filter(like="votes_").to_numpy().argmax(1).tolist() == [3, 0, 3, 1, 0, 3]
+    with pytest.raises(DataError, match=r"^faces\.csv line 1: no column 'votes_fear', expected votes for every class"):
+        manifest(write(votes_sad="1"), vocabulary=("sad", "fear"))
+
+
+def test_two_spellings_of_a_label_are_one_class(write):
+    corpus = manifest(write(label=["anger", "Angry", "sad", "angry", "sad", "sad"]))
+    assert corpus.vocabulary == ("Angry", "sad")
+    assert read_all(corpus)[1]["votes_Angry"].tolist() == [1, 1, 0, 1, 0, 0]
+
+
+def test_colour_pictures_and_absolute_paths(tmp_path):
+    images = faces(2, 32, 3)
+    table = [{"path": str(tmp_path / "far" / f"{i}.png"), "label": "sad"} for i in range(2)]
+    write_manifest(tmp_path / "list" / "faces.csv", table, images)
+    np.testing.assert_array_equal(read_all(manifest(tmp_path / "list" / "faces.csv"))[0], images)
+
+
+def edit(**changes):
+    """An edit of one line of a manifest, by column name."""
+
+    def change(header, line):
+        fields = dict(zip(header, line.split(","), strict=True)) | changes
+        return ",".join(fields.values())
+
+    return change
+
+
+CHANGES = {
+    "a picture that is not there": (edit(path="nothing.png"), "no such file"),
+    "no path": (edit(path=""), "'path' is empty"),
+    "a vote that is no number": (edit(votes_sad="x"), "votes ['x', '1']"),
+    "a vote below 0": (edit(votes_happy="-1"), "votes ['1', '-1']"),
+    "an endless vote": (edit(votes_happy="inf"), "votes ['1', 'inf']"),
+    "a source that is none": (edit(gender_source="guessed"), "'gender_source' is 'guessed'"),
+    "a confidence above 1": (edit(gender_confidence="1.5"), "'gender_confidence' is '1.5'"),
+    "a confidence that is no number": (edit(gender_confidence="high"), "'gender_confidence' is 'high'"),
+    "a line that ends early": (lambda header, line: line.split(",")[0], "votes ['', '']"),
+    "two faults are one bad row": (edit(path="nothing.png", votes_sad="x"), "votes ['x', '1']"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_bad_rows_are_reported_with_their_line_once(write, name):
+    change, found = CHANGES[name]
+    path = write(votes_sad="1", votes_happy="1", gender="male", gender_source="annotated", gender_confidence="")
+    header = path.read_text().split("\n")[0].strip().split(",")
+    replace_line(path, 4, lambda line: change(header, line.strip()))
+    bad = BadRows("drop")
+    images, frame = read_all(manifest(path), bad)
+    assert len(bad.errors) == 1
+    assert bad.errors[0].where.startswith("faces.csv line 4")
+    assert bad.errors[0].found == found
+    others = np.delete(np.arange(N), 2)
+    np.testing.assert_array_equal(images, IMAGES[others])
+    assert frame["sample_id"].tolist() == [f"pictures/{i}.png" for i in others]
+    with pytest.raises(DataError, match=r"^faces\.csv line 4"):
+        read_all(manifest(path))
+
+
+def test_an_unknown_label_is_answered_with_the_nearest(write):
+    path = write(label=LABELS)
+    with pytest.raises(
+        DataError, match=r"^faces\.csv line 5: 'label' is 'angry', expected a class\. Known: happy, sad\."
+    ):
+        read_all(manifest(path, vocabulary=("happy", "sad")))
+    replace_line(path, 3, lambda s: s.replace("happy", "hapy"))
+    bad = BadRows("drop")
+    read_all(manifest(path, vocabulary=("happy", "sad", "angry")), bad)
+    assert [(e.where, e.fix) for e in bad.errors] == [("faces.csv line 3", "Did you mean 'happy'?")]
+
+
+def test_a_label_that_ends_early_is_a_bad_row(write):
+    path = write(label=LABELS)
+    replace_line(path, 4, lambda s: s.split(",")[0])
+    with pytest.raises(DataError, match=r"^faces\.csv line 4: 'label' is '', expected a class"):
+        read_all(manifest(path))
+
+
+@pytest.mark.parametrize("column", ["image", "cluster", "hash", "fold", "pred", "id", "prob_sad", "target_sad"])
+def test_columns_that_have_a_meaning_later_are_refused(write, column):
+    with pytest.raises(DataError, match=rf"^faces\.csv line 1: column '{column}', expected another name"):
+        manifest(write(label="sad", **{column: "x"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read"),
+        ("path,label\n", "0 rows with the columns path, label, expected rows with a 'path' column"),
+        ("file,label\na.png,sad\n", "1 rows with the columns file, label, expected rows with a 'path' column"),
+        ("path,age\na.png,3\n", "neither 'label' nor 'votes_<class>', expected one of them"),
+        ("path,label\na.png,sad\na.png,sad,1\n", "cannot be read .*line 3"),
+        ("path,label\na.png,sad\n", "no picture can be opened"),
+    ],
+)
+def test_a_csv_that_is_no_manifest(tmp_path, content, message):
+    (tmp_path / "faces.csv").write_text(content)
+    with pytest.raises(DataError, match=message):
+        manifest(tmp_path / "faces.csv")
+
+
+def test_a_manifest_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"faces\.csv: cannot be read"):
+        manifest(tmp_path / "faces.csv")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_detection(tmp_path, mark):
+    (tmp_path / "a.csv").write_text(f'{mark}"path",label\n', encoding="utf-8")
+    (tmp_path / "b.csv").write_text("paths,label\n")
+    assert detect(tmp_path / "a.csv") == 1
+    assert detect(tmp_path / "b.csv") == 0
+    assert detect(tmp_path) == 0
+    assert detect(tmp_path / "none.csv") == 0

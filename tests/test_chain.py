@@ -1,0 +1,218 @@
+"""The chain as users run it: train, evaluate, audit, report, predict, on a store that a tiny network learns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from mien.audit import Audit
+from mien.config import parse_config
+from mien.data.images import Store
+from mien.data.prepare import prepare
+from mien.errors import DataError
+from mien.evaluate import COPY_COLUMN, evaluate, parse_on
+from mien.predict import Predictor
+from mien.records import Predictions
+from mien.runs import AUDITS, Run
+from mien.study import run_experiment
+
+
+def mien(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command and expect an exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mien.cli", *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run through the whole chain, audited by gender."""
+    settings = {
+        "data": {"store": str(easy_store)},
+        "model": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}},
+        "train": {
+            "epochs": 8,
+            "batch_size": 30,
+            "optimizer": {"lr": 0.05},
+            "ema": 0.9,
+            "precision": "fp32",
+            "threads": 1,
+        },
+        "audit": {"by": ["gender"], "min_n": 10, "n_boot": 200, "n_perm": 200},
+    }
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    return run_experiment(parse_config(settings), folder / "run")
+
+
+def test_the_chain_leaves_everything_in_the_run_folder(finished: Run) -> None:
+    names = {p.relative_to(finished.path).as_posix() for p in finished.path.rglob("*") if p.is_file()}
+    assert {
+        "config.yaml",
+        "record.json",
+        "splits.parquet",
+        "history.csv",
+        "model.safetensors",
+        "model.json",
+        "checkpoints/last.ckpt",
+        "predictions/test.parquet",
+        "audit/test/audit.json",
+        "audit/test/gaps.csv",
+        "report.html",
+        "train.log",
+    } <= names
+    assert not [n for n in names if n.endswith(".partial")]
+
+
+def test_predictions_are_those_of_the_test_faces(finished: Run, easy_store: Path) -> None:
+    predictions = Predictions.load(finished.predictions["test"])
+    store = Store.open(easy_store)
+    faces = store.table.frame[store.table.frame["split"] == "test"]
+    assert list(predictions.sample_id) == list(faces["sample_id"])
+    truth = faces[[f"votes_{c}" for c in predictions.classes]].to_numpy().argmax(1)
+    np.testing.assert_array_equal(predictions.labels, truth)
+    assert list(predictions.groups["gender"]) == list(faces["gender"])
+    accuracy = finished.record.estimates["test"]["all"]["accuracy"]
+    assert accuracy["value"] == pytest.approx((predictions.predicted == truth).mean())
+    assert accuracy["value"] > 0.9
+    assert accuracy["low"] < accuracy["value"] <= accuracy["high"]
+
+
+def test_the_audit_reads_the_run(finished: Run) -> None:
+    found = Audit.load(finished.path / AUDITS / "test")
+    assert {g.name for g in found.attribute("gender").groups} == {"female", "male"}
+    assert found.n == 45
+
+
+def test_copies_of_training_faces_are_counted(finished: Run, easy_store: Path, tmp_path: Path) -> None:
+    store = Store.open(easy_store)
+    frame = store.table.frame
+    picked = [*frame.index[frame["split"] == "train"][:5], *frame.index[frame["split"] == "test"][:7]]
+    lines = ["path,label"]
+    for i in picked:
+        Image.fromarray(store.images[frame["image"][i], :, :, 0]).save(tmp_path / f"{i}.png")
+        label = store.table.vocabulary[int(store.table.votes[i].argmax())]
+        lines.append(f"{i}.png,{label}")
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    prepare(tmp_path / "new.csv", tmp_path / "store")
+    result = evaluate(finished, str(tmp_path / "store"), n_boot=100)
+    assert result.copies.tolist() == [True] * 5 + [False] * 7
+    assert result.without_copies["accuracy"].n == 7
+    assert (result.predictions.groups[COPY_COLUMN] == "yes").sum() == 5
+    entry = finished.record.estimates["store-all"]
+    assert (entry["n"], entry["n_copies"]) == (12, 5)
+
+
+def test_on_reads_a_store_and_a_split(tmp_path: Path) -> None:
+    assert parse_on("stores/ferplus:PublicTest") == (Path("stores/ferplus"), "PublicTest")
+    assert parse_on("stores/ferplus") == (Path("stores/ferplus"), None)
+    (tmp_path / "odd:name").mkdir()
+    assert parse_on(str(tmp_path / "odd:name")) == (tmp_path / "odd:name", None)
+
+
+def test_a_missing_split_lists_those_there_are(finished: Run, easy_store: Path) -> None:
+    with pytest.raises(DataError, match=r"'PublicTest'.*one of \['test', 'train', 'valid'\]"):
+        evaluate(finished, f"{easy_store}:PublicTest")
+
+
+def test_predict_says_the_same_as_evaluate_and_survives_bad_pictures(
+    finished: Run, easy_store: Path, tmp_path: Path
+) -> None:
+    store, predictions = Store.open(easy_store), Predictions.load(finished.predictions["test"])
+    paths = []
+    for i in range(3):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(store.images[predictions.image[i], :, :, 0]).save(paths[-1])
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    faces = Predictor.load(finished.path).predict([paths[0], tmp_path / "broken.png", paths[1], paths[2]])
+    assert "cannot be decoded" in faces[1].error
+    assert faces[1].probs == {}
+    for face, row in zip([faces[0], *faces[2:]], predictions.probs[:3], strict=True):
+        np.testing.assert_allclose(list(face.probs.values()), row, rtol=1e-3, atol=1e-4)
+        assert face.label == predictions.classes[int(row.argmax())]
+    shown = json.loads(mien("predict", *paths, "--model", finished.path, "--json").stdout)
+    assert [f["label"] for f in shown] == [faces[0].label, faces[2].label, faces[3].label]
+    assert "broken.png" in mien("predict", tmp_path / "broken.png", "--model", finished.path, code=1).stdout
+
+
+def test_the_command_evaluates_audits_and_reports(finished: Run) -> None:
+    shown = mien("evaluate", finished.path, "--on", f"{finished.record.data['store']}:validation").stdout
+    assert "accuracy" in shown
+    assert "0 of 45 faces are copies of training faces; 45 remain without them" in shown
+    several = mien("audit", finished.path, "--by", "gender", code=2).stderr
+    assert "--on" in several
+    text = mien("audit", finished.path, "--on", "test", "--by", "gender", "--min-n", 10, "--n-boot", 100).stdout
+    assert "gender" in text
+    assert (finished.path / AUDITS / "test" / "audit.html").is_file()
+    page = mien("report", finished.path, "--no-faces").stdout.strip()
+    assert Path(page).read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_command_audits_any_csv(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 800
+    label = rng.choice(["happy", "sad"], n)
+    group = rng.choice(["a", "b"], n)
+    wrong = rng.random(n) < np.where(group == "a", 0.1, 0.4)
+    pred = np.where(wrong, np.where(label == "sad", "happy", "sad"), label)
+    pd.DataFrame({"label": label, "pred": pred, "team": group}).to_csv(tmp_path / "p.csv", index=False)
+    result = json.loads(mien("audit", tmp_path / "p.csv", "--by", "team", "--json", "--out", tmp_path / "out").stdout)
+    gap = result["attributes"][0]["gaps"][0]
+    assert gap["worst"] == "b"
+    assert gap["verdict"] == "disparity"
+    assert gap["value"]["low"] < 0.3 < gap["value"]["high"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"audit.json", "groups.csv", "gaps.csv", "audit.html"}
+    missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=1).stderr
+    assert missing.startswith("DataError: ")
+    assert "Traceback" not in missing
+
+
+def test_the_command_prepares_and_trains(tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    shown = mien("prepare", "synthetic", "--out", out, "--size", 32, "--option", "n=60").stdout
+    assert "train: " in shown
+    assert "exists already" in mien("prepare", "synthetic", "--out", out, code=2).stderr
+    assert "Did you mean 'n'" in mien("prepare", "synthetic", "--out", out, "--force", "--option", "m=1", code=2).stderr
+    config: dict[str, Any] = {
+        "data": {"store": str(out)},
+        "model": {"name": "mienet", "options": {"widths": [8], "depths": [1], "stem": 8}},
+        "train": {"epochs": 1, "batch_size": 16, "threads": 1},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    done = mien("train", tmp_path / "c.yaml", "--out", tmp_path / "run", "--set", "train.epochs=2")
+    assert "best epoch" in done.stdout
+    assert len(Run.open(tmp_path / "run").history) == 2
+    assert (tmp_path / "run" / "curves.png").is_file()
+
+
+def test_lists_and_usage_errors() -> None:
+    shown = mien("list").stdout
+    for name in ("ferplus", "mienet", "drawn_label", "accuracy", "edu_code"):
+        assert name in shown
+    mien("frobnicate", code=2)
+    mien("train", code=2)
+    assert "RunError" in mien("report", "nowhere", code=1).stderr
+
+
+def test_the_demo_finds_what_was_injected(tmp_path: Path) -> None:
+    from mien.demo import INJECTED, demo
+
+    result = demo(tmp_path / "demo", n=2000, epochs=2)
+    assert [row[0] for row in result.rows] == list(INJECTED)
+    history = Store.open(tmp_path / "demo" / "store").table.history[0]
+    assert {b["attribute"] for b in history.detail["bias"]} == {"skin", "gender"}
+    assert (result.run.path / "report.html").is_file()
+    # A fifth of dark skin was asked for: the audit must see that many.
+    groups = {g.name: g.n for g in result.audit.attribute("skin").groups}
+    assert groups["dark"] / sum(groups.values()) == pytest.approx(0.2, abs=0.07)

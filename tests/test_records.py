@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mien.errors import DataError
+from mien.records import Estimate, Predictions, RunRecord, plain, write_json
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def frame(**columns):
+    """Four faces of a tool that gives ids, labels, probabilities and a group."""
+    return pd.DataFrame(
+        {
+            "sample_id": ["a", "b", "c", "d"],
+            "label": ["angry", "sad", "sad", "happy"],
+            "prob_angry": [0.7, 0.2, 0.1, 0.25],
+            "prob_happy": [0.2, 0.2, 0.5, 0.5],
+            "prob_sad": [0.1, 0.6, 0.4, 0.25],
+            "gender": ["female", "male", None, "male"],
+            **columns,
+        }
+    )
+
+
+def full():
+    """Predictions with every field."""
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(3), 4)
+    targets = np.array([[0.5, 0.5, 0], [0, 0, 1], [0.25, 0, 0.75], [1 / 3, 1 / 3, 1 / 3]])
+    return Predictions(
+        np.array(["a", "b", "c", "007"], dtype=object),
+        CLASSES,
+        np.array([1, 2, 2, 0]),  # the first is not its targets' first maximum
+        probs.argmax(1),
+        probs,
+        targets,
+        (targets * 12).round(),
+        pd.DataFrame({"gender": ["female", "male", None, "male"], "gender_source": ["annotated"] * 4}),
+        np.array([0, 0, 1, 2]),
+        np.array([5, 6, 9, 11]),
+        "made here",
+    )
+
+
+def assert_equal(a, b, atol=0.0):
+    assert a.classes == b.classes
+    for name in ("sample_id", "labels", "predicted", "cluster", "image"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    for name in ("probs", "targets", "votes"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=atol, err_msg=name)
+    pd.testing.assert_frame_equal(a.groups, b.groups, check_dtype=False)
+
+
+# --- Round trips ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ending", "atol"), [("csv", 1e-6), ("parquet", 0)])
+def test_predictions_come_back_from_disk(tmp_path, ending, atol):
+    path = tmp_path / f"p.{ending}"
+    full().save(path)
+    loaded = Predictions.load(path)
+    assert_equal(loaded, full(), atol)
+    assert loaded.source == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_prediction_that_is_not_the_largest_probability_stands():
+    pred = Predictions.from_frame(frame(pred=["angry", "sad", "sad", "sad"]))
+    assert pred.predicted.tolist() == [0, 2, 2, 2]
+    assert pred.probs.argmax(1).tolist() == [0, 2, 1, 1]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "p.csv"
+    path.write_text("old")
+
+    def fail(self, target, **options):
+        Path(target).write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(OSError, match="disk full"):
+        full().save(path)
+    assert path.read_text() == "old"
+
+
+# --- Tables of any tool ------------------------------------------------------------------------------
+
+
+def test_labels_and_predictions_by_name_only(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("id,label,pred,age\n1,sad,happy,old\n2,happy,happy,young\n")
+    pred = Predictions.load(path)
+    assert pred.classes == ("happy", "sad")
+    assert pred.sample_id.tolist() == ["1", "2"]
+    assert (pred.labels.tolist(), pred.predicted.tolist()) == ([1, 0], [0, 0])
+    assert pred.probs is None
+    assert pred.votes is None
+    assert pred.cluster is None
+    np.testing.assert_array_equal(pred.targets, [[0, 1], [1, 0]])
+    assert pred.groups.to_dict("list") == {"age": ["old", "young"]}
+    np.testing.assert_array_equal(pred.confusion(), [[1, 0], [1, 0]])
+
+
+def test_probabilities_give_prediction_and_classes():
+    pred = Predictions.from_frame(frame())
+    assert pred.classes == CLASSES
+    assert pred.predicted.tolist() == [0, 2, 1, 1]
+    assert pred.labels.tolist() == [0, 2, 2, 1]
+    np.testing.assert_array_equal(pred.confusion(), [[1, 0, 0], [0, 1, 0], [0, 1, 1]])
+
+
+def test_targets_give_the_label():
+    targets = {"target_angry": [0.1, 0, 0, 1], "target_happy": [0.2, 1, 0, 0], "target_sad": [0.7, 0, 1, 0]}
+    pred = Predictions.from_frame(frame(**targets).drop(columns="label"))
+    assert pred.labels.tolist() == [2, 1, 2, 0]
+    np.testing.assert_array_equal(pred.targets[0], [0.1, 0.2, 0.7])
+
+
+def test_classes_can_be_put_in_order():
+    pred = Predictions.from_frame(frame(), ("sad", "angry", "happy"))
+    assert pred.classes == ("sad", "angry", "happy")
+    assert pred.labels.tolist() == [1, 0, 0, 2]
+    np.testing.assert_array_equal(pred.probs[0], [0.1, 0.7, 0.2])
+
+
+def test_rows_without_an_id_get_numbers():
+    assert Predictions.from_frame(frame().drop(columns="sample_id")).sample_id.tolist() == ["0", "1", "2", "3"]
+
+
+def test_ids_keep_their_leading_zeros(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("sample_id,label,pred\n007,sad,sad\n7,happy,sad\n")
+    assert Predictions.load(path).sample_id.tolist() == ["007", "7"]
+
+
+def test_votes_for_other_words_than_the_classes_are_left_out():
+    assert Predictions.from_frame(frame(votes_angry=1, votes_happy=2, votes_unknown=3)).votes is None
+    pred = Predictions.from_frame(frame(votes_sad=3, votes_angry=1, votes_happy=2))
+    np.testing.assert_array_equal(pred.votes[0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("column", ["cluster", "identity"])
+def test_a_missing_unit_is_a_unit_of_its_own(column):
+    cluster = Predictions.from_frame(frame(**{column: ["x", None, "x", ""]})).cluster
+    assert cluster[0] == cluster[2]
+    assert len(set(cluster.tolist())) == 3
+
+
+def test_units_are_by_cluster_where_both_are_given():
+    pred = Predictions.from_frame(frame(cluster=[1, 1, 2, 2], identity=["a", "b", "c", "d"]))
+    assert pred.cluster.tolist() == [0, 0, 1, 1]
+    assert pred.groups.columns.tolist() == ["gender"]
+
+
+def test_select_takes_a_mask_or_rows():
+    masked = full().select(np.array([False, True, False, True]))
+    assert masked.sample_id.tolist() == ["b", "007"]
+    assert masked.groups["gender"].tolist() == ["male", "male"]
+    assert masked.groups.index.tolist() == [0, 1]
+    picked = full().select(np.array([3, 1, 1]))
+    assert picked.image.tolist() == [11, 6, 6]
+    np.testing.assert_array_equal(picked.probs[1], full().probs[1])
+    assert len(picked) == 3
+
+
+# --- What cannot be read --------------------------------------------------------------------------------
+
+ERRORS = {
+    "unknown class": (
+        frame(label=["angry", "hapy", "sad", "sad"]),
+        r"t row 1: unknown class 'hapy' in column 'label'.*Did you mean 'happy'\?",
+    ),
+    "missing class": (frame(label=["angry", "sad", None, "sad"]), "t row 2: unknown class '' in column 'label'"),
+    "unknown prediction": (
+        frame(pred=["angry", "sad", "sad", "angri"]),
+        r"t row 3: unknown class 'angri' in column 'pred'.*'angry'\?",
+    ),
+    "logits": (
+        frame(prob_sad=[0.1, 0.9, 0.4, 0.25]),
+        r"t row 1: prob_\* values \[0\.2, 0\.2, 0\.9\] sum to 1\.3000 \(1 such rows\).*softmax outputs, not logits",
+    ),
+    "negative": (frame(prob_sad=[-0.1, 0.6, 0.4, 0.25], prob_happy=[0.4, 0.2, 0.5, 0.5]), r"t row 0: prob_\*"),
+    "nan": (frame(prob_sad=[0.1, 0.6, np.nan, 0.25]), r"t row 2: prob_\*"),
+    "text": (frame(prob_sad=["0.1", "x", "0.4", "0.25"]), r"t: a prob_\* column holds .*'x'.*expected numbers"),
+    "half a block": (
+        frame(target_angry=1.0),
+        r"t: columns \['target_happy', 'target_sad'\] do not match the classes",
+    ),
+    "negative votes": (
+        frame(votes_angry=1, votes_happy=[1, 2, -3, 4], votes_sad=0),
+        r"t row 2: votes_\* .*expected counts of 0 or more",
+    ),
+    "id twice": (
+        frame(sample_id=["a", "b", "a", "a"]),
+        r"t row 2: sample_id 'a' stands there a second time \(2 repeats",
+    ),
+    "no id": (frame(sample_id=["a", None, "c", "d"]), "t row 1: sample_id is missing"),
+    "no truth": (frame().drop(columns="label"), "t: no column 'label', expected 'label' or 'target_<class>' columns"),
+    "pictures by name": (frame(image=["1.png", "2.png", "3.png", "4.png"]), "t: column 'image' holds '1.png'.*Rename"),
+    "no rows": (frame().iloc[:0], "t: has no rows, expected one row a face"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_name_row_and_column(name):
+    table, message = ERRORS[name]
+    with pytest.raises(DataError, match=f"^{message}"):
+        Predictions.from_frame(table, source="t")
+
+
+def test_missing_columns_are_all_named():
+    with pytest.raises(DataError, match=r"no column 'label' and no column 'pred' \(it has sample_id, gender\)"):
+        Predictions.from_frame(frame()[["sample_id", "gender"]])
+    with pytest.raises(DataError, match="no column 'pred'"):
+        Predictions.from_frame(frame()[["sample_id", "label"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", "", r"p\.csv: cannot be read \(No columns"),
+        ("p.csv", "label,pred\n", r"p\.csv: has no rows"),
+        ("p.csv", "label,pred\nsad,sad\nsad,sad,sad\n", r"p\.csv: cannot be read \(.*line 3"),
+        ("p.parquet", "not parquet", r"p\.parquet: cannot be read"),
+    ],
+)
+def test_files_that_hold_no_table(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        Predictions.load(tmp_path / name)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv: no such file"):
+        Predictions.load(tmp_path / "none.csv")
+
+
+# --- Estimates and records ----------------------------------------------------------------------------------
+
+
+def test_an_estimate_says_how_sure_it_is():
+    assert str(Estimate(0.70312, 0.61, 0.7899)) == "0.703 [0.610, 0.790]"
+    assert str(Estimate(0.5, note="no interval")) == "0.500 (no interval)"
+    assert str(Estimate(math.nan, note="no faces")) == "undefined (no faces)"
+    assert str(Estimate(math.nan)) == "undefined"
+
+
+@pytest.mark.parametrize("estimate", [Estimate(0.5, 0.25, 0.75, 0.9, "wilson", 20, 10, 3, "few"), Estimate(math.nan)])
+def test_an_estimate_goes_through_json_and_back(tmp_path, estimate):
+    write_json(tmp_path / "e.json", asdict(estimate))
+    content = json.loads((tmp_path / "e.json").read_text())
+    if math.isnan(estimate.value):
+        assert (content["value"], content["low"], content["high"]) == (None, None, None)
+    again = Estimate.from_json(content)
+    assert repr(again) == repr(estimate)
+    assert isinstance(again.value, float)
+
+
+def test_a_record_goes_through_json_and_back(tmp_path):
+    record = RunRecord(
+        "run",
+        {"train": {"epochs": np.int64(3)}},
+        data={"store": Path("a/b"), "counts": np.array([1, 2])},
+        seed=7,
+        estimates={"test": {"accuracy": asdict(Estimate(0.5)), "gap": asdict(Estimate(math.nan))}},
+    )
+    record.save(tmp_path / "record.json")
+    again = RunRecord.load(tmp_path / "record.json")
+    assert (again.name, again.config, again.seed, again.status) == ("run", {"train": {"epochs": 3}}, 7, "running")
+    assert again.data == {"store": "a/b", "counts": [1, 2]}
+    assert Estimate.from_json(again.estimates["test"]["accuracy"]).value == 0.5
+    assert math.isnan(Estimate.from_json(again.estimates["test"]["gap"]).value)
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"name": "a"}', '{"name": "a", "config": {}, "colour": 1}'])
+def test_what_is_no_record_is_refused(tmp_path, content):
+    (tmp_path / "record.json").write_text(content)
+    with pytest.raises(DataError, match=r"record\.json: cannot be read .*expected the record of a run"):
+        RunRecord.load(tmp_path / "record.json")
+
+
+def test_a_record_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        RunRecord.load(tmp_path / "record.json")
+
+
+def test_plain_values():
+    assert plain({1: (np.float32(0.5), np.inf, np.bool_(True)), "p": Path("x")}) == {"1": [0.5, None, True], "p": "x"}
+    assert type(plain(np.int8(3))) is int
+
+
+def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}

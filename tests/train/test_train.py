@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mien.config import parse_config
+from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError
+from mien.models.weights import Classifier
+from mien.runs import Run
+from mien.train import train
+from mien.train.data import SeededSampler
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    one, two = weights(a), weights(b)
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_run_learns_and_records_itself(settings: dict[str, Any], tmp_path: Path) -> None:
+    lines: list[str] = []
+    steps: list[tuple[int, int | None]] = []
+    settings["train"]["epochs"] = 8
+    run = train(
+        parse_config(settings), tmp_path / "run", say=lines.append, progress=lambda done, n: steps.append((done, n))
+    )
+    record = run.record
+    assert record.status == "finished"
+    assert record.best["val_accuracy"] > 0.9
+    assert record.data["splits"] == {"train": 150, "validation": 45, "test": 45}
+    assert record.data["training_classes"] == {"bright": 50, "dark": 50, "split": 50}
+    assert record.versions["torch"] == torch.__version__.split("+")[0]
+    assert steps[-1] == (40, 40)
+    history = run.history
+    assert list(history["epoch"]) == list(range(8))
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    assert sum("epoch" in line for line in lines) == 8
+    assert (run.path / "train.log").read_text().count("\n") == len(lines)
+    assert list((run.path / "tensorboard").rglob("events.out*"))
+    assert set(run.splits["split"]) == {"train", "validation", "test"}
+
+
+def test_same_seed_same_weights_and_another_seed_others(settings: dict[str, Any], tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train(parse_config(settings | {"seed": seed}), tmp_path / name)
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_drawn_labels_and_plateau_are_repeatable(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["loss"] = {"name": "drawn_label"}
+    settings["train"] |= {"schedule": {"name": "plateau", "patience": 0}, "optimizer": {"name": "adamw", "lr": 0.01}}
+    for name in ("a", "b"):
+        train(parse_config(settings), tmp_path / name)
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+
+
+def _command(config: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "mien.cli", "train", str(config), "--out", str(out)]
+
+
+def _cut_off(settings: dict[str, Any], folder: Path, number: signal.Signals) -> tuple[Path, int, str]:
+    """Start a run as a user does and send it a signal once its first epoch has ended."""
+    config, out = folder / "config.yaml", folder / "cut"
+    config.write_text(yaml.safe_dump(settings))
+    process = subprocess.Popen(_command(config, out), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while not (out / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, "no checkpoint"
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    return out, process.returncode, errors
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"epochs": 40, "early_stopping": 30}
+    out, code, _ = _cut_off(settings, tmp_path, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    done = len(Run.open(out).history)
+    assert 1 <= done < 40, "the kill came too late to test anything"
+    again = subprocess.run(_command(tmp_path / "config.yaml", out), capture_output=True, text=True, check=True)
+    assert f"resuming {out} after epoch" in again.stderr
+    whole = train(parse_config(settings), tmp_path / "whole")
+    assert same_weights(out, whole.path)
+    resumed = Run.open(out)
+    assert resumed.record.status == "finished"
+    assert len(resumed.record.resumed) == 1
+    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "lr"]
+    np.testing.assert_array_equal(resumed.history[columns], whole.history[columns])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ema": None},
+        {"schedule": {"name": "plateau", "patience": 0, "factor": 0.5}, "monitor": "val_loss"},
+        {"optimizer": {"name": "adam", "lr": 0.003}, "clip": 1.0},
+    ],
+)
+def test_many_sittings_make_one_run(settings: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> None:
+    settings["train"] |= change
+    settings["loss"] = {"name": "drawn_label"}
+    whole = train(parse_config(settings), tmp_path / "whole")
+    settings["train"]["max_minutes"] = 1e-9
+    for sitting in range(4):
+        assert (tmp_path / "parts").exists() == (sitting > 0)
+        parts = train(parse_config(settings), tmp_path / "parts")
+        assert parts.record.status == ("finished" if sitting == 3 else "stopped")
+    assert same_weights(parts.path, whole.path)
+    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "lr"]
+    np.testing.assert_array_equal(parts.history[columns], whole.history[columns])
+
+
+def test_sigterm_leaves_a_usable_folder(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"epochs": 400}
+    out, code, errors = _cut_off(settings, tmp_path, signal.SIGTERM)
+    assert code == 130
+    assert "interrupted" in errors
+    assert Run.open(out).record.status == "stopped"
+    images = np.zeros((2, 24, 24, 1), np.uint8)
+    assert Classifier.load(out).probabilities(images).shape == (2, 3)
+
+
+def test_a_stop_before_the_first_epoch_ends_keeps_weights(settings: dict[str, Any], tmp_path: Path) -> None:
+    def stop(done: int, total: int | None) -> None:
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(BaseException, match="SIGINT"):
+        train(parse_config(settings), tmp_path / "run", progress=stop)
+    assert Run.open(tmp_path / "run").record.status == "stopped"
+    Classifier.load(tmp_path / "run")
+    run = train(parse_config(settings), tmp_path / "run")
+    whole = train(parse_config(settings), tmp_path / "whole")
+    assert same_weights(run.path, whole.path)
+
+
+def test_another_configuration_or_a_finished_run_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["epochs"] = 1
+    train(parse_config(settings), tmp_path / "run")
+    with pytest.raises(UsageError, match="finished"):
+        train(parse_config(settings), tmp_path / "run")
+    with pytest.raises(RunError, match=r"seed \(0, now 1\)"):
+        train(parse_config(settings | {"seed": 1}), tmp_path / "run")
+    train(parse_config(settings | {"seed": 1}), tmp_path / "run", force=True)
+    assert Run.open(tmp_path / "run").record.seed == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.docx").touch()
+    with pytest.raises(UsageError, match="not a run folder"):
+        train(parse_config(settings), tmp_path / "other")
+
+
+def test_early_stopping_and_the_clock_end_a_run(settings: dict[str, Any], tmp_path: Path) -> None:
+    frozen = {"optimizer": {"lr": 1e-12}, "ema": None, "early_stopping": 2, "monitor": "val_loss", "epochs": 50}
+    settings["train"] |= frozen
+    assert len(train(parse_config(settings), tmp_path / "early").history) < 50
+    settings["train"] |= {"early_stopping": None, "max_minutes": 1e-6}
+    assert len(train(parse_config(settings), tmp_path / "clock").history) == 1
+
+
+def test_the_weights_kept_are_the_best_ones(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"epochs": 6, "monitor": "val_loss"}
+    run = train(parse_config(settings), tmp_path / "run")
+    history = run.history
+    assert run.record.best["epoch"] == history["val_loss"].idxmin()
+    assert run.record.best["val_loss"] == pytest.approx(history["val_loss"].min())
+
+
+def test_averaged_weights_follow_the_formula() -> None:
+    from mien.train.callbacks import AveragedWeights
+
+    average = AveragedWeights(0.9)
+    value = [torch.tensor([1.0])]
+    for n in range(30):
+        average._average(value, [torch.tensor([2.0])], torch.tensor(n))
+    expected = 1.0
+    for n in range(30):
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * 2
+    assert value[0].item() == pytest.approx(expected)
+
+
+def test_the_order_depends_on_seed_and_epoch() -> None:
+    sampler = SeededSampler(50, 1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    sampler.set_epoch(0)
+    assert sorted(first) == list(range(50))
+    assert first != second
+    assert list(sampler) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"model": {"name": "mienet", "options": {"widht": 3}}}, ConfigError, "widht"),
+        ({"model": {"name": "resnet"}}, ConfigError, "unknown model"),
+        ({"loss": {"name": "crossentropy"}}, ConfigError, "Did you mean 'cross_entropy'"),
+        ({"loss": {"name": "cross_entropy", "options": {"gamma": 2}}}, ConfigError, "gamma"),
+        ({"split": {"name": "corpus", "options": {"trian": "x"}}}, ConfigError, "Did you mean 'train'"),
+        ({"split": {"name": "random"}}, ConfigError, "unknown split"),
+        ({"labels": {"train": "ferplus_majority"}}, LabelError, "no column 'neutral'"),
+        ({"labels": {"train": "majorty"}}, LabelError, "Did you mean 'majority'"),
+        ({"data": {"store": "nowhere"}}, DataError, "is not a store"),
+    ],
+)
+def test_mistakes_are_named(
+    settings: dict[str, Any], tmp_path: Path, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        train(parse_config(settings | change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
