@@ -58,7 +58,8 @@ def section(folder: Path) -> str:
         f"## {name}",
         "",
         f"{record['model']['name']}, {record['model']['parameters']:,} parameters, "
-        f"{'x'.join(map(str, record['model']['input']))}; {data['training_faces']:,} training faces of {data['corpus']}, "
+        f"{'x'.join(map(str, record['model']['input']))}; "
+        f"{data['training_faces']:,} training faces of {data['corpus']}, "
         f"weights chosen on {data['validation_faces']:,} others (epoch {int(best['epoch']) + 1} of {train['epochs']}, "
         f"accuracy there {best['val_accuracy']:.4f}: a validation figure). "
         f"{minutes:.0f} minutes on {record['device']['cores']} cores ({record['device']['processor']}, "
@@ -88,8 +89,7 @@ def section(folder: Path) -> str:
 def show(content: dict[str, object] | None) -> str:
     if not content:
         return "the same" if content is None else ""
-    values = {k: float("nan") if v is None and k in ("value", "low", "high") else v for k, v in content.items()}
-    return str(Estimate(**values))  # type: ignore[arg-type]
+    return str(Estimate.from_json(content))
 
 
 def main() -> None:

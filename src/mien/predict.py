@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.data.decode import decode_file
 from mien.errors import DataError
@@ -59,7 +60,7 @@ class Predictor:
                 images.append(image.reshape(card.size, card.size, card.in_channels))
             except DataError as error:
                 errors[str(path)] = str(error)
-        probs = iter(self.classifier.probabilities(np.stack(images)) if images else [])
+        probs: Iterator[NDArray[np.float64]] = iter(self.classifier.probabilities(np.stack(images)) if images else [])
         faces = []
         for path in paths:
             if str(path) in errors:

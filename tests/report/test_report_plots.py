@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mien.audit import class_results
 from mien.metrics import calibration_table
 from mien.records import Estimate
 from mien.report import (
@@ -23,7 +24,6 @@ from mien.report import (
     save_png,
 )
 from mien.report.audit_plots import MAX_GROUPS
-from mien.audit import class_results
 from mien.report.figures import wrap
 from mien.report.plots import cell_ink
 

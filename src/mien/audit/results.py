@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mien.errors import DataError
-from mien.records import Estimate, write_json
+from mien.records import Estimate, plain, write_json
 
 DISPARITY = "disparity"
 NOT_SHOWN = "no disparity shown"
@@ -179,7 +178,7 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries and lists for JSON; NaN becomes None."""
-        return {"kind": "mien audit", "format": _FORMAT, **_plain(asdict(self))}
+        return {"kind": "mien audit", "format": _FORMAT, **plain(asdict(self))}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Audit:
@@ -225,32 +224,18 @@ class Audit:
         return cls.from_dict(content)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _estimate(content: dict[str, Any]) -> Estimate:
-    return Estimate(**{**content, **{k: _nan(content[k]) for k in ("value", "low", "high")}})
-
-
 def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
-    return {name: _estimate(e) for name, e in content.items()}
+    return {name: Estimate.from_json(e) for name, e in content.items()}
 
 
 def _gap(content: dict[str, Any]) -> GapResult:
-    ends = {k: content[k] and _estimate(content[k]) for k in ("worst_value", "best_value")}
+    ends = {k: content[k] and Estimate.from_json(content[k]) for k in ("worst_value", "best_value")}
     numbers = {k: _nan(content[k]) for k in ("expected", "expected_high", "p", "p_adjusted")}
-    return GapResult(**{**content, **ends, **numbers, "value": _estimate(content["value"])})
+    return GapResult(**{**content, **ends, **numbers, "value": Estimate.from_json(content["value"])})
 
 
 def _attribute(content: dict[str, Any]) -> AttributeResult:

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from mien.audit import DISPARITY, AttributeResult, Audit, summary_estimates
+from mien.audit import DISPARITY, AttributeResult, Audit, ClassResult, class_results, summary_estimates
 from mien.data.images import Store
 from mien.errors import DataError
 from mien.metrics import calibration_table
 from mien.records import Estimate, Predictions, RunRecord
 from mien.report import words
 from mien.report.audit_plots import MAX_GROUPS, group_class_heatmap, group_plot
-from mien.audit import ClassResult, class_results
 from mien.report.figures import figure_svg
 from mien.report.montage import ClassFaces, rows_in_store, sample_faces
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
@@ -164,10 +163,10 @@ def evaluation(run: Run, record: RunRecord, name: str, anchor: str, store: Store
     classes = record.model.get("classes")
     pred = Predictions.load(path, classes) if path else None
     stored = record.estimates.get(name, {})
-    estimates = {k: words.read_estimate(e) for k, e in stored.get("all", {}).items()}
+    estimates = {k: Estimate.from_json(e) for k, e in stored.get("all", {}).items()}
     if pred is not None and not estimates:
         estimates = summary_estimates(pred)
-    without = {k: words.read_estimate(e) for k, e in stored.get("without_copies", {}).items()}
+    without = {k: Estimate.from_json(e) for k, e in stored.get("without_copies", {}).items()}
     section = _audit_of(run, name, anchor, pred)
     on = stored.get("on") or (section.audit.source if section else "") or name
     n = len(pred) if pred is not None else int(stored.get("n") or (section.audit.n if section else 0))

@@ -40,12 +40,6 @@ def metric_words(name: str) -> tuple[str, str]:
     return METRIC_WORDS.get(name, (title[:1].upper() + title[1:], ""))
 
 
-def read_estimate(content: dict[str, Any]) -> Estimate:
-    """An Estimate from its dictionary, where null stands for undefined."""
-    numbers = {k: float("nan") if content.get(k) is None else float(content[k]) for k in ("value", "low", "high")}
-    return Estimate(**{**content, **numbers})
-
-
 def number(value: float | None, digits: int = 3) -> str:
     """``0.123``; ``undefined`` for NaN or None."""
     return "undefined" if value is None or value != value else f"{value:.{digits}f}"

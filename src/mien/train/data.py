@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def _split(config: ExperimentConfig, table: SampleTable, strata: NDArray[np.int6
     if name not in SPLITS:
         raise ConfigError("split.name", f"unknown split {name!r}", "", nearest(name, list(SPLITS)))
     function = SPLITS[name]
-    known = [k for k in (function.__kwdefaults__ or {})]
+    known = list(function.__kwdefaults__ or {})
     for option in options:
         if option not in known:
             raise ConfigError(
@@ -149,5 +150,6 @@ def validation_loader(data: TrainingData, config: ExperimentConfig) -> DataLoade
     return DataLoader(dataset, 2 * config.train.batch_size, collate_fn=_as_is)
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
+    """The dataset gives whole batches already."""
     return batch

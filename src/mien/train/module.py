@@ -119,7 +119,7 @@ class ExpressionModule(L.LightningModule):
         """Log what early stopping and the schedule watch."""
         self.log_dict(self.validation_metrics())
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Optimiser without decay on biases and normalisation, and the schedule."""
         train = self.config.train
         optimizer = _optimizer(self.model, train.optimizer)
@@ -147,5 +147,5 @@ def _optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimiz
         return torch.optim.SGD(
             groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, foreach=True
         )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(groups, lr=config.lr, foreach=True)
