@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["registry"],
+    ["registry", "units"],
     ["labels", "samples", "records"],
     ["data", "models", "losses", "metrics"],
     ["audit"],
@@ -26,7 +26,7 @@ ROWS = [
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-WITHOUT_TORCH = ["errors", "registry", "labels", "samples", "records", "metrics", "audit", "config", "runs", "report"]
+WITHOUT_TORCH = [e for row in ROWS[:7] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
 
 
 def entry_of(path: Path) -> str:

@@ -18,10 +18,11 @@ from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError, LabelError
 from mien.evaluate import COPY_COLUMN, evaluate, parse_on
 from mien.predict import Predictor
 from mien.records import Predictions
+from mien.report import render_report
 from mien.runs import AUDITS, Run
 from mien.study import run_experiment
 
@@ -114,6 +115,62 @@ def test_copies_of_training_faces_are_counted(finished: Run, easy_store: Path, t
     assert (entry["n"], entry["n_copies"]) == (12, 5)
 
 
+def test_classes_in_another_order_are_brought_into_the_models(finished: Run, easy_store: Path, tmp_path: Path) -> None:
+    store, own = Store.open(easy_store), Predictions.load(finished.predictions["test"])
+    lines = ["path,label"]
+    for i in range(9):
+        Image.fromarray(store.images[own.image[i], :, :, 0]).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{own.classes[own.labels[i]]}")
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    prepare(tmp_path / "new.csv", tmp_path / "turned", vocabulary=["split", "bright", "dark"])
+    result = evaluate(finished, str(tmp_path / "turned"), n_boot=100)
+    assert result.predictions.classes == own.classes
+    np.testing.assert_array_equal(result.predictions.labels, own.labels[:9])
+    np.testing.assert_array_equal(result.predictions.votes.argmax(1), own.labels[:9])
+    assert not result.near_copies_known
+    prepare(tmp_path / "new.csv", tmp_path / "more", vocabulary=["split", "bright", "dark", "grey"])
+    with pytest.raises(LabelError, match="those of the model: bright, dark, split"):
+        evaluate(finished, str(tmp_path / "more"))
+
+
+def test_faces_that_chose_the_weights_are_named(finished: Run) -> None:
+    on = f"{finished.record.data['store']}:valid"
+    assert evaluate(finished, on, n_boot=100).n_validation == 45
+    page = render_report(finished).read_text()
+    assert "chosen by their results on 45 of these faces" in page
+
+
+def test_faces_of_one_person_are_one_unit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["path,label,split,identity"]
+    for i in range(60):
+        Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{'ab'[i % 2]},{('train', 'valid', 'test')[i // 20]},person{i // 5}")
+    (tmp_path / "f.csv").write_text("\n".join(lines))
+    prepare(tmp_path / "f.csv", tmp_path / "store")
+    config = {
+        "data": {"store": str(tmp_path / "store")},
+        "model": {"name": "mienet", "options": {"widths": [8], "depths": [1], "stem": 8}},
+        "train": {"epochs": 1, "batch_size": 10, "threads": 1},
+    }
+    run = run_experiment(parse_config(config), tmp_path / "run")
+    accuracy = run.record.estimates["test"]["all"]["accuracy"]
+    assert (accuracy["n"], accuracy["clusters"]) == (20, 4)
+
+
+def test_a_finished_study_goes_on_to_what_is_missing(finished: Run, tmp_path: Path) -> None:
+    weights = (finished.path / "model.safetensors").stat().st_mtime_ns
+    (finished.path / "report.html").unlink(missing_ok=True)
+    run_experiment(finished.config, finished.path)
+    assert (finished.path / "report.html").is_file()
+    assert (finished.path / "model.safetensors").stat().st_mtime_ns == weights
+    content = finished.config.model_dump()
+    content["audit"]["by"] = ("gendr",)
+    with pytest.raises(ConfigError, match="Did you mean 'gender'"):
+        run_experiment(parse_config(content), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_on_reads_a_store_and_a_split(tmp_path: Path) -> None:
     assert parse_on("stores/ferplus:PublicTest") == (Path("stores/ferplus"), "PublicTest")
     assert parse_on("stores/ferplus") == (Path("stores/ferplus"), None)
@@ -173,8 +230,8 @@ def test_the_command_audits_any_csv(tmp_path: Path) -> None:
     assert gap["verdict"] == "disparity"
     assert gap["value"]["low"] < 0.3 < gap["value"]["high"]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"audit.json", "groups.csv", "gaps.csv", "audit.html"}
-    missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=1).stderr
-    assert missing.startswith("DataError: ")
+    missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=2).stderr
+    assert missing.startswith("UsageError: ")
     assert "Traceback" not in missing
 
 
@@ -183,7 +240,9 @@ def test_the_command_prepares_and_trains(tmp_path: Path) -> None:
     shown = mien("prepare", "synthetic", "--out", out, "--size", 32, "--option", "n=60").stdout
     assert "train: " in shown
     assert "exists already" in mien("prepare", "synthetic", "--out", out, code=2).stderr
-    assert "Did you mean 'n'" in mien("prepare", "synthetic", "--out", out, "--force", "--option", "m=1", code=2).stderr
+    wrong = mien("prepare", "synthetic", "--out", out, "--force", "--option", "sise=1", code=2).stderr
+    assert "Did you mean 'size'" in wrong
+    assert "is not YAML" in mien("prepare", "synthetic", "--out", out, "--force", "--option", "n=[", code=2).stderr
     config: dict[str, Any] = {
         "data": {"store": str(out)},
         "model": {"name": "mienet", "options": {"widths": [8], "depths": [1], "stem": 8}},

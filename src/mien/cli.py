@@ -1,4 +1,4 @@
-"""The ``mien`` command: each verb is the function of the same name. Data on stdout, progress on stderr."""
+"""The ``mien`` command: each verb calls the function of its name. Data on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def prepare(
     for what, n in info["detail"].items():
         print(f"  {what}: {n}")
     if info["n_dropped"]:
-        print(f"  bad rows dropped: {info['n_dropped']} (listed in {out / 'store.json'})")
+        print(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
     print(f"  terms: {info['terms']}")
 
 
@@ -130,15 +130,19 @@ def train(
     """
     from mien import terminal
     from mien.config import load_config
-    from mien.report import learning_curves, save_png
+    from mien.report import save_curves
+    from mien.runs import Run
     from mien.train import train
 
     experiment = load_config(config, set)
     folder = out or Path("runs") / experiment.name
-    with terminal.progress("training", "steps") as progress:
-        run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
+    try:
+        with terminal.progress("training", "steps") as progress:
+            run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
+    finally:
+        if (folder / "record.json").is_file():
+            save_curves(Run(folder))
     best = run.record.best
-    save_png(learning_curves(run.history), folder / "curves.png")
     print(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
 
 
@@ -179,6 +183,10 @@ def evaluate(run: Path, /, *, on: str | None = None, device: str = "cpu", json: 
         [[c.name, str(c.n), str(c.recall), str(c.precision), str(c.f1), c.mistaken_for] for c in result.per_class],
     )
     print(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
+    if not result.near_copies_known:
+        print("on another store than the training faces' only byte-for-byte copies are found")
+    if result.n_validation:
+        print(f"{result.n_validation} of these faces helped to choose the weights: the figures are optimistic")
     if result.n_dropped:
         print(f"{result.n_dropped} faces of the split have no label in this scheme")
 
@@ -191,11 +199,11 @@ def audit(
     by: str | None = None,
     out: Path | None = None,
     on: str | None = None,
-    n_boot: int = 1000,
-    n_perm: int = 1000,
-    min_n: int = 30,
-    level: float = 0.95,
-    seed: int = 0,
+    n_boot: int | None = None,
+    n_perm: int | None = None,
+    min_n: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
     json: Json = False,
 ) -> None:
     """Audit a run, or any CSV or Parquet file of predictions, for disparities between groups.
@@ -212,7 +220,8 @@ def audit(
     on
         Which of a run's predictions; its only ones by default.
     n_boot
-        Bootstrap replicates.
+        Bootstrap replicates; this and what follows as the run's configuration says, or else
+        1000, 1000, 30, 0.95 and 0.
     n_perm
         Permutations.
     min_n
@@ -224,21 +233,21 @@ def audit(
     """
     from mien import terminal
     from mien.audit import audit, render_text
+    from mien.config import AuditConfig
     from mien.records import Predictions
     from mien.report import render_audit
+    from mien.runs import Run
 
+    base = AuditConfig()
     if predictions.is_dir():
+        config = Run.open(predictions).config
         predictions, out = _run_predictions(predictions, on, out)
+        base, seed = config.audit, config.seed if seed is None else seed
+    given = {"n_boot": n_boot, "n_perm": n_perm, "min_n": min_n, "level": level}
+    given |= {"by": tuple(b.strip() for b in by.split(",") if b.strip())} if by else {}
+    settings = AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
     with terminal.waiting("auditing"):
-        found = audit(
-            Predictions.load(predictions),
-            [b.strip() for b in (by or "").split(",") if b.strip()],
-            level=level,
-            n_boot=n_boot,
-            n_perm=n_perm,
-            min_n=min_n,
-            seed=seed,
-        )
+        found = audit(Predictions.load(predictions), settings.by, seed=seed or 0, **settings.model_dump(exclude={"by"}))
     if out is not None:
         found.save(out)
         terminal.say(f"written: {render_audit(found, out / 'audit.html')}")
@@ -405,14 +414,14 @@ def _registries() -> dict[str, Any]:
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    import yaml
+    from mien.config import parse_value
 
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator:
             raise ConfigError("--option", repr(pair), "key=value")
-        options[key] = yaml.safe_load(value)
+        options[key] = parse_value("--option", value)
     return options
 
 

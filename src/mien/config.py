@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mien.errors import ConfigError
 from mien.registry import nearest
@@ -51,6 +51,13 @@ class AugmentConfig(_Section):
     contrast: float = Field(0.25, ge=0, le=1)
     erasing: float = Field(0.3, ge=0, le=1)
     erasing_area: tuple[float, float] = (0.03, 0.2)
+
+    @field_validator("erasing_area")
+    @classmethod
+    def _ordered(cls, area: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= area[0] <= area[1] <= 1:
+            raise ValueError("smallest and largest share must lie in order between 0 and 1")
+        return area
 
 
 class OptimizerConfig(_Section):
@@ -175,8 +182,20 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ConfigError(key, f"{parent!r} is a value, not a section", "a key of a section")
-        target[last] = yaml.safe_load(value)
+        target[last] = parse_value(override, value)
     return parse_config(content, path.name)
+
+
+def parse_value(where: str, text: str) -> Any:
+    """Read one value of the command line as YAML.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(where, f"{text!r} is not YAML", "a value", str(error).split("\n")[0]) from error
 
 
 def dump_config(config: ExperimentConfig) -> str:

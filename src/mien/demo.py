@@ -11,6 +11,7 @@ from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
+from mien.errors import UsageError
 from mien.runs import AUDITS, Run
 from mien.study import Progress, run_experiment
 
@@ -67,10 +68,7 @@ def demo(
     """
     out = Path(out)
     bar = progress or (lambda stage: lambda done, total: None)
-    say(f"drawing {n} faces of 48x48 with a known bias")
-    if force or not (out / "store" / "store.json").is_file():
-        prepare("synthetic", out / "store", force=force, progress=bar("draw"), n=n, size=48, seed=seed, bias=BIAS)
-    store = Store.open(out / "store")
+    store = _draw(out / "store", {"n": n, "size": 48, "seed": seed, "bias": BIAS}, force, say, bar("draw"))
     config = parse_config(
         {
             "name": "demo",
@@ -85,6 +83,19 @@ def demo(
     run = run_experiment(config, out / "run", force=force, say=say, progress=bar("train"))
     found = Audit.load(run.path / AUDITS / "test")
     return Demo(run, found, [(name, INJECTED[name], _found(found, name)) for name in INJECTED])
+
+
+def _draw(path: Path, options: dict[str, Any], force: bool, say: Callable[[str], None], progress: Progress) -> Store:
+    """The store of an earlier demo with these options, or a new one."""
+    if path.exists() and not force:
+        store = Store.open(path)
+        drawn = store.info["detail"]
+        if any(drawn.get(k) != options[k] for k in ("n", "size", "seed")):
+            found = f"holds a demo of n={drawn.get('n')}, seed={drawn.get('seed')}"
+            raise UsageError(str(path.parent), found, "a new folder", "Pass --force to draw it again.")
+        return store
+    say(f"drawing {options['n']} faces of {options['size']}x{options['size']} with a known bias")
+    return prepare("synthetic", path, force=force, progress=progress, **options)
 
 
 def _found(audit: Audit, attribute: str) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.images import Store
-from mien.data.splits import TEST, TRAIN, VALIDATION
-from mien.errors import DataError
-from mien.labels import label_scheme
+from mien.data.splits import TEST, TRAIN, VALIDATION, split_units
+from mien.errors import DataError, LabelError
+from mien.labels import canonical, label_scheme
 from mien.models.weights import Classifier
 from mien.records import Estimate, Predictions
 from mien.runs import PREDICTIONS, Run
@@ -31,6 +31,10 @@ class Evaluation:
         on: ``STORE:split`` as evaluated.
         predictions: One row a face.
         copies: ``(n,)`` bool, faces that are copies of training faces.
+        n_validation: Faces that helped to choose the weights, or are copies of such.
+        near_copies_known: Whether copies by look count too (on the run's own store); elsewhere only
+            byte-for-byte copies are found.
+        fingerprint: That of the store.
         all: Metric -> Estimate over all faces.
         without_copies: The same over faces that are no copies; empty where there are none or all are.
         per_class: Recall, precision and F1 of each class, over all faces.
@@ -41,6 +45,9 @@ class Evaluation:
     on: str
     predictions: Predictions
     copies: NDArray[np.bool_]
+    n_validation: int
+    near_copies_known: bool
+    fingerprint: str
     all: dict[str, Estimate]
     without_copies: dict[str, Estimate]
     per_class: list[ClassResult]
@@ -80,6 +87,7 @@ def evaluate(
 
     Raises:
         DataError: If the store or split is not there, or no face has a label.
+        LabelError: If the labels there are not the model's classes.
     """
     classifier = Classifier.load(run.path, device)
     record = run.record
@@ -93,25 +101,27 @@ def evaluate(
     same = store.fingerprint == record.data["fingerprint"]
     table = _faces(store, split, run, same)
     scheme = label_scheme(run.config.labels.evaluate or run.config.labels.train, table.vocabulary)
+    order = _class_order(scheme.classes, classifier.card.classes, store)
     targets = scheme.targets(table.votes, table.vocabulary)
     if not targets.keep.any():
         raise DataError(f"{store.path}:{split}", "no face has a label", f"faces that {scheme.name!r} can label")
-    copies = _copies(table, run, same)[targets.keep]
+    copies, chosen_on = (_shared(table, run, same, part)[targets.keep] for part in (TRAIN, VALIDATION))
     kept = table.where(targets.keep, "labelled")
     rows = kept.frame["image"].to_numpy(np.int64)
     probs = classifier.probabilities(store.images, rows, progress=progress)
+    truth = targets.probs[targets.keep].astype(np.float64)[:, order]
     votes = scheme.class_votes(kept.votes, kept.vocabulary)
     groups = [c for a in kept.attributes for c in (a, f"{a}_source", f"{a}_confidence") if c in kept.frame]
     predictions = Predictions(
         kept.frame["sample_id"].to_numpy(dtype=object),
-        scheme.classes,
-        targets.probs[targets.keep].argmax(1).astype(np.int64),
+        classifier.card.classes,
+        truth.argmax(1).astype(np.int64),
         probs.argmax(1).astype(np.int64),
         probs,
-        targets.probs[targets.keep].astype(np.float64),
-        votes,
+        truth,
+        None if votes is None else votes[:, order],
         kept.frame[groups].assign(**{COPY_COLUMN: np.where(copies, "yes", "no")}),
-        kept.frame["cluster"].to_numpy(np.int64),
+        split_units(kept),
         rows,
         f"{run.path.name} on {store.path.name}:{split or 'all'}",
     )
@@ -122,6 +132,9 @@ def evaluate(
         f"{store.path}:{split}" if split else str(store.path),
         predictions,
         copies,
+        int(chosen_on.sum()),
+        same,
+        store.fingerprint,
         summary_estimates(predictions, n_boot=n_boot, seed=seed),
         summary_estimates(predictions.select(~copies), n_boot=n_boot, seed=seed) if some else {},
         class_results(predictions, n_boot=n_boot, seed=seed),
@@ -143,11 +156,21 @@ def _faces(store: Store, split: str | None, run: Run, same: bool) -> SampleTable
     return store.table.in_split(split)
 
 
-def _copies(table: SampleTable, run: Run, same: bool) -> NDArray[np.bool_]:
-    """Faces that are training faces or copies of them: by cluster on the run's own store, else byte for byte."""
-    training = run.splits[run.splits["split"] == TRAIN]
+def _class_order(classes: tuple[str, ...], wanted: tuple[str, ...], store: Store) -> list[int]:
+    """Where each class of the model stands among the scheme's classes; two spellings of one class are equal."""
+    names = [canonical(c) for c in classes]
+    if sorted(names) != sorted(canonical(c) for c in wanted):
+        raise LabelError(
+            f"labels of {store.path}", f"classes {', '.join(classes)}", f"those of the model: {', '.join(wanted)}"
+        )
+    return [names.index(canonical(c)) for c in wanted]
+
+
+def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.bool_]:
+    """Faces of a part of the run, or copies of them: by cluster on the run's own store, else byte for byte."""
+    used = run.splits[run.splits["split"] == part]
     key = "cluster" if same else "hash"
-    return table.frame[key].isin(set(training[key])).to_numpy()
+    return table.frame[key].isin(set(used[key])).to_numpy()
 
 
 def _write(run: Run, evaluation: Evaluation) -> None:
@@ -159,6 +182,9 @@ def _write(run: Run, evaluation: Evaluation) -> None:
         "on": evaluation.on,
         "n": len(evaluation.predictions),
         "n_copies": int(evaluation.copies.sum()),
+        "n_validation": evaluation.n_validation,
+        "near_copies_known": evaluation.near_copies_known,
+        "fingerprint": evaluation.fingerprint,
         "n_dropped": evaluation.n_dropped,
         "all": {k: asdict(v) for k, v in evaluation.all.items()},
         "without_copies": {k: asdict(v) for k, v in evaluation.without_copies.items()},

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError
 from mien.registry import nearest
+from mien.units import joined_units
 
 _RESERVED = ("sample_id", "id", "label", "pred", "cluster", "identity", "image", "split")
 _PREFIXES = ("target_", "prob_", "votes_")
@@ -204,7 +205,7 @@ class Predictions:
         attributes = [
             c for c in frame.columns if c not in _RESERVED and not any(str(c).startswith(p) for p in _PREFIXES)
         ]
-        unit = "cluster" if "cluster" in frame else "identity" if "identity" in frame else None
+        units = [frame[c] for c in ("cluster", "identity") if c in frame]
         return cls(
             _ids(frame, source),
             found,
@@ -214,7 +215,7 @@ class Predictions:
             targets,
             votes,
             frame[attributes].copy(),
-            _unit_codes(frame[unit]) if unit else None,
+            joined_units(units) if units else None,
             _image_rows(frame, source),
             source,
         )
@@ -252,14 +253,6 @@ def _image_rows(frame: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
             "Rename the column, or drop it.",
         )
     return frame["image"].to_numpy(np.int64)
-
-
-def _unit_codes(column: pd.Series[Any]) -> NDArray[np.int64]:
-    """Codes of equal values; a missing or empty value is a unit of its own."""
-    codes, uniques = pd.factorize(column.mask(column.astype(str) == ""))
-    alone = codes < 0
-    codes[alone] = len(uniques) + np.arange(alone.sum())
-    return np.asarray(codes, dtype=np.int64)
 
 
 def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: str) -> tuple[str, ...]:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mien.audit import Audit, audit
-from mien.config import ExperimentConfig
-from mien.evaluate import evaluate
+from mien.config import AuditConfig, ExperimentConfig
+from mien.data.images import Store
+from mien.errors import ConfigError
+from mien.evaluate import COPY_COLUMN, evaluate
 from mien.records import Predictions
-from mien.report import render_report
+from mien.registry import nearest
+from mien.report import render_audit, render_report, save_curves
 from mien.runs import AUDITS, Run
 from mien.train import train
 
@@ -25,7 +28,7 @@ def run_experiment(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress | None = None,
 ) -> Run:
-    """Train, evaluate, audit and report one experiment.
+    """Train, evaluate, audit and report one experiment; what an earlier call finished is not done again.
 
     Args:
         config: The experiment.
@@ -37,30 +40,34 @@ def run_experiment(
 
     Returns:
         The run, with predictions, audit and report in its folder.
+
+    Raises:
+        ConfigError: If the audit asks for an attribute that the store does not have; before training.
     """
-    run = train(config, out, force=force, say=say, progress=progress)
+    _check_attributes(config)
+    run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
+    save_curves(run)
     evaluation = evaluate(run, on)
     say(f"accuracy on {evaluation.on}: {evaluation.all['accuracy']}")
     if config.audit.by:
-        found = audit_predictions(run, evaluation.name, config)
-        say(found.verdict)
-    report = render_report(run)
-    say(f"report: {report}")
+        say(audit_run(run, evaluation.name, config.audit, config.seed).verdict)
+    say(f"report: {render_report(run)}")
     return run
 
 
-def audit_predictions(run: Run, name: str, config: ExperimentConfig, by: tuple[str, ...] = ()) -> Audit:
-    """Audit one set of a run's predictions by the configured attributes and leave it in the run folder."""
-    settings = config.audit
+def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
+    """Audit one set of a run's predictions; tables and page go to ``RUN/audit/NAME``."""
     predictions = Predictions.load(run.predictions[name])
-    found = audit(
-        predictions,
-        by or settings.by,
-        level=settings.level,
-        n_boot=settings.n_boot,
-        n_perm=settings.n_perm,
-        min_n=settings.min_n,
-        seed=config.seed,
-    )
-    found.save(run.path / AUDITS / name)
+    found = audit(predictions, settings.by, seed=seed, **settings.model_dump(exclude={"by"}))
+    folder = run.path / AUDITS / name
+    found.save(folder)
+    render_audit(found, folder / "audit.html")
     return found
+
+
+def _check_attributes(config: ExperimentConfig) -> None:
+    """An hour of training should not end in a misspelt attribute."""
+    known = [*Store.open(config.data.store).table.attributes, COPY_COLUMN]
+    for name in (part for spec in config.audit.by for part in spec.split("*")):
+        if name.strip() not in known:
+            raise ConfigError("audit.by", f"the store has no attribute {name!r}", "", nearest(name, known))

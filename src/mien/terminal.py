@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 Report = Callable[[int, int | None], None]
 
@@ -82,10 +83,10 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         for row in rows:
             print("\t".join(row))
         return
-    drawn = Table(*header, title=title, title_justify="left")
+    drawn = Table(*header, title=Text(title), title_justify="left")
     for row in rows:
-        drawn.add_row(*row)
-    Console().print(drawn, markup=False)
+        drawn.add_row(*map(Text, row))
+    Console().print(drawn)
 
 
 def markdown(text: str) -> None:

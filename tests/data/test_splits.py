@@ -245,14 +245,20 @@ def test_training_faces_with_a_copy_elsewhere_are_dropped_and_counted():
     assert result.frame["sample_id"].tolist() == ["f3", "f4", "f5", "f6", "f7"]
     assert parts(result).tolist() == ["train", "train", "test", "validation", "extra"]
     record = result.history[-1]
-    assert record.detail == {"training faces with a copy elsewhere": 3}
+    assert record.detail == {
+        "train faces with a copy or person elsewhere": 3,
+        "validation faces with a copy or person elsewhere": 0,
+    }
     assert (record.n_before, record.n_after, record.options["duplicates"]) == (8, 5, "drop")
 
 
 def test_or_they_are_kept_as_published_protocols_do():
     result = corpus_split(copies(), np.zeros(8, dtype=int), duplicates="keep")
     assert parts(result).tolist() == ["train"] * 5 + ["test", "validation", "extra"]
-    assert result.history[-1].detail == {"training faces with a copy elsewhere": 0}
+    assert result.history[-1].detail == {
+        "train faces with a copy or person elsewhere": 0,
+        "validation faces with a copy or person elsewhere": 0,
+    }
 
 
 # --- Errors --------------------------------------------------------------------------------------------

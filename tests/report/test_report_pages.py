@@ -241,7 +241,7 @@ def test_several_evaluations(tmp_path, pred, store):
     titles = re.findall(r"Results on (\w+)", page.text)[:3]
     assert titles == ["test", "other", "validation"]
     assert order == sorted(order)
-    assert "The weights were chosen by their results on these faces" in page.text
+    assert f"chosen by their results on {len(pred)} of these faces" in page.text
     assert "All of these faces are training faces or copies of them" in page.text
 
 

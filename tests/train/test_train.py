@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from mien.config import parse_config
+from mien.data.images import Store
 from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError
+from mien.evaluate import evaluate
 from mien.models.weights import Classifier
 from mien.runs import Run
 from mien.train import train
@@ -164,6 +169,81 @@ def test_another_configuration_or_a_finished_run_is_refused(settings: dict[str, 
     (tmp_path / "other" / "thesis.docx").touch()
     with pytest.raises(UsageError, match="not a run folder"):
         train(parse_config(settings), tmp_path / "other")
+
+
+def test_other_faces_or_splits_are_refused_on_resuming(
+    settings: dict[str, Any], easy_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(easy_store, store)
+    settings["data"]["store"] = str(store)
+    settings["train"]["max_minutes"] = 1e-9
+    train(parse_config(settings), tmp_path / "run")
+    table = Store.open(store).table
+    moved = table.frame.assign(split=np.where(table.frame.index == 0, "test", table.frame["split"]))
+    table.derive("move", moved).save(store / "samples.parquet")
+    with pytest.raises(RunError, match="other faces or splits"):
+        train(parse_config(settings), tmp_path / "run")
+    info = json.loads((store / "store.json").read_text())
+    (store / "store.json").write_text(json.dumps(info | {"fingerprint": "0" * 64}))
+    table.save(store / "samples.parquet")
+    with pytest.raises(RunError, match="other faces or splits"):
+        train(parse_config(settings), tmp_path / "run")
+
+
+def test_results_do_not_outlive_their_weights(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["max_minutes"] = 1e-9
+    run = train(parse_config(settings), tmp_path / "run")
+    evaluate(run, n_boot=100)
+    assert run.predictions
+    train(parse_config(settings), tmp_path / "run")
+    assert not run.predictions
+    assert not run.record.estimates
+
+
+def test_force_keeps_the_old_run_until_the_new_one_can_begin(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["epochs"] = 1
+    train(parse_config(settings), tmp_path / "run")
+    before = weights(tmp_path / "run")
+    with pytest.raises(DataError):
+        train(parse_config(settings | {"data": {"store": "nowhere"}}), tmp_path / "run", force=True)
+    broken = {"name": "mienet", "options": {"widths": "abc"}}
+    with pytest.raises(ConfigError, match=r"model\.options"):
+        train(parse_config(settings | {"model": broken}), tmp_path / "run", force=True)
+    assert weights(tmp_path / "run").keys() == before.keys()
+
+
+def test_two_processes_never_share_a_folder(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises((RunError, UsageError)):
+        train(parse_config(settings), tmp_path / "run")
+    settings["train"]["max_minutes"] = 1e-9
+    train(parse_config(settings), tmp_path / "other")
+    with FileLock(tmp_path / "other" / ".lock"), pytest.raises(RunError, match="another process"):
+        train(parse_config(settings), tmp_path / "other")
+
+
+def test_a_broken_checkpoint_is_named(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["max_minutes"] = 1e-9
+    train(parse_config(settings), tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"half a")
+    with pytest.raises(RunError, match="--force"):
+        train(parse_config(settings), tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["optimizer"] = {"lr": 1e30}
+    with pytest.raises(RunError, match="Lower train.optimizer.lr"):
+        train(parse_config(settings), tmp_path / "run")
+    assert Run.open(tmp_path / "run").record.status == "failed"
+
+
+def test_a_network_of_another_size_gets_its_size(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["model"] = {"name": "ferplus_vgg13", "options": {"size": 32, "width": 4, "hidden": 8}}
+    settings["train"]["epochs"] = 1
+    run = train(parse_config(settings), tmp_path / "run")
+    assert run.record.model["input"] == [1, 32, 32]
+    assert Classifier.load(run.path).probabilities(np.zeros((1, 24, 24, 1), np.uint8)).shape == (1, 3)
 
 
 def test_early_stopping_and_the_clock_end_a_run(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class Augmentation:
         brightness: Largest change of mean, as a share of full white.
         contrast: Largest relative change of contrast.
         erasing: Probability that a rectangle is filled with the picture's mean.
-        erasing_area: Smallest and largest share of the picture that it covers.
+        erasing_area: Smallest and largest area of the rectangle, as a share of the picture; its
+            centre lies anywhere, so that part of it may fall outside.
     """
 
     flip: float = 0.5
@@ -66,9 +67,9 @@ class Augmentation:
         area = low + (high - low) * torch.rand(n)
         ratio = torch.exp(_uniform(n) * math.log(3.0))
         half_h, half_w = (area * ratio).sqrt() / 2, (area / ratio).sqrt() / 2
-        top, left = torch.rand(n), torch.rand(n)
-        y = ((torch.arange(height) + 0.5) / height)[None, :] - top[:, None]
-        x = ((torch.arange(width) + 0.5) / width)[None, :] - left[:, None]
+        centre_y, centre_x = torch.rand(n), torch.rand(n)
+        y = ((torch.arange(height) + 0.5) / height)[None, :] - centre_y[:, None]
+        x = ((torch.arange(width) + 0.5) / width)[None, :] - centre_x[:, None]
         chosen = torch.rand(n) < self.erasing
         hole = (y.abs() < half_h[:, None])[:, :, None] & (x.abs() < half_w[:, None])[:, None, :]
         mask = (hole & chosen[:, None, None])[:, None].to(images.device)

@@ -104,6 +104,10 @@ class StoreWriter:
 
     def __init__(self, out: Path, force: bool = False) -> None:
         self.out = Path(out)
+        if not self.out.exists():
+            # A replacement that was killed between its two moves: the old store is the good one.
+            for old in sorted(self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-old-*"))[:1]:
+                os.replace(old, self.out)
         if self.out.exists():
             is_store = _read_info(self.out) is not None
             if not is_store and any(self.out.iterdir() if self.out.is_dir() else [1]):

@@ -1,4 +1,4 @@
-"""Splits: the corpus's own, by ratio, or k folds; seeded, stratified, and never through a picture's copies."""
+"""Splits: the corpus's own, by ratio, or k folds; seeded, stratified, never through a picture's copies unless asked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from mien.errors import DataError
 from mien.samples import SampleTable
+from mien.units import joined_units
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
@@ -21,17 +20,7 @@ _TEST_NAMES = ("PrivateTest", "test", "FER2013Test")
 
 def split_units(table: SampleTable) -> NDArray[np.int64]:
     """``(n,)`` numbers of what a split may not cut: copies of a picture and faces of a person, joined."""
-    n = len(table)
-    cluster = table.frame["cluster"].to_numpy(np.int64)
-    identity = table.frame["identity"].fillna("").astype(str)
-    codes, names = pd.factorize(identity)
-    known = (identity != "").to_numpy()
-    n_clusters = int(cluster.max()) + 1 if n else 0
-    # A bipartite graph of pictures and persons; each face is an edge.
-    edges = coo_matrix(
-        (np.ones(known.sum()), (cluster[known], n_clusters + codes[known])), shape=(n_clusters + len(names),) * 2
-    )
-    return np.asarray(connected_components(edges, directed=False)[1][cluster], dtype=np.int64)
+    return joined_units([table.frame["cluster"], table.frame["identity"].fillna("")])
 
 
 def assign_units(
@@ -124,8 +113,9 @@ def corpus_split(
         validation: Its validation split, or a share of the training split to set aside for it
             (0.05: what selects the weights is then no part of what is reported).
         test: Its test split.
-        duplicates: ``drop`` leaves out training faces with a copy in any other split of the corpus;
-            ``keep`` trains on them too, as published protocols do.
+        duplicates: ``drop`` leaves out training faces with a copy (or the same person) in any other
+            split of the corpus, and validation faces with one in test; ``keep`` keeps the corpus as
+            published, copies across its splits included.
         seed: Seed of a set-aside share.
 
     Returns:
@@ -152,6 +142,7 @@ def corpus_split(
     dropped = np.zeros(len(table), dtype=bool)
     if duplicates == "drop":
         dropped = (split == TRAIN) & np.isin(units, units[split != TRAIN])
+        dropped |= (split == VALIDATION) & np.isin(units, units[split == TEST])
     rows = np.flatnonzero((split == TRAIN) & ~dropped)
     if not len(rows):
         fix = "Pass duplicates: keep, or name other splits."
@@ -159,13 +150,15 @@ def corpus_split(
     if isinstance(validation, float):
         part = assign_units(units[rows], strata[rows], [1 - validation, validation], seed)
         split[rows[part == 1]] = VALIDATION
-    if not (split == VALIDATION).any():
+    if not ((split == VALIDATION) & ~dropped).any():
         raise DataError(
             "split", f"no validation faces among {sorted(set(own))}", "a split or a share", "Pass validation: 0.1."
         )
     kept = table.frame.assign(split=split)[~dropped]
+    n_dropped = {part: int((dropped & (split == part)).sum()) for part in (TRAIN, VALIDATION)}
+    detail = {f"{part} faces with a copy or person elsewhere": n for part, n in n_dropped.items()}
     options = {**names, "validation": validation or names[VALIDATION], "duplicates": duplicates, "seed": seed}
-    return table.derive("corpus split", kept, options, {"training faces with a copy elsewhere": int(dropped.sum())})
+    return table.derive("corpus split", kept, options, detail)
 
 
 def _own_name(own: NDArray[np.object_], asked: str | None, usual: Sequence[str], needed: bool) -> str | None:

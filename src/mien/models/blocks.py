@@ -12,6 +12,7 @@ class ExpressionModel(nn.Module):
     Attributes:
         feature_dim: D, the length of a feature vector.
         head: Maps ``(B, D)`` features to ``(B, K)`` logits.
+        size: Side of the input in pixels, for models that take one size only.
     """
 
     feature_dim: int

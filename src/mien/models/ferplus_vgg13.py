@@ -26,6 +26,7 @@ class FerPlusVGG13(ExpressionModel):
         self, num_classes: int, in_channels: int = 1, *, size: int = 64, width: int = 64, hidden: int = 1024
     ) -> None:
         super().__init__()
+        self.size = size
         layers: list[nn.Module] = []
         inputs = in_channels
         for outputs, n in ((width, 2), (2 * width, 2), (4 * width, 3), (4 * width, 3)):

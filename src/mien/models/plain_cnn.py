@@ -37,6 +37,7 @@ class AngioniCNN(ExpressionModel):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        self.size = size
         layers: list[nn.Module] = []
         inputs = in_channels
         for outputs in (width, 2 * width, 4 * width):
@@ -82,6 +83,7 @@ class OlateCNN(ExpressionModel):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        self.size = size
         layers: list[nn.Module] = []
         inputs, side = in_channels, size
         for outputs in (width, 2 * width, 4 * width):

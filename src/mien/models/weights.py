@@ -60,11 +60,13 @@ class WeightCard:
 
 def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
     """Write weights and card, each at once or not at all; returns the card with its checksum."""
-    partial = folder / (WEIGHTS + ".partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, partial)
-    os.replace(partial, folder / WEIGHTS)
-    full = WeightCard(**{**asdict(card), "sha256": _checksum(folder / WEIGHTS)})
-    write_json(folder / CARD, asdict(full))
+    weights, described = folder / (WEIGHTS + ".new"), folder / (CARD + ".new")
+    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
+    full = WeightCard(**{**asdict(card), "sha256": _checksum(weights)})
+    write_json(described, asdict(full))
+    # Both are whole before either takes its place, so that hardly any time lies between the two.
+    os.replace(weights, folder / WEIGHTS)
+    os.replace(described, folder / CARD)
     return full
 
 

@@ -2,7 +2,7 @@
 
 from mien.report.audit_plots import group_class_heatmap, group_plot
 from mien.report.figures import figure_svg, save_png
-from mien.report.html import render_audit, render_report
+from mien.report.html import render_audit, render_report, save_curves
 from mien.report.montage import sample_faces
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
 
@@ -17,5 +17,6 @@ __all__ = [
     "render_audit",
     "render_report",
     "sample_faces",
+    "save_curves",
     "save_png",
 ]

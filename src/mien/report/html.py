@@ -14,6 +14,8 @@ from mien.audit import Audit
 from mien.data.images import Store
 from mien.errors import UsageError
 from mien.report import sections, words
+from mien.report.figures import save_png
+from mien.report.plots import learning_curves
 from mien.runs import Run
 
 REPORT, AUDIT_PAGE = "report.html", "audit.html"
@@ -57,6 +59,15 @@ def render_report(run: Run, *, store: Store | None = None, out: Path | None = No
         has_faces=any(e.faces for e in evaluations),
         terms=str(record.data.get("terms") or ""),
     )
+
+
+def save_curves(run: Run) -> Path | None:
+    """Draw ``RUN/curves.png`` from the run's history; None where no epoch has ended."""
+    history = run.history
+    if history.empty:
+        return None
+    best = run.record.best.get("epoch")
+    return save_png(learning_curves(history, None if best is None else int(best)), run.path / "curves.png")
 
 
 def render_audit(audit: Audit, out: Path) -> Path:

@@ -216,6 +216,8 @@ def _verdict(
     out = []
     if "n_copies" in stored:
         out.append(_copies(int(stored["n_copies"]), int(stored.get("n", 0)), without))
+        if not stored.get("near_copies_known", True):
+            out.append("On another store than the training faces' only byte-for-byte copies are found.")
     else:
         out.append("Whether some of these faces are copies of training faces was not looked for.")
     if pred is not None:
@@ -225,8 +227,9 @@ def _verdict(
         out.append(f"For comparison: {always} would be right for {words.percent(counts[most] / len(pred))}.")
     if stored.get("n_dropped"):
         out.append(f"{int(stored['n_dropped']):,} more faces have no label under the label scheme and are not counted.")
-    if name == "validation":
-        out.append("The weights were chosen by their results on these faces, so the numbers are optimistic.")
+    chosen_on = int(stored.get("n_validation", stored.get("n", 0) if name == "validation" else 0))
+    if chosen_on:
+        out.append(f"The weights were chosen by their results on {chosen_on:,} of these faces: those are optimistic.")
     if name in ("train", "training"):
         out.append("The model was trained on these faces: the numbers say nothing about new ones.")
     return out

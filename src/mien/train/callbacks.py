@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +13,13 @@ from typing import Any, Literal
 import lightning as L
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mien.config import TrainConfig
+from mien.errors import RunError
 from mien.models.weights import WeightCard, save_weights
 from mien.train.module import ExpressionModule
 
@@ -55,10 +59,11 @@ class BestWeights(L.Callback):
         card: Card of the weights.
         monitor: ``val_loss`` or ``val_accuracy``.
         say: Receives one line an epoch.
+        keep: Called at the end of every epoch, to bring the record up to date.
     """
 
-    def __init__(self, folder: Path, card: WeightCard, monitor: str, say: Say) -> None:
-        self.folder, self.card, self.monitor, self.say = folder, card, monitor, say
+    def __init__(self, folder: Path, card: WeightCard, monitor: str, say: Say, keep: Callable[[], None]) -> None:
+        self.folder, self.card, self.monitor, self.say, self.keep = folder, card, monitor, say, keep
         self.best: dict[str, float] = {}
         self.rows: list[dict[str, float]] = []
         self._began = 0.0
@@ -88,9 +93,17 @@ class BestWeights(L.Callback):
         pd.DataFrame(self.rows).to_csv(self.folder / "history.csv", index=False)
         sign = 1 if self.monitor == "val_accuracy" else -1
         better = not self.best or sign * metrics[self.monitor] > sign * self.best[self.monitor]
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(metrics["val_loss"])):
+            raise RunError(
+                f"epoch {trainer.current_epoch + 1}",
+                f"training loss {row['train_loss']}, validation loss {metrics['val_loss']}",
+                "finite losses",
+                "Lower train.optimizer.lr, or set train.clip.",
+            )
         if better:
             self.best = {"epoch": trainer.current_epoch, **metrics}
             save_weights(pl_module.model, replace(self.card, results={"validation": self.best}), self.folder)
+        self.keep()
         for logger in trainer.loggers:
             logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.current_epoch)
         self.say(
@@ -99,6 +112,26 @@ class BestWeights(L.Callback):
             f"val loss {metrics['val_loss']:.4f} acc {metrics['val_accuracy']:.4f}{' *' if better else '  '}  "
             f"lr {row['lr']:.2g}  {row['images_per_s']:.0f} faces/s"
         )
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there: a kill leaves the old one whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write ``path`` at once or not at all."""
+        partial = Path(f"{path}.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a run killed right after it stopped does not forget."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop again if patience was at an end."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class StepProgress(L.Callback):
@@ -176,5 +209,7 @@ class Clock(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop if the time is over and epochs are left."""
+        if trainer.should_stop:
+            return
         if time.monotonic() > self._end and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             self.rang = trainer.should_stop = True

@@ -90,12 +90,15 @@ def _split(config: ExperimentConfig, table: SampleTable, strata: NDArray[np.int6
                 f"split.options.{option}", f"split {name!r} has no such option", "", nearest(option, known)
             )
     options.setdefault("seed", config.seed)
-    return function(table, strata, **options)  # type: ignore[no-any-return, operator]
+    try:
+        return function(table, strata, **options)  # type: ignore[no-any-return, operator]
+    except TypeError as error:
+        raise ConfigError("split.options", str(error), f"values that the split {name!r} can use") from error
 
 
 def _pixel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], most: int = 4000) -> tuple[float, float]:
     """Mean and deviation of the pixels (0 to 1), from at most ``most`` faces evenly picked."""
-    picked = images[np.sort(rows[:: max(1, len(rows) // most)])]
+    picked = images[np.sort(rows[:: -(-len(rows) // most)])]
     pixels = picked.astype(np.float32) / 255
     return float(pixels.mean(dtype=np.float64)), max(float(pixels.std(dtype=np.float64)), 1e-3)
 

@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from filelock import FileLock, Timeout
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mien.config import ExperimentConfig
 from mien.errors import RunError, UsageError
-from mien.models.weights import WEIGHTS, WeightCard, save_weights
+from mien.models.weights import CARD, WEIGHTS, WeightCard, save_weights
 from mien.records import RunRecord
-from mien.runs import CHECKPOINT, HISTORY, LOG, RECORD, SPLITS, Run, code_versions, machine
-from mien.train.callbacks import AveragedWeights, BestWeights, Clock, Plateau, Progress, StepProgress
+from mien.runs import (
+    AUDITS,
+    CHECKPOINT,
+    CONFIG,
+    HISTORY,
+    LOG,
+    PREDICTIONS,
+    RECORD,
+    SPLITS,
+    Run,
+    code_versions,
+    machine,
+)
+from mien.train.callbacks import (
+    AtomicCheckpoints,
+    AveragedWeights,
+    BestWeights,
+    Clock,
+    Patience,
+    Plateau,
+    Progress,
+    StepProgress,
+)
 from mien.train.data import TrainingData, load_training_data, train_loader, validation_loader
 from mien.train.module import ExpressionModule, build_model, check_components
-
-
-class TrainingStopped(BaseException):
-    """Ctrl-C or SIGTERM; the run folder is whole and can be resumed."""
+from mien.train.stopping import StopSignals, TrainingStopped
 
 
 def train(
@@ -39,6 +57,7 @@ def train(
     out: Path | str,
     *,
     force: bool = False,
+    finished_ok: bool = False,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -51,46 +70,44 @@ def train(
         config: The experiment.
         out: The run folder.
         force: Throw away a run that is there and begin anew.
+        finished_ok: Return a finished run of this configuration as it is.
         progress: Called with steps done and steps in all.
         say: Receives lines for the user (also written to ``train.log``).
 
     Returns:
-        The finished run.
+        The finished run (or, after ``train.max_minutes``, the stopped one).
 
     Raises:
         TrainingStopped: On Ctrl-C or SIGTERM, once the folder is in order.
-        RunError: If the folder holds a run of another configuration or other data.
-        UsageError: If the run is finished already and ``force`` is not given.
+        RunError: If the folder holds a run of another configuration or other faces, another process
+            is training there, or the loss is no number any more.
+        UsageError: If the run is finished already, or the folder is not a run's.
     """
     out = Path(out)
     check_components(config)
     previous = _previous(out, config, force)
+    if previous is not None and previous.status == "finished":
+        if finished_ok:
+            return Run(out)
+        raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
     data = load_training_data(config)
-    out.mkdir(parents=True, exist_ok=True)
-    run = Run(out)
-    tell = _teller(out, say)
+    if previous is not None:
+        _check_same_faces(out, previous, data)
+    run, tell = Run(out), _teller(out, say)
     resume = out / CHECKPOINT if previous and (out / CHECKPOINT).is_file() else None
-    record = _record(config, data, previous)
-    if previous and previous.data.get("fingerprint") != data.store.fingerprint:
-        raise RunError(
-            str(out),
-            "was begun on other data",
-            f"fingerprint {previous.data.get('fingerprint')}",
-            "Use another folder.",
-        )
-    fit = _Fit(config, data, run, record, tell, progress)
-    if previous:
-        done = _epochs_done(resume)
-        tell(
-            f"resuming {out} after epoch {done} of {config.train.epochs}"
-            if resume
-            else f"restarting {out}: no epoch had ended"
-        )
-        record.resumed.append({"at": _now(), "after_epoch": done})
-    run.save_record(record)
-    columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
-    data.table.frame[columns].to_parquet(out / SPLITS, index=False)
-    fit.run_until_done(resume)
+    done = _epochs_done(resume)
+    fit = _Fit(config, data, run, _record(config, data, previous), tell, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    with _lock(out):
+        # Only now, when nothing of the user's can be wrong any more, does an earlier run go.
+        _clear(out, everything=previous is None)
+        if previous is not None:
+            goes_on = f"resuming {out} after epoch {done} of {config.train.epochs}"
+            tell(goes_on if resume else f"restarting {out}: no epoch had ended")
+            fit.record.resumed.append({"at": _now(), "after_epoch": done})
+        run.save_record(fit.record)
+        _faces(data).to_parquet(out / SPLITS, index=False)
+        fit.run_until_done(resume)
     return run
 
 
@@ -107,10 +124,13 @@ class _Fit:
         progress: Progress | None,
     ) -> None:
         self.config, self.data, self.run, self.record, self.say = config, data, run, record, say
+        self._began, self._before = 0.0, record.seconds
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
-        channels, size = data.store.images.shape[3], data.store.images.shape[1]
+        channels = data.store.images.shape[3]
         model = build_model(config, len(data.scheme.classes), channels)
+        # A network with a hidden layer on its map has a size of its own; others take the store's.
+        size = int(getattr(model, "size", data.store.images.shape[1]))
         self.loader = train_loader(data, config)
         self.card = WeightCard(
             config.model.name,
@@ -125,7 +145,8 @@ class _Fit:
             terms=data.store.info.get("terms", ""),
         )
         self.module = ExpressionModule(model, self.card, config, len(self.loader))
-        self.best = BestWeights(run.path, self.card, config.train.monitor, say)
+        self.best = BestWeights(run.path, self.card, config.train.monitor, say, self._keep)
+        self.signals = StopSignals()
         self.record.model = {
             "name": config.model.name,
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -143,7 +164,7 @@ class _Fit:
             callbacks.append(AveragedWeights(train.ema))
         if train.early_stopping is not None:
             mode = "max" if train.monitor == "val_accuracy" else "min"
-            callbacks.append(EarlyStopping(train.monitor, patience=train.early_stopping, mode=mode))
+            callbacks.append(Patience(train.monitor, patience=train.early_stopping, mode=mode))
         if train.schedule.name == "plateau":
             callbacks.append(Plateau(train))
         self.clock = Clock(train.max_minutes) if train.max_minutes is not None else None
@@ -151,6 +172,7 @@ class _Fit:
             callbacks.append(self.clock)
         if progress is not None:
             callbacks.append(StepProgress(progress))
+        callbacks.append(self.signals)
         folder = (self.run.path / CHECKPOINT).parent
         callbacks.append(
             ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False, monitor=None)
@@ -163,6 +185,7 @@ class _Fit:
                 precision="bf16-mixed" if self.precision == "bf16" else "32-true",
                 gradient_clip_val=train.clip,
                 callbacks=callbacks,
+                plugins=[AtomicCheckpoints()],
                 logger=TensorBoardLogger(self.run.path, name="tensorboard", version=""),
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -178,10 +201,10 @@ class _Fit:
             f"{n_train} training and {n_validation} validation faces, {len(self.data.scheme.classes)} classes, "
             f"{self.config.model.name} with {self.record.model['parameters'] / 1e6:.2f} M parameters, {self.precision}"
         )
-        began, before = time.monotonic(), self.record.seconds
+        self._began = time.monotonic()
         status = "failed"
         try:
-            with _stop_signals(), _quiet():
+            with self.signals, _quiet():
                 self.trainer.fit(
                     self.module,
                     self.loader,
@@ -201,10 +224,15 @@ class _Fit:
             if status != "failed" and not (self.run.path / WEIGHTS).is_file():
                 self.say("no epoch ended: the weights kept are those of the moment, not validated")
                 save_weights(self.module.model, self.card, self.run.path)
-            self.record.status = status
-            self.record.seconds = before + time.monotonic() - began
-            self.record.best = dict(self.best.best)
-            self.run.save_record(self.record)
+            self._keep(status)
+
+    def _keep(self, status: str = "running") -> None:
+        """Bring the record on disk up to date; called after every epoch."""
+        self.record.status = status
+        self.record.seconds = self._before + time.monotonic() - self._began
+        self.record.best = dict(self.best.best) or self.record.best
+        self.record.estimates = self.run.record.estimates  # somebody may evaluate a run while it goes on
+        self.run.save_record(self.record)
 
 
 def _previous(out: Path, config: ExperimentConfig, force: bool) -> RunRecord | None:
@@ -214,8 +242,6 @@ def _previous(out: Path, config: ExperimentConfig, force: bool) -> RunRecord | N
             raise UsageError(str(out), "is not empty and not a run folder", "a new folder")
         return None
     if force:
-        for name in (RECORD, WEIGHTS, "model.json", HISTORY, CHECKPOINT, LOG, "report.html"):
-            (out / name).unlink(missing_ok=True)
         return None
     record = RunRecord.load(out / RECORD)
     differs = _first_difference(record.config, config.model_dump(mode="json"))
@@ -223,9 +249,55 @@ def _previous(out: Path, config: ExperimentConfig, force: bool) -> RunRecord | N
         raise RunError(
             str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
         )
-    if record.status == "finished":
-        raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
     return record
+
+
+def _check_same_faces(out: Path, previous: RunRecord, data: TrainingData) -> None:
+    """Refuse to go on with other pictures, labels or splits: training faces could become test faces."""
+    same = previous.data.get("fingerprint") == data.store.fingerprint
+    if same and (out / SPLITS).is_file():
+        same = pd.read_parquet(out / SPLITS).equals(_faces(data))
+    if not same:
+        raise RunError(
+            str(out), "was begun on other faces or splits", "the store as it was", "Use another folder, or --force."
+        )
+
+
+def _faces(data: TrainingData) -> pd.DataFrame:
+    """What a run remembers of its faces."""
+    columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
+    return data.table.frame[columns].reset_index(drop=True)
+
+
+# What was made from the weights, and what a run begins with.
+_DERIVED = (PREDICTIONS, AUDITS, "report.html", "curves.png")
+_BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, str(Path(CHECKPOINT).parent), "tensorboard")
+
+
+def _clear(out: Path, everything: bool) -> None:
+    """Remove results of weights that are about to change; for a new run, all of an earlier one."""
+    for name in (*_DERIVED, *(_BEGUN if everything else ())):
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Keep a second process out of the folder."""
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            str(out), "another process is training there", "one at a time", "Wait for it, or use another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
@@ -235,7 +307,7 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = ""
         if isinstance(a, dict) and isinstance(b, dict):
             if found := _first_difference(a, b, f"{prefix}{key}."):
                 return found
-        elif a != b and key not in ("max_minutes", "threads"):
+        elif a != b and prefix + key != "train.max_minutes":
             return f"{prefix}{key} ({a!r}, now {b!r})"
     return ""
 
@@ -246,7 +318,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
     record.versions = code_versions("torch", "lightning", "numpy")
     record.device = machine()
     record.seed = config.seed
-    record.status = "running"
+    record.status, record.estimates = "running", {}
     record.data = {
         "store": str(data.store.path),
         "corpus": data.table.name,
@@ -281,26 +353,13 @@ def _precision(config: ExperimentConfig) -> str:
 def _epochs_done(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return int(state["epoch"]) + 1
-
-
-@contextmanager
-def _stop_signals() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into TrainingStopped while the fit runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TrainingStopped(signal.Signals(number).name)
-
-    old = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file fails in many ways, and all mean the same
+        raise RunError(
+            str(checkpoint), f"cannot be read ({error})", "a checkpoint", "Begin anew with --force."
+        ) from error
+    return int(state["epoch"]) + 1
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mien.config import ExperimentConfig, OptimizerConfig
 from mien.data.augment import Augmentation
+from mien.errors import ConfigError
 from mien.losses import LOSSES
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
@@ -32,9 +33,18 @@ def check_components(config: ExperimentConfig) -> None:
 
 
 def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) -> ExpressionModel:
-    """The configured model with weights drawn from the run's seed."""
+    """The configured model with weights drawn from the run's seed.
+
+    Raises:
+        ConfigError: If the model cannot be built with these values.
+    """
     torch.manual_seed(config.seed)
-    model: ExpressionModel = MODELS.get(config.model.name)(num_classes, in_channels, **config.model.options)
+    try:
+        model: ExpressionModel = MODELS.get(config.model.name)(num_classes, in_channels, **config.model.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            "model.options", str(error), f"values that {config.model.name!r} can be built with"
+        ) from error
     return model
 
 
@@ -117,7 +127,7 @@ class ExpressionModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log what early stopping and the schedule watch."""
-        self.log_dict(self.validation_metrics())
+        self.log_dict(self.validation_metrics(), logger=False)
 
     def configure_optimizers(self) -> Any:
         """Optimiser without decay on biases and normalisation, and the schedule."""

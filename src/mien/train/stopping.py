@@ -1,0 +1,52 @@
+"""Stop signals: Ctrl-C and SIGTERM end a fit between two batches, so that no file is half written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning as L
+
+
+class TrainingStopped(BaseException):
+    """Ctrl-C or SIGTERM; the run folder is whole and can be resumed."""
+
+
+class StopSignals(L.Callback):
+    """Catches SIGINT and SIGTERM while it is entered, and raises TrainingStopped after the next batch.
+
+    A second signal raises at once. Outside the main thread, which alone receives signals, it does
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self._received = ""
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._old = {s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received:
+            raise TrainingStopped(self._received)
+        self._received = signal.Signals(number).name
+
+    def _check(self, *state: object) -> None:
+        if self._received:
+            raise TrainingStopped(self._received)
+
+    def on_train_batch_end(self, *state: Any) -> None:
+        """Stop here if asked to."""
+        self._check()
+
+    def on_validation_batch_end(self, *state: Any) -> None:
+        """Stop here if asked to."""
+        self._check()
