@@ -243,7 +243,7 @@ def audit(
         config = Run.open(predictions).config
         predictions, out = _run_predictions(predictions, on, out)
         base, seed = config.audit, config.seed if seed is None else seed
-    given = {"n_boot": n_boot, "n_perm": n_perm, "min_n": min_n, "level": level}
+    given: dict[str, Any] = {"n_boot": n_boot, "n_perm": n_perm, "min_n": min_n, "level": level}
     given |= {"by": tuple(b.strip() for b in by.split(",") if b.strip())} if by else {}
     settings = AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
     with terminal.waiting("auditing"):
@@ -358,7 +358,7 @@ def study(
 
 
 @app.command
-def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 5, seed: int = 0, force: Force = False) -> None:
+def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 7, seed: int = 0, force: Force = False) -> None:
     """Draw faces with a known bias, train, audit, report, and compare with what was injected.
 
     Parameters

@@ -46,7 +46,7 @@ def demo(
     out: Path | str,
     *,
     n: int = 16_000,
-    epochs: int = 5,
+    epochs: int = 7,
     seed: int = 0,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,

@@ -12,11 +12,12 @@ class ExpressionModel(nn.Module):
     Attributes:
         feature_dim: D, the length of a feature vector.
         head: Maps ``(B, D)`` features to ``(B, K)`` logits.
-        size: Side of the input in pixels, for models that take one size only.
+        size: Side of the input in pixels, for models that take one size only; else None.
     """
 
     feature_dim: int
     head: nn.Module
+    size: int | None = None
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D)``."""

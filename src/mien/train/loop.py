@@ -130,7 +130,7 @@ class _Fit:
         channels = data.store.images.shape[3]
         model = build_model(config, len(data.scheme.classes), channels)
         # A network with a hidden layer on its map has a size of its own; others take the store's.
-        size = int(getattr(model, "size", data.store.images.shape[1]))
+        size = model.size or data.store.images.shape[1]
         self.loader = train_loader(data, config)
         self.card = WeightCard(
             config.model.name,
