@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from writers import (
@@ -260,3 +263,39 @@ def test_the_real_votes_are_read_whole(real_data):
     assert frame["usage"].value_counts().to_dict() == {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
     sums, n = np.unique(counts.sum(1), return_counts=True)
     assert dict(zip(sums.tolist(), n.tolist(), strict=True)) == {9: 1, 10: 35_886}
+
+
+def test_one_picture_named_by_two_rows_is_two_samples(beside_folders):
+    # The published votes file does this: line 6970 names the picture of line 5276.
+    votes = read_votes(beside_folders / VOTES_FILE)
+    first, second = SEEN[:2]
+    name = votes["image_name"][first]
+    line = f"{USAGE[first]},{name}," + ",".join(map(str, COUNTS[first]))
+    replace_line(beside_folders / VOTES_FILE, second + 2, lambda _: line)
+    images, frame = read_all(ferplus(beside_folders))
+    assert len(frame) == len(SEEN)
+    assert frame["sample_id"].is_unique
+    assert list(frame["image_name"][:2]) == [name, name]
+    np.testing.assert_array_equal(images[0], images[1])
+
+
+@pytest.mark.real_data
+def test_both_layouts_of_the_real_corpus_agree(real_data, tmp_path):
+    table = pd.read_parquet(real_data / "fer2013.parquet").iloc[:7200]
+    votes = read_votes(real_data / VOTES_FILE)
+    (tmp_path / "FER2013Train").mkdir()
+    lines = (real_data / VOTES_FILE).read_text().splitlines()[:7201]
+    (tmp_path / VOTES_FILE).write_text("\n".join(lines) + "\n")
+    challenge = ["emotion,pixels,Usage"]
+    for row, png, usage, emotion in zip(table["row"], table["png"], table["usage"], table["emotion"], strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(png)))
+        challenge.append(f"{emotion},{' '.join(map(str, pixels.ravel()))},{usage}")
+        if votes["image_name"][row]:
+            (tmp_path / "FER2013Train" / votes["image_name"][row]).write_bytes(png)
+    _, in_folders = read_all(ferplus(tmp_path))
+    (tmp_path / "fer2013.csv").write_text("\n".join(challenge) + "\n")
+    images, beside = read_all(ferplus(tmp_path))
+    assert len(images) == 7200
+    seen = beside[beside["image_name"] != ""]
+    assert in_folders["image_name"].duplicated().sum() == 1
+    pd.testing.assert_frame_equal(in_folders.reset_index(drop=True), seen.reset_index(drop=True))

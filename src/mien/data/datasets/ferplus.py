@@ -115,7 +115,7 @@ def _from_csv(path: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: BadR
             else:
                 keep.append(i)
         kept = rows.row[keep]
-        yield Chunk(rows.images[keep], _frame(votes.iloc[kept], [f"fer{r:07d}" for r in kept]))
+        yield Chunk(rows.images[keep], _frame(votes.iloc[kept]))
     rest = usage[seen:]
     absent = set(rest) - set(usage[:seen])
     for split in sorted(absent):
@@ -141,12 +141,17 @@ def _from_folders(root: Path, votes: pd.DataFrame, detail: dict[str, Any], bad: 
         paths = [root / FOLDERS[u] / n for u, n in zip(part["usage"], part["image_name"], strict=True)]
         lines = [f"{VOTES_FILE} line {r + 2}" for r in part.index]
         images, ok = decode_files(paths, SIDE, 1, bad, resize=False, lines=lines)
-        ids = [p.stem for p in paths]
-        yield Chunk(images[ok], _frame(part, ids).iloc[np.flatnonzero(ok)])
+        yield Chunk(images[ok], _frame(part).iloc[np.flatnonzero(ok)])
 
 
-def _frame(votes: pd.DataFrame, ids: list[str]) -> pd.DataFrame:
+def _frame(votes: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the votes file as samples, named after their row number in either layout.
+
+    FERPlus's own picture names are no ids: the published file gives a few names to two rows (copies
+    of one picture). They stand in ``image_name``.
+    """
     frame = votes[_VOTE_COLUMNS].reset_index(drop=True)
-    frame.insert(0, "sample_id", ids)
+    frame.insert(0, "sample_id", [f"fer{row:07d}" for row in votes.index])
+    frame["image_name"] = votes["image_name"].to_numpy()
     frame.insert(1, "split", votes["usage"].to_numpy())
     return frame
