@@ -69,6 +69,7 @@ def section(folder: Path) -> str:
         f"![Learning curves of {name}]({name}/curves.png)",
         "",
         "```sh",
+        f"mien prepare FOLDER --out {data['store']}",
         f"mien train studies/{name}.yaml --out runs/{name}",
     ]
     lines += [f"mien evaluate runs/{name} --on {e['on']}" for e in record["estimates"].values()] + ["```"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 
 from mien.config import parse_config
 from mien.data.images import Store
+from mien.data.prepare import prepare
 from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError
 from mien.evaluate import evaluate
 from mien.models.weights import Classifier
@@ -184,10 +184,21 @@ def test_other_faces_or_splits_are_refused_on_resuming(
     table.derive("move", moved).save(store / "samples.parquet")
     with pytest.raises(RunError, match="other faces or splits"):
         train(parse_config(settings), tmp_path / "run")
-    info = json.loads((store / "store.json").read_text())
-    (store / "store.json").write_text(json.dumps(info | {"fingerprint": "0" * 64}))
-    table.save(store / "samples.parquet")
+    shutil.copytree(easy_store.parent, tmp_path / "corpus")
+    shutil.copy(tmp_path / "corpus" / "1.png", tmp_path / "corpus" / "0.png")
+    prepare(tmp_path / "corpus" / "faces.csv", store, size=24, force=True)
     with pytest.raises(RunError, match="other faces or splits"):
+        train(parse_config(settings), tmp_path / "run")
+
+
+def test_damaged_pictures_are_found_before_training(settings: dict[str, Any], easy_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(easy_store, store)
+    content = bytearray((store / "images.u8").read_bytes())
+    content[1000] ^= 1
+    (store / "images.u8").write_bytes(content)
+    settings["data"]["store"] = str(store)
+    with pytest.raises(DataError, match="fingerprint"):
         train(parse_config(settings), tmp_path / "run")
 
 

@@ -55,6 +55,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
     """
     store = Store.open(config.data.store)
+    store.verify()  # the record vouches for these pictures and votes
     table = store.table
     learn = label_scheme(config.labels.train, table.vocabulary)
     judge = label_scheme(config.labels.evaluate or config.labels.train, table.vocabulary)
