@@ -19,11 +19,11 @@ from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
 from mien.errors import ConfigError, DataError, LabelError
-from mien.evaluate import COPY_COLUMN, evaluate, parse_on
+from mien.evaluate import evaluate, parse_on
 from mien.predict import Predictor
 from mien.records import Predictions
 from mien.report import render_report
-from mien.runs import AUDITS, Run
+from mien.runs import AUDITS, COPY_COLUMN, Run
 from mien.study import run_experiment
 
 
@@ -230,6 +230,7 @@ def test_the_command_audits_any_csv(tmp_path: Path) -> None:
     assert gap["verdict"] == "disparity"
     assert gap["value"]["low"] < 0.3 < gap["value"]["high"]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"audit.json", "groups.csv", "gaps.csv", "audit.html"}
+    assert "--n-boot: 50" in mien("audit", tmp_path / "p.csv", "--by", "team", "--n-boot", 50, code=2).stderr
     missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=2).stderr
     assert missing.startswith("UsageError: ")
     assert "Traceback" not in missing
@@ -259,6 +260,7 @@ def test_lists_and_usage_errors() -> None:
     shown = mien("list").stdout
     for name in ("ferplus", "mienet", "drawn_label", "accuracy", "edu_code"):
         assert name in shown
+    assert "early_stopping: null" in mien("list", "config").stdout
     mien("frobnicate", code=2)
     mien("train", code=2)
     assert "RunError" in mien("report", "nowhere", code=1).stderr

@@ -305,3 +305,22 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "pred", "message"),
+    [
+        (["anger", "sad"], ["Angry", "Sad"], "share no class"),
+        (["0", "1"], ["0.0", "1.0"], "share no class"),
+        (["anger", "sad", "sad"], ["anger", "Sad", "sad"], "'Sad' stands in 'pred' only and looks like 'sad'"),
+        (["happiness", "hapiness", "sad"], ["happiness", "sad", "sad"], "'hapiness' stands in 'label' only"),
+    ],
+)
+def test_two_spellings_of_a_class_are_refused(label, pred, message):
+    with pytest.raises(DataError, match=message):
+        Predictions.from_frame(pd.DataFrame({"label": label, "pred": pred}))
+
+
+def test_a_class_that_is_never_predicted_is_no_misspelling():
+    frame = pd.DataFrame({"label": ["anger", "fear", "sad"], "pred": ["anger", "sad", "sad"]})
+    assert Predictions.from_frame(frame).classes == ("anger", "fear", "sad")

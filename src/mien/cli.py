@@ -17,6 +17,7 @@ from mien.errors import ConfigError, MienError, MissingExtra, UsageError
 app = App(
     name="mien",
     version=__version__,
+    suppress_keyboard_interrupt=False,
     help="Train, audit and mitigate facial expression recognition.\n\nStart with: mien demo --out demo",
 )
 
@@ -99,7 +100,7 @@ def prepare(
     if json:
         _print_json(info)
         return
-    terminal.say(f"{info['n']} faces of {'x'.join(map(str, info['shape'][1:3]))} from {info['corpus']} in {out}")
+    print(f"{info['n']} faces of {'x'.join(map(str, info['shape'][1:3]))} from {info['corpus']} in {out}")
     for split, n in store.table.splits.items():
         print(f"  {split or '(no split)'}: {n}")
     print(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
@@ -184,7 +185,7 @@ def evaluate(run: Path, /, *, on: str | None = None, device: str = "cpu", json: 
     )
     print(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
     if not result.near_copies_known:
-        print("on another store than the training faces' only byte-for-byte copies are found")
+        print("this is another store than the one trained on: only byte-for-byte copies are found there")
     if result.n_validation:
         print(f"{result.n_validation} of these faces helped to choose the weights: the figures are optimistic")
     if result.n_dropped:
@@ -233,7 +234,7 @@ def audit(
     """
     from mien import terminal
     from mien.audit import audit, render_text
-    from mien.config import AuditConfig
+    from mien.config import AuditConfig, audit_settings
     from mien.records import Predictions
     from mien.report import render_audit
     from mien.runs import Run
@@ -243,9 +244,8 @@ def audit(
         config = Run.open(predictions).config
         predictions, out = _run_predictions(predictions, on, out)
         base, seed = config.audit, config.seed if seed is None else seed
-    given: dict[str, Any] = {"n_boot": n_boot, "n_perm": n_perm, "min_n": min_n, "level": level}
-    given |= {"by": tuple(b.strip() for b in by.split(",") if b.strip())} if by else {}
-    settings = AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
+    attributes = tuple(b.strip() for b in by.split(",") if b.strip()) if by else None
+    settings = audit_settings(base, by=attributes, n_boot=n_boot, n_perm=n_perm, min_n=min_n, level=level)
     with terminal.waiting("auditing"):
         found = audit(Predictions.load(predictions), settings.by, seed=seed or 0, **settings.model_dump(exclude={"by"}))
     if out is not None:
@@ -382,8 +382,8 @@ def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 7, seed: in
 
 
 @app.command(name="list")
-def list_(kind: Literal["datasets", "models", "losses", "metrics", "labels", "all"] = "all", /) -> None:
-    """List what can be named in a configuration.
+def list_(kind: Literal["datasets", "models", "losses", "metrics", "labels", "config", "all"] = "all", /) -> None:
+    """List what can be named in a configuration; 'config' prints one with every key at its default.
 
     Parameters
     ----------
@@ -400,6 +400,10 @@ def list_(kind: Literal["datasets", "models", "losses", "metrics", "labels", "al
                     print(f"  {entry:24s} {registry.summary(entry)}")
             except MissingExtra as error:
                 print(f"  ({error})")
+    if kind == "config":
+        from mien.config import dump_config, parse_config
+
+        print(dump_config(parse_config({"data": {"store": "STORE"}})), end="")
     if kind in ("labels", "all"):
         print("labels:\n  " + "\n  ".join(scheme_names()))
 

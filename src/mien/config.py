@@ -198,6 +198,19 @@ def parse_value(where: str, text: str) -> Any:
         raise ConfigError(where, f"{text!r} is not YAML", "a value", str(error).split("\n")[0]) from error
 
 
+def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
+    """Settings of an audit with some replaced; None leaves one as it is.
+
+    Raises:
+        ConfigError: If a value is out of range; the message names it.
+    """
+    try:
+        return AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--{first['loc'][0]}".replace("_", "-"), f"{first['input']!r}: {first['msg']}") from None
+
+
 def dump_config(config: ExperimentConfig) -> str:
     """The resolved configuration as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

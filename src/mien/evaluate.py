@@ -16,10 +16,8 @@ from mien.errors import DataError, LabelError
 from mien.labels import canonical, label_scheme
 from mien.models.weights import Classifier
 from mien.records import Estimate, Predictions
-from mien.runs import PREDICTIONS, Run
+from mien.runs import COPY_COLUMN, PREDICTIONS, Run
 from mien.samples import SampleTable
-
-COPY_COLUMN = "copy_of_training"
 
 
 @dataclass(frozen=True)

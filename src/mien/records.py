@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -271,7 +272,32 @@ def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: st
             "'label' or 'target_<class>' columns, and 'pred' or 'prob_<class>' columns",
             "Rename the columns.",
         )
-    return tuple(sorted({str(v) for c in ("label", "pred") for v in frame[c].dropna().unique()}))
+    used = {c: {str(v) for v in frame[c].dropna().unique()} for c in ("label", "pred")}
+    _check_spelling(used["label"], used["pred"], source)
+    return tuple(sorted(used["label"] | used["pred"]))
+
+
+def _check_spelling(labels: set[str], predicted: set[str], source: str) -> None:
+    """Refuse classes that look like two spellings of one: they would count as always wrong."""
+    if not labels & predicted:
+        raise DataError(
+            source,
+            f"'label' ({', '.join(sorted(labels)[:4])}) and 'pred' ({', '.join(sorted(predicted)[:4])}) share no class",
+            "the same names in both columns",
+        )
+    # A class of both columns is taken at its word; one of a single column may be a slip of the pen.
+    for odd in sorted(labels ^ predicted):
+        others = (labels | predicted) - {odd}
+        plain_names = {c.strip().lower().removesuffix(".0"): c for c in others}
+        close = difflib.get_close_matches(odd.strip().lower().removesuffix(".0"), plain_names, n=1, cutoff=0.85)
+        if close:
+            column = "label" if odd in labels else "pred"
+            raise DataError(
+                source,
+                f"class {odd!r} stands in {column!r} only and looks like {plain_names[close[0]]!r}",
+                "one spelling of each class",
+                "Mend the rows; if the two do differ, give one another name.",
+            )
 
 
 def _class_codes(frame: pd.DataFrame, column: str, index: dict[str, int], source: str) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from mien.errors import RunError
 from mien.records import RunRecord
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
+COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
 PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
 
 

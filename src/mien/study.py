@@ -7,11 +7,8 @@ from pathlib import Path
 
 from mien.audit import Audit, audit
 from mien.config import AuditConfig, ExperimentConfig
-from mien.data.images import Store
-from mien.errors import ConfigError
-from mien.evaluate import COPY_COLUMN, evaluate
+from mien.evaluate import evaluate
 from mien.records import Predictions
-from mien.registry import nearest
 from mien.report import render_audit, render_report, save_curves
 from mien.runs import AUDITS, Run
 from mien.train import train
@@ -44,7 +41,6 @@ def run_experiment(
     Raises:
         ConfigError: If the audit asks for an attribute that the store does not have; before training.
     """
-    _check_attributes(config)
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
     save_curves(run)
     evaluation = evaluate(run, on)
@@ -63,11 +59,3 @@ def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
     found.save(folder)
     render_audit(found, folder / "audit.html")
     return found
-
-
-def _check_attributes(config: ExperimentConfig) -> None:
-    """An hour of training should not end in a misspelt attribute."""
-    known = [*Store.open(config.data.store).table.attributes, COPY_COLUMN]
-    for name in (part for spec in config.audit.by for part in spec.split("*")):
-        if name.strip() not in known:
-            raise ConfigError("audit.by", f"the store has no attribute {name!r}", "", nearest(name, known))

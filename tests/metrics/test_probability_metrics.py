@@ -28,6 +28,8 @@ def test_against_outside_references(data):
     one_hot = np.eye(5)[labels]
     assert m.kl_to_targets(probs, one_hot) == pytest.approx(m.negative_log_likelihood(probs, labels))
     assert m.kl_to_targets(targets, targets) == 0
+    assert m.kl_to_targets(targets, one_hot, votes=10 * targets) == pytest.approx(0, abs=1e-9)
+    assert m.kl_to_targets(probs, one_hot, votes=0 * targets) == m.kl_to_targets(probs, one_hot)
 
 
 def test_top_k_ties_go_to_the_lower_index():

@@ -154,7 +154,7 @@ def gap_interval(
         floor: ``(G,)`` least standard errors, for groups at 0 % or 100 % where a bootstrap sees none.
 
     Returns:
-        ``(low, high)``, low not below 0; NaN where a pair has fewer than two defined replicates.
+        ``(low, high)`` within 0 and 1 (the values are shares); NaN where a pair has fewer than two defined replicates.
     """
     least = np.zeros(len(values)) if floor is None else floor**2
     largest = np.zeros(len(replicates))
@@ -176,7 +176,8 @@ def gap_interval(
     c = max(float(np.quantile(largest, level)), NormalDist().inv_cdf(0.5 + level / 2))
     distance = c * np.concatenate(spreads)
     difference = np.concatenate(centres)
-    return max(float((difference - distance).max()), 0.0), float((difference + distance).max())
+    low, high = float((difference - distance).max()), float((difference + distance).max())
+    return max(low, 0.0), min(high, 1.0)
 
 
 def edge_errors(estimates: Sequence[Estimate]) -> Array:

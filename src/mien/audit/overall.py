@@ -53,7 +53,7 @@ def row_scores(pred: Predictions) -> dict[str, NDArray[Any]]:
     if pred.probs is not None:
         if len(pred.classes) > 2:
             scores["top2"] = top_k_hits(pred.probs, pred.labels, 2)
-        scores["kl"] = kl_rows(pred.probs, pred.targets)
+        scores["kl"] = kl_rows(pred.probs, pred.targets, pred.votes)
         scores["nll"] = nll_rows(pred.probs, pred.labels)
         scores["brier"] = brier_rows(pred.probs, pred.labels)
     return scores

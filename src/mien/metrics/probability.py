@@ -64,32 +64,37 @@ def top2(probs: Array, labels: NDArray[np.int64]) -> float:
     return top_k_accuracy(probs, labels, 2)
 
 
-def kl_rows(probs: Array, targets: Array) -> Array:
+def kl_rows(probs: Array, targets: Array, votes: Array | None = None) -> Array:
     """KL(p || q) of each face, in nats, both distributions clipped at 1e-7.
 
     Args:
         probs: ``(n, K)`` predicted distribution q.
         targets: ``(n, K)`` annotated distribution p.
+        votes: ``(n, K)`` annotators' votes; where a face has any, p is their distribution.
 
     Returns:
         ``(n,)``.
     """
+    if votes is not None:
+        total = votes.sum(1, keepdims=True)
+        targets = np.where(total > 0, votes / np.maximum(total, 1e-12), targets)
     p, q = np.clip(targets, FLOOR, 1.0), np.clip(probs, FLOOR, 1.0)
     return np.asarray((targets * (np.log(p) - np.log(q))).sum(1))
 
 
 @METRICS.register("kl")
-def kl_to_targets(probs: Array, targets: Array) -> float:
+def kl_to_targets(probs: Array, targets: Array, votes: Array | None = None) -> float:
     """Mean KL(p || q) from the annotators' distribution p to the predicted one q, in nats.
 
     Args:
         probs: ``(n, K)`` probabilities.
         targets: ``(n, K)`` annotated distribution; one-hot rows make it the log-likelihood.
+        votes: ``(n, K)`` annotators' votes, which count in place of targets made from them.
 
     Returns:
         0 or more; NaN without faces.
     """
-    return _mean(kl_rows(probs, targets))
+    return _mean(kl_rows(probs, targets, votes))
 
 
 def nll_rows(probs: Array, labels: NDArray[np.int64]) -> Array:

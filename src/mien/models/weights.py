@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.errors import WeightsError
+from mien.errors import UsageError, WeightsError
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.records import write_json
@@ -98,6 +98,10 @@ class Classifier:
     """
 
     def __init__(self, module: ExpressionModel, card: WeightCard, device: torch.device | str = "cpu") -> None:
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise UsageError(
+                "device", f"{device!r}, but there is no CUDA device here", "'cpu', or a machine that has one"
+            )
         self.module = module.to(device=torch.device(device), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.card = card
         self.device = torch.device(device)

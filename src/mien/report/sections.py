@@ -217,7 +217,7 @@ def _verdict(
     if "n_copies" in stored:
         out.append(_copies(int(stored["n_copies"]), int(stored.get("n", 0)), without))
         if not stored.get("near_copies_known", True):
-            out.append("On another store than the training faces' only byte-for-byte copies are found.")
+            out.append("This is another store than the one trained on: only byte-for-byte copies are found there.")
     else:
         out.append("Whether some of these faces are copies of training faces was not looked for.")
     if pred is not None:

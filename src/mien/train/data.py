@@ -18,6 +18,7 @@ from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError, LabelError
 from mien.labels import LabelScheme, label_scheme
 from mien.registry import nearest
+from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
 
 Batch = tuple[Tensor, Tensor]
@@ -57,6 +58,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     store = Store.open(config.data.store)
     store.verify()  # the record vouches for these pictures and votes
     table = store.table
+    _check_attributes(config, table)
     learn = label_scheme(config.labels.train, table.vocabulary)
     judge = label_scheme(config.labels.evaluate or config.labels.train, table.vocabulary)
     if learn.classes != judge.classes:
@@ -77,6 +79,14 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         dropped[part] = targets.dropped
     mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
     return TrainingData(store, table, judge, parts[TRAIN], parts[VALIDATION], dropped, mean, std)
+
+
+def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
+    """An hour of training should not end in a misspelt attribute of the audit."""
+    known = [*table.attributes, COPY_COLUMN]
+    for name in (part.strip() for spec in config.audit.by for part in spec.split("*")):
+        if name not in known:
+            raise ConfigError("audit.by", f"the store has no attribute {name!r}", "", nearest(name, known))
 
 
 def _split(config: ExperimentConfig, table: SampleTable, strata: NDArray[np.int64]) -> SampleTable:
