@@ -169,6 +169,8 @@ def evaluate(run: Path, /, *, on: str | None = None, device: str = "cpu", json: 
     if json:
         _print_json(Run.open(run).record.estimates[result.name])
         return
+    if not Run.open(run).record.best:
+        terminal.say("these weights were never validated: the run stopped before its first epoch ended")
     n, n_copies = len(result.predictions), int(result.copies.sum())
     terminal.table(
         f"{run.name} on {result.on}: {n} faces",
