@@ -77,7 +77,7 @@ def section(folder: Path) -> str:
         remain = entry["n"] - entry["n_copies"]
         lines += ["", f"### {evaluated}", ""]
         lines += [
-            f"{entry['n']:,} faces with a label; {entry['n_copies']} are copies of training faces, {remain:,} are not."
+            f"{entry['n']:,} faces with a label; {entry['n_copies']} were found to be copies of training faces, {remain:,} were not."
         ]
         lines += ["", "| metric | all faces | without copies |", "| --- | --- | --- |"]
         for metric in METRICS:

@@ -197,7 +197,7 @@ def test_no_audit_no_store_no_probabilities(tmp_path, pred):
     run = make_run(tmp_path / "run", bare, audited=False, n_copies=0)
     page = read(render_report(run))
     for sentence in (
-        "None of these faces is a copy of a training face",
+        "No copy of a training face was found among them",
         "None was made of these predictions",
         "The predictions hold no probabilities",
         "The image store is not here",

@@ -237,7 +237,7 @@ def _verdict(
 
 def _copies(n_copies: int, n: int, without: dict[str, Estimate]) -> str:
     if n_copies == 0:
-        return "None of these faces is a copy of a training face."
+        return "No copy of a training face was found among them (a shifted or mirrored copy can be missed)."
     if n_copies >= n > 0:
         return "All of these faces are training faces or copies of them: the accuracy says nothing about new faces."
     verb = "face is a copy" if n_copies == 1 else "faces are copies"
