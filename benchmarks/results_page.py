@@ -77,7 +77,8 @@ def section(folder: Path) -> str:
         remain = entry["n"] - entry["n_copies"]
         lines += ["", f"### {evaluated}", ""]
         lines += [
-            f"{entry['n']:,} faces with a label; {entry['n_copies']} were found to be copies of training faces, {remain:,} were not."
+            f"{entry['n']:,} faces with a label; {entry['n_copies']} were found to be copies of training faces, "
+            f"{remain:,} were not."
         ]
         lines += ["", "| metric | all faces | without copies |", "| --- | --- | --- |"]
         for metric in METRICS:
