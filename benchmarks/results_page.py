@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from mien.records import Estimate
-from mien.report import learning_curves, render_report, save_png
+from mien.report import render_report, save_curves
 from mien.runs import Run
 
 HEAD = """# Measured results
@@ -46,7 +46,8 @@ def keep(run: Run, out: Path) -> None:
     for name in ("config.yaml", "record.json", "history.csv"):
         shutil.copy(run.path / name, folder)
     render_report(run, out=folder / "report.html", faces=False)
-    save_png(learning_curves(run.history), folder / "curves.png")
+    save_curves(run)
+    shutil.copy(run.path / "curves.png", folder)
 
 
 def section(folder: Path) -> str:

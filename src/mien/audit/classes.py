@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Rows, bootstrap_tables
 from mien.audit.intervals import percentile, share_estimate
+from mien.audit.overall import bootstrap_confusion
 from mien.metrics import per_class_f1, per_class_precision, per_class_recall
 from mien.records import Estimate, Predictions
 
@@ -54,8 +54,7 @@ def class_results(pred: Predictions, *, n_boot: int = 1000, seed: int = 0, level
         K results; the recall of a class that nobody is annotated with is undefined and says so.
     """
     k = len(pred.classes)
-    rows = Rows(np.zeros(len(pred), dtype=np.int64), pred.labels, pred.predicted, pred.cluster, 1, k)
-    drawn = np.concatenate(list(bootstrap_tables(rows, n_boot, np.random.default_rng(seed))))[:, 0]
+    drawn = bootstrap_confusion(pred, n_boot, np.random.default_rng(seed))
     replicates = (per_class_recall(drawn), per_class_precision(drawn), per_class_f1(drawn))
     confusion = pred.confusion()
     return [_one(pred, confusion, c, [r[:, c] for r in replicates], seed, level) for c in range(k)]

@@ -70,6 +70,14 @@ def score_estimate(name: str, values: NDArray[Any], cluster: NDArray[Any] | None
     return mean_estimate(values, cluster, level)
 
 
+def bootstrap_confusion(pred: Predictions, n_boot: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Bootstrap the confusion matrix of all faces over independent units: ``(n_boot, K, K)``."""
+    everybody = np.zeros(len(pred), dtype=np.int64)
+    cluster = independent_units(pred.cluster)
+    rows = Rows(everybody, pred.labels, pred.predicted, cluster, 1, len(pred.classes))
+    return np.concatenate(list(bootstrap_tables(rows, n_boot, rng)))[:, 0]
+
+
 def summary_estimates(
     pred: Predictions, *, n_boot: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Estimate]:
@@ -94,8 +102,7 @@ def summary_estimates(
     n = len(pred)
     cluster = independent_units(pred.cluster)
     clusters = n if cluster is None else int(cluster.max()) + 1
-    rows = Rows(np.zeros(n, dtype=np.int64), pred.labels, pred.predicted, cluster, 1, len(pred.classes))
-    replicates = np.concatenate(list(bootstrap_tables(rows, n_boot, random_stream(seed, "", "bootstrap"))))[:, 0]
+    replicates = bootstrap_confusion(pred, n_boot, random_stream(seed, "", "bootstrap"))
     scores = row_scores(pred)
     out = {}
     for name in metric_names():

@@ -146,6 +146,11 @@ class StoreWriter:
         self._file.write(data.data)
         self.n += len(images)
 
+    def images(self) -> NDArray[np.uint8]:
+        """``(n, H, W, C)``, all images written so far, memory-mapped read-only; at least one must be."""
+        self._file.flush()
+        return np.memmap(self.partial / IMAGES, np.uint8, "r", shape=(self.n, *(self.shape or ())))
+
     def commit(self, table: SampleTable, info: dict[str, Any]) -> Store:
         """Write table and info, and move the whole to its place."""
         self._file.close()

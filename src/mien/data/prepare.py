@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from mien.data.cleaning import exact_hashes, find_duplicates, perceptual_hashes
-from mien.data.corpus import BadRows, Chunk, Corpus, OnBadRow
+from mien.data.corpus import BadRows, Corpus, OnBadRow
 from mien.data.datasets import DATASETS
-from mien.data.images import IMAGES, Store, StoreWriter
+from mien.data.images import Store, StoreWriter
 from mien.errors import DataError, UsageError
 from mien.samples import SampleTable, Step
 
@@ -111,8 +111,7 @@ def prepare(
         bad.finish()
         if writer.n == 0 or writer.shape is None:
             raise DataError(str(source), "holds no readable face", "at least one")
-        writer._file.flush()
-        images = np.memmap(writer.partial / IMAGES, np.uint8, "r", shape=(writer.n, *writer.shape))
+        images = writer.images()
         hashes = np.concatenate(exact), np.concatenate(perceptual)
         duplicates = find_duplicates(images, *hashes)
         del images
@@ -146,6 +145,3 @@ def _table(corpus: Corpus, frame: pd.DataFrame, hashes: Any, cluster: Any, bad: 
         {**corpus.detail, "dropped": dict(reasons.most_common(20))},
     )
     return SampleTable(frame, corpus.name, corpus.vocabulary, corpus.attributes, (step,))
-
-
-__all__ = ["Chunk", "Corpus", "find_dataset", "open_corpus", "prepare"]

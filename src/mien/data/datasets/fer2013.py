@@ -170,10 +170,10 @@ def fer2013(root: Path) -> Corpus:
             frame.insert(1, "split", rows.usage)
             yield Chunk(rows.images, frame)
 
-    return Corpus("fer2013", FER2013_CLASSES, (), TERMS, chunks, n_rows=_estimate_rows(path))
+    return Corpus("fer2013", FER2013_CLASSES, (), TERMS, chunks, n_rows=estimate_rows(path))
 
 
-def _estimate_rows(path: Path) -> int:
+def estimate_rows(path: Path) -> int:
     """Rows to expect, from the size of the file and of its first lines: for the progress bar only."""
     with open(path, "rb") as file:
         file.readline()

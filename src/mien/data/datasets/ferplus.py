@@ -15,7 +15,7 @@ import pandas as pd
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.datasets.fer2013 import SIDE, TERMS, USAGES, _estimate_rows, challenge_csv, read_challenge
+from mien.data.datasets.fer2013 import SIDE, TERMS, USAGES, challenge_csv, estimate_rows, read_challenge
 from mien.data.decode import decode_files
 from mien.errors import DataError
 from mien.labels import FERPLUS_VOCABULARY
@@ -83,7 +83,7 @@ def ferplus(root: Path) -> Corpus:
         def chunks(bad: BadRows) -> Iterator[Chunk]:
             return _from_csv(csv, votes, detail, bad)
 
-        n_rows = _estimate_rows(csv)
+        n_rows = estimate_rows(csv)
     else:
 
         def chunks(bad: BadRows) -> Iterator[Chunk]:
