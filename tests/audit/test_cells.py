@@ -45,7 +45,7 @@ def test_counts_bootstrap_is_the_row_bootstrap(clustered):
 
 def test_signatures_hold_every_row_once():
     rows = make_rows(np.random.default_rng(0), 500, True)
-    sig = signatures(rows)
+    sig = signatures(rows.cells, rows.cluster, 3 * 16)
     assert sig.n_units == len(np.unique(rows.cluster))
     np.testing.assert_array_equal(sig.cells_of(sig.counts[None])[0].reshape(3, 4, 4), rows.tables())
 

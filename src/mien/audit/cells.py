@@ -138,11 +138,16 @@ class Signatures:
         return np.asarray(out.T)
 
 
-def signatures(rows: Rows) -> Signatures:
-    """Count the distinct signatures; they do not depend on the order of the rows."""
-    cells = rows.cells
+def signatures(cells: Ints, cluster: Ints | None, n_cells: int) -> Signatures:
+    """Count the distinct signatures; they do not depend on the order of the rows.
+
+    Args:
+        cells: ``(n,)`` the cell that each row adds 1 to.
+        cluster: ``(n,)`` codes of independent units; None where each row is its own.
+        n_cells: Number of cells in all.
+    """
     counts, entry_signature, entry_cell, n = [], [], [], 0
-    for _, members in units_by_size(rows.cluster, cells):
+    for _, members in units_by_size(cluster, cells):
         if members.shape[1] == 1:
             number = np.bincount(cells[members[:, 0]], minlength=1)
             distinct = np.flatnonzero(number)[:, None]
@@ -156,10 +161,7 @@ def signatures(rows: Rows) -> Signatures:
     cell = np.concatenate(entry_cell).astype(np.int64)
     order = np.argsort(cell, kind="stable")
     return Signatures(
-        np.concatenate(counts),
-        np.concatenate(entry_signature).astype(np.int64)[order],
-        cell[order],
-        rows.n_groups * rows.n_classes**2,
+        np.concatenate(counts), np.concatenate(entry_signature).astype(np.int64)[order], cell[order], n_cells
     )
 
 
@@ -170,20 +172,29 @@ def chunk_sizes(n_replicates: int, numbers_each: int) -> list[int]:
     return [size] * whole + ([rest] if rest else [])
 
 
-def bootstrap_tables(rows: Rows, n_boot: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """Bootstrap the confusion counts, whole units at a time.
+def bootstrap_counts(
+    cells: Ints, cluster: Ints | None, n_cells: int, n_boot: int, rng: np.random.Generator
+) -> Iterator[Ints]:
+    """Bootstrap the counts of any cells, whole units at a time.
 
     Args:
-        rows: The rows.
+        cells: ``(n,)`` codes below ``n_cells``.
+        cluster: ``(n,)`` codes of independent units; None where each row is its own.
+        n_cells: C.
         n_boot: Number of replicates.
         rng: Source of randomness.
 
     Yields:
-        Chunks ``(b, G, K, K)`` of replicates; their lengths sum to ``n_boot``.
+        Chunks ``(b, C)`` of replicates; their lengths sum to ``n_boot``.
     """
-    sig = signatures(rows)
+    sig = signatures(cells, cluster, n_cells)
     share = sig.counts / sig.n_units
-    shape = (rows.n_groups, rows.n_classes, rows.n_classes)
     for b in chunk_sizes(n_boot, 2 * len(sig.counts) + len(sig.entry_cell) + 3 * sig.n_cells):
-        draws = rng.multinomial(sig.n_units, share, size=b)
-        yield sig.cells_of(draws).reshape(b, *shape)
+        yield sig.cells_of(rng.multinomial(sig.n_units, share, size=b))
+
+
+def bootstrap_tables(rows: Rows, n_boot: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Bootstrap confusion counts: chunks ``(b, G, K, K)``; see :func:`bootstrap_counts`."""
+    shape = (rows.n_groups, rows.n_classes, rows.n_classes)
+    for counts in bootstrap_counts(rows.cells, rows.cluster, int(np.prod(shape)), n_boot, rng):
+        yield counts.reshape(len(counts), *shape)
