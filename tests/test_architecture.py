@@ -14,19 +14,20 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 ROWS = [
     ["__init__", "errors"],
     ["registry", "units"],
+    ["prediction_tables"],
     ["labels", "samples", "records"],
     ["data", "models", "losses", "metrics"],
     ["audit"],
     ["config"],
     ["runs"],
-    ["train", "evaluate", "predict", "terminal"],
+    ["train", "evaluate", "predict", "adapters", "terminal"],
     ["report"],
     ["study"],
     ["demo"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-WITHOUT_TORCH = [e for row in ROWS[:7] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
+WITHOUT_TORCH = [e for row in ROWS[:8] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
 
 
 def entry_of(path: Path) -> str:

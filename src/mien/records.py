@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.registry import nearest
-from mien.units import joined_units
-
-_RESERVED = ("sample_id", "id", "label", "pred", "cluster", "identity", "image", "split")
-_PREFIXES = ("target_", "prob_", "votes_")
+from mien.prediction_tables.fields import fields_of
+from mien.prediction_tables.reading import read_table, write_parquet
+from mien.prediction_tables.table import table_of
 
 
 @dataclass(frozen=True)
@@ -67,37 +64,56 @@ class Estimate:
 class Predictions:
     """One row a face: what it is, what a model said, and to which groups it belongs.
 
+    A tool may fail to find a face at all. Such faces are no predictions: they stand in
+    :attr:`undetected`, apart from all arrays, so that the failures can be counted by group and
+    enter no other metric.
+
     Attributes:
-        sample_id: ``(n,)`` unique str.
+        sample_id: ``(n,)`` unique str; an object array, or pandas' Arrow text where they were read from a table.
         classes: The K classes.
         labels: ``(n,)`` int, the annotated class.
         predicted: ``(n,)`` int, the model's class.
-        probs: ``(n, K)`` float that sum to 1, or None where only labels were given.
-        targets: ``(n, K)`` float that sum to 1 (one-hot where only labels were given).
+        probs: ``(n, K)`` floats that sum to 1 (float32 where the table has float32), or None where
+            only names were given.
+        soft_targets: ``(n, K)`` floats that sum to 1, the annotated distribution; None where only
+            the labels were given. :attr:`targets` serves both.
         votes: ``(n, K)`` annotators' votes, or None.
         groups: ``(n, A)`` frame of attribute columns, missing where unknown.
         cluster: ``(n,)`` int codes of independent units (pictures or persons), or None.
         image: ``(n,)`` int rows of the image store, or None.
         source: Where the predictions come from, for messages and reports.
+        undetected: The m faces that the tool did not find: ``sample_id``, ``label`` (the class's
+            name), ``cluster`` and ``image`` where :attr:`cluster` and :attr:`image` are given, and the columns
+            of :attr:`groups`. No rows where all were found, None where the table does not say.
+        notes: What a reader must know of these rows, in sentences; Parquet files keep them, CSV does not.
     """
 
-    sample_id: NDArray[Any]
+    sample_id: Any
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
-    probs: NDArray[np.float64] | None
-    targets: NDArray[np.float64]
+    probs: NDArray[Any] | None
+    soft_targets: NDArray[Any] | None
     votes: NDArray[np.float64] | None
     groups: pd.DataFrame
     cluster: NDArray[np.int64] | None = None
     image: NDArray[np.int64] | None = None
     source: str = ""
+    undetected: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def targets(self) -> NDArray[Any]:
+        """``(n, K)`` annotated distribution; one-hot rows, made anew at each call, where only labels were given."""
+        if self.soft_targets is not None:
+            return self.soft_targets
+        return np.eye(len(self.classes), dtype=np.float32)[self.labels]
+
     def select(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
-        """The rows of a boolean mask or of an index array."""
+        """The rows of a boolean mask or of an index array; faces that were not found are left behind."""
 
         def cut(a: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if a is None else a[mask]
@@ -108,7 +124,7 @@ class Predictions:
             self.labels[mask],
             self.predicted[mask],
             cut(self.probs),
-            self.targets[mask],
+            cut(self.soft_targets),
             cut(self.votes),
             self.groups[mask].reset_index(drop=True)
             if mask.dtype == bool
@@ -116,6 +132,7 @@ class Predictions:
             cut(self.cluster),
             cut(self.image),
             self.source,
+            notes=self.notes,
         )
 
     def confusion(self) -> NDArray[np.int64]:
@@ -132,39 +149,36 @@ class Predictions:
             columns["cluster"] = self.cluster
         names = np.array(self.classes, dtype=object)
         columns["label"], columns["pred"] = names[self.labels], names[self.predicted]
-        for prefix, values in (("target_", self.targets), ("prob_", self.probs), ("votes_", self.votes)):
+        for prefix, values in (("target_", self.soft_targets), ("prob_", self.probs), ("votes_", self.votes)):
             if values is not None:
                 columns |= {f"{prefix}{c}": values[:, k] for k, c in enumerate(self.classes)}
-        return pd.concat([pd.DataFrame(columns), self.groups.reset_index(drop=True)], axis=1)
+        if self.undetected is not None:
+            columns["detected"] = np.ones(len(self), dtype=np.int64)
+        found = pd.concat([pd.DataFrame(columns), self.groups.reset_index(drop=True)], axis=1)
+        if self.undetected is None or not len(self.undetected):
+            return found
+        return pd.concat([found, self.undetected.assign(detected=0)], ignore_index=True)
 
     def save(self, path: Path) -> None:
         """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
         partial = path.with_name(path.name + ".partial")
         if path.suffix == ".parquet":
-            self.to_frame().to_parquet(partial, index=False)
+            write_parquet(self.to_frame(), partial, self.notes)
         else:
             self.to_frame().to_csv(partial, index=False, float_format="%.6g")
         os.replace(partial, path)
 
     @classmethod
-    def load(cls, path: Path, classes: Sequence[str] | None = None) -> Predictions:
+    def load(cls, path: Path | str, classes: Sequence[str] | None = None) -> Predictions:
         """Read CSV or Parquet with the columns of :meth:`from_frame`.
 
+        Ten million rows of Parquet take seconds and about their own size in memory.
+
         Raises:
-            DataError: If the file cannot be read or a column is wrong.
+            DataError: If the file cannot be read or a column is wrong; with the line in a CSV file,
+                with the row (from 0) in a Parquet file.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise DataError(str(path), "no such file", "a CSV or Parquet file of predictions")
-        try:
-            frame = (
-                pd.read_parquet(path)
-                if path.suffix == ".parquet"
-                else pd.read_csv(path, dtype={"sample_id": str, "id": str, "label": str, "pred": str})
-            )
-        except (ValueError, OSError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "a CSV or Parquet table") from error
-        return cls.from_frame(frame, classes, source=str(path))
+        return cls(**fields_of(read_table(Path(path)), classes))
 
     @classmethod
     def from_frame(
@@ -176,7 +190,9 @@ class Predictions:
         name) or ``target_<class>``; the prediction as ``pred`` (a class name) or ``prob_<class>``
         (they sum to 1); where both stand, the name is the label or prediction and the numbers its
         distribution (a threshold may make them differ); optionally ``votes_<class>``, and
-        ``identity`` or ``cluster`` for rows that are not independent. Every other column is an attribute.
+        ``identity`` or ``cluster`` for rows that are not independent; optionally ``detected`` (1 or
+        0): where it is 0 the tool did not find the face, ``pred`` and ``prob_<class>`` may be
+        missing, and the row goes to :attr:`undetected`. Every other column is an attribute.
 
         Args:
             frame: The table.
@@ -187,164 +203,7 @@ class Predictions:
         Raises:
             DataError: With the row and the column, on anything that cannot be read.
         """
-        if len(frame) == 0:
-            raise DataError(source, "has no rows", "one row a face")
-        frame = frame.reset_index(drop=True)
-        found = _find_classes(frame, classes, source)
-        index = {c: k for k, c in enumerate(found)}
-        probs = _block(frame, "prob_", found, source)
-        targets = _block(frame, "target_", found, source)
-        votes = _block(frame, "votes_", found, source, distribution=False)
-        if targets is None or "label" in frame:
-            labels = _class_codes(frame, "label", index, source)
-        else:
-            labels = targets.argmax(1)
-        if targets is None:
-            targets = np.eye(len(found))[labels]
-        named = probs is None or "pred" in frame
-        predicted = _class_codes(frame, "pred", index, source) if named or probs is None else probs.argmax(1)
-        attributes = [
-            c for c in frame.columns if c not in _RESERVED and not any(str(c).startswith(p) for p in _PREFIXES)
-        ]
-        units = [frame[c] for c in ("cluster", "identity") if c in frame]
-        return cls(
-            _ids(frame, source),
-            found,
-            labels.astype(np.int64),
-            predicted.astype(np.int64),
-            probs,
-            targets,
-            votes,
-            frame[attributes].copy(),
-            joined_units(units) if units else None,
-            _image_rows(frame, source),
-            source,
-        )
-
-
-def _ids(frame: pd.DataFrame, source: str) -> NDArray[Any]:
-    column = next((c for c in ("sample_id", "id") if c in frame), None)
-    if column is None:
-        return np.arange(len(frame)).astype(str)
-    absent = frame[column].isna()
-    if absent.any():
-        row = int(np.flatnonzero(absent)[0])
-        raise DataError(f"{source} row {row}", f"{column} is missing", "an id for each face")
-    ids = frame[column].astype(str)
-    twice = ids.duplicated()
-    if twice.any():
-        row = int(np.flatnonzero(twice)[0])
-        raise DataError(
-            f"{source} row {row}",
-            f"{column} {ids.iloc[row]!r} stands there a second time ({int(twice.sum())} repeats in all)",
-            "each face exactly once",
-            "Remove the repeats; distributed samplers pad with them.",
-        )
-    return ids.to_numpy(dtype=object)
-
-
-def _image_rows(frame: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
-    if "image" not in frame:
-        return None
-    if not pd.api.types.is_integer_dtype(frame["image"]):
-        raise DataError(
-            source,
-            f"column 'image' holds {frame['image'].iloc[0]!r}",
-            "row numbers of an image store",
-            "Rename the column, or drop it.",
-        )
-    return frame["image"].to_numpy(np.int64)
-
-
-def _find_classes(frame: pd.DataFrame, classes: Sequence[str] | None, source: str) -> tuple[str, ...]:
-    if classes:
-        return tuple(classes)
-    for prefix in ("prob_", "target_"):
-        named = tuple(str(c)[len(prefix) :] for c in frame.columns if str(c).startswith(prefix))
-        if named:
-            return named
-    missing = [c for c in ("label", "pred") if c not in frame]
-    if missing:
-        raise DataError(
-            source,
-            f"no column {' and no column '.join(repr(m) for m in missing)}"
-            f" (it has {', '.join(map(str, frame.columns))})",
-            "'label' or 'target_<class>' columns, and 'pred' or 'prob_<class>' columns",
-            "Rename the columns.",
-        )
-    used = {c: {str(v) for v in frame[c].dropna().unique()} for c in ("label", "pred")}
-    _check_spelling(used["label"], used["pred"], source)
-    return tuple(sorted(used["label"] | used["pred"]))
-
-
-def _check_spelling(labels: set[str], predicted: set[str], source: str) -> None:
-    """Refuse classes that look like two spellings of one: they would count as always wrong."""
-    if not labels & predicted:
-        raise DataError(
-            source,
-            f"'label' ({', '.join(sorted(labels)[:4])}) and 'pred' ({', '.join(sorted(predicted)[:4])}) share no class",
-            "the same names in both columns",
-        )
-    # A class of both columns is taken at its word; one of a single column may be a slip of the pen.
-    for odd in sorted(labels ^ predicted):
-        others = (labels | predicted) - {odd}
-        plain_names = {c.strip().lower().removesuffix(".0"): c for c in others}
-        close = difflib.get_close_matches(odd.strip().lower().removesuffix(".0"), plain_names, n=1, cutoff=0.85)
-        if close:
-            column = "label" if odd in labels else "pred"
-            raise DataError(
-                source,
-                f"class {odd!r} stands in {column!r} only and looks like {plain_names[close[0]]!r}",
-                "one spelling of each class",
-                "Mend the rows; if the two do differ, give one another name.",
-            )
-
-
-def _class_codes(frame: pd.DataFrame, column: str, index: dict[str, int], source: str) -> NDArray[np.int64]:
-    if column not in frame:
-        other = "target_<class>" if column == "label" else "prob_<class>"
-        raise DataError(source, f"no column {column!r}", f"{column!r} or {other!r} columns")
-    values = frame[column].astype(object).where(frame[column].notna(), "").map(str)
-    codes = values.map(index)
-    if codes.isna().any():
-        row = int(np.flatnonzero(codes.isna())[0])
-        raise DataError(
-            f"{source} row {row}",
-            f"unknown class {values.iloc[row]!r} in column {column!r}",
-            "one of the classes",
-            nearest(values.iloc[row], list(index)),
-        )
-    return np.asarray(codes, dtype=np.int64)
-
-
-def _block(
-    frame: pd.DataFrame, prefix: str, classes: tuple[str, ...], source: str, distribution: bool = True
-) -> NDArray[np.float64] | None:
-    present = [str(c) for c in frame.columns if str(c).startswith(prefix)]
-    wanted = [f"{prefix}{c}" for c in classes]
-    if not present or (prefix == "votes_" and set(present) != set(wanted)):
-        return None
-    if set(present) != set(wanted):
-        raise DataError(
-            source, f"columns {sorted(set(present) ^ set(wanted))} do not match the classes", ", ".join(wanted)
-        )
-    try:
-        values = frame[wanted].to_numpy(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(source, f"a {prefix}* column holds {error}", "numbers") from error
-    bad = ~np.isfinite(values).all(1) | (values < 0).any(1)
-    if distribution:
-        bad |= np.abs(values.sum(1) - 1) > 1e-3
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise DataError(
-            f"{source} row {row}",
-            f"{prefix}* values {values[row].round(4).tolist()} sum to {values[row].sum():.4f}"
-            f" ({int(bad.sum())} such rows)",
-            "numbers of 0 or more that sum to 1" if distribution else "counts of 0 or more",
-            "Pass softmax outputs, not logits." if distribution else "",
-        )
-    return values
+        return cls(**fields_of(table_of(frame, source), classes))
 
 
 @dataclass

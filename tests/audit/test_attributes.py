@@ -61,7 +61,7 @@ def test_mixed_sources_are_refused():
 def test_refused_columns_say_what_to_do():
     pred = table(age=np.arange(60), name=[f"p{i}" for i in range(60)], one=["x"] * 60, none=[None] * 60)
     for column, found in (
-        ("age", "holds numbers.*Bin it"),
+        ("age", "holds numbers.*age:3 makes three"),
         ("name", "60 distinct values.*Merge"),
         ("one", "one group only.*Leave it out"),
         ("none", "no known value"),
@@ -84,3 +84,29 @@ def test_wrong_names():
     with pytest.raises(UsageError, match="twice"):
         resolve_attribute(pred, "gender*gender")
     assert [a.name for a in resolve_attributes(pred, ["gender", "gender", "gender * age"])] == ["gender", "gender*age"]
+
+
+def test_parts_of_a_column_of_numbers():
+    values = np.array([0.1, 0.9, 0.5, np.nan, 0.2, 0.8, 0.4])
+    pred = table(brightness=values, gender=list("fmfmfmf"), flat=[1.0] * 7)
+    a = resolve_attribute(pred, "brightness:3")
+    assert (a.groups, a.source) == (("low", "middle", "high"), "measured")
+    assert a.codes.tolist() == [0, 2, 1, -1, 0, 2, 1]
+    assert resolve_attribute(pred, "brightness:2").groups == ("low", "high")
+    assert resolve_attribute(pred, "brightness:5").groups == ("1", "2", "3", "4", "5")
+    both = resolve_attribute(pred, "gender*brightness:2")
+    assert both.groups == ("f*low", "f*high", "m*low", "m*high")
+    assert both.source == "not stated"
+    with pytest.raises(DataError, match="does not hold numbers"):
+        resolve_attribute(pred, "gender:3")
+    with pytest.raises(DataError, match="too few distinct values"):
+        resolve_attribute(pred, "flat:3")
+    with pytest.raises(UsageError, match="1 parts"):
+        resolve_attribute(pred, "brightness:1")
+    with pytest.raises(UsageError, match="no such column"):
+        resolve_attribute(pred, "sharpness:3")
+
+
+def test_probabilities_of_groups_are_no_attributes():
+    pred = table(gender=["f", "m"], gender_prob_f=[0.9, 0.2], gender_prob_m=[0.1, 0.8], mood_prob_x=["u", "v"])
+    assert candidate_attributes(pred) == ["gender", "mood_prob_x"]

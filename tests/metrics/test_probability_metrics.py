@@ -63,6 +63,29 @@ def test_a_calibrated_model_has_little_calibration_error():
     assert m.expected_calibration_error(probs, np.zeros(40_000, dtype=int)) > 0.1
 
 
+def test_overconfidence(data):
+    probs, labels, _ = data
+    predicted = probs.argmax(1)
+    rows = m.overconfidence_rows(probs, labels, predicted)
+    assert rows.mean() == pytest.approx(probs.max(1).mean() - (predicted == labels).mean())
+    assert m.overconfidence_rows(np.eye(2), np.array([0, 0]), np.array([0, 1])).tolist() == [0, 1]
+    assert len(m.overconfidence_rows(probs[:0], labels[:0], predicted[:0])) == 0
+
+
+def test_calibration_intervals_where_there_is_nothing():
+    nothing = np.full(15, np.nan)
+    assert np.isnan(m.ece_interval(nothing, np.zeros((5, 15)))).all()
+    assert np.isnan(m.ece_interval(np.zeros(15), nothing[None])).all()
+    assert np.isnan(m.calibration_errors(np.zeros((3, 15)))).all()
+    one = np.zeros(15)
+    one[13] = -0.1  # one face of confidence 0.9 that is right: a bootstrap sees no noise
+    assert m.ece_interval(one, np.stack([one] * 9)) == pytest.approx((0.1, 0.1))
+    components = np.zeros((3, 15))
+    components[:, 13] = (1, 0.9, 1)
+    low, high = m.ece_interval(one, np.stack([one] * 9), 0.95, m.calibration_errors(components))
+    assert low == 0 < high
+
+
 def test_rows_in_any_order_and_no_rows(data):
     probs, labels, targets = data
     order = np.random.default_rng(2).permutation(len(labels))
@@ -97,7 +120,7 @@ def test_evaluate_predictions(data):
     frame = pd.DataFrame({"label": frame["label"], "pred": [names[i] for i in probs.argmax(1)]})
     bare = m.evaluate_predictions(Predictions.from_frame(frame))
     assert bare["accuracy"] == values["accuracy"]
-    assert {k for k, v in bare.items() if np.isnan(v)} == {"top2", "kl", "nll", "brier", "ece"}
+    assert {k for k, v in bare.items() if np.isnan(v)} == {"top2", "kl", "nll", "brier", "ece", "overconfidence"}
     with pytest.raises(ConfigError, match="Did you mean 'accuracy'"):
         m.measure("acuracy", Predictions.from_frame(frame))
 

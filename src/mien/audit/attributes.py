@@ -19,8 +19,8 @@ from mien.samples import ANNOTATED, PERCEIVED
 MAX_GROUPS = 50
 MAX_INTERSECTIONS = 400
 UNKNOWN = "unknown"
-NOT_STATED = "not stated"
-_SOURCE, _CONFIDENCE = "_source", "_confidence"
+NOT_STATED, MEASURED = "not stated", "measured"
+_SOURCE, _CONFIDENCE, _PROB = "_source", "_confidence", "_prob_"
 _MISSING = ("", UNKNOWN, "nan", "none", "<na>")
 
 
@@ -31,7 +31,8 @@ class Attribute:
     Attributes:
         name: The specification: ``gender``, or ``gender*age`` for an intersection.
         label: For people: ``perceived gender``.
-        source: ``annotated``, ``perceived`` (a model's or an onlooker's guess) or ``not stated``.
+        source: ``annotated``, ``perceived`` (a model's or an onlooker's guess), ``measured`` (parts of a
+            column of numbers) or ``not stated``.
         groups: The G groups; of an intersection all combinations, empty ones too.
         codes: ``(n,)`` int64, -1 where the value (of any part) is unknown.
         confidence: Mean confidence of the perceived values; NaN where there is none.
@@ -55,7 +56,8 @@ def resolve_attributes(pred: Predictions, by: Sequence[str]) -> list[Attribute]:
 
     Args:
         pred: The predictions.
-        by: Column names; ``gender*age`` means the intersection.
+        by: Column names; ``gender*age`` means the intersection, ``brightness:3`` cuts a column of
+            numbers into three parts of equally many faces.
 
     Raises:
         UsageError: If there is no specification or one of them names no column.
@@ -100,12 +102,37 @@ def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attri
             "Leave an attribute out, or merge values.",
         )
     sources = {p.source for p in parts}
-    source = PERCEIVED if PERCEIVED in sources else ANNOTATED if sources == {ANNOTATED} else NOT_STATED
+    if PERCEIVED in sources or NOT_STATED in sources:
+        source = PERCEIVED if PERCEIVED in sources else NOT_STATED
+    else:
+        source = ANNOTATED if ANNOTATED in sources else MEASURED
     label = " * ".join(p.label for p in parts)
     return Attribute(spec, label, source, tuple(groups), codes)
 
 
+def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -> Attribute:
+    """A column of numbers cut at its quantiles."""
+    where = f"{pred.source or 'predictions'} column {spec.partition(':')[0]!r}"
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        raise DataError(where, "does not hold numbers", "numbers to cut into parts", "Name the column without ':'.")
+    if not 2 <= n_parts <= MAX_GROUPS:
+        raise UsageError(f"attribute {spec!r}", f"{n_parts} parts", f"2 to {MAX_GROUPS}")
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    known = np.isfinite(values)
+    edges = np.quantile(values[known], np.arange(1, n_parts) / n_parts) if known.any() else np.zeros(0)
+    if len(np.unique(edges)) < n_parts - 1:
+        raise DataError(
+            where, f"has too few distinct values for {n_parts} parts", "numbers that differ", "Use fewer parts."
+        )
+    names = {2: ("low", "high"), 3: ("low", "middle", "high")}.get(n_parts, tuple(str(i + 1) for i in range(n_parts)))
+    codes = np.where(known, np.searchsorted(edges, values, side="left"), -1).astype(np.int64)
+    return Attribute(spec, f"{spec.partition(':')[0]} (parts)", MEASURED, names, codes)
+
+
 def _single(pred: Predictions, name: str) -> Attribute:
+    column_name, separator, n_parts = name.rpartition(":")
+    if separator and name not in pred.groups.columns and column_name in pred.groups.columns and n_parts.isdigit():
+        return _parts(pred, name, pred.groups[column_name], int(n_parts))
     if name not in pred.groups.columns:
         known = [str(c) for c in _attribute_columns(pred)]
         raise UsageError(
@@ -136,7 +163,31 @@ def _single(pred: Predictions, name: str) -> Attribute:
 
 
 def _attribute_columns(pred: Predictions) -> list[Any]:
-    return [c for c in pred.groups.columns if not str(c).endswith((_SOURCE, _CONFIDENCE))]
+    columns = [str(c) for c in pred.groups.columns]
+    return [
+        c
+        for c, name in zip(pred.groups.columns, columns, strict=True)
+        if not name.endswith((_SOURCE, _CONFIDENCE)) and (_PROB not in name or name.split(_PROB)[0] not in columns)
+    ]
+
+
+def codes_in(attribute: Attribute, frame: pd.DataFrame) -> NDArray[np.int64] | None:
+    """The groups of other faces than those that the attribute was made from: ``(m,)``, -1 where unknown.
+
+    Args:
+        attribute: The attribute.
+        frame: ``(m, A)`` its columns for these faces.
+
+    Returns:
+        None where the groups cannot be told: parts of a column of numbers.
+    """
+    index = {g: i for i, g in enumerate(attribute.groups)}
+    parts = attribute.name.split("*")
+    if any(p not in frame for p in parts):
+        return None
+    texts = [frame[p].astype(str).str.strip() for p in parts]
+    joined = texts[0].str.cat(texts[1:], sep="*") if len(texts) > 1 else texts[0]
+    return joined.map(index).fillna(-1).to_numpy(np.int64)
 
 
 def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
@@ -150,7 +201,10 @@ def _refusal(column: pd.Series[Any]) -> tuple[str, str, str] | None:
     """Why a column cannot be an attribute: what was found, what was expected, what to do."""
     expected = f"2 to {MAX_GROUPS} named groups"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        fix = "Bin it into named groups (for example with pandas.cut); if the numbers are codes, write their names."
+        fix = (
+            f"Cut it into parts ({column.name}:3 makes three), or bin it into named groups; if the numbers are codes, "
+            "write their names."
+        )
         return "holds numbers", expected, fix
     n_groups = len({t for t in _values(column)[1] if t is not None})
     if n_groups > MAX_GROUPS:

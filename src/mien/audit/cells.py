@@ -67,6 +67,11 @@ class Rows:
         codes = self.group * self.n_classes + self.label
         return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
 
+    def units_per_prediction(self) -> Ints:
+        """``(G, K)`` independent units with a row of the group predicted as the class."""
+        codes = self.group * self.n_classes + self.predicted
+        return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
+
     def _units(self, codes: Ints, n_codes: int) -> Ints:
         if self.cluster is not None:
             both = np.sort(self.cluster * n_codes + codes)  # faster than np.unique

@@ -1,15 +1,35 @@
-"""Group values and gaps of a stack of confusion counts: the same function serves data, bootstrap and null."""
+"""Every measure that compares groups, as rates of confusion counts: one code for data, bootstrap and null.
+
+A measure has *components* (one, or one a class) by groups. Which groups enter which component is
+decided once, on the observed counts, so that replicates are compared like with like.
+
+* ``difference``: the largest over the components of the largest minus the smallest value.
+* ``ratio``: the smallest over the components of the smallest over the largest value.
+* ``distance``: the largest total variation distance between two groups' components.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.metrics import accuracy, balanced_accuracy, macro_f1, max_min_gap, per_class_recall, weighted_f1
+from mien.metrics import (
+    accuracy,
+    balanced_accuracy,
+    equalized_odds_components,
+    macro_f1,
+    max_min_gap,
+    min_max_ratio,
+    per_class_f1,
+    per_class_precision,
+    per_class_recall,
+    selection_rates,
+    weighted_f1,
+)
 
 Array = NDArray[np.float64]
 HEADLINE_METRICS: dict[str, Callable[..., Array]] = {
@@ -18,62 +38,245 @@ HEADLINE_METRICS: dict[str, Callable[..., Array]] = {
     "macro_f1": macro_f1,
     "weighted_f1": weighted_f1,
 }
+CLASS_METRICS = ("recall", "precision", "f1")
+DIFFERENCE, RATIO, DISTANCE = "difference", "ratio", "distance"
+HEADLINE, FURTHER = "headline", "further"
+_LEAST_EXPECTED = 5.0  # faces expected in a cell for its rate to enter a ratio or an odds measure
+_MANY_GROUPS = 60  # above, distances of all pairs of groups are not looked at
+
+Rates = dict[str, Array]
+
+
+def rates_of(tables: NDArray[Any]) -> Rates:
+    """All rates of a stack of counts.
+
+    Args:
+        tables: ``(b, G, K, K)`` counts, rows annotated, columns predicted.
+
+    Returns:
+        Name -> ``(b, C, G)``: the headline metrics (C = 1), then recall, precision, f1,
+        ``selection_rate`` (share of the group predicted as the class) and ``false_positive_rate``
+        (C = K); NaN where undefined.
+    """
+    rates: Rates = {name: metric(tables)[:, None] for name, metric in HEADLINE_METRICS.items()}
+    per_class = {"recall": per_class_recall, "precision": per_class_precision, "f1": per_class_f1}
+    rates |= {name: np.moveaxis(metric(tables), -1, 1) for name, metric in per_class.items()}
+    rates["selection_rate"] = np.moveaxis(selection_rates(tables), -1, 1)
+    rates["false_positive_rate"] = equalized_odds_components(tables)[..., tables.shape[-1] :, :]
+    return rates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is compared between groups.
+
+    Attributes:
+        name: ``accuracy``, ``recall``, ``equal_odds_fairness``, ...
+        class_name: The class of a comparison of one class; empty otherwise.
+        kind: ``difference``, ``ratio`` or ``distance``.
+        family: ``headline`` or ``further``; p-values are adjusted within each.
+        components: What each component is, for people.
+        eligible: ``(C, G)`` bool, which groups enter which component.
+        trials: ``(C, G)`` faces behind each value where it is a share; None elsewhere.
+        note: Which classes were left out.
+    """
+
+    name: str
+    class_name: str = ""
+    kind: str = DIFFERENCE
+    family: str = FURTHER
+    components: tuple[str, ...] = ("",)
+    eligible: NDArray[np.bool_]
+    trials: NDArray[Any] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(Comparison):
+    """A comparison of rates of confusion counts.
+
+    Attributes:
+        values: Rates -> ``(b, C, G)``.
+    """
+
+    values: Callable[[Rates], Array]
+
+    def masked(self, rates: Rates) -> Array:
+        """``(b, C, G)`` values, NaN where a group does not take part."""
+        return np.where(self.eligible, self.values(rates), np.nan)
+
+    def statistic(self, rates: Rates) -> Array:
+        """``(b,)`` the measure of each replicate; NaN where undefined."""
+        return reduce_values(self.masked(rates), self.kind)
+
+
+def reduce_values(values: Array, kind: str) -> Array:
+    """Reduce ``(b, C, G)`` values, NaN where a group takes no part, to ``(b,)``."""
+    if kind == DISTANCE:
+        return _distances(values)
+    if kind == DIFFERENCE:
+        gaps = max_min_gap(values)
+        found = np.where(np.isnan(gaps), -np.inf, gaps).max(-1)
+        return np.where(np.isinf(found), np.nan, found)
+    ratios = min_max_ratio(values)
+    found = np.where(np.isnan(ratios), np.inf, ratios).min(-1)
+    return np.where(np.isinf(found), np.nan, found)
+
+
+def _distances(values: Array) -> Array:
+    part = np.flatnonzero(~np.isnan(values).any((0, 1)))
+    out = np.full(len(values), np.nan)
+    for i, g in enumerate(part[:-1]):
+        apart = 0.5 * np.abs(values[:, :, g, None] - values[:, :, part[i + 1 :]]).sum(1)
+        out = np.fmax(out, apart.max(-1))
+    return out
+
+
+def table_measures(tables: NDArray[Any], classes: Sequence[str], min_n: int, min_class_n: int) -> list[Measure]:
+    """The measures that confusion counts allow, with what takes part in each.
+
+    Args:
+        tables: ``(G, K, K)`` observed counts.
+        classes: The K classes.
+        min_n: Least faces of a group.
+        min_class_n: Least annotated (for precision: predicted) faces of a class in a group.
+    """
+    annotated, predicted, n = tables.sum(-1).T, tables.sum(-2).T, tables.sum((-2, -1))
+    groups = n >= max(min_n, 1)
+    enough = {"recall": annotated, "precision": predicted, "f1": annotated}
+    out = [
+        Measure(
+            name=m, family=HEADLINE, eligible=groups[None], trials=n[None] if m == "accuracy" else None, values=_rate(m)
+        )
+        for m in HEADLINE_METRICS
+    ]
+    for name in CLASS_METRICS:
+        for k, class_name in enumerate(classes):
+            out.append(
+                Measure(
+                    name=name,
+                    class_name=class_name,
+                    family=HEADLINE if name == "recall" else FURTHER,
+                    eligible=(groups & (enough[name][k] >= max(min_class_n, 1)))[None],
+                    trials=None if name == "f1" else enough[name][k][None],
+                    values=_rate(name, k),
+                )
+            )
+    wrong = predicted - np.diagonal(tables, axis1=-2, axis2=-1).T
+    odds = _odds_measures(annotated, wrong, groups, classes, min_class_n)
+    return [*out, *odds, *_parity(predicted, groups, n, classes)]
+
+
+def _rate(name: str, k: int | None = None) -> Callable[[Rates], Array]:
+    return (lambda rates: rates[name]) if k is None else (lambda rates: rates[name][:, k : k + 1])
+
+
+def _odds_measures(
+    annotated: NDArray[Any], wrong: NDArray[Any], groups: NDArray[np.bool_], classes: Sequence[str], min_class_n: int
+) -> list[Measure]:
+    """Equalised odds of all classes, equal-odds fairness, and the ratio of accuracies.
+
+    Args:
+        annotated: ``(K, G)`` faces annotated with each class.
+        wrong: ``(K, G)`` faces wrongly predicted as each class.
+        groups: ``(G,)`` bool, groups with enough faces.
+        classes: The K classes.
+        min_class_n: Least faces of a class in a group.
+    """
+    n = annotated.sum(0)
+    others, least = n - annotated, max(min_class_n, 1)
+    enough = groups & (annotated >= least)
+    common: NDArray[np.bool_] = np.asarray(enough[:, groups].all(1) & groups.any())
+    lacking = [c for c, there in zip(classes, common, strict=True) if not there]
+    dropped = f"without {', '.join(lacking)}: too rare in some group" if lacking and common.any() else ""
+    names = tuple(f"recall of {c}" for c in classes) + tuple(f"false positives of {c}" for c in classes)
+    odds = np.concatenate([enough, groups & (others >= least)])
+    trials = np.concatenate([annotated, others]).astype(np.float64)
+    pooled = wrong[:, groups].sum(1, keepdims=True) / np.maximum(others[:, groups].sum(1, keepdims=True), 1)
+    often = np.concatenate([enough, groups & (pooled * others >= _LEAST_EXPECTED)])
+
+    def both(rates: Rates) -> Array:
+        return np.concatenate([rates["recall"], rates["false_positive_rate"]], axis=1)
+
+    def summed(rates: Rates) -> Array:
+        return np.asarray(rates["recall"][:, common].sum(1, keepdims=True))
+
+    return [
+        Measure(name="equalized_odds_difference", components=names, eligible=odds, trials=trials, values=both),
+        Measure(name="equalized_odds_ratio", kind=RATIO, components=names, eligible=often, trials=trials, values=both),
+        Measure(
+            name="equal_odds_fairness", kind=RATIO, eligible=groups[None] & common.any(), note=dropped, values=summed
+        ),
+        Measure(name="min_max_accuracy", kind=RATIO, eligible=groups[None], trials=n[None], values=_rate("accuracy")),
+    ]
+
+
+def _parity(
+    predicted: NDArray[Any], groups: NDArray[np.bool_], n: NDArray[Any], classes: Sequence[str]
+) -> list[Measure]:
+    """Demographic parity of every class and statistical parity of all together."""
+    names = tuple(f"predictions of {c}" for c in classes)
+    everywhere = np.broadcast_to(groups, predicted.shape)
+    total = max(int(n[groups].sum()), 1)
+    often = predicted[:, groups].sum(1, keepdims=True) / total * n >= _LEAST_EXPECTED
+    rare = [c for c, row in zip(classes, often[:, groups], strict=True) if not row.all()]
+    note = f"groups with fewer than 5 such predictions expected take no part for {', '.join(rare)}" if rare else ""
+    trials = np.broadcast_to(n, predicted.shape).astype(np.float64)
+    share = _rate("selection_rate")
+    few = groups if groups.sum() <= _MANY_GROUPS else np.zeros_like(groups)
+    whole = np.broadcast_to(few, predicted.shape)
+    return [
+        Measure(
+            name="demographic_parity_difference", components=names, eligible=everywhere, trials=trials, values=share
+        ),
+        Measure(
+            name="demographic_parity_ratio",
+            kind=RATIO,
+            components=names,
+            eligible=everywhere & often,
+            trials=trials,
+            note=note,
+            values=share,
+        ),
+        Measure(
+            name="statistical_parity", kind=DISTANCE, components=names, eligible=whole, trials=trials, values=share
+        ),
+    ]
 
 
 @dataclass(frozen=True)
-class Eligible:
-    """Which cells enter gaps; decided once, on the observed counts.
+class Null:
+    """What permutations show.
 
     Attributes:
-        groups: ``(G,)`` bool: enough faces.
-        recalls: ``(G, K)`` bool: and enough of the class.
+        statistics: One ``(b,)`` a measure, in their order.
+        values: Measure's index -> ``(b, G)`` values of the measures with one component.
     """
 
-    groups: NDArray[np.bool_]
-    recalls: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, tables: NDArray[Any], min_n: int, min_class_n: int) -> Eligible:
-        """From ``(G, K, K)`` observed counts."""
-        groups = tables.sum((-2, -1)) >= max(min_n, 1)
-        return cls(groups, groups[:, None] & (tables.sum(-1) >= max(min_class_n, 1)))
+    statistics: list[Array]
+    values: dict[int, Array]
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Statistics of b tables of counts.
+def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: Callable[[Measure], bool]) -> Null:
+    """Reduce chunks of permuted counts, so that no more than a chunk is held.
 
-    Attributes:
-        values: Headline metric -> ``(b, G)``.
-        recall: ``(b, G, K)``.
-        gaps: Headline metric -> ``(b,)``.
-        recall_gaps: ``(b, K)``.
+    Args:
+        chunks: ``(b, G, K, K)`` counts.
+        measures: What to compute.
+        keep: For which measures the groups' values are kept too.
     """
-
-    values: dict[str, Array]
-    recall: Array
-    gaps: dict[str, Array]
-    recall_gaps: Array
-
-
-def statistics_of(chunks: Iterable[NDArray[Any]], eligible: Eligible) -> Stack:
-    """Reduce chunks of ``(b, G, K, K)`` counts to statistics, so that no more than a chunk is held."""
-    parts = [_one(tables, eligible) for tables in chunks]
-    names = list(HEADLINE_METRICS)
-    return Stack(
-        {m: np.concatenate([p.values[m] for p in parts]) for m in names},
-        np.concatenate([p.recall for p in parts]),
-        {m: np.concatenate([p.gaps[m] for p in parts]) for m in names},
-        np.concatenate([p.recall_gaps for p in parts]),
-    )
+    statistics: list[list[Array]] = [[] for _ in measures]
+    values: dict[int, list[Array]] = {i: [] for i, m in enumerate(measures) if keep(m)}
+    for tables in chunks:
+        rates = rates_of(tables)
+        for i, measure in enumerate(measures):
+            statistics[i].append(measure.statistic(rates))
+            if i in values:
+                values[i].append(measure.masked(rates)[:, 0])
+    return Null([np.concatenate(s) for s in statistics], {i: np.concatenate(v) for i, v in values.items()})
 
 
-def _one(tables: NDArray[Any], eligible: Eligible) -> Stack:
-    values = {name: metric(tables) for name, metric in HEADLINE_METRICS.items()}
-    recall = per_class_recall(tables)
-    return Stack(
-        values,
-        recall,
-        {name: max_min_gap(v, eligible.groups) for name, v in values.items()},
-        max_min_gap(recall, eligible.recalls, axis=-2),
-    )
+def stacked_rates(chunks: Iterable[NDArray[Any]]) -> Rates:
+    """The rates of all chunks of bootstrapped counts."""
+    parts = [rates_of(tables) for tables in chunks]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

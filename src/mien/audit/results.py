@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mien.audit.calibration import GroupCalibration
+from mien.audit.plain_results import from_plain
 from mien.errors import DataError
 from mien.records import Estimate, plain, write_json
 
 DISPARITY = "disparity"
 NOT_SHOWN = "no disparity shown"
 TOO_FEW = "too few"
-_FORMAT = 1
+_FORMAT = 2
 
-
-_TITLES = {"top2": "top-2 accuracy", "kl": "KL divergence", "nll": "log loss", "brier": "Brier score", "ece": "ECE"}
+LOWER_IS_BETTER = frozenset({"kl", "nll", "brier", "ece", "overconfidence", "risk", "detection_failure"})
+_TITLES = {
+    "top2": "top-2 accuracy",
+    "tie_accuracy": "accuracy with ties",
+    "kl": "KL divergence",
+    "nll": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "risk": "errors among confident answers",
+    "coverage": "share of confident answers",
+    "detection_failure": "faces not found",
+    "equal_odds_fairness": "equal-odds fairness F",
+    "min_max_accuracy": "smallest over largest accuracy",
+    "equalized_odds_difference": "equalised-odds difference",
+    "equalized_odds_ratio": "equalised-odds ratio",
+    "demographic_parity_difference": "demographic-parity difference",
+    "demographic_parity_ratio": "demographic-parity ratio",
+    "statistical_parity": "statistical-parity distance",
+}
 
 
 def metric_title(name: str) -> str:
@@ -35,12 +54,19 @@ class GroupResult:
         n: Faces.
         n_clusters: Independent units with a face in the group.
         verdict: ``too few`` below the least number of faces (shown, but out of every gap), else empty.
-        metrics: Metric -> Estimate: ``accuracy, balanced_accuracy, macro_f1, weighted_f1``, and with
-            probabilities ``top2, kl, ece``.
+        metrics: Metric -> Estimate: ``accuracy, balanced_accuracy, macro_f1, weighted_f1``; with votes
+            ``tie_accuracy``; with probabilities ``top2, kl, overconfidence, ece, coverage, risk``; where
+            known ``detection_failure``.
         recall: Class -> Estimate; undefined where nobody is annotated with it, and noted
             ``too few`` where a class is too rare here to enter that class's gap.
+        precision: The same for the faces predicted as the class.
+        f1: Class -> Estimate.
+        selection_rate: Class -> share of the group's faces predicted as it.
         n_per_class: Class -> annotated faces.
         confusion: K rows of K counts, rows annotated, columns predicted.
+        pooled: Accuracy after partial pooling over the attribute's groups; None with fewer than three.
+        detectable: How much lower the group's accuracy would have to be for the test to see it four
+            times in five; NaN if the group takes no part.
         note: E.g. which classes the group lacks.
     """
 
@@ -50,8 +76,13 @@ class GroupResult:
     verdict: str
     metrics: dict[str, Estimate]
     recall: dict[str, Estimate]
+    precision: dict[str, Estimate]
+    f1: dict[str, Estimate]
+    selection_rate: dict[str, Estimate]
     n_per_class: dict[str, int]
     confusion: list[list[int]]
+    pooled: Estimate | None = None
+    detectable: float = float("nan")
     note: str = ""
 
 
@@ -60,21 +91,27 @@ class GapResult:
     """The gap of one metric over the groups of an attribute, beside what chance alone would show.
 
     Attributes:
-        metric: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` or ``recall``.
-        class_name: The class of a ``recall`` gap; empty otherwise.
-        value: Largest minus smallest over the groups that take part, with an interval from simultaneous
-            bootstrap intervals of all pairs.
-        worst: The group with the smallest value; empty if undefined.
-        best: The group with the largest value.
+        metric: ``accuracy``, ``recall``, ``equal_odds_fairness``, ...
+        class_name: The class of a gap of one class; empty otherwise.
+        value: Largest minus smallest over the groups that take part (of a ratio: smallest over largest),
+            with an interval from simultaneous bootstrap intervals of all pairs.
+        worst: The group that is served worst; empty if undefined.
+        best: The group that is served best. For rates that are neither good nor bad (demographic and
+            statistical parity), the groups with the smallest and the largest rate.
         worst_value: That group's estimate; None if undefined.
         best_value: That group's estimate; None if undefined.
-        expected: Mean gap under no disparity (groups exchanged within the annotated class).
-        expected_high: Its 95th percentile.
+        expected: Mean under no disparity (groups exchanged within the annotated class).
+        expected_high: Its 95th percentile; of a ratio its 5th.
         p: Permutation p-value.
-        p_adjusted: The same after Benjamini and Hochberg, over all gaps of the audit.
+        p_adjusted: The same after Benjamini and Hochberg, over all gaps of the family.
         n_groups: Groups that take part.
         verdict: ``disparity`` (adjusted p below 0.05), ``no disparity shown`` or ``too few``.
-        note: What to mind.
+        note: Which class decides, and what was left out.
+        kind: ``difference``, ``ratio`` or ``distance``.
+        family: ``headline`` (accuracy, balanced accuracy, macro and weighted F1, recalls) or ``further``.
+        detectable: The smallest gap that this sample would have shown four times in five, if the group
+            with most faces were the one served worse; NaN where it is not worked out.
+        detectable_high: The same for the group where it is largest.
     """
 
     metric: str
@@ -91,6 +128,10 @@ class GapResult:
     n_groups: int
     verdict: str
     note: str = ""
+    kind: str = "difference"
+    family: str = "headline"
+    detectable: float = float("nan")
+    detectable_high: float = float("nan")
 
     @property
     def title(self) -> str:
@@ -111,8 +152,9 @@ class AttributeResult:
         n: Faces whose group is known.
         n_unknown: Faces whose group is not; they are in no group and no gap.
         groups: All groups, empty intersections too.
-        gaps: The headline gaps, then one recall gap a class.
+        gaps: The headline gaps with one recall gap a class, then the further ones.
         notes: What to mind for this attribute.
+        calibration: Reliability and abstention of each group; empty without probabilities.
     """
 
     name: str
@@ -124,6 +166,7 @@ class AttributeResult:
     groups: list[GroupResult]
     gaps: list[GapResult]
     notes: list[str] = field(default_factory=list)
+    calibration: list[GroupCalibration] = field(default_factory=list)
 
     def group(self, name: str) -> GroupResult:
         """The group called ``name``; KeyError if there is none."""
@@ -188,12 +231,9 @@ class Audit:
             DataError: If the content is not an audit's.
         """
         try:
-            values = {f.name: content[f.name] for f in fields(cls)}
-            values["overall"] = _estimates(values["overall"])
-            values["attributes"] = [_attribute(a) for a in values["attributes"]]
-        except (KeyError, TypeError, AttributeError) as error:
+            return from_plain(cls, content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError("audit", f"cannot be read ({error!r})", "what Audit.to_dict gives") from error
-        return cls(**values)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """``groups``: a row a group and metric; ``gaps``: a row a gap. Undefined values are NaN."""
@@ -224,35 +264,17 @@ class Audit:
         return cls.from_dict(content)
 
 
-def _nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate.from_json(e) for name, e in content.items()}
-
-
-def _gap(content: dict[str, Any]) -> GapResult:
-    ends = {k: content[k] and Estimate.from_json(content[k]) for k in ("worst_value", "best_value")}
-    numbers = {k: _nan(content[k]) for k in ("expected", "expected_high", "p", "p_adjusted")}
-    return GapResult(**{**content, **ends, **numbers, "value": Estimate.from_json(content["value"])})
-
-
-def _attribute(content: dict[str, Any]) -> AttributeResult:
-    groups = [
-        GroupResult(**{**g, "metrics": _estimates(g["metrics"]), "recall": _estimates(g["recall"])})
-        for g in content["groups"]
-    ]
-    gaps = [_gap(g) for g in content["gaps"]]
-    return AttributeResult(**{**content, "confidence": _nan(content["confidence"]), "groups": groups, "gaps": gaps})
-
-
 def _group_rows(audit: Audit) -> list[dict[str, Any]]:
     rows = []
     for attribute in audit.attributes:
         for group in attribute.groups:
-            recalls = {f"recall:{c}": e for c, e in group.recall.items()}
-            for metric, e in (group.metrics | recalls).items():
+            by_class = {
+                f"{name}:{c}": e
+                for name in ("recall", "precision", "f1", "selection_rate")
+                for c, e in getattr(group, name).items()
+            }
+            pooled = {"accuracy_pooled": group.pooled} if group.pooled else {}
+            for metric, e in (group.metrics | pooled | by_class).items():
                 rows.append(
                     {
                         "attribute": attribute.name,
@@ -277,7 +299,9 @@ def _gap_rows(audit: Audit) -> list[dict[str, Any]]:
         {
             "attribute": attribute.name,
             "source": attribute.source,
-            "metric": f"recall:{gap.class_name}" if gap.class_name else gap.metric,
+            "metric": f"{gap.metric}:{gap.class_name}" if gap.class_name else gap.metric,
+            "kind": gap.kind,
+            "family": gap.family,
             "gap": gap.value.value,
             "low": gap.value.low,
             "high": gap.value.high,
@@ -289,6 +313,7 @@ def _gap_rows(audit: Audit) -> list[dict[str, Any]]:
             "worst": gap.worst,
             "best": gap.best,
             "n_groups": gap.n_groups,
+            "detectable": gap.detectable,
             "note": gap.note,
         }
         for attribute in audit.attributes

@@ -25,7 +25,7 @@ def attribute_notes(source: str, fixed: float, pooled: float) -> list[str]:
     notes = []
     if source == "perceived":
         notes.append(_PERCEIVED)
-    elif source != "annotated":
+    elif source == "not stated":
         notes.append("The predictions do not say whether the groups are annotated or perceived.")
     if fixed > 0.01:
         notes.append(
@@ -50,39 +50,45 @@ def method_notes(
     min_class_n: int,
 ) -> list[str]:
     """How the numbers were made and how far they can be trusted."""
-    n_gaps = sum(gap.p == gap.p for result in results for gap in result.gaps)
+    families = [[g for r in results for g in r.gaps if g.family == f and g.p == g.p] for f in ("headline", "further")]
     unit = "independent units (copies of a picture, or faces of a person, are one)" if clustered else "faces"
     notes = [
-        f"Intervals aim at {level:.0%} coverage. Accuracy, recall and top-2: Wilson's interval where faces are "
-        f"independent. The rest: percentiles of {n_boot} bootstrap replicates over {unit}.",
-        f"Expected gap and p-value: {n_perm} permutations of the groups among faces annotated with the same class. "
+        f"Intervals aim at {level:.0%} coverage. Shares (accuracy, recall, precision, top-2): Wilson's interval; dependent "
+        "faces count for fewer. Means over classes (balanced accuracy, F1): normal on the logit scale with the deviation "
+        f"of {n_boot} bootstrap replicates over {unit}, and at least as wide as the classes' own intervals imply. Other "
+        "means: Student's. docs/audit.md shows how often each covers the truth.",
+        f"Expected gap and p-value: {n_perm} permutations of the groups among faces annotated with the same class "
+        "(scores of single faces: normal draws with the mean and covariance of such permutations). "
         "Each group keeps its mix of classes, so what that mix alone does to a gap is part of what is expected.",
         "A largest-minus-smallest gap is positive even where no disparity exists: judge it by the expected gap and "
         "the p-value. Its interval comes from simultaneous bootstrap intervals of all pairs of groups. It holds near "
         "zero too, and is wide with many or small groups; a disparity can be shown although it reaches down to 0.",
-        f"p-values are adjusted over the {n_gaps} gaps of this audit (Benjamini and Hochberg); a disparity is an "
-        "adjusted p below 0.05. 'No disparity shown' is not proof of equality: few faces hide large gaps.",
+        f"p-values are adjusted (Benjamini and Hochberg) over the {len(families[0])} headline gaps of this audit "
+        f"(accuracy, balanced accuracy, macro and weighted F1, recalls), and apart from them over the "
+        f"{len(families[1])} further ones; a disparity is an adjusted p below 0.05. 'No disparity shown' is not proof "
+        "of equality: few faces hide large gaps. The smallest gap that this sample could have shown stands beside.",
         f"Groups below {min_n} faces, and classes below {min_class_n} faces in a group, are shown but enter no gap. "
         "Undefined values are empty, never 0.",
         "Macro values average over the classes that a group has; groups that lack a class are compared over different "
-        "classes (each group's note says so).",
+        "classes (each group's note says so). Equal-odds fairness leaves out every class that is too rare in some group.",
     ]
     if not clustered:
         notes.append(
             "Every face was taken as independent. If pictures or persons repeat, add a 'cluster' or 'identity' column: "
             "without it intervals are too narrow."
         )
-    if n_gaps and n_gaps / (1 + n_perm) >= 0.05:
+    most = max(len(f) for f in families)
+    if most and most / (1 + n_perm) >= 0.05:
         notes.append(
-            f"With {n_perm} permutations and {n_gaps} gaps, one gap alone cannot reach an adjusted p below 0.05: "
-            f"use n_perm={20 * n_gaps} or more."
+            f"With {n_perm} permutations and {most} gaps of one family, one gap alone cannot reach an adjusted p below "
+            f"0.05: use n_perm={20 * most} or more."
         )
     return notes
 
 
 def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
     """The finding in a sentence or two."""
-    gaps = [(result, gap) for result in results for gap in result.gaps]
+    gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == "headline"]
     judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
     if not judged:
         return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
@@ -90,15 +96,19 @@ def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
     if not found:
         labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
         p = min(g.p_adjusted for _, g in judged)
-        hidden = max((g.expected_high for _, g in judged if g.metric == "accuracy"), default=float("nan"))
+        hidden = [
+            g.detectable_high for _, g in judged if g.metric == "accuracy" and g.detectable_high == g.detectable_high
+        ]
         text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p = {p:.3f})."
-        if hidden == hidden:
-            text += f" This is not proof of equality: by chance alone accuracy gaps reach {hidden:.3f} here."
+        if hidden:
+            text += (
+                f" This is not proof of equality: accuracy gaps below {max(hidden):.3f} could have stayed hidden here."
+            )
         return text
     result, lead = min(found, key=lambda rg: (_LEAD_ORDER.index(rg[1].metric), -_excess(rg[1])))
     text = _lead_sentence(result, lead)
     if len(found) > 1:
-        text += f" In all, {len(found)} of {len(judged)} gaps are larger than chance alone would show."
+        text += f" In all, {len(found)} of {len(judged)} headline gaps are larger than chance alone would show."
     return text
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mien.metrics.catalogue import METRICS
 
 Array = NDArray[np.float64]
 FLOOR = 1e-7  # probabilities are clipped here before a logarithm
+_FAR = 3.0  # standard errors from 0 beyond which a bin's noise cannot change its sign
 
 
 def _mean(values: NDArray[Any]) -> float:
@@ -149,6 +151,36 @@ def brier(probs: Array, labels: NDArray[np.int64]) -> float:
     return _mean(brier_rows(probs, labels))
 
 
+def overconfidence_rows(probs: Array, labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> Array:
+    """Top probability minus whether the prediction is right, for each face: ``(n,)`` in [-1, 1].
+
+    Its mean is confidence minus accuracy: above 0 the model is surer than it is right. Unlike the
+    expected calibration error it is a mean over faces, without a bias for few of them.
+
+    Args:
+        probs: ``(n, K)`` probabilities.
+        labels: ``(n,)`` annotated classes.
+        predicted: ``(n,)`` predicted classes.
+    """
+    top = probs.max(1) if len(probs) else np.zeros(0)
+    return np.asarray(top - (predicted == labels))
+
+
+@METRICS.register("overconfidence")
+def overconfidence(probs: Array, labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Mean highest probability minus the share of right predictions: above 0 the model is too sure of itself.
+
+    Args:
+        probs: ``(n, K)`` probabilities.
+        labels: ``(n,)`` annotated classes.
+        predicted: ``(n,)`` predicted classes.
+
+    Returns:
+        In [-1, 1]; NaN without faces.
+    """
+    return _mean(overconfidence_rows(probs, labels, predicted))
+
+
 def calibration_table(probs: Array, labels: NDArray[np.int64], n_bins: int = 15) -> dict[str, Array]:
     """Confidence against accuracy in equal-width bins of the top probability, for a reliability plot.
 
@@ -207,3 +239,62 @@ def ece(probs: Array, labels: NDArray[np.int64]) -> float:
         In [0, 1]; NaN without faces.
     """
     return expected_calibration_error(probs, labels)
+
+
+def calibration_errors(components: ArrayLike) -> Array:
+    """Least standard errors of the signed gap of each bin, for bins where a bootstrap sees too little.
+
+    A bin of one face, or of hits only, does not vary in a bootstrap. These are binomial errors with
+    the accuracy drawn a little to the bin's confidence, as by two more faces.
+
+    Args:
+        components: ``(..., 3, n_bins)`` faces, sum of their confidence, and hits of each bin.
+
+    Returns:
+        ``(..., n_bins)``; 0 for an empty bin, NaN without faces.
+    """
+    faces, confidence, hits = np.moveaxis(np.asarray(components, dtype=np.float64), -2, 0)
+    mean = np.divide(confidence, faces, out=np.zeros(faces.shape), where=faces > 0)
+    accuracy = (hits + 2 * mean) / (faces + 2)
+    total = np.broadcast_to(faces.sum(-1, keepdims=True), faces.shape)
+    error = np.sqrt(np.maximum(faces * accuracy * (1 - accuracy), 0))
+    return np.asarray(np.divide(error, total, out=np.full(faces.shape, np.nan), where=total > 0))
+
+
+def ece_interval(
+    observed: ArrayLike, replicates: ArrayLike, level: float = 0.95, least_errors: ArrayLike | None = None
+) -> tuple[float, float]:
+    """An interval for the expected calibration error that holds for a calibrated model too.
+
+    The error folds noise into distance: it lies above the truth on average, a bootstrap of it higher
+    still, and percentiles of that never reach the 0 of a calibrated model. By the triangle
+    inequality the observed error exceeds the truth by at most the sum over bins of the magnitude of
+    the noise, so the lower end is the observed error minus a high quantile of that sum; a bin whose
+    gap is beyond three standard errors cannot fold and adds its signed noise. The upper end needs
+    no more than the error's own spread, since what bias there is points upwards.
+
+    Args:
+        observed: ``(n_bins,)`` signed confidence minus accuracy of each bin, as shares of all faces.
+        replicates: ``(b, n_bins)`` the same of bootstrap replicates; NaN ones take no part.
+        level: Coverage aimed at.
+        least_errors: ``(n_bins,)`` :func:`calibration_errors` of the data; without them, intervals
+            of few faces are too short.
+
+    Returns:
+        ``(low, high)`` in [0, 1]; NaN without faces or with fewer than two replicates.
+    """
+    gaps, drawn = np.asarray(observed, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
+    drawn = drawn[~np.isnan(drawn).any(-1)]
+    if np.isnan(gaps).any() or len(drawn) < 2:
+        return float("nan"), float("nan")
+    noise = drawn - gaps
+    spread = noise.std(0)
+    error = spread if least_errors is None else np.maximum(spread, np.asarray(least_errors, dtype=np.float64))
+    noise = noise * np.divide(error, spread, out=np.zeros(spread.shape), where=spread > 0)
+    far = np.abs(gaps) > _FAR * error
+    unseen = float(np.sqrt(2 / np.pi) * error[spread == 0].sum())  # mean magnitude of normal noise
+    excess = np.where(far, noise * np.sign(gaps), np.abs(noise)).sum(1) + unseen
+    ece = float(np.abs(gaps).sum())
+    low = ece - float(np.quantile(excess, 0.5 + level / 2))
+    high = ece + NormalDist().inv_cdf(0.5 + level / 2) * float(np.abs(drawn).sum(1).std())
+    return min(max(low, 0.0), ece), min(high, 1.0)

@@ -23,6 +23,10 @@ METRIC_WORDS = {
     "kl": ("KL divergence", "from the annotators' distribution, in nats; lower is better"),
     "nll": ("Negative log-likelihood", "of the annotated class, in nats; lower is better"),
     "brier": ("Brier score", "0 is perfect, 2 the worst; lower is better"),
+    "overconfidence": ("Overconfidence", "confidence minus accuracy; above 0 the model is too sure"),
+    "coverage": ("Confident answers", "share of faces among the 80 % that the model is surest of"),
+    "risk": ("Errors when confident", "share of these confident answers that are wrong; lower is better"),
+    "detection_failure": ("Faces not found", "share of faces that the tool did not find; lower is better"),
     "ece": ("Calibration error", "mean distance between confidence and accuracy (ECE); lower is better"),
 }
 _MOST_LISTED = 3

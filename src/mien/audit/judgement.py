@@ -1,0 +1,189 @@
+"""From group values, replicates and null to a gap with its interval, expectation, p-value and power."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.audit.gaps import DIFFERENCE, DISTANCE, RATIO, Comparison, reduce_values
+from mien.audit.intervals import (
+    adjust_bh,
+    gap_interval,
+    implied_errors,
+    percentile,
+    permutation_p,
+    ratio_interval,
+    undefined,
+    wilson_bounds,
+)
+from mien.audit.power import detectable_gaps
+from mien.audit.results import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, TOO_FEW, GapResult
+from mien.metrics import min_max_ratio
+from mien.records import Estimate
+
+Array = NDArray[np.float64]
+SIGNIFICANT = 0.05
+_NO_GROUPS = "fewer than two groups with enough faces"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that one gap is judged by.
+
+    Attributes:
+        values: ``(C, G)`` observed values, NaN where a group takes no part.
+        replicates: ``(b, C, G)`` bootstrap replicates.
+        null: ``(b,)`` the statistic under no disparity.
+        null_values: ``(b, G)`` group values under no disparity, or None.
+        estimates: The groups' own estimates where there is one component, or None.
+    """
+
+    values: Array
+    replicates: Array
+    null: Array
+    null_values: Array | None = None
+    estimates: Sequence[Estimate] | None = None
+
+
+def judge(measure: Comparison, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
+    """The gap of one measure; its p-value is adjusted later, over all gaps of the audit."""
+    n_groups = int((~np.isnan(evidence.values)).any(0).sum())
+    observed = float(reduce_values(evidence.values[None], measure.kind)[0])
+    n, units = _behind(evidence, measure)
+    nan = float("nan")
+    if np.isnan(observed):
+        return GapResult(
+            measure.name, measure.class_name, undefined(n, units, _NO_GROUPS, level), "", "", None, None,
+            nan, nan, nan, nan, n_groups, TOO_FEW, kind=measure.kind, family=measure.family,
+        )  # fmt: skip
+    component, worst, best = _extremes(measure, evidence.values)
+    low, high = _interval(measure, evidence, level)
+    inside = (min(low, observed), max(high, observed)) if low == low else (low, high)
+    method = "simultaneous bootstrap" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
+    value = Estimate(observed, *inside, level, method, n, units, seed)
+    sign = -1.0 if measure.kind == RATIO else 1.0
+    defined = evidence.null[~np.isnan(evidence.null)]
+    tail = 0.05 if measure.kind == RATIO else 0.95
+    expected, limit = (float(defined.mean()), float(np.quantile(defined, tail))) if len(defined) else (nan, nan)
+    detectable = _detectable(measure, evidence)
+    return GapResult(
+        measure.name,
+        measure.class_name,
+        value,
+        groups[worst],
+        groups[best],
+        _end(measure, evidence, component, worst, level),
+        _end(measure, evidence, component, best, level),
+        expected,
+        limit,
+        permutation_p(sign * observed, sign * evidence.null),
+        nan,
+        n_groups,
+        NOT_SHOWN,
+        "; ".join(filter(None, [measure.components[component], measure.note])),
+        measure.kind,
+        measure.family,
+        *detectable,
+    )
+
+
+def _behind(evidence: Evidence, measure: Comparison) -> tuple[int, int]:
+    """Faces and units behind a gap."""
+    if evidence.estimates is not None:
+        part = [e for e, v in zip(evidence.estimates, evidence.values[0], strict=True) if v == v]
+        return sum(e.n for e in part), sum(e.clusters for e in part)
+    if measure.trials is None:
+        return 0, 0
+    n = int(np.where(measure.eligible.any(0), measure.trials.max(0), 0).sum())
+    return n, n
+
+
+def _extremes(measure: Comparison, values: Array) -> tuple[int, int, int]:
+    """The component that decides, and its worst and best group."""
+    gaps = np.nan_to_num(np.nanmax(_filled(values, -np.inf), 1) - np.nanmin(_filled(values, np.inf), 1), neginf=-1.0)
+    if measure.kind == RATIO:
+        gaps = -np.where(np.isnan(ratios := min_max_ratio(values)), np.inf, ratios)
+    component = int(gaps.argmax())
+    smallest = int(_filled(values, np.inf)[component].argmin())
+    largest = int(_filled(values, -np.inf)[component].argmax())
+    if measure.kind == DISTANCE:
+        component, smallest, largest = 0, *_furthest(values)
+    worse_is_more = measure.name in LOWER_IS_BETTER
+    return (component, largest, smallest) if worse_is_more else (component, smallest, largest)
+
+
+def _furthest(values: Array) -> tuple[int, int]:
+    part = np.flatnonzero(~np.isnan(values).any(0))
+    apart = np.abs(values[:, part, None] - values[:, None, part]).sum(0)
+    i, j = np.unravel_index(int(apart.argmax()), apart.shape)
+    return int(part[i]), int(part[j])
+
+
+def _filled(values: Array, fill: float) -> Array:
+    return np.where(np.isnan(values), fill, values)
+
+
+def _interval(measure: Comparison, evidence: Evidence, level: float) -> tuple[float, float]:
+    values, drawn = evidence.values, evidence.replicates
+    if measure.kind == DISTANCE:
+        return _distance_interval(values, drawn, level)
+    if evidence.estimates is not None:
+        floor = implied_errors(evidence.estimates)[None]
+    elif measure.trials is not None:
+        low, high = wilson_bounds(np.nan_to_num(values), measure.trials, level)
+        floor = np.nan_to_num(high - low) / (2 * 1.96)
+    else:
+        floor = np.zeros(values.shape)
+    if measure.kind == RATIO:
+        return ratio_interval(values, drawn, measure.trials, level, floor)
+    bounds = (0.0, 1.0) if measure.trials is not None or measure.name not in LOWER_IS_BETTER else (0.0, np.inf)
+    return gap_interval(values, drawn, level, floor, bounds)
+
+
+def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float, float]:
+    """The distance give or take what distances between departures of the bootstrap reach: the triangle inequality."""
+    departure = np.where(np.isnan(values), np.nan, drawn - values)
+    reach = float(np.quantile(reduce_values(departure, DISTANCE), level))
+    observed = float(reduce_values(values[None], DISTANCE)[0])
+    return max(observed - reach, 0.0), min(observed + reach, 1.0)
+
+
+def _end(measure: Comparison, evidence: Evidence, component: int, group: int, level: float) -> Estimate:
+    """The estimate of the worst or best group."""
+    if evidence.estimates is not None:
+        return evidence.estimates[group]
+    value = float(evidence.values[component, group])
+    if measure.trials is None:
+        return percentile(value, evidence.replicates[:, component, group], level=level)
+    n = int(measure.trials[component, group])
+    low, high = wilson_bounds(value, n, level)
+    return Estimate(value, float(low), float(high), level, "wilson", n, n)
+
+
+def _detectable(measure: Comparison, evidence: Evidence) -> tuple[float, float]:
+    """The smallest detectable gap of the group where it is smallest, and of the group where it is largest."""
+    if evidence.null_values is None or measure.kind != DIFFERENCE:
+        return float("nan"), float("nan")
+    found = detectable_gaps(evidence.null_values, measure.name not in LOWER_IS_BETTER)
+    if np.isnan(found).all():
+        return float("nan"), float("nan")
+    return float(np.nanmin(found)), float(np.nanmax(found))
+
+
+def adjusted_p(gaps: Sequence[GapResult]) -> list[float]:
+    """Adjust the p-values of an audit's gaps, each family by itself (Benjamini and Hochberg)."""
+    out = np.full(len(gaps), np.nan)
+    for family in {g.family for g in gaps}:
+        index = [i for i, g in enumerate(gaps) if g.family == family]
+        out[index] = adjust_bh([gaps[i].p for i in index])
+    return [float(p) for p in out]
+
+
+def verdict_of(gap: GapResult, p_adjusted: float) -> str:
+    """What follows from an adjusted p-value."""
+    if gap.verdict == TOO_FEW:
+        return TOO_FEW
+    return DISPARITY if p_adjusted < SIGNIFICANT else NOT_SHOWN

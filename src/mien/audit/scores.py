@@ -1,0 +1,245 @@
+"""Scores of single faces (top-2 hits, KL, confidence, abstention) and their means over groups.
+
+A mean of rows needs no resampling of rows: its replicates are normal draws with the error that
+units imply, and under no disparity the means of groups have a known mean and covariance, those of
+exchanging faces annotated alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.audit.cells import Ints
+from mien.audit.intervals import mean_interval, undefined, wilson
+from mien.metrics import brier_rows, kl_rows, nll_rows, overconfidence_rows, tie_hits, top_k_hits
+from mien.records import Estimate, Predictions
+
+Array = NDArray[np.float64]
+Scores = dict[str, NDArray[np.float32]]
+ANSWERED = 0.8  # share of all faces that the model answers when it may abstain
+SHARES = ("top2", "tie_accuracy", "coverage", "risk", "detection_failure")
+GROUP_SCORES = ("top2", "tie_accuracy", "kl", "overconfidence", "coverage", "risk")
+_CHUNK = 500_000  # rows whose probabilities are looked at together
+
+
+def row_scores(pred: Predictions) -> Scores:
+    """The scores of every face: name -> ``(n,)``, NaN where a face does not count.
+
+    ``coverage`` is 1 where the model's highest probability is among the 80 % highest of all faces:
+    the faces that it would answer if it might abstain on a fifth. ``risk`` is 1 where such an answer
+    is wrong, and NaN where it abstains.
+    """
+    n = len(pred)
+    parts = [_scores_of(pred, slice(i, i + _CHUNK)) for i in range(0, n, _CHUNK)]
+    scores: Scores = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    if "confidence" in scores:
+        sure = scores["confidence"] >= abstention_threshold(scores["confidence"], ANSWERED)
+        scores["coverage"] = sure.astype(np.float32)
+        wrong = (pred.predicted != pred.labels).astype(np.float32)
+        scores["risk"] = np.where(sure, wrong, np.float32(np.nan))
+    return scores
+
+
+def abstention_threshold(confidence: NDArray[Any], answered: float) -> float:
+    """The confidence that a share ``answered`` of the faces reach."""
+    return float(np.quantile(confidence, 1 - answered, method="higher"))
+
+
+def _scores_of(pred: Predictions, rows: slice) -> Scores:
+    labels, predicted = pred.labels[rows], pred.predicted[rows]
+    votes = None if pred.votes is None else pred.votes[rows]
+    targets = np.eye(len(pred.classes))[labels] if pred.soft_targets is None else pred.soft_targets[rows]
+    scores: dict[str, NDArray[Any]] = {"tie_accuracy": tie_hits(predicted, targets, votes)}
+    if pred.probs is not None:
+        probs = pred.probs[rows].astype(np.float64)
+        if len(pred.classes) > 2:
+            scores["top2"] = top_k_hits(probs, labels, 2)
+        scores["kl"] = kl_rows(probs, targets, votes)
+        scores["nll"] = nll_rows(probs, labels)
+        scores["brier"] = brier_rows(probs, labels)
+        scores["confidence"] = probs.max(1)
+        scores["overconfidence"] = overconfidence_rows(probs, labels, predicted)
+    return {name: np.asarray(values, dtype=np.float32) for name, values in scores.items()}
+
+
+@dataclass(frozen=True)
+class Units:
+    """How the rows of one attribute belong to groups, classes and independent units.
+
+    Attributes:
+        group: ``(n,)`` codes.
+        label: ``(n,)`` annotated classes.
+        unit: ``(n,)`` codes of (unit, group) pairs, from 0; None where each row is its own.
+        unit_group: ``(U,)`` group of each pair; None where each row is its own.
+        n_groups: G.
+        n_classes: K.
+    """
+
+    group: Ints
+    label: Ints
+    unit: Ints | None
+    unit_group: Ints | None
+    n_groups: int
+    n_classes: int
+
+    @classmethod
+    def of(cls, group: Ints, label: Ints, cluster: Ints | None, n_groups: int, n_classes: int) -> Units:
+        """From ``(n,)`` codes; a unit with rows in several groups is taken apart, one unit a group."""
+        if cluster is None:
+            return cls(group, label, None, None, n_groups, n_classes)
+        distinct, unit = np.unique(cluster * n_groups + group, return_inverse=True)
+        return cls(group, label, unit.reshape(-1), distinct % n_groups, n_groups, n_classes)
+
+
+@dataclass(frozen=True)
+class GroupMeans:
+    """Means of one score, or of a vector of scores, over the groups.
+
+    Attributes:
+        n: ``(G,)`` faces that count.
+        units: ``(G,)`` independent units among them.
+        mean: ``(G, D)``.
+        error: ``(G, D, D)`` covariance of the means; NaN with fewer than two units.
+        null_mean: ``(G, D)`` expected under no disparity: the class means at the group's own class mix.
+        null_error: ``(G, G, D, D)`` covariance of the means under no disparity.
+    """
+
+    n: Ints
+    units: Ints
+    mean: Array
+    error: Array
+    null_mean: Array
+    null_error: Array
+
+    def replicates(self, b: int, rng: np.random.Generator) -> Array:
+        """``(b, G, D)`` normal draws around the means, the groups apart."""
+        roots = np.stack([_root(np.nan_to_num(e)) for e in self.error])
+        noise = rng.standard_normal((b, *self.mean.shape))
+        return np.asarray(self.mean + np.einsum("bgd,gde->bge", noise, roots))
+
+    def null(self, b: int, rng: np.random.Generator) -> Array:
+        """``(b, G, D)`` normal draws under no disparity."""
+        g, d = self.mean.shape
+        root = _root(np.nan_to_num(self.null_error).transpose(0, 2, 1, 3).reshape(g * d, g * d))
+        noise = rng.standard_normal((b, g * d))
+        return np.asarray(np.nan_to_num(self.null_mean) + (noise @ root).reshape(b, g, d))
+
+
+def _root(covariance: Array) -> Array:
+    values, vectors = np.linalg.eigh(covariance)
+    # Without rounding errors taken for variance, the root does not depend on the order of the rows.
+    values = np.where(values > 1e-12 * values[-1], values, 0.0)
+    return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
+
+
+def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_slots: int = 1) -> GroupMeans:
+    """Means over groups with their errors.
+
+    Args:
+        values: ``(n,)`` scores; NaN rows do not count.
+        units: How the rows belong together.
+        slot: ``(n,)`` the entry of a vector of D scores that the row's value belongs to, the others
+            being 0 (calibration bins); None for a single score.
+        n_slots: D.
+    """
+    g, k, d = units.n_groups, units.n_classes, n_slots
+    counted = np.flatnonzero(~np.isnan(values))
+    x = values[counted].astype(np.float64)
+    group, label = units.group[counted], units.label[counted]
+    cell = (group * k + label) * d + (0 if slot is None else slot[counted])
+    n = np.bincount(group * k + label, minlength=g * k).reshape(g, k)
+    total = np.bincount(cell, weights=x, minlength=g * k * d).reshape(g, k, d)
+    square = np.bincount(cell, weights=x * x, minlength=g * k * d).reshape(g, k, d)
+    n_group = n.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total.sum(1) / n_group[:, None]
+        class_mean = total.sum(0) / n.sum(0)[:, None]
+        share = n / n_group[:, None]
+    class_mean = np.nan_to_num(class_mean)
+    if units.unit is None:
+        n_units, error, inflation = n_group, _row_error(mean, square.sum(1), n_group), np.ones(d)
+    else:
+        part, part_slot = units.unit[counted], None if slot is None else slot[counted]
+        n_units, error = _unit_error(x, part, part_slot, units, mean, n_group, d)
+        row = np.einsum("gdd->gd", _row_error(mean, square.sum(1), n_group))
+        own = np.einsum("gdd->gd", error)
+        # One factor for all groups: the null exchanges units whole.
+        usable = ~np.isnan(own) & (row > 0)
+        ratio = [float((own * n_group[:, None])[usable[:, j], j].sum()) for j in range(d)]
+        base = [float((row * n_group[:, None])[usable[:, j], j].sum()) for j in range(d)]
+        inflation = np.array([max(r / b, 1.0) if b > 0 else 1.0 for r, b in zip(ratio, base, strict=True)])
+    null_error = _null_error(n, square.sum(0), class_mean, n_group) * np.sqrt(np.outer(inflation, inflation))
+    return GroupMeans(n_group, n_units, mean, error, share @ class_mean, null_error)
+
+
+def _row_error(mean: Array, square: Array, n: Ints) -> Array:
+    """``(G, D, D)`` covariance of means of independent rows, each with one entry."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        second = np.einsum("gd,de->gde", square / n[:, None], np.eye(mean.shape[1]))
+        return np.where(
+            n[:, None, None] > 1, (second - mean[:, :, None] * mean[:, None]) / (n - 1)[:, None, None], np.nan
+        )
+
+
+def _unit_error(
+    x: Array, part: Ints, slot: Ints | None, units: Units, mean: Array, n_group: Ints, d: int
+) -> tuple[Ints, Array]:
+    """Units of each group and the ``(G, D, D)`` covariance of means that is robust to dependence within them."""
+    g, n_parts = units.n_groups, len(units.unit_group)  # type: ignore[arg-type]
+    size = np.bincount(part, minlength=n_parts)
+    there = np.flatnonzero(size)
+    owner = units.unit_group[there]  # type: ignore[index]
+    n_units = np.bincount(owner, minlength=g)
+    total = np.bincount(part * d + (0 if slot is None else slot), weights=x, minlength=n_parts * d).reshape(-1, d)
+    departure = total[there] - size[there, None] * mean[owner]
+    error = np.full((g, d, d), np.nan)
+    for i in np.flatnonzero(n_units > 1):
+        own = departure[owner == i]
+        error[i] = own.T @ own * n_units[i] / (n_units[i] - 1) / n_group[i] ** 2
+    return n_units, error
+
+
+def _null_error(n: Ints, square: Array, class_mean: Array, n_group: Ints) -> Array:
+    """``(G, G, D, D)`` covariance of group means when the faces of each class are dealt at random.
+
+    Of a class with N faces and covariance S, groups of n_g faces have sums with covariance
+    S (n_g 1[g = h] - n_g n_h / N), the finite-population law.
+    """
+    g, k = n.shape
+    d = square.shape[1]
+    out = np.zeros((g, g, d, d))
+    for c in range(k):
+        total = int(n[:, c].sum())
+        if total < 2:
+            continue
+        spread = (np.diag(square[c]) - total * np.outer(class_mean[c], class_mean[c])) / (total - 1)
+        dealt = np.diag(n[:, c].astype(np.float64)) - np.outer(n[:, c], n[:, c]) / total
+        out += dealt[:, :, None, None] * spread
+    scale = np.maximum(n_group, 1).astype(np.float64)
+    return np.asarray(out / np.outer(scale, scale)[:, :, None, None])
+
+
+def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]:
+    """One estimate a group: Wilson's for shares (dependent faces count for fewer), else Student's t."""
+    out = []
+    for i, n in enumerate(means.n):
+        units, value, variance = int(means.units[i]), float(means.mean[i, 0]), float(means.error[i, 0, 0])
+        if not n:
+            out.append(undefined(0, 0, "no faces", level))
+        elif name in SHARES:
+            trials = float(n) if units == n else _trials(value, variance, int(n), units)
+            method = "wilson" if units == n else "wilson, effective trials"
+            out.append(Estimate(value, *wilson(value * trials, trials, level), level, method, int(n), units))
+        else:
+            out.append(mean_interval(value, variance, int(n), units, level))
+    return out
+
+
+def _trials(share: float, variance: float, n: int, units: int) -> float:
+    if not variance > 0:
+        return float(units)
+    return float(np.clip(share * (1 - share) / variance, 1.0, n))

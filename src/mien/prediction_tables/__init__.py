@@ -1,0 +1,1 @@
+"""Tables of predictions from anywhere: read in few bytes, then checked, column by column."""
