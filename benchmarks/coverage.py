@@ -338,8 +338,8 @@ def main() -> None:
             into = merged.setdefault(design, defaultdict(list))
             for name, values in found.items():
                 into[name] += values
-            print(f"\r{done} of {len(jobs)} parts", end="", flush=True)
-    print()
+            if done % 10 == 0:
+                print(f"{done} of {len(jobs)} parts", flush=True)
     rows = summarise(list(merged.items()))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "coverage.json").write_text(json.dumps(rows, indent=0) + "\n")
