@@ -200,6 +200,7 @@ def _note_intervals(design: Design, result: object, found: dict[str, list[float]
 
 
 def _note_gaps(design: Design, result: object, found: dict[str, list[float]]) -> None:
+    found["p group"] += [g.p for g in result.attributes[0].groups]
     for gap in result.attributes[0].gaps:
         name = gap.metric
         if gap.p != gap.p:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from mien import __version__
 from mien.errors import ConfigError, MienError, MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from mien.audit import Audit
 
 # Nothing heavy is imported up here: 'mien --help' must answer at once.
 
@@ -25,6 +28,7 @@ Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
 
+GATE_FAILED = 3
 _TRAIN_PACKAGES = ("torch", "torchvision", "lightning", "tensorboard")
 
 
@@ -34,7 +38,7 @@ def _fail(error: MienError) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
     try:
         result = app(exit_on_error=False, print_error=True)
     except CycloptsError:
@@ -202,61 +206,132 @@ def audit(
     by: str | None = None,
     out: Path | None = None,
     on: str | None = None,
+    confounders: str | None = None,
+    annotator_error: tuple[str, ...] = (),
+    leakage: Annotated[bool | None, Parameter(negative=())] = None,
+    features: Path | None = None,
+    fail_if: tuple[str, ...] = (),
+    allow_undecided: Annotated[bool, Parameter(negative=())] = False,
+    junit: Path | None = None,
     n_boot: int | None = None,
     n_perm: int | None = None,
     min_n: int | None = None,
+    min_class_n: int | None = None,
     level: float | None = None,
     seed: int | None = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Audit a run, or any CSV or Parquet file of predictions, for disparities between groups.
 
     Parameters
     ----------
     predictions
         A run folder, or a file with label (or target_<class>), pred (or prob_<class>) and attribute
-        columns; see the README.
+        columns; see docs/audit.md.
     by
-        Attributes, with commas: gender,age,gender*age.
+        Attributes, with commas: gender,age,gender*age; brightness:3 cuts a column of numbers in three.
     out
-        Folder for audit.json, CSV tables and audit.html; RUN/audit/NAME for a run.
+        Folder for audit.json, CSV tables, audit.md and audit.html; RUN/audit/NAME for a run.
     on
         Which of a run's predictions; its only ones by default.
+    confounders
+        Columns of numbers to hold common, with commas, or 'none'; by default those with well-known
+        names (brightness, sharpness, size, yaw, ...).
+    annotator_error
+        ATTRIBUTE=FILE: the known confusion of the annotator who perceived it, counts with true groups
+        in rows.
+    leakage
+        Probe the model's features and probabilities for the attributes.
+    features
+        An .npz file with sample_id and features, for the probe; a run's own are found.
+    fail_if
+        A condition that fails the audit (exit code 3), such as 'worst(recall, by=gender) < 0.70'; may
+        be given several times; the language stands in docs/audit.md.
+    allow_undecided
+        Conditions that cannot be decided (too few faces) do not fail.
+    junit
+        Write the conditions' results there, as JUnit XML.
     n_boot
-        Bootstrap replicates; this and what follows as the run's configuration says, or else
-        1000, 1000, 30, 0.95 and 0.
+        Bootstrap replicates; this and what follows as the run's configuration says, or else 2000, 2000,
+        30, 10, 0.95 and 0.
     n_perm
         Permutations.
     min_n
         Least faces of a group to enter a gap.
+    min_class_n
+        Least faces of a class in a group to enter that class's gaps.
     level
         Coverage of the intervals.
     seed
         Seed of everything drawn.
     """
     from mien import terminal
-    from mien.audit import audit, render_text
+    from mien.audit import load_features, parse_gate, render_text
     from mien.config import AuditConfig, audit_settings
     from mien.records import Predictions
-    from mien.report import render_audit
     from mien.runs import Run
+    from mien.study import audit_predictions
 
     base = AuditConfig()
     if predictions.is_dir():
-        config = Run.open(predictions).config
+        run = Run.open(predictions)
+        config = run.config
         predictions, out = _run_predictions(predictions, on, out)
+        features = features or run.features.get(predictions.stem)
         base, seed = config.audit, config.seed if seed is None else seed
-    attributes = tuple(b.strip() for b in by.split(",") if b.strip()) if by else None
-    settings = audit_settings(base, by=attributes, n_boot=n_boot, n_perm=n_perm, min_n=min_n, level=level)
-    with terminal.waiting("auditing"):
-        found = audit(Predictions.load(predictions), settings.by, seed=seed or 0, **settings.model_dump(exclude={"by"}))
+    settings = audit_settings(
+        base,
+        by=_names(by),
+        confounders=() if confounders == "none" else _names(confounders),
+        annotator_error=dict(_pair("--annotator-error", p) for p in annotator_error) or None,
+        leakage=leakage,
+        fail_if=fail_if or None,
+        n_boot=n_boot,
+        n_perm=n_perm,
+        min_n=min_n,
+        min_class_n=min_class_n,
+        level=level,
+    )
+    for text in settings.fail_if:
+        parse_gate(text)  # a slip is told before the work, not after
+    table = Predictions.load(predictions)
+    given = load_features(features, table.sample_id) if features and settings.leakage else None
+    with terminal.progress("auditing", "attributes") as progress:
+        found = audit_predictions(table, settings, seed or 0, out, features=given, progress=progress)
     if out is not None:
-        found.save(out)
-        terminal.say(f"written: {render_audit(found, out / 'audit.html')}")
+        terminal.say(f"written: {out / 'audit.html'}")
     if json:
         _print_json(found.to_dict())
     else:
         terminal.markdown(render_text(found))
+    return _gate(found, settings.fail_if, allow_undecided, junit)
+
+
+def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:
+    """Check the conditions, say each result on stderr, and return the exit code."""
+    from mien.audit import FAILED, PASSED, UNDECIDED, check_gates, junit_xml
+
+    results = check_gates(found, conditions)
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(junit_xml(results, f"audit of {found.source}", allow_undecided=allow_undecided))
+    stops = {FAILED} if allow_undecided else {FAILED, UNDECIDED}
+    for result in results:
+        words = {PASSED: "gate passed", FAILED: "GATE FAILED", UNDECIDED: "GATE UNDECIDED"}[result.status]
+        print(f"{words}: {result.expression}\n  {result.reason}", file=sys.stderr)
+    return GATE_FAILED if any(r.status in stops for r in results) else 0
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Names between commas; None where nothing was given."""
+    return tuple(n.strip() for n in text.split(",") if n.strip()) if text else None
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(option, repr(text), "name=value")
+    return key.strip(), value.strip()
 
 
 def _run_predictions(folder: Path, on: str | None, out: Path | None) -> tuple[Path, Path]:
@@ -422,13 +497,7 @@ def _registries() -> dict[str, Any]:
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
     from mien.config import parse_value
 
-    options = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator:
-            raise ConfigError("--option", repr(pair), "key=value")
-        options[key] = parse_value("--option", value)
-    return options
+    return {key: parse_value("--option", value) for key, value in (_pair("--option", p) for p in pairs)}
 
 
 def _print_json(content: Any) -> None:

@@ -97,11 +97,18 @@ class TrainConfig(_Section):
 class AuditConfig(_Section):
     """The audit that follows."""
 
-    by: tuple[str, ...] = ()
-    n_boot: int = Field(1000, ge=100)
-    n_perm: int = Field(1000, ge=100)
+    by: tuple[str, ...] = Field((), description="Attributes; gender*age is an intersection, brightness:3 three parts.")
+    confounders: tuple[str, ...] | None = Field(
+        None, description="Columns of numbers to hold common; those with well-known names if absent."
+    )
+    annotator_error: dict[str, str] = Field({}, description="Attribute -> file with the annotator's known confusion.")
+    leakage: bool = Field(False, description="Probe the features for the attributes.")
+    fail_if: tuple[str, ...] = Field((), description="Gates; see docs/audit.md.")
+    n_boot: int = Field(2000, ge=100)
+    n_perm: int = Field(2000, ge=100)
     level: float = Field(0.95, gt=0.5, lt=1)
     min_n: int = Field(30, ge=1)
+    min_class_n: int = Field(10, ge=1)
 
 
 class ExperimentConfig(_Section):

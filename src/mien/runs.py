@@ -20,6 +20,7 @@ from mien.records import RunRecord
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
 COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
 PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
+FEATURES = "features"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
     Attributes:
         path: The folder: ``config.yaml``, ``record.json``, ``splits.parquet``, ``history.csv``,
             ``model.safetensors`` with ``model.json``, ``checkpoints/last.ckpt`` (to resume),
-            ``predictions/<split>.parquet``, ``audit/``, ``report.html``.
+            ``predictions/<split>.parquet``, ``features/<split>.npz`` (if asked for), ``audit/``, ``report.html``.
     """
 
     path: Path
@@ -71,6 +72,11 @@ class Run:
     def predictions(self) -> dict[str, Path]:
         """Name -> file of the predictions made so far."""
         return {p.stem: p for p in sorted((self.path / PREDICTIONS).glob("*.parquet"))}
+
+    @property
+    def features(self) -> dict[str, Path]:
+        """Name -> file of the features, of the predictions that were made with them."""
+        return {p.stem: p for p in sorted((self.path / FEATURES).glob("*.npz"))}
 
     def save_record(self, record: RunRecord) -> None:
         """Write record and configuration."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from mien.audit import Audit, audit
+from numpy.typing import NDArray
+
+from mien.audit import AnnotatorError, Audit, audit, load_features, render_text
 from mien.config import AuditConfig, ExperimentConfig
 from mien.evaluate import evaluate
 from mien.records import Predictions
@@ -43,7 +46,7 @@ def run_experiment(
     """
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
     save_curves(run)
-    evaluation = evaluate(run, on)
+    evaluation = evaluate(run, on, features=config.audit.leakage)
     say(f"accuracy on {evaluation.on}: {evaluation.all['accuracy']}")
     if config.audit.by:
         say(audit_run(run, evaluation.name, config.audit, config.seed).verdict)
@@ -53,9 +56,51 @@ def run_experiment(
 
 def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
     """Audit one set of a run's predictions; tables and page go to ``RUN/audit/NAME``."""
-    predictions = Predictions.load(run.predictions[name])
-    found = audit(predictions, settings.by, seed=seed, **settings.model_dump(exclude={"by"}))
-    folder = run.path / AUDITS / name
-    found.save(folder)
-    render_audit(found, folder / "audit.html")
+    table = Predictions.load(run.predictions[name])
+    features = load_features(run.features[name], table.sample_id) if settings.leakage and name in run.features else None
+    return audit_predictions(table, settings, seed, run.path / AUDITS / name, features=features)
+
+
+def audit_predictions(
+    table: Predictions,
+    settings: AuditConfig,
+    seed: int,
+    out: Path | None = None,
+    *,
+    features: NDArray[Any] | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit a table of predictions as a configuration says.
+
+    Args:
+        table: The predictions.
+        settings: Attributes, confounders, annotators' errors, replicates.
+        seed: Seed of everything drawn.
+        out: Folder for tables, Markdown and page; nothing is written by default.
+        features: ``(n, D)`` the model's features, for the leakage probe.
+        progress: Called with attributes done and in all.
+
+    Raises:
+        DataError: If the predictions or an annotator's confusion cannot serve.
+        UsageError: If an attribute does not exist.
+    """
+    found = audit(
+        table,
+        settings.by,
+        confounders=settings.confounders,
+        annotator_errors={a: AnnotatorError.load(path) for a, path in settings.annotator_error.items()},
+        leakage=settings.leakage,
+        features=features,
+        level=settings.level,
+        n_boot=settings.n_boot,
+        n_perm=settings.n_perm,
+        min_n=settings.min_n,
+        min_class_n=settings.min_class_n,
+        seed=seed,
+        progress=progress,
+    )
+    if out is not None:
+        found.save(out)
+        (out / "audit.md").write_text(render_text(found))
+        render_audit(found, out / "audit.html")
     return found

@@ -7,7 +7,7 @@ from audit_simulation import noisy, predictions
 
 from mien.audit import ClassResult, audit
 from mien.audit.gate import FAILED, PASSED, UNDECIDED, GateResult, check_gate, check_gates, junit_xml, parse_gate
-from mien.audit.results import LOWER_IS_BETTER, TOO_FEW
+from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW
 from mien.errors import UsageError
 from mien.records import Estimate
 
@@ -200,11 +200,11 @@ def test_a_value_close_to_the_limit_shows_on_which_side_it_is(found):
 
 def test_recall_over_all_faces_where_the_audit_has_it(found):
     with pytest.raises(UsageError, match="by groups only.*worst"):
-        check_gate(found, "recall[c1] < 0.7")
-    whole = replace(found)
+        check_gate(found, "selection_rate[c1] < 0.7")
+    assert status(found, f"recall[c1] == {found.per_class[1].recall.value!r}") == FAILED
     estimates = [Estimate(0.6, n=9), Estimate(0.8, n=9), Estimate(0.7, n=9), Estimate(0.9, n=9)]
     by_class = [ClassResult(f"c{i}", 9, 9, e, e, e, "", 0.0) for i, e in enumerate(estimates)]
-    object.__setattr__(whole, "per_class", by_class)
+    whole = replace(found, per_class=by_class)
     assert status(whole, "recall[c1] == 0.8 and recall == 0.6") == FAILED
     assert "recall of c0, 9 faces" in check_gate(whole, "recall < 0.7").reason
     with pytest.raises(UsageError, match="no class 'c8'"):

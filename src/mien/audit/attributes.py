@@ -186,8 +186,8 @@ def codes_in(attribute: Attribute, frame: pd.DataFrame) -> NDArray[np.int64] | N
     if any(p not in frame for p in parts):
         return None
     texts = [frame[p].astype(str).str.strip() for p in parts]
-    joined = texts[0].str.cat(texts[1:], sep="*") if len(texts) > 1 else texts[0]
-    return joined.map(index).fillna(-1).to_numpy(np.int64)
+    joined = ["*".join(row) for row in zip(*texts, strict=True)]
+    return np.array([index.get(name, -1) for name in joined], dtype=np.int64)
 
 
 def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:

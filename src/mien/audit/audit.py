@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien import __version__
 from mien.audit.attributes import Attribute, resolve_attributes
 from mien.audit.calibration import group_calibration
 from mien.audit.cells import Rows, bootstrap_tables, independent_units
+from mien.audit.classes import class_results
+from mien.audit.confounders import candidate_confounders
+from mien.audit.further import Further, further_results
 from mien.audit.gaps import (
     CLASS_METRICS,
+    FURTHER,
     HEADLINE,
     HEADLINE_METRICS,
     Measure,
@@ -22,16 +28,20 @@ from mien.audit.gaps import (
     table_measures,
 )
 from mien.audit.group_estimates import GroupTables, group_results
-from mien.audit.judgement import Evidence, adjusted_p, judge, verdict_of
+from mien.audit.inferred.annotator_error import AnnotatorError
+from mien.audit.intervals import adjust_bh
+from mien.audit.judgement import SIGNIFICANT, Evidence, judge, verdict_of
 from mien.audit.overall import summary_estimates
 from mien.audit.permutation import permuted_tables, plan_permutation
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.score_gaps import score_results
 from mien.audit.scores import Scores, Units, row_scores
 from mien.audit.settings import Settings, check_settings
-from mien.audit.text import attribute_notes, method_notes, verdict_sentences
-from mien.errors import DataError
+from mien.audit.text import attribute_notes, method_notes, not_tested, verdict_sentences
+from mien.audit.vocabulary import ABOVE, BELOW
+from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
+from mien.registry import nearest
 
 MIN_CLASS_N = 10
 N_BOOT = N_PERM = 2000
@@ -46,7 +56,12 @@ def audit(
     n_perm: int = N_PERM,
     min_n: int = 30,
     min_class_n: int = MIN_CLASS_N,
+    confounders: Sequence[str] | None = None,
+    annotator_errors: Mapping[str, AnnotatorError] | None = None,
+    leakage: bool = False,
+    features: NDArray[Any] | None = None,
     seed: int = 0,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Audit:
     """Audit predictions for disparities between groups of faces.
 
@@ -64,8 +79,14 @@ def audit(
         n_perm: Permutations.
         min_n: Groups with fewer faces are shown, but enter no gap.
         min_class_n: Classes with fewer faces in a group do not enter that class's gaps.
+        confounders: Columns of numbers about the pictures that gaps are re-weighted to a common mix of;
+            by default those with a well-known name (brightness, contrast, sharpness, size, yaw, ...).
+        annotator_errors: Attribute -> the known confusion of the annotator who perceived it.
+        leakage: Probe the features and probabilities for the attributes; takes seconds an attribute.
+        features: ``(n, D)`` the model's features, for the leakage probe.
         seed: Seed of everything drawn; the order of ``by`` does not change any number, nor does
             the order of the rows.
+        progress: Called with attributes done and in all.
 
     Returns:
         The audit; undefined values are NaN with a note, and out of every gap.
@@ -82,7 +103,15 @@ def audit(
     attributes = resolve_attributes(predictions, [by] if isinstance(by, str) else by)
     settings = Settings(level, n_boot, n_perm, min_n, min_class_n, seed)
     scores = row_scores(predictions)
-    results = _adjusted([_audit_attribute(predictions, a, scores, settings) for a in attributes])
+    columns = candidate_confounders(predictions) if confounders is None else list(confounders)
+    further = Further(columns, _errors(annotator_errors, attributes), leakage, features)
+    results = []
+    for i, attribute in enumerate(attributes):
+        result = _audit_attribute(predictions, attribute, scores, settings)
+        results.append(further_results(predictions, attribute, result, further, settings))
+        if progress:
+            progress(i + 1, len(attributes))
+    results = _adjusted(results)
     return Audit(
         source=predictions.source,
         classes=[str(c) for c in predictions.classes],
@@ -92,6 +121,8 @@ def audit(
         attributes=results,
         verdict=verdict_sentences(results, min_n),
         method_notes=method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n),
+        not_tested=not_tested(predictions, results, clustered, further.leakage),
+        per_class=class_results(predictions, n_boot=n_boot, seed=seed, level=level),
         level=level,
         n_boot=n_boot,
         n_perm=n_perm,
@@ -100,6 +131,19 @@ def audit(
         seed=seed,
         version=__version__,
     )
+
+
+def _errors(given: Mapping[str, AnnotatorError] | None, attributes: Sequence[Attribute]) -> dict[str, AnnotatorError]:
+    """Annotators' errors of the audited attributes.
+
+    Raises:
+        UsageError: If one is given for an attribute that is not audited.
+    """
+    names = [a.name for a in attributes]
+    for name in given or {}:
+        if name not in names:
+            raise UsageError(f"annotator error of {name!r}", "this attribute is not audited", "", nearest(name, names))
+    return dict(given or {})
 
 
 def _audit_attribute(pred: Predictions, attribute: Attribute, scores: Scores, settings: Settings) -> AttributeResult:
@@ -158,10 +202,28 @@ def _group_estimates(measure: Measure, groups: Sequence[GroupResult]) -> list[Es
 
 
 def _adjusted(results: list[AttributeResult]) -> list[AttributeResult]:
-    """Adjust the p-values over all gaps of the audit, and say for each gap what follows."""
-    adjusted = iter(adjusted_p([gap for result in results for gap in result.gaps]))
-    return [replace(result, gaps=[_judged(gap, next(adjusted)) for gap in result.gaps]) for result in results]
+    """Adjust the p-values, headline gaps and groups together, further gaps apart; and say what follows."""
+    gaps = [gap for result in results for gap in result.gaps]
+    placed = [group for result in results for group in result.groups]
+    headline = [g.p if g.family == HEADLINE else float("nan") for g in gaps]
+    together = adjust_bh([*headline, *(g.p for g in placed)])
+    apart = adjust_bh([g.p if g.family == FURTHER else float("nan") for g in gaps])
+    each = np.where([g.family == HEADLINE for g in gaps], together[: len(gaps)], apart)
+    gap_p, group_p = iter(each.tolist()), iter(together[len(gaps) :].tolist())
+    return [
+        replace(
+            result,
+            gaps=[_judged(gap, next(gap_p)) for gap in result.gaps],
+            groups=[_placed(group, next(group_p)) for group in result.groups],
+        )
+        for result in results
+    ]
 
 
 def _judged(gap: GapResult, p: float) -> GapResult:
     return replace(gap, p_adjusted=p, verdict=verdict_of(gap, p))
+
+
+def _placed(group: GroupResult, p: float) -> GroupResult:
+    below = group.metrics["accuracy"].value < group.expected
+    return replace(group, p_adjusted=p, standing=(BELOW if below else ABOVE) if p < SIGNIFICANT else "")

@@ -67,7 +67,7 @@ def rates_of(tables: NDArray[Any]) -> Rates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Contrast:
     """What is compared between groups.
 
     Attributes:
@@ -92,7 +92,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(Comparison):
+class Measure(Contrast):
     """A comparison of rates of confusion counts.
 
     Attributes:

@@ -15,14 +15,16 @@ from mien.audit.intervals import (
     effective_trials,
     macro_estimate,
     macro_sides,
+    permutation_p,
     share_estimate,
     undefined,
     wilson,
 )
 from mien.audit.pooling import pooled_estimates
 from mien.audit.power import detectable_gaps
-from mien.audit.results import TOO_FEW, GroupResult
+from mien.audit.results import GroupResult
 from mien.audit.settings import Settings
+from mien.audit.vocabulary import TOO_FEW
 from mien.records import Estimate
 
 Array = NDArray[np.float64]
@@ -144,6 +146,7 @@ def group_results(
     ]
     pooled = pooled_estimates(accuracies, trials, settings.stream(attribute.name, "pooling"))
     detectable = detectable_gaps(null_accuracy)
+    expected, p = departures(np.array([e.value for e in accuracies]), null_accuracy)
     out = []
     for g, name in enumerate(attribute.groups):
         table = counted.tables[g]
@@ -164,10 +167,36 @@ def group_results(
                 [[int(v) for v in row] for row in table],
                 pooled[g],
                 float(detectable[g]),
-                _lacking(classes, annotated) if n else "no faces",
+                float(expected[g]),
+                float(p[g]),
+                note=_lacking(classes, annotated) if n else "no faces",
             )
         )
     return out
+
+
+def departures(values: Array, null_values: Array) -> tuple[Array, Array]:
+    """What each group would have under no disparity, and how often chance alone takes it so far from that.
+
+    A largest gap among many groups is soon one of the smallest group's noise, which hides what
+    happens to the others; here each group is judged by its own.
+
+    Args:
+        values: ``(G,)`` observed values.
+        null_values: ``(b, G)`` values under no disparity; NaN where a group takes no part.
+
+    Returns:
+        Expected values and two-sided p-values, each ``(G,)``; NaN where a group takes no part, and
+        everywhere with fewer than two groups.
+    """
+    part = ~np.isnan(null_values).any(0) & ~np.isnan(values)
+    expected, p = np.full((2, len(values)), np.nan)
+    if part.sum() < 2:
+        return expected, p
+    expected[part] = null_values[:, part].mean(0)
+    for g in np.flatnonzero(part):
+        p[g] = permutation_p(abs(values[g] - expected[g]), np.abs(null_values[:, g] - expected[g]))
+    return expected, p
 
 
 def _lacking(classes: Sequence[str], annotated: Ints) -> str:

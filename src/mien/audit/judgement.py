@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gaps import DIFFERENCE, DISTANCE, RATIO, Comparison, reduce_values
+from mien.audit.gaps import DIFFERENCE, DISTANCE, RATIO, Contrast, reduce_values
 from mien.audit.intervals import (
-    adjust_bh,
     gap_interval,
     implied_errors,
     percentile,
@@ -20,7 +19,8 @@ from mien.audit.intervals import (
     wilson_bounds,
 )
 from mien.audit.power import detectable_gaps
-from mien.audit.results import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, TOO_FEW, GapResult
+from mien.audit.results import GapResult
+from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, TOO_FEW
 from mien.metrics import min_max_ratio
 from mien.records import Estimate
 
@@ -48,7 +48,7 @@ class Evidence:
     estimates: Sequence[Estimate] | None = None
 
 
-def judge(measure: Comparison, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
+def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
     """The gap of one measure; its p-value is adjusted later, over all gaps of the audit."""
     n_groups = int((~np.isnan(evidence.values)).any(0).sum())
     observed = float(reduce_values(evidence.values[None], measure.kind)[0])
@@ -90,7 +90,7 @@ def judge(measure: Comparison, groups: Sequence[str], evidence: Evidence, level:
     )
 
 
-def _behind(evidence: Evidence, measure: Comparison) -> tuple[int, int]:
+def _behind(evidence: Evidence, measure: Contrast) -> tuple[int, int]:
     """Faces and units behind a gap."""
     if evidence.estimates is not None:
         part = [e for e, v in zip(evidence.estimates, evidence.values[0], strict=True) if v == v]
@@ -101,7 +101,7 @@ def _behind(evidence: Evidence, measure: Comparison) -> tuple[int, int]:
     return n, n
 
 
-def _extremes(measure: Comparison, values: Array) -> tuple[int, int, int]:
+def _extremes(measure: Contrast, values: Array) -> tuple[int, int, int]:
     """The component that decides, and its worst and best group."""
     gaps = np.nan_to_num(np.nanmax(_filled(values, -np.inf), 1) - np.nanmin(_filled(values, np.inf), 1), neginf=-1.0)
     if measure.kind == RATIO:
@@ -126,7 +126,7 @@ def _filled(values: Array, fill: float) -> Array:
     return np.where(np.isnan(values), fill, values)
 
 
-def _interval(measure: Comparison, evidence: Evidence, level: float) -> tuple[float, float]:
+def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[float, float]:
     values, drawn = evidence.values, evidence.replicates
     if measure.kind == DISTANCE:
         return _distance_interval(values, drawn, level)
@@ -151,7 +151,7 @@ def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float
     return max(observed - reach, 0.0), min(observed + reach, 1.0)
 
 
-def _end(measure: Comparison, evidence: Evidence, component: int, group: int, level: float) -> Estimate:
+def _end(measure: Contrast, evidence: Evidence, component: int, group: int, level: float) -> Estimate:
     """The estimate of the worst or best group."""
     if evidence.estimates is not None:
         return evidence.estimates[group]
@@ -163,7 +163,7 @@ def _end(measure: Comparison, evidence: Evidence, component: int, group: int, le
     return Estimate(value, float(low), float(high), level, "wilson", n, n)
 
 
-def _detectable(measure: Comparison, evidence: Evidence) -> tuple[float, float]:
+def _detectable(measure: Contrast, evidence: Evidence) -> tuple[float, float]:
     """The smallest detectable gap of the group where it is smallest, and of the group where it is largest."""
     if evidence.null_values is None or measure.kind != DIFFERENCE:
         return float("nan"), float("nan")
@@ -171,15 +171,6 @@ def _detectable(measure: Comparison, evidence: Evidence) -> tuple[float, float]:
     if np.isnan(found).all():
         return float("nan"), float("nan")
     return float(np.nanmin(found)), float(np.nanmax(found))
-
-
-def adjusted_p(gaps: Sequence[GapResult]) -> list[float]:
-    """Adjust the p-values of an audit's gaps, each family by itself (Benjamini and Hochberg)."""
-    out = np.full(len(gaps), np.nan)
-    for family in {g.family for g in gaps}:
-        index = [i for i, g in enumerate(gaps) if g.family == family]
-        out[index] = adjust_bh([gaps[i].p for i in index])
-    return [float(p) for p in out]
 
 
 def verdict_of(gap: GapResult, p_adjusted: float) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.audit.calibration import bin_components, calibration_estimates, calibration_means
-from mien.audit.cells import Rows, bootstrap_tables, independent_units
+from mien.audit.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.audit.gaps import HEADLINE_METRICS, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
 from mien.audit.intervals import macro_estimate, undefined
@@ -21,15 +20,20 @@ from mien.records import Estimate, Predictions
 _OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")
 
 
-def everybody(pred: Predictions) -> Rows:
+def _everybody(pred: Predictions) -> Rows:
     """All rows as one group."""
     nobody = np.zeros(len(pred), dtype=np.int64)
     return Rows(nobody, pred.labels, pred.predicted, independent_units(pred.cluster), 1, len(pred.classes))
 
 
-def bootstrap_confusion(pred: Predictions, n_boot: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Bootstrap the confusion matrix of all faces over independent units: ``(n_boot, K, K)``."""
-    return np.concatenate(list(bootstrap_tables(everybody(pred), n_boot, rng)))[:, 0]
+def counts_of_all(pred: Predictions, n_boot: int, rng: np.random.Generator) -> tuple[GroupTables, Ints]:
+    """Counts of all faces as one group, and their ``(n_boot, K, K)`` bootstrap over independent units."""
+    rows = _everybody(pred)
+    drawn = np.concatenate(list(bootstrap_tables(rows, n_boot, rng)))
+    counted = GroupTables(
+        rows.tables(), rows.units_per_group(), rows.units_per_class(), rows.units_per_prediction(), rates_of(drawn)
+    )
+    return counted, drawn[:, 0]
 
 
 def summary_estimates(
@@ -52,17 +56,10 @@ def summary_estimates(
     """
     check_settings(level, n_boot, seed=seed)
     settings = Settings(level, n_boot, 1, 1, 1, seed)
-    rows = everybody(pred)
+    rows = _everybody(pred)
     scores = row_scores(pred) if scores is None else scores
     units = Units.of(rows.group, rows.label, rows.cluster, 1, rows.n_classes)
-    drawn = bootstrap_confusion(pred, n_boot, random_stream(seed, "", "bootstrap"))
-    counted = GroupTables(
-        rows.tables(),
-        rows.units_per_group(),
-        rows.units_per_class(),
-        rows.units_per_prediction(),
-        rates_of(drawn[:, None]),
-    )
+    counted, drawn = counts_of_all(pred, n_boot, random_stream(seed, "", "bootstrap"))
     headline = headline_estimates(counted, 0, class_estimates(counted, 0, settings), settings)
     n, clusters = len(pred), int(counted.units[0])
     out = {}

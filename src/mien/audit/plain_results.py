@@ -24,7 +24,7 @@ def from_plain(cls: type[T], content: Mapping[str, Any]) -> T:
         KeyError: If a field without a default is missing.
         TypeError: If a value cannot be what its field is.
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     values = {}
     for field in fields(cls):  # type: ignore[arg-type]
         if field.name in content:

@@ -10,39 +10,16 @@ from typing import Any
 import pandas as pd
 
 from mien.audit.calibration import GroupCalibration
+from mien.audit.confounders import ConfounderResult
+from mien.audit.disagreement import DisagreementResult
+from mien.audit.inferred import InferredResult
+from mien.audit.leakage.results import LeakageResult
 from mien.audit.plain_results import from_plain
+from mien.audit.vocabulary import metric_title
 from mien.errors import DataError
 from mien.records import Estimate, plain, write_json
 
-DISPARITY = "disparity"
-NOT_SHOWN = "no disparity shown"
-TOO_FEW = "too few"
 _FORMAT = 2
-
-LOWER_IS_BETTER = frozenset({"kl", "nll", "brier", "ece", "overconfidence", "risk", "detection_failure"})
-_TITLES = {
-    "top2": "top-2 accuracy",
-    "tie_accuracy": "accuracy with ties",
-    "kl": "KL divergence",
-    "nll": "log loss",
-    "brier": "Brier score",
-    "ece": "calibration error",
-    "risk": "errors among confident answers",
-    "coverage": "share of confident answers",
-    "detection_failure": "faces not found",
-    "equal_odds_fairness": "equal-odds fairness F",
-    "min_max_accuracy": "smallest over largest accuracy",
-    "equalized_odds_difference": "equalised-odds difference",
-    "equalized_odds_ratio": "equalised-odds ratio",
-    "demographic_parity_difference": "demographic-parity difference",
-    "demographic_parity_ratio": "demographic-parity ratio",
-    "statistical_parity": "statistical-parity distance",
-}
-
-
-def metric_title(name: str) -> str:
-    """A metric's name in words: ``macro_f1`` is ``macro F1``."""
-    return _TITLES.get(name, name.replace("_", " ").replace(" f1", " F1"))
 
 
 @dataclass(frozen=True)
@@ -67,6 +44,11 @@ class GroupResult:
         pooled: Accuracy after partial pooling over the attribute's groups; None with fewer than three.
         detectable: How much lower the group's accuracy would have to be for the test to see it four
             times in five; NaN if the group takes no part.
+        expected: The accuracy to expect if the group's faces were served as all faces annotated alike
+            are; NaN if the group takes no part, as the next two.
+        p: Permutation p-value of the departure from it, to either side.
+        p_adjusted: The same after Benjamini and Hochberg, over the audit's headline gaps and groups.
+        standing: ``below expectation`` or ``above expectation`` (adjusted p below 0.05), else empty.
         note: E.g. which classes the group lacks.
     """
 
@@ -83,6 +65,10 @@ class GroupResult:
     confusion: list[list[int]]
     pooled: Estimate | None = None
     detectable: float = float("nan")
+    expected: float = float("nan")
+    p: float = float("nan")
+    p_adjusted: float = float("nan")
+    standing: str = ""
     note: str = ""
 
 
@@ -103,7 +89,8 @@ class GapResult:
         expected: Mean under no disparity (groups exchanged within the annotated class).
         expected_high: Its 95th percentile; of a ratio its 5th.
         p: Permutation p-value.
-        p_adjusted: The same after Benjamini and Hochberg, over all gaps of the family.
+        p_adjusted: The same after Benjamini and Hochberg: over all headline gaps and groups of the audit, or
+            over all further gaps.
         n_groups: Groups that take part.
         verdict: ``disparity`` (adjusted p below 0.05), ``no disparity shown`` or ``too few``.
         note: Which class decides, and what was left out.
@@ -155,6 +142,10 @@ class AttributeResult:
         gaps: The headline gaps with one recall gap a class, then the further ones.
         notes: What to mind for this attribute.
         calibration: Reliability and abstention of each group; empty without probabilities.
+        disagreement: What annotators' disagreement explains; None without votes.
+        confounders: The gap among pictures alike; None without columns of numbers.
+        inferred: The gap with the annotator's own error; None unless the groups are perceived.
+        leakage: Whether the attribute can be read from the model's features; None unless asked for.
     """
 
     name: str
@@ -167,6 +158,10 @@ class AttributeResult:
     gaps: list[GapResult]
     notes: list[str] = field(default_factory=list)
     calibration: list[GroupCalibration] = field(default_factory=list)
+    disagreement: DisagreementResult | None = None
+    confounders: ConfounderResult | None = None
+    inferred: InferredResult | None = None
+    leakage: LeakageResult | None = None
 
     def group(self, name: str) -> GroupResult:
         """The group called ``name``; KeyError if there is none."""
@@ -175,6 +170,31 @@ class AttributeResult:
     def gap(self, metric: str, class_name: str = "") -> GapResult:
         """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
         return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """How a model does on one class.
+
+    Attributes:
+        name: The class.
+        n: Faces annotated with it.
+        n_predicted: Faces predicted as it.
+        recall: Share of its faces that are predicted as such.
+        precision: Share of its predictions that are right.
+        f1: Harmonic mean of the two.
+        mistaken_for: The class that its faces are most often mistaken for; empty if never.
+        mistaken_share: The share of its faces that are; NaN if none.
+    """
+
+    name: str
+    n: int
+    n_predicted: int
+    recall: Estimate
+    precision: Estimate
+    f1: Estimate
+    mistaken_for: str
+    mistaken_share: float
 
 
 @dataclass(frozen=True)
@@ -197,6 +217,8 @@ class Audit:
         min_class_n: Least faces of a class in a group to enter that class's recall gap.
         seed: Seed of everything drawn.
         version: Version of Mien.
+        not_tested: What this audit says nothing about.
+        per_class: Recall, precision and F1 of each class over all faces.
     """
 
     source: str
@@ -214,6 +236,8 @@ class Audit:
     min_class_n: int
     seed: int
     version: str
+    not_tested: list[str] = field(default_factory=list)
+    per_class: list[ClassResult] = field(default_factory=list)
 
     def attribute(self, name: str) -> AttributeResult:
         """The result for an attribute; KeyError if it was not audited."""

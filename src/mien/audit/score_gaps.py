@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.audit.attributes import Attribute, codes_in
 from mien.audit.calibration import bin_components, calibration_error, calibration_estimates, calibration_means
 from mien.audit.cells import Ints
-from mien.audit.gaps import Comparison, reduce_values
+from mien.audit.gaps import Contrast, reduce_values
 from mien.audit.intervals import undefined
 from mien.audit.judgement import Evidence, judge
 from mien.audit.results import GapResult
@@ -74,16 +74,16 @@ def score_results(
         for own, estimate in zip(estimates, found, strict=True):
             own[name] = estimate
         part = means.n >= max(settings.min_n, 1)
-        comparison = Comparison(name=name, eligible=part[None], trials=means.n[None] if name in SHARES else None)
+        contrast = Contrast(name=name, eligible=part[None], trials=means.n[None] if name in SHARES else None)
         mask = np.where(part, 0.0, np.nan)
         evidence = Evidence(
             (values + mask)[None],
             (drawn + mask)[:, None],
-            reduce_values((null + mask)[:, None], comparison.kind),
+            reduce_values((null + mask)[:, None], contrast.kind),
             null + mask,
             found,
         )
-        gaps.append(judge(comparison, attribute.groups, evidence, settings.level, settings.seed))
+        gaps.append(judge(contrast, attribute.groups, evidence, settings.level, settings.seed))
     return ScoreResults(estimates, gaps)
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.audit.results import DISPARITY, NOT_SHOWN, AttributeResult, Audit, GapResult, metric_title
-from mien.records import Estimate
+from mien.audit.attributes import candidate_attributes
+from mien.audit.gaps import FURTHER, HEADLINE
+from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
+from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, metric_title
+from mien.records import Estimate, Predictions
+from mien.samples import PERCEIVED
 
 _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
 _PERCEIVED = (
@@ -50,13 +54,14 @@ def method_notes(
     min_class_n: int,
 ) -> list[str]:
     """How the numbers were made and how far they can be trusted."""
-    families = [[g for r in results for g in r.gaps if g.family == f and g.p == g.p] for f in ("headline", "further")]
+    families = [[g for r in results for g in r.gaps if g.family == f and g.p == g.p] for f in (HEADLINE, FURTHER)]
+    n_groups = sum(g.p == g.p for r in results for g in r.groups)
     unit = "independent units (copies of a picture, or faces of a person, are one)" if clustered else "faces"
     notes = [
-        f"Intervals aim at {level:.0%} coverage. Shares (accuracy, recall, precision, top-2): Wilson's interval; dependent "
-        "faces count for fewer. Means over classes (balanced accuracy, F1): normal on the logit scale with the deviation "
-        f"of {n_boot} bootstrap replicates over {unit}, and at least as wide as the classes' own intervals imply. Other "
-        "means: Student's. docs/audit.md shows how often each covers the truth.",
+        f"Intervals aim at {level:.0%} coverage. Shares (accuracy, recall, precision, top-2): Wilson's interval; "
+        "dependent faces count for fewer. Means over classes (balanced accuracy, F1): normal on the logit scale with "
+        f"the deviation of {n_boot} bootstrap replicates over {unit}, and at least as wide as the classes' own "
+        "intervals imply. Other means: Student's. docs/audit.md shows how often each holds the truth.",
         f"Expected gap and p-value: {n_perm} permutations of the groups among faces annotated with the same class "
         "(scores of single faces: normal draws with the mean and covariance of such permutations). "
         "Each group keeps its mix of classes, so what that mix alone does to a gap is part of what is expected.",
@@ -64,35 +69,76 @@ def method_notes(
         "the p-value. Its interval comes from simultaneous bootstrap intervals of all pairs of groups. It holds near "
         "zero too, and is wide with many or small groups; a disparity can be shown although it reaches down to 0.",
         f"p-values are adjusted (Benjamini and Hochberg) over the {len(families[0])} headline gaps of this audit "
-        f"(accuracy, balanced accuracy, macro and weighted F1, recalls), and apart from them over the "
-        f"{len(families[1])} further ones; a disparity is an adjusted p below 0.05. 'No disparity shown' is not proof "
-        "of equality: few faces hide large gaps. The smallest gap that this sample could have shown stands beside.",
+        f"(accuracy, balanced accuracy, macro and weighted F1, recalls) and its {n_groups} groups together, and apart "
+        f"from them over the {len(families[1])} further gaps; a disparity is an adjusted p below 0.05. 'No disparity "
+        "shown' is not proof of equality: few faces hide large gaps. The smallest gap that this sample could have "
+        "shown stands beside.",
+        "Beside each group stands the accuracy to expect if it were served as all faces annotated alike, and the "
+        "p-value of its departure from that. Among groups of very different sizes this sees what the largest gap "
+        "hides.",
         f"Groups below {min_n} faces, and classes below {min_class_n} faces in a group, are shown but enter no gap. "
         "Undefined values are empty, never 0.",
         "Macro values average over the classes that a group has; groups that lack a class are compared over different "
-        "classes (each group's note says so). Equal-odds fairness leaves out every class that is too rare in some group.",
+        "classes (each group's note says so). Equal-odds fairness leaves out every class that is too rare in some "
+        "group.",
     ]
     if not clustered:
         notes.append(
             "Every face was taken as independent. If pictures or persons repeat, add a 'cluster' or 'identity' column: "
             "without it intervals are too narrow."
         )
-    most = max(len(f) for f in families)
+    most = max(len(families[0]) + n_groups, len(families[1]))
     if most and most / (1 + n_perm) >= 0.05:
         notes.append(
-            f"With {n_perm} permutations and {most} gaps of one family, one gap alone cannot reach an adjusted p below "
-            f"0.05: use n_perm={20 * most} or more."
+            f"With {n_perm} permutations and {most} tests adjusted together, one alone cannot reach an adjusted p "
+            f"below 0.05: use n_perm={20 * most} or more."
         )
     return notes
 
 
+def not_tested(
+    predictions: Predictions, results: Sequence[AttributeResult], clustered: bool, leakage: bool
+) -> list[str]:
+    """What an audit of these predictions says nothing about."""
+    audited = {part.rpartition(":")[0] or part for r in results for part in r.name.split("*")}
+    others = [c for c in candidate_attributes(predictions) if c not in audited]
+    out = []
+    if others:
+        out.append(f"Columns that could be audited and were not asked for: {', '.join(others)}.")
+    out.append("Attributes that are not in the table: an audit sees only the columns that it is given.")
+    if predictions.probs is None:
+        out.append("Calibration, abstention, top-2 and KL: the table has no probabilities.")
+    if predictions.votes is None:
+        out.append("Whether annotators disagreed: the table has no votes.")
+    if not clustered:
+        out.append("Whether faces are copies of a picture or of one person: the table has no cluster or identity.")
+    if predictions.undetected is None:
+        out.append("Faces that the tool did not find: the table has no column 'detected'.")
+    if any(r.confounders is None for r in results):
+        out.append(
+            "Whether pictures alike are served alike: no column of numbers (such as brightness) was held common."
+        )
+    if not leakage:
+        out.append("Whether the attributes can be read from the model's features: the leakage probe was not asked for.")
+    unsure = [r.label for r in results if r.source == PERCEIVED and (r.inferred is None or not r.inferred.annotator)]
+    if unsure:
+        out.append(f"The annotator's mistakes about {', '.join(unsure)}: no confusion matrix of theirs was given.")
+    small = [f"{r.label}: {', '.join(names)}" for r in results if (names := [g.name for g in r.groups if g.verdict])]
+    if small:
+        out.append(f"Groups with too few faces, which enter no gap ({'; '.join(small)}).")
+    out.append("Other faces, cameras and uses than these; and why a gap is there.")
+    return out
+
+
 def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
     """The finding in a sentence or two."""
-    gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == "headline"]
+    gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
     judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
     if not judged:
         return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
     found = [(r, g) for r, g in judged if g.verdict == DISPARITY]
+    if not found and (worst := _worst_placed(results)):
+        return _placed_sentence(*worst)
     if not found:
         labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
         p = min(g.p_adjusted for _, g in judged)
@@ -110,6 +156,21 @@ def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
     if len(found) > 1:
         text += f" In all, {len(found)} of {len(judged)} headline gaps are larger than chance alone would show."
     return text
+
+
+def _worst_placed(results: Sequence[AttributeResult]) -> tuple[AttributeResult, GroupResult] | None:
+    """The group furthest below what is expected of it, among those shown to be."""
+    below = [(r, g) for r in results for g in r.groups if g.standing == BELOW]
+    return min(below, key=lambda rg: rg[1].metrics["accuracy"].value - rg[1].expected, default=None)
+
+
+def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
+    return (
+        f"Worst served: {result.label} = {group.name}, accuracy {_interval(group.metrics['accuracy'])} where "
+        f"{group.expected:.3f} would be expected if its faces were served as all others annotated alike "
+        f"(adjusted p = {group.p_adjusted:.3f}). No gap between the best and the worst group is larger than chance "
+        "alone would show, for small groups make large gaps by chance."
+    )
 
 
 def _excess(gap: GapResult) -> float:
@@ -143,31 +204,82 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "|" + " --- |" * len(header), *lines[1:], ""]
 
 
+def _gap_rows(result: AttributeResult, family: str) -> list[tuple[str, ...]]:
+    return [
+        (
+            g.title + (f" ({g.note})" if g.note and g.kind != "difference" else ""),
+            _interval(g.value),
+            *(_number(v) for v in (g.expected, g.expected_high, g.p, g.p_adjusted)),
+            g.worst or "–",
+            g.best or "–",
+            g.verdict,
+        )
+        for g in result.gaps
+        if g.family == family
+    ]
+
+
 def _attribute_lines(result: AttributeResult) -> list[str]:
     lines = [f"## {result.label}", ""]
     unknown = f"; {result.n_unknown} of unknown group left out" if result.n_unknown else ""
     lines += [f"{result.n} faces{unknown}. Source of the groups: {result.source}.", ""]
     metrics = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+    pooled = any(g.pooled for g in result.groups)
     lines += _table(
-        ("group", "faces", *(metric_title(m) for m in metrics), ""),
-        [(g.name, str(g.n), *(_interval(g.metrics[m]) for m in metrics), g.verdict) for g in result.groups],
-    )
-    lines += _table(
-        ("gap of", "gap", "expected by chance", "up to", "p", "adjusted p", "worst", "best", "verdict"),
+        (
+            "group",
+            "faces",
+            *(metric_title(m) for m in metrics),
+            *(["accuracy, pooled"] if pooled else []),
+            "expected accuracy",
+            "adjusted p",
+            "",
+        ),
         [
             (
-                g.title,
-                _interval(g.value),
-                *(_number(v) for v in (g.expected, g.expected_high, g.p, g.p_adjusted)),
-                g.worst or "–",
-                g.best or "–",
-                g.verdict,
+                g.name,
+                str(g.n),
+                *(_interval(g.metrics[m]) for m in metrics),
+                *([_interval(g.pooled)] if pooled else []),
+                _number(g.expected),
+                _number(g.p_adjusted),
+                g.verdict or g.standing,
             )
-            for g in result.gaps
+            for g in result.groups
         ],
     )
-    notes = [*result.notes, *(f"{g.name}: {g.note}." for g in result.groups if g.note and g.n)]
+    header = ("gap of", "gap", "expected by chance", "up to", "p", "adjusted p", "worst", "best", "verdict")
+    lines += _table(header, _gap_rows(result, HEADLINE))
+    lines += [_power(result), ""] if _power(result) else []
+    further = _gap_rows(result, FURTHER)
+    lines += ["Further measures (adjusted apart):", "", *_table(header, further)] if further else []
+    notes = [*_findings(result), *result.notes, *(f"{g.name}: {g.note}." for g in result.groups if g.note and g.n)]
     return lines + ([*(f"- {note}" for note in notes), ""] if notes else [])
+
+
+def _power(result: AttributeResult) -> str:
+    """What the sample could have shown, in a sentence; empty where it is not known."""
+    gap = next((g for g in result.gaps if g.metric == "accuracy" and not g.class_name), None)
+    if gap is None or gap.detectable != gap.detectable:
+        return ""
+    ends = f"{gap.detectable:.3f}"
+    if gap.detectable_high - gap.detectable > 0.0005:
+        ends += f" to {gap.detectable_high:.3f}, by the group"
+    return f"This sample would have shown an accuracy gap of {ends}, four times in five."
+
+
+def _findings(result: AttributeResult) -> list[str]:
+    """The sentences of the further questions."""
+    out: list[str] = []
+    if result.disagreement:
+        out += result.disagreement.sentences
+    if result.confounders:
+        out.append(result.confounders.sentence)
+    if result.inferred:
+        out += [c.sentence for c in result.inferred.erasure if c.metric == "accuracy"]
+    if result.leakage:
+        out.append(result.leakage.sentence)
+    return [s for s in out if s]
 
 
 def render_text(audit: Audit) -> str:
@@ -180,5 +292,6 @@ def render_text(audit: Audit) -> str:
     lines += _table(("overall", "value"), defined)
     for result in audit.attributes:
         lines += _attribute_lines(result)
+    lines += ["## Not tested", "", *(f"- {note}" for note in audit.not_tested), ""]
     lines += ["## Method", "", *(f"- {note}" for note in audit.method_notes), ""]
     return "\n".join(lines)

@@ -154,13 +154,42 @@ class Classifier:
         """
         rows = np.arange(len(images)) if rows is None else rows
         out = np.empty((len(rows), len(self.card.classes)))
+        self._fill(out, lambda x: self.module(x).double().softmax(1), images, rows, batch_size, progress)
+        return out
+
+    @torch.inference_mode()
+    def features(
+        self,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.int64] | None = None,
+        batch_size: int = 256,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """What the model's head sees of each face: arguments as of :meth:`probabilities`.
+
+        Returns:
+            ``(n, D)`` float32, D the model's ``feature_dim``.
+        """
+        rows = np.arange(len(images)) if rows is None else rows
+        out = np.empty((len(rows), self.module.feature_dim), dtype=np.float32)
+        self._fill(out, lambda x: self.module.features(x).float(), images, rows, batch_size, progress)
+        return out
+
+    def _fill(
+        self,
+        out: NDArray[Any],
+        outputs: Callable[[Tensor], Tensor],
+        images: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        progress: Callable[[int, int | None], None] | None,
+    ) -> None:
+        """Write the outputs of ``rows`` of the images to ``out``, a batch at a time."""
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            logits = self.module(self.tensor(images[part]))
-            out[start : start + len(part)] = logits.double().softmax(1).cpu().numpy()
+            out[start : start + len(part)] = outputs(self.tensor(images[part])).cpu().numpy()
             if progress:
                 progress(start + len(part), len(rows))
-        return out
 
 
 def images_to_tensor(images: NDArray[np.uint8], channels: int, device: torch.device) -> Tensor:

@@ -28,6 +28,7 @@ from mien.runs import (
     AUDITS,
     CHECKPOINT,
     CONFIG,
+    FEATURES,
     HISTORY,
     LOG,
     PREDICTIONS,
@@ -270,7 +271,7 @@ def _faces(data: TrainingData) -> pd.DataFrame:
 
 
 # What was made from the weights, and what a run begins with.
-_DERIVED = (PREDICTIONS, AUDITS, "report.html", "curves.png")
+_DERIVED = (PREDICTIONS, FEATURES, AUDITS, "report.html", "curves.png")
 _BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, str(Path(CHECKPOINT).parent), "tensorboard")
 
 

@@ -53,7 +53,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from mien.audit.gate_language import (
+from mien.audit.gate.language import (
     OVERALL,
     Arithmetic,
     Comparison,
@@ -64,7 +64,8 @@ from mien.audit.gate_language import (
     Value,
     parse_condition,
 )
-from mien.audit.results import LOWER_IS_BETTER, TOO_FEW, AttributeResult, Audit, GapResult, GroupResult, metric_title
+from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
+from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW, metric_title
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
@@ -306,10 +307,10 @@ def _check_class(audit: Audit, query: Query, classes: Iterable[str]) -> None:
 
 
 def _overall(audit: Audit, query: Query) -> _Found:
-    by_class = {c.name: getattr(c, query.metric, None) for c in getattr(audit, "per_class", [])}
-    if query.metric in CLASS_METRICS and any(isinstance(e, Estimate) for e in by_class.values()):
+    if query.metric in ("recall", "precision", "f1"):
+        by_class: dict[str, Estimate] = {c.name: getattr(c, query.metric) for c in audit.per_class}
         _check_class(audit, query, by_class)
-        cells = [("", c, e) for c, e in by_class.items() if e is not None and query.class_name in ("", c)]
+        cells = [("", c, e) for c, e in by_class.items() if query.class_name in ("", c)]
         return _pick(cells, query, "", "")
     if query.metric not in audit.overall:
         if query.metric in CLASS_METRICS:
@@ -366,7 +367,7 @@ def _gap(audit: Audit, attribute: AttributeResult, query: Query) -> _Found:
     """``gap``, ``ratio`` and ``p``."""
     pools: dict[str, list[GapResult]] = {"gap": [], "ratio": [], "p": attribute.gaps}
     for g in attribute.gaps:
-        pools["ratio" if getattr(g, "kind", "") == "ratio" else "gap"].append(g)
+        pools["ratio" if g.kind == "ratio" else "gap"].append(g)
     gaps = [g for g in pools[query.function] if g.metric == query.metric]
     if not gaps:
         other = "ratio" if query.function == "gap" else "gap"

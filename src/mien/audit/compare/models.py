@@ -1,0 +1,113 @@
+"""Two models on the same faces: what changed for each group, and whether a gap did.
+
+Everything is paired. A face, with its copies or its person, is one unit that carries the
+predictions of both models; units are drawn whole, so that what makes a face hard for both models
+cancels in the difference.
+
+The change of a gap is a difference of two extremes, which no simple interval covers well: observed
+gaps are biased upwards, most where all groups are alike, and the two models need not be alike in
+that. See :func:`mien.audit.compare.paired_statistics.change_of_extreme` for the interval and how it was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mien import __version__
+from mien.audit.attributes import resolve_attributes
+from mien.audit.compare.paired_groups import attribute_change, group_changes, paired_rows
+from mien.audit.compare.results import Comparison
+from mien.audit.compare.shared_faces import shared_faces
+from mien.audit.compare.text import judged, method_notes
+from mien.audit.settings import Settings, check_settings
+from mien.records import Predictions
+
+
+def compare(
+    a: Predictions,
+    b: Predictions,
+    by: Sequence[str] = (),
+    *,
+    names: Sequence[str] = ("A", "B"),
+    level: float = 0.95,
+    n_boot: int = 2000,
+    min_n: int = 30,
+    min_class_n: int = 10,
+    seed: int = 0,
+) -> Comparison:
+    """Compare a second model with a first on the faces that both predicted.
+
+    For all faces and each group: both values of every metric, their difference with a paired
+    interval, and McNemar's test. For each attribute and metric: both gaps, the gap's change with its
+    interval and p-value, and whether it came from the group served best or from the one served worst.
+
+    Args:
+        a: The first model's predictions.
+        b: The second model's; rows are matched by ``sample_id``, classes may stand in another order.
+        by: Attributes, as in :func:`mien.audit.audit`; columns that only one table has serve both.
+        names: What to call the models.
+        level: Coverage that the intervals aim at.
+        n_boot: Bootstrap replicates.
+        min_n: Groups with fewer faces are shown, but neither judged nor part of a gap.
+        min_class_n: Classes with fewer faces in a group do not enter that class's recall gap.
+        seed: Seed of everything drawn; the order of the rows and of ``by`` changes no number.
+
+    Raises:
+        UsageError: If no attribute is given or one does not exist, or a setting cannot work.
+        DataError: If the classes or the annotations differ, or too few faces are shared.
+    """
+    options: dict[str, Any] = {"level": level, "n_boot": n_boot, "min_n": min_n, "min_class_n": min_class_n}
+    return compare_many([a, b], names, by, seed=seed, **options)[0]
+
+
+def compare_many(
+    predictions: Sequence[Predictions],
+    names: Sequence[str],
+    by: Sequence[str] = (),
+    *,
+    level: float = 0.95,
+    n_boot: int = 2000,
+    min_n: int = 30,
+    min_class_n: int = 10,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare each model with the first, all on the faces that every model predicted.
+
+    The arguments are those of :func:`compare`. p-values are adjusted over all comparisons together.
+
+    Returns:
+        One comparison fewer than there are models.
+    """
+    check_settings(level, n_boot, seed=seed)
+    by = [by] if isinstance(by, str) else list(by)
+    shared = shared_faces(predictions, names, by, min_n)
+    first, settings = shared.runs[0], Settings(level, n_boot, 1, min_n, min_class_n, seed)
+    attributes = resolve_attributes(first, by)
+    out = []
+    for i, run in enumerate(shared.runs[1:], 1):
+        everybody, stream = np.zeros(len(first), dtype=np.int64), settings.stream("", "compare")
+        overall = group_changes(paired_rows(first, run, everybody, [""], stream, n_boot), settings)
+        out.append(
+            Comparison(
+                names=[str(names[0]), str(names[i])],
+                sources=[first.source, run.source],
+                classes=[str(c) for c in first.classes],
+                n=len(first),
+                n_clusters=overall[0].n_clusters,
+                n_left_out=[shared.n_left_out[0], shared.n_left_out[i]],
+                overall=overall[0],
+                attributes=[attribute_change(first, run, attribute, settings) for attribute in attributes],
+                verdict="",
+                method_notes=[*shared.notes, *method_notes(settings, first.cluster is not None, len(predictions))],
+                level=level,
+                n_boot=n_boot,
+                min_n=min_n,
+                min_class_n=min_class_n,
+                seed=seed,
+                version=__version__,
+            )
+        )
+    return judged(out)

@@ -1,0 +1,155 @@
+"""Predictions of several models brought to the same faces, classes, groups and annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mien.audit.cells import independent_units
+from mien.errors import DataError, UsageError
+from mien.records import Predictions
+from mien.units import joined_units
+
+
+@dataclass(frozen=True)
+class SharedFaces:
+    """Predictions of several models brought to the same faces, classes, groups and annotation.
+
+    Attributes:
+        runs: One table a model, row for row the same faces.
+        n_left_out: Faces of each model that not all models have.
+        notes: What differed and was settled.
+    """
+
+    runs: list[Predictions]
+    n_left_out: list[int]
+    notes: list[str]
+
+
+def shared_faces(
+    runs: Sequence[Predictions], names: Sequence[str], by: Sequence[str] = (), least: int = 2
+) -> SharedFaces:
+    """Match the rows of several tables by ``sample_id``.
+
+    Faces that not all tables have are left out and counted. Groups that only some tables have serve
+    for all; where two tables name a group differently, the first one's counts and a note says so.
+    Faces are one unit if any table joins them.
+
+    Args:
+        runs: Two or more tables.
+        names: What to call them in messages.
+        by: Specifications of the attributes in question.
+        least: Fewest shared faces.
+
+    Raises:
+        UsageError: If there are fewer than two tables, or not one distinct name for each.
+        DataError: If the classes or the annotated classes differ, an id stands twice, or too few faces are shared.
+    """
+    if len(runs) < 2:
+        raise UsageError("comparison", f"has {len(runs)} table of predictions", "two or more")
+    if len(names) != len(runs) or len(set(names)) < len(runs):
+        raise UsageError("names", f"are {list(names)}", f"{len(runs)} different names, one for each table")
+    first, ids = runs[0], [pd.Index(run.sample_id).astype(object) for run in runs]
+    for name, index in zip(names, ids, strict=True):
+        if not index.is_unique:
+            raise DataError(
+                name, f"sample_id {str(index[index.duplicated()][0])!r} stands there twice", "each face once"
+            )
+    shared = np.logical_and.reduce([ids[0].isin(index) for index in ids])
+    if shared.sum() < max(least, 2):
+        raise DataError(
+            f"{' and '.join(names)}",
+            f"share {int(shared.sum())} faces",
+            f"{max(least, 2)} or more with the same sample_id",
+            f"{names[0]} has ids such as {str(ids[0][0])!r}, {names[1]} such as {str(ids[1][0])!r}."
+            if len(ids[1])
+            else "",
+        )
+    rows = [index.get_indexer(ids[0][shared]).astype(np.int64) for index in ids]
+    cut = [_in_order(run.select(r), first.classes, n) for run, r, n in zip(runs, rows, names, strict=True)]
+    for run, name in zip(cut[1:], names[1:], strict=True):
+        _check_labels(cut[0], run, names[0], name)
+    notes: list[str] = []
+    groups = _merged_groups(cut, names, by, notes)
+    votes = next((run.votes for run in cut if run.votes is not None), None)
+    if votes is None and any(not np.allclose(run.targets, cut[0].targets, atol=1e-3) for run in cut[1:]):
+        notes.append(f"The annotated distributions differ: KL divergence is to that of {names[0]} for every model.")
+    if all(len(i) and i[-1] == str(len(i) - 1) and np.array_equal(i, np.arange(len(i)).astype(str)) for i in ids):
+        notes.append("The ids are row numbers: the faces were matched by their place in the tables.")
+    notes += _not_found(runs, ids, names)
+    joined = [pd.Series(run.cluster) for run in cut if run.cluster is not None]
+    unit = independent_units(joined_units(joined)) if joined else None
+    soft = cut[0].soft_targets
+    cut = [replace(run, groups=groups, cluster=unit, soft_targets=soft, votes=votes) for run in cut]
+    return SharedFaces(cut, [len(run) - int(shared.sum()) for run in runs], notes)
+
+
+def _not_found(runs: Sequence[Predictions], ids: Sequence[pd.Index[Any]], names: Sequence[str]) -> Iterator[str]:
+    """Faces that one model did not find and another did take no part: a comparison cannot see that failure."""
+    for run, name in zip(runs, names, strict=True):
+        if run.undetected is not None and len(run.undetected):
+            missed = pd.Index(run.undetected["sample_id"].astype(object))
+            n = int(np.logical_or.reduce([missed.isin(index) for index in ids]).sum())
+            if n:
+                yield f"{name} did not find {n} faces that another model predicted; they are left out here."
+
+
+def _in_order(run: Predictions, classes: tuple[str, ...], name: str) -> Predictions:
+    """The same predictions with the classes in another order."""
+    if run.classes == classes:
+        return run
+    if set(run.classes) != set(classes):
+        odd = sorted(map(str, set(run.classes) ^ set(classes)))
+        raise DataError(
+            name,
+            f"has the classes {', '.join(run.classes)}",
+            f"{', '.join(classes)}",
+            f"Not in both: {', '.join(odd)}. Map them to one vocabulary first.",
+        )
+    order = np.array([run.classes.index(c) for c in classes])
+    place = np.argsort(order)
+    return replace(
+        run,
+        classes=classes,
+        labels=place[run.labels].astype(np.int64),
+        predicted=place[run.predicted].astype(np.int64),
+        probs=None if run.probs is None else run.probs[:, order],
+        soft_targets=None if run.soft_targets is None else run.soft_targets[:, order],
+        votes=None if run.votes is None else run.votes[:, order],
+    )
+
+
+def _check_labels(a: Predictions, b: Predictions, name_a: str, name_b: str) -> None:
+    differ = np.flatnonzero(a.labels != b.labels)
+    if len(differ):
+        i = int(differ[0])
+        raise DataError(
+            f"face {str(a.sample_id[i])!r}",
+            f"is annotated {a.classes[a.labels[i]]!r} in {name_a} and {a.classes[b.labels[i]]!r} in {name_b}"
+            f" ({len(differ)} such faces of {len(a)})",
+            "one annotation for both",
+            "Evaluate both models on the same labels; if the ids are row numbers, give the faces names.",
+        )
+
+
+def _merged_groups(
+    runs: Sequence[Predictions], names: Sequence[str], by: Sequence[str], notes: list[str]
+) -> pd.DataFrame:
+    """The first table's attribute columns, and those that only later tables have."""
+    first, groups = runs[0].groups, runs[0].groups.copy()
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        for column in run.groups.columns:
+            owner = str(column).removesuffix("_source").removesuffix("_confidence")
+            if column not in groups and owner not in first:
+                groups[column] = run.groups[column]
+        for column in dict.fromkeys(part.strip() for spec in by for part in spec.split("*")):
+            if column in run.groups and column in first:
+                ours, theirs = first[column], run.groups[column]
+                differ = int((ours.notna() & theirs.notna() & (ours.astype(str) != theirs.astype(str))).sum())
+                if differ:
+                    notes.append(f"{differ} faces have another {column} in {name}: that of {names[0]} counts.")
+    return groups

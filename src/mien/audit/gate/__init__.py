@@ -1,0 +1,25 @@
+"""Conditions on an audit that stop a build."""
+
+from mien.audit.gate.checks import (
+    FAILED,
+    PASSED,
+    UNDECIDED,
+    Gate,
+    GateResult,
+    check_gate,
+    check_gates,
+    junit_xml,
+    parse_gate,
+)
+
+__all__ = [
+    "FAILED",
+    "PASSED",
+    "UNDECIDED",
+    "Gate",
+    "GateResult",
+    "check_gate",
+    "check_gates",
+    "junit_xml",
+    "parse_gate",
+]

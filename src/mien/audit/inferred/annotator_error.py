@@ -1,0 +1,269 @@
+"""What an annotator of perceived groups gets wrong: its confusion matrix, counted on faces whose group is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mien.errors import DataError, UsageError
+from mien.registry import nearest
+
+Array = NDArray[np.float64]
+MAX_CONDITION = 20.0
+PRIOR_FACES = 1.0  # a row's prior, shared equally by its cells: too little to blur a matrix of many groups
+_SIZE_COLUMN = "n"
+_LAYOUT = "first column the true group, one column for each perceived group"
+
+
+@dataclass(frozen=True)
+class AnnotatorError:
+    """How often an annotator perceives each group as each other one, counted on faces whose group is known.
+
+    Attributes:
+        groups: The G groups.
+        counts: G rows of G counts of that validation set: rows the true group, columns the perceived
+            one. They are counts and not rates so that the matrix's own sampling error is known.
+        source: Where the counts come from.
+    """
+
+    groups: list[str]
+    counts: list[list[float]]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.where, self.groups, self.counts)
+
+    @classmethod
+    def from_rates(
+        cls, groups: Sequence[str], rates: ArrayLike, n: ArrayLike, source: str = "annotator error"
+    ) -> AnnotatorError:
+        """From rates and the number of validation faces behind them.
+
+        Args:
+            groups: The G groups.
+            rates: ``(G, G)``; each row sums to 1, or to 100 for per cent.
+            n: ``(G,)`` validation faces of each true group, or one number for all.
+            source: Where they come from.
+
+        Raises:
+            DataError: If a row sums to neither, or a number of faces is not positive.
+        """
+        table = _numbers(source, rates)
+        if table.ndim != 2 or not len(table):
+            raise DataError(source, f"rates have {table.ndim} dimensions", f"a table: {_LAYOUT}")
+        sums = table.sum(-1)
+        for scale in (1.0, 100.0):
+            # Published rates are rounded.
+            if np.abs(sums - scale).max() <= 0.02 * scale:
+                break
+        else:
+            raise DataError(source, f"rows of rates sum to {_short(sums)}", "1 in each row")
+        sizes = np.broadcast_to(_numbers(source, n), sums.shape)
+        if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+            raise DataError(source, f"validation faces are {_short(sizes)}", "a positive number for each true group")
+        return cls([str(g) for g in groups], (table / sums[:, None] * sizes[:, None]).tolist(), source)
+
+    @classmethod
+    def load(cls, path: Path | str) -> AnnotatorError:
+        """Read a CSV or a JSON file.
+
+        CSV: first column the true group, one column for each perceived group, counts; or rates and a
+        column ``n`` with the validation faces of each true group. JSON: ``groups``, ``counts`` (or
+        ``rates`` and ``n``), optionally ``source``.
+
+        Raises:
+            DataError: If the file cannot be read, names differ between rows and columns, or the
+                counts cannot serve: see the class.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            content = json.loads(text) if path.suffix.lower() == ".json" else None
+        except (OSError, ValueError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "a CSV or JSON table of counts") from error
+        if path.suffix.lower() == ".json":
+            return _from_json(content, str(path))
+        return _from_csv(text, str(path))
+
+    @property
+    def where(self) -> str:
+        """Name of the matrix in messages."""
+        return self.source or "annotator error"
+
+    @property
+    def n(self) -> Array:
+        """``(G,)`` validation faces of each true group."""
+        return np.asarray(np.asarray(self.counts, dtype=np.float64).sum(1))
+
+    @property
+    def rates(self) -> Array:
+        """``(G, G)`` shares: entry (g, h) is how often a face of g is perceived as h."""
+        return np.asarray(np.asarray(self.counts, dtype=np.float64) / self.n[:, None], dtype=np.float64)
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the rates: 1 for a perfect annotator, 1 / (1 - 2e) for error e in two groups."""
+        return float(np.linalg.cond(self.rates))
+
+    def matched(self, groups: Sequence[str]) -> AnnotatorError:
+        """The same matrix in the order of ``groups``, followed by those that nobody is perceived as.
+
+        Raises:
+            DataError: If a group is not in the matrix.
+        """
+        for group in groups:
+            if group not in self.groups:
+                raise DataError(
+                    self.where,
+                    f"has no group {group!r}",
+                    "every group that the attribute has",
+                    nearest(group, list(self.groups)),
+                )
+        order = [self.groups.index(g) for g in groups] + [i for i, g in enumerate(self.groups) if g not in groups]
+        return AnnotatorError(
+            [self.groups[i] for i in order], [[self.counts[i][j] for j in order] for i in order], self.source
+        )
+
+    def drawn(self, n_draws: int, rng: np.random.Generator) -> Array:
+        """Matrices as plausible as the validation set leaves them: ``(n_draws, G, G)`` rates.
+
+        Each row is drawn from its Dirichlet posterior: the counts plus one face spread over the row.
+        """
+        posterior = np.asarray(self.counts, dtype=np.float64) + PRIOR_FACES / len(self.groups)
+        parts = rng.standard_gamma(posterior, size=(n_draws, *posterior.shape))
+        return np.asarray(parts / parts.sum(-1, keepdims=True))
+
+
+def matched_pair(
+    error: AnnotatorError | None, error_if_wrong: AnnotatorError | None, groups: Sequence[str]
+) -> tuple[AnnotatorError | None, AnnotatorError | None]:
+    """Both matrices of an annotator in one order of groups; see :meth:`AnnotatorError.matched`.
+
+    Raises:
+        UsageError: If the second is given alone.
+        DataError: If they are of different groups, or a group is missing.
+    """
+    if error is None:
+        if error_if_wrong is not None:
+            raise UsageError("error_if_wrong", "is given alone", "'error' too, for faces that the model gets right")
+        return None, None
+    error = error.matched(groups)
+    if error_if_wrong is None:
+        return error, None
+    error_if_wrong = error_if_wrong.matched(error.groups)
+    if error_if_wrong.groups != error.groups:
+        more = ", ".join(g for g in error_if_wrong.groups if g not in error.groups)
+        raise DataError(error_if_wrong.where, f"has groups that {error.where} lacks ({more})", "the same groups")
+    return error, error_if_wrong
+
+
+def _from_json(content: Any, where: str) -> AnnotatorError:
+    fields = content if isinstance(content, dict) else {}
+    if "groups" not in fields or not {"counts", "rates"} & set(fields):
+        raise DataError(where, "has no 'groups' and 'counts'", "'groups' and 'counts' (or 'rates' and 'n')")
+    groups, source = [str(g) for g in fields["groups"]], str(fields.get("source") or where)
+    if "counts" in fields:
+        counts = _numbers(where, fields["counts"])
+        _refuse_fractions(where, counts)
+        return AnnotatorError(groups, counts.tolist(), source)
+    if fields.get("n") is None:
+        _refuse_fractions(where, np.asarray([[0.5]]))
+    return AnnotatorError.from_rates(groups, fields["rates"], fields["n"], source)
+
+
+def _from_csv(text: str, where: str) -> AnnotatorError:
+    lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines()) if any(line)]
+    if len(lines) < 2:
+        raise DataError(where, f"has {len(lines)} lines", f"a table: {_LAYOUT}")
+    header, body = lines[0], lines[1:]
+    for number, line in enumerate(body, start=2):
+        if len(line) != len(header):
+            raise DataError(f"{where} line {number}", f"has {len(line)} cells", f"{len(header)}, as the header")
+    rows, columns = [line[0] for line in body], header[1:]
+    sized = _SIZE_COLUMN in columns and _SIZE_COLUMN not in rows
+    groups = [c for c in columns if not (sized and c == _SIZE_COLUMN)]
+    _check_names(where, rows, groups)
+    table = {row: dict(zip(columns, line[1:], strict=True)) for row, line in zip(rows, body, strict=True)}
+    values = _numbers(where, [[table[g][h] for h in groups] for g in groups])
+    if not sized:
+        _refuse_fractions(where, values)
+        return AnnotatorError(groups, values.tolist(), where)
+    sizes = _numbers(where, [table[g][_SIZE_COLUMN] for g in groups])
+    if np.array_equal(values.sum(1), sizes):
+        return AnnotatorError(groups, values.tolist(), where)
+    return AnnotatorError.from_rates(groups, values, sizes, where)
+
+
+def _check_names(where: str, rows: list[str], columns: list[str]) -> None:
+    """Rows and columns must name the same groups, in any order."""
+    odd = sorted(set(rows) ^ set(columns))
+    if not odd:
+        return
+    side, other, known = ("row", "column", columns) if odd[0] in rows else ("column", "row", rows)
+    raise DataError(
+        where,
+        f"{side} {odd[0]!r} has no {other} of that name",
+        _LAYOUT,
+        "Leave out the faces to which the annotator gave no group."
+        if odd[0].lower() in ("unknown", "none", "nan", "")
+        else nearest(odd[0], known),
+    )
+
+
+def _check(where: str, groups: Sequence[str], counts: Sequence[Sequence[float]]) -> None:
+    if len(groups) < 2 or len(set(groups)) < len(groups):
+        raise DataError(where, f"names the groups {', '.join(groups)}", "two or more different groups")
+    table = _numbers(where, counts)
+    if table.shape != (len(groups), len(groups)):
+        shape = " x ".join(map(str, table.shape))
+        raise DataError(where, f"counts are {shape}", f"{len(groups)} x {len(groups)}: {_LAYOUT}")
+    if not np.isfinite(table).all() or (table < 0).any():
+        row = int(np.flatnonzero(~np.isfinite(table).all(1) | (table < 0).any(1))[0])
+        raise DataError(f"{where} row {groups[row]!r}", f"holds {_short(table[row])}", "counts of 0 or more")
+    empty = np.flatnonzero(table.sum(1) == 0)
+    if len(empty):
+        raise DataError(
+            f"{where} row {groups[empty[0]]!r}",
+            "has no face",
+            "validation faces of every group",
+            "Validate the annotator on faces of this group, or merge it with another.",
+        )
+    if np.allclose(table.sum(1), 1, atol=0.02):
+        _refuse_fractions(where, np.asarray([[0.5]]))
+    condition = np.linalg.cond(table / table.sum(1, keepdims=True))
+    if not condition <= MAX_CONDITION:
+        raise DataError(
+            where,
+            f"the annotator hardly tells the groups apart (condition number {condition:.0f})",
+            f"at most {MAX_CONDITION:.0f}",
+            "No correction can be trusted: merge the groups that it confuses, or use a better annotator.",
+        )
+
+
+def _refuse_fractions(where: str, values: Array) -> None:
+    if (values % 1 != 0).any() or np.allclose(values.sum(-1), 1):
+        raise DataError(
+            where,
+            "holds rates",
+            "counts of validation faces: how sure the rates are depends on them",
+            "Give the counts, or say on how many faces each rate rests: 'n', the validation faces of each true group "
+            "(a column of the CSV, a field of the JSON).",
+        )
+
+
+def _numbers(where: str, values: Any) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(where, f"holds something that is not a number ({error})", "a table of numbers") from error
+
+
+def _short(values: Array) -> str:
+    return ", ".join(f"{v:g}" for v in values)

@@ -1,0 +1,389 @@
+"""Gaps between perceived groups: as perceived, weighted by confidence, and corrected for the annotator's error.
+
+Who belongs to a group is here an annotator's guess. Its mistakes mix the groups, and a gap between
+mixed groups is smaller than the one between the groups themselves, however many faces there are:
+an interval that knows of the faces only is then sure of a wrong number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.audit.attributes import Attribute, resolve_attribute
+from mien.audit.cells import Rows, bootstrap_tables, independent_units
+from mien.audit.gaps import HEADLINE_METRICS
+from mien.audit.inferred.annotator_error import AnnotatorError, matched_pair
+from mien.audit.inferred.correction import corrected
+from mien.audit.inferred.margins import Counted, GapOf, margins_of
+from mien.audit.inferred.membership import (
+    ConfidenceCoverage,
+    confidence_coverage,
+    face_confidence,
+    group_probabilities,
+    probability_columns,
+    weighted_margins,
+)
+from mien.audit.inferred.notes import (
+    WEIGHTED_NOTE,
+    calibration_notes,
+    corrected_note,
+    coverage_notes,
+    erasure_notes,
+    matrix_notes,
+    source_notes,
+    thresholded_note,
+)
+from mien.audit.inferred.sensitivity import ErasureCurve, EvenErrorCurve, erasure_curve, even_error_curves
+from mien.audit.settings import check_settings, random_stream
+from mien.errors import DataError, UsageError
+from mien.records import Estimate, Predictions
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+THRESHOLDED, WEIGHTED, CORRECTED = "thresholded", "weighted", "corrected"
+
+
+@dataclass(frozen=True)
+class InferredGroup:
+    """One group, by one of the methods.
+
+    Attributes:
+        name: The group.
+        n: Faces by this method's count, not necessarily whole.
+        n_effective: Faces of known group that would give as precise an accuracy.
+        metrics: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` -> Estimate.
+        recall: Class -> Estimate.
+        in_gaps: Whether it has enough faces to enter gaps.
+    """
+
+    name: str
+    n: float
+    n_effective: float
+    metrics: dict[str, Estimate]
+    recall: dict[str, Estimate]
+    in_gaps: bool
+
+
+@dataclass(frozen=True)
+class InferredGap:
+    """The gap of one metric, by one of the methods.
+
+    Attributes:
+        metric: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` or ``recall``.
+        class_name: The class of a ``recall`` gap; empty otherwise.
+        value: Largest minus smallest, with its interval.
+        worst: The group with the smallest value; empty if undefined.
+        best: The group with the largest value.
+        n_groups: Groups that take part.
+    """
+
+    metric: str
+    class_name: str
+    value: Estimate
+    worst: str
+    best: str
+    n_groups: int
+
+
+@dataclass(frozen=True)
+class InferredMethod:
+    """All groups and gaps by one method.
+
+    Attributes:
+        name: ``thresholded`` (each face in the group it is perceived as), ``weighted`` (in every group
+            by its probability) or ``corrected`` (by the annotator's confusion matrix).
+        groups: All groups.
+        gaps: The headline gaps, then one recall gap a class.
+        note: What the method rests on, and what its intervals leave out.
+    """
+
+    name: str
+    groups: list[InferredGroup]
+    gaps: list[InferredGap]
+    note: str
+
+    def group(self, name: str) -> InferredGroup:
+        """The group called ``name``; KeyError if there is none."""
+        return {g.name: g for g in self.groups}[name]
+
+    def gap(self, metric: str, class_name: str = "") -> InferredGap:
+        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
+        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
+
+
+@dataclass(frozen=True)
+class InferredResult:
+    """The gaps of one perceived attribute under the annotator's error.
+
+    Attributes:
+        name: The attribute.
+        label: For people: ``perceived gender``.
+        source: ``perceived``, ``annotated`` or ``not stated``.
+        groups: Names, in the order of all lists.
+        n: Faces whose group is perceived.
+        n_unknown: Faces without a perceived group; they are left out of everything.
+        annotator: The annotator's errors in the order of ``groups``; None if not known.
+        annotator_if_wrong: Its errors on faces that the model gets wrong; None where ``annotator`` is for all.
+        methods: The estimates side by side.
+        coverage: What a confidence threshold leaves; None without a threshold.
+        even_errors: What errors that fall evenly would mean for each gap.
+        erasure: What errors on mistaken faces alone would erase each gap.
+        notes: Findings and assumptions in plain words.
+        level: Coverage that intervals aim at.
+        n_boot: Bootstrap replicates.
+        seed: Seed of everything drawn.
+    """
+
+    name: str
+    label: str
+    source: str
+    groups: list[str]
+    n: int
+    n_unknown: int
+    annotator: AnnotatorError | None
+    annotator_if_wrong: AnnotatorError | None
+    methods: list[InferredMethod]
+    coverage: ConfidenceCoverage | None
+    even_errors: list[EvenErrorCurve]
+    erasure: list[ErasureCurve]
+    notes: list[str] = field(default_factory=list)
+    level: float = 0.95
+    n_boot: int = 1000
+    seed: int = 0
+
+    def method(self, name: str) -> InferredMethod:
+        """The method called ``name``; KeyError if it was not possible."""
+        return {m.name: m for m in self.methods}[name]
+
+    def side_by_side(self, metric: str, class_name: str = "") -> dict[str, Estimate]:
+        """Method -> its estimate of one gap."""
+        return {m.name: m.gap(metric, class_name).value for m in self.methods}
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked, with the settings that every method shares."""
+
+    pred: Predictions
+    attribute: Attribute
+    groups: list[str]
+    error: AnnotatorError | None
+    error_if_wrong: AnnotatorError | None
+    confidence: Array | None
+    level: float
+    n_boot: int
+    min_n: int
+    min_class_n: int
+    threshold: float
+    seed: int
+
+    def counted(self, keep: Bools, observed: Array, drawn: Array, also: str = "") -> Counted:
+        cluster = self.pred.cluster
+        units = 1.0 if cluster is None else len(np.unique(cluster[keep])) / max(int(keep.sum()), 1)
+        return Counted(observed, drawn, units, self.level, self.seed, also)
+
+    def stream(self, purpose: str) -> np.random.Generator:
+        return random_stream(self.seed, self.attribute.name, purpose)
+
+
+def infer_gaps(
+    pred: Predictions,
+    attribute: Attribute | str,
+    error: AnnotatorError | None = None,
+    error_if_wrong: AnnotatorError | None = None,
+    *,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    min_n: int = 30,
+    min_class_n: int = 10,
+    threshold: float = 0.0,
+    seed: int = 0,
+    curves: bool = True,
+) -> InferredResult:
+    """Gaps between perceived groups, three ways, and what annotator error would do to them.
+
+    * ``thresholded``: each face in the group it is perceived as; with a threshold, only where the
+      annotator is at least so sure.
+    * ``weighted``: each face adds to every group its probability of belonging to it (Chen et al.
+      2019, "Fairness under unawareness"). Needs ``<attribute>_confidence``, or
+      ``<attribute>_prob_<group>`` for each group.
+    * ``corrected``: the counts by perceived group, solved for those by true group with the
+      annotator's confusion matrix: :func:`mien.audit.inferred.annotator_error.true_counts`. Each bootstrap
+      replicate also draws the matrix from what its validation set leaves open.
+
+    Args:
+        pred: The predictions; ``cluster`` says which faces are not independent.
+        attribute: The perceived attribute, or its column.
+        error: The annotator's confusion matrix; without it nothing can be corrected.
+        error_if_wrong: Its confusion matrix on faces that the model gets wrong; ``error`` is then the one
+            on faces that it gets right. For annotators that fail on the same faces as the model.
+        level: Coverage that the intervals aim at.
+        n_boot: Bootstrap replicates.
+        min_n: Groups with fewer faces (by the method's count) enter no gap.
+        min_class_n: Classes with fewer faces in a group do not enter that class's recall gap.
+        threshold: Least confidence, for ``thresholded`` and the curves only.
+        seed: Seed of everything drawn; the order of the rows does not matter.
+        curves: Whether to draw the sensitivity curves.
+
+    Returns:
+        The estimates side by side; undefined values are NaN with a note.
+
+    Raises:
+        UsageError: On settings that cannot work, or a threshold without confidences.
+        DataError: If a column or the matrix does not fit the attribute.
+    """
+    check_settings(level, n_boot, seed=seed)
+    if not 0 <= threshold < 1:
+        raise UsageError("threshold", f"is {threshold}", "0 or more and below 1")
+    pred = replace(pred, cluster=independent_units(pred.cluster))
+    attribute = resolve_attribute(pred, attribute) if isinstance(attribute, str) else attribute
+    named = list(dict.fromkeys([*attribute.groups, *probability_columns(pred, attribute.name)]))
+    error, error_if_wrong = matched_pair(error, error_if_wrong, named)
+    groups = error.groups if error is not None else named
+    confidence = face_confidence(pred, attribute, groups)
+    if threshold > 0 and confidence is None:
+        raise UsageError(
+            "threshold",
+            f"{attribute.name!r} has no confidences",
+            f"a column '{attribute.name}_confidence' or '{attribute.name}_prob_<group>'",
+        )
+    settings = (level, n_boot, min_n, min_class_n, threshold, seed)
+    return _answer(_Question(pred, attribute, groups, error, error_if_wrong, confidence, *settings), curves)
+
+
+def _answer(asked: _Question, curves: bool) -> InferredResult:
+    known = asked.attribute.codes >= 0
+    if not known.any():
+        raise DataError(f"attribute {asked.attribute.name!r}", "no face has a perceived group", "some that do")
+    perceived = _perceived(asked, known)
+    named, coverage, solved, confused = perceived, None, None, None
+    notes = source_notes(asked.attribute, asked.error is not None, asked.confidence)
+    if asked.error is not None:
+        correction = corrected(perceived, asked.error, asked.error_if_wrong, asked.stream("annotator error"))
+        solved, confused = correction.counted, correction.confused
+        notes += matrix_notes(asked.error, asked.error_if_wrong, correction)
+    weighted = _weighted(asked, confused)
+    if weighted is not None and confused is not None and asked.confidence is not None:
+        notes += calibration_notes(confused, asked.confidence[known])
+    if asked.threshold > 0 and asked.confidence is not None:
+        kept = known & (np.nan_to_num(asked.confidence) >= asked.threshold)
+        coverage = confidence_coverage(asked.pred, asked.attribute, asked.groups, kept, asked.threshold, asked.level)
+        notes += coverage_notes(coverage)
+        named = _perceived(asked, kept)
+    gaps = _gaps_of(asked, named) if curves else []
+    erasure = [c for c in (erasure_curve(named, gap, asked.groups) for gap in gaps) if c is not None]
+    estimates = (
+        (THRESHOLDED, named, thresholded_note(asked.threshold)),
+        (WEIGHTED, weighted, WEIGHTED_NOTE),
+        (CORRECTED, solved, corrected_note(asked.error_if_wrong is not None)),
+    )
+    return InferredResult(
+        asked.attribute.name,
+        asked.attribute.label,
+        asked.attribute.source,
+        asked.groups,
+        int(known.sum()),
+        int((~known).sum()),
+        asked.error,
+        asked.error_if_wrong,
+        [_method(name, asked, counts, note) for name, counts, note in estimates if counts is not None],
+        coverage,
+        even_error_curves(named, gaps, asked.groups, asked.min_n),
+        erasure,
+        notes + erasure_notes(erasure, asked.groups, confused),
+        asked.level,
+        asked.n_boot,
+        asked.seed,
+    )
+
+
+def _perceived(asked: _Question, keep: Bools) -> Counted:
+    """Counts by perceived group of the rows to keep; the replicates are the audit's own."""
+    rows = Rows(
+        asked.attribute.codes[keep],
+        asked.pred.labels[keep],
+        asked.pred.predicted[keep],
+        None if asked.pred.cluster is None else independent_units(asked.pred.cluster[keep]),
+        len(asked.groups),
+        len(asked.pred.classes),
+    )
+    observed = margins_of(rows.tables()[None])
+    if not len(rows):
+        return asked.counted(keep, observed, np.repeat(observed, asked.n_boot, axis=0))
+    tables = bootstrap_tables(rows, asked.n_boot, asked.stream("bootstrap"))
+    return asked.counted(keep, observed, np.concatenate([margins_of(t) for t in tables]))
+
+
+def _weighted(asked: _Question, confused: Array | None) -> Counted | None:
+    # The other groups share what a face named h leaves as the annotator is known to err, else equally.
+    shares = np.ones((len(asked.groups), len(asked.groups))) if confused is None else confused.T
+    member = group_probabilities(asked.pred, asked.attribute, asked.groups, asked.confidence, shares)
+    if member is None:
+        return None
+    keep = np.asarray(~np.isnan(member).any(1))
+    if not keep.any():
+        return None
+    observed, drawn = weighted_margins(
+        member[keep],
+        asked.pred.labels[keep],
+        asked.pred.predicted[keep],
+        None if asked.pred.cluster is None else independent_units(asked.pred.cluster[keep]),
+        len(asked.pred.classes),
+        asked.n_boot,
+        asked.stream("weighted bootstrap"),
+    )
+    return asked.counted(keep, observed, drawn)
+
+
+def _gaps_of(asked: _Question, counted: Counted) -> list[GapOf]:
+    """The headline gaps, then the recall gaps, with the groups that have enough faces by this count."""
+    headline = [GapOf(metric, "", 0, np.ones(len(asked.groups), dtype=bool)) for metric in HEADLINE_METRICS]
+    enough: Bools = headline[0].sizes(counted.observed)[0] >= max(asked.min_n, 1)
+    out = [replace(gap, eligible=enough) for gap in headline]
+    for k, name in enumerate(asked.pred.classes):
+        recall = GapOf("recall", str(name), k, enough)
+        out.append(replace(recall, eligible=enough & (recall.sizes(counted.observed)[0] >= max(asked.min_class_n, 1))))
+    return out
+
+
+def _method(name: str, asked: _Question, counted: Counted, note: str) -> InferredMethod:
+    metrics: list[dict[str, Estimate]] = [{} for _ in asked.groups]
+    recall: list[dict[str, Estimate]] = [{} for _ in asked.groups]
+    effective = [0.0 for _ in asked.groups]
+    gaps = _gaps_of(asked, counted)
+    found = []
+    for gap in gaps:
+        values, drawn = gap.values(counted.observed)[0], gap.values(counted.drawn)
+        sizes = gap.sizes(counted.observed)[0]
+        # Shares of independent whole faces need no bootstrap.
+        exact = name == THRESHOLDED and counted.units_per_face == 1 and gap.metric in ("accuracy", "recall")
+        n_drawn = 0 if exact else asked.n_boot
+        for g in range(len(asked.groups)):
+            note_here = "" if gap.eligible[g] else "too few"
+            if np.isnan(values[g]):
+                note_here = "nobody annotated with it" if gap.class_name else "no faces"
+            estimate, trials = counted.value(float(values[g]), drawn[:n_drawn, g], float(sizes[g]), note_here)
+            if gap.class_name:
+                recall[g][gap.class_name] = estimate
+            else:
+                metrics[g][gap.metric] = estimate
+            if gap.metric == "accuracy":
+                effective[g] = trials
+        found.append(_gap(gap, asked, counted, values, drawn))
+    sizes = gaps[0].sizes(counted.observed)[0]
+    groups = [
+        InferredGroup(group, float(sizes[g]), effective[g], metrics[g], recall[g], bool(gaps[0].eligible[g]))
+        for g, group in enumerate(asked.groups)
+    ]
+    return InferredMethod(name, groups, found, note)
+
+
+def _gap(gap: GapOf, asked: _Question, counted: Counted, values: Array, drawn: Array) -> InferredGap:
+    estimate, part = counted.gap(gap, values, drawn)
+    if np.isnan(estimate.value):
+        return InferredGap(gap.metric, gap.class_name, estimate, "", "", len(part))
+    worst, best = (asked.groups[int(part[f(values[part])])] for f in (np.argmin, np.argmax))
+    return InferredGap(gap.metric, gap.class_name, estimate, worst, best, len(part))
