@@ -104,6 +104,7 @@ class GroupMeans:
         units: ``(G,)`` independent units among them.
         mean: ``(G, D)``.
         error: ``(G, D, D)`` covariance of the means; NaN with fewer than two units.
+        skewness: ``(G,)`` of what the units contribute to the first score; 0 with fewer than three units.
         null_mean: ``(G, D)`` expected under no disparity: the class means at the group's own class mix.
         null_error: ``(G, G, D, D)`` covariance of the means under no disparity.
     """
@@ -112,6 +113,7 @@ class GroupMeans:
     units: Ints
     mean: Array
     error: Array
+    skewness: Array
     null_mean: Array
     null_error: Array
 
@@ -150,57 +152,80 @@ def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_
     counted = np.flatnonzero(~np.isnan(values))
     x = values[counted].astype(np.float64)
     group, label = units.group[counted], units.label[counted]
-    cell = (group * k + label) * d + (0 if slot is None else slot[counted])
+    part = None if units.unit is None else units.unit[counted]
+    where = np.zeros(1, dtype=np.int64) if slot is None else slot[counted]
     n = np.bincount(group * k + label, minlength=g * k).reshape(g, k)
+    cell = (group * k + label) * d + where
     total = np.bincount(cell, weights=x, minlength=g * k * d).reshape(g, k, d)
     square = np.bincount(cell, weights=x * x, minlength=g * k * d).reshape(g, k, d)
     n_group = n.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total.sum(1) / n_group[:, None]
-        class_mean = total.sum(0) / n.sum(0)[:, None]
+        class_mean = np.nan_to_num(total.sum(0) / n.sum(0)[:, None])
         share = n / n_group[:, None]
-    class_mean = np.nan_to_num(class_mean)
-    if units.unit is None:
-        n_units, error, inflation = n_group, _row_error(mean, square.sum(1), n_group), np.ones(d)
-    else:
-        part, part_slot = units.unit[counted], None if slot is None else slot[counted]
-        n_units, error = _unit_error(x, part, part_slot, units, mean, n_group, d)
-        row = np.einsum("gdd->gd", _row_error(mean, square.sum(1), n_group))
-        own = np.einsum("gdd->gd", error)
-        # One factor for all groups: the null exchanges units whole.
-        usable = ~np.isnan(own) & (row > 0)
-        ratio = [float((own * n_group[:, None])[usable[:, j], j].sum()) for j in range(d)]
-        base = [float((row * n_group[:, None])[usable[:, j], j].sum()) for j in range(d)]
-        inflation = np.array([max(r / b, 1.0) if b > 0 else 1.0 for r, b in zip(ratio, base, strict=True)])
-    null_error = _null_error(n, square.sum(0), class_mean, n_group) * np.sqrt(np.outer(inflation, inflation))
-    return GroupMeans(n_group, n_units, mean, error, share @ class_mean, null_error)
-
-
-def _row_error(mean: Array, square: Array, n: Ints) -> Array:
-    """``(G, D, D)`` covariance of means of independent rows, each with one entry."""
+    n_units, moment, skewness = _unit_moments(x, group, where, part, units, mean)
     with np.errstate(invalid="ignore", divide="ignore"):
-        second = np.einsum("gd,de->gde", square / n[:, None], np.eye(mean.shape[1]))
-        return np.where(
-            n[:, None, None] > 1, (second - mean[:, :, None] * mean[:, None]) / (n - 1)[:, None, None], np.nan
-        )
+        scale = n_units / (n_units - 1) / n_group.astype(np.float64) ** 2
+        error = np.where(n_units[:, None, None] > 1, moment * scale[:, None, None], np.nan)
+    null_error = _null_error(n, square.sum(0), class_mean, n_group)
+    if part is not None:
+        inflation = _inflation(error, mean, square.sum(1), n_group)
+        null_error = null_error * np.sqrt(np.outer(inflation, inflation))
+    return GroupMeans(n_group, n_units, mean, error, skewness, share @ class_mean, null_error)
 
 
-def _unit_error(
-    x: Array, part: Ints, slot: Ints | None, units: Units, mean: Array, n_group: Ints, d: int
-) -> tuple[Ints, Array]:
-    """Units of each group and the ``(G, D, D)`` covariance of means that is robust to dependence within them."""
-    g, n_parts = units.n_groups, len(units.unit_group)  # type: ignore[arg-type]
-    size = np.bincount(part, minlength=n_parts)
-    there = np.flatnonzero(size)
-    owner = units.unit_group[there]  # type: ignore[index]
-    n_units = np.bincount(owner, minlength=g)
-    total = np.bincount(part * d + (0 if slot is None else slot), weights=x, minlength=n_parts * d).reshape(-1, d)
-    departure = total[there] - size[there, None] * mean[owner]
-    error = np.full((g, d, d), np.nan)
-    for i in np.flatnonzero(n_units > 1):
-        own = departure[owner == i]
-        error[i] = own.T @ own * n_units[i] / (n_units[i] - 1) / n_group[i] ** 2
-    return n_units, error
+def _unit_moments(
+    x: Array, group: Ints, slot: Ints, part: Ints | None, units: Units, mean: Array
+) -> tuple[Ints, Array, Array]:
+    """Units of each group, second moments of what they depart from the mean, and the skewness of that.
+
+    Units of one face need no sum over their faces: of these there may be millions.
+
+    Returns:
+        ``(G,)`` units, ``(G, D, D)`` sums of products, ``(G,)`` skewness of the first score.
+    """
+    g, d = mean.shape
+    size = np.ones(1, dtype=np.int64) if part is None else np.bincount(part)
+    alone = np.ones(len(x), dtype=bool) if part is None else size[part] == 1
+    own, slots = group[alone], np.broadcast_to(slot, len(x))
+    first = np.bincount(own * d + slots[alone], weights=x[alone], minlength=g * d).reshape(g, d)
+    second = np.bincount(own * d + slots[alone], weights=x[alone] ** 2, minlength=g * d).reshape(g, d)
+    n_units = np.bincount(own, minlength=g)
+    centre = np.nan_to_num(mean)
+    crossed = centre[:, :, None] * first[:, None]
+    moment = np.einsum("gd,de->gde", second, np.eye(d)) - crossed - crossed.transpose(0, 2, 1)
+    moment += n_units[:, None, None] * centre[:, :, None] * centre[:, None]
+    cube = np.zeros(g)
+    if d == 1:
+        cube += np.bincount(own, weights=(x[alone] - centre[own, 0]) ** 3, minlength=g)
+    if part is not None and not alone.all():
+        several = np.flatnonzero(size > 1)
+        code = np.zeros(len(size), dtype=np.int64)
+        code[several] = np.arange(len(several))
+        rows = np.flatnonzero(~alone)
+        index = code[part[rows]]
+        sums = np.bincount(index * d + slots[rows], weights=x[rows], minlength=len(several) * d).reshape(-1, d)
+        owner = units.unit_group[several]  # type: ignore[index]
+        departure = sums - size[several, None] * centre[owner]
+        for i in range(g):
+            mine = departure[owner == i]
+            moment[i] += mine.T @ mine
+            cube[i] += float((mine[:, 0] ** 3).sum()) if d == 1 else 0.0
+        n_units = n_units + np.bincount(owner, minlength=g)
+    spread = moment[:, 0, 0] / np.maximum(n_units, 1)
+    usable = (n_units > 2) & (spread > 0)
+    skewness = np.divide(cube / np.maximum(n_units, 1), spread**1.5, out=np.zeros(g), where=usable)
+    return n_units, moment, skewness
+
+
+def _inflation(error: Array, mean: Array, square: Array, n: Ints) -> Array:
+    """How much units vary beyond independent rows: ``(D,)``, one for all groups, as the null exchanges units."""
+    own = np.einsum("gdd->gd", error)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        row = (square / n[:, None] - mean**2) / (n - 1)[:, None]
+    usable = ~np.isnan(own) & (row > 0)
+    top, bottom = (np.where(usable, v * n[:, None], 0.0).sum(0) for v in (own, row))
+    return np.maximum(np.divide(top, bottom, out=np.ones(len(top)), where=bottom > 0), 1.0)
 
 
 def _null_error(n: Ints, square: Array, class_mean: Array, n_group: Ints) -> Array:
@@ -235,7 +260,8 @@ def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]
             method = "wilson" if units == n else "wilson, effective trials"
             out.append(Estimate(value, *wilson(value * trials, trials, level), level, method, int(n), units))
         else:
-            out.append(mean_interval(value, variance, int(n), units, level))
+            skewness = float(means.skewness[i])
+            out.append(mean_interval(value, variance, int(n), units, level, skewness=skewness))
     return out
 
 
