@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.images import Store
-from mien.data.splits import TEST, TRAIN, VALIDATION, split_units
-from mien.errors import DataError, LabelError
-from mien.labels import canonical, label_scheme
+from mien.data.labelled import labelled_faces
+from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.models.weights import Classifier
 from mien.records import Estimate, Predictions
-from mien.runs import COPY_COLUMN, PREDICTIONS, Run
+from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.samples import SampleTable
 
 
@@ -37,6 +38,7 @@ class Evaluation:
         without_copies: The same over faces that are no copies; empty where there are none or all are.
         per_class: Recall, precision and F1 of each class, over all faces.
         n_dropped: Faces of the split that the label scheme cannot label.
+        features: ``(n, D)`` what the model's head sees of each face, or None if not asked for.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Evaluation:
     without_copies: dict[str, Estimate]
     per_class: list[ClassResult]
     n_dropped: int
+    features: NDArray[np.float32] | None = None
 
 
 def parse_on(on: str) -> tuple[Path, str | None]:
@@ -67,6 +70,7 @@ def evaluate(
     device: str = "cpu",
     n_boot: int = 1000,
     seed: int = 0,
+    features: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Evaluation:
     """Evaluate a run and write ``predictions/<name>.parquet`` and the record's estimates.
@@ -78,6 +82,8 @@ def evaluate(
         device: Where to compute.
         n_boot: Bootstrap replicates of the intervals.
         seed: Seed of the bootstrap.
+        features: Also write ``features/<name>.npz``: ``sample_id`` and ``features``, row by row as in
+            the predictions. Without it, features of an earlier evaluation of this name are removed.
         progress: Called with faces done and in all.
 
     Returns:
@@ -98,36 +104,20 @@ def evaluate(
         store = Store.open(path)
     same = store.fingerprint == record.data["fingerprint"]
     table = _faces(store, split, run, same)
-    scheme = label_scheme(run.config.labels.evaluate or run.config.labels.train, table.vocabulary)
-    order = _class_order(scheme.classes, classifier.card.classes, store)
-    targets = scheme.targets(table.votes, table.vocabulary)
-    if not targets.keep.any():
-        raise DataError(f"{store.path}:{split}", "no face has a label", f"faces that {scheme.name!r} can label")
-    copies, chosen_on = (_shared(table, run, same, part)[targets.keep] for part in (TRAIN, VALIDATION))
-    kept = table.where(targets.keep, "labelled")
-    rows = kept.frame["image"].to_numpy(np.int64)
-    probs = classifier.probabilities(store.images, rows, progress=progress)
-    truth = targets.probs[targets.keep].astype(np.float64)[:, order]
-    votes = scheme.class_votes(kept.votes, kept.vocabulary)
-    groups = [c for a in kept.attributes for c in (a, f"{a}_source", f"{a}_confidence") if c in kept.frame]
-    predictions = Predictions(
-        kept.frame["sample_id"].to_numpy(dtype=object),
-        classifier.card.classes,
-        truth.argmax(1).astype(np.int64),
-        probs.argmax(1).astype(np.int64),
-        probs,
-        truth,
-        None if votes is None else votes[:, order],
-        kept.frame[groups].assign(**{COPY_COLUMN: np.where(copies, "yes", "no")}),
-        split_units(kept),
-        rows,
+    labels = run.config.labels.evaluate or run.config.labels.train
+    where = f"{store.path}:{split}" if split else str(store.path)
+    faces = labelled_faces(table, labels, classifier.card.classes, where=where)
+    copies, chosen_on = (_shared(faces.table, run, same, part) for part in (TRAIN, VALIDATION))
+    predictions = faces.predictions(
+        classifier.probabilities(store.images, faces.rows, progress=progress),
         f"{run.path.name} on {store.path.name}:{split or 'all'}",
+        attributes={COPY_COLUMN: np.where(copies, "yes", "no"), **faces.quality(store.images)},
     )
     name = (split or "all") if same else f"{store.path.name}-{split or 'all'}"
     some = 0 < copies.sum() < len(copies)
     evaluation = Evaluation(
         name,
-        f"{store.path}:{split}" if split else str(store.path),
+        where,
         predictions,
         copies,
         int(chosen_on.sum()),
@@ -136,7 +126,8 @@ def evaluate(
         summary_estimates(predictions, n_boot=n_boot, seed=seed),
         summary_estimates(predictions.select(~copies), n_boot=n_boot, seed=seed) if some else {},
         class_results(predictions, n_boot=n_boot, seed=seed),
-        len(table) - len(kept),
+        len(table) - len(faces.table),
+        classifier.features(store.images, faces.rows, progress=progress) if features else None,
     )
     _write(run, evaluation)
     return evaluation
@@ -154,16 +145,6 @@ def _faces(store: Store, split: str | None, run: Run, same: bool) -> SampleTable
     return store.table.in_split(split)
 
 
-def _class_order(classes: tuple[str, ...], wanted: tuple[str, ...], store: Store) -> list[int]:
-    """Where each class of the model stands among the scheme's classes; two spellings of one class are equal."""
-    names = [canonical(c) for c in classes]
-    if sorted(names) != sorted(canonical(c) for c in wanted):
-        raise LabelError(
-            f"labels of {store.path}", f"classes {', '.join(classes)}", f"those of the model: {', '.join(wanted)}"
-        )
-    return [names.index(canonical(c)) for c in wanted]
-
-
 def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.bool_]:
     """Faces of a part of the run, or copies of them: by cluster on the run's own store, else byte for byte."""
     used = run.splits[run.splits["split"] == part]
@@ -174,7 +155,11 @@ def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.b
 def _write(run: Run, evaluation: Evaluation) -> None:
     folder = run.path / PREDICTIONS
     folder.mkdir(exist_ok=True)
+    features_path = run.path / FEATURES / f"{evaluation.name}.npz"
+    features_path.unlink(missing_ok=True)  # first, so that old features never stand beside new predictions
     evaluation.predictions.save(folder / f"{evaluation.name}.parquet")
+    if evaluation.features is not None:
+        _write_features(features_path, evaluation.predictions.sample_id, evaluation.features)
     record = run.record
     record.estimates[evaluation.name] = {
         "on": evaluation.on,
@@ -189,3 +174,12 @@ def _write(run: Run, evaluation: Evaluation) -> None:
         "per_class": [asdict(c) for c in evaluation.per_class],
     }
     run.save_record(record)
+
+
+def _write_features(path: Path, sample_id: NDArray[Any], features: NDArray[np.float32]) -> None:
+    """Write ``.npz``, at once or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, sample_id=sample_id.astype(str), features=features)
+    os.replace(partial, path)

@@ -172,7 +172,9 @@ class Predictions:
     def load(cls, path: Path | str, classes: Sequence[str] | None = None) -> Predictions:
         """Read CSV or Parquet with the columns of :meth:`from_frame`.
 
-        Ten million rows of Parquet take seconds and about their own size in memory.
+        Ten million rows of Parquet take seconds and about their own size in memory. In CSV an empty
+        cell is a missing value, and so are NA, N/A, nan, null and None, as pandas and R write them: no
+        group can be called so. A CSV column of numbers only is numeric, and no attribute.
 
         Raises:
             DataError: If the file cannot be read or a column is wrong; with the line in a CSV file,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from mien.audit import AnnotatorError, Audit, audit, load_features, render_text
+from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features, render_text, seed_audit
+from mien.audit.compare.markdown import comparison_text
+from mien.audit.seeds.markdown import seed_text
 from mien.config import AuditConfig, ExperimentConfig
 from mien.evaluate import evaluate
-from mien.records import Predictions
+from mien.records import Predictions, plain, write_json
 from mien.report import render_audit, render_report, save_curves
+from mien.report.compare_page import render_comparison, render_seeds
 from mien.runs import AUDITS, Run
 from mien.train import train
 
@@ -104,3 +108,47 @@ def audit_predictions(
         (out / "audit.md").write_text(render_text(found))
         render_audit(found, out / "audit.html")
     return found
+
+
+def compare_predictions(
+    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+) -> tuple[Any, str]:
+    """Compare models with the first of them; JSON, Markdown and page go to ``out``.
+
+    Args:
+        tables: Their predictions.
+        names: What they are called.
+        by: Attributes.
+        out: Folder; nothing is written by default.
+        **settings: See :func:`mien.audit.compare_many`.
+
+    Returns:
+        Plain content for JSON, and Markdown.
+    """
+    found = compare_many(tables, names, by, **settings)
+    content, text = (
+        {"kind": "mien comparison", "comparisons": plain([asdict(c) for c in found])},
+        comparison_text(found),
+    )
+    if out is not None:
+        _write(out, "comparison", content, text)
+        render_comparison(found, out / "comparison.html")
+    return content, text
+
+
+def seed_predictions(
+    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+) -> tuple[Any, str]:
+    """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
+    found = seed_audit(tables, by, names=names, **settings)
+    content, text = {"kind": "mien seed audit", **plain(asdict(found))}, seed_text(found)
+    if out is not None:
+        _write(out, "seeds", content, text)
+        render_seeds(found, out / "seeds.html")
+    return content, text
+
+
+def _write(out: Path, name: str, content: Any, text: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / f"{name}.json", content)
+    (out / f"{name}.md").write_text(text)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mien.audit import cells
 from mien.audit import cells as cells_module
 from mien.audit.cells import Rows, bootstrap_tables, chunk_sizes, signatures
 from mien.metrics import accuracy, macro_f1
@@ -94,3 +95,32 @@ def test_units_are_counted():
     )
     assert rows.units_per_group().tolist() == [1, 2]
     assert rows.units_per_class().tolist() == [[1, 0], [1, 1]]
+
+
+def test_units_that_are_all_different_are_drawn_in_blocks(monkeypatch):
+    """The same means and spreads as drawing the units themselves."""
+    rng = np.random.default_rng(3)
+    unit = np.repeat(np.arange(3000), 4)
+    skill = rng.beta(4, 2, 3000)[unit]  # faces of a person stand or fall together
+    label = rng.integers(0, 3, len(unit))
+    predicted = np.where(rng.random(len(unit)) < skill, label, (label + 1) % 3)
+    rows = Rows(rng.integers(0, 2, 3000)[unit], label, predicted, unit, 2, 3)
+    exact = np.concatenate(list(bootstrap_tables(rows, 3000, np.random.default_rng(1))))
+    monkeypatch.setattr(cells, "_MANY_SIGNATURES", 100)
+    blocks = np.concatenate(list(bootstrap_tables(rows, 3000, np.random.default_rng(2))))
+    hits = [t.trace(axis1=2, axis2=3) / t.sum((2, 3)) for t in (exact, blocks)]
+    np.testing.assert_allclose(hits[1].mean(0), hits[0].mean(0), atol=0.001)
+    np.testing.assert_allclose(hits[1].std(0), hits[0].std(0), rtol=0.08)
+    order = rng.permutation(len(unit))
+    moved = Rows(rows.group[order], label[order], predicted[order], unit[order], 2, 3)
+    again = np.concatenate(list(bootstrap_tables(moved, 50, np.random.default_rng(2))))
+    np.testing.assert_array_equal(again, blocks[:50])
+
+
+def test_distinct_rows_by_number_and_by_sorting():
+    table = np.random.default_rng(0).integers(0, 5, (200, 3))
+    for n_values in (5, 1 << 30):
+        distinct, number = cells._distinct_rows(table, n_values)
+        expected, counts = np.unique(table, axis=0, return_counts=True)
+        np.testing.assert_array_equal(distinct, expected)
+        np.testing.assert_array_equal(number, counts)

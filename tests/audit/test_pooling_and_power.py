@@ -69,4 +69,4 @@ def test_the_audit_says_what_it_could_have_shown():
     )
     gaps = [a.attribute("gender").gap("accuracy") for a in (small, large)]
     assert gaps[0].detectable > 3 * gaps[1].detectable > 0
-    assert f"accuracy gaps below {gaps[1].detectable_high:.3f} could have stayed hidden" in large.verdict
+    assert f"gap below {100 * gaps[1].detectable_high:.1f} points could have stayed hidden" in large.verdict

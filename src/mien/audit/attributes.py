@@ -126,7 +126,8 @@ def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -
         )
     names = {2: ("low", "high"), 3: ("low", "middle", "high")}.get(n_parts, tuple(str(i + 1) for i in range(n_parts)))
     codes = np.where(known, np.searchsorted(edges, values, side="left"), -1).astype(np.int64)
-    return Attribute(spec, f"{spec.partition(':')[0]} (parts)", MEASURED, names, codes)
+    cuts = f"cut at {' and '.join(f'{e:.3g}' for e in edges)}" if n_parts < 4 else f"{n_parts} parts"
+    return Attribute(spec, f"{spec.partition(':')[0]} ({cuts})", MEASURED, names, codes)
 
 
 def _single(pred: Predictions, name: str) -> Attribute:

@@ -37,7 +37,8 @@ from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.score_gaps import score_results
 from mien.audit.scores import Scores, Units, row_scores
 from mien.audit.settings import Settings, check_settings
-from mien.audit.text import attribute_notes, method_notes, not_tested, verdict_sentences
+from mien.audit.text import attribute_notes, method_notes, not_tested
+from mien.audit.verdict import verdict_sentences
 from mien.audit.vocabulary import ABOVE, BELOW
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
@@ -120,7 +121,7 @@ def audit(
         overall=summary_estimates(predictions, n_boot=n_boot, seed=seed, level=level, scores=scores),
         attributes=results,
         verdict=verdict_sentences(results, min_n),
-        method_notes=method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n),
+        method_notes=[*predictions.notes, *method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n)],
         not_tested=not_tested(predictions, results, clustered, further.leakage),
         per_class=class_results(predictions, n_boot=n_boot, seed=seed, level=level),
         level=level,

@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Ints = NDArray[np.int64]
 _CHUNK = 12_000_000  # numbers held at once
+_MANY_SIGNATURES = 20_000
+_LEAST_BLOCKS, _MOST_BLOCKS, _BLOCK_NUMBERS = 1000, 10_000, 20_000_000
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def signatures(cells: Ints, cluster: Ints | None, n_cells: int) -> Signatures:
             distinct = np.flatnonzero(number)[:, None]
             number = number[distinct[:, 0]]
         else:
-            distinct, number = np.unique(cells[members], axis=0, return_counts=True)
+            distinct, number = _distinct_rows(cells[members], n_cells)
         counts.append(number.astype(np.int64))
         entry_signature.append(np.repeat(np.arange(len(distinct)) + n, distinct.shape[1]))
         entry_cell.append(distinct.ravel())
@@ -168,6 +171,17 @@ def signatures(cells: Ints, cluster: Ints | None, n_cells: int) -> Signatures:
     return Signatures(
         np.concatenate(counts), np.concatenate(entry_signature).astype(np.int64)[order], cell[order], n_cells
     )
+
+
+def _distinct_rows(table: Ints, n_values: int) -> tuple[Ints, Ints]:
+    """Distinct rows of an ``(m, s)`` table of codes below ``n_values``, in lexical order, and their numbers."""
+    width = table.shape[1]
+    if width * np.log2(max(n_values, 2)) >= 62:
+        distinct, number = np.unique(table, axis=0, return_counts=True)
+        return distinct, number
+    weights = n_values ** np.arange(width - 1, -1, -1, dtype=np.int64)
+    codes, number = np.unique(table @ weights, return_counts=True)  # a row as one number: far quicker to sort
+    return codes[:, None] // weights % n_values, number
 
 
 def chunk_sizes(n_replicates: int, numbers_each: int) -> list[int]:
@@ -193,9 +207,31 @@ def bootstrap_counts(
         Chunks ``(b, C)`` of replicates; their lengths sum to ``n_boot``.
     """
     sig = signatures(cells, cluster, n_cells)
+    if len(sig.counts) > _MANY_SIGNATURES:
+        yield from _bootstrap_blocks(sig, n_boot, rng)
+        return
     share = sig.counts / sig.n_units
     for b in chunk_sizes(n_boot, 2 * len(sig.counts) + len(sig.entry_cell) + 3 * sig.n_cells):
         yield sig.cells_of(rng.multinomial(sig.n_units, share, size=b))
+
+
+def _bootstrap_blocks(sig: Signatures, n_boot: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Bootstrap where hardly any two units are alike: units are dealt at random into blocks, and blocks are drawn.
+
+    The sum of a block's units varies as its units do, so thousands of blocks estimate the same
+    variance as all units would, at a cost that no longer grows with them.
+    """
+    n_blocks = int(np.clip(_BLOCK_NUMBERS // sig.n_cells, _LEAST_BLOCKS, _MOST_BLOCKS))
+    signature = rng.permutation(np.repeat(np.arange(len(sig.counts)), sig.counts))
+    block = np.arange(len(signature)) % n_blocks
+    ones = np.ones(len(signature), dtype=np.float32)
+    dealt = csr_array((ones, (block, signature)), shape=(n_blocks, len(sig.counts)))
+    entries = np.ones(len(sig.entry_cell), dtype=np.float32)
+    held = csr_array((entries, (sig.entry_signature, sig.entry_cell)), shape=(len(sig.counts), sig.n_cells))
+    sums = (dealt @ held).toarray()
+    for b in chunk_sizes(n_boot, 2 * n_blocks + 3 * sig.n_cells):
+        draws = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=b)
+        yield np.rint(draws.astype(np.float32) @ sums).astype(np.int64)
 
 
 def bootstrap_tables(rows: Rows, n_boot: int, rng: np.random.Generator) -> Iterator[Ints]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from mien.audit.attributes import candidate_attributes
 from mien.audit.gaps import FURTHER, HEADLINE
-from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
-from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, metric_title
-from mien.records import Estimate, Predictions
+from mien.audit.markdown import interval, number, table
+from mien.audit.results import AttributeResult, Audit
+from mien.audit.vocabulary import metric_title
+from mien.records import Predictions
 from mien.samples import PERCEIVED
 
-_LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
 _PERCEIVED = (
     "The groups are perceived, not stated by the persons: mistakes of that guess are not in the intervals, "
     "and they usually make a gap look smaller than it is."
@@ -130,86 +130,12 @@ def not_tested(
     return out
 
 
-def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
-    """The finding in a sentence or two."""
-    gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
-    judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
-    if not judged:
-        return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
-    found = [(r, g) for r, g in judged if g.verdict == DISPARITY]
-    if not found and (worst := _worst_placed(results)):
-        return _placed_sentence(*worst)
-    if not found:
-        labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
-        p = min(g.p_adjusted for _, g in judged)
-        hidden = [
-            g.detectable_high for _, g in judged if g.metric == "accuracy" and g.detectable_high == g.detectable_high
-        ]
-        text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p = {p:.3f})."
-        if hidden:
-            text += (
-                f" This is not proof of equality: accuracy gaps below {max(hidden):.3f} could have stayed hidden here."
-            )
-        return text
-    result, lead = min(found, key=lambda rg: (_LEAD_ORDER.index(rg[1].metric), -_excess(rg[1])))
-    text = _lead_sentence(result, lead)
-    if len(found) > 1:
-        text += f" In all, {len(found)} of {len(judged)} headline gaps are larger than chance alone would show."
-    return text
-
-
-def _worst_placed(results: Sequence[AttributeResult]) -> tuple[AttributeResult, GroupResult] | None:
-    """The group furthest below what is expected of it, among those shown to be."""
-    below = [(r, g) for r in results for g in r.groups if g.standing == BELOW]
-    return min(below, key=lambda rg: rg[1].metrics["accuracy"].value - rg[1].expected, default=None)
-
-
-def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
-    return (
-        f"Worst served: {result.label} = {group.name}, accuracy {_interval(group.metrics['accuracy'])} where "
-        f"{group.expected:.3f} would be expected if its faces were served as all others annotated alike "
-        f"(adjusted p = {group.p_adjusted:.3f}). No gap between the best and the worst group is larger than chance "
-        "alone would show, for small groups make large gaps by chance."
-    )
-
-
-def _excess(gap: GapResult) -> float:
-    return gap.value.value - gap.expected
-
-
-def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
-    return (
-        f"Worst served: {result.label} = {gap.worst}, {gap.title} {_interval(gap.worst_value)} against "
-        f"{_interval(gap.best_value)} for {gap.best}. The gap of {_interval(gap.value)} is larger than the "
-        f"{gap.expected:.3f} (up to {gap.expected_high:.3f}) that chance alone would show "
-        f"(p = {gap.p:.3f}, adjusted {gap.p_adjusted:.3f})."
-    )
-
-
-def _interval(estimate: Estimate | None) -> str:
-    """``0.712 [0.690, 0.733]``; a dash where undefined."""
-    if estimate is None or estimate.value != estimate.value:
-        return "–"
-    text = f"{estimate.value:.3f}"
-    return text if estimate.low != estimate.low else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _number(value: float) -> str:
-    return "–" if value != value else f"{value:.3f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [[c.replace("|", "\\|") for c in row] for row in (header, *rows)]
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return [lines[0], "|" + " --- |" * len(header), *lines[1:], ""]
-
-
 def _gap_rows(result: AttributeResult, family: str) -> list[tuple[str, ...]]:
     return [
         (
             g.title + (f" ({g.note})" if g.note and g.kind != "difference" else ""),
-            _interval(g.value),
-            *(_number(v) for v in (g.expected, g.expected_high, g.p, g.p_adjusted)),
+            interval(g.value),
+            *(number(v) for v in (g.expected, g.expected_high, g.p, g.p_adjusted)),
             g.worst or "–",
             g.best or "–",
             g.verdict,
@@ -225,7 +151,7 @@ def _attribute_lines(result: AttributeResult) -> list[str]:
     lines += [f"{result.n} faces{unknown}. Source of the groups: {result.source}.", ""]
     metrics = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
     pooled = any(g.pooled for g in result.groups)
-    lines += _table(
+    lines += table(
         (
             "group",
             "faces",
@@ -239,20 +165,20 @@ def _attribute_lines(result: AttributeResult) -> list[str]:
             (
                 g.name,
                 str(g.n),
-                *(_interval(g.metrics[m]) for m in metrics),
-                *([_interval(g.pooled)] if pooled else []),
-                _number(g.expected),
-                _number(g.p_adjusted),
+                *(interval(g.metrics[m]) for m in metrics),
+                *([interval(g.pooled)] if pooled else []),
+                number(g.expected),
+                number(g.p_adjusted),
                 g.verdict or g.standing,
             )
             for g in result.groups
         ],
     )
     header = ("gap of", "gap", "expected by chance", "up to", "p", "adjusted p", "worst", "best", "verdict")
-    lines += _table(header, _gap_rows(result, HEADLINE))
+    lines += table(header, _gap_rows(result, HEADLINE))
     lines += [_power(result), ""] if _power(result) else []
     further = _gap_rows(result, FURTHER)
-    lines += ["Further measures (adjusted apart):", "", *_table(header, further)] if further else []
+    lines += ["Further measures (adjusted apart):", "", *table(header, further)] if further else []
     notes = [*_findings(result), *result.notes, *(f"{g.name}: {g.note}." for g in result.groups if g.note and g.n)]
     return lines + ([*(f"- {note}" for note in notes), ""] if notes else [])
 
@@ -288,8 +214,8 @@ def render_text(audit: Audit) -> str:
     units = "" if audit.n_clusters == audit.n else f" in {audit.n_clusters} independent units"
     where = f" Source: {audit.source}." if audit.source else ""
     lines += [f"{audit.n} faces{units}, {len(audit.classes)} classes.{where}", ""]
-    defined = [(metric_title(name), _interval(e)) for name, e in audit.overall.items() if e.value == e.value]
-    lines += _table(("overall", "value"), defined)
+    defined = [(metric_title(name), interval(e)) for name, e in audit.overall.items() if e.value == e.value]
+    lines += table(("overall", "value"), defined)
     for result in audit.attributes:
         lines += _attribute_lines(result)
     lines += ["## Not tested", "", *(f"- {note}" for note in audit.not_tested), ""]

@@ -19,7 +19,7 @@ from mien.samples import ANNOTATED, PERCEIVED
 
 _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")
-_TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred")
+_TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred", "detected")
 
 
 def detect(root: Path) -> int:

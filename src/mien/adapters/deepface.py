@@ -1,0 +1,61 @@
+"""The emotion model of deepface (Serengil and Ozpinar).
+
+Written for deepface 0.0.103, after its source. The tool downloads its weights at the first use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.adapters import ADAPTERS
+from mien.adapters.model import FaceModel, Images, bgr, by_class, import_tool, largest, resized, versioned
+
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@ADAPTERS.register("deepface")
+def deepface(*, detect: bool = False, detector: str = "opencv", size: int = 224) -> FaceModel:
+    """The emotion model of deepface, seven classes.
+
+    Args:
+        detect: Let the tool look for the face in the crop; one in which it finds none has no
+            prediction. Without it the whole crop goes to the network (``detector_backend="skip"``).
+        detector: Its ``detector_backend`` where it looks.
+        size: Side in pixels to which crops are brought first; the tool brings faces to 224 itself.
+
+    Raises:
+        MissingTool: If deepface is not installed.
+    """
+    tool = import_tool("deepface.DeepFace", "deepface", "deepface")
+    name = versioned("deepface") + (f" ({detector} detector)" if detect else "")
+
+    def scores(image: Images) -> list[float]:
+        try:
+            faces = tool.analyze(
+                img_path=image,
+                actions=["emotion"],
+                enforce_detection=detect,
+                detector_backend=detector if detect else "skip",
+                silent=True,
+            )
+        except ValueError as error:
+            # Versions before 0.0.99 raise a bare ValueError with this text.
+            if detect and "could not be detected" in str(error):
+                return [np.nan] * len(CLASSES)
+            raise
+        faces = faces if isinstance(faces, list) else [faces]
+        best = largest([_box(f) for f in faces])
+        return by_class(faces[best]["emotion"], CLASSES, name)
+
+    def predict(images: Images) -> NDArray[np.float64]:
+        return np.array([scores(image) for image in bgr(resized(images, size))])
+
+    return FaceModel(name, CLASSES, predict, detects=detect)
+
+
+def _box(face: dict[str, Any]) -> list[float]:
+    region = face.get("region", {})
+    return [float(region.get(side, 0)) for side in ("x", "y", "w", "h")]

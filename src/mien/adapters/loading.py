@@ -1,0 +1,71 @@
+"""From what a user writes to a model: a run, an ONNX file, a Python function, or a tool's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mien.adapters import ADAPTERS
+from mien.adapters.model import FaceModel, Images
+from mien.errors import UsageError
+from mien.registry import nearest
+
+_CARD = "model.json"
+
+
+def load_model(spec: str | Path, options: Mapping[str, Any] | None = None, *, device: str = "cpu") -> FaceModel:
+    """Resolve a model.
+
+    Args:
+        spec: A run or weights folder, a file ``*.onnx``, ``package.module:function`` or
+            ``file.py:function``, or the name of an adapter.
+        options: Options of the adapter, as its docstring has them.
+        device: Where a run's model computes.
+
+    Raises:
+        UsageError: If it is none of these.
+        ConfigError: If the adapter has no such option.
+        MissingTool: If the tool is not installed.
+        WeightsError: If the file or the weights cannot be read.
+    """
+    text, options = str(spec), dict(options or {})
+    if Path(spec).is_dir():
+        return _run_model(Path(spec), options, device)
+    if text.endswith(".onnx"):
+        ADAPTERS.check_options("onnx", options, skip=("path",))
+        return _made("onnx", {"path": text, **options})
+    if ":" in text:
+        ADAPTERS.check_options("python", options, skip=("target",))
+        return _made("python", {"target": text, **options})
+    tools = [n for n in ADAPTERS if n not in ("onnx", "python")]
+    if text not in tools:
+        raise UsageError(
+            f"model {text!r}",
+            "is no folder and no adapter",
+            "a run, a file *.onnx, module:function, or an adapter's name",
+            nearest(text, tools),
+        )
+    ADAPTERS.check_options(text, options)
+    return _made(text, options)
+
+
+def _made(name: str, options: dict[str, Any]) -> FaceModel:
+    model = ADAPTERS.get(name)(**options)
+    assert isinstance(model, FaceModel)
+    return model
+
+
+def _run_model(folder: Path, options: dict[str, Any], device: str) -> FaceModel:
+    if not (folder / _CARD).is_file():
+        raise UsageError(str(folder), f"holds no {_CARD}", "a run or weights folder")
+    if options:
+        raise UsageError(str(folder), f"takes no option ({', '.join(options)})", "none: its card says all")
+    from mien.models.weights import Classifier
+
+    classifier = Classifier.load(folder, device)
+
+    def predict(images: Images) -> Any:
+        return classifier.probabilities(images)
+
+    return FaceModel(folder.name, classifier.card.classes, predict)

@@ -1,0 +1,185 @@
+"""What every adapter gives: a model that takes crops and returns probabilities, checked."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import DataError, MienError
+
+# The one resampling of all adapters, that of Mien's own models too; Pillow averages when it shrinks.
+RESAMPLING = Image.Resampling.BILINEAR
+_TOLERANCE = 1e-2  # float16 outputs and percentages do not sum to 1 exactly
+_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+Images = NDArray[np.uint8]
+
+
+class MissingTool(MienError):
+    """A tool's package is not installed, or cannot be imported."""
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """A model or tool that classifies face crops.
+
+    Attributes:
+        name: For messages and reports: the tool and its version.
+        classes: The K classes in the order of the outputs, as the model spells them.
+        predict: ``(B, H, W, C)`` uint8 (RGB or grey, C = 3 or 1) -> ``(B, K)``.
+        logits: The outputs are logits: softmax is still to be taken.
+        detects: The model looks for the face itself; the row of a face that it does not find is NaN.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    predict: Callable[[Images], Any]
+    logits: bool = False
+    detects: bool = False
+
+    def probabilities(self, images: Images) -> NDArray[np.float64]:
+        """Classify some crops.
+
+        Args:
+            images: ``(B, H, W, C)`` uint8.
+
+        Returns:
+            ``(B, K)`` that sum to 1; NaN rows where no face was found.
+
+        Raises:
+            DataError: If the model returns another shape, or no probabilities.
+        """
+        found = _plain_array(self.predict(images))
+        shape = (len(images), len(self.classes))
+        if found.shape != shape:
+            expected = f"{shape}, one row an image and one column a class ({', '.join(self.classes)})"
+            raise DataError(self.name, f"returned an array of shape {found.shape}", expected)
+        lost = np.isnan(found).all(1) if self.detects else np.zeros(len(found), dtype=bool)
+        if self.logits and np.isfinite(found[~lost]).all():
+            found = np.exp(found - found.max(1, keepdims=True))
+            found /= found.sum(1, keepdims=True)
+        bad = ~np.isfinite(found).all(1) | (found < 0).any(1) | ~(np.abs(found.sum(1) - 1) <= _TOLERANCE)
+        bad &= ~lost
+        if bad.any():
+            row = found[int(bad.argmax())]
+            raise DataError(
+                self.name,
+                f"returned {row.round(4).tolist()} for an image ({int(bad.sum())} such rows of {len(found)})",
+                "probabilities of 0 or more that sum to 1",
+                "" if self.logits else "If these are logits, pass logits=True.",
+            )
+        return np.asarray(found / found.sum(1, keepdims=True))
+
+
+def _plain_array(values: Any) -> NDArray[np.float64]:
+    """Arrays of numpy and torch (also on a device, with a gradient) as float64."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def import_tool(module: str, adapter: str, install: str) -> ModuleType:
+    """Import a tool's module.
+
+    Args:
+        module: The module to import.
+        adapter: The adapter that needs it, for the message.
+        install: What to give to ``pip install``.
+
+    Raises:
+        MissingTool: If it, or something that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingTool(
+            f"adapter {adapter!r}", f"cannot import {module!r} ({error})", "", f"Install it: pip install {install}"
+        ) from error
+
+
+def versioned(package: str) -> str:
+    """``deepface 0.0.103``; the bare name where the version is not known."""
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
+
+
+def by_class(found: dict[str, Any], classes: Sequence[str], where: str) -> list[float]:
+    """A tool's dictionary of scores in the order of ``classes``, brought to sum 1.
+
+    Raises:
+        DataError: If the tool's classes are others, as in a version that the adapter does not know.
+    """
+    if set(found) != set(classes):
+        raise DataError(
+            where,
+            f"returned the classes {', '.join(found)}",
+            ", ".join(classes),
+            "The adapter was written for another version: see docs/adapters.md.",
+        )
+    scores = np.array([float(found[c]) for c in classes])
+    return list(scores / scores.sum())
+
+
+def resized(images: Images, size: int) -> Images:
+    """Bring crops to ``size`` pixels a side, by :data:`RESAMPLING`: ``(B, H, W, C)`` -> ``(B, size, size, C)``."""
+    if images.shape[1:3] == (size, size):
+        return images
+    out = np.empty((len(images), size, size, images.shape[3]), dtype=np.uint8)
+    for target, image in zip(out, images, strict=True):
+        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+        target[...] = np.asarray(picture.resize((size, size), RESAMPLING)).reshape(target.shape)
+    return out
+
+
+def in_colour(images: Images) -> Images:
+    """Grey crops three times over, colour ones as they are: ``(B, H, W, 3)``, RGB."""
+    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+
+
+def bgr(images: Images) -> Images:
+    """``(B, H, W, 3)`` in OpenCV's order of colours."""
+    return np.ascontiguousarray(in_colour(images)[..., ::-1])
+
+
+def normalised_floats(
+    images: Images, size: int, channels: int, mean: Sequence[float], std: Sequence[float], scale: float = 255.0
+) -> NDArray[np.float32]:
+    """Crops as a network's input: resampled in floats, divided by ``scale``, mean off, by the deviation.
+
+    Args:
+        images: ``(B, H, W, C)`` uint8.
+        size: Side of the result in pixels.
+        channels: 1 or 3; grey is made from colour by luminance, colour from grey by repetition.
+        mean: Of each channel, or one number for all.
+        std: Of each channel, or one number for all.
+        scale: What 255 is divided by: 255 gives 0 to 1, 1 leaves 0 to 255.
+
+    Returns:
+        ``(B, channels, size, size)``.
+    """
+    values = images.astype(np.float32)
+    if channels == 1 and images.shape[3] == 3:
+        values = (values @ _GREY)[..., None]
+    out = np.empty((len(images), values.shape[3], size, size), dtype=np.float32)
+    for target, image in zip(out, values, strict=True):
+        for c in range(values.shape[3]):
+            plane = Image.fromarray(np.ascontiguousarray(image[..., c]))
+            target[c] = np.asarray(plane if plane.size == (size, size) else plane.resize((size, size), RESAMPLING))
+    out = np.repeat(out, 3, axis=1) if channels == 3 and out.shape[1] == 1 else out
+    centre, spread = (np.asarray(v, dtype=np.float32).reshape(1, -1, 1, 1) for v in (mean, std))
+    return np.asarray((out / np.float32(scale) - centre) / spread, dtype=np.float32)
+
+
+def largest(boxes: Sequence[Sequence[float]]) -> int:
+    """Index of the box ``(x, y, width, height)`` of the largest area."""
+    return int(np.argmax([float(b[2]) * float(b[3]) for b in boxes]))

@@ -1,0 +1,202 @@
+"""Any classifier as an ONNX file, with a card that says how its input is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.adapters import ADAPTERS
+from mien.adapters.model import FaceModel, Images, import_tool, normalised_floats
+from mien.errors import UsageError, WeightsError
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+
+
+@dataclass(frozen=True)
+class OnnxCard:
+    """How the input of an ONNX file is made, and what its outputs are.
+
+    A JSON file of these keys beside the model (``model.json`` for ``model.onnx``) is read first; the
+    options of :func:`onnx_model` go before it. The card of Mien's own weights serves as well.
+
+    Attributes:
+        classes: The K classes in the order of the outputs.
+        size: Side of the input in pixels; 0: as the file says.
+        in_channels: 1 or 3; 0: as the file says.
+        mean: Of the pixels after division by ``scale``, one number or one a channel; subtracted.
+        std: Their standard deviation; divided by.
+        scale: What pixels of 0 to 255 are divided by first: 255, or 1 where the file wants 0 to 255.
+        logits: The outputs are logits.
+        layout: ``NCHW`` or ``NHWC``; empty: by the shape in the file.
+        output: Name of the output to read; empty: the first.
+    """
+
+    classes: tuple[str, ...] = ()
+    size: int = 0
+    in_channels: int = 0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float = 255.0
+    logits: bool = False
+    layout: str = ""
+    output: str = ""
+
+
+@ADAPTERS.register("onnx")
+def onnx_model(
+    path: str | Path,
+    *,
+    classes: Sequence[str] = (),
+    size: int | None = None,
+    channels: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    scale: float | None = None,
+    logits: bool | None = None,
+    layout: str | None = None,
+    output: str | None = None,
+    threads: int = 0,
+) -> FaceModel:
+    """Any classifier in an ONNX file.
+
+    Args:
+        path: The file; its card (see :class:`OnnxCard`) lies beside it, or the options say all.
+        classes: The classes in the order of the outputs; a text of names with commas will do.
+        size: See :class:`OnnxCard`, also for what follows.
+        channels: 1 for grey, 3 for RGB.
+        mean: One number, or one a channel.
+        std: One number, or one a channel.
+        scale: 255 or 1.
+        logits: Whether softmax is still to be taken.
+        layout: ``NCHW`` or ``NHWC``.
+        output: Name of the output.
+        threads: Threads of the computation; 0: as many as the runtime likes.
+
+    Raises:
+        WeightsError: If the file cannot be read, or its input is no image.
+        UsageError: If no classes are given, or an option cannot be.
+    """
+    path = Path(path)
+    card = _card(
+        path,
+        classes=_names(classes) or None,
+        size=size,
+        in_channels=channels,
+        mean=mean,
+        std=std,
+        scale=scale,
+        logits=logits,
+        layout=layout,
+        output=output,
+    )
+    runtime = import_tool("onnxruntime", "onnx", "onnxruntime")
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    try:
+        session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own errors share no other base class
+        raise WeightsError(str(path), f"cannot be read ({error})", "an ONNX model") from error
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) != 4:
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise WeightsError(str(path), f"its inputs are {found}", "one batch of images, float or uint8")
+    outputs = [o.name for o in session.get_outputs()]
+    if card.output and card.output not in outputs:
+        raise UsageError(f"{path.name} output", repr(card.output), f"one of {', '.join(outputs)}")
+    prepare = _Input(card, path, inputs[0].shape, _TYPES[inputs[0].type])
+    wanted = [card.output or outputs[0]]
+
+    def predict(images: Images) -> NDArray[np.float64]:
+        x = prepare(images)
+        parts = [session.run(wanted, {inputs[0].name: p})[0] for p in prepare.batches(x)]
+        found = np.concatenate(parts)
+        return found.reshape(len(found), -1)[: len(images)]
+
+    return FaceModel(path.name, card.classes, predict, logits=card.logits)
+
+
+def _names(classes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(c.strip() for c in classes.split(",")) if isinstance(classes, str) else tuple(classes)
+
+
+def _card(path: Path, **options: Any) -> OnnxCard:
+    """The card beside the file, with the options that were given before it."""
+    if not path.is_file():
+        raise WeightsError(str(path), "no such file", "an ONNX model")
+    beside = path.with_suffix(".json")
+    content: dict[str, Any] = {}
+    if beside.is_file():
+        try:
+            content = dict(json.loads(beside.read_text()))
+        except ValueError as error:
+            raise WeightsError(str(beside), f"cannot be read ({error})", "the card of the model beside it") from error
+        if "model" in content:  # the card of Mien's own weights, whose networks give logits
+            content.setdefault("logits", True)
+    known = {k: v for k, v in content.items() if k in OnnxCard.__dataclass_fields__}
+    known |= {k: v for k, v in options.items() if v is not None}
+    for key in ("mean", "std"):
+        if key in known:
+            known[key] = tuple(float(v) for v in np.atleast_1d(known[key]))
+    card = OnnxCard(**{**known, "classes": tuple(known.get("classes", ()))})
+    if not card.classes:
+        raise UsageError(
+            path.name, "has no classes", "the names of its outputs", f"Pass classes, or write them into {beside.name}."
+        )
+    if card.layout not in ("", "NCHW", "NHWC"):
+        raise UsageError(f"{path.name} layout", repr(card.layout), "'NCHW' or 'NHWC'")
+    return card
+
+
+class _Input:
+    """Makes the file's input from crops.
+
+    Args:
+        card: How.
+        path: The file, for messages.
+        shape: The input's four dimensions; names where they are free.
+        dtype: Its type.
+    """
+
+    def __init__(self, card: OnnxCard, path: Path, shape: Sequence[Any], dtype: type) -> None:
+        fixed = [d if isinstance(d, int) and d > 0 else 0 for d in shape]
+        last = card.layout == "NHWC" or (not card.layout and fixed[1] not in (1, 3) and fixed[3] in (1, 3))
+        channels, sides = (fixed[3], fixed[1:3]) if last else (fixed[1], fixed[2:])
+        self.card, self.last, self.dtype, self.fixed_batch = card, last, dtype, fixed[0]
+        self.channels, self.size = card.in_channels or channels, card.size or sides[0]
+        for what, told, found in (
+            ("in_channels", card.in_channels, {channels}),
+            ("size", card.size, set(sides)),
+        ):
+            if told and found - {0, told}:
+                raise UsageError(f"{path.name} {what}", str(told), f"{max(found)}, as the file's input {list(shape)}")
+        if self.channels not in (1, 3):
+            raise UsageError(path.name, f"input {list(shape)}", "1 or 3 channels", "Pass channels and layout.")
+        for name, values in (("mean", card.mean), ("std", card.std)):
+            if len(values) not in (1, self.channels):
+                raise UsageError(f"{path.name} {name}", str(list(values)), f"1 or {self.channels} numbers")
+        if not self.size or (all(sides) and sides[0] != sides[1]):
+            raise UsageError(path.name, f"input {list(shape)}", "a square of known size", "Pass size.")
+
+    def __call__(self, images: Images) -> NDArray[Any]:
+        """``(B, H, W, C)`` uint8 -> the file's input."""
+        card, raw = self.card, self.dtype is np.uint8
+        mean, std, scale = ((0.0,), (1.0,), 1.0) if raw else (card.mean, card.std, card.scale)
+        x = normalised_floats(images, self.size, self.channels, mean, std, scale)
+        x = x.transpose(0, 2, 3, 1) if self.last else x
+        return np.ascontiguousarray((x.round() if raw else x).astype(self.dtype))
+
+    def batches(self, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """Pieces of the size that the file asks for, if it does; the last is filled up with its own first image."""
+        n = self.fixed_batch
+        if not n:
+            return [x]
+        pieces = [x[i : i + n] for i in range(0, len(x), n)]
+        missing = n - len(pieces[-1])
+        pieces[-1] = np.concatenate([pieces[-1], np.repeat(pieces[-1][:1], missing, axis=0)])
+        return pieces

@@ -1,0 +1,89 @@
+"""The verdict of an audit: the finding in two or three sentences for people who read no tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mien.audit.gaps import HEADLINE
+from mien.audit.results import AttributeResult, GapResult, GroupResult
+from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN
+from mien.records import Estimate
+
+_LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
+
+
+def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
+    """The finding in two or three sentences."""
+    gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
+    judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
+    if not judged:
+        return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
+    found = [(r, g) for r, g in judged if g.verdict == DISPARITY]
+    if not found and (worst := _worst_placed(results)):
+        return _placed_sentence(*worst)
+    if not found:
+        return _nothing_found(judged)
+    result, lead = min(found, key=lambda rg: (_LEAD_ORDER.index(rg[1].metric), -_excess(rg[1])))
+    text = _lead_sentence(result, lead)
+    if len(found) > 1:
+        text += f" In all, {len(found)} of the {len(judged)} headline gaps are more than chance alone would show."
+    return text
+
+
+def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]]) -> str:
+    labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
+    p = min(g.p_adjusted for _, g in judged)
+    text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p = {p:.3f})."
+    hidden = [g.detectable_high for _, g in judged if g.metric == "accuracy" and g.detectable_high == g.detectable_high]
+    if hidden:
+        text += (
+            " This is not proof of equality: with so few faces, an accuracy gap below "
+            f"{_points(max(hidden))} could have stayed hidden."
+        )
+    return text
+
+
+def _worst_placed(results: Sequence[AttributeResult]) -> tuple[AttributeResult, GroupResult] | None:
+    """The group furthest below what is expected of it, among those shown to be."""
+    below = [(r, g) for r in results for g in r.groups if g.standing == BELOW]
+    return min(below, key=lambda rg: rg[1].metrics["accuracy"].value - rg[1].expected, default=None)
+
+
+def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
+    return (
+        f"Worst served: {result.label} = {group.name}. The model names the annotated expression for "
+        f"{_percent(group.metrics['accuracy'])} of these faces; {100 * group.expected:.1f} % would be expected if they "
+        f"were served as all others annotated alike (adjusted p = {group.p_adjusted:.3f}). No gap between the best and "
+        "the worst group is more than chance alone would show, for small groups make large gaps by chance."
+    )
+
+
+def _excess(gap: GapResult) -> float:
+    return gap.value.value - gap.expected
+
+
+def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
+    worst, best = _percent(gap.worst_value), _percent(gap.best_value)
+    if gap.metric == "accuracy":
+        claim = f"The model names the annotated expression for {worst} of these faces, and for {best} of {gap.best}."
+    elif gap.metric == "recall":
+        claim = f"Of their faces annotated {gap.class_name}, the model recognises {worst}; of {gap.best}, {best}."
+    else:
+        claim = f"Their {gap.title} is {worst}; that of {gap.best} is {best}."
+    return (
+        f"Worst served: {result.label} = {gap.worst}. {claim} That gap of {_points(gap.value.value)} is more than "
+        f"chance alone would show ({100 * gap.expected:.1f} on average, rarely above {100 * gap.expected_high:.1f}; "
+        f"adjusted p = {gap.p_adjusted:.3f})."
+    )
+
+
+def _percent(estimate: Estimate | None) -> str:
+    """``69.9 % (64.7 to 74.7 %)``."""
+    if estimate is None or estimate.value != estimate.value:
+        return "an unknown share"
+    text = f"{100 * estimate.value:.1f} %"
+    return text if estimate.low != estimate.low else f"{text} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"

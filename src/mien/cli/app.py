@@ -1,0 +1,82 @@
+"""The application: its entry point, exit codes, and what all verbs share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from mien import __version__
+from mien.errors import ConfigError, MienError, MissingExtra
+
+# Nothing heavy is imported up here: 'mien --help' must answer at once.
+
+app = App(
+    name="mien",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+    help="Train, audit and mitigate facial expression recognition.\n\nStart with: mien demo --out demo",
+)
+
+Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+
+GATE_FAILED = 3
+_TRAIN_PACKAGES = ("torch", "torchvision", "lightning", "tensorboard")
+
+
+def _fail(error: MienError) -> NoReturn:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
+    try:
+        result = app(exit_on_error=False, print_error=True)
+    except CycloptsError:
+        sys.exit(2)
+    except MienError as error:
+        _fail(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAIN_PACKAGES:
+            raise
+        _fail(MissingExtra("this command", "train", error.name or ""))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "TrainingStopped":
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        raise
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def options_of(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Options of a reader or a tool: ``key=value`` each."""
+    from mien.config import parse_value
+
+    return {key: parse_value("--option", value) for key, value in (pair_of("--option", p) for p in pairs)}
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """Names between commas; None where nothing was given."""
+    return tuple(n.strip() for n in text.split(",") if n.strip()) if text else None
+
+
+def pair_of(option: str, text: str) -> tuple[str, str]:
+    """``name=value`` of an option."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(option, repr(text), "name=value")
+    return key.strip(), value.strip()
+
+
+def print_json(content: Any) -> None:
+    """Print content as JSON on stdout."""
+    from mien.records import plain
+
+    print(json.dumps(plain(content), indent=2))

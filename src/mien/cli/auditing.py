@@ -1,0 +1,252 @@
+"""Verbs that judge and show: audit, compare, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import GATE_FAILED, Json, app, names_of, pair_of, print_json
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    from mien.audit import Audit
+
+
+@app.command
+def audit(
+    predictions: Path,
+    /,
+    *,
+    by: str | None = None,
+    out: Path | None = None,
+    on: str | None = None,
+    confounders: str | None = None,
+    annotator_error: tuple[str, ...] = (),
+    leakage: Annotated[bool | None, Parameter(negative=())] = None,
+    features: Path | None = None,
+    fail_if: tuple[str, ...] = (),
+    allow_undecided: Annotated[bool, Parameter(negative=())] = False,
+    junit: Path | None = None,
+    n_boot: int | None = None,
+    n_perm: int | None = None,
+    min_n: int | None = None,
+    min_class_n: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
+    json: Json = False,
+) -> int:
+    """Audit a run, or any CSV or Parquet file of predictions, for disparities between groups.
+
+    Parameters
+    ----------
+    predictions
+        A run folder, or a file with label (or target_<class>), pred (or prob_<class>) and attribute
+        columns; see docs/audit.md.
+    by
+        Attributes, with commas: gender,age,gender*age; brightness:3 cuts a column of numbers in three.
+    out
+        Folder for audit.json, CSV tables, audit.md and audit.html; RUN/audit/NAME for a run.
+    on
+        Which of a run's predictions; its only ones by default.
+    confounders
+        Columns of numbers to hold common, with commas, or 'none'; by default those with well-known
+        names (brightness, sharpness, size, yaw, ...).
+    annotator_error
+        ATTRIBUTE=FILE: the known confusion of the annotator who perceived it, counts with true groups
+        in rows.
+    leakage
+        Probe the model's features and probabilities for the attributes.
+    features
+        An .npz file with sample_id and features, for the probe; a run's own are found.
+    fail_if
+        A condition that fails the audit (exit code 3), such as 'worst(recall, by=gender) < 0.70'; may
+        be given several times; the language stands in docs/audit.md.
+    allow_undecided
+        Conditions that cannot be decided (too few faces) do not fail.
+    junit
+        Write the conditions' results there, as JUnit XML.
+    n_boot
+        Bootstrap replicates; this and what follows as the run's configuration says, or else 2000, 2000,
+        30, 10, 0.95 and 0.
+    n_perm
+        Permutations.
+    min_n
+        Least faces of a group to enter a gap.
+    min_class_n
+        Least faces of a class in a group to enter that class's gaps.
+    level
+        Coverage of the intervals.
+    seed
+        Seed of everything drawn.
+    """
+    from mien import terminal
+    from mien.audit import load_features, parse_gate, render_text
+    from mien.config import AuditConfig, audit_settings
+    from mien.records import Predictions
+    from mien.runs import Run
+    from mien.study import audit_predictions
+
+    base = AuditConfig()
+    if predictions.is_dir():
+        run = Run.open(predictions)
+        config = run.config
+        predictions, out = _run_predictions(predictions, on, out)
+        features = features or run.features.get(predictions.stem)
+        base, seed = config.audit, config.seed if seed is None else seed
+    settings = audit_settings(
+        base,
+        by=names_of(by),
+        confounders=() if confounders == "none" else names_of(confounders),
+        annotator_error=dict(pair_of("--annotator-error", p) for p in annotator_error) or None,
+        leakage=leakage,
+        fail_if=fail_if or None,
+        n_boot=n_boot,
+        n_perm=n_perm,
+        min_n=min_n,
+        min_class_n=min_class_n,
+        level=level,
+    )
+    for text in settings.fail_if:
+        parse_gate(text)  # a slip is told before the work, not after
+    table = Predictions.load(predictions)
+    given = load_features(features, table.sample_id) if features and settings.leakage else None
+    with terminal.progress("auditing", "attributes") as progress:
+        found = audit_predictions(table, settings, seed or 0, out, features=given, progress=progress)
+    if out is not None:
+        terminal.say(f"written: {out / 'audit.html'}")
+    if json:
+        print_json(found.to_dict())
+    else:
+        terminal.markdown(render_text(found))
+    return _gate(found, settings.fail_if, allow_undecided, junit)
+
+
+def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:
+    """Check the conditions, say each result on stderr, and return the exit code."""
+    from mien.audit import FAILED, PASSED, UNDECIDED, check_gates, junit_xml
+
+    results = check_gates(found, conditions)
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(junit_xml(results, f"audit of {found.source}", allow_undecided=allow_undecided))
+    stops = {FAILED} if allow_undecided else {FAILED, UNDECIDED}
+    for result in results:
+        words = {PASSED: "gate passed", FAILED: "GATE FAILED", UNDECIDED: "GATE UNDECIDED"}[result.status]
+        print(f"{words}: {result.expression}\n  {result.reason}", file=sys.stderr)
+    return GATE_FAILED if any(r.status in stops for r in results) else 0
+
+
+@app.command
+def compare(
+    predictions: Annotated[tuple[Path, ...], Parameter(allow_leading_hyphen=False)],
+    /,
+    *,
+    by: str | None = None,
+    out: Path | None = None,
+    names: str | None = None,
+    seeds: Annotated[bool, Parameter(negative=())] = False,
+    n_boot: int = 2000,
+    min_n: int = 30,
+    min_class_n: int = 10,
+    level: float = 0.95,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Compare models on the same faces: who gains, who loses, and whether a gap changed.
+
+    Parameters
+    ----------
+    predictions
+        Two or more runs or files of predictions; each is compared with the first.
+    by
+        Attributes, with commas.
+    out
+        Folder for the page, the Markdown and the JSON file.
+    names
+        Names of the models, with commas; those of the files by default.
+    seeds
+        The predictions are of one model trained with several seeds: tell real gaps from seed noise.
+    n_boot
+        Bootstrap replicates.
+    min_n
+        Least faces of a group to enter a gap.
+    min_class_n
+        Least faces of a class in a group to enter that class's gap.
+    level
+        Coverage of the intervals.
+    seed
+        Seed of everything drawn.
+    """
+    from mien import terminal
+    from mien.records import Predictions
+    from mien.study import compare_predictions, seed_predictions
+
+    if len(predictions) < 2:
+        raise UsageError("mien compare", f"{len(predictions)} set of predictions", "two or more")
+    files = [_run_predictions(p, None, None)[0] if p.is_dir() else p for p in predictions]
+    called = list(names_of(names) or _short_names(predictions))
+    if len(called) != len(files):
+        raise UsageError("--names", f"{len(called)} names", f"one for each of the {len(files)} models")
+    tables = [Predictions.load(f) for f in files]
+    work = seed_predictions if seeds else compare_predictions
+    with terminal.waiting("comparing"):
+        content, text = work(
+            tables,
+            called,
+            names_of(by) or (),
+            out,
+            n_boot=n_boot,
+            min_n=min_n,
+            min_class_n=min_class_n,
+            level=level,
+            seed=seed,
+        )
+    if out is not None:
+        terminal.say(f"written: {out}")
+    if json:
+        print_json(content)
+    else:
+        terminal.markdown(text)
+
+
+def _short_names(paths: tuple[Path, ...]) -> list[str]:
+    """The files' or runs' own names; with their folders where these are alike."""
+    short = [p.stem for p in paths]
+    return short if len(set(short)) == len(short) else [str(p) for p in paths]
+
+
+def _run_predictions(folder: Path, on: str | None, out: Path | None) -> tuple[Path, Path]:
+    """The file of a run's predictions, and where its audit goes."""
+    from mien.runs import AUDITS, Run
+
+    known = Run.open(folder).predictions
+    if not known:
+        raise UsageError(str(folder), "has no predictions", "an evaluated run", f"Call: mien evaluate {folder}")
+    if on is None and len(known) > 1:
+        raise UsageError("--on", "is needed", f"one of {', '.join(known)}: the run has several predictions")
+    name = on or next(iter(known))
+    if name not in known:
+        raise UsageError("--on", repr(name), f"one of {', '.join(known)}")
+    return known[name], out or folder / AUDITS / name
+
+
+@app.command
+def report(
+    run: Path, /, *, out: Path | None = None, faces: Annotated[bool, Parameter(help="Show sample faces.")] = True
+) -> None:
+    """Write a run's report: one self-contained HTML file.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    out
+        The file; RUN/report.html by default.
+    """
+    from mien.report import render_report
+    from mien.runs import Run
+
+    print(render_report(Run.open(run), out=out, faces=faces))

@@ -1,0 +1,47 @@
+"""The verb that lists what can be named."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from mien.cli.app import app
+from mien.errors import MissingExtra
+
+Kind = Literal["datasets", "models", "losses", "metrics", "adapters", "labels", "config", "all"]
+
+
+@app.command(name="list")
+def list_(kind: Kind = "all", /) -> None:
+    """List what can be named in a configuration; 'config' prints one with every key at its default.
+
+    Parameters
+    ----------
+    kind
+        Which catalogue.
+    """
+    from mien.labels import scheme_names
+
+    for name, registry in _registries().items():
+        if kind in (name, "all"):
+            print(f"{name}:")
+            try:
+                for entry in registry.names():
+                    print(f"  {entry:24s} {registry.summary(entry)}")
+            except MissingExtra as error:
+                print(f"  ({error})")
+    if kind == "config":
+        from mien.config import dump_config, parse_config
+
+        print(dump_config(parse_config({"data": {"store": "STORE"}})), end="")
+    if kind in ("labels", "all"):
+        print("labels:\n  " + "\n  ".join(scheme_names()))
+
+
+def _registries() -> dict[str, Any]:
+    from mien.adapters import ADAPTERS
+    from mien.data.datasets import DATASETS
+    from mien.losses import LOSSES
+    from mien.metrics import METRICS
+    from mien.models import MODELS
+
+    return {"datasets": DATASETS, "models": MODELS, "losses": LOSSES, "metrics": METRICS, "adapters": ADAPTERS}

@@ -1,0 +1,173 @@
+"""Verbs that run a model: evaluate, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import Json, app, names_of, options_of, print_json
+from mien.errors import UsageError
+
+
+@app.command
+def evaluate(
+    model: str,
+    /,
+    *,
+    on: str | None = None,
+    features: Annotated[bool, Parameter(negative=())] = False,
+    labels: str = "majority",
+    only: str | None = None,
+    option: tuple[str, ...] = (),
+    out: Path | None = None,
+    device: str = "cpu",
+    json: Json = False,
+) -> None:
+    """Write a model's predictions on a split, ready to be audited.
+
+    Of a run: with metrics, and the copies of training faces set apart. Of any other model: a file of
+    predictions with every attribute of the store; see docs/adapters.md.
+
+    Parameters
+    ----------
+    model
+        A run folder; or an .onnx file, package.module:function, file.py:function, or a tool's name
+        ('mien list adapters').
+    on
+        STORE:split; of a run, its own test faces by default, or else its validation faces.
+    features
+        Also write a run's features, for the audit's leakage probe.
+    labels
+        Label scheme of the faces, for models other than runs.
+    only
+        Classes to audit, with commas, for models other than runs: tools with different classes can then
+        be compared.
+    option
+        Options of the tool, key=value.
+    out
+        File of predictions (.parquet or .csv), for models other than runs.
+    device
+        Where to compute: cpu, cuda.
+    """
+    from mien.runs import RECORD
+
+    if not (Path(model) / RECORD).is_file():
+        _evaluate_other(model, on, labels, only, option, out, device, json)
+        return
+    if out is not None or only is not None or option:
+        raise UsageError("--out, --only, --option", "do not go with a run", "", "Its predictions stand in its folder.")
+    _evaluate_run(Path(model), on, features, device, json)
+
+
+def _evaluate_other(
+    model: str,
+    on: str | None,
+    labels: str,
+    only: str | None,
+    option: tuple[str, ...],
+    out: Path | None,
+    device: str,
+    json: bool,
+) -> None:
+    from mien import terminal
+    from mien.adapters.loading import load_model
+    from mien.adapters.predictions import predictions_from
+    from mien.data.images import Store
+    from mien.evaluate import parse_on
+
+    if on is None or out is None:
+        raise UsageError("--on and --out", "are needed", "STORE:split and a file", f"{model} is not a run.")
+    if out.suffix not in (".csv", ".parquet"):
+        raise UsageError(str(out), "is not a file of predictions", "a name that ends in .csv or .parquet")
+    if not out.parent.is_dir():
+        raise UsageError(str(out), f"the folder {out.parent} does not exist", "a file in a folder that exists")
+    loaded = load_model(model, options_of(option), device=device)
+    path, split = parse_on(on)
+    with terminal.progress("evaluating", "faces") as progress:
+        table = predictions_from(
+            loaded, Store.open(path), split, labels=labels, only=names_of(only) or (), progress=progress
+        )
+    table.save(out)
+    right = float((table.labels == table.predicted).mean())
+    if json:
+        print_json({"file": str(out), "n": len(table), "accuracy": right, "notes": list(table.notes)})
+        return
+    print(f"{out}: {len(table)} faces, accuracy {right:.3f}; audit it with: mien audit {out} --by ...")
+    for note in table.notes:
+        print(note)
+
+
+def _evaluate_run(run: Path, on: str | None, features: bool, device: str, json: bool) -> None:
+    from mien import terminal
+    from mien.evaluate import evaluate
+    from mien.runs import Run
+
+    with terminal.progress("evaluating", "faces") as progress:
+        result = evaluate(Run.open(run), on, device=device, features=features, progress=progress)
+    if json:
+        print_json(Run.open(run).record.estimates[result.name])
+        return
+    if not Run.open(run).record.best:
+        terminal.say("these weights were never validated: the run stopped before its first epoch ended")
+    n, n_copies = len(result.predictions), int(result.copies.sum())
+    terminal.table(
+        f"{run.name} on {result.on}: {n} faces",
+        ["metric", "all", *(["without copies"] if result.without_copies else [])],
+        [
+            [name, str(estimate), *([str(result.without_copies[name])] if result.without_copies else [])]
+            for name, estimate in result.all.items()
+        ],
+    )
+    terminal.table(
+        "by class",
+        ["class", "faces", "recall", "precision", "F1", "mistaken for"],
+        [[c.name, str(c.n), str(c.recall), str(c.precision), str(c.f1), c.mistaken_for] for c in result.per_class],
+    )
+    print(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
+    if not result.near_copies_known:
+        print("this is another store than the one trained on: only byte-for-byte copies are found there")
+    if result.n_validation:
+        print(f"{result.n_validation} of these faces helped to choose the weights: the figures are optimistic")
+    if result.n_dropped:
+        print(f"{result.n_dropped} faces of the split have no label in this scheme")
+
+
+@app.command
+def predict(
+    images: Annotated[tuple[Path, ...], Parameter(allow_leading_hyphen=False)],
+    /,
+    *,
+    model: Path,
+    device: str = "cpu",
+    json: Json = False,
+) -> int:
+    """Classify aligned face crops.
+
+    Expressions are what people perceive in a face, not what a person feels.
+
+    Parameters
+    ----------
+    images
+        Aligned, cropped faces.
+    model
+        A run or weights folder.
+    device
+        Where to compute: cpu, cuda.
+    """
+    from dataclasses import asdict
+
+    from mien import terminal
+    from mien.predict import Predictor
+
+    faces = Predictor.load(model, device).predict(list(images))
+    if json:
+        print_json([asdict(f) for f in faces])
+    else:
+        rows = []
+        for face in faces:
+            top = sorted(face.probs.items(), key=lambda item: -item[1])[:3]
+            rows.append([face.path, face.label, "  ".join(f"{c} {p:.2f}" for c, p in top) or face.error])
+        terminal.table("perceived expressions", ["picture", "label", "most probable"], rows)
+    return 1 if any(f.error for f in faces) else 0

@@ -1,0 +1,152 @@
+"""Verbs that read corpora and train: prepare, train, study, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from mien.cli.app import Force, Json, app, options_of, print_json
+
+
+@app.command
+def prepare(
+    source: str,
+    /,
+    *,
+    out: Path,
+    dataset: str | None = None,
+    size: int | None = None,
+    channels: Literal[1, 3] | None = None,
+    on_bad_row: Literal["error", "drop"] = "error",
+    option: tuple[str, ...] = (),
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Read a corpus once into a packed store.
+
+    Parameters
+    ----------
+    source
+        File or folder of the corpus, or 'synthetic'.
+    out
+        Folder of the new store.
+    dataset
+        Reader to use; found by the layout by default ('mien list datasets').
+    size
+        Side in pixels; by default the corpus's own.
+    channels
+        1 for grey, 3 for colour; by default the corpus's own.
+    on_bad_row
+        'error' writes nothing if a row is bad; 'drop' leaves bad rows out and counts them.
+    option
+        Further options of the reader, key=value.
+    """
+    from mien import terminal
+    from mien.data.prepare import prepare
+
+    options = options_of(option)
+    options |= {k: v for k, v in {"size": size, "channels": channels}.items() if v is not None}
+    with terminal.progress("reading", "faces") as progress:
+        store = prepare(source, out, dataset=dataset, on_bad_row=on_bad_row, force=force, progress=progress, **options)
+    info = store.info
+    if json:
+        print_json(info)
+        return
+    print(f"{info['n']} faces of {'x'.join(map(str, info['shape'][1:3]))} from {info['corpus']} in {out}")
+    for split, n in store.table.splits.items():
+        print(f"  {split or '(no split)'}: {n}")
+    print(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
+    for what, n in info["detail"].items():
+        print(f"  {what}: {n}")
+    if info["n_dropped"]:
+        print(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
+    print(f"  terms: {info['terms']}")
+
+
+@app.command
+def train(
+    config: Path,
+    /,
+    *,
+    out: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(help="Override a setting: train.epochs=5.")] = (),
+    force: Force = False,
+) -> None:
+    """Train as a YAML configuration says; goes on where an interrupted run stopped.
+
+    Parameters
+    ----------
+    config
+        The configuration; see studies/.
+    out
+        The run folder; runs/NAME by default.
+    """
+    from mien import terminal
+    from mien.config import load_config
+    from mien.report import save_curves
+    from mien.runs import Run
+    from mien.train import train
+
+    experiment = load_config(config, set)
+    folder = out or Path("runs") / experiment.name
+    try:
+        with terminal.progress("training", "steps") as progress:
+            run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
+    finally:
+        if (folder / "record.json").is_file():
+            save_curves(Run(folder))
+    best = run.record.best
+    print(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
+
+
+@app.command
+def study(
+    config: Path, /, *, out: Path | None = None, on: str | None = None, set: tuple[str, ...] = (), force: Force = False
+) -> None:
+    """Train, evaluate, audit and report in one go.
+
+    Parameters
+    ----------
+    config
+        The configuration; see studies/.
+    out
+        The run folder; runs/NAME by default.
+    on
+        STORE:split to evaluate on; the run's own test faces by default.
+    set
+        Override a setting: train.epochs=5.
+    """
+    from mien import terminal
+    from mien.config import load_config
+    from mien.study import run_experiment
+
+    experiment = load_config(config, set)
+    folder = out or Path("runs") / experiment.name
+    with terminal.progress("training", "steps") as progress:
+        run_experiment(experiment, folder, on=on, force=force, say=terminal.say, progress=progress)
+
+
+@app.command
+def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 7, seed: int = 0, force: Force = False) -> None:
+    """Draw faces with a known bias, train, audit, report, and compare with what was injected.
+
+    Parameters
+    ----------
+    out
+        Folder of the demo.
+    n
+        Faces to draw.
+    epochs
+        Epochs of training.
+    seed
+        Seed of everything.
+    """
+    from mien import terminal
+    from mien.demo import demo
+
+    with terminal.stages() as stages:
+        result = demo(out, n=n, epochs=epochs, seed=seed, force=force, say=terminal.say, progress=stages)
+    terminal.table("What was injected, and what the audit found", ["attribute", "injected", "found"], result.rows)
+    print(f"Open {result.run.path / 'report.html'} in a browser.")
