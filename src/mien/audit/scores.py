@@ -225,7 +225,7 @@ def _inflation(error: Array, mean: Array, square: Array, n: Ints) -> Array:
         row = (square / n[:, None] - mean**2) / (n - 1)[:, None]
     usable = ~np.isnan(own) & (row > 0)
     top, bottom = (np.where(usable, v * n[:, None], 0.0).sum(0) for v in (own, row))
-    return np.maximum(np.divide(top, bottom, out=np.ones(len(top)), where=bottom > 0), 1.0)
+    return np.asarray(np.maximum(np.divide(top, bottom, out=np.ones(len(top)), where=bottom > 0), 1.0))
 
 
 def _null_error(n: Ints, square: Array, class_mean: Array, n_group: Ints) -> Array:
