@@ -19,6 +19,11 @@ from mien.prediction_tables.reading import read_table, write_parquet
 from mien.prediction_tables.table import table_of
 
 
+def thousandths(value: float) -> str:
+    """Three decimals, and no minus before a zero."""
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number that says how sure it is. No bare numbers in a report.
@@ -54,9 +59,9 @@ class Estimate:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return f"undefined ({self.note})" if self.note else "undefined"
-        text = f"{self.value:.3f}"
+        text = thousandths(self.value)
         if not (np.isnan(self.low) or np.isnan(self.high)):
-            text += f" [{self.low:.3f}, {self.high:.3f}]"
+            text += f" [{thousandths(self.low)}, {thousandths(self.high)}]"
         return text + (f" ({self.note})" if self.note else "")
 
 

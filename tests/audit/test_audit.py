@@ -47,7 +47,7 @@ def test_known_gap_is_found(result):
     assert gap.expected < 0.03 < gap.value.value
     assert gap.p <= gap.p_adjusted < 0.05
     assert result.verdict.startswith(
-        "Worst served: perceived gender = f. The model names the annotated expression for 7"
+        "Worst served: perceived gender = f. The model is right for 7"
     )
     assert "is more than chance alone would show (" in result.verdict
     assert result.attribute("age").gap("accuracy").verdict == NOT_SHOWN
@@ -367,7 +367,7 @@ def test_a_group_that_the_largest_gap_hides():
     assert (b.standing, found.group("c").standing) == ("below expectation", "")
     assert b.p <= b.p_adjusted < 0.05
     assert b.expected == pytest.approx((labels == predicted).mean(), abs=0.01)
-    assert result.verdict.startswith("Worst served: g = b. The model names the annotated expression for 7")
+    assert result.verdict.startswith("Worst served: g = b. The model is right for 7")
     assert f"{100 * b.expected:.1f} % would be expected" in result.verdict
 
 

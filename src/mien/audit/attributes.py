@@ -36,6 +36,7 @@ class Attribute:
         groups: The G groups; of an intersection all combinations, empty ones too.
         codes: ``(n,)`` int64, -1 where the value (of any part) is unknown.
         confidence: Mean confidence of the perceived values; NaN where there is none.
+        note: Where a column of numbers was cut.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Attribute:
     groups: tuple[str, ...]
     codes: NDArray[np.int64]
     confidence: float = float("nan")
+    note: str = ""
 
 
 def candidate_attributes(pred: Predictions) -> list[str]:
@@ -107,7 +109,8 @@ def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attri
     else:
         source = ANNOTATED if ANNOTATED in sources else MEASURED
     label = " * ".join(p.label for p in parts)
-    return Attribute(spec, label, source, tuple(groups), codes)
+    note = " ".join(f"{p.label}: {p.note}" for p in parts if p.note)
+    return Attribute(spec, label, source, tuple(groups), codes, note=note)
 
 
 def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -> Attribute:
@@ -126,8 +129,8 @@ def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -
         )
     names = {2: ("low", "high"), 3: ("low", "middle", "high")}.get(n_parts, tuple(str(i + 1) for i in range(n_parts)))
     codes = np.where(known, np.searchsorted(edges, values, side="left"), -1).astype(np.int64)
-    cuts = f"cut at {' and '.join(f'{e:.3g}' for e in edges)}" if n_parts < 4 else f"{n_parts} parts"
-    return Attribute(spec, f"{spec.partition(':')[0]} ({cuts})", MEASURED, names, codes)
+    note = f"The parts are cut at {' and '.join(f'{e:.3g}' for e in edges)}." if n_parts < 4 else ""
+    return Attribute(spec, spec.partition(":")[0], MEASURED, names, codes, note=note)
 
 
 def _single(pred: Predictions, name: str) -> Attribute:

@@ -186,7 +186,10 @@ def _audit_attribute(pred: Predictions, attribute: Attribute, scores: Scores, se
         len(pred) - len(rows),
         groups,
         [*gaps, *scored.gaps],
-        attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.n_pooled / len(rows)),
+        [
+            *([attribute.note] if attribute.note else []),
+            *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.n_pooled / len(rows)),
+        ],
         group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
     )
 

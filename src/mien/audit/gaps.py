@@ -41,6 +41,7 @@ HEADLINE_METRICS: dict[str, Callable[..., Array]] = {
 CLASS_METRICS = ("recall", "precision", "f1")
 DIFFERENCE, RATIO, DISTANCE = "difference", "ratio", "distance"
 HEADLINE, FURTHER = "headline", "further"
+FALSE_POSITIVES = "false positives"
 _LEAST_EXPECTED = 5.0  # faces expected in a cell for its rate to enter a ratio or an odds measure
 _MANY_GROUPS = 60  # above, distances of all pairs of groups are not looked at
 
@@ -189,7 +190,7 @@ def _odds_measures(
     common: NDArray[np.bool_] = np.asarray(enough[:, groups].all(1) & groups.any())
     lacking = [c for c, there in zip(classes, common, strict=True) if not there]
     dropped = f"without {', '.join(lacking)}: too rare in some group" if lacking and common.any() else ""
-    names = tuple(f"recall of {c}" for c in classes) + tuple(f"false positives of {c}" for c in classes)
+    names = tuple(f"recall of {c}" for c in classes) + tuple(f"{FALSE_POSITIVES} of {c}" for c in classes)
     odds = np.concatenate([enough, groups & (others >= least)])
     trials = np.concatenate([annotated, others]).astype(np.float64)
     pooled = wrong[:, groups].sum(1, keepdims=True) / np.maximum(others[:, groups].sum(1, keepdims=True), 1)
@@ -198,14 +199,20 @@ def _odds_measures(
     def both(rates: Rates) -> Array:
         return np.concatenate([rates["recall"], rates["false_positive_rate"]], axis=1)
 
-    def summed(rates: Rates) -> Array:
-        return np.asarray(rates["recall"][:, common].sum(1, keepdims=True))
+    def mean_recall(rates: Rates) -> Array:
+        # The source's sum over classes, divided by their number: the ratio is the same.
+        recall = rates["recall"][:, common]
+        return np.asarray(recall.sum(1, keepdims=True) / max(int(common.sum()), 1))
 
     return [
         Measure(name="equalized_odds_difference", components=names, eligible=odds, trials=trials, values=both),
         Measure(name="equalized_odds_ratio", kind=RATIO, components=names, eligible=often, trials=trials, values=both),
         Measure(
-            name="equal_odds_fairness", kind=RATIO, eligible=groups[None] & common.any(), note=dropped, values=summed
+            name="equal_odds_fairness",
+            kind=RATIO,
+            eligible=groups[None] & common.any(),
+            note=dropped,
+            values=mean_recall,
         ),
         Measure(name="min_max_accuracy", kind=RATIO, eligible=groups[None], trials=n[None], values=_rate("accuracy")),
     ]

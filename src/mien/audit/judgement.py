@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gaps import DIFFERENCE, DISTANCE, RATIO, Contrast, reduce_values
+from mien.audit.gaps import DIFFERENCE, DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
 from mien.audit.intervals import (
     gap_interval,
     implied_errors,
@@ -111,7 +111,7 @@ def _extremes(measure: Contrast, values: Array) -> tuple[int, int, int]:
     largest = int(_filled(values, -np.inf)[component].argmax())
     if measure.kind == DISTANCE:
         component, smallest, largest = 0, *_furthest(values)
-    worse_is_more = measure.name in LOWER_IS_BETTER
+    worse_is_more = measure.name in LOWER_IS_BETTER or measure.components[component].startswith(FALSE_POSITIVES)
     return (component, largest, smallest) if worse_is_more else (component, smallest, largest)
 
 

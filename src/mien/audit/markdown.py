@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.records import Estimate
+from mien.records import Estimate, thousandths
 
 
 def interval(estimate: Estimate | None) -> str:
     """``0.712 [0.690, 0.733]``; a dash where undefined."""
     if estimate is None or estimate.value != estimate.value:
         return "–"
-    text = f"{estimate.value:.3f}"
-    return text if estimate.low != estimate.low else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    text = thousandths(estimate.value)
+    ends = f"[{thousandths(estimate.low)}, {thousandths(estimate.high)}]"
+    return text if estimate.low != estimate.low else f"{text} {ends}"
 
 
 def number(value: float) -> str:
     """Three decimals; a dash where undefined."""
-    return "–" if value != value else f"{value:.3f}"
+    return "–" if value != value else thousandths(value)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

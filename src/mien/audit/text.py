@@ -96,6 +96,12 @@ def method_notes(
     return notes
 
 
+def _some(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def not_tested(
     predictions: Predictions, results: Sequence[AttributeResult], clustered: bool, leakage: bool
 ) -> list[str]:
@@ -123,7 +129,7 @@ def not_tested(
     unsure = [r.label for r in results if r.source == PERCEIVED and (r.inferred is None or not r.inferred.annotator)]
     if unsure:
         out.append(f"The annotator's mistakes about {', '.join(unsure)}: no confusion matrix of theirs was given.")
-    small = [f"{r.label}: {', '.join(names)}" for r in results if (names := [g.name for g in r.groups if g.verdict])]
+    small = [f"{r.label}: {_some(names)}" for r in results if (names := [g.name for g in r.groups if g.verdict])]
     if small:
         out.append(f"Groups with too few faces, which enter no gap ({'; '.join(small)}).")
     out.append("Other faces, cameras and uses than these; and why a gap is there.")

@@ -51,7 +51,7 @@ def _worst_placed(results: Sequence[AttributeResult]) -> tuple[AttributeResult, 
 
 def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
     return (
-        f"Worst served: {result.label} = {group.name}. The model names the annotated expression for "
+        f"Worst served: {result.label} = {group.name}. The model is right for "
         f"{_percent(group.metrics['accuracy'])} of these faces; {100 * group.expected:.1f} % would be expected if they "
         f"were served as all others annotated alike (adjusted p = {group.p_adjusted:.3f}). No gap between the best and "
         "the worst group is more than chance alone would show, for small groups make large gaps by chance."
@@ -65,11 +65,11 @@ def _excess(gap: GapResult) -> float:
 def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
     worst, best = _percent(gap.worst_value), _percent(gap.best_value)
     if gap.metric == "accuracy":
-        claim = f"The model names the annotated expression for {worst} of these faces, and for {best} of {gap.best}."
+        claim = f"The model is right for {worst} of these faces, and for {best} of {gap.best}."
     elif gap.metric == "recall":
-        claim = f"Of their faces annotated {gap.class_name}, the model recognises {worst}; of {gap.best}, {best}."
+        claim = f"Of faces annotated {gap.class_name}, the model recognises {worst} here, and {best} for {gap.best}."
     else:
-        claim = f"Their {gap.title} is {worst}; that of {gap.best} is {best}."
+        claim = f"The {gap.title} is {worst} here, and {best} for {gap.best}."
     return (
         f"Worst served: {result.label} = {gap.worst}. {claim} That gap of {_points(gap.value.value)} is more than "
         f"chance alone would show ({100 * gap.expected:.1f} on average, rarely above {100 * gap.expected_high:.1f}; "

@@ -1,18 +1,23 @@
 """Reports: plots, sample faces and self-contained pages; never needs torch."""
 
 from mien.report.audit_plots import group_class_heatmap, group_plot
+from mien.report.calibration_plots import abstention_plot, group_reliability
 from mien.report.figures import figure_svg, save_png
 from mien.report.html import render_audit, render_report, save_curves
 from mien.report.montage import sample_faces
+from mien.report.overview_plot import overview_plot
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
 
 __all__ = [
+    "abstention_plot",
     "class_bars",
     "confusion_plot",
     "figure_svg",
     "group_class_heatmap",
     "group_plot",
+    "group_reliability",
     "learning_curves",
+    "overview_plot",
     "reliability_plot",
     "render_audit",
     "render_report",

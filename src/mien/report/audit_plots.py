@@ -11,18 +11,57 @@ from matplotlib.patches import Rectangle
 
 from mien.audit import TOO_FEW, AttributeResult, GapResult, GroupResult
 from mien.records import Estimate
-from mien.report.figures import BLUE, CELL_INK, EMPTY_CELL, GREY, INK, MUTED, ORANGE, new_figure, shorten, styled
+from mien.report.figures import (
+    BLUE,
+    CELL_INK,
+    EMPTY_CELL,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    new_figure,
+    shorten,
+    styled,
+)
+from mien.report.overview_plot import DARK_BAND, LIGHT_BAND
 from mien.report.plots import cell_ink, class_axis, heat_map
+from mien.report.words import metric_words
 
 MAX_GROUPS = 40
+RANKED_ABOVE = 6  # groups; intersections with more are drawn worst first, and pooled values beside raw ones
 
 
 def plotted_groups(attribute: AttributeResult) -> list[GroupResult]:
-    """The groups that fit a plot: all, or the largest :data:`MAX_GROUPS` in their own order."""
-    if len(attribute.groups) <= MAX_GROUPS:
-        return attribute.groups
-    kept = sorted(range(len(attribute.groups)), key=lambda i: -attribute.groups[i].n)[:MAX_GROUPS]
-    return [attribute.groups[i] for i in sorted(kept)]
+    """The groups that fit a plot: all, or the largest :data:`MAX_GROUPS`.
+
+    They stand in their own order, intersections of more than :data:`RANKED_ABOVE` groups worst first.
+    """
+    if "*" in attribute.name and len(attribute.groups) > RANKED_ABOVE:
+        groups = ranked_groups(attribute)
+    else:
+        groups = attribute.groups
+    if len(groups) <= MAX_GROUPS:
+        return groups
+    kept = sorted(range(len(groups)), key=lambda i: -groups[i].n)[:MAX_GROUPS]
+    return [groups[i] for i in sorted(kept)]
+
+
+def shows_pooled(attribute: AttributeResult) -> bool:
+    """Whether partially pooled accuracies stand beside the raw ones."""
+    many = "*" in attribute.name or len(attribute.groups) > RANKED_ABOVE
+    return many and any(g.pooled for g in attribute.groups)
+
+
+def ranked_groups(attribute: AttributeResult) -> list[GroupResult]:
+    """All groups, worst accuracy first (partially pooled where that is shown); those with too few faces last."""
+    pooled = shows_pooled(attribute)
+
+    def key(group: GroupResult) -> tuple[bool, float]:
+        value = group.pooled.value if pooled and group.pooled else group.metrics["accuracy"].value
+        return (bool(group.verdict), value if value == value else 2.0)
+
+    return sorted(attribute.groups, key=key)
 
 
 @styled
@@ -36,7 +75,8 @@ def group_plot(
     The band lies around the middle between the lowest and the highest group that take part. Its
     dark part is as wide as the mean gap under no disparity, its light part as wide as that gap's
     95th percentile: where the extreme groups lie outside, their gap is larger than 95 % of the
-    gaps that chance alone would show.
+    gaps that chance alone would show. Accuracies of many groups have a second mark, the partially
+    pooled value.
 
     Args:
         attribute: The audited attribute.
@@ -44,10 +84,14 @@ def group_plot(
         metrics: Which metrics to draw, beside each other.
     """
     groups = plotted_groups(attribute)
-    figure = new_figure(4.9 * len(metrics), 1.15 + 0.36 * len(groups), _group_words(attribute, groups, metrics))
+    # A page column holds both widths; long names leave too little for the plot in the narrower one.
+    width = 4.1 if max((len(g.name) for g in groups), default=0) < 16 else 4.5
+    figure = new_figure(width * len(metrics), 1.15 + 0.36 * len(groups), _group_words(attribute, groups, metrics))
     for ax, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
         gap = next((g for g in attribute.gaps if g.metric == metric and not g.class_name), None)
         _group_panel(ax, groups, metric, overall.get(metric), gap)
+        if metric == "accuracy" and shows_pooled(attribute):
+            _pooled_marks(ax, groups)
     return figure
 
 
@@ -55,19 +99,13 @@ def _group_words(attribute: AttributeResult, groups: Sequence[GroupResult], metr
     parts = []
     for metric in metrics:
         values = ", ".join(f"{g.name} {_value(g, metric)}{' (too few)' if g.verdict else ''}" for g in groups)
-        parts.append(f"{metric_title(metric)} by {attribute.label}: {values}")
+        parts.append(f"{metric_words(metric)[0]} by {attribute.label}: {values}")
     return ". ".join(parts)
 
 
 def _value(group: GroupResult, metric: str) -> str:
     value = group.metrics[metric].value
     return "undefined" if value != value else f"{value:.3f}"
-
-
-def metric_title(metric: str) -> str:
-    """``macro_f1`` as ``Macro F1``."""
-    words = metric.replace("_", " ").replace(" f1", " F1")
-    return words[:1].upper() + words[1:]
 
 
 def _group_panel(
@@ -85,7 +123,7 @@ def _group_panel(
         tick.set_color(MUTED if group.verdict else INK)
     ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.set_xlim(*_limits(groups, metric, overall, gap))
-    ax.set_title(metric_title(metric))
+    ax.set_title(metric_words(metric)[0])
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
 
@@ -96,11 +134,21 @@ def _group_dot(ax: Axes, y: int, group: GroupResult, estimate: Estimate) -> None
         words = "undefined" if group.n else "no faces"
         ax.text(0.01, y, words, va="center", color=MUTED, fontsize=8.5, transform=ax.get_yaxis_transform())
         return
-    colour, face = (GREY, "white") if group.verdict else (BLUE, BLUE)
+    colour, face = (GREY, PAPER) if group.verdict else (BLUE, BLUE)
     if estimate.low == estimate.low:
         ax.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2, solid_capstyle="round", zorder=2)
     look = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 1.5, "clip_on": False}
     ax.plot([estimate.value], [y], "o", zorder=3, **look)  # type: ignore[arg-type]
+
+
+def _pooled_marks(ax: Axes, groups: Sequence[GroupResult]) -> None:
+    """Partially pooled accuracies with their intervals, a little below the raw ones."""
+    for y, group in enumerate(groups):
+        if group.pooled is None or not group.n:
+            continue
+        ends = [group.pooled.low, group.pooled.high]
+        ax.plot(ends, [y + 0.27] * 2, color=ORANGE, linewidth=1.3, solid_capstyle="round", zorder=2)
+        ax.plot([group.pooled.value], [y + 0.27], "D", color=ORANGE, markersize=4.5, zorder=3)
 
 
 def _band(ax: Axes, gap: GapResult) -> None:
@@ -108,8 +156,8 @@ def _band(ax: Axes, gap: GapResult) -> None:
     if ends is None:
         return
     middle, mean, high = ends
-    ax.axvspan(middle - high / 2, middle + high / 2, color=ORANGE, alpha=0.13, linewidth=0, zorder=0.5)
-    ax.axvspan(middle - mean / 2, middle + mean / 2, color=ORANGE, alpha=0.22, linewidth=0, zorder=0.6)
+    for width, opacity in ((high, LIGHT_BAND), (mean, DARK_BAND - LIGHT_BAND)):
+        ax.axvspan(middle - width / 2, middle + width / 2, color=GREY, alpha=opacity, linewidth=0, zorder=0.5)
 
 
 def _band_ends(gap: GapResult) -> tuple[float, float, float] | None:
@@ -145,8 +193,8 @@ def group_class_heatmap(attribute: AttributeResult, classes: Sequence[str]) -> F
     groups = plotted_groups(attribute)
     recall = np.array([[_recall(g, c) for c in classes] for g in groups])
     height = 1.35 + max(0.36 * len(groups), 0.8)
-    label = f"Recall by {attribute.label} and class; all values stand in the table below it"
-    figure = new_figure(1.7 + max(3.3, 0.62 * len(classes)), height, label)
+    label = f"Recall by {attribute.label} and class; all values stand in the table below"
+    figure = new_figure(1.7 + max(3.3, 0.54 * len(classes)), height, label)
     ax = figure.subplots()
     heat_map(ax, recall)
     for i, group in enumerate(groups):

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
-from markupsafe import escape
+from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours keep apart under the common colour-vision deficiencies.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a929b"
-# These three stand for the page's own colours: in a page they follow its light or dark scheme.
-INK, MUTED, GRID = "#1c2127", "#58616b", "#dce0e5"
+PURPLE, SKY = "#cc79a7", "#56b4e9"
+# These stand for the page's own colours: in a page they follow its light or dark scheme.
+INK, MUTED, GRID, PAPER = "#1c2127", "#58616b", "#dce0e5", "#fffffe"
 CELL_INK = "#0e1116"  # text on a coloured cell, the same in both schemes
 EMPTY_CELL = "#e4e6e9"
 SHARES = LinearSegmentedColormap.from_list("mien", ["#f7fafd", "#b9d6ea", "#5aa2cf", "#1a6ba8", "#083a66"])
@@ -114,9 +115,9 @@ def wrap(text: str, width: int) -> str:
 def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = None) -> str:
     """A figure as an ``<svg>`` element to stand inside a page.
 
-    Text stays text and takes the page's font; ink, muted ink and grid take the page's colours
-    (``--ink``, ``--muted``, ``--grid``) where it defines them; ids begin with ``prefix``, so that
-    figures on one page do not collide.
+    Text stays text and takes the page's font; ink, muted ink, grid, paper and blue take the page's
+    colours (``--ink``, ``--muted``, ``--grid``, ``--page``, ``--blue``) where it defines them; ids
+    begin with ``prefix``, so that figures on one page do not collide.
 
     Args:
         figure: The figure.
@@ -131,10 +132,15 @@ def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = No
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href=", "href=")
     text = _own_ids(text, prefix or f"f{uuid.uuid4().hex[:8]}")
-    for colour, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid")):
+    for colour, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "page"), (BLUE, "blue")):
         text = text.replace(f": {colour}", f": var(--{name}, {colour})")
     text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", text)
     return _head(text, figure.get_label() if title is None else title, figure)
+
+
+def inline(figure: Figure, prefix: str) -> Markup:
+    """A figure as markup for a page; ids begin with ``prefix``."""
+    return Markup(figure_svg(figure, prefix=prefix))
 
 
 def _own_ids(text: str, prefix: str) -> str:

@@ -14,6 +14,7 @@ from mien.audit import Audit
 from mien.data.images import Store
 from mien.errors import UsageError
 from mien.report import sections, words
+from mien.report.audit_section import audit_section
 from mien.report.figures import save_png
 from mien.report.plots import learning_curves
 from mien.runs import Run
@@ -88,8 +89,8 @@ def render_audit(audit: Audit, out: Path) -> Path:
         _check(out / AUDIT_PAGE if out.is_dir() else out),
         "audit.html.j2",
         title="Audit of " + (Path(audit.source).name or "predictions"),
-        section=sections.audit_section(audit, "audit"),
-        overall=audit.overall,
+        section=audit_section(audit, "audit"),
+        facts=words.audit_facts(audit),
     )
 
 
@@ -129,8 +130,8 @@ def _environment() -> Environment:
         "provenance": words.provenance,
         "metric_title": lambda name: words.metric_words(name)[0],
         "metric_about": lambda name: words.metric_words(name)[1],
-        "short_remark": words.short_remark,
+        "verdict_words": words.verdict_words,
+        "capital": words.capital,
         "in_order": words.in_order,
-        "gap_share": words.gap_share,
     }
     return environment

@@ -11,65 +11,20 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from mien.audit import DISPARITY, AttributeResult, Audit, ClassResult, class_results, summary_estimates
+from mien.audit import Audit, ClassResult, class_results, summary_estimates
 from mien.data.images import Store
 from mien.errors import DataError
 from mien.metrics import calibration_table
 from mien.records import Estimate, Predictions, RunRecord
 from mien.report import words
-from mien.report.audit_plots import MAX_GROUPS, group_class_heatmap, group_plot
-from mien.report.figures import figure_svg
+from mien.report.audit_section import AuditSection, audit_section
+from mien.report.figures import inline
 from mien.report.montage import ClassFaces, rows_in_store, sample_faces
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
 from mien.runs import Run
 
 AUDIT_FOLDER = "audit"
-_GROUP_PLOTS = ("accuracy", "macro_f1")
 _FIRST, _LAST = ("test",), ("validation", "train", "training")
-
-
-@dataclass(frozen=True)
-class AttributeSection:
-    """One attribute of an audit.
-
-    Attributes:
-        result: The audit's numbers.
-        anchor: Its id on the page.
-        sentence: The finding.
-        plots: Group plots, one a metric.
-        heat: Heat map of recall by group and class.
-        metrics: Metrics of the group table.
-        footnotes: What to say once below that table.
-        note: Which groups the plots leave out; empty if none.
-    """
-
-    result: AttributeResult
-    anchor: str
-    sentence: str
-    plots: list[Markup]
-    heat: Markup
-    metrics: list[str]
-    footnotes: list[str]
-    note: str
-
-
-@dataclass(frozen=True)
-class AuditSection:
-    """An audit with its figures.
-
-    Attributes:
-        audit: The audit.
-        attributes: One entry an attribute.
-        n_judged: Gaps that could be judged.
-        n_found: Gaps larger than chance alone would show.
-        warning: Why the audit may not belong to the predictions; empty otherwise.
-    """
-
-    audit: Audit
-    attributes: list[AttributeSection]
-    n_judged: int
-    n_found: int
-    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,36 +73,7 @@ def curves(history: pd.DataFrame, best: int | None) -> list[Markup]:
     panels = [p for p in ("loss", "accuracy") if {f"train_{p}", f"val_{p}"} & set(history.columns)]
     if not len(history) or "epoch" not in history:
         return []
-    return [_svg(learning_curves(history, best, [p]), f"curve-{p}") for p in panels]
-
-
-def _svg(figure: Any, prefix: str) -> Markup:
-    return Markup(figure_svg(figure, prefix=prefix))
-
-
-def audit_section(audit: Audit, anchor: str) -> AuditSection:
-    """Draw an audit's figures."""
-    gaps = [g for a in audit.attributes for g in a.gaps]
-    return AuditSection(
-        audit,
-        [_attribute(audit, a, f"{anchor}-a{i}") for i, a in enumerate(audit.attributes, 1)],
-        sum(g.p == g.p for g in gaps),
-        sum(g.verdict == DISPARITY for g in gaps),
-    )
-
-
-def _attribute(audit: Audit, result: AttributeResult, anchor: str) -> AttributeSection:
-    hidden = len(result.groups) - MAX_GROUPS
-    return AttributeSection(
-        result,
-        anchor,
-        words.attribute_sentence(result),
-        [_svg(group_plot(result, audit.overall, [m]), f"{anchor}-{m}") for m in _GROUP_PLOTS],
-        _svg(group_class_heatmap(result, audit.classes), f"{anchor}-heat"),
-        list(dict.fromkeys(m for g in result.groups for m in g.metrics)),
-        words.missing_intervals(g.metrics for g in result.groups),
-        f"The plots show the {MAX_GROUPS} largest groups; {hidden} more stand in the tables." if hidden > 0 else "",
-    )
+    return [inline(learning_curves(history, best, [p]), f"curve-{p}") for p in panels]
 
 
 def evaluation_names(run: Run, record: RunRecord) -> list[str]:
@@ -254,12 +180,14 @@ def _drawn(pred: Predictions, anchor: str) -> dict[str, Any]:
     results = class_results(pred)
     out: dict[str, Any] = {
         "classes": results,
-        "confusion": _svg(confusion_plot(pred.confusion(), names), f"{anchor}-confusion"),
-        "bars": _svg(class_bars(names, [r.recall for r in results], [r.precision for r in results]), f"{anchor}-bars"),
+        "confusion": inline(confusion_plot(pred.confusion(), names), f"{anchor}-confusion"),
+        "bars": inline(
+            class_bars(names, [r.recall for r in results], [r.precision for r in results]), f"{anchor}-bars"
+        ),
     }
     if pred.probs is None:
         return out
-    out["reliability"] = _svg(reliability_plot(calibration_table(pred.probs, pred.labels)), f"{anchor}-reliability")
+    out["reliability"] = inline(reliability_plot(calibration_table(pred.probs, pred.labels)), f"{anchor}-reliability")
     confidence, right = float(pred.probs.max(1).mean()), float((pred.probs.argmax(1) == pred.labels).mean())
     points = 100 * (confidence - right)
     more = f"{'too sure' if points > 0 else 'not sure enough'}, by {abs(points):.1f} points"

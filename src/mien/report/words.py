@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import yaml
 
-from mien.audit import DISPARITY, NOT_SHOWN, AttributeResult, GapResult
+from mien.audit import DISPARITY, NOT_SHOWN, AttributeResult, Audit, GapResult
+from mien.audit.vocabulary import BELOW, metric_title
 from mien.records import Estimate
 
-METRIC_WORDS = {
-    "accuracy": ("Accuracy", "share of faces whose predicted class is the annotated one"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes; every class counts alike"),
-    "macro_f1": ("Macro F1", "mean F1 over the classes; every class counts alike"),
-    "weighted_f1": ("Weighted F1", "F1 averaged by the number of faces of each class"),
-    "macro_precision": ("Macro precision", "mean precision over the classes"),
-    "weighted_precision": ("Weighted precision", "precision averaged by the number of faces of each class"),
-    "top2": ("Top-2 accuracy", "annotated class among the two most probable"),
-    "tie_accuracy": ("Accuracy with ties", "any of the classes with most votes counts as right"),
-    "kl": ("KL divergence", "from the annotators' distribution, in nats; lower is better"),
-    "nll": ("Negative log-likelihood", "of the annotated class, in nats; lower is better"),
-    "brier": ("Brier score", "0 is perfect, 2 the worst; lower is better"),
-    "overconfidence": ("Overconfidence", "confidence minus accuracy; above 0 the model is too sure"),
-    "coverage": ("Confident answers", "share of faces among the 80 % that the model is surest of"),
-    "risk": ("Errors when confident", "share of these confident answers that are wrong; lower is better"),
-    "detection_failure": ("Faces not found", "share of faces that the tool did not find; lower is better"),
-    "ece": ("Calibration error", "mean distance between confidence and accuracy (ECE); lower is better"),
+# What each measure means, in the order in which pages show them. Their titles come from the audit.
+METRIC_ABOUT = {
+    "accuracy": "share of faces whose predicted class is the annotated one",
+    "balanced_accuracy": "mean recall over the classes; every class counts alike",
+    "macro_f1": "mean F1 over the classes; every class counts alike",
+    "weighted_f1": "F1 averaged by the number of faces of each class",
+    "macro_precision": "mean precision over the classes",
+    "weighted_precision": "precision averaged by the number of faces of each class",
+    "recall": "share of the class's faces that are found",
+    "precision": "share of the answers with this class that are right",
+    "f1": "recall and precision of the class in one number",
+    "top2": "annotated class among the two most probable",
+    "tie_accuracy": "any of the classes with most votes counts as right",
+    "kl": "from the annotators' distribution, in nats; lower is better",
+    "nll": "of the annotated class, in nats; lower is better",
+    "brier": "0 is perfect, 2 the worst; lower is better",
+    "overconfidence": "confidence minus accuracy; above 0 the model is too sure",
+    "ece": "mean distance between confidence and accuracy (ECE); lower is better",
+    "coverage": "share of faces among the 80 % that the model is surest of",
+    "risk": "share of these confident answers that are wrong; lower is better",
+    "detection_failure": "share of faces that the tool did not find; lower is better",
+    "equalized_odds_difference": "largest difference between groups in how often any class is found, or wrongly given",
+    "equalized_odds_ratio": "the same as smallest over largest: 1 is equal, 0 as unequal as can be",
+    "equal_odds_fairness": "recalls of all classes summed, worst over best group: 1 is equal",
+    "min_max_accuracy": "accuracy of the worst over that of the best group: 1 is equal",
+    "demographic_parity_difference": "largest difference in how often any class is answered, right or wrong",
+    "demographic_parity_ratio": "the same as smallest over largest: 1 is equal",
+    "statistical_parity": "how far two groups' answers are apart: 0 the same mix of classes, 1 none in common",
 }
 _MOST_LISTED = 3
 STATUS_WORDS = {
@@ -39,9 +51,13 @@ STATUS_WORDS = {
 
 
 def metric_words(name: str) -> tuple[str, str]:
-    """Title and explanation of a metric; an unknown one is its own title."""
-    title = name.replace("_", " ")
-    return METRIC_WORDS.get(name, (title[:1].upper() + title[1:], ""))
+    """Title and explanation of a metric."""
+    return capital(metric_title(name)), METRIC_ABOUT.get(name, "")
+
+
+def capital(text: str) -> str:
+    """``text`` with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -68,32 +84,39 @@ def remark(estimate: Estimate) -> str:
     return "" if estimate.value != estimate.value or interval(estimate) else "no interval"
 
 
-def short_remark(estimate: Estimate) -> str:
-    """The remark without its reason, for tables that give the reason once."""
-    return "no interval" if remark(estimate).startswith("no interval") else remark(estimate)
-
-
-def missing_intervals(groups: Iterable[Mapping[str, Estimate]]) -> list[str]:
-    """``Calibration error has no interval: biased upwards for few faces``, once for each such metric."""
-    found = {}
+def shared_notes(groups: Sequence[Mapping[str, Estimate]]) -> tuple[set[str], list[str]]:
+    """Notes that would stand beside a metric in many groups: the notes, and each in a sentence of its own."""
+    found: dict[tuple[str, str], int] = {}
     for estimates in groups:
         for name, estimate in estimates.items():
-            if estimate.note.startswith("no interval:"):
-                found[name] = f"{metric_words(name)[0]} has {estimate.note}."
-    return list(found.values())
+            if estimate.note and estimate.value == estimate.value:
+                found[name, estimate.note] = found.get((name, estimate.note), 0) + 1
+    many = [key for key, n in found.items() if n > 1]
+    return {note for _, note in many}, [f"{metric_words(name)[0]}: {note}." for name, note in many]
 
 
 def in_order(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """Metrics in the order in which this module explains them; unknown ones last."""
-    known = [name for name in METRIC_WORDS if name in estimates]
+    known = [name for name in METRIC_ABOUT if name in estimates]
     return {name: estimates[name] for name in [*known, *(n for n in estimates if n not in known)]}
 
 
-def gap_share(found: int, judged: int) -> str:
-    """How many of an audit's gaps are more than chance."""
+def gap_share(gaps: Iterable[GapResult], kind: str) -> str:
+    """How many gaps are more than chance: ``3 of 12 headline gaps are ...``."""
+    judged = judged_gaps(gaps)
+    found = sum(g.verdict == DISPARITY for g in judged)
     if not judged:
-        return "No gap could be judged."
-    return f"{found} of {judged} gaps judged {'is' if found == 1 else 'are'} larger than chance alone would show."
+        return f"None of the {kind} gaps could be judged: too few faces."
+    return f"{found} of {len(judged)} {kind} gaps {_are(found)} larger than chance alone would show."
+
+
+def judged_gaps(gaps: Iterable[GapResult]) -> list[GapResult]:
+    """The gaps that could be judged."""
+    return [g for g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -145,27 +168,63 @@ def details(content: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """``a, b and c``; what is beyond ``most`` is counted."""
+    names = list(names)
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def points(value: float) -> str:
+    """A difference of shares: ``6.5 percentage points``."""
+    text = f"{100 * abs(value):.1f}"
+    return f"{text} percentage point{'' if text == '1.0' else 's'}"
+
+
 def attribute_sentence(result: AttributeResult) -> str:
-    """What was found for one attribute."""
-    judged = [g for g in result.gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
+    """What was found for one attribute, by its headline gaps."""
+    judged = judged_gaps(g for g in result.gaps if g.family == "headline")
     found = [g for g in judged if g.verdict == DISPARITY]
     if not judged:
         return "Too few faces: no gap could be judged."
     if not found:
-        return f"None of the {len(judged)} gaps judged is larger than chance alone would show."
-    are = "is" if len(found) == 1 else "are"
-    share = f"{len(found)} of the {len(judged)} gaps judged {are} larger than chance alone would show"
-    if len(found) <= _MOST_LISTED:
-        return f"{share}: {_listed(found)}."
+        low = [g.name for g in result.groups if g.standing == BELOW]
+        more = f" Yet {listed(low)} {_are(len(low))} served worse than expected." if low else ""
+        return f"None of the {len(judged)} headline gaps is larger than chance alone would show.{more}"
+    share = f"{len(found)} of the {len(judged)} headline gaps {_are(len(found))} larger than chance alone would show"
+    lead = next((g for g in found if g.metric == "accuracy"), None)
+    if lead and lead.worst_value and lead.best_value:
+        ends = f"{percent(lead.worst_value.value)} of the faces, against {percent(lead.best_value.value)}"
+        return f"Served worst: {lead.worst}. The model is right for {ends} for {lead.best}. In all, {share}."
     widest = sorted(found, key=lambda g: g.expected - g.value.value)[:_MOST_LISTED]
-    return f"{share}, most of all {_listed(widest)}. The table has the others."
+    named = ", ".join(f"{g.title} ({points(g.value.value)} lower for {g.worst} than for {g.best})" for g in widest)
+    return f"{share}: {named}." if len(found) <= _MOST_LISTED else f"{share}, most of all {named}."
 
 
-def _listed(gaps: list[GapResult]) -> str:
-    return ", ".join(f"{g.title} ({number(g.value.value)}, lowest for {g.worst})" for g in gaps)
+_SOURCE_WORDS = {
+    "annotated": "they came with the data",
+    "perceived": "someone or something judged them from the picture",
+    "measured": "a column of numbers, cut into parts of equally many faces",
+}
 
 
 def provenance(result: AttributeResult) -> str:
     """How the groups of an attribute are known."""
     sure = "" if result.confidence != result.confidence else f", with a mean confidence of {result.confidence:.2f}"
-    return f"Source of the groups: {result.source}{sure}."
+    means = _SOURCE_WORDS.get(result.source, "")
+    return f"Source of the groups: {result.source}{sure}{f' ({means})' if means else ''}."
+
+
+def audit_facts(audit: Audit) -> str:
+    """What was audited, in one line."""
+    units = "" if audit.n_clusters == audit.n else f" in {audit.n_clusters:,} independent units"
+    n_groups = sum(g.n > 0 for a in audit.attributes for g in a.groups)
+    n_attributes = len(audit.attributes)
+    of = f"{n_groups} groups of {n_attributes} attribute{'' if n_attributes == 1 else 's'}"
+    return f"{audit.n:,} faces{units}, {of}, {len(audit.classes)} classes. Source: {audit.source or 'not stated'}."
+
+
+def verdict_words(verdict: str) -> str:
+    """A gap's verdict for people who read no p-values."""
+    return {DISPARITY: "more than chance", NOT_SHOWN: "could be chance"}.get(verdict, "too few faces")

@@ -1,0 +1,164 @@
+"""What a page shows of one model over several seeds: attributes, then all faces together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mien.audit.seeds import SeedAttribute, SeedAudit, SeedGap, SeedGroup
+from mien.audit.seeds.results import REAL
+from mien.report import compare_plots as plots
+from mien.report.figures import inline
+from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
+from mien.report.words import capital, listed, metric_words, p_value
+
+_MANY_RUNS = 12
+
+
+def seed_sections(audit: SeedAudit, anchor: str) -> list[FurtherSection]:
+    """One section an attribute, and one of all faces.
+
+    Args:
+        audit: The audit.
+        anchor: Start of all ids.
+    """
+    sections = [_seeds_section(audit, a, f"{anchor}-a{i}") for i, a in enumerate(audit.attributes, 1)]
+    return [*sections, _seeds_overall(audit, f"{anchor}-all")]
+
+
+def _seeds_overall(audit: SeedAudit, anchor: str) -> FurtherSection:
+    overall = audit.overall
+    value = overall.metrics["accuracy"]
+    runs = f"{min(value.runs):.3f} to {max(value.runs):.3f}" if value.mean.value == value.mean.value else "undefined"
+    header = ["Metric", "Mean over seeds", "Lowest and highest run"]
+    rows: list[list[str | Cell]] = [
+        [Cell(metric_words(m)[0], note=metric_words(m)[1]), cell(v.mean), _span(v.runs)]
+        for m, v in overall.metrics.items()
+    ]
+    return FurtherSection(
+        "overall",
+        "All faces together",
+        anchor,
+        [f"Over all faces the accuracy is {value.mean} on average; single runs lie at {runs}."],
+        tables=[table("Every metric over all shared faces", header, rows)],
+    )
+
+
+def _span(runs: Sequence[float]) -> Cell:
+    known = [r for r in runs if r == r]
+    return Cell(f"{min(known):.3f} to {max(known):.3f}" if known else "")
+
+
+def _seeds_section(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> FurtherSection:
+    unknown = f"{attribute.n_unknown:,} shared faces are of unknown group and left out."
+    tables = [_seed_groups_table(audit, attribute), _seed_gaps_table(attribute)]
+    if len(audit.names) <= _MANY_RUNS:
+        tables.append(_runs_table(audit, attribute))
+    return FurtherSection(
+        "seeds",
+        f"By {attribute.label}",
+        anchor,
+        [g.sentence for g in attribute.gaps[:1]] + _more_real(attribute.gaps[1:]),
+        _seed_figures(audit, attribute, anchor),
+        tables,
+        [unknown] if attribute.n_unknown else [],
+    )
+
+
+def _more_real(gaps: Sequence[SeedGap]) -> list[str]:
+    named = [f"{g.title} ({g.value.value:.3f})" for g in gaps if g.verdict == REAL]
+    return [f"Real beyond seed noise: the gaps in {listed(named)}."] if named else []
+
+
+def _seed_figures(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> list[Drawing]:
+    groups = [g for g in attribute.groups if g.n]
+    kept = sorted(groups, key=lambda g: -g.n)[: plots.MAX_ROWS - 1]
+    shown: list[SeedGroup] = [audit.overall, *(g for g in groups if g in kept)]
+    hidden = len(groups) - len(kept)
+    note = f" The {hidden} smallest groups stand in the table only." if hidden else ""
+    gaps = attribute.gaps[: plots.MAX_ROWS]
+    svg = inline(plots.seed_gaps_plot(gaps, [g.verdict == REAL for g in gaps]), f"{anchor}-gaps")
+    figures = [
+        Drawing(
+            inline(plots.seed_values_plot(shown), f"{anchor}-values"),
+            f"Diamonds: mean over the seeds, with the interval for all seeds and faces. Small dots: single runs.{note}",
+        ),
+        Drawing(
+            svg,
+            "Large marks: the gap between the means, with its interval; a filled diamond is real beyond seed noise. "
+            "Small dots: the gaps of single runs. Grey: what equal groups would show on average. Upright tick: what "
+            "the seed alone gives equal groups in one run, 95 % of the time at most.",
+        ),
+    ]
+    known = [g for g in shown if (share := plots.seed_share(g, len(audit.names))) == share]
+    if known:
+        caption = (
+            "Where the doubt about each mean comes from: which faces were sampled (first part), or which seeds were "
+            "drawn (second part). More seeds shrink the second part only."
+        )
+        svg = inline(plots.noise_plot(known, len(audit.names)), f"{anchor}-noise")
+        figures.append(Drawing(svg, caption))
+    return figures
+
+
+def _seed_groups_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
+    header = ["Group", "Faces", "Mean accuracy", "Lowest and highest run", "Error from the faces", "Spread of one run"]
+    header += ["Of it the seed's", "Mean macro F1"]
+    rows: list[list[str | Cell]] = []
+    for g in attribute.groups:
+        value = g.metrics["accuracy"]
+        spreads = [
+            Cell("" if s != s else f"{s:.3f}") for s in (value.sampling_error, value.run_spread, value.seed_spread)
+        ]
+        few = f"{g.verdict} faces: in no gap" if g.verdict and g.n else ""
+        own: list[str | Cell] = [
+            f"{g.n:,}",
+            cell(value.mean),
+            _span(value.runs),
+            *spreads,
+            cell(g.metrics["macro_f1"].mean),
+        ]
+        rows.append([Cell(g.name, note=few), *own])
+    caption = f"Groups of {attribute.label} over {len(audit.names)} seeds; errors and spreads as standard deviations"
+    return table(caption, header, rows)
+
+
+def _seed_gaps_table(attribute: SeedAttribute) -> Table:
+    header = [
+        "Gap of",
+        "Between means",
+        "Finding",
+        "One run on average",
+        "Equal groups would show",
+        "Seed alone, one run",
+    ]
+    header += ["Lowest", "Highest", "Adjusted p", "Seeds until the faces are the limit"]
+    rows: list[list[str | Cell]] = [_seed_gap_row(g) for g in attribute.gaps]
+    caption = f"Gaps between groups of {attribute.label}"
+    return table(caption, header, rows, f"{caption}, as a table")
+
+
+def _seed_gap_row(g: SeedGap) -> list[str | Cell]:
+    if g.value.value != g.value.value:
+        blank: list[str | Cell] = [Cell("–") for _ in range(7)]
+        return [capital(g.title), cell(g.value), f"{g.verdict} faces", *blank]
+    last = g.worst_by_run.count(g.worst)
+    return [
+        capital(g.title),
+        cell(g.value),
+        g.verdict,
+        cell(g.run_gap),
+        f"{g.expected:.3f}",
+        Cell(f"{g.seed_gap:.3f}", f"95 % below {g.seed_gap_high:.3f}"),
+        Cell(g.worst, note=f"last in {last} of {len(g.worst_by_run)} runs"),
+        g.best,
+        Cell(p_value(g.p_adjusted)) if g.p_adjusted == g.p_adjusted else Cell(""),
+        f"{g.seeds_needed:,}" if g.seeds_needed else "–",
+    ]
+
+
+def _runs_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
+    rows: list[list[str | Cell]] = [
+        [g.name, *(Cell("" if r != r else f"{r:.3f}") for r in g.metrics["accuracy"].runs)] for g in attribute.groups
+    ]
+    caption = "Accuracy of every run by group"
+    return table(caption, ["Group", *audit.names], rows, f"{caption}, as a table")

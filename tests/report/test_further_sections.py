@@ -1,0 +1,399 @@
+"""Sections beyond the gaps: sentence first, figures that say what they show, nothing undefined as a number."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from page_reader import read
+
+from mien.audit import AnnotatorError, Audit, audit, infer_gaps, leakage_probe
+from mien.audit.attributes import resolve_attribute
+from mien.audit.inferred.estimates import CORRECTED, WEIGHTED
+from mien.audit.strata import AdjustedGap
+from mien.records import Estimate, Predictions
+from mien.report import further_plots, render_audit
+from mien.report.confounders_section import MAX_PANELS, confounders_section
+from mien.report.disagreement_section import disagreement_section
+from mien.report.dot_plot import spoken
+from mien.report.further_sections import further_sections
+from mien.report.html import _environment
+from mien.report.inferred_section import inferred_section
+from mien.report.leakage_section import leakage_section
+from mien.report.question import LONG_TABLE, Cell, cell, table
+
+CLASSES = ("angry", "fear", "<b>happy</b>", "sad")
+QUICK = {"n_boot": 50, "n_perm": 40}
+MATRIX = AnnotatorError(["female", "male"], [[180, 20], [30, 170]], "validation")
+PAGE = """{% extends "page.html.j2" %}{% import "further.html.j2" as further %}
+{% block main %}{{ further.section(section, 2) }}{% endblock %}"""
+QUESTIONS = {
+    "disagreement": "Was the model wrong, or was the face ambiguous?",
+    "confounders": "Is it the pictures?",
+    "inferred": "What if the perceived groups are wrong?",
+    "leakage": "Can the attribute be read from the model?",
+}
+
+
+def simulate(n=900, seed=0, n_regions=3):
+    """Faces with ten votes each; dark pictures are hard, and one region's are darker."""
+    rng = np.random.default_rng(seed)
+    k = len(CLASSES)
+    truth, gender, region = rng.integers(0, k, n), rng.integers(0, 2, n), rng.integers(0, n_regions, n)
+    blur = rng.beta(2, 4, n)
+    chosen = np.where(rng.random((n, 10)) < blur[:, None], rng.integers(0, k, (n, 10)), truth[:, None])
+    votes = (chosen[:, :, None] == np.arange(k)).sum(1).astype(float)
+    labels = votes.argmax(1)
+    brightness = np.clip(rng.normal(0.6 - 0.1 * region, 0.12), 0, 1)
+    right = rng.random(n) < np.clip(1.0 - 0.5 * blur + brightness - 0.6 - 0.12 * (gender == 0), 0, 1)
+    predicted = np.where(right, labels, (labels + rng.integers(1, k, n)) % k)
+    named = np.where(rng.random(n) < 0.1, 1 - gender, gender)
+    groups = pd.DataFrame(
+        {
+            "perceived_gender": np.array(["female", "male"])[named],
+            "perceived_gender_confidence": rng.uniform(0.7, 1.0, n),
+            "region": np.array([f"region <{i}>" for i in range(n_regions)])[region],
+            "brightness": brightness,
+            "sharpness": np.where(np.arange(n) % 40 == 0, np.nan, rng.lognormal(size=n)),
+        }
+    )
+    ids = np.array([f"s{i}" for i in range(n)], dtype=object)
+    pred = Predictions(ids, CLASSES, labels, predicted, None, None, votes, groups, None, None, "sim.csv")
+    features = rng.normal(size=(n, 6)) + 0.8 * gender[:, None] * (np.arange(6) == 0)
+    return pred, features
+
+
+def leakage(pred, features, name="perceived_gender", **options):
+    options = {"labels": pred.labels, "probes": ("linear",), "n_perm": 39, "n_boot": 100} | options
+    return leakage_probe({"features": features}, resolve_attribute(pred, name), None, **options)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return simulate()
+
+
+@pytest.fixture(scope="module")
+def full(faces):
+    """An audit that was asked everything."""
+    pred, features = faces
+    found = audit(pred, ["perceived_gender", "region"], annotator_errors={"perceived_gender": MATRIX}, **QUICK)
+    gender = replace(found.attributes[0], leakage=leakage(pred, features))
+    return replace(found, attributes=[gender, *found.attributes[1:]])
+
+
+@pytest.fixture(scope="module")
+def gender(full):
+    return {s.kind: s for s in further_sections(full.attributes[0], "a1")}
+
+
+@pytest.fixture(scope="module")
+def path(full, tmp_path_factory):
+    return render_audit(full, tmp_path_factory.mktemp("pages") / "audit.html")
+
+
+def shown(section, path):
+    """A page with nothing but a section."""
+    text = _environment().from_string(PAGE).render(version="0", title="Section", section=section)
+    (path / "page.html").write_text(text)
+    return read(path / "page.html")
+
+
+def labels(section):
+    return [re.search(r'aria-label="([^"]*)"', d.svg)[1] for d in section.figures]
+
+
+def test_every_question_is_asked_and_answered_first(gender):
+    assert {kind: s.title for kind, s in gender.items()} == QUESTIONS
+    assert all(s.sentences and s.figures and s.tables and s.notes for s in gender.values())
+    assert [len(s.figures) for s in gender.values()] == [3, 2, 3, 1]
+
+
+def test_the_finding_stands_before_the_figure_on_the_page(gender, path):
+    page, text = read(path), path.read_text()
+    for section in gender.values():
+        own = text[text.index(section.title, text.index("</nav>")) :]
+        assert own.index("<p>") < own.index("<figure>") < own.index("<table>") < own.index("<li>")
+        places = [page.text.index(" ".join(w.split())) for w in (section.sentences[0], section.figures[0].caption)]
+        assert places == sorted(places)
+
+
+def test_the_page_is_whole(path):
+    page = read(path)
+    titles = [title for _, title in page.titles]
+    assert titles.count(QUESTIONS["disagreement"]) == titles.count(QUESTIONS["confounders"]) == 2
+    assert titles.count(QUESTIONS["inferred"]) == titles.count(QUESTIONS["leakage"]) == 1
+    assert "region <1>" in page.text
+    assert "<b>happy</b>" in page.text
+
+
+def test_figures_are_small_and_speak(gender):
+    for section in gender.values():
+        for drawing, words in zip(section.figures, labels(section), strict=True):
+            assert len(drawing.svg) < 40_000
+            assert drawing.caption.endswith(".")
+            assert not re.search(r"\bnan\b", words + drawing.caption, re.IGNORECASE)
+            assert len(words) > 60
+
+
+def test_nothing_is_asked_nothing_is_shown(full):
+    bare = replace(full.attributes[0], disagreement=None, confounders=None, inferred=None, leakage=None)
+    assert further_sections(bare, "a") == []
+
+
+def test_audits_that_went_through_json_look_the_same(full, gender):
+    again = Audit.from_dict(json.loads(json.dumps(full.to_dict())))
+    assert again is not full
+    assert further_sections(again.attributes[0], "a1") == list(gender.values())
+
+
+# Disagreement
+
+
+def test_shares_and_ceiling_are_the_result_s(full, gender):
+    result = full.attributes[0].disagreement
+    words = labels(gender["disagreement"])
+    for group in result.groups:
+        shares = f"{group.name}: right {group.right.value:.0%}, ambiguous {group.ambiguous.value:.0%}"
+        assert shares in words[0]
+        assert f"one annotator {group.ceiling.value:.0%}" in words[0]
+    assert "triangle" in gender["disagreement"].figures[0].caption
+    gap = result.gap
+    for estimate in (gap.compared, *gap.parts.values(), gap.remaining):
+        assert spoken(estimate) in words[2]
+
+
+def test_a_gap_that_may_be_nothing_is_not_split(full):
+    result = full.attributes[0].disagreement
+    unclear = replace(result.gap, compared=replace(result.gap.compared, low=0.0))
+    section = disagreement_section(replace(result, gap=unclear), "d")
+    assert len(section.figures) == 2
+    assert len(disagreement_section(replace(result, gap=None), "d").figures) == 2
+
+
+def test_at_most_six_lines_and_the_others_are_named():
+    pred, _ = simulate(1500, n_regions=9)
+    result = audit(pred, ["region"], **QUICK, confounders=[]).attributes[0].disagreement
+    section = disagreement_section(result, "d")
+    lines = labels(section)[1]
+    drawn = [g.name for g in result.groups if f"{g.name}: " in lines.replace("&lt;", "<").replace("&gt;", ">")]
+    assert len(drawn) == further_plots.MAX_LINES
+    ranked = [g.name for g in sorted(result.groups, key=lambda g: g.right.value)]
+    assert set(drawn) == {*ranked[:3], *ranked[-3:]}
+    caption = section.figures[1].caption
+    assert all(name in caption for name in ranked[3:-3])
+    assert not any(name in caption for name in drawn)
+
+
+def test_looks_differ_without_colour():
+    looks = further_plots._LOOKS
+    assert len({str(dash) for _, dash, _ in looks}) == len({marker for *_, marker in looks}) == further_plots.MAX_LINES
+
+
+def test_groups_with_too_few_faces_are_in_the_bars_but_in_no_line(faces, tmp_path):
+    pred, _ = faces
+    region = np.where(np.arange(len(pred)) < 12, "rare", "common")
+    region[:300] = np.where(region[:300] == "common", "other", "rare")
+    result = (
+        audit(replace(pred, groups=pred.groups.assign(region=region)), ["region"], **QUICK).attributes[0].disagreement
+    )
+    section = disagreement_section(result, "d")
+    bars, lines, *_ = labels(section)
+    assert "rare" in bars
+    assert "rare" not in lines
+    assert "Too few faces to draw: rare." in section.figures[1].caption
+    shown(section, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["one vote", "shares", "few"])
+def test_votes_that_say_little(kind, faces, tmp_path):
+    pred, _ = faces
+    votes = {"one vote": np.eye(len(CLASSES))[pred.labels], "shares": pred.votes / 10, "few": pred.votes}[kind]
+    pred = replace(pred, votes=votes)
+    pred = pred.select(np.arange(40)) if kind == "few" else pred
+    result = audit(pred, ["perceived_gender"], **QUICK).attributes[0].disagreement
+    section = disagreement_section(result, "d")
+    assert section.sentences
+    assert len(section.figures) == {"one vote": 0, "shares": 3, "few": 1}[kind]
+    if kind == "one vote":
+        assert "900 with one vote only" in section.notes[0]
+    if kind == "shares":
+        assert "one annotator" not in labels(section)[0]
+        assert "triangle" not in section.figures[0].caption
+    shown(section, tmp_path)
+
+
+# Confounders
+
+
+def test_the_gap_before_and_after_each_confounder(full):
+    result = full.attributes[1].confounders
+    section = confounders_section(result, "c")
+    words = labels(section)[0]
+    assert spoken(result.by_class.raw) in words
+    gaps = [result.by_class, *(c.gap for c in result.confounders), result.joint.gap]
+    for gap in gaps:
+        assert f"from {spoken(gap.compared)} to {spoken(gap.adjusted)}" in words
+    assert [row[0] for row in section.tables[1].rows][-1] == "expressions and all of these"
+    assert all("brightness: " in w and "sharpness: " in w for w in labels(section)[1:])
+    # The darker the region, the lower its mean.
+    means = [float(row[1].text) for row in section.tables[0].rows]
+    assert means == sorted(means, reverse=True)
+    missing = next(n for n in section.notes if "without a value" in n)
+    assert "sharpness (23)" in missing
+
+
+def test_pictures_that_nothing_is_like(faces, tmp_path):
+    pred, _ = faces
+    apart = np.where(pred.groups["perceived_gender"] == "male", 0.9, 0.1) + np.arange(len(pred)) * 1e-6
+    pred = replace(pred, groups=pred.groups.assign(brightness=apart).drop(columns="sharpness"))
+    result = audit(pred, ["perceived_gender"], **QUICK).attributes[0].confounders
+    section = confounders_section(result, "c")
+    assert "to undefined" in labels(section)[0]
+    assert "too few pictures alike" in section.figures[0].svg
+    assert section.tables[0].rows[0][-1].text == ""
+    shown(section, tmp_path)
+
+
+def test_few_faces_leave_means_and_no_gap(faces, tmp_path):
+    pred, _ = faces
+    result = audit(pred.select(np.arange(40)), ["perceived_gender"], **QUICK).attributes[0].confounders
+    section = confounders_section(result, "c")
+    assert section.figures == []
+    assert [len(t.rows) for t in section.tables] == [2]
+    assert "Too few faces to take part: female and male." in section.notes
+    shown(section, tmp_path)
+
+
+def test_only_the_strongest_of_many_confounders_are_drawn(full):
+    result = full.attributes[0].confounders
+    strengths = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6]
+    many = [
+        replace(result.confounders[0], title=f"number {i}", strength=Estimate(value))
+        for i, value in enumerate(strengths)
+    ]
+    section = confounders_section(replace(result, confounders=many), "c")
+    assert MAX_PANELS == 6
+    assert "number 0" not in labels(section)[1]
+    assert "number 1" in labels(section)[1]
+    assert "changes least along them: number 0 and number 2." in section.figures[1].caption
+
+
+# Perceived groups
+
+
+def test_three_methods_beside_each_other(full, gender):
+    result = full.attributes[0].inferred
+    section = gender["inferred"]
+    for estimate in result.side_by_side("accuracy").values():
+        assert str(estimate) in section.sentences[0]
+        assert spoken(estimate) in labels(section)[0]
+    assert "(female below male)" in section.sentences[0]
+    curve = next(c for c in result.erasure if c.metric == "accuracy")
+    assert section.sentences[1].startswith(curve.sentence)
+    assert not any(note.startswith(curve.sentence) for note in section.notes)
+    assert f"no gap at {curve.erased_at.value:.0%}" in section.figures[2].svg
+    assert "this annotator on average" in section.figures[1].svg
+
+
+def test_methods_that_need_more_say_what(faces, tmp_path):
+    pred, _ = faces
+    pred = replace(pred, groups=pred.groups.drop(columns="perceived_gender_confidence"))
+    result = infer_gaps(pred, "perceived_gender", n_boot=50)
+    assert {m.name for m in result.methods} & {WEIGHTED, CORRECTED} == set()
+    section = inferred_section(result, "i")
+    assert "needs the annotator" in labels(section)[0]
+    assert "needs its confusion matrix" in section.figures[0].svg
+    assert "nothing could be corrected" in section.sentences[0]
+    assert "this annotator on average" not in section.figures[1].svg
+    shown(section, tmp_path)
+
+
+def test_a_gap_that_no_share_of_mistakes_erases(full):
+    result = full.attributes[0].inferred
+    never = [replace(c, erased_at=replace(c.erased_at, value=float("nan"))) for c in result.erasure]
+    section = inferred_section(replace(result, erasure=never), "i")
+    assert "it vanishes never" in labels(section)[2]
+    assert "No share of them is enough." in section.figures[2].caption
+    assert "no gap at" not in section.figures[2].svg
+
+
+def test_a_threshold_shows_what_it_leaves(faces, tmp_path):
+    pred, _ = faces
+    result = infer_gaps(pred, "perceived_gender", MATRIX, n_boot=50, threshold=0.8)
+    section = inferred_section(result, "i")
+    assert "0.8 or more" in section.tables[-1].caption
+    assert len(section.tables[-1].rows) == 1 + 2 + len(CLASSES)
+    shown(section, tmp_path)
+
+
+def test_perceived_groups_that_are_too_small(faces, tmp_path):
+    pred, _ = faces
+    result = infer_gaps(pred.select(np.arange(40)), "perceived_gender", MATRIX, n_boot=50)
+    section = inferred_section(result, "i")
+    assert section.figures == []
+    assert section.sentences == ["Too few faces: the accuracy gap cannot be estimated by any method."]
+    shown(section, tmp_path)
+
+
+# Leakage
+
+
+def test_the_yardstick_and_the_band_are_drawn(full, gender):
+    result = full.attributes[0].leakage
+    section, words = gender["leakage"], labels(gender["leakage"])[0]
+    assert section.sentences == [result.sentence]
+    for probe in result.probes:
+        assert spoken(probe.balanced_accuracy, ".2f") in words
+        assert f"without leakage {probe.expected:.2f} to {probe.expected_high:.2f}" in words
+    assert "guessing gives 0.50" in words
+    assert "yardstick" in section.figures[0].caption
+    assert section.tables[0].rows[0][2].text.startswith("+")
+    assert section.tables[0].rows[-1][2].text == "–"
+
+
+def test_leakage_without_expressions_has_no_yardstick(faces, tmp_path):
+    result = leakage(*faces, labels=None)
+    section = leakage_section(result, "l")
+    assert "yardstick" not in section.figures[0].caption
+    assert "More than expression" not in section.tables[0].header
+    shown(section, tmp_path)
+
+
+def test_leakage_of_groups_that_are_too_small(faces, tmp_path):
+    result = leakage(*faces, min_n=5000)
+    section = leakage_section(result, "l")
+    assert section.figures == section.tables == []
+    assert any("fewer than 5000" in n for n in section.notes)
+    assert shown(section, tmp_path)
+
+
+# Cells and tables
+
+
+def test_cells_never_show_undefined_numbers():
+    assert cell(Estimate(0.5, 0.25, 0.75)) == Cell("0.500", "0.250 to 0.750")
+    assert cell(Estimate(0.5)) == Cell("0.500")
+    assert cell(Estimate(float("nan"), note="no faces")) == Cell("", "", "no faces")
+    assert cell(Estimate(-0.5, note="few"), "+.1f", note=False) == Cell("-0.5")
+
+
+def test_long_tables_open_on_a_click():
+    rows = [[str(i), "x"] for i in range(LONG_TABLE + 1)]
+    assert table("Many", ["a", "b"], rows).summary == "Many"
+    assert table("Many", ["a", "b"], rows[1:]).summary == ""
+    assert table("Few", ["a", "b"], rows[:1], "Show").summary == "Show"
+
+
+def test_a_gap_without_parts_has_a_row(full):
+    result = full.attributes[0].confounders
+    none = Estimate(float("nan"), note="nothing alike")
+    bare = AdjustedGap("x", 9, 0, 1.0, [], Estimate(0.1), none, "", "", {}, none, {}, none, "", "", "nothing alike")
+    section = confounders_section(
+        replace(result, joint=None, confounders=[replace(result.confounders[0], gap=bare)]), "c"
+    )
+    row = section.tables[1].rows[-1]
+    assert row[1] == Cell("0%", note="nothing alike")
+    assert row[3] == "undefined"
