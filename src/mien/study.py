@@ -15,8 +15,7 @@ from mien.audit.seeds.markdown import seed_text
 from mien.config import AuditConfig, ExperimentConfig
 from mien.evaluate import evaluate
 from mien.records import Predictions, plain, write_json
-from mien.report import render_audit, render_report, save_curves
-from mien.report.compare_page import render_comparison, render_seeds
+from mien.report import render_audit, render_comparison, render_report, render_seeds, save_curves
 from mien.runs import AUDITS, Run
 from mien.train import train
 

@@ -46,9 +46,7 @@ def test_known_gap_is_found(result):
     assert gap.value.low < 0.12 < gap.value.high
     assert gap.expected < 0.03 < gap.value.value
     assert gap.p <= gap.p_adjusted < 0.05
-    assert result.verdict.startswith(
-        "Worst served: perceived gender = f. The model is right for 7"
-    )
+    assert result.verdict.startswith("Worst served: perceived gender = f. The model is right for 7")
     assert "is more than chance alone would show (" in result.verdict
     assert result.attribute("age").gap("accuracy").verdict == NOT_SHOWN
 

@@ -19,7 +19,7 @@ from mien.report.confounders_section import MAX_PANELS, confounders_section
 from mien.report.disagreement_section import disagreement_section
 from mien.report.dot_plot import spoken
 from mien.report.further_sections import further_sections
-from mien.report.html import _environment
+from mien.report.html import page_environment
 from mien.report.inferred_section import inferred_section
 from mien.report.leakage_section import leakage_section
 from mien.report.question import LONG_TABLE, Cell, cell, table
@@ -96,7 +96,7 @@ def path(full, tmp_path_factory):
 
 def shown(section, path):
     """A page with nothing but a section."""
-    text = _environment().from_string(PAGE).render(version="0", title="Section", section=section)
+    text = page_environment().from_string(PAGE).render(version="0", title="Section", section=section)
     (path / "page.html").write_text(text)
     return read(path / "page.html")
 

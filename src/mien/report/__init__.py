@@ -2,6 +2,7 @@
 
 from mien.report.audit_plots import group_class_heatmap, group_plot
 from mien.report.calibration_plots import abstention_plot, group_reliability
+from mien.report.compare_page import render_comparison, render_seeds
 from mien.report.figures import figure_svg, save_png
 from mien.report.html import render_audit, render_report, save_curves
 from mien.report.montage import sample_faces
@@ -20,7 +21,9 @@ __all__ = [
     "overview_plot",
     "reliability_plot",
     "render_audit",
+    "render_comparison",
     "render_report",
+    "render_seeds",
     "sample_faces",
     "save_curves",
     "save_png",

@@ -13,7 +13,7 @@ from mien.audit.vocabulary import TOO_FEW
 from mien.report import compare_plots as plots
 from mien.report.compare_plots import BETTER, MAX_ROWS, WORSE, ChangeRow
 from mien.report.figures import inline
-from mien.report.html import _check, _write
+from mien.report.html import check_out, write_page
 from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.seed_sections import seed_sections
 from mien.report.words import capital, listed, metric_words, p_value
@@ -56,7 +56,7 @@ def render_comparison(comparison: Comparison | Sequence[Comparison], out: Path) 
     """
     several = [comparison] if isinstance(comparison, Comparison) else list(comparison)
     first = several[0]
-    return _write(
+    return write_page(
         _place(out, COMPARISON_PAGE),
         _TEMPLATE,
         title=f"{listed([c.names[1] for c in several])} against {first.names[0]}",
@@ -82,7 +82,7 @@ def render_seeds(audit: SeedAudit, out: Path) -> Path:
     left = [f"{n:,} of {name}" for name, n in zip(audit.names, audit.n_left_out, strict=True) if n]
     facts = [_faces(audit.n, audit.n_clusters, audit.classes), f"Runs: {listed(audit.names)}."]
     facts += [f"Faces left out, since not every run has them: {listed(left)}."] if left else []
-    return _write(
+    return write_page(
         _place(out, SEEDS_PAGE),
         _TEMPLATE,
         title=f"Audit over {len(audit.names)} seeds",
@@ -94,7 +94,7 @@ def render_seeds(audit: SeedAudit, out: Path) -> Path:
 
 def _place(out: Path, name: str) -> Path:
     out = Path(out)
-    return _check(out / name if out.is_dir() else out)
+    return check_out(out / name if out.is_dir() else out)
 
 
 def _faces(n: int, n_clusters: int, classes: Sequence[str]) -> str:

@@ -40,12 +40,12 @@ def render_report(run: Run, *, store: Store | None = None, out: Path | None = No
         DataError: If a file of the run cannot be read.
         UsageError: If ``out`` is a folder or its folder does not exist.
     """
-    out = _check(out or run.path / REPORT)
+    out = check_out(out or run.path / REPORT)
     record = run.record
     best = record.best.get("epoch")
     names = sections.evaluation_names(run, record)
     evaluations = [sections.evaluation(run, record, name, f"e{i}", store, faces) for i, name in enumerate(names, 1)]
-    return _write(
+    return write_page(
         out,
         "template.html.j2",
         title=f"Report of {record.name}",
@@ -85,8 +85,8 @@ def render_audit(audit: Audit, out: Path) -> Path:
         UsageError: If the folder does not exist.
     """
     out = Path(out)
-    return _write(
-        _check(out / AUDIT_PAGE if out.is_dir() else out),
+    return write_page(
+        check_out(out / AUDIT_PAGE if out.is_dir() else out),
         "audit.html.j2",
         title="Audit of " + (Path(audit.source).name or "predictions"),
         section=audit_section(audit, "audit"),
@@ -94,7 +94,7 @@ def render_audit(audit: Audit, out: Path) -> Path:
     )
 
 
-def _check(out: Path) -> Path:
+def check_out(out: Path) -> Path:
     """Refuse a place that cannot be written, before any work is done."""
     out = Path(out)
     if out.is_dir() or not out.parent.is_dir():
@@ -103,9 +103,9 @@ def _check(out: Path) -> Path:
     return out
 
 
-def _write(out: Path, template: str, **content: Any) -> Path:
+def write_page(out: Path, template: str, **content: Any) -> Path:
     """Render to ``out``, at once or not at all."""
-    text = _environment().get_template(template).render(version=__version__, **content)
+    text = page_environment().get_template(template).render(version=__version__, **content)
     partial = out.with_name(out.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, out)
@@ -113,7 +113,8 @@ def _write(out: Path, template: str, **content: Any) -> Path:
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """The templates, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("mien.report", "."),
         autoescape=True,

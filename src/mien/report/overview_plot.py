@@ -175,7 +175,7 @@ def _words(headers: Sequence[tuple[float, str]], rows: Sequence[_Row]) -> str:
     parts = []
     for y, label in headers:
         own = [r.gap for r in rows if r.y > y and not any(y < other < r.y for other, _ in headers)]
-        parts += [f"{label}, {_title(g)}: {_gap_words(g)}" for g in own]
+        parts += [f"{label}, {_title(g)[:1].lower()}{_title(g)[1:]}: {_gap_words(g)}" for g in own]
     return "Gaps between the groups of each attribute. " + ". ".join(parts)
 
 
