@@ -12,9 +12,10 @@ import json
 import shutil
 from pathlib import Path
 
+from mien.audit import Audit
 from mien.records import Estimate
-from mien.report import render_report, save_curves
-from mien.runs import Run
+from mien.report import overview_plot, render_report, save_curves, save_png
+from mien.runs import AUDITS, Run
 
 HEAD = """# Measured results
 
@@ -35,6 +36,7 @@ METRICS = (
     "kl",
     "nll",
     "brier",
+    "overconfidence",
     "ece",
 )
 
@@ -48,6 +50,9 @@ def keep(run: Run, out: Path) -> None:
     render_report(run, out=folder / "report.html", faces=False)
     save_curves(run)
     shutil.copy(run.path / "curves.png", folder)
+    for path in sorted((run.path / AUDITS).glob("*/audit.md")):
+        shutil.copy(path, folder / f"audit_{path.parent.name}.md")
+        save_png(overview_plot(Audit.load(path.parent)), folder / f"audit_{path.parent.name}.png", dpi=96)
 
 
 def section(folder: Path) -> str:
@@ -86,6 +91,11 @@ def section(folder: Path) -> str:
             if metric in entry["all"]:
                 cells = [show(entry[part].get(metric)) for part in ("all", "without_copies")]
                 lines.append(f"| {metric} | {cells[0]} | {cells[1]} |")
+    for path in sorted(folder.glob("audit_*.md")):
+        verdict = path.read_text().split("\n")[2]
+        lines += ["", f"### Audit of {path.stem.removeprefix('audit_')}", "", verdict, ""]
+        lines += [f"![Gaps and what chance alone would show]({name}/{path.stem}.png)", ""]
+        lines += [f"All of it: [{name}/{path.name}]({name}/{path.name})."]
     return "\n".join([*lines, "", f"Record: [{name}/record.json]({name}/record.json)."])
 
 

@@ -56,7 +56,7 @@ def overview_plot(audit: Audit, metrics: Sequence[str] = METRICS, narrow: bool =
         if not narrow:
             _verdict_text(ax, row)
     for y, label in headers:
-        text = shorten(label, 40 if narrow else 80)
+        text = shorten(label, 27 if narrow else 80)
         ax.text(0, y, text, weight="bold", va="center", transform=ax.get_yaxis_transform())
     _row_labels(ax, rows, narrow)
     ax.set(ylim=(height, 0), xlim=(-0.012 * right, right), xlabel="gap between worst and best group")
