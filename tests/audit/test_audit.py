@@ -378,3 +378,53 @@ def test_expected_accuracy_follows_the_class_mix():
     assert found.group("0").expected == pytest.approx(0.84, abs=0.02)
     assert found.group("1").expected == pytest.approx(0.66, abs=0.02)
     assert {g.standing for g in found.groups} == {""}
+
+
+def test_a_group_that_is_never_found_is_still_listed():
+    rng = np.random.default_rng(1)
+    gender = rng.choice(["f", "m", "x"], 900)
+    labels = rng.choice(["a", "b"], 900)
+    frame = pd.DataFrame({"label": labels, "pred": labels, "gender": gender, "detected": (gender != "x").astype(int)})
+    frame.loc[gender == "x", "pred"] = None
+    found = audit(Predictions.from_frame(frame), "gender", n_boot=50, n_perm=999).attribute("gender")
+    lost = found.group("x")
+    assert (lost.n, lost.verdict, lost.metrics["detection_failure"].value) == (0, TOO_FEW, 1.0)
+    gap = found.gap("detection_failure")
+    assert (gap.worst, gap.value.value, gap.verdict) == ("x", 1.0, DISPARITY)
+
+
+def test_pairs_of_a_found_and_a_lost_face_are_one_unit():
+    frame = pd.DataFrame({"label": ["a", "b"] * 200, "pred": ["a", None] * 200, "detected": [1, 0] * 200})
+    frame["cluster"] = np.repeat(np.arange(200), 2)
+    frame["g"] = np.repeat(["x", "y"], 200)
+    found = audit(Predictions.from_frame(frame, ["a", "b"]), "g", n_boot=50, n_perm=99).attribute("g")
+    assert found.group("x").metrics["detection_failure"].clusters == 100
+
+
+def test_one_person_is_no_group():
+    rng = np.random.default_rng(2)
+    group = np.repeat(["many", "one"], 300)
+    cluster = np.where(group == "many", np.arange(600), 1000)
+    labels = rng.integers(0, 3, 600)
+    pred = predictions(labels, noisy(rng, labels, 0.8, 3), {"g": group}, cluster, 3, rng.dirichlet(np.ones(3), 600))
+    found = audit(pred, "g", n_boot=100, n_perm=99).attribute("g")
+    assert found.group("one").verdict == TOO_FEW
+    assert {g.verdict for g in found.gaps} == {TOO_FEW}
+    own = found.group("one").metrics["accuracy"]
+    assert own.high - own.low > 0.7
+
+
+def test_p_values_of_scores_where_groups_cluster_differently():
+    """One group of independent faces, one of persons with many: the null varies as each group does."""
+    low = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        group = np.repeat(["free", "persons"], [600, 300])
+        cluster = np.r_[np.arange(600), 600 + np.repeat(np.arange(20), 15)]
+        hard = rng.normal(size=620)[cluster]
+        own = 1 / (1 + np.exp(-(1 + hard + 0.5 * rng.normal(size=900))))
+        probs = np.stack([own, 1 - own], axis=1)
+        pred = predictions(np.zeros(900, dtype=int), probs.argmax(1), {"g": group}, cluster, 2, probs)
+        gap = audit(pred, "g", n_boot=20, n_perm=200, seed=seed).attribute("g").gap("kl")
+        low.append(gap.p < 0.05)
+    assert np.mean(low) < 0.15

@@ -52,11 +52,15 @@ def test_shares_of_dependent_faces():
     assert share_estimate(5, 10, 10, draws).method == "wilson"
     dependent = share_estimate(5, 10, 6, 0.5 + 3 * (draws - 0.5))  # thrice the spread, less than 10 faces' worth
     assert dependent.method == "wilson, effective trials"
-    trials = 0.25 / (9 * draws.var())
+    few = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 5)) ** 2  # six units
+    trials = few * 0.25 / (9 * draws.var())
     assert (dependent.low, dependent.high) == pytest.approx(wilson(trials / 2, trials))
-    assert share_estimate(5, 10, 6, draws).low == pytest.approx(wilson(5, 10)[0])  # never worth more than the faces
+    # Never worth more than the faces.
+    assert share_estimate(5, 10, 6, draws).low == pytest.approx(wilson(5 * few, 10 * few)[0])
+    one = share_estimate(141, 197, 1, np.full(2000, 141 / 197))  # whose variance is rounding
+    assert one.high - one.low > 0.8
     edge = share_estimate(10, 10, 5, np.ones(1000))
-    assert (edge.low, edge.high) == pytest.approx(wilson(5, 5))
+    assert edge.low == pytest.approx(wilson(n := 5 * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 4)) ** 2, n)[0])
 
 
 def test_means_of_dependent_faces():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mien.audit.score_gaps import dealt_shares
 from mien.audit.scores import Units, group_means
 
 
@@ -70,3 +71,20 @@ def test_groups_without_faces():
     assert found.n.tolist() == [2, 0]
     assert np.isnan(found.mean[1, 0])
     assert np.isnan(found.error[1, 0, 0])
+
+
+def test_shares_are_dealt_by_the_exact_law():
+    rng = np.random.default_rng(4)
+    group, label, _ = data(rng, 400)
+    rare = (rng.random(400) < 0.03).astype(float)
+    rare[:20] = np.nan
+    drawn = dealt_shares(rare, Units.of(group, label, None, 3, 4), 4000, rng)
+    shuffled = []
+    for _ in range(4000):
+        moved = rare.copy()
+        for c in range(4):
+            index = np.flatnonzero((label == c) & ~np.isnan(rare))
+            moved[index] = rng.permutation(rare[index])
+        shuffled.append([np.nanmean(moved[group == g]) for g in range(3)])
+    np.testing.assert_allclose(drawn.mean(0), np.mean(shuffled, 0), atol=0.001)
+    np.testing.assert_allclose(np.quantile(drawn, 0.99, 0), np.quantile(shuffled, 0.99, 0), atol=0.01)

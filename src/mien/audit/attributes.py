@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ MAX_INTERSECTIONS = 400
 UNKNOWN = "unknown"
 NOT_STATED, MEASURED = "not stated", "measured"
 _SOURCE, _CONFIDENCE, _PROB = "_source", "_confidence", "_prob_"
-_MISSING = ("", UNKNOWN, "nan", "none", "<na>")
+_MISSING = ("", UNKNOWN, "nan", "<na>")
 
 
 @dataclass(frozen=True)
@@ -90,19 +91,19 @@ def resolve_attribute(pred: Predictions, spec: str) -> Attribute:
 
 
 def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attribute:
+    if (size := math.prod(len(p.groups) for p in parts)) > MAX_INTERSECTIONS:
+        raise DataError(
+            f"attribute {spec!r}",
+            f"has {size} intersections",
+            f"at most {MAX_INTERSECTIONS}",
+            "Leave an attribute out, or merge values.",
+        )
     groups: list[str] = [""]
     codes: NDArray[np.int64] = np.zeros(len(pred), dtype=np.int64)
     for part in parts:
         groups = [f"{g}*{h}" if g else h for g in groups for h in part.groups]
         unknown = (codes < 0) | (part.codes < 0)
         codes = np.where(unknown, -1, codes * len(part.groups) + part.codes).astype(np.int64)
-    if len(groups) > MAX_INTERSECTIONS:
-        raise DataError(
-            f"attribute {spec!r}",
-            f"has {len(groups)} intersections",
-            f"at most {MAX_INTERSECTIONS}",
-            "Leave an attribute out, or merge values.",
-        )
     sources = {p.source for p in parts}
     if PERCEIVED in sources or NOT_STATED in sources:
         source = PERCEIVED if PERCEIVED in sources else NOT_STATED
@@ -129,6 +130,9 @@ def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -
         )
     names = {2: ("low", "high"), 3: ("low", "middle", "high")}.get(n_parts, tuple(str(i + 1) for i in range(n_parts)))
     codes = np.where(known, np.searchsorted(edges, values, side="left"), -1).astype(np.int64)
+    if len(np.unique(codes[known])) < n_parts:
+        found = f"cannot be cut into {n_parts} parts: too many faces share a value"
+        raise DataError(where, found, "numbers that differ", "Use fewer parts, or name its values.")
     note = f"The parts are cut at {' and '.join(f'{e:.3g}' for e in edges)}." if n_parts < 4 else ""
     return Attribute(spec, spec.partition(":")[0], MEASURED, names, codes, note=note)
 
@@ -146,11 +150,13 @@ def _single(pred: Predictions, name: str) -> Attribute:
             nearest(name, known) if known else "It has no attribute column at all.",
         )
     column = pred.groups[name]
-    refusal = _refusal(column)
+    lost = pred.undetected
+    unseen = [t for t in _values(lost[name])[1] if t is not None] if lost is not None and name in lost else []
+    refusal = _refusal(column, unseen)
     if refusal:
         raise DataError(f"{pred.source or 'predictions'} column {name!r}", *refusal)
     value_codes, texts = _values(column)
-    groups = _ordered(column, {t for t in texts if t is not None})
+    groups = _ordered(column, {t for t in (*texts, *unseen) if t is not None})
     # A last entry of -1 serves the code -1 of missing values.
     lookup = np.array([*(-1 if t is None else groups.index(t) for t in texts), -1], dtype=np.int64)
     codes = lookup[value_codes]
@@ -201,7 +207,7 @@ def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]
     return codes.astype(np.int64), [None if t.lower() in _MISSING else t for t in texts]
 
 
-def _refusal(column: pd.Series[Any]) -> tuple[str, str, str] | None:
+def _refusal(column: pd.Series[Any], unseen: Sequence[str] = ()) -> tuple[str, str, str] | None:
     """Why a column cannot be an attribute: what was found, what was expected, what to do."""
     expected = f"2 to {MAX_GROUPS} named groups"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
@@ -210,7 +216,7 @@ def _refusal(column: pd.Series[Any]) -> tuple[str, str, str] | None:
             "write their names."
         )
         return "holds numbers", expected, fix
-    n_groups = len({t for t in _values(column)[1] if t is not None})
+    n_groups = len({t for t in (*_values(column)[1], *unseen) if t is not None})
     if n_groups > MAX_GROUPS:
         fix = "Merge values into fewer groups. If the column names persons, call it 'identity'."
         return f"has {n_groups} distinct values", expected, fix
@@ -223,7 +229,8 @@ def _refusal(column: pd.Series[Any]) -> tuple[str, str, str] | None:
 def _ordered(column: pd.Series[Any], found: set[str]) -> tuple[str, ...]:
     """Groups in the column's own order of categories, else sorted with leading numbers as numbers."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return tuple(dict.fromkeys(g for g in (str(c).strip() for c in column.dtype.categories) if g in found))
+        named = [g for g in (str(c).strip() for c in column.dtype.categories) if g in found]
+        return tuple(dict.fromkeys([*named, *sorted(found - set(named))]))
 
     def key(group: str) -> tuple[float, str]:
         number = re.match(r"\d+", group)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mien import __version__
 from mien.audit.attributes import Attribute, resolve_attributes
 from mien.audit.calibration import group_calibration
-from mien.audit.cells import Rows, bootstrap_tables, independent_units
+from mien.audit.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.audit.classes import class_results
 from mien.audit.confounders import candidate_confounders
 from mien.audit.further import Further, further_results
@@ -100,6 +100,7 @@ def audit(
     if not len(predictions):
         raise DataError(predictions.source or "predictions", "has no rows", "one row a face")
     n, clustered = len(predictions), predictions.cluster is not None
+    clusters = predictions.cluster
     predictions = replace(predictions, cluster=independent_units(predictions.cluster))
     attributes = resolve_attributes(predictions, [by] if isinstance(by, str) else by)
     settings = Settings(level, n_boot, n_perm, min_n, min_class_n, seed)
@@ -108,7 +109,7 @@ def audit(
     further = Further(columns, _errors(annotator_errors, attributes), leakage, features)
     results = []
     for i, attribute in enumerate(attributes):
-        result = _audit_attribute(predictions, attribute, scores, settings)
+        result = _audit_attribute(predictions, attribute, scores, settings, clusters)
         results.append(further_results(predictions, attribute, result, further, settings))
         if progress:
             progress(i + 1, len(attributes))
@@ -147,7 +148,9 @@ def _errors(given: Mapping[str, AnnotatorError] | None, attributes: Sequence[Att
     return dict(given or {})
 
 
-def _audit_attribute(pred: Predictions, attribute: Attribute, scores: Scores, settings: Settings) -> AttributeResult:
+def _audit_attribute(
+    pred: Predictions, attribute: Attribute, scores: Scores, settings: Settings, clusters: Ints | None
+) -> AttributeResult:
     known = np.flatnonzero(attribute.codes >= 0)
     rows = Rows(
         attribute.codes[known],
@@ -161,20 +164,27 @@ def _audit_attribute(pred: Predictions, attribute: Attribute, scores: Scores, se
         raise DataError(f"attribute {attribute.name!r}", "no face has a known value in every part", "some that do")
     classes = [str(c) for c in pred.classes]
     tables = rows.tables()
-    measures = table_measures(tables, classes, settings.min_n, settings.min_class_n)
+    counted_units = rows.units_per_group()
+    measures = table_measures(tables, classes, settings.min_n, settings.min_class_n, counted_units)
     boot = stacked_rates(bootstrap_tables(rows, settings.n_boot, settings.stream(attribute.name, "bootstrap")))
     plan = plan_permutation(rows)
     permuted = permuted_tables(plan, settings.n_perm, settings.stream(attribute.name, "permutation"))
     null = null_of(permuted, measures, lambda m: m.family == HEADLINE)
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
-    counted = GroupTables(tables, rows.units_per_group(), rows.units_per_class(), rows.units_per_prediction(), boot)
-    scored = score_results(pred, attribute, known, scores, units, settings)
+    counted = GroupTables(tables, counted_units, rows.units_per_class(), rows.units_per_prediction(), boot)
+    scored = score_results(pred, attribute, known, scores, units, settings, clusters)
     groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], settings)
     observed = rates_of(tables[None])
     gaps = []
     for i, m in enumerate(measures):
         evidence = Evidence(
-            m.masked(observed)[0], m.masked(boot), null.statistics[i], null.values.get(i), _group_estimates(m, groups)
+            m.masked(observed)[0],
+            m.masked(boot),
+            null.statistics[i],
+            null.values.get(i),
+            _group_estimates(m, groups),
+            tables.sum((1, 2)),
+            counted_units,
         )
         gaps.append(judge(m, attribute.groups, evidence, settings.level, settings.seed))
     return AttributeResult(

@@ -125,7 +125,7 @@ def reduce_values(values: Array, kind: str) -> Array:
 
 
 def _distances(values: Array) -> Array:
-    part = np.flatnonzero(~np.isnan(values).any((0, 1)))
+    part = np.flatnonzero(~np.isnan(values).all((0, 1)))
     out = np.full(len(values), np.nan)
     for i, g in enumerate(part[:-1]):
         apart = 0.5 * np.abs(values[:, :, g, None] - values[:, :, part[i + 1 :]]).sum(1)
@@ -133,7 +133,13 @@ def _distances(values: Array) -> Array:
     return out
 
 
-def table_measures(tables: NDArray[Any], classes: Sequence[str], min_n: int, min_class_n: int) -> list[Measure]:
+def table_measures(
+    tables: NDArray[Any],
+    classes: Sequence[str],
+    min_n: int,
+    min_class_n: int,
+    units: NDArray[np.int64] | None = None,
+) -> list[Measure]:
     """The measures that confusion counts allow, with what takes part in each.
 
     Args:
@@ -141,9 +147,12 @@ def table_measures(tables: NDArray[Any], classes: Sequence[str], min_n: int, min
         classes: The K classes.
         min_n: Least faces of a group.
         min_class_n: Least annotated (for precision: predicted) faces of a class in a group.
+        units: ``(G,)`` independent units; a group of one has no interval and takes no part.
     """
     annotated, predicted, n = tables.sum(-1).T, tables.sum(-2).T, tables.sum((-2, -1))
     groups = n >= max(min_n, 1)
+    if units is not None:
+        groups &= units > 1
     enough = {"recall": annotated, "precision": predicted, "f1": annotated}
     out = [
         Measure(
@@ -230,6 +239,7 @@ def _parity(
     note = f"groups with fewer than 5 such predictions expected take no part for {', '.join(rare)}" if rare else ""
     trials = np.broadcast_to(n, predicted.shape).astype(np.float64)
     share = _rate("selection_rate")
+    many = f"not looked at for more than {_MANY_GROUPS} groups" if groups.sum() > _MANY_GROUPS else ""
     few = groups if groups.sum() <= _MANY_GROUPS else np.zeros_like(groups)
     whole = np.broadcast_to(few, predicted.shape)
     return [
@@ -246,7 +256,13 @@ def _parity(
             values=share,
         ),
         Measure(
-            name="statistical_parity", kind=DISTANCE, components=names, eligible=whole, trials=trials, values=share
+            name="statistical_parity",
+            note=many,
+            kind=DISTANCE,
+            components=names,
+            eligible=whole,
+            trials=trials,
+            values=share,
         ),
     ]
 

@@ -82,7 +82,11 @@ def _f1(hits: float, union: int, annotated: int, units_per_face: float, drawn: A
         return undefined(0, 0, "nobody annotated with it", settings.level)
     jaccard = hits / union
     clusters = max(round(union * units_per_face), 1)
-    trials = float(union) if units_per_face == 1 else effective_trials(jaccard, union, clusters, drawn / (2 - drawn))
+    shares = drawn[~np.isnan(drawn)] / (2 - drawn[~np.isnan(drawn)])
+    variance = float(shares.var()) if len(shares) > 1 else 0.0
+    trials = (
+        float(union) if units_per_face == 1 else effective_trials(jaccard, union, clusters, variance, settings.level)
+    )
     low, high = wilson(jaccard * trials, trials, settings.level)
     value, low, high = (2 * j / (1 + j) for j in (jaccard, low, high))
     note = TOO_FEW if annotated < settings.min_class_n else ""
@@ -141,7 +145,9 @@ def group_results(
     headline = [headline_estimates(counted, g, by_class[g], settings) for g in range(len(attribute.groups))]
     accuracies = [h["accuracy"] for h in headline]
     trials = [
-        effective_trials(e.value, e.n, e.clusters, counted.boot["accuracy"][:, 0, g]) if e.clusters < e.n else e.n
+        effective_trials(e.value, e.n, e.clusters, float(np.nanvar(counted.boot["accuracy"][:, 0, g])), e.level)
+        if e.clusters < e.n
+        else e.n
         for g, e in enumerate(accuracies)
     ]
     pooled = pooled_estimates(accuracies, trials, settings.stream(attribute.name, "pooling"))
@@ -157,7 +163,7 @@ def group_results(
                 name,
                 n,
                 int(counted.units[g]),
-                "" if n >= max(settings.min_n, 1) else TOO_FEW,
+                "" if n >= max(settings.min_n, 1) and counted.units[g] > 1 else TOO_FEW,
                 headline[g] | scores[g],
                 named["recall"],
                 named["precision"],

@@ -101,9 +101,8 @@ def share_estimate(
 ) -> Estimate:
     """A share with Wilson's interval; dependent faces count for fewer.
 
-    With several faces a unit, the trials are the number of independent faces that would vary as
-    much as the bootstrap over units does (Korn and Graubard 1998), between 1 and the number of
-    units where the bootstrap sees no variation, as at 0 of n.
+    With several faces a unit, the trials are those of :func:`effective_trials`, with the bootstrap's
+    variance.
 
     Args:
         k: Successes.
@@ -116,18 +115,31 @@ def share_estimate(
     """
     if n == 0 or clusters >= n:
         return wilson_estimate(k, n, level, note)
-    trials = effective_trials(k / n, n, clusters, replicates)
+    defined = replicates[~np.isnan(replicates)]
+    trials = effective_trials(k / n, n, clusters, float(defined.var()) if len(defined) > 1 else 0.0, level)
     low, high = wilson(k / n * trials, trials, level)
     return Estimate(k / n, low, high, level, "wilson, effective trials", n, clusters, seed, note)
 
 
-def effective_trials(share: float, n: int, clusters: int, replicates: Array) -> float:
-    """Independent faces that a share of ``n`` dependent ones is worth: its binomial variance over its real one."""
-    defined = replicates[~np.isnan(replicates)]
-    variance = float(defined.var()) if len(defined) > 1 else 0.0
-    if variance == 0:
-        return float(clusters)
-    return float(np.clip(share * (1 - share) / variance, 1.0, n))
+def effective_trials(share: float, n: int, clusters: int, variance: float, level: float = 0.95) -> float:
+    """Independent faces that a share of ``n`` dependent ones is worth.
+
+    Its binomial variance over its real one, between 1 and ``n``; the number of units where no
+    variation is seen, as at 0 of n. Fewer still with few units, whose variance is itself uncertain:
+    by the squared ratio of the normal quantile to Student's (Korn and Graubard 1998).
+
+    Args:
+        share: The share.
+        n: Faces.
+        clusters: Independent units.
+        variance: The share's variance, robust to dependence within units.
+        level: Coverage aimed at.
+    """
+    binomial = share * (1 - share)
+    seen = variance > 1e-12 * max(binomial, 1e-12)  # less is rounding
+    trials = float(np.clip(binomial / variance, 1.0, n)) if seen and clusters > 1 else float(clusters)
+    q = 0.5 + level / 2
+    return max(trials * float(NormalDist().inv_cdf(q) / stdtrit(max(clusters - 1, 1), q)) ** 2, 1.0)
 
 
 def macro_estimate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mien.audit.intervals import (
     percentile,
     permutation_p,
     ratio_interval,
+    share_estimate,
     undefined,
     wilson_bounds,
 )
@@ -39,6 +41,8 @@ class Evidence:
         null: ``(b,)`` the statistic under no disparity.
         null_values: ``(b, G)`` group values under no disparity, or None.
         estimates: The groups' own estimates where there is one component, or None.
+        sizes: ``(G,)`` faces of the groups.
+        units: ``(G,)`` independent units of the groups.
     """
 
     values: Array
@@ -46,6 +50,8 @@ class Evidence:
     null: Array
     null_values: Array | None = None
     estimates: Sequence[Estimate] | None = None
+    sizes: NDArray[np.int64] | None = None
+    units: NDArray[np.int64] | None = None
 
 
 def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
@@ -56,8 +62,8 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
     nan = float("nan")
     if np.isnan(observed):
         return GapResult(
-            measure.name, measure.class_name, undefined(n, units, _NO_GROUPS, level), "", "", None, None,
-            nan, nan, nan, nan, n_groups, TOO_FEW, kind=measure.kind, family=measure.family,
+            measure.name, measure.class_name, undefined(n, units, measure.note or _NO_GROUPS, level),
+            "", "", None, None, nan, nan, nan, nan, n_groups, TOO_FEW, kind=measure.kind, family=measure.family,
         )  # fmt: skip
     component, worst, best = _extremes(measure, evidence.values)
     low, high = _interval(measure, evidence, level)
@@ -83,7 +89,7 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
         nan,
         n_groups,
         NOT_SHOWN,
-        "; ".join(filter(None, [measure.components[component], measure.note])),
+        "; ".join(filter(None, [measure.components[component] if measure.kind != DISTANCE else "", measure.note])),
         measure.kind,
         measure.family,
         *detectable,
@@ -95,10 +101,10 @@ def _behind(evidence: Evidence, measure: Contrast) -> tuple[int, int]:
     if evidence.estimates is not None:
         part = [e for e, v in zip(evidence.estimates, evidence.values[0], strict=True) if v == v]
         return sum(e.n for e in part), sum(e.clusters for e in part)
-    if measure.trials is None:
+    if evidence.sizes is None or evidence.units is None:
         return 0, 0
-    n = int(np.where(measure.eligible.any(0), measure.trials.max(0), 0).sum())
-    return n, n
+    there = np.flatnonzero((~np.isnan(evidence.values)).any(0))
+    return int(evidence.sizes[there].sum()), int(evidence.units[there].sum())
 
 
 def _extremes(measure: Contrast, values: Array) -> tuple[int, int, int]:
@@ -134,7 +140,7 @@ def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[floa
         floor = implied_errors(evidence.estimates)[None]
     elif measure.trials is not None:
         low, high = wilson_bounds(np.nan_to_num(values), measure.trials, level)
-        floor = np.nan_to_num(high - low) / (2 * 1.96)
+        floor = np.nan_to_num(high - low) / (2 * NormalDist().inv_cdf(0.5 + level / 2))
     else:
         floor = np.zeros(values.shape)
     if measure.kind == RATIO:
@@ -146,21 +152,28 @@ def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[floa
 def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float, float]:
     """The distance give or take what distances between departures of the bootstrap reach: the triangle inequality."""
     departure = np.where(np.isnan(values), np.nan, drawn - values)
-    reach = float(np.quantile(reduce_values(departure, DISTANCE), level))
+    reach = float(np.nanquantile(reduce_values(departure, DISTANCE), level))
     observed = float(reduce_values(values[None], DISTANCE)[0])
     return max(observed - reach, 0.0), min(observed + reach, 1.0)
 
 
-def _end(measure: Contrast, evidence: Evidence, component: int, group: int, level: float) -> Estimate:
-    """The estimate of the worst or best group."""
+def _end(measure: Contrast, evidence: Evidence, component: int, group: int, level: float) -> Estimate | None:
+    """The estimate of the worst or best group; of a distance it is no single number."""
+    if measure.kind == DISTANCE:
+        return None
     if evidence.estimates is not None:
         return evidence.estimates[group]
     value = float(evidence.values[component, group])
     if measure.trials is None:
         return percentile(value, evidence.replicates[:, component, group], level=level)
     n = int(measure.trials[component, group])
-    low, high = wilson_bounds(value, n, level)
-    return Estimate(value, float(low), float(high), level, "wilson", n, n)
+    size, units = (
+        (n, n)
+        if evidence.sizes is None or evidence.units is None
+        else (int(evidence.sizes[group]), int(evidence.units[group]))
+    )
+    clusters = n if units >= size else max(round(n * units / size), 1)
+    return share_estimate(value * n, n, clusters, evidence.replicates[:, component, group], level=level)
 
 
 def _detectable(measure: Contrast, evidence: Evidence) -> tuple[float, float]:

@@ -21,6 +21,11 @@ def number(value: float) -> str:
     return "–" if value != value else thousandths(value)
 
 
+def p_value(value: float) -> str:
+    """``0.012`` or ``<0.001``; a dash where undefined."""
+    return "<0.001" if value < 0.0005 else number(value)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table, with an empty line after it."""
     cells = [[c.replace("|", "\\|") for c in row] for row in (header, *rows)]

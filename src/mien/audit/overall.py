@@ -10,7 +10,7 @@ from mien.audit.calibration import bin_components, calibration_estimates, calibr
 from mien.audit.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.audit.gaps import HEADLINE_METRICS, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.intervals import macro_estimate, undefined
+from mien.audit.intervals import macro_estimate, macro_sides, undefined
 from mien.audit.scores import Scores, Units, group_means, mean_estimates, row_scores
 from mien.audit.settings import Settings, check_settings, random_stream
 from mien.metrics import METRICS, measure, metric_names
@@ -60,7 +60,8 @@ def summary_estimates(
     scores = row_scores(pred) if scores is None else scores
     units = Units.of(rows.group, rows.label, rows.cluster, 1, rows.n_classes)
     counted, drawn = counts_of_all(pred, n_boot, random_stream(seed, "", "bootstrap"))
-    headline = headline_estimates(counted, 0, class_estimates(counted, 0, settings), settings)
+    by_class = class_estimates(counted, 0, settings)
+    headline = headline_estimates(counted, 0, by_class, settings)
     n, clusters = len(pred), int(counted.units[0])
     out = {}
     for name in metric_names():
@@ -79,10 +80,27 @@ def summary_estimates(
         elif "confusion" in inspect.signature(METRICS.get(name)).parameters:
             replicates = np.asarray(METRICS.get(name)(drawn))
             value = measure(name, pred)
-            out[name] = macro_estimate(value, replicates, (0.0, 0.0), level=level, n=n, clusters=clusters, seed=seed)
+            out[name] = macro_estimate(
+                value,
+                replicates,
+                _precision_sides(name, counted, by_class["precision"]),
+                level=level,
+                n=n,
+                clusters=clusters,
+                seed=seed,
+            )
         else:
             out[name] = _point(name, pred, n, clusters, level)
     return out
+
+
+def _precision_sides(name: str, counted: GroupTables, estimates: list[Estimate]) -> tuple[float, float]:
+    """What each class's own interval implies for macro or weighted precision."""
+    annotated = counted.tables[0].sum(1).astype(np.float64)
+    weights = annotated if name.startswith("weighted") else (annotated > 0).astype(np.float64)
+    values, low, high = (np.array([getattr(e, end) for e in estimates]) for end in ("value", "low", "high"))
+    drawn = counted.boot["precision"][:, :, 0]
+    return macro_sides(values, low, high, weights / max(weights.sum(), 1.0), drawn)
 
 
 def _point(name: str, pred: Predictions, n: int, clusters: int, level: float) -> Estimate:

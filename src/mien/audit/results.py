@@ -96,8 +96,9 @@ class GapResult:
         note: Which class decides, and what was left out.
         kind: ``difference``, ``ratio`` or ``distance``.
         family: ``headline`` (accuracy, balanced accuracy, macro and weighted F1, recalls) or ``further``.
-        detectable: The smallest gap that this sample would have shown four times in five, if the group
-            with most faces were the one served worse; NaN where it is not worked out.
+        detectable: The smallest gap that this sample would have shown four times in five (p below 0.05,
+            before adjusting for many looks), if the group where it is smallest were the one served
+            worse; NaN where it is not worked out.
         detectable_high: The same for the group where it is largest.
     """
 
@@ -134,7 +135,7 @@ class AttributeResult:
     Attributes:
         name: As asked for: ``gender``, ``gender*age``.
         label: For people: ``perceived gender``.
-        source: ``annotated``, ``perceived`` or ``not stated``.
+        source: ``annotated``, ``perceived``, ``measured`` or ``not stated``.
         confidence: Mean confidence of perceived values; NaN where there is none.
         n: Faces whose group is known.
         n_unknown: Faces whose group is not; they are in no group and no gap.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, codes_in
 from mien.audit.calibration import bin_components, calibration_error, calibration_estimates, calibration_means
-from mien.audit.cells import Ints
+from mien.audit.cells import Ints, independent_units
 from mien.audit.gaps import Contrast, reduce_values
 from mien.audit.intervals import undefined
 from mien.audit.judgement import Evidence, judge
+from mien.audit.permutation import hypergeometric_tables
 from mien.audit.results import GapResult
 from mien.audit.scores import GROUP_SCORES, SHARES, GroupMeans, Scores, Units, group_means, mean_estimates
 from mien.audit.settings import Settings
@@ -35,7 +37,13 @@ class ScoreResults:
 
 
 def score_results(
-    pred: Predictions, attribute: Attribute, known: Ints, scores: Scores, units: Units, settings: Settings
+    pred: Predictions,
+    attribute: Attribute,
+    known: Ints,
+    scores: Scores,
+    units: Units,
+    settings: Settings,
+    clusters: Ints | None = None,
 ) -> ScoreResults:
     """Estimates and gaps of every score that the predictions allow.
 
@@ -46,10 +54,11 @@ def score_results(
         scores: Scores of all rows.
         units: How the known rows belong together.
         settings: The audit's settings.
+        clusters: ``(n,)`` the predictions' own numbering of units, which faces not found share.
     """
     estimates: list[dict[str, Estimate]] = [{} for _ in attribute.groups]
     gaps = []
-    missed = detection_units(pred, attribute)
+    missed = detection_units(pred, attribute, clusters)
     for name in [*_names(pred, scores), *(["detection_failure"] if missed else [])]:
         if name == "top2" and name not in scores:
             for own in estimates:
@@ -69,11 +78,15 @@ def score_results(
                 else group_means(scores[name][known], units)
             )
             drawn, null = (d[:, :, 0] for d in _draws(means, settings, rng))
+            own_units = missed[1] if name == "detection_failure" and missed else units
+            if name in SHARES and own_units.unit is None:
+                values_of = missed[0] if own_units is not units and missed else scores[name][known]
+                null = dealt_shares(values_of, own_units, settings.n_perm, rng)
             values = means.mean[:, 0]
             found = mean_estimates(name, means, settings.level)
         for own, estimate in zip(estimates, found, strict=True):
             own[name] = estimate
-        part = means.n >= max(settings.min_n, 1)
+        part = (means.n >= max(settings.min_n, 1)) & (means.units > 1)
         contrast = Contrast(name=name, eligible=part[None], trials=means.n[None] if name in SHARES else None)
         mask = np.where(part, 0.0, np.nan)
         evidence = Evidence(
@@ -82,12 +95,16 @@ def score_results(
             reduce_values((null + mask)[:, None], contrast.kind),
             null + mask,
             found,
+            means.n,
+            means.units,
         )
         gaps.append(judge(contrast, attribute.groups, evidence, settings.level, settings.seed))
     return ScoreResults(estimates, gaps)
 
 
-def detection_units(pred: Predictions, attribute: Attribute) -> tuple[NDArray[np.float64], Units] | None:
+def detection_units(
+    pred: Predictions, attribute: Attribute, clusters: Ints | None
+) -> tuple[NDArray[np.float64], Units] | None:
     """Every face of a known group, 1 where the tool did not find it; None where that is not known.
 
     Faces that were not found have no prediction, but mostly a label: the gap is judged within the
@@ -102,12 +119,34 @@ def detection_units(pred: Predictions, attribute: Attribute) -> tuple[NDArray[np
     labels = np.concatenate([pred.labels, lost["label"].astype(str).map(classes).to_numpy(np.int64)])
     missed = np.concatenate([np.zeros(len(pred)), np.ones(len(lost))])
     cluster = None
-    if pred.cluster is not None and "cluster" in lost:
-        cluster = np.concatenate([pred.cluster, lost["cluster"].to_numpy(np.int64)])
+    if clusters is not None and "cluster" in lost:
+        cluster = independent_units(np.concatenate([clusters, lost["cluster"].to_numpy(np.int64)]))
     known = np.flatnonzero(codes >= 0)
     own = None if cluster is None else cluster[known]
     units = Units.of(codes[known], labels[known], own, len(attribute.groups), len(pred.classes))
     return missed[known], units
+
+
+def dealt_shares(values: NDArray[Any], units: Units, b: int, rng: np.random.Generator) -> Array:
+    """Shares of the groups when faces annotated alike are dealt to them at random: the exact law, ``(b, G)``.
+
+    Args:
+        values: ``(n,)`` 0, 1, or NaN where a face does not count.
+        units: Groups and classes of the rows; each row is its own unit.
+        b: Number of replicates.
+        rng: Source of randomness.
+    """
+    g, k = units.n_groups, units.n_classes
+    counted = np.flatnonzero(~np.isnan(values))
+    cell = units.group[counted] * k + units.label[counted]
+    n = np.bincount(cell, minlength=g * k).reshape(g, k)
+    hits = np.bincount(units.label[counted], weights=values[counted], minlength=k).astype(np.int64)
+    total = np.zeros((b, g))
+    for c in range(k):
+        types = np.array([hits[c], n[:, c].sum() - hits[c]], dtype=np.int64)
+        total += hypergeometric_tables(types, n[:, c], b, rng)[:, 0]
+    size = n.sum(1).astype(np.float64)
+    return np.asarray(np.divide(total, size, out=np.full(total.shape, np.nan), where=size > 0))
 
 
 def _names(pred: Predictions, scores: Scores) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.cells import Ints
-from mien.audit.intervals import mean_interval, undefined, wilson
+from mien.audit.intervals import effective_trials, mean_interval, undefined, wilson
 from mien.metrics import brier_rows, kl_rows, nll_rows, overconfidence_rows, tie_hits, top_k_hits
 from mien.records import Estimate, Predictions
 
@@ -23,6 +23,7 @@ Scores = dict[str, NDArray[np.float32]]
 ANSWERED = 0.8  # share of all faces that the model answers when it may abstain
 SHARES = ("top2", "tie_accuracy", "coverage", "risk", "detection_failure")
 GROUP_SCORES = ("top2", "tie_accuracy", "kl", "overconfidence", "coverage", "risk")
+_FEW_UNITS = 30
 _CHUNK = 500_000  # rows whose probabilities are looked at together
 
 
@@ -169,8 +170,8 @@ def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_
         error = np.where(n_units[:, None, None] > 1, moment * scale[:, None, None], np.nan)
     null_error = _null_error(n, square.sum(0), class_mean, n_group)
     if part is not None:
-        inflation = _inflation(error, mean, square.sum(1), n_group)
-        null_error = null_error * np.sqrt(np.outer(inflation, inflation))
+        root = np.sqrt(_inflation(error, mean, square.sum(1), n_group, n_units))
+        null_error = null_error * root[:, None, :, None] * root[None, :, None, :]
     return GroupMeans(n_group, n_units, mean, error, skewness, share @ class_mean, null_error)
 
 
@@ -218,14 +219,20 @@ def _unit_moments(
     return n_units, moment, skewness
 
 
-def _inflation(error: Array, mean: Array, square: Array, n: Ints) -> Array:
-    """How much units vary beyond independent rows: ``(D,)``, one for all groups, as the null exchanges units."""
+def _inflation(error: Array, mean: Array, square: Array, n: Ints, units: Ints) -> Array:
+    """How much the units of each group vary beyond independent rows: ``(G, D)``, at least 1.
+
+    A group of few units cannot tell its own: it has at least that of all groups together.
+    """
     own = np.einsum("gdd->gd", error)
     with np.errstate(invalid="ignore", divide="ignore"):
         row = (square / n[:, None] - mean**2) / (n - 1)[:, None]
     usable = ~np.isnan(own) & (row > 0)
     top, bottom = (np.where(usable, v * n[:, None], 0.0).sum(0) for v in (own, row))
-    return np.asarray(np.maximum(np.divide(top, bottom, out=np.ones(len(top)), where=bottom > 0), 1.0))
+    pooled = np.divide(top, bottom, out=np.ones(len(top)), where=bottom > 0)
+    each = np.divide(own, row, out=np.ones(own.shape), where=usable)
+    few = (units < _FEW_UNITS)[:, None] & (units < n)[:, None]
+    return np.asarray(np.maximum(np.where(few, np.maximum(each, pooled), each), 1.0))
 
 
 def _null_error(n: Ints, square: Array, class_mean: Array, n_group: Ints) -> Array:
@@ -256,16 +263,10 @@ def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]
         if not n:
             out.append(undefined(0, 0, "no faces", level))
         elif name in SHARES:
-            trials = float(n) if units == n else _trials(value, variance, int(n), units)
+            trials = float(n) if units == n else effective_trials(value, int(n), units, variance, level)
             method = "wilson" if units == n else "wilson, effective trials"
             out.append(Estimate(value, *wilson(value * trials, trials, level), level, method, int(n), units))
         else:
             skewness = float(means.skewness[i])
             out.append(mean_interval(value, variance, int(n), units, level, skewness=skewness))
     return out
-
-
-def _trials(share: float, variance: float, n: int, units: int) -> float:
-    if not variance > 0:
-        return float(units)
-    return float(np.clip(share * (1 - share) / variance, 1.0, n))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mien.audit.attributes import candidate_attributes
 from mien.audit.gaps import FURTHER, HEADLINE
-from mien.audit.markdown import interval, number, table
+from mien.audit.markdown import interval, number, p_value, table
 from mien.audit.results import AttributeResult, Audit
 from mien.audit.vocabulary import metric_title
 from mien.records import Predictions
@@ -61,9 +61,11 @@ def method_notes(
         f"Intervals aim at {level:.0%} coverage. Shares (accuracy, recall, precision, top-2): Wilson's interval; "
         "dependent faces count for fewer. Means over classes (balanced accuracy, F1): normal on the logit scale with "
         f"the deviation of {n_boot} bootstrap replicates over {unit}, and at least as wide as the classes' own "
-        "intervals imply. Other means: Student's. docs/audit.md shows how often each holds the truth.",
+        "intervals imply. Other means: Student's, corrected for skewness. docs/audit.md shows how often each holds "
+        "the truth.",
         f"Expected gap and p-value: {n_perm} permutations of the groups among faces annotated with the same class "
-        "(scores of single faces: normal draws with the mean and covariance of such permutations). "
+        "(means of scores such as KL, and shares of dependent faces: normal draws with the mean and covariance of such "
+        "permutations, whose small p-values are only about right for skewed scores of small groups). "
         "Each group keeps its mix of classes, so what that mix alone does to a gap is part of what is expected.",
         "A largest-minus-smallest gap is positive even where no disparity exists: judge it by the expected gap and "
         "the p-value. Its interval comes from simultaneous bootstrap intervals of all pairs of groups. It holds near "
@@ -76,7 +78,8 @@ def method_notes(
         "Beside each group stands the accuracy to expect if it were served as all faces annotated alike, and the "
         "p-value of its departure from that. Among groups of very different sizes this sees what the largest gap "
         "hides.",
-        f"Groups below {min_n} faces, and classes below {min_class_n} faces in a group, are shown but enter no gap. "
+        f"Groups below {min_n} faces or of one independent unit are shown but enter no gap; classes below "
+        f"{min_class_n} faces in a group enter no gap of that class, but macro values still average over them. "
         "Undefined values are empty, never 0.",
         "Macro values average over the classes that a group has; groups that lack a class are compared over different "
         "classes (each group's note says so). Equal-odds fairness leaves out every class that is too rare in some "
@@ -139,9 +142,10 @@ def not_tested(
 def _gap_rows(result: AttributeResult, family: str) -> list[tuple[str, ...]]:
     return [
         (
-            g.title + (f" ({g.note})" if g.note and g.kind != "difference" else ""),
+            g.title + (f" ({g.note})" if g.note else ""),
             interval(g.value),
-            *(number(v) for v in (g.expected, g.expected_high, g.p, g.p_adjusted)),
+            *(number(v) for v in (g.expected, g.expected_high)),
+            *(p_value(p) for p in (g.p, g.p_adjusted)),
             g.worst or "–",
             g.best or "–",
             g.verdict,
@@ -174,7 +178,7 @@ def _attribute_lines(result: AttributeResult) -> list[str]:
                 *(interval(g.metrics[m]) for m in metrics),
                 *([interval(g.pooled)] if pooled else []),
                 number(g.expected),
-                number(g.p_adjusted),
+                p_value(g.p_adjusted),
                 g.verdict or g.standing,
             )
             for g in result.groups
@@ -197,7 +201,9 @@ def _power(result: AttributeResult) -> str:
     ends = f"{gap.detectable:.3f}"
     if gap.detectable_high - gap.detectable > 0.0005:
         ends += f" to {gap.detectable_high:.3f}, by the group"
-    return f"This sample would have shown an accuracy gap of {ends}, four times in five."
+    return (
+        f"This sample would have shown an accuracy gap of {ends}, four times in five (before adjusting for many looks)."
+    )
 
 
 def _findings(result: AttributeResult) -> list[str]:

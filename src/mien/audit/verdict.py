@@ -33,7 +33,7 @@ def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
 def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]]) -> str:
     labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
     p = min(g.p_adjusted for _, g in judged)
-    text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p = {p:.3f})."
+    text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p {_p(p)})."
     hidden = [g.detectable_high for _, g in judged if g.metric == "accuracy" and g.detectable_high == g.detectable_high]
     if hidden:
         text += (
@@ -53,7 +53,7 @@ def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
     return (
         f"Worst served: {result.label} = {group.name}. The model is right for "
         f"{_percent(group.metrics['accuracy'])} of these faces; {100 * group.expected:.1f} % would be expected if they "
-        f"were served as all others annotated alike (adjusted p = {group.p_adjusted:.3f}). No gap between the best and "
+        f"were served as all faces annotated alike (adjusted p {_p(group.p_adjusted)}). No gap between the best and "
         "the worst group is more than chance alone would show, for small groups make large gaps by chance."
     )
 
@@ -73,7 +73,7 @@ def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
     return (
         f"Worst served: {result.label} = {gap.worst}. {claim} That gap of {_points(gap.value.value)} is more than "
         f"chance alone would show ({100 * gap.expected:.1f} on average, rarely above {100 * gap.expected_high:.1f}; "
-        f"adjusted p = {gap.p_adjusted:.3f})."
+        f"adjusted p {_p(gap.p_adjusted)})."
     )
 
 
@@ -83,6 +83,11 @@ def _percent(estimate: Estimate | None) -> str:
         return "an unknown share"
     text = f"{100 * estimate.value:.1f} %"
     return text if estimate.low != estimate.low else f"{text} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
+
+
+def _p(value: float) -> str:
+    """``= 0.012`` or ``< 0.001``."""
+    return "< 0.001" if value < 0.0005 else f"= {value:.3f}"
 
 
 def _points(share: float) -> str:

@@ -94,8 +94,10 @@ def audit(
         run = Run.open(predictions)
         config = run.config
         predictions, out = _run_predictions(predictions, on, out)
-        features = features or run.features.get(predictions.stem)
         base, seed = config.audit, config.seed if seed is None else seed
+        features = features or (run.features.get(predictions.stem) if leakage or base.leakage else None)
+    elif on is not None:
+        raise UsageError("--on", repr(on), "a run folder", f"{predictions} is a file.")
     settings = audit_settings(
         base,
         by=names_of(by),
@@ -109,6 +111,8 @@ def audit(
         min_class_n=min_class_n,
         level=level,
     )
+    if features is not None and not settings.leakage:
+        raise UsageError("--features", "is for the leakage probe", "--leakage beside it")
     for text in settings.fail_if:
         parse_gate(text)  # a slip is told before the work, not after
     table = Predictions.load(predictions)

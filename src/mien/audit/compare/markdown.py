@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.audit.compare.results import AttributeChange, Change, Comparison, GroupChange
-from mien.audit.markdown import interval, number, table
+from mien.audit.markdown import interval, p_value, table
 
 _METRICS = ("accuracy", "macro_f1")
 
@@ -37,13 +37,13 @@ def _groups(c: Comparison, groups: Sequence[GroupChange], title: str) -> list[st
     rows = []
     for g in groups:
         values = [cell for m in _METRICS for cell in _cells(g.metrics[m])]
-        counts = [str(g.only_a), str(g.only_b), number(g.p), number(g.p_adjusted), g.verdict]
+        counts = [str(g.only_a), str(g.only_b), p_value(g.p), p_value(g.p_adjusted), g.verdict]
         rows.append((g.name or "all", str(g.n), *values, *counts))
     return table(header, rows)
 
 
 def _gaps(c: Comparison, attribute: AttributeChange) -> list[str]:
     header = ("gap of", *c.names, "change", "adjusted p", "verdict")
-    rows = [(g.title, *_cells(g.gap), number(g.p_adjusted), g.verdict) for g in attribute.gaps]
+    rows = [(g.title, *_cells(g.gap), p_value(g.p_adjusted), g.verdict) for g in attribute.gaps]
     rows.append(("equal-odds fairness F", *_cells(attribute.fairness), "\u2013", ""))
     return [*table(header, rows), *(f"- {g.sentence}" for g in attribute.gaps if g.cause), ""]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.audit.markdown import interval, number, table
+from mien.audit.markdown import interval, number, p_value, table
 from mien.audit.seeds.results import SeedAttribute, SeedAudit
 
 
@@ -38,7 +38,7 @@ def _groups(audit: SeedAudit, attribute: SeedAttribute) -> list[str]:
 def _gaps(attribute: SeedAttribute) -> list[str]:
     header = ("gap of", "of the means", "one run's, on average", "equal groups' seeds alone", "adjusted p", "verdict")
     rows = [
-        (g.title, interval(g.value), interval(g.run_gap), number(g.seed_gap), number(g.p_adjusted), g.verdict)
+        (g.title, interval(g.value), interval(g.run_gap), number(g.seed_gap), p_value(g.p_adjusted), g.verdict)
         for g in attribute.gaps
     ]
     sentences = [f"- {g.sentence}" for g in attribute.gaps if g.metric == "accuracy" and g.sentence]
