@@ -70,7 +70,7 @@ def summary_estimates(
         if name in HEADLINE_METRICS:
             out[name] = headline[name]
         elif name in scores:
-            out[name] = mean_estimates(name, group_means(scores[name], units), level)[0]
+            out[name] = mean_estimates(name, group_means(scores[name], units, skewed=True), level)[0]
         elif name == "ece" and "confidence" in scores:
             means = calibration_means(scores, np.arange(n), units)
             replicates = means.replicates(n_boot, random_stream(seed, "", name))

@@ -75,7 +75,7 @@ def score_results(
             means = (
                 group_means(*missed)
                 if name == "detection_failure" and missed
-                else group_means(scores[name][known], units)
+                else group_means(scores[name][known], units, skewed=name not in SHARES)
             )
             drawn, null = (d[:, :, 0] for d in _draws(means, settings, rng))
             own_units = missed[1] if name == "detection_failure" and missed else units

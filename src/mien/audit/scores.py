@@ -139,7 +139,9 @@ def _root(covariance: Array) -> Array:
     return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
 
 
-def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_slots: int = 1) -> GroupMeans:
+def group_means(
+    values: NDArray[Any], units: Units, slot: Ints | None = None, n_slots: int = 1, skewed: bool = False
+) -> GroupMeans:
     """Means over groups with their errors.
 
     Args:
@@ -148,15 +150,20 @@ def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_
         slot: ``(n,)`` the entry of a vector of D scores that the row's value belongs to, the others
             being 0 (calibration bins); None for a single score.
         n_slots: D.
+        skewed: Work out the skewness; 0 otherwise.
     """
     g, k, d = units.n_groups, units.n_classes, n_slots
-    counted = np.flatnonzero(~np.isnan(values))
+    missing = np.isnan(values)
+    # Most scores count every row: then no row is copied.
+    counted: Any = np.flatnonzero(~missing) if missing.any() else slice(None)
     x = values[counted].astype(np.float64)
-    group, label = units.group[counted], units.label[counted]
+    group = units.group[counted]
+    cell = group * k + units.label[counted]
     part = None if units.unit is None else units.unit[counted]
     where = np.zeros(1, dtype=np.int64) if slot is None else slot[counted]
-    n = np.bincount(group * k + label, minlength=g * k).reshape(g, k)
-    cell = (group * k + label) * d + where
+    n = np.bincount(cell, minlength=g * k).reshape(g, k)
+    if slot is not None:
+        cell = cell * d + where
     total = np.bincount(cell, weights=x, minlength=g * k * d).reshape(g, k, d)
     square = np.bincount(cell, weights=x * x, minlength=g * k * d).reshape(g, k, d)
     n_group = n.sum(1)
@@ -164,7 +171,12 @@ def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_
         mean = total.sum(1) / n_group[:, None]
         class_mean = np.nan_to_num(total.sum(0) / n.sum(0)[:, None])
         share = n / n_group[:, None]
-    n_units, moment, skewness = _unit_moments(x, group, where, part, units, mean)
+    if part is None:
+        n_units, moment = n_group, _row_moments(total.sum(1), square.sum(1), mean, n_group)
+        cube = np.bincount(group, weights=(x - mean[group, 0]) ** 3, minlength=g) if skewed else np.zeros(g)
+    else:
+        n_units, moment, cube = _unit_moments(x, group, where, part, units, mean)
+    skewness = _skewness(cube, moment[:, 0, 0], n_units) if skewed else np.zeros(g)
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = n_units / (n_units - 1) / n_group.astype(np.float64) ** 2
         error = np.where(n_units[:, None, None] > 1, moment * scale[:, None, None], np.nan)
@@ -175,31 +187,43 @@ def group_means(values: NDArray[Any], units: Units, slot: Ints | None = None, n_
     return GroupMeans(n_group, n_units, mean, error, skewness, share @ class_mean, null_error)
 
 
+def _row_moments(first: Array, second: Array, mean: Array, n: Ints) -> Array:
+    """``(G, D, D)`` sums of products of what rows with one entry each depart from the mean."""
+    centre = np.nan_to_num(mean)
+    crossed = centre[:, :, None] * first[:, None]
+    moment = np.einsum("gd,de->gde", second, np.eye(mean.shape[1])) - crossed - crossed.transpose(0, 2, 1)
+    return np.asarray(moment + n[:, None, None] * centre[:, :, None] * centre[:, None])
+
+
+def _skewness(cube: Array, square: Array, n: Ints) -> Array:
+    """Third moment over the cubed deviation; 0 with fewer than three units."""
+    spread = square / np.maximum(n, 1)
+    usable = (n > 2) & (spread > 0)
+    return np.asarray(np.divide(cube / np.maximum(n, 1), spread**1.5, out=np.zeros(len(n)), where=usable))
+
+
 def _unit_moments(
-    x: Array, group: Ints, slot: Ints, part: Ints | None, units: Units, mean: Array
+    x: Array, group: Ints, slot: Ints, part: Ints, units: Units, mean: Array
 ) -> tuple[Ints, Array, Array]:
-    """Units of each group, second moments of what they depart from the mean, and the skewness of that.
+    """Units of each group, and second and third moments of what they depart from the mean.
 
     Units of one face need no sum over their faces: of these there may be millions.
 
     Returns:
-        ``(G,)`` units, ``(G, D, D)`` sums of products, ``(G,)`` skewness of the first score.
+        ``(G,)`` units, ``(G, D, D)`` sums of products, ``(G,)`` sums of cubes of the first score.
     """
     g, d = mean.shape
-    size = np.ones(1, dtype=np.int64) if part is None else np.bincount(part)
-    alone = np.ones(len(x), dtype=bool) if part is None else size[part] == 1
-    own, slots = group[alone], np.broadcast_to(slot, len(x))
-    first = np.bincount(own * d + slots[alone], weights=x[alone], minlength=g * d).reshape(g, d)
-    second = np.bincount(own * d + slots[alone], weights=x[alone] ** 2, minlength=g * d).reshape(g, d)
+    size = np.bincount(part)
+    alone = size[part] == 1
+    own, slots, single = group[alone], np.broadcast_to(slot, len(x)), x[alone]
+    where = own * d + slots[alone]
+    first = np.bincount(where, weights=single, minlength=g * d).reshape(g, d)
+    second = np.bincount(where, weights=single**2, minlength=g * d).reshape(g, d)
     n_units = np.bincount(own, minlength=g)
     centre = np.nan_to_num(mean)
-    crossed = centre[:, :, None] * first[:, None]
-    moment = np.einsum("gd,de->gde", second, np.eye(d)) - crossed - crossed.transpose(0, 2, 1)
-    moment += n_units[:, None, None] * centre[:, :, None] * centre[:, None]
-    cube = np.zeros(g)
-    if d == 1:
-        cube += np.bincount(own, weights=(x[alone] - centre[own, 0]) ** 3, minlength=g)
-    if part is not None and not alone.all():
+    moment = _row_moments(first, second, mean, n_units)
+    cube = np.bincount(own, weights=(single - centre[own, 0]) ** 3, minlength=g)
+    if not alone.all():
         several = np.flatnonzero(size > 1)
         code = np.zeros(len(size), dtype=np.int64)
         code[several] = np.arange(len(several))
@@ -211,12 +235,9 @@ def _unit_moments(
         for i in range(g):
             mine = departure[owner == i]
             moment[i] += mine.T @ mine
-            cube[i] += float((mine[:, 0] ** 3).sum()) if d == 1 else 0.0
+            cube[i] += float((mine[:, 0] ** 3).sum())
         n_units = n_units + np.bincount(owner, minlength=g)
-    spread = moment[:, 0, 0] / np.maximum(n_units, 1)
-    usable = (n_units > 2) & (spread > 0)
-    skewness = np.divide(cube / np.maximum(n_units, 1), spread**1.5, out=np.zeros(g), where=usable)
-    return n_units, moment, skewness
+    return n_units, moment, cube
 
 
 def _inflation(error: Array, mean: Array, square: Array, n: Ints, units: Ints) -> Array:

@@ -174,9 +174,9 @@ def _score_changes(paired: Paired, level: float) -> list[dict[str, Change]]:
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
     out: list[dict[str, Change]] = [{} for _ in paired.names]
     for name, values in paired.scores.items():
-        a, b = (mean_estimates(name, group_means(v, units), level) for v in values)
+        a, b = (mean_estimates(name, group_means(v, units, skewed=True), level) for v in values)
         difference = values[1].astype(np.float64) - values[0]
-        means = mean_estimates("difference", group_means(difference, units), level)
+        means = mean_estimates("difference", group_means(difference, units, skewed=True), level)
         for g, changes in enumerate(out):
             own = means[g]
             if name == "top2" and own.n:
