@@ -135,10 +135,12 @@ def group_calibration(scores: Scores, rows: Ints, units: Units, names: tuple[str
     hit = confidence.astype(np.float64) - scores["overconfidence"][rows]
     bins = bin_components(scores, rows, units)
     thresholds = [abstention_threshold(everybody, share) for share in _ANSWERED]
-    sure = [confidence >= t for t in thresholds]
+    # How many of the thresholds, which ascend, a face reaches: then sums from the top give all at once.
+    reached = np.searchsorted(np.array(thresholds), confidence, side="right")
+    index, width = units.group * (len(thresholds) + 1) + reached, len(thresholds) + 1
     answered, hits = (
-        np.stack([np.bincount(units.group, weights=s * w, minlength=units.n_groups) for s in sure], axis=1)
-        for w in (1.0, hit)
+        np.bincount(index, weights=w, minlength=units.n_groups * width).reshape(-1, width)[:, ::-1].cumsum(1)[:, -2::-1]
+        for w in (None, hit)
     )
     return [
         GroupCalibration(name, _bins(*bins[g]), _points(thresholds, int(bins[g, 0].sum()), answered[g], hits[g]))

@@ -119,6 +119,8 @@ def _plan_size(
     content: Ints, group: Ints, rows: Rows, exact: list[_Margins], shuffles: list[_Shuffle]
 ) -> NDArray[np.bool_]:
     """Plan the units of one size; returns those whose stratum holds one group only: ``(m,)``."""
+    if content.shape[1] == 1:
+        return _plan_rows(content[:, 0], group, rows, exact)
     stratum = _row_codes(content // rows.n_classes)
     kind = _row_codes(content)
     order = np.lexsort((group, kind, stratum))
@@ -130,7 +132,7 @@ def _plan_size(
             lone[index] = True
             continue
         firsts = index[np.flatnonzero(np.diff(kind[index], prepend=-1))]
-        if content.shape[1] == 1 or _MANY * len(firsts) * (groups > 0).sum() <= len(index):
+        if _MANY * len(firsts) * (groups > 0).sum() <= len(index):
             types = np.unique(kind[index], return_counts=True)[1].astype(np.int64)
             exact.append(_Margins(types, content[firsts], groups))
         else:
@@ -138,6 +140,21 @@ def _plan_size(
     if shuffled:
         index = np.concatenate(shuffled)
         shuffles.append(_Shuffle(stratum[index], group[index], content[index]))
+    return lone
+
+
+def _plan_rows(pairs: Ints, group: Ints, rows: Rows, exact: list[_Margins]) -> NDArray[np.bool_]:
+    """Plan units of one row, by counting instead of sorting: of these there may be millions."""
+    k, g = rows.n_classes, rows.n_groups
+    table = np.bincount(pairs * g + group, minlength=k * k * g).reshape(k, k, g).astype(np.int64)
+    lone = np.zeros(len(pairs), dtype=bool)
+    for c in range(k):
+        groups, types = table[c].sum(0), table[c].sum(1)
+        if (groups > 0).sum() == 1:
+            lone |= pairs // k == c
+        elif groups.any():
+            present = np.flatnonzero(types)
+            exact.append(_Margins(types[present], (c * k + present)[:, None], groups))
     return lone
 
 

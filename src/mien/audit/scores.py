@@ -217,12 +217,13 @@ def _unit_moments(
     alone = size[part] == 1
     own, slots, single = group[alone], np.broadcast_to(slot, len(x)), x[alone]
     where = own * d + slots[alone]
-    first = np.bincount(where, weights=single, minlength=g * d).reshape(g, d)
-    second = np.bincount(where, weights=single**2, minlength=g * d).reshape(g, d)
-    n_units = np.bincount(own, minlength=g)
+    first, second = (
+        np.bincount(where, weights=w, minlength=g * d).reshape(g, d).astype(np.float64) for w in (single, single**2)
+    )
+    n_units = np.bincount(own, minlength=g).astype(np.int64)
     centre = np.nan_to_num(mean)
     moment = _row_moments(first, second, mean, n_units)
-    cube = np.bincount(own, weights=(single - centre[own, 0]) ** 3, minlength=g)
+    cube = np.bincount(own, weights=(single - centre[own, 0]) ** 3, minlength=g).astype(np.float64)
     if not alone.all():
         several = np.flatnonzero(size > 1)
         code = np.zeros(len(size), dtype=np.int64)
