@@ -173,7 +173,11 @@ def group_means(
         share = n / n_group[:, None]
     if part is None:
         n_units, moment = n_group, _row_moments(total.sum(1), square.sum(1), mean, n_group)
-        cube = np.bincount(group, weights=(x - mean[group, 0]) ** 3, minlength=g) if skewed else np.zeros(g)
+        cube = (
+            np.bincount(group, weights=(x - mean[group, 0]) ** 3, minlength=g).astype(np.float64)
+            if skewed
+            else np.zeros(g)
+        )
     else:
         n_units, moment, cube = _unit_moments(x, group, where, part, units, mean)
     skewness = _skewness(cube, moment[:, 0, 0], n_units) if skewed else np.zeros(g)
