@@ -229,7 +229,8 @@ def test_the_command_audits_any_csv(tmp_path: Path) -> None:
     assert gap["worst"] == "b"
     assert gap["verdict"] == "disparity"
     assert gap["value"]["low"] < 0.3 < gap["value"]["high"]
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"audit.json", "groups.csv", "gaps.csv", "audit.html"}
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert written == {"audit.json", "audit.md", "groups.csv", "gaps.csv", "audit.html"}
     assert "--n-boot: 50" in mien("audit", tmp_path / "p.csv", "--by", "team", "--n-boot", 50, code=2).stderr
     missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=2).stderr
     assert missing.startswith("UsageError: ")
