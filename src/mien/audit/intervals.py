@@ -158,7 +158,7 @@ def macro_estimate(
     One is normal on the logit scale with the bootstrap's standard deviation, the other goes as far
     as Wilson's intervals of the classes imply (:func:`macro_sides`). A bootstrap alone sees no
     variation in a class with few faces that are all right or all wrong, which small groups always
-    have: percentiles then cover 79 % to 90 % where 95 % is aimed at (``benchmarks/coverage.py``).
+    have: percentiles then hold the truth too seldom (``benchmarks/intervals.py``).
 
     Args:
         value: The point estimate, in [0, 1].
