@@ -26,6 +26,11 @@ def p_value(value: float) -> str:
     return "<0.001" if value < 0.0005 else number(value)
 
 
+def p_words(value: float) -> str:
+    """``p = 0.012`` or ``p < 0.001``, inside a sentence."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table, with an empty line after it."""
     cells = [[c.replace("|", "\\|") for c in row] for row in (header, *rows)]

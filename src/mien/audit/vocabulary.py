@@ -27,6 +27,7 @@ _TITLES = {
 }
 
 
-def metric_title(name: str) -> str:
-    """A metric's name in words: ``macro_f1`` is ``macro F1``."""
-    return _TITLES.get(name, name.replace("_", " ").replace(" f1", " F1"))
+def metric_title(name: str, class_name: str = "") -> str:
+    """A metric's name in words: ``macro_f1`` is ``macro F1``, ``recall`` of a class ``recall of fear``."""
+    words = _TITLES.get(name, name.replace("_", " ").replace(" f1", " F1"))
+    return f"{words} of {class_name}" if class_name else words

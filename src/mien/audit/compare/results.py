@@ -103,8 +103,7 @@ class GapChange:
     @property
     def title(self) -> str:
         """The metric in words: ``macro F1``, ``recall of fear``."""
-        words = metric_title(self.metric)
-        return f"{words} of {self.class_name}" if self.class_name else words
+        return metric_title(self.metric, self.class_name)
 
 
 @dataclass(frozen=True)

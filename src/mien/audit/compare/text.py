@@ -23,6 +23,7 @@ from mien.audit.compare.results import (
     GroupChange,
 )
 from mien.audit.intervals import adjust_bh
+from mien.audit.markdown import p_words
 from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
 from mien.records import Estimate
@@ -65,7 +66,7 @@ def _judged_gap(gap: GapChange, p: float, label: str) -> GapChange:
     if gap.verdict == TOO_FEW:
         return replace(gap, sentence=f"The gap in {gap.title} of {label}: fewer than two groups with enough faces.")
     both = f"{gap.gap.a.value:.3f} to {gap.gap.b.value:.3f}"
-    size = f"{_interval(gap.gap.difference)} (adjusted {_p(p)})"
+    size = f"{_interval(gap.gap.difference)} (adjusted {p_words(p)})"
     if not p < SIGNIFICANT:
         text = f"The gap in {gap.title} of {label} went from {both}: a change of {size} may be chance."
         return replace(gap, p_adjusted=p, sentence=text)
@@ -111,10 +112,6 @@ def _moved(change: Change, a: str, b: str, which: str) -> str:
     return f"{who} {verb} {abs(delta):.3f} ({values})"
 
 
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def _interval(estimate: Estimate) -> str:
     text = f"{estimate.value:+.3f}"
     return text if np.isnan(estimate.low) else f"{text} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
@@ -125,7 +122,7 @@ def _verdict(c: Comparison) -> str:
     found = {GAINED: f"{b} is better", LOST: f"{b} is worse"}.get(c.overall.verdict, "no difference is shown")
     lines = [
         f"On the {c.n:,} shared faces {b} is right on {accuracy.b.value:.3f}, {a} on {accuracy.a.value:.3f}: "
-        f"{found}, {_interval(accuracy.difference)} (McNemar, adjusted {_p(c.overall.p_adjusted)})."
+        f"{found}, {_interval(accuracy.difference)} (McNemar, adjusted {p_words(c.overall.p_adjusted)})."
     ]
     for verdict in (LOST, GAINED):
         groups = [(x.label, g) for x in c.attributes for g in x.groups if g.verdict == verdict]

@@ -358,7 +358,7 @@ def _pick(cells: Sequence[tuple[str, str, Estimate]], query: Query, attribute: s
         return _Found(_NAN, who=why or "nothing has enough faces", left_out=left)
     largest = (query.metric in LOWER_IS_BETTER) != (query.function == "best")
     group, class_name, e = (max if largest else min)(usable, key=lambda cell: cell[2].value)
-    what = f"{metric_title(query.metric)} of {class_name}" if class_name else metric_title(query.metric)
+    what = metric_title(query.metric, class_name)
     who = ", ".join(filter(None, [what, f"{attribute} = {group}" if group else "", _count(e.n, "face")]))
     return _Found(e.value, e.low, e.high, who, left)
 

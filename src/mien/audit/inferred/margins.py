@@ -41,8 +41,7 @@ class GapOf:
     @property
     def title(self) -> str:
         """The metric in words: ``macro F1``, ``recall of fear``."""
-        words = metric_title(self.metric)
-        return f"{words} of {self.class_name}" if self.class_name else words
+        return metric_title(self.metric, self.class_name)
 
     def values(self, margins: Array) -> Array:
         """``(b, G)`` values of the metric."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mien.audit.intervals import adjust_bh
+from mien.audit.markdown import p_words
 from mien.audit.seeds.results import (
     CANNOT_TELL,
     REAL,
@@ -38,7 +39,7 @@ def _judged_gap(gap: SeedGap, p: float, k: int, label: str) -> SeedGap:
     )
     if p < SIGNIFICANT:
         verdict = REAL
-        text += f"is real beyond seed noise: equal groups would show {gap.expected:.3f} (adjusted {_p(p)})."
+        text += f"is real beyond seed noise: equal groups would show {gap.expected:.3f} (adjusted {p_words(p)})."
     elif value.high <= gap.seed_gap_high:
         verdict = WITHIN
         text += (
@@ -46,7 +47,7 @@ def _judged_gap(gap: SeedGap, p: float, k: int, label: str) -> SeedGap:
         )
     else:
         verdict = CANNOT_TELL.format(k)
-        text += f"cannot be told from noise with {k} seeds (adjusted {_p(p)}): {_limit(gap, k)}."
+        text += f"cannot be told from noise with {k} seeds (adjusted {p_words(p)}): {_limit(gap, k)}."
     return replace(gap, p_adjusted=p, verdict=verdict, sentence=f"{text} {gap.worst} came last in {often} runs.")
 
 
@@ -54,10 +55,6 @@ def _limit(gap: SeedGap, k: int) -> str:
     if gap.seeds_needed > k:
         return f"with about {gap.seeds_needed} seeds their noise would be below that of the faces"
     return "the faces are the limit, not the seeds, and more runs would hardly help"
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def lead(attribute: SeedAttribute) -> str:
