@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 from mien.config import ExperimentConfig, parse_config
 from mien.models.weights import WeightCard
 from mien.train import train
-from mien.train.data import TrainingData, load_training_data, train_loader
+from mien.train.data import TrainingData, class_names, load_training_data, train_loader
 from mien.train.module import ExpressionModule, build_model
 
 
@@ -69,7 +69,7 @@ class PlainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def plain(config: ExperimentConfig, data: TrainingData) -> float:
     """Images/s of one epoch of the plain loop."""
-    model = build_model(config, len(data.scheme.classes), data.store.images.shape[3]).train()
+    model = build_model(config, len(class_names(data.heads)), data.store.images.shape[3]).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
     loader = DataLoader(PlainDataset(data), 128, shuffle=True, drop_last=True)
     began, n = time.perf_counter(), 0
@@ -90,10 +90,10 @@ def through_mien(config: ExperimentConfig) -> float:
 
 def input_share(config: ExperimentConfig, data: TrainingData, steps: int = 30) -> float:
     """Share of the time of a training step that goes into fetching, augmenting and normalising."""
-    model = build_model(config, len(data.scheme.classes), data.store.images.shape[3])
+    model = build_model(config, len(class_names(data.heads)), data.store.images.shape[3])
     size = data.store.images.shape[1]
-    card = WeightCard("", {}, data.scheme.classes, size, data.store.images.shape[3], data.mean, data.std)
-    module = ExpressionModule(model, card, config, steps).train()
+    card = WeightCard("", {}, class_names(data.heads), size, data.store.images.shape[3], data.mean, data.std)
+    module = ExpressionModule(model, card, config, steps, data.heads).train()
     optimizer = module.configure_optimizers()["optimizer"]
     fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     inputs, whole = [], []

@@ -16,6 +16,7 @@ ROWS = [
     ["registry", "units"],
     ["prediction_tables"],
     ["labels", "samples", "records"],
+    ["demographics"],
     ["data", "models", "losses", "metrics"],
     ["audit"],
     ["config"],
@@ -27,7 +28,7 @@ ROWS = [
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-WITHOUT_TORCH = [e for row in ROWS[:8] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
+WITHOUT_TORCH = [e for row in ROWS[:9] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
 
 
 def entry_of(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.errors import ConfigError
 from mien.registry import nearest
@@ -33,8 +33,9 @@ class DataConfig(_Section):
 
 
 class LabelsConfig(_Section):
-    """Label schemes of training and of evaluation; they must have the same classes."""
+    """Label schemes of training and of evaluation; they must have the same classes. Or attributes in their place."""
 
+    attributes: tuple[str, ...] = Field((), description="Attributes to learn instead of expressions, one head each.")
     train: str = Field("majority", description="Scheme whose targets the model learns.")
     evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
 
@@ -51,6 +52,10 @@ class AugmentConfig(_Section):
     contrast: float = Field(0.25, ge=0, le=1)
     erasing: float = Field(0.3, ge=0, le=1)
     erasing_area: tuple[float, float] = (0.03, 0.2)
+    zoom: tuple[float, float] = Field((1.0, 1.0), description="Smallest and largest factor of size.")
+    tint: float = Field(0.0, ge=0, lt=1)
+    grey: float = Field(0.0, ge=0, le=1)
+    small_grey: float = Field(0.0, ge=0, le=1)
 
     @field_validator("erasing_area")
     @classmethod
@@ -58,6 +63,13 @@ class AugmentConfig(_Section):
         if not 0 <= area[0] <= area[1] <= 1:
             raise ValueError("smallest and largest share must lie in order between 0 and 1")
         return area
+
+    @field_validator("zoom")
+    @classmethod
+    def _positive(cls, zoom: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < zoom[0] <= zoom[1]:
+            raise ValueError("smallest and largest factor must lie in order above 0")
+        return zoom
 
 
 class OptimizerConfig(_Section):
@@ -87,11 +99,19 @@ class TrainConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()
     ema: float | None = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights; null for none.")
     early_stopping: int | None = Field(None, ge=1, description="Epochs without progress after which to stop.")
-    monitor: Literal["val_loss", "val_accuracy"] = "val_accuracy"
+    monitor: Literal["val_loss", "val_accuracy", "last"] = Field(
+        "val_accuracy", description="What chooses the epoch whose weights are kept; last chooses nothing."
+    )
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
     max_minutes: float | None = Field(None, gt=0, description="Stop after so many minutes of one sitting.")
     threads: int | None = Field(None, ge=1, description="Processor threads; all if absent.")
+
+    @model_validator(mode="after")
+    def _watched(self) -> TrainConfig:
+        if self.monitor == "last" and (self.early_stopping is not None or self.schedule.name == "plateau"):
+            raise ValueError("early stopping and plateau need a monitor of val_loss or val_accuracy")
+        return self
 
 
 class AuditConfig(_Section):

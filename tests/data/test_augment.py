@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mien.data.augment import Augmentation
+from mien.data.augment import Augmentation, greyed, small_grey
 
 NOTHING = {
     "flip": 0.0,
@@ -97,3 +97,49 @@ def test_seed_decides() -> None:
 def test_shape_is_kept(channels: int) -> None:
     x = torch.rand(3, channels, 20, 20)
     assert Augmentation()(x).shape == x.shape
+
+
+def colours(n: int = 8, size: int = 96) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(n, 3, size, size)
+
+
+def test_small_and_grey_has_no_colour_and_no_detail() -> None:
+    x = colours()
+    out = Augmentation(**NOTHING | {"small_grey": 1.0})(x.clone())
+    assert out.shape == x.shape
+    torch.testing.assert_close(out[:, 0], out[:, 2])
+    assert out.diff(dim=3).abs().mean() < 0.5 * greyed(x).diff(dim=3).abs().mean()
+    torch.testing.assert_close(out.mean((1, 2, 3)), greyed(x).mean((1, 2, 3)), atol=0.01, rtol=0)
+
+
+def test_small_and_grey_comes_to_a_share_of_the_pictures() -> None:
+    x = colours(1000, 8)
+    torch.manual_seed(1)
+    out = Augmentation(**NOTHING | {"small_grey": 0.3, "grey": 0.2})(x)
+    grey = (out[:, 0] - out[:, 1]).abs().amax((1, 2)) < 1e-6
+    assert 0.39 < grey.float().mean() < 0.49  # 1 - 0.7 * 0.8 = 0.44
+
+
+def test_a_grey_picture_of_48_px_is_what_small_grey_makes_of_a_large_one() -> None:
+    small = torch.rand(2, 1, 48, 48)
+    up = torch.nn.functional.interpolate(small, (96, 96), mode="bilinear", antialias=True, align_corners=False)
+    torch.testing.assert_close(small_grey(small.clone(), 48), small)
+    assert small_grey(up.repeat(1, 3, 1, 1), 48).shape == (2, 3, 96, 96)
+
+
+def test_zoom_brings_the_centre_nearer() -> None:
+    x = torch.zeros(1, 1, 41, 41)
+    x[:, :, 20, 30] = 1.0  # 10 right of the centre
+    out = Augmentation(**NOTHING | {"zoom": (1.5, 1.5)})(x)
+    column = torch.arange(41.0)
+    assert float((out[0, 0].sum(0) * (column - 20)).sum() / out.sum()) == pytest.approx(15, abs=0.3)
+
+
+def test_tint_moves_channels_apart() -> None:
+    x = torch.full((64, 3, 4, 4), 0.5)
+    out = Augmentation(**NOTHING | {"tint": 0.2})(x)
+    gain = out.mean((2, 3)) / 0.5
+    assert 0.8 <= gain.min() < 0.9
+    assert 1.1 < gain.max() <= 1.2
+    assert (gain[:, 0] - gain[:, 1]).abs().max() > 0.1

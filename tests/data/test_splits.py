@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mien.data.splits import SPLITS, assign_units, corpus_split, fold_split, ratio_split, split_units
+from mien.data.splits import SPLITS, assign_units, corpus_split, fold_split, hash_split, ratio_split, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
 
@@ -308,9 +308,35 @@ def test_a_training_split_of_nothing_but_copies_is_refused():
 
 
 def test_every_split_takes_its_options_by_name():
-    assert set(SPLITS) == {"corpus", "ratio", "fold"}
+    assert set(SPLITS) == {"corpus", "ratio", "fold", "hash"}
     for split in SPLITS.values():
         kinds = [p.kind for p in inspect.signature(split).parameters.values()]
         assert kinds[:2] == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2
         assert set(kinds[2:]) == {inspect.Parameter.KEYWORD_ONLY}
         assert "seed" in split.__kwdefaults__
+
+
+def test_who_is_held_out_by_hash_depends_on_no_other_face():
+    frame_of = lambda n: table(n).frame.assign(hash=[f"picture {i}" for i in range(n)])  # noqa: E731
+    faces = table(400)
+    faces = faces.derive("hash", frame_of(400))
+    held = hash_split(faces, np.zeros(400, dtype=int), validation=100, test=50)
+    assert held.splits == {"train": 250, "validation": 100, "test": 50}
+    order = np.random.default_rng(0).permutation(400)
+    shuffled = hash_split(
+        faces.derive("shuffle", faces.frame.iloc[order]), np.zeros(400, dtype=int), validation=100, test=50
+    )
+    same = held.frame.set_index("sample_id")["split"]
+    assert (shuffled.frame.set_index("sample_id")["split"].loc[same.index] == same).all()
+    other = hash_split(faces, np.zeros(400, dtype=int), validation=100, test=50, seed=1)
+    assert not (other.frame["split"] == held.frame["split"]).all()
+
+
+def test_copies_are_held_out_together_by_hash():
+    faces = table(60, cluster=[i // 6 for i in range(60)])
+    faces = faces.derive("hash", faces.frame.assign(hash=[f"picture {i}" for i in range(60)]))
+    held = hash_split(faces, np.zeros(60, dtype=int), validation=20)
+    assert (held.frame.groupby("cluster")["split"].nunique() == 1).all()
+    assert 20 <= held.splits["validation"] < 26
+    with pytest.raises(DataError, match="60 and 0 of 60 faces held out"):
+        hash_split(faces, np.zeros(60, dtype=int), validation=60)

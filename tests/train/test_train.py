@@ -17,11 +17,12 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from mien.config import parse_config
-from mien.data.images import Store
+from mien.data.images import Store, StoreWriter
 from mien.data.prepare import prepare
+from mien.demographics import AGE
 from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError
 from mien.evaluate import evaluate
-from mien.models.weights import Classifier
+from mien.models.weights import Classifier, load_card
 from mien.runs import Run
 from mien.train import train
 from mien.train.data import SeededSampler
@@ -318,3 +319,68 @@ def test_mistakes_are_named(
     with pytest.raises(error, match=message):
         train(parse_config(settings | change), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _attributes(settings: dict[str, Any]) -> dict[str, Any]:
+    settings["labels"] = {"attributes": ["shade", "gender"]}
+    settings["augment"] |= {"small_grey": 0.3}
+    settings["train"] |= {"monitor": "last"}
+    return settings
+
+
+@pytest.fixture
+def shaded(easy_store: Path, settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """A configuration whose store has an attribute that can be seen: which of the three patterns a face is."""
+    store = Store.open(easy_store)
+    shade = np.array(["bright", "dark", "split"], dtype=object)[store.table.votes.argmax(1)]
+    frame = store.table.frame.assign(shade=shade)
+    frame.loc[3, "gender"] = None
+    with StoreWriter(tmp_path / "shaded") as writer:
+        writer.append(np.asarray(store.images))
+        writer.commit(store.table.derive("shade", frame, attributes=(*store.table.attributes, "shade")), store.info)
+    return _attributes(settings | {"data": {"store": str(tmp_path / "shaded")}})
+
+
+def test_attributes_are_learnt_one_head_each(shaded: dict[str, Any], tmp_path: Path) -> None:
+    shaded["train"]["epochs"] = 8
+    run = train(parse_config(shaded), tmp_path / "run")
+    history, record = run.history, run.record
+    assert history["val_accuracy_shade"].iloc[-1] > 0.9
+    assert history["val_accuracy_shade_small_grey"].iloc[-1] > 0.9
+    assert history["val_accuracy_gender"].iloc[-1] < 0.8  # nothing in the picture tells it
+    heads = history[[c for c in history if c.startswith("val_accuracy_")]].iloc[-1]
+    assert len(heads) == 4
+    assert history["val_accuracy"].iloc[-1] == pytest.approx(heads.mean())
+    assert record.best["epoch"] == 7  # the last one, chosen by nothing
+    assert record.data["dropped_by_labels"]["train"] == {"an attribute is missing": 1}
+    assert record.data["training_classes"]["shade=bright"] == 49
+    assert sum(v for k, v in record.data["training_classes"].items() if k.startswith("gender=")) == 149
+    card = load_card(run.path)
+    assert card.heads == {"shade": ["bright", "dark", "split"], "gender": ["female", "male"]}
+    assert card.classes[:2] == ("shade=bright", "shade=dark")
+
+
+def test_the_groups_of_a_known_attribute_stand_in_its_own_order(shaded: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "renamed"
+    store = Store.open(shaded["data"]["store"])
+    frame = store.table.frame.assign(age=np.where(np.arange(len(store.table)) % 2, "10-19", "3-9"))
+    with StoreWriter(path) as writer:
+        writer.append(np.asarray(store.images))
+        writer.commit(store.table.derive("age", frame, attributes=("age",)), store.info)
+    shaded |= {"data": {"store": str(path)}, "labels": {"attributes": ["age"]}}
+    shaded["train"]["epochs"] = 1
+    assert load_card(train(parse_config(shaded), tmp_path / "run").path).heads == {"age": list(AGE.groups)}
+
+
+def test_a_misspelt_attribute_is_named(shaded: dict[str, Any], tmp_path: Path) -> None:
+    shaded["labels"]["attributes"] = ["shad"]
+    with pytest.raises(
+        ConfigError, match=r"labels.attributes: the store has no attribute 'shad'.*Did you mean 'shade'"
+    ):
+        train(parse_config(shaded), tmp_path / "run")
+
+
+def test_nothing_can_watch_a_run_that_keeps_its_last_epoch(settings: dict[str, Any]) -> None:
+    settings["train"] |= {"monitor": "last", "early_stopping": 2}
+    with pytest.raises(ConfigError, match="early stopping and plateau need a monitor"):
+        parse_config(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ class Augmentation:
         erasing: Probability that a rectangle is filled with the picture's mean.
         erasing_area: Smallest and largest area of the rectangle, as a share of the picture; its
             centre lies anywhere, so that part of it may fall outside.
+        zoom: Smallest and largest factor of size, both axes together; above 1 crops tighter.
+        tint: Largest relative change of each colour channel by itself.
+        grey: Probability that a colour picture loses its colour.
+        small_grey: Probability that a picture becomes a grey one of 44 to 64 px a side, brought up
+            again to its own size: what networks for 48-px corpora are shown.
     """
 
     flip: float = 0.5
@@ -34,15 +40,22 @@ class Augmentation:
     contrast: float = 0.25
     erasing: float = 0.3
     erasing_area: tuple[float, float] = (0.03, 0.2)
+    zoom: tuple[float, float] = (1.0, 1.0)
+    tint: float = 0.0
+    grey: float = 0.0
+    small_grey: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
         """Change ``(B, C, H, W)`` float images of 0 to 1; draws come from torch's global generator."""
-        return self._erase(self._light(self._move(images)))
+        return self._erase(self._shrink(self._light(self._move(images))))
 
     def _move(self, images: Tensor) -> Tensor:
         n = len(images)
         angle = math.radians(self.rotation) * _uniform(n)
         sx, sy = 1 / (1 + self.scale * _uniform(n)), 1 / (1 + self.scale * _uniform(n))
+        if self.zoom != (1.0, 1.0):
+            zoom = torch.empty(n).uniform_(*self.zoom)
+            sx, sy = sx / zoom, sy / zoom
         sx = torch.where(torch.rand(n) < self.flip, -sx, sx)
         theta = torch.stack(
             [
@@ -59,7 +72,23 @@ class Augmentation:
         mean = images.mean((1, 2, 3), keepdim=True)
         gain = (1 + self.contrast * _uniform(n)).to(images.device)[:, None, None, None]
         lift = (self.brightness * _uniform(n)).to(images.device)[:, None, None, None]
-        return ((images - mean) * gain + mean + lift).clamp_(0, 1)
+        images = ((images - mean) * gain + mean + lift).clamp_(0, 1)
+        if self.tint and images.shape[1] == 3:
+            images = images * (1 + self.tint * _uniform(n * 3)).to(images.device).view(n, 3, 1, 1)
+        return images.clamp_(0, 1)
+
+    def _shrink(self, images: Tensor) -> Tensor:
+        n = len(images)
+        if self.grey:
+            chosen = (torch.rand(n) < self.grey).to(images.device)[:, None, None, None]
+            images = torch.where(chosen, greyed(images), images)
+        if self.small_grey:
+            chosen = (torch.rand(n) < self.small_grey).to(images.device)
+            # One size a batch: sizes vary enough over the steps.
+            side = int(torch.randint(44, 65, (1,)))
+            images = images.clone()
+            images[chosen] = small_grey(images[chosen], side)
+        return images
 
     def _erase(self, images: Tensor) -> Tensor:
         n, _, height, width = images.shape
@@ -74,6 +103,23 @@ class Augmentation:
         hole = (y.abs() < half_h[:, None])[:, :, None] & (x.abs() < half_w[:, None])[:, None, :]
         mask = (hole & chosen[:, None, None])[:, None].to(images.device)
         return torch.where(mask, images.mean((2, 3), keepdim=True), images)
+
+
+def greyed(images: Tensor) -> Tensor:
+    """``(B, C, H, W)`` without colour (ITU-R BT.601 luma), C unchanged."""
+    if images.shape[1] == 1:
+        return images
+    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True).expand_as(images)
+
+
+def small_grey(images: Tensor, side: int = 48) -> Tensor:
+    """``(B, C, H, W)`` as a grey picture of ``side`` px would look, brought up to H and W again."""
+    if not len(images):
+        return images
+    options: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    small = functional.interpolate(greyed(images), (side, side), **options)
+    return functional.interpolate(small, images.shape[-2:], **options)
 
 
 def _uniform(n: int) -> Tensor:

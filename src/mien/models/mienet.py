@@ -23,6 +23,7 @@ class MieNet(ExpressionModel):
         widths: Channels of each stage.
         depths: Residual blocks of each stage.
         stem: Channels of the stem.
+        stem_stride: 2 halves the picture in the stem already, for pictures of 80 px and more.
         dropout: Share of features dropped before the head.
     """
 
@@ -34,10 +35,11 @@ class MieNet(ExpressionModel):
         widths: Sequence[int] = (64, 128, 256),
         depths: Sequence[int] = (2, 3, 2),
         stem: int = 16,
+        stem_stride: int = 1,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv_bn(in_channels, stem), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(conv_bn(in_channels, stem, 3, stem_stride), nn.ReLU(inplace=True))
         stages, inputs = [], stem
         for width, depth in zip(widths, depths, strict=True):
             stages.append(stage(inputs, width, depth, 2))

@@ -42,6 +42,8 @@ class WeightCard:
         terms: Terms of that corpus, which bind the weights too.
         sha256: Checksum of the weights file.
         results: Measured results, as dictionaries of estimates.
+        heads: For a model of attributes: attribute -> its groups, in the order of the logits; then
+            :attr:`classes` are all of them, ``attribute=group``. Empty for a model of expressions.
     """
 
     model: str
@@ -56,6 +58,7 @@ class WeightCard:
     terms: str = ""
     sha256: str = ""
     results: dict[str, Any] = field(default_factory=dict)
+    heads: dict[str, list[str]] = field(default_factory=dict)
 
 
 def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:

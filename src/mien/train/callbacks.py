@@ -57,7 +57,7 @@ class BestWeights(L.Callback):
     Args:
         folder: The run folder.
         card: Card of the weights.
-        monitor: ``val_loss`` or ``val_accuracy``.
+        monitor: ``val_loss``, ``val_accuracy``, or ``last``: every epoch replaces the one before.
         say: Receives one line an epoch.
         keep: Called at the end of every epoch, to bring the record up to date.
     """
@@ -92,7 +92,8 @@ class BestWeights(L.Callback):
         self.rows.append(row)
         pd.DataFrame(self.rows).to_csv(self.folder / "history.csv", index=False)
         sign = 1 if self.monitor == "val_accuracy" else -1
-        better = not self.best or sign * metrics[self.monitor] > sign * self.best[self.monitor]
+        better = self.monitor == "last" or not self.best
+        better = better or sign * metrics[self.monitor] > sign * self.best[self.monitor]
         if not (math.isfinite(row["train_loss"]) and math.isfinite(metrics["val_loss"])):
             raise RunError(
                 f"epoch {trainer.current_epoch + 1}",

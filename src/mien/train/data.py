@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,13 +16,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mien.config import ExperimentConfig
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
+from mien.demographics import HEADS
 from mien.errors import ConfigError, DataError, LabelError
-from mien.labels import LabelScheme, label_scheme
+from mien.labels import label_scheme
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
 
 Batch = tuple[Tensor, Tensor]
+EXPRESSION = "expression"  # the head of a model of expressions
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,18 @@ class TrainingData:
     Attributes:
         store: The images.
         table: Faces with their split in this run.
-        scheme: Label scheme of evaluation; its classes are the model's.
-        train: ``(rows of the store, (n, K) targets)`` of the training faces.
+        heads: What the model tells: ``expression`` -> classes of the label scheme of evaluation, or
+            each attribute -> its groups.
+        train: ``(rows of the store, (n, K) targets)`` of the training faces; K over all heads.
         validation: The same of the validation faces.
-        dropped: What the label schemes dropped: part -> reason -> faces.
+        dropped: Faces without a target: part -> reason -> faces.
         mean: Mean of the training pixels, 0 to 1.
         std: Their standard deviation.
     """
 
     store: Store
     table: SampleTable
-    scheme: LabelScheme
+    heads: dict[str, tuple[str, ...]]
     train: tuple[NDArray[np.int64], NDArray[np.float32]]
     validation: tuple[NDArray[np.int64], NDArray[np.float32]]
     dropped: dict[str, dict[str, int]]
@@ -59,6 +63,27 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     store.verify()  # the record vouches for these pictures and votes
     table = store.table
     _check_attributes(config, table)
+    heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
+    table = _split(config, table, strata)
+    parts = {}
+    dropped = {}
+    for part in (TRAIN, VALIDATION):
+        faces = table.in_split(part)
+        probs, keep, dropped[part] = encode(faces, part)
+        if not keep.any():
+            raise DataError(f"split {part!r}", "no face has a label", "faces with what is to be learnt")
+        parts[part] = (faces.frame["image"].to_numpy(np.int64)[keep], probs[keep])
+    mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
+    return TrainingData(store, table, heads, parts[TRAIN], parts[VALIDATION], dropped, mean, std)
+
+
+# Faces of a part -> (n, K) targets, (n,) whether there is one, and why not: reason -> faces.
+Encode = Callable[[SampleTable, str], tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]]
+Learnt = tuple[dict[str, tuple[str, ...]], Encode, NDArray[np.int64]]
+
+
+def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
+    """Expressions: the scheme of training for its part, that of evaluation for validation."""
     learn = label_scheme(config.labels.train, table.vocabulary)
     judge = label_scheme(config.labels.evaluate or config.labels.train, table.vocabulary)
     if learn.classes != judge.classes:
@@ -67,18 +92,39 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         )
     judged = judge.targets(table.votes, table.vocabulary)
     strata = np.where(judged.keep, judged.probs.argmax(1), len(judge.classes))
-    table = _split(config, table, strata)
-    parts = {}
-    dropped = {}
-    for part, scheme in ((TRAIN, learn), (VALIDATION, judge)):
-        faces = table.in_split(part)
-        targets = scheme.targets(faces.votes, faces.vocabulary)
-        if not targets.keep.any():
-            raise DataError(f"split {part!r}", "no face has a label", f"faces that {scheme.name!r} can label")
-        parts[part] = (faces.frame["image"].to_numpy(np.int64)[targets.keep], targets.probs[targets.keep])
-        dropped[part] = targets.dropped
-    mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
-    return TrainingData(store, table, judge, parts[TRAIN], parts[VALIDATION], dropped, mean, std)
+
+    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+        targets = (learn if part == TRAIN else judge).targets(faces.votes, faces.vocabulary)
+        return targets.probs, targets.keep, targets.dropped
+
+    return {EXPRESSION: judge.classes}, encode, strata
+
+
+def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
+    """Attributes: one-hot rows side by side; groups in the vocabulary's order where it knows the attribute."""
+    heads = {}
+    for name in config.labels.attributes:
+        if name not in table.attributes:
+            raise ConfigError(
+                "labels.attributes", f"the store has no attribute {name!r}", "", nearest(name, list(table.attributes))
+            )
+        found = {str(g) for g in table.frame[name].dropna()}
+        known = HEADS[name].groups if name in HEADS and found <= set(HEADS[name].groups) else tuple(sorted(found))
+        if len(known) < 2:
+            raise DataError(f"attribute {name!r}", f"has the groups {sorted(found)}", "two or more")
+        heads[name] = known
+
+    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+        blocks = [
+            (faces.frame[name].to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+            for name, groups in heads.items()
+        ]
+        keep = np.all([block.sum(1) == 1 for block in blocks], axis=0)
+        return np.concatenate(blocks, axis=1), keep, {"an attribute is missing": int((~keep).sum())}
+
+    first = next(iter(heads))
+    strata = pd.Categorical(table.frame[first], categories=list(heads[first])).codes.astype(np.int64) + 1
+    return heads, encode, strata
 
 
 def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
@@ -112,6 +158,19 @@ def _pixel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], most: 
     picked = images[np.sort(rows[:: -(-len(rows) // most)])]
     pixels = picked.astype(np.float32) / 255
     return float(pixels.mean(dtype=np.float64)), max(float(pixels.std(dtype=np.float64)), 1e-3)
+
+
+def class_names(heads: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Names of all logits: the classes of the one head of expressions, ``attribute=group`` of attributes."""
+    if list(heads) == [EXPRESSION]:
+        return tuple(heads[EXPRESSION])
+    return tuple(f"{name}={group}" for name, groups in heads.items() for group in groups)
+
+
+def head_slices(heads: Mapping[str, Sequence[str]]) -> dict[str, slice]:
+    """Where each head's logits and targets stand among the K."""
+    ends = np.cumsum([len(groups) for groups in heads.values()]).tolist()
+    return {name: slice(end - len(groups), end) for (name, groups), end in zip(heads.items(), ends, strict=True)}
 
 
 class FaceDataset(Dataset[Batch]):

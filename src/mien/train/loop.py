@@ -48,7 +48,14 @@ from mien.train.callbacks import (
     Progress,
     StepProgress,
 )
-from mien.train.data import TrainingData, load_training_data, train_loader, validation_loader
+from mien.train.data import (
+    TrainingData,
+    class_names,
+    head_slices,
+    load_training_data,
+    train_loader,
+    validation_loader,
+)
 from mien.train.module import ExpressionModule, build_model, check_components
 from mien.train.stopping import StopSignals, TrainingStopped
 
@@ -129,30 +136,32 @@ class _Fit:
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         channels = data.store.images.shape[3]
-        model = build_model(config, len(data.scheme.classes), channels)
+        classes = class_names(data.heads)
+        model = build_model(config, len(classes), channels)
         # A network with a hidden layer on its map has a size of its own; others take the store's.
         size = model.size or data.store.images.shape[1]
         self.loader = train_loader(data, config)
         self.card = WeightCard(
             config.model.name,
             config.model.options,
-            data.scheme.classes,
+            classes,
             size,
             channels,
             data.mean,
             data.std,
-            labels=config.labels.train,
+            labels="" if config.labels.attributes else config.labels.train,
             data={"corpus": data.table.name, "fingerprint": data.store.fingerprint, "run": config.name},
             terms=data.store.info.get("terms", ""),
+            heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
         )
-        self.module = ExpressionModule(model, self.card, config, len(self.loader))
+        self.module = ExpressionModule(model, self.card, config, len(self.loader), data.heads)
         self.best = BestWeights(run.path, self.card, config.train.monitor, say, self._keep)
         self.signals = StopSignals()
         self.record.model = {
             "name": config.model.name,
             "parameters": sum(p.numel() for p in model.parameters()),
             "input": [channels, size, size],
-            "classes": list(data.scheme.classes),
+            "classes": list(classes),
         }
         self.precision = _precision(config)
         self.record.device |= {"precision": self.precision, "threads": torch.get_num_threads()}
@@ -199,7 +208,7 @@ class _Fit:
         """Fit; whatever ends it, leave weights, history and record in order."""
         n_train, n_validation = len(self.data.train[0]), len(self.data.validation[0])
         self.say(
-            f"{n_train} training and {n_validation} validation faces, {len(self.data.scheme.classes)} classes, "
+            f"{n_train} training and {n_validation} validation faces, {len(self.card.classes)} classes, "
             f"{self.config.model.name} with {self.record.model['parameters'] / 1e6:.2f} M parameters, {self.precision}"
         )
         self._began = time.monotonic()
@@ -329,16 +338,20 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "training_faces": len(data.train[0]),
         "validation_faces": len(data.validation[0]),
         "dropped_by_labels": data.dropped,
-        "training_classes": dict(
-            zip(
-                data.scheme.classes,
-                np.bincount(data.train[1].argmax(1), minlength=len(data.scheme.classes)).tolist(),
-                strict=True,
-            )
-        ),
+        "training_classes": dict(zip(class_names(data.heads), _class_counts(data), strict=True)),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
     return record
+
+
+def _class_counts(data: TrainingData) -> list[int]:
+    """Training faces by their first class, head after head."""
+    blocks = head_slices(data.heads).values()
+    return [
+        int(n)
+        for block in blocks
+        for n in np.bincount(data.train[1][:, block].argmax(1), minlength=block.stop - block.start)
+    ]
 
 
 def _precision(config: ExperimentConfig) -> str:

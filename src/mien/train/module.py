@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -11,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mien.config import ExperimentConfig, OptimizerConfig
-from mien.data.augment import Augmentation
+from mien.data.augment import Augmentation, small_grey
 from mien.errors import ConfigError
 from mien.losses import LOSSES
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WeightCard, normalise
-from mien.train.data import Batch
+from mien.train.data import Batch, head_slices
+
+SMALL_GREY = "small_grey"
 
 
 def check_components(config: ExperimentConfig) -> None:
@@ -64,10 +67,16 @@ class ExpressionModule(L.LightningModule):
         card: Its card, for size and normalisation.
         config: The experiment.
         steps_per_epoch: Training steps of an epoch, for the schedule.
+        heads: What the model tells: head -> its classes, in the order of the logits.
     """
 
     def __init__(
-        self, model: ExpressionModel, card: WeightCard, config: ExperimentConfig, steps_per_epoch: int
+        self,
+        model: ExpressionModel,
+        card: WeightCard,
+        config: ExperimentConfig,
+        steps_per_epoch: int,
+        heads: Mapping[str, Sequence[str]],
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,14 +86,20 @@ class ExpressionModule(L.LightningModule):
         options = config.augment.model_dump(exclude={"enabled"})
         self.augment = Augmentation(**options) if config.augment.enabled else None
         self.loss = LOSSES.get(config.loss.name)
-        self.validation_sums = torch.zeros(3, dtype=torch.float64)
+        self.slices = head_slices(heads)
+        # Where training shows faces small and grey too, validation judges them so as well.
+        self.views = ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
+        # Views x heads x (cross-entropy, hits, faces).
+        self.validation_sums = torch.zeros(len(self.views), len(self.slices), 3, dtype=torch.float64)
         self.train_sums = torch.zeros(3, dtype=torch.float64)
 
-    def prepare_images(self, images: Tensor, augment: bool) -> Tensor:
+    def prepare_images(self, images: Tensor, augment: bool, view: str = "") -> Tensor:
         """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``."""
         x = images.permute(0, 3, 1, 2).float().div_(255)
         if augment and self.augment is not None:
             x = self.augment(x)
+        if view == SMALL_GREY:
+            x = small_grey(x)
         return normalise(x, self.card)
 
     def on_train_epoch_start(self) -> None:
@@ -99,8 +114,9 @@ class ExpressionModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             x = self.prepare_images(images, augment=True)
         logits = self.model(x).float()
-        loss: Tensor = self.loss(logits, targets, None, **self.config.loss.options)
-        hits = (logits.detach().argmax(1) == targets.argmax(1)).sum()
+        blocks = [(logits[:, s], targets[:, s]) for s in self.slices.values()]
+        loss = torch.stack([self.loss(z, t, None, **self.config.loss.options) for z, t in blocks]).sum()
+        hits = torch.stack([(z.detach().argmax(1) == t.argmax(1)).sum() for z, t in blocks]).double().mean()
         self.train_sums += torch.tensor(
             [float(loss.detach()) * len(x), float(hits), float(len(x))], dtype=torch.float64
         )
@@ -113,17 +129,29 @@ class ExpressionModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Sum cross-entropy to the targets, and hits, over the validation faces."""
         images, targets = batch
-        logits = self.model(self.prepare_images(images, augment=False)).float()
-        loss = -(targets * logits.log_softmax(1)).sum(1).mean()
-        hits = (logits.argmax(1) == targets.argmax(1)).sum()
-        self.validation_sums += torch.tensor(
-            [float(loss) * len(images), float(hits), float(len(images))], dtype=torch.float64
-        )
+        for i, view in enumerate(self.views):
+            logits = self.model(self.prepare_images(images, augment=False, view=view)).float()
+            for j, block in enumerate(self.slices.values()):
+                z, t = logits[:, block], targets[:, block]
+                loss = -(t * z.log_softmax(1)).sum(1).mean()
+                hits = (z.argmax(1) == t.argmax(1)).sum()
+                self.validation_sums[i, j] += torch.tensor(
+                    [float(loss) * len(images), float(hits), float(len(images))], dtype=torch.float64
+                )
 
     def validation_metrics(self) -> dict[str, float]:
-        """``val_loss`` (cross-entropy to the evaluation targets) and ``val_accuracy``."""
-        loss, hits, n = self.validation_sums.tolist()
-        return {"val_loss": loss / n, "val_accuracy": hits / n}
+        """``val_loss`` (cross-entropy to the evaluation targets, summed over heads) and ``val_accuracy``.
+
+        With several heads or views: means over the views, accuracy over the heads too, and each by
+        itself as ``val_accuracy_<head>[_small_grey]``.
+        """
+        loss, hits = (self.validation_sums[..., k] / self.validation_sums[..., 2] for k in (0, 1))
+        metrics = {"val_loss": float(loss.sum(1).mean()), "val_accuracy": float(hits.mean())}
+        if hits.numel() > 1:
+            for i, view in enumerate(self.views):
+                for j, name in enumerate(self.slices):
+                    metrics["_".join(filter(None, ("val_accuracy", name, view)))] = float(hits[i, j])
+        return metrics
 
     def on_validation_epoch_end(self) -> None:
         """Log what early stopping and the schedule watch."""
