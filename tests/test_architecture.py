@@ -17,18 +17,20 @@ ROWS = [
     ["prediction_tables"],
     ["labels", "samples", "records"],
     ["demographics"],
-    ["data", "models", "losses", "metrics"],
+    ["data", "models", "losses", "metrics", "agreement"],
     ["audit"],
+    ["composition"],
     ["config"],
     ["runs"],
     ["train", "evaluate", "predict", "adapters", "terminal"],
+    ["annotators", "labelling"],
     ["report"],
     ["study"],
     ["demo"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-WITHOUT_TORCH = [e for row in ROWS[:9] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
+WITHOUT_TORCH = [e for row in ROWS[:10] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
 
 
 def entry_of(path: Path) -> str:
@@ -67,5 +69,6 @@ def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
 def test_the_audit_side_needs_no_torch() -> None:
     code = f"import sys\nfor m in {WITHOUT_TORCH}: __import__('mien.' + m)\n"
     code += "import mien.cli, mien.data.prepare, mien.adapters.loading, mien.adapters.predictions\n"
+    code += "import mien.annotators.annotate, mien.annotators.packing\n"
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

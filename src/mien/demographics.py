@@ -50,7 +50,8 @@ class Merge:
         return probs @ table
 
 
-# FairFace's own four-race model was trained on this merge.
+# FairFace published a network of these four groups but not what became of Latino_Hispanic and Middle
+# Eastern in it; that they count as White is Mien's choice.
 RACE4 = Merge(
     Head("race4", ("White", "Black", "Asian", "Indian")),
     RACE,

@@ -91,6 +91,8 @@ class Predictions:
             name), ``cluster`` and ``image`` where :attr:`cluster` and :attr:`image` are given, and the columns
             of :attr:`groups`. No rows where all were found, None where the table does not say.
         notes: What a reader must know of these rows, in sentences; Parquet files keep them, CSV does not.
+        annotator_errors: Perceived attribute -> what its annotator gets wrong; see
+            :class:`mien.samples.SampleTable`. Parquet files keep it, CSV does not.
     """
 
     sample_id: Any
@@ -106,6 +108,7 @@ class Predictions:
     source: str = ""
     undetected: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -138,6 +141,7 @@ class Predictions:
             cut(self.image),
             self.source,
             notes=self.notes,
+            annotator_errors=self.annotator_errors,
         )
 
     def confusion(self) -> NDArray[np.int64]:
@@ -168,7 +172,9 @@ class Predictions:
         """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
         partial = path.with_name(path.name + ".partial")
         if path.suffix == ".parquet":
-            write_parquet(self.to_frame(), partial, self.notes)
+            write_parquet(
+                self.to_frame(), partial, {"notes": list(self.notes), "annotator_errors": self.annotator_errors}
+            )
         else:
             self.to_frame().to_csv(partial, index=False, float_format="%.6g")
         os.replace(partial, path)

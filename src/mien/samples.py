@@ -45,6 +45,9 @@ class SampleTable:
         vocabulary: The words that annotators could vote for, in column order.
         attributes: Names of the attribute columns.
         history: The steps so far.
+        annotator_errors: Perceived attribute -> what its annotator gets wrong, as plain content: ``groups``,
+            ``counts`` (true group in rows, perceived in columns), ``source``, and ``within``: other
+            attribute -> its group -> counts. An audit corrects with it.
     """
 
     frame: pd.DataFrame
@@ -52,6 +55,7 @@ class SampleTable:
     vocabulary: tuple[str, ...]
     attributes: tuple[str, ...] = ()
     history: tuple[Step, ...] = ()
+    annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         needed = [*CORE_COLUMNS, *(f"votes_{v}" for v in self.vocabulary), *self.attributes]
@@ -79,6 +83,16 @@ class SampleTable:
     def splits(self) -> dict[str, int]:
         """Split -> number of faces, in order of first appearance."""
         return {str(k): int(v) for k, v in self.frame["split"].value_counts(sort=False).items()}
+
+    @property
+    def attribute_columns(self) -> list[str]:
+        """Each attribute's column, then those that belong to it: source, confidence, annotator, probabilities."""
+        return [
+            c
+            for a in self.attributes
+            for c in self.frame.columns
+            if c == a or c in (f"{a}_source", f"{a}_confidence", f"{a}_annotator") or c.startswith(f"{a}_prob_")
+        ]
 
     def derive(
         self,
@@ -119,6 +133,7 @@ class SampleTable:
             "vocabulary": self.vocabulary,
             "attributes": self.attributes,
             "history": [asdict(s) for s in self.history],
+            "annotator_errors": self.annotator_errors,
         }
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         merged = {**(table.schema.metadata or {}), b"mien": json.dumps(meta).encode()}
@@ -145,4 +160,5 @@ class SampleTable:
             tuple(info["vocabulary"]),
             tuple(info["attributes"]),
             tuple(Step(**s) for s in info["history"]),
+            info.get("annotator_errors", {}),
         )

@@ -21,7 +21,7 @@ MAX_GROUPS = 50
 MAX_INTERSECTIONS = 400
 UNKNOWN = "unknown"
 NOT_STATED, MEASURED = "not stated", "measured"
-_SOURCE, _CONFIDENCE, _PROB = "_source", "_confidence", "_prob_"
+_SOURCE, _CONFIDENCE, _ANNOTATOR, _PROB = "_source", "_confidence", "_annotator", "_prob_"
 _MISSING = ("", UNKNOWN, "nan", "<na>")
 
 
@@ -177,7 +177,8 @@ def _attribute_columns(pred: Predictions) -> list[Any]:
     return [
         c
         for c, name in zip(pred.groups.columns, columns, strict=True)
-        if not name.endswith((_SOURCE, _CONFIDENCE)) and (_PROB not in name or name.split(_PROB)[0] not in columns)
+        if not name.endswith((_SOURCE, _CONFIDENCE, _ANNOTATOR))
+        and (_PROB not in name or name.split(_PROB)[0] not in columns)
     ]
 
 

@@ -106,7 +106,8 @@ def audit(
     settings = Settings(level, n_boot, n_perm, min_n, min_class_n, seed)
     scores = row_scores(predictions)
     columns = candidate_confounders(predictions) if confounders is None else list(confounders)
-    further = Further(columns, _errors(annotator_errors, attributes), leakage, features)
+    errors, error_notes = _errors(predictions, annotator_errors, attributes)
+    further = Further(columns, errors, leakage, features)
     results = []
     for i, attribute in enumerate(attributes):
         result = _audit_attribute(predictions, attribute, scores, settings, clusters)
@@ -122,7 +123,11 @@ def audit(
         overall=summary_estimates(predictions, n_boot=n_boot, seed=seed, level=level, scores=scores),
         attributes=results,
         verdict=verdict_sentences(results, min_n),
-        method_notes=[*predictions.notes, *method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n)],
+        method_notes=[
+            *predictions.notes,
+            *error_notes,
+            *method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n),
+        ],
         not_tested=not_tested(predictions, results, clustered, further.leakage),
         per_class=class_results(predictions, n_boot=n_boot, seed=seed, level=level),
         level=level,
@@ -135,8 +140,13 @@ def audit(
     )
 
 
-def _errors(given: Mapping[str, AnnotatorError] | None, attributes: Sequence[Attribute]) -> dict[str, AnnotatorError]:
-    """Annotators' errors of the audited attributes.
+def _errors(
+    pred: Predictions, given: Mapping[str, AnnotatorError] | None, attributes: Sequence[Attribute]
+) -> tuple[dict[str, AnnotatorError], list[str]]:
+    """Annotators' errors of the audited attributes: those given, else those that came with the predictions.
+
+    Returns:
+        Attribute -> errors; and a sentence for each that came but cannot serve.
 
     Raises:
         UsageError: If one is given for an attribute that is not audited.
@@ -145,7 +155,17 @@ def _errors(given: Mapping[str, AnnotatorError] | None, attributes: Sequence[Att
     for name in given or {}:
         if name not in names:
             raise UsageError(f"annotator error of {name!r}", "this attribute is not audited", "", nearest(name, names))
-    return dict(given or {})
+    errors, notes = dict(given or {}), []
+    for attribute in attributes:
+        if attribute.name in errors or attribute.name not in pred.annotator_errors:
+            continue
+        try:
+            errors[attribute.name] = AnnotatorError.from_content(
+                pred.annotator_errors[attribute.name], f"annotator error of {attribute.name}"
+            ).matched(attribute.groups)
+        except DataError as error:
+            notes.append(f"{attribute.label}: not corrected for its annotator's error. {error}")
+    return errors, notes
 
 
 def _audit_attribute(

@@ -201,7 +201,7 @@ def _row_moments(first: Array, second: Array, mean: Array, n: Ints) -> Array:
 
 def _skewness(cube: Array, square: Array, n: Ints) -> Array:
     """Third moment over the cubed deviation; 0 with fewer than three units."""
-    spread = square / np.maximum(n, 1)
+    spread = np.maximum(square, 0) / np.maximum(n, 1)  # rounding leaves -1e-15 where all are equal
     usable = (n > 2) & (spread > 0)
     return np.asarray(np.divide(cube / np.maximum(n, 1), spread**1.5, out=np.zeros(len(n)), where=usable))
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from mien.cli.app import app
 from mien.errors import MissingExtra
 
-Kind = Literal["datasets", "models", "losses", "metrics", "adapters", "labels", "config", "all"]
+Kind = Literal["datasets", "models", "losses", "metrics", "adapters", "annotators", "labels", "config", "all"]
 
 
 @app.command(name="list")
@@ -39,9 +39,17 @@ def list_(kind: Kind = "all", /) -> None:
 
 def _registries() -> dict[str, Any]:
     from mien.adapters import ADAPTERS
+    from mien.annotators import ANNOTATORS
     from mien.data.datasets import DATASETS
     from mien.losses import LOSSES
     from mien.metrics import METRICS
     from mien.models import MODELS
 
-    return {"datasets": DATASETS, "models": MODELS, "losses": LOSSES, "metrics": METRICS, "adapters": ADAPTERS}
+    return {
+        "datasets": DATASETS,
+        "models": MODELS,
+        "losses": LOSSES,
+        "metrics": METRICS,
+        "adapters": ADAPTERS,
+        "annotators": ANNOTATORS,
+    }

@@ -89,7 +89,7 @@ class LabelledFaces:
             notes: What a reader of the predictions must know.
         """
         table = self.table
-        columns = [c for a in table.attributes for c in (a, f"{a}_source", f"{a}_confidence") if c in table.frame]
+        columns = table.attribute_columns
         fields: dict[str, Any] = {
             "sample_id": table.frame["sample_id"].to_numpy(dtype=object),
             "labels": self.targets.argmax(1).astype(np.int64),
@@ -105,7 +105,9 @@ class LabelledFaces:
             if not detected.any():
                 raise DataError(source, "no face was found in any picture", "faces that the tool finds")
             fields = set_apart(fields, self.classes, detected)
-        return Predictions(**fields, classes=self.classes, source=source, notes=tuple(notes))
+        return Predictions(
+            **fields, classes=self.classes, source=source, notes=tuple(notes), annotator_errors=table.annotator_errors
+        )
 
 
 def labelled_faces(

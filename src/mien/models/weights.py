@@ -195,6 +195,13 @@ class Classifier:
                 progress(start + len(part), len(rows))
 
 
+def bf16_is_fast(device: torch.device | str = "cpu") -> bool:
+    """Whether the device multiplies bf16 in hardware."""
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
 def images_to_tensor(images: NDArray[np.uint8], channels: int, device: torch.device) -> Tensor:
     """``(B, H, W, C)`` uint8 -> ``(B, channels, H, W)`` float of 0 to 1, channels last in memory.
 

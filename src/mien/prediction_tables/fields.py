@@ -66,7 +66,8 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
     }
     if detected is not None:
         fields = set_apart(fields, found, detected)
-    return {**fields, "classes": found, "source": table.source, "notes": table.notes}
+    kept = {"source": table.source, "notes": table.notes, "annotator_errors": table.annotator_errors}
+    return {**fields, "classes": found, **kept}
 
 
 def set_apart(fields: dict[str, Any], classes: tuple[str, ...], detected: Bools) -> dict[str, Any]:

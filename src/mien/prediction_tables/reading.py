@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,19 +92,20 @@ def _read_parquet(path: Path) -> PredictionTable:
     table = gathered.table(str(path), again)
     pa.default_memory_pool().release_unused()  # pieces that were joined: 0.4 GB of ten million rows
     columns = {c: pq.read_table(path, columns=[c]).column(0).to_pandas() for c in whole}
-    return PredictionTable({**table.columns, **columns}, table.blocks, n, str(path), notes=_notes(schema.metadata))
+    return PredictionTable({**table.columns, **columns}, table.blocks, n, str(path), **_kept(schema.metadata))
 
 
-def write_parquet(frame: pd.DataFrame, path: Path, notes: Sequence[str]) -> None:
-    """Write a table of predictions; the notes go into the file's metadata."""
+def write_parquet(frame: pd.DataFrame, path: Path, content: Mapping[str, Any]) -> None:
+    """Write a table of predictions; what is no column goes into the file's metadata, as JSON."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    content = json.dumps({"notes": list(notes)}).encode()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: content}), path)
+    metadata = {**(table.schema.metadata or {}), _METADATA: json.dumps(content).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
-def _notes(metadata: dict[bytes, bytes] | None) -> tuple[str, ...]:
+def _kept(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
     content = json.loads((metadata or {}).get(_METADATA, b"{}"))
-    return tuple(str(note) for note in content.get("notes", ()))
+    notes = tuple(str(note) for note in content.get("notes", ()))
+    return {"notes": notes, "annotator_errors": content.get("annotator_errors", {})}
 
 
 def _usable(name: str, kind: pa.DataType) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class PredictionTable:
         source: Name of the table in messages.
         csv_path: The CSV file, so that messages can count its lines; None for other tables.
         notes: What a reader must know of the rows, in sentences.
+        annotator_errors: Perceived attribute -> what its annotator gets wrong.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -51,6 +52,7 @@ class PredictionTable:
     source: str
     csv_path: Path | None = None
     notes: tuple[str, ...] = ()
+    annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:

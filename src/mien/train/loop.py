@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mien.config import ExperimentConfig
 from mien.errors import RunError, UsageError
-from mien.models.weights import CARD, WEIGHTS, WeightCard, save_weights
+from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, save_weights
 from mien.records import RunRecord
 from mien.runs import (
     AUDITS,
@@ -358,10 +358,7 @@ def _precision(config: ExperimentConfig) -> str:
     """``bf16`` where the machine multiplies it in hardware, unless the configuration decides."""
     if config.train.precision != "auto":
         return config.train.precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if fast else "fp32"
+    return "bf16" if bf16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "fp32"
 
 
 def _epochs_done(checkpoint: Path | None) -> int:

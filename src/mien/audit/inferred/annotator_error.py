@@ -89,8 +89,17 @@ class AnnotatorError:
         except (OSError, ValueError) as error:
             raise DataError(str(path), f"cannot be read ({error})", "a CSV or JSON table of counts") from error
         if path.suffix.lower() == ".json":
-            return _from_json(content, str(path))
+            return cls.from_content(content, str(path))
         return _from_csv(text, str(path))
+
+    @classmethod
+    def from_content(cls, content: Any, where: str) -> AnnotatorError:
+        """From plain content, as it stands in JSON or comes with a table: see :meth:`load`.
+
+        Raises:
+            DataError: If it cannot serve: see the class.
+        """
+        return _from_json(content, where)
 
     @property
     def where(self) -> str:

@@ -12,7 +12,6 @@ from mien.data.datasets import DATASETS
 from mien.data.decode import decode_files, picture_shape
 from mien.demographics import AGE, GENDER, RACE
 from mien.errors import DataError
-from mien.registry import nearest
 from mien.samples import ANNOTATED
 
 _CHUNK = 512
@@ -37,17 +36,10 @@ def _labels(path: Path, split: str, bad: BadRows) -> pd.DataFrame:
         raise DataError(f"{path.name} line 1", f"no column {missing[0]!r}", "file, age, gender, race")
     keep = pd.Series(True, index=frame.index)
     for head in _HEADS:
-        for row in frame.index[~frame[head.name].isin(head.groups)]:
-            found = frame[head.name][row]
+        for row in frame.index[keep & ~frame[head.name].isin(head.groups)]:
+            found, groups = frame[head.name][row], ", ".join(head.groups)
             keep[row] = False
-            bad.add(
-                DataError(
-                    f"{path.name} line {row + 2}",
-                    f"{head.name} {found!r}",
-                    ", ".join(head.groups),
-                    nearest(found, list(head.groups)),
-                )
-            )
+            bad.add(DataError(f"{path.name} line {row + 2}", f"{head.name} {found!r}", groups))
     return frame.assign(split=split)[keep]
 
 

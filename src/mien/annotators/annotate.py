@@ -1,0 +1,242 @@
+"""``annotate``: a store's faces with the attributes that an annotator perceives in them, and what it gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.annotators.base import Annotator, Perceived
+from mien.annotators.holdout import PREFIX, Holdout, codes_of, holdout_of
+from mien.audit.intervals import undefined, wilson_estimate
+from mien.data.images import Store, StoreWriter
+from mien.data.splits import split_units
+from mien.demographics import Head
+from mien.errors import ConfigError
+from mien.records import Estimate
+from mien.registry import nearest
+from mien.samples import PERCEIVED, SampleTable
+
+Progress = Callable[[int, int | None], None]
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+YEARS = PREFIX + "age_years"
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a least confidence costs and buys.
+
+    Attributes:
+        attribute: The perceived attribute.
+        least: Least confidence.
+        kept: Share of the faces that are perceived with it.
+        by_class: Annotated class -> share kept.
+        by_group: Perceived group -> share kept.
+        accuracy: Share of the held-out faces above it that are perceived as annotated; None without such faces.
+    """
+
+    attribute: str
+    least: float
+    kept: Estimate
+    by_class: dict[str, Estimate]
+    by_group: dict[str, Estimate]
+    accuracy: Estimate | None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What :func:`annotate` made.
+
+    Attributes:
+        store: The new store.
+        attributes: The perceived attributes.
+        n_undetected: Faces that the annotator could not find.
+        thresholds: What least confidences would leave, and how right the rest would be.
+        corrected: Whether the table carries the annotator's errors.
+    """
+
+    store: Store
+    attributes: list[str]
+    n_undetected: int
+    thresholds: list[Threshold]
+    corrected: bool
+
+
+def annotate(
+    store: Store,
+    out: Path | str,
+    annotator: Annotator,
+    *,
+    holdout: Holdout | None = None,
+    least: Mapping[str, float] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Annotation:
+    """Write a store with the same faces and an annotator's attributes.
+
+    For each attribute: ``perceived_<attribute>``, its ``_confidence``, ``_source``, ``_annotator`` (name
+    and version) and ``_prob_<group>``; and ``perceived_age_years`` where it tells an age. Attributes
+    that stand under those names already are replaced. With a holdout, the annotator's errors go with
+    the columns, and an audit corrects with them.
+
+    Args:
+        store: The faces.
+        out: Folder of the new store.
+        annotator: The annotator.
+        holdout: Faces on which its errors are known.
+        least: Attribute (without ``perceived_``) -> least confidence under which the group is left missing.
+        force: Replace a store that is there.
+        progress: Called with faces done and in all.
+
+    Raises:
+        ConfigError: If a threshold names no attribute of the annotator, or is no share.
+        UsageError: If ``out`` exists.
+    """
+    bars = _checked(least or {}, annotator)
+    said = _in_order(annotator.annotate(store.images, progress), store.table.frame["image"].to_numpy(np.int64))
+    frame, attributes = _with_columns(store.table, annotator, said, bars)
+    errors = {k: v for k, v in store.table.annotator_errors.items() if not k.startswith(PREFIX)}
+    if holdout is not None:
+        errors |= holdout.errors(bars)
+    options = {"annotator": f"{annotator.name} {annotator.version}", "least_confidence": bars}
+    undetected = 0 if said.undetected is None else int(said.undetected.sum())
+    table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
+    table = SampleTable(table.frame, table.name, table.vocabulary, table.attributes, table.history, errors)
+    info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
+    info |= {
+        "attributes": list(attributes),
+        "annotator": {
+            "name": annotator.name,
+            "version": annotator.version,
+            "source": annotator.source,
+            "terms": annotator.terms,
+            "errors_counted_on": holdout.source if holdout else None,
+        },
+    }
+    with StoreWriter(Path(out), force) as writer:
+        for start in range(0, len(store.images), _CHUNK):
+            writer.append(store.images[start : start + _CHUNK])
+        made = writer.commit(table, info)
+    named = [PREFIX + head.name for head in annotator.heads]
+    return Annotation(made, named, undetected, thresholds(store.table, annotator.heads, said, holdout), bool(errors))
+
+
+def measured(annotator: Annotator, store: Store, split: str | None = None, progress: Progress | None = None) -> Holdout:
+    """Count an annotator's errors on a store whose attributes people have annotated.
+
+    Args:
+        annotator: The annotator; it must not have been trained on these faces.
+        store: The store; only its annotated attributes serve.
+        split: A split of it; all faces by default.
+        progress: Called with faces done and in all.
+
+    Raises:
+        DataError: If the split is not there, or no attribute is both annotated and perceived.
+    """
+    table = store.table.in_split(split) if split else store.table
+    rows = table.frame["image"].to_numpy(np.int64)
+    truth = {}
+    for name in table.attributes:
+        sources = table.frame.get(f"{name}_source")
+        if sources is None or not (sources == PERCEIVED).any():
+            truth[name] = table.frame[name].astype(object).to_numpy()
+    said = annotator.annotate(store.images[rows], progress)
+    source = f"{len(table):,} faces of {table.name}" + (f", split {split}" if split else "")
+    return holdout_of(truth, said, annotator.heads, split_units(table), source)
+
+
+def _in_order(said: Perceived, rows: NDArray[np.int64]) -> Perceived:
+    """What was said of the pictures, in the order of the table's rows."""
+    return Perceived(
+        {name: probs[rows] for name, probs in said.probs.items()},
+        None if said.years is None else said.years[rows],
+        None if said.undetected is None else said.undetected[rows],
+    )
+
+
+def _checked(least: Mapping[str, float], annotator: Annotator) -> dict[str, float]:
+    names = [h.name for h in annotator.heads]
+    bars = {}
+    for key, bar in least.items():
+        name = key.removeprefix(PREFIX)
+        if name not in names:
+            raise ConfigError(f"least confidence of {key!r}", "the annotator has no such one", "", nearest(name, names))
+        if not 0 <= bar <= 1:
+            raise ConfigError(f"least confidence of {key!r}", str(bar), "a share from 0 to 1")
+        bars[name] = float(bar)
+    return bars
+
+
+def _with_columns(
+    table: SampleTable, annotator: Annotator, said: Perceived, bars: Mapping[str, float]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    stale = [a for a in table.attributes if a.startswith(PREFIX)]
+    own = [c for c in table.attribute_columns if any(c == a or c.startswith(f"{a}_") for a in stale)]
+    columns: dict[str, Any] = {}
+    names = []
+    for head in annotator.heads:
+        probs, name = said.probs[head.name], PREFIX + head.name
+        codes = codes_of(probs, bars.get(head.name, 0.0))
+        columns[name] = pd.Categorical.from_codes(codes, pd.Index(head.groups))
+        columns[f"{name}_confidence"] = probs.max(1)
+        columns[f"{name}_source"] = PERCEIVED
+        columns[f"{name}_annotator"] = f"{annotator.name} {annotator.version}"
+        columns |= {f"{name}_prob_{group}": probs[:, k] for k, group in enumerate(head.groups)}
+        names.append(name)
+    if said.years is not None:
+        columns[YEARS] = said.years
+        columns[f"{YEARS}_source"] = PERCEIVED
+        names.append(YEARS)
+    kept = table.frame.drop(columns=own)
+    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    return frame, (*(a for a in table.attributes if a not in stale), *names)
+
+
+def thresholds(
+    table: SampleTable, heads: tuple[Head, ...], said: Perceived, holdout: Holdout | None
+) -> list[Threshold]:
+    """What each of the usual least confidences leaves of these faces, by class and by group."""
+    classes = _majority(table)
+    out = []
+    for head in heads:
+        probs = said.probs[head.name]
+        codes, sure = codes_of(probs), np.nan_to_num(probs, nan=0.0).max(1)
+        for bar in THRESHOLDS:
+            kept = (codes >= 0) & (sure >= bar)
+            out.append(
+                Threshold(
+                    PREFIX + head.name,
+                    bar,
+                    _share(kept),
+                    {c: _share(kept[classes == i]) for i, c in enumerate(table.vocabulary) if (classes == i).any()},
+                    {g: _share(kept[codes == k]) for k, g in enumerate(head.groups) if (codes == k).any()},
+                    _right(holdout, head.name, bar),
+                )
+            )
+    return out
+
+
+def _share(kept: NDArray[np.bool_]) -> Estimate:
+    return wilson_estimate(float(kept.sum()), len(kept)) if len(kept) else undefined(0, 0, "no face")
+
+
+def _right(holdout: Holdout | None, name: str, bar: float) -> Estimate | None:
+    if holdout is None or name not in holdout.truth:
+        return None
+    counts = holdout.counts(name, bar)
+    n = int(counts.sum())
+    return wilson_estimate(float(np.trace(counts)), n) if n else undefined(0, 0, "no face is perceived so surely")
+
+
+def _majority(table: SampleTable) -> NDArray[np.int64]:
+    """``(n,)`` the class with most votes; -1 without votes."""
+    if not table.vocabulary:
+        return np.full(len(table), -1)
+    votes = table.votes
+    return np.where(votes.sum(1) > 0, votes.argmax(1), -1)

@@ -1,0 +1,169 @@
+"""Mien's own annotator: one small network with a head each for perceived race, gender and age."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.annotators import ANNOTATORS
+from mien.annotators.base import MERGES, Images, Perceived, Progress, with_merged
+from mien.annotators.holdout import Holdout, holdout_of
+from mien.demographics import AGE, AGE_YEARS, Head
+from mien.errors import DataError, WeightsError
+
+ABOUT, HOLDOUT = "annotator.json", "holdout.parquet"
+BUNDLED = Path(__file__).parent / "fairface_mienet"
+VIEWS = ("colour_96", "colour_48", "grey_96", "grey_48")
+_SMALL = 64  # pictures of up to so many pixels a side are like those of 48
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class About:
+    """What an annotator's folder says beside its weights and their card.
+
+    Attributes:
+        version: Of the weights.
+        source: One line: trained on what.
+        terms: Terms of the weights.
+        temperatures: View -> attribute -> what its logits are divided by.
+        holdout: Which faces its errors were counted on.
+    """
+
+    version: str
+    source: str
+    terms: str
+    temperatures: dict[str, dict[str, float]]
+    holdout: str
+
+    @classmethod
+    def load(cls, folder: Path) -> About:
+        """Read ``annotator.json``.
+
+        Raises:
+            WeightsError: If it cannot be read.
+        """
+        try:
+            return cls(**json.loads((folder / ABOUT).read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise WeightsError(
+                str(folder / ABOUT), f"cannot be read ({error})", "an annotator", "Make one with 'mien annotator'."
+            ) from error
+
+
+class MienAnnotator:
+    """An annotator made by :func:`mien.annotators.packing.pack_annotator`.
+
+    Args:
+        folder: Its folder.
+        device: Where to compute.
+        mirrored: Average over the face and its mirror image: a little better, half as fast.
+    """
+
+    name = "mien"
+
+    def __init__(self, folder: Path, device: str = "cpu", mirrored: bool = True) -> None:
+        from mien.models.weights import Classifier  # torch: other annotators do without
+
+        self.folder, self.mirrored = folder, mirrored
+        self.about = About.load(folder)
+        self.classifier = Classifier.load(folder, device)
+        self.version, self.source, self.terms = self.about.version, self.about.source, self.about.terms
+        self.trained = tuple(Head(name, tuple(groups)) for name, groups in self.classifier.card.heads.items())
+        names = {h.name for h in self.trained}
+        self.heads = self.trained + tuple(m.head for m in MERGES if m.of.name in names and m.head.name != "race6")
+
+    def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
+        """``(n, K)`` over all trained heads, before any temperature."""
+        import torch
+
+        from mien.models.weights import bf16_is_fast
+
+        out = np.empty((len(images), len(self.classifier.card.classes)), dtype=np.float32)
+        module, device = self.classifier.module, self.classifier.device
+        bf16 = torch.autocast(device.type, torch.bfloat16, enabled=bf16_is_fast(device))
+        with torch.inference_mode(), bf16:
+            for start in range(0, len(images), _BATCH):
+                x = self.classifier.tensor(images[start : start + _BATCH])
+                z = module(x).float()
+                if self.mirrored:
+                    z = (z + module(x.flip(3)).float()) / 2
+                out[start : start + len(x)] = z.cpu().numpy()
+                if progress:
+                    progress(start + len(x), len(images))
+        return out
+
+    def annotate(self, images: Images, progress: Progress | None = None) -> Perceived:
+        """Perceive some faces, with the temperatures of pictures like the first of them.
+
+        Args:
+            images: ``(n, H, W, C)`` uint8, C = 1 or 3 (RGB); a corpus is grey or in colour as a whole.
+            progress: Called with faces done and in all.
+        """
+        temperatures = self.about.temperatures[view_of(images)]
+        return perceived(self.logits(images, progress), self.trained, temperatures)
+
+    def holdout(self, images: Images) -> Holdout:
+        """What it said of its held-out faces, seen as these pictures are: grey or in colour, small or not."""
+        return self.holdout_view(view_of(images))
+
+    def holdout_view(self, view: str) -> Holdout:
+        """What it said of its held-out faces in one of the views.
+
+        Raises:
+            DataError: If its file cannot be read.
+        """
+        path = self.folder / HOLDOUT
+        try:
+            table = pd.read_parquet(path)
+            probs = {
+                head.name: table[[f"{view}_{head.name}_{g}" for g in head.groups]].to_numpy(np.float32)
+                for head in self.trained
+            }
+            truth = {head.name: table[head.name].astype(object).to_numpy() for head in self.trained}
+            cluster = table["cluster"].to_numpy(np.int64)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
+        source = f"{self.about.holdout}, {view.replace('_', ' ')} px"
+        return holdout_of(truth, Perceived(with_merged(probs)), self.heads, cluster, source)
+
+
+def perceived(logits: NDArray[np.float32], trained: tuple[Head, ...], temperatures: Mapping[str, float]) -> Perceived:
+    """Probabilities of every head, merged ones too, and the expected age."""
+    probs, start = {}, 0
+    for head in trained:
+        block = logits[:, start : start + len(head.groups)] / temperatures[head.name]
+        exponents = np.exp(block - block.max(1, keepdims=True))
+        probs[head.name] = (exponents / exponents.sum(1, keepdims=True)).astype(np.float32)
+        start += len(head.groups)
+    years = probs[AGE.name] @ np.array(AGE_YEARS, dtype=np.float32) if AGE.name in probs else None
+    return Perceived(with_merged(probs), years)
+
+
+def view_of(images: Images) -> str:
+    """Which of the measured views pictures are like, from their size and some of their pixels."""
+    some: NDArray[Any] = np.asarray(images[:: max(1, len(images) // 50)])
+    grey = some.shape[3] == 1 or bool((some == some[..., :1]).all())
+    return f"{'grey' if grey else 'colour'}_{48 if images.shape[1] <= _SMALL else 96}"
+
+
+@ANNOTATORS.register("mien")
+def mien(*, weights: str | Path | None = None, device: str = "cpu", mirrored: bool = True) -> MienAnnotator:
+    """The annotator in the box: MieNet, learnt from FairFace; race, gender and age as people perceive them.
+
+    Args:
+        weights: Folder of another annotator made by ``mien annotator``; by default the one in the box.
+        device: Where to compute: cpu, cuda.
+        mirrored: Average over the face and its mirror image: a little better, half as fast.
+
+    Raises:
+        WeightsError: If a file is missing or does not match its card.
+    """
+    return MienAnnotator(Path(weights) if weights is not None else BUNDLED, device, mirrored)

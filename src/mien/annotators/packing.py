@@ -1,0 +1,198 @@
+"""From a run that learnt attributes to an annotator: calibrated, half the size, its errors counted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from mien.annotators.card import annotator_card
+from mien.annotators.mien import ABOUT, HOLDOUT, VIEWS, About, MienAnnotator, perceived
+from mien.data.images import Store
+from mien.data.splits import VALIDATION
+from mien.demographics import Head
+from mien.errors import DataError, UsageError
+from mien.records import write_json
+from mien.runs import Run
+
+CARD_TEXT = "card.md"
+
+
+def pack_annotator(
+    run: Run,
+    out: Path | str,
+    *,
+    version: str = "1",
+    force: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> MienAnnotator:
+    """Make an annotator of a run's weights and its validation faces.
+
+    The weights are kept in half precision. The validation faces are looked at as they are, small,
+    grey, and small and grey; for each view every attribute gets a temperature (Guo et al. 2017), and
+    what the annotator then says of each face is kept beside the face's annotated groups: card,
+    thresholds and corrections are all counted from that one file.
+
+    Args:
+        run: A run with ``labels.attributes``.
+        out: Folder of the annotator.
+        version: Stands in every column that the annotator fills.
+        force: Replace what is there.
+        progress: Called with faces done and in all.
+
+    Raises:
+        UsageError: If the run learnt expressions, or ``out`` exists.
+        DataError: If the run's store is not what it was.
+    """
+    import torch
+
+    from mien.models.weights import Classifier, save_weights
+
+    out = Path(out)
+    if out.exists() and not force:
+        raise UsageError(str(out), "exists already", "a new folder", "Pass --force to replace it.")
+    classifier = Classifier.load(run.path)
+    if not classifier.card.heads:
+        raise UsageError(str(run.path), "learnt expressions", "a run with labels.attributes")
+    store, rows = _held_out(run)
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        module = classifier.module.to(torch.float16)
+        save_weights(module, classifier.card, partial)
+        corpus, n = store.info["corpus"], len(rows)
+        about = About(
+            version,
+            f"{classifier.card.model} trained with Mien on {corpus}",
+            classifier.card.terms,
+            {view: dict.fromkeys(classifier.card.heads, 1.0) for view in VIEWS},
+            f"{n:,} faces of {corpus} held out by hash",
+        )
+        write_json(partial / ABOUT, asdict(about))
+        about = _measure(MienAnnotator(partial), about, store, rows, partial, progress)
+        write_json(partial / ABOUT, asdict(about))
+        (partial / CARD_TEXT).write_text(annotator_card(MienAnnotator(partial), run.record))
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return MienAnnotator(out)
+
+
+def _held_out(run: Run) -> tuple[Store, NDArray[np.int64]]:
+    """The run's store and the rows of its validation faces."""
+    store = Store.open(run.record.data["store"])
+    if store.fingerprint != run.record.data["fingerprint"]:
+        raise DataError(str(store.path), "is not the store that the run was trained on", run.record.data["fingerprint"])
+    splits = run.splits
+    held = set(splits.loc[splits["split"] == VALIDATION, "sample_id"])
+    table = store.table.frame
+    known = table["sample_id"].isin(held) & table[list(run.config.labels.attributes)].notna().all(axis=1)
+    return store, np.flatnonzero(known.to_numpy())
+
+
+def _measure(
+    annotator: MienAnnotator,
+    about: About,
+    store: Store,
+    rows: NDArray[np.int64],
+    folder: Path,
+    progress: Callable[[int, int | None], None] | None,
+) -> About:
+    """Fit the temperatures and write the held-out faces; returns what is then known."""
+    faces = store.table.frame.iloc[rows]
+    columns: dict[str, Any] = {
+        "sample_id": faces["sample_id"].to_numpy(),
+        "cluster": faces["cluster"].to_numpy(np.int32),
+    }
+    columns |= {h.name: pd.Categorical(faces[h.name], categories=list(h.groups)) for h in annotator.trained}
+    temperatures: dict[str, dict[str, float]] = {}
+    for i, view in enumerate(VIEWS):
+
+        def done(n: int, total: int | None, before: int = i * len(rows)) -> None:
+            if progress:
+                progress(before + n, len(VIEWS) * len(rows))
+
+        logits = annotator.logits(as_seen(store.images[rows], view), done)
+        temperatures[view] = _temperatures(logits, annotator.trained, faces)
+        probs = _cross_fitted(logits, annotator.trained, faces)
+        for head in annotator.trained:
+            block = probs[head.name].astype(np.float16)
+            columns |= {f"{view}_{head.name}_{g}": block[:, k] for k, g in enumerate(head.groups)}
+    pd.DataFrame(columns).to_parquet(folder / HOLDOUT, index=False, compression="zstd")
+    return About(**{**asdict(about), "temperatures": temperatures})
+
+
+def _cross_fitted(
+    logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame
+) -> dict[str, NDArray[np.float32]]:
+    """Probabilities of each half of the faces (copies together) with the temperatures of the other half."""
+    half = faces["cluster"].to_numpy() % 2 == 0
+    out = {h.name: np.empty((len(logits), len(h.groups)), dtype=np.float32) for h in heads}
+    for fitted, applied in ((half, ~half), (~half, half)):
+        said = perceived(logits[applied], heads, _temperatures(logits[fitted], heads, faces[fitted]))
+        for head in heads:
+            out[head.name][applied] = said.probs[head.name]
+    return out
+
+
+def as_seen(images: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
+    """``(n, H, W, 3)`` pictures as they would be in another corpus: grey, or of 48 px a side.
+
+    Args:
+        images: The pictures.
+        view: ``colour_96`` leaves them as they are.
+    """
+    import torch
+
+    from mien.data.augment import greyed
+
+    colour, side = view.split("_")
+    if colour == "colour" and side == "96":
+        return images
+    out = []
+    for start in range(0, len(images), 512):
+        x = torch.from_numpy(images[start : start + 512].copy()).permute(0, 3, 1, 2).float()
+        x = greyed(x) if colour == "grey" else x
+        if side == "48":
+            x = torch.nn.functional.interpolate(x, (48, 48), mode="bilinear", antialias=True, align_corners=False)
+        out.append(x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
+    pictures = np.concatenate(out)
+    return pictures[..., :1] if colour == "grey" else pictures
+
+
+def _temperatures(logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame) -> dict[str, float]:
+    """For each head the temperature under which its held-out faces are most likely."""
+    found, start = {}, 0
+    for head in heads:
+        block = logits[:, start : start + len(head.groups)].astype(np.float64)
+        start += len(head.groups)
+        codes = pd.Categorical(faces[head.name], categories=list(head.groups)).codes.astype(np.int64)
+        found[head.name] = fit_temperature(block, codes)
+    return found
+
+
+def fit_temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """The temperature that minimises the negative log-likelihood (Guo et al. 2017).
+
+    Args:
+        logits: ``(n, K)``.
+        labels: ``(n,)``.
+    """
+
+    def loss(log_t: float) -> float:
+        z = logits / np.exp(log_t)
+        top = z.max(1)
+        return float((np.log(np.exp(z - top[:, None]).sum(1)) + top - z[np.arange(len(z)), labels]).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))

@@ -1,0 +1,68 @@
+"""How large the true groups are behind those that an annotator perceives."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.audit.inferred.annotator_error import AnnotatorError
+from mien.audit.inferred.correction import true_counts
+from mien.audit.intervals import percentile
+from mien.audit.settings import check_settings, random_stream
+from mien.records import Estimate
+
+
+def corrected_shares(
+    codes: NDArray[np.int64],
+    error: AnnotatorError,
+    cluster: NDArray[np.int64] | None = None,
+    *,
+    n_boot: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Shares of the true groups: those perceived, with the annotator's confusion inverted.
+
+    Each replicate draws faces (whole units, each with a Poisson weight of mean 1) and an annotator's
+    confusion from what its validation set leaves open. The confusion is taken to be the same here as
+    there: no interval covers an annotator that errs otherwise on these faces.
+
+    Args:
+        codes: ``(n,)`` perceived group of each face, as a position in ``error.groups``; -1 where unknown.
+        error: The annotator's errors.
+        cluster: ``(n,)`` independent units; None: each face its own.
+        n_boot: Replicates.
+        level: Coverage aimed at.
+        seed: Seed of the replicates.
+
+    Returns:
+        Group -> share of the faces whose group is perceived; undefined without such faces.
+
+    Raises:
+        UsageError: If a setting is out of range.
+    """
+    check_settings(level, n_boot, seed=seed)
+    known, groups = codes >= 0, len(error.groups)
+    n = int(known.sum())
+    units = np.arange(n) if cluster is None else np.unique(cluster[known], return_inverse=True)[1].reshape(-1)
+    n_units = int(units.max()) + 1 if n else 0
+    counts = np.zeros((n_units, groups))
+    np.add.at(counts, (units, codes[known]), 1.0)
+    rng = random_stream(seed, error.where, "shares")
+    drawn = _replicates(counts, n_boot, rng)
+    values = true_counts(counts.sum(0)[None, :, None], error.rates[None])[0, :, 0]
+    replicates = true_counts(drawn[..., None], error.drawn(n_boot, rng))[..., 0]
+    shares = values / max(n, 1)
+    spread = replicates / np.maximum(replicates.sum(1, keepdims=True), 1e-12)
+    return {
+        group: percentile(
+            float(shares[g]) if n else float("nan"), spread[:, g], level=level, n=n, clusters=n_units, seed=seed
+        )
+        for g, group in enumerate(error.groups)
+    }
+
+
+def _replicates(counts: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """``(n_boot, G)`` counts; units with the same counts are drawn together."""
+    kinds, sizes = np.unique(counts, axis=0, return_counts=True)
+    return np.asarray(rng.poisson(sizes, (n_boot, len(sizes))) @ kinds, dtype=np.float64)

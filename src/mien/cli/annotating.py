@@ -1,0 +1,141 @@
+"""Verbs of perceived attributes: annotate, annotator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import Force, Json, app, options_of, pair_of, print_json
+from mien.errors import ConfigError
+
+
+@app.command
+def annotate(
+    store: Path,
+    /,
+    *,
+    out: Path,
+    by: str = "mien",
+    option: tuple[str, ...] = (),
+    least: tuple[str, ...] = (),
+    holdout: str | None = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Add perceived race, gender and age to a store, with what the annotator gets wrong.
+
+    The columns say what a model perceives in pictures, not who the persons are. An audit of predictions
+    on the new store corrects its gaps with the annotator's known errors.
+
+    Parameters
+    ----------
+    store
+        The store.
+    out
+        Folder of the new store.
+    by
+        The annotator ('mien list annotators').
+    option
+        Options of the annotator, key=value.
+    least
+        Least confidence under which a group is left missing: race=0.6. See the printed table for its cost.
+    holdout
+        STORE:split of faces with annotated attributes, on which the annotator's errors are counted anew;
+        the annotator in the box brings its own.
+    """
+    from mien import terminal
+    from mien.annotators.annotate import annotate, measured
+    from mien.annotators.loading import load_annotator
+    from mien.data.images import Store
+    from mien.evaluate import parse_on
+
+    annotator = load_annotator(by, options_of(option))
+    faces = Store.open(store)
+    bars = dict(_bar(text) for text in least)
+    if holdout is not None:
+        path, split = parse_on(holdout)
+        with terminal.progress("counting errors", "faces") as progress:
+            known = measured(annotator, Store.open(path), split, progress)
+    else:
+        known = annotator.holdout(faces.images)
+    with terminal.progress("annotating", "faces") as progress:
+        made = annotate(faces, out, annotator, holdout=known, least=bars, force=force, progress=progress)
+    if json:
+        print_json({"store": str(out), "attributes": made.attributes, "thresholds": made.thresholds})
+        return
+    print(f"{out}: {len(made.store.table)} faces, {annotator.name} {annotator.version} ({annotator.source})")
+    if made.n_undetected:
+        print(f"no face was found in {made.n_undetected} of them")
+    _print_shares(made.store.table.frame, made.attributes)
+    terminal.table(
+        "What a least confidence (--least) would keep",
+        ["attribute", "at least", "kept", "least kept class", "least kept group", "right on held-out faces"],
+        [
+            [t.attribute, f"{t.least:g}", str(t.kept), _worst(t.by_class), _worst(t.by_group), str(t.accuracy or "")]
+            for t in made.thresholds
+        ],
+    )
+    print(
+        f"errors counted on {known.source}; an audit corrects with them"
+        if known
+        else "this annotator's errors are not known: no audit can correct with them (--holdout counts them)"
+    )
+    print("perceived, not known: what a model sees in a picture says nothing certain about the person in it")
+
+
+def _bar(text: str) -> tuple[str, float]:
+    name, value = pair_of("--least", text)
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ConfigError("--least", repr(text), "attribute=share, such as race=0.6") from None
+
+
+def _print_shares(frame: object, attributes: list[str]) -> None:
+    import pandas as pd
+
+    assert isinstance(frame, pd.DataFrame)
+    for name in attributes:
+        shares = frame[name].value_counts(normalize=True, sort=False)
+        print(f"  {name}: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items()))
+
+
+def _worst(shares: Mapping[str, object]) -> str:
+    from mien.records import Estimate
+
+    known = {k: v for k, v in shares.items() if isinstance(v, Estimate) and v.value == v.value}
+    if not known:
+        return ""
+    name = min(known, key=lambda k: known[k].value)
+    return f"{name} {known[name].value:.3f}"
+
+
+@app.command
+def annotator(
+    run: Path,
+    /,
+    *,
+    out: Path,
+    version: Annotated[str, Parameter(help="Stands in every column that it fills.")] = "1",
+    force: Force = False,
+) -> None:
+    """Make an annotator of a run that learnt attributes: calibrated, half the size, its errors counted.
+
+    Parameters
+    ----------
+    run
+        A run with labels.attributes; see studies/fairface_annotator.yaml.
+    out
+        Folder of the annotator; use it with: mien annotate STORE --option weights=FOLDER
+    """
+    from mien import terminal
+    from mien.annotators.packing import CARD_TEXT, pack_annotator
+    from mien.runs import Run
+
+    with terminal.progress("looking at held-out faces", "faces") as progress:
+        made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
+    size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6
+    print(f"{out}: {size:.1f} MB, perceives {', '.join(h.name for h in made.heads)}; its card: {out / CARD_TEXT}")
