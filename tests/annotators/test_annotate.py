@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,12 +192,11 @@ def test_the_audit_corrects_with_the_errors_that_came_along(tmp_path: Path) -> N
 
 
 def test_errors_that_cannot_serve_cost_no_audit(tmp_path: Path) -> None:
-    known = measured(Teller(0.4), faces(500, 1, tmp_path / "known", annotated=True))
-    made = annotate(faces(500, 2, tmp_path / "plain"), tmp_path / "annotated", Teller(0.4), holdout=known)
-    labelled = labelled_faces(made.store.table, "majority", where="toy")
-    found = audit(
-        labelled.predictions(labelled.targets * 0.8 + 0.1, "toy"), ["perceived_gender"], n_boot=100, n_perm=100
-    )
+    made = annotate(faces(500, 2, tmp_path / "plain"), tmp_path / "annotated", Teller())
+    useless = {"perceived_gender": {"groups": ["Male", "Female"], "counts": [[50, 50], [49, 51]], "source": "toy"}}
+    labelled = labelled_faces(replace(made.store.table, annotator_errors=useless), "majority", where="toy")
+    predictions = labelled.predictions(labelled.targets * 0.8 + 0.1, "toy")
+    found = audit(predictions, ["perceived_gender"], n_boot=100, n_perm=100)
     assert any("not corrected for its annotator's error" in note for note in found.method_notes)
     assert found.attributes[0].inferred.annotator is None
 

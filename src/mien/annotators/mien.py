@@ -78,7 +78,7 @@ class MienAnnotator:
         self.version, self.source, self.terms = self.about.version, self.about.source, self.about.terms
         self.trained = tuple(Head(name, tuple(groups)) for name, groups in self.classifier.card.heads.items())
         names = {h.name for h in self.trained}
-        self.heads = self.trained + tuple(m.head for m in MERGES if m.of.name in names and m.head.name != "race6")
+        self.heads = self.trained + tuple(m.head for m in MERGES if m.of.name in names)
 
     def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """``(n, K)`` over all trained heads, before any temperature."""

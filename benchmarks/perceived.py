@@ -1,0 +1,293 @@
+"""FERPlus as an annotator perceives it, and the first audit of it with the annotator's errors carried along.
+
+    mien prepare FERPLUS --out stores/ferplus
+    mien annotate stores/ferplus --out stores/ferplus_perceived
+    mien train studies/ferplus_mienet.yaml --out runs/ferplus_mienet
+    mien evaluate runs/ferplus_mienet --on stores/ferplus_perceived:PublicTest
+    python benchmarks/perceived.py runs/ferplus_mienet stores/ferplus_perceived [--out docs/results/perceived]
+
+Every figure of the page is counted here, from the store, the run's predictions and the annotator's
+held-out faces; only the shares that Olate (2025) published for deepface are quoted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.annotators.annotate import THRESHOLDS
+from mien.annotators.holdout import PREFIX
+from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
+from mien.audit.inferred.shares import corrected_shares
+from mien.audit.intervals import wilson_estimate
+from mien.data.images import Store
+from mien.data.splits import split_units
+from mien.errors import DataError
+from mien.records import Estimate, Predictions
+from mien.report import overview_plot, save_png
+from mien.report.figures import BLUE, GREEN, ORANGE, new_figure, styled
+from mien.runs import Run, code_versions
+
+BY = ("gender", "age_group", "race4", "race", "age", "gender*age_group", "gender*race4")
+# Olate 2025, deepface on FER2013, per cent.
+DEEPFACE: dict[str, dict[str, float]] = {
+    "gender": {"Male": 63.7, "Female": 36.3},
+    "race6": {
+        "White": 64.4,
+        "Black": 6.9,
+        "Latino_Hispanic": 5.8,
+        "Asian": 15.3,
+        "Indian": 1.5,
+        "Middle Eastern": 6.1,
+    },
+    "age": {
+        "0-2": 0,
+        "3-9": 0,
+        "10-19": 1.3,
+        "20-29": 39.3,
+        "30-39": 48.3,
+        "40-49": 9.2,
+        "50-59": 1.7,
+        "60-69": 0.3,
+        "70+": 0,
+    },
+}
+HEAD = """# FERPlus as it is perceived, and an audit that knows how wrong that is
+
+Written by `python benchmarks/perceived.py`; its first lines say how to repeat it. Groups are what a small network
+perceives in 48-pixel grey pictures, after annotators who described pictures of strangers: they are not who the
+persons are. Intervals are 95 %, over pictures with their copies as one unit.
+"""
+
+
+def percent(estimate: Estimate) -> str:
+    if np.isnan(estimate.value):
+        return "undefined"
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + " --- |" * len(header),
+        *("| " + " | ".join(r) + " |" for r in rows),
+    ]
+
+
+def shares_of(store: Store, head: str, seed: int) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Shares as perceived and corrected, of all faces that people took for faces."""
+    faces = store.table
+    column = faces.frame[PREFIX + head]
+    codes = column.cat.codes.to_numpy(np.int64)
+    units = split_units(faces)
+    groups = list(column.cat.categories)
+    known = codes >= 0
+    raw = {g: wilson_estimate(float((codes == k).sum()), int(known.sum())) for k, g in enumerate(groups)}
+    try:
+        error = AnnotatorError.from_content(faces.annotator_errors[PREFIX + head], head).matched(groups)
+        corrected = corrected_shares(codes, error, units, seed=seed)
+    except DataError as refused:
+        print(f"{head}: {refused}")
+        corrected = {}
+    return raw, corrected
+
+
+def distributions(store: Store, seed: int, out: Path) -> list[str]:
+    lines = ["## Who is perceived in FER2013's pictures", ""]
+    lines += [
+        f"{len(store.table):,} pictures (Training and PublicTest; copies count once in the intervals). *Corrected*: "
+        "the annotator's confusion on held-out FairFace faces, seen grey and 48 px small, inverted; its interval also "
+        "holds the confusion's own sampling error. The last column is what Olate (2025) reports for deepface.",
+        "",
+    ]
+    found = {head: shares_of(store, head, seed) for head in DEEPFACE}
+    for head, (raw, corrected) in found.items():
+        rows = [
+            [g, percent(e), percent(corrected[g]) if g in corrected else "not possible", f"{DEEPFACE[head][g]:.1f}"]
+            for g, e in raw.items()
+        ]
+        lines += [
+            f"### Perceived {head}",
+            "",
+            *table(["group", "perceived, %", "corrected, %", "deepface, %"], rows),
+            "",
+        ]
+    save_png(shares_plot(found), out / "shares.png", dpi=96)
+    return [*lines, "![Shares as perceived, corrected, and by deepface](shares.png)", ""]
+
+
+@styled
+def shares_plot(found: dict[str, Any]) -> Any:
+    sizes = [len(DEEPFACE[head]) for head in found]
+    figure = new_figure(9.5, 0.42 * sum(sizes) + 1.6, "Shares of perceived groups, three ways")
+    axes = figure.subplots(len(found), 1, gridspec_kw={"height_ratios": sizes})
+    for axis, (head, (raw, corrected)) in zip(axes, found.items(), strict=True):
+        places = np.arange(len(raw))
+        for offset, colour, marker, label, values in (
+            (-0.22, BLUE, "o", "perceived", raw),
+            (0.0, GREEN, "s", "corrected", corrected),
+        ):
+            for place, group in zip(places, raw, strict=True):
+                if group not in values:
+                    continue
+                e = values[group]
+                y = place + offset
+                axis.plot([100 * e.low, 100 * e.high], [y, y], color=colour, lw=2)
+                axis.plot(100 * e.value, y, marker, color=colour, ms=5, label=label if place == 0 else None)
+        published = [DEEPFACE[head][g] for g in raw]
+        axis.plot(published, places + 0.22, "D", color=ORANGE, ms=5, label="deepface, as published by Olate (2025)")
+        axis.set_yticks(places, list(raw))
+        axis.invert_yaxis()
+        axis.set_xlim(-1, 100)
+        axis.set_title(f"perceived {head}")
+        axis.grid(axis="x")
+    axes[0].legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.75))
+    axes[-1].set_xlabel("share of the pictures, %")
+    return figure
+
+
+def thresholds(store: Store) -> list[str]:
+    """What a least confidence would keep, by perceived group and by majority class."""
+    faces = store.table
+    classes = [c for c in faces.vocabulary if c not in ("unknown", "nf")]
+    votes = faces.votes
+    majority = np.where(votes.sum(1) > 0, votes.argmax(1), -1)
+    lines = ["## What a least confidence would keep", ""]
+    lines += [
+        "Leaving faces out because the annotator is unsure is itself a bias where classes and groups are kept "
+        "unequally. Shares in %.",
+        "",
+    ]
+    rows = []
+    for head in ("gender", "age_group", "race4"):
+        sure = faces.frame[f"{PREFIX}{head}_confidence"].to_numpy()
+        column = faces.frame[PREFIX + head]
+        for bar in THRESHOLDS[1::2]:
+            kept = sure >= bar
+            by_class = {c: float(kept[majority == faces.vocabulary.index(c)].mean()) for c in classes}
+            by_group = {
+                g: float(kept[(column == g).to_numpy()].mean()) for g in column.cat.categories if (column == g).any()
+            }
+            rows.append([head, f"{bar:g}", f"{100 * kept.mean():.1f}", _ends(by_class), _ends(by_group)])
+    header = ["perceived", "at least", "kept", "least and most kept class", "least and most kept group"]
+    return [*lines, *table(header, rows), ""]
+
+
+def _ends(shares: dict[str, float]) -> str:
+    low, high = min(shares, key=lambda k: shares[k]), max(shares, key=lambda k: shares[k])
+    return f"{low} {100 * shares[low]:.1f}, {high} {100 * shares[high]:.1f}"
+
+
+def gaps(found: Audit) -> list[str]:
+    rows = []
+    for result in found.attributes:
+        inferred = result.inferred
+        gap = next(g for g in result.gaps if g.metric == "accuracy")
+        cells = [result.label, str(gap.value), f"{gap.expected:.3f}", f"{gap.p_adjusted:.3f}"]
+        for name in ("weighted", "corrected"):
+            method = next((m for m in inferred.methods if m.name == name), None) if inferred else None
+            cells.append(str(method.gap("accuracy").value) if method else "not possible")
+        rows.append(cells)
+    return table(["attribute", "gap as perceived", "by chance alone", "adjusted p", "weighted", "corrected"], rows)
+
+
+def group_rows(found: Audit, names: tuple[str, ...]) -> list[str]:
+    lines = []
+    for result in found.attributes:
+        if result.name.removeprefix(PREFIX) not in names:
+            continue
+        inferred = result.inferred
+        method = next((m for m in inferred.methods if m.name == "corrected"), None) if inferred else None
+        rows = []
+        for group in result.groups:
+            true = next((g for g in method.groups if g.name == group.name), None) if method else None
+            corrected = (
+                [f"{true.n:.0f}", str(true.metrics["accuracy"]), str(true.metrics["macro_f1"])] if true else [""] * 3
+            )
+            rows.append(
+                [group.name, str(group.n), str(group.metrics["accuracy"]), str(group.metrics["macro_f1"]), *corrected]
+            )
+        header = [
+            "group",
+            "faces",
+            "accuracy",
+            "macro F1",
+            "faces, corrected",
+            "accuracy, corrected",
+            "macro F1, corrected",
+        ]
+        lines += [f"### {result.label}", "", *table(header, rows), ""]
+    return lines
+
+
+def other_errors(predictions: Predictions, seed: int) -> list[str]:
+    """Corrected accuracy gaps if the annotator erred here as it does within one kind of FairFace's faces."""
+    rows = []
+    for head in ("gender", "age_group", "race4"):
+        content = predictions.annotator_errors[PREFIX + head]
+        for other, within in content["within"].items():
+            for group, counts in within.items():
+                try:
+                    error = AnnotatorError(content["groups"], counts, f"{other} {group}")
+                    found = infer_gaps(predictions, PREFIX + head, error, seed=seed, curves=False)
+                    value = str(found.method("corrected").gap("accuracy").value)
+                except DataError as refused:
+                    value = f"not possible: {refused.found}"
+                rows.append([f"perceived {head}", f"{other.removeprefix(PREFIX)} {group}", value])
+    lines = ["## If the annotator erred as it does on some of FairFace's faces only", ""]
+    lines += [
+        "A correction takes the annotator to err here as it erred there. Each line takes the confusion counted within "
+        "one kind of held-out faces for that of all faces here: how far the corrected gap moves shows how much hangs "
+        "on it.",
+        "",
+    ]
+    return [*lines, *table(["attribute", "confusion counted on", "accuracy gap, corrected"], rows), ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--on", default="PublicTest", help="name of the run's predictions")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/perceived"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    store, run = Store.open(args.store), Run.open(args.run)
+    predictions = Predictions.load(run.predictions[args.on])
+    by = ["*".join(PREFIX + part for part in name.split("*")) for name in BY]
+    found = audit(predictions, by, seed=args.seed)
+    (args.out / "audit.md").write_text(render_text(found))
+    save_png(overview_plot(found), args.out / "audit.png", dpi=96)
+    annotator = store.info["annotator"]
+    versions = code_versions("numpy", "torch")
+    lines = [
+        HEAD,
+        f"Annotator: {annotator['name']} {annotator['version']} ({annotator['source']}; {annotator['terms']}). Errors "
+        f"counted on {annotator['errors_counted_on']}. Seed {args.seed}, commit {versions.get('commit', 'unknown')}.",
+        "",
+        *distributions(store, args.seed, args.out),
+        *thresholds(store),
+        f"## The audit: {run.path.name} on {args.on}",
+        "",
+        f"{len(predictions):,} faces, {len(predictions.classes)} classes. {found.verdict}",
+        "",
+        "Largest minus smallest accuracy between groups. *Weighted* puts each face into every group by its probability "
+        "and says nothing of errors that are sure of themselves; *corrected* inverts the counted confusion.",
+        "",
+        *gaps(found),
+        "",
+        "![Gaps and what chance alone would show](audit.png)",
+        "",
+        *group_rows(found, ("gender", "age_group", "race4")),
+        *other_errors(predictions, args.seed),
+        "The whole audit, with every class, notes and method: [audit.md](audit.md).",
+    ]
+    (args.out / "README.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
