@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml
 	  { echo "Mien needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (PyTorch is large; this takes a few minutes once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,label,dev]'
 	@touch $@
 
 install: $(VENV)/installed

@@ -66,6 +66,8 @@ persons are. Intervals are 95 %, over pictures with their copies as one unit.
 def percent(estimate: Estimate) -> str:
     if np.isnan(estimate.value):
         return "undefined"
+    if np.isnan(estimate.low):
+        return f"{100 * estimate.value:.1f} (no interval: {estimate.note})"
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
@@ -134,6 +136,8 @@ def shares_plot(found: dict[str, Any]) -> Any:
                 if group not in values:
                     continue
                 e = values[group]
+                if np.isnan(e.low):
+                    continue
                 y = place + offset
                 axis.plot([100 * e.low, 100 * e.high], [y, y], color=colour, lw=2)
                 axis.plot(100 * e.value, y, marker, color=colour, ms=5, label=label if place == 0 else None)

@@ -256,6 +256,23 @@ def test_corrected_shares_hold_the_true_ones() -> None:
     assert raw < 190  # as perceived it is 0.295: a small bias, seldom seen
 
 
+def test_what_no_mix_of_groups_explains_gets_no_interval() -> None:
+    error = AnnotatorError(["a", "b"], [[900, 100], [100, 900]])
+    found = corrected_shares(np.array([0] * 980 + [1] * 20), error)
+    assert found["b"].value == 0
+    assert np.isnan(found["b"].high)
+    assert "errs otherwise" in found["b"].note
+    assert found["a"].value == 1
+
+
+def test_a_share_of_none_has_an_interval_that_reaches_above_it() -> None:
+    error = AnnotatorError(["a", "b"], [[90, 10], [10, 90]])
+    found = corrected_shares(np.array([0] * 905 + [1] * 95), error)
+    assert found["b"].value == 0
+    assert found["b"].low == 0
+    assert 0.02 < found["b"].high < 0.15
+
+
 def test_corrected_shares_count_copies_once_and_nothing_as_undefined() -> None:
     error = AnnotatorError(["a", "b"], [[90, 10], [10, 90]])
     codes = np.array([0, 1] * 100)

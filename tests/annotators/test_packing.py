@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from mien.annotators.card import calibration_error
 from mien.annotators.loading import load_annotator
 from mien.annotators.mien import BUNDLED, MienAnnotator, view_of
 from mien.annotators.packing import as_seen, fit_temperature, pack_annotator
+from mien.cli import app
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
 from mien.demographics import AGE, GENDER
-from mien.errors import UsageError, WeightsError
+from mien.errors import ConfigError, UsageError, WeightsError
 from mien.runs import Run
 from mien.train import train
 
@@ -164,3 +166,33 @@ def test_golden_outputs_of_the_one_in_the_box() -> None:
     for name, expected in json.loads(golden.read_text()).items():
         # bf16 and fp32 machines differ by a little.
         np.testing.assert_allclose(said.probs[name], expected, atol=0.03)
+
+
+def _mien(*words: object) -> None:
+    with contextlib.suppress(SystemExit):
+        app([str(w) for w in words], exit_on_error=False, print_error=False)
+
+
+def test_the_commands_from_a_run_to_a_corpus_page(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _mien("annotator", run.path, "--out", tmp_path / "own", "--version", "2")
+    assert "perceives gender, age, age_group; its card:" in capsys.readouterr().out
+    store = run.record.data["store"]
+    options = ["--option", f"weights={tmp_path / 'own'}", "--least", "gender=0.6"]
+    _mien("annotate", store, "--out", tmp_path / "seen", *options)
+    printed = capsys.readouterr().out
+    assert "360 faces, mien 2 (mienet trained with Mien on fairface)" in printed
+    assert "perceived_gender: Male" in printed
+    assert "an audit corrects with them" in printed
+    assert "perceived, not known" in printed
+    with pytest.raises(ConfigError, match="attribute=share"):
+        _mien("annotate", store, "--out", tmp_path / "x", *options[:2], "--least", "gender=high")
+    _mien("annotate", store, "--out", tmp_path / "again", *options[:2], "--holdout", f"{store}:train", "--json")
+    content = json.loads(capsys.readouterr().out)
+    assert content["attributes"] == ["perceived_gender", "perceived_age", "perceived_age_group"]
+    assert Store.open(tmp_path / "again").table.annotator_errors["perceived_gender"]["source"].startswith("360 faces")
+    _mien("report", tmp_path / "seen", "--out", tmp_path / "page.html", "--by", "perceived_gender", "--no-faces")
+    page = (tmp_path / "page.html").read_text()
+    assert "perceived gender" in page
+    assert "data:image/jpeg" not in page
+    with pytest.raises(UsageError, match="goes with stores"):
+        _mien("report", run.path, "--by", "gender")

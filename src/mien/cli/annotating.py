@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, app, options_of, pair_of, print_json
 from mien.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mien.annotators.holdout import Holdout
 
 
 @app.command
@@ -58,7 +61,7 @@ def annotate(
     if holdout is not None:
         path, split = parse_on(holdout)
         with terminal.progress("counting errors", "faces") as progress:
-            known = measured(annotator, Store.open(path), split, progress)
+            known: Holdout | None = measured(annotator, Store.open(path), split, progress)
     else:
         known = annotator.holdout(faces.images)
     with terminal.progress("annotating", "faces") as progress:

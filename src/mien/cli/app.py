@@ -24,7 +24,10 @@ Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
 GATE_FAILED = 3
-_TRAIN_PACKAGES = ("torch", "torchvision", "lightning", "tensorboard")
+_EXTRA_OF = {
+    **dict.fromkeys(("torch", "torchvision", "lightning", "tensorboard", "filelock"), "train"),
+    **dict.fromkeys(("sqlalchemy", "fastapi", "uvicorn", "psycopg"), "label"),
+}
 
 
 def _fail(error: MienError) -> NoReturn:
@@ -41,9 +44,10 @@ def main() -> None:
     except MienError as error:
         _fail(error)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _TRAIN_PACKAGES:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRA_OF:
             raise
-        _fail(MissingExtra("this command", "train", error.name or ""))
+        _fail(MissingExtra("this command", _EXTRA_OF[package], package))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -239,18 +239,43 @@ def _run_predictions(folder: Path, on: str | None, out: Path | None) -> tuple[Pa
 
 @app.command
 def report(
-    run: Path, /, *, out: Path | None = None, faces: Annotated[bool, Parameter(help="Show sample faces.")] = True
+    what: Annotated[tuple[Path, ...], Parameter(allow_leading_hyphen=False)],
+    /,
+    *,
+    out: Path | None = None,
+    by: str | None = None,
+    labels: str = "majority",
+    min_n: int = 30,
+    seed: int = 0,
+    faces: Annotated[bool, Parameter(help="Show sample faces.")] = True,
 ) -> None:
-    """Write a run's report: one self-contained HTML file.
+    """Write one self-contained HTML page: a run's report, or what one or more stores are made of.
 
     Parameters
     ----------
-    run
-        The run folder.
+    what
+        A run folder; or stores, which are then shown beside each other.
     out
-        The file; RUN/report.html by default.
+        The file; report.html in the run, store.html here by default.
+    by
+        Of stores: attributes, with commas; by default all that can serve.
+    labels
+        Of stores: the label scheme that turns votes into classes.
+    min_n
+        Of stores: faces under which a cell of class and group is thin.
+    seed
+        Of stores: seed of the intervals.
     """
-    from mien.report import render_report
-    from mien.runs import Run
+    from mien.report import render_report, render_store
+    from mien.runs import RECORD, Run
 
-    print(render_report(Run.open(run), out=out, faces=faces))
+    if len(what) == 1 and not (what[0] / "store.json").is_file():
+        if by is not None:
+            raise UsageError("--by", "goes with stores", "no --by", f"{what[0] / RECORD} has its own attributes.")
+        print(render_report(Run.open(what[0]), out=out, faces=faces))
+        return
+    from mien.data.images import Store
+
+    stores = [Store.open(path) for path in what]
+    page = out or Path("store.html")
+    print(render_store(stores, page, by=names_of(by), labels=labels, pictures=faces, min_n=min_n, seed=seed))

@@ -8,6 +8,7 @@ from mien.report.html import render_audit, render_report, save_curves
 from mien.report.montage import sample_faces
 from mien.report.overview_plot import overview_plot
 from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
+from mien.report.store_page import render_store
 
 __all__ = [
     "abstention_plot",
@@ -24,6 +25,7 @@ __all__ = [
     "render_comparison",
     "render_report",
     "render_seeds",
+    "render_store",
     "sample_faces",
     "save_curves",
     "save_png",

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.inferred.correction import true_counts
-from mien.audit.intervals import percentile
+from mien.audit.inferred.correction import inverted_counts, true_counts
+from mien.audit.intervals import undefined
 from mien.audit.settings import check_settings, random_stream
 from mien.records import Estimate
+
+NO_MIX = "no mix of groups would be perceived like this: the annotator errs otherwise on these faces"
 
 
 def corrected_shares(
@@ -35,6 +37,11 @@ def corrected_shares(
         level: Coverage aimed at.
         seed: Seed of the replicates.
 
+    The value is the most likely share, which cannot be negative; the interval is that of the plain
+    solution, cut to [0, 1]. Where even its upper end is negative, no mix of groups would be perceived
+    like this: the annotator errs otherwise here than where its errors were counted, and the group has
+    a note in place of an interval.
+
     Returns:
         Group -> share of the faces whose group is perceived; undefined without such faces.
 
@@ -50,16 +57,24 @@ def corrected_shares(
     np.add.at(counts, (units, codes[known]), 1.0)
     rng = random_stream(seed, error.where, "shares")
     drawn = _replicates(counts, n_boot, rng)
-    values = true_counts(counts.sum(0)[None, :, None], error.rates[None])[0, :, 0]
-    replicates = true_counts(drawn[..., None], error.drawn(n_boot, rng))[..., 0]
-    shares = values / max(n, 1)
-    spread = replicates / np.maximum(replicates.sum(1, keepdims=True), 1e-12)
+    values = true_counts(counts.sum(0)[None, :, None], error.rates[None])[0, :, 0] / max(n, 1)
+    solved = inverted_counts(drawn[..., None], error.drawn(n_boot, rng))[..., 0]
+    solved /= np.maximum(drawn.sum(1, keepdims=True), 1)
+    low, high = np.quantile(solved, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {
-        group: percentile(
-            float(shares[g]) if n else float("nan"), spread[:, g], level=level, n=n, clusters=n_units, seed=seed
-        )
+        group: _share(float(values[g]), float(low[g]), float(high[g]), level, n, n_units, seed)
         for g, group in enumerate(error.groups)
     }
+
+
+def _share(value: float, low: float, high: float, level: float, n: int, clusters: int, seed: int) -> Estimate:
+    if not n:
+        return undefined(0, 0, "no face has a perceived group", level)
+    if high < 0:
+        return Estimate(value, float("nan"), float("nan"), level, "matrix method", n, clusters, seed, NO_MIX)
+    return Estimate(
+        value, max(low, 0.0), min(high, 1.0), level, "matrix method, bootstrap percentile", n, clusters, seed
+    )
 
 
 def _replicates(counts: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,0 +1,128 @@
+"""Fleiss' kappa, of counts of votes, for faces with equal or unequal numbers of votes.
+
+Fleiss (1971), Measuring nominal scale agreement among many raters: with n_uk votes of face u for
+class k, m_u of them in all,
+
+    P_u = sum_k n_uk (n_uk - 1) / (m_u (m_u - 1)),   kappa = (mean P_u - P_e) / (1 - P_e),
+    P_e = sum_k p_k^2,                               p_k = mean_u n_uk / m_u,
+
+and of one class against the others
+
+    kappa_k = 1 - mean_u [n_uk (m_u - n_uk) / (m_u (m_u - 1))] / (p_k (1 - p_k)) .
+
+Fleiss has the same m for all faces. Where they differ, these are Gwet's (2014, Handbook of
+Inter-Rater Reliability, chapter 2) formulas: the mean of P_u runs over faces with two votes or more,
+that of p_k over faces with one or more, each face with the same weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.agreement.resampling import Resampling, bootstrap_estimates, ratio, remarked
+from mien.agreement.votes import MISSING, Votes
+from mien.errors import DataError
+from mien.records import Estimate
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class KappaResult:
+    """Fleiss' kappa of a set of votes.
+
+    Attributes:
+        unknown: How votes for unknown and not-a-face were read: ``missing`` or ``class``.
+        kappa: 1 is full agreement, 0 that of chance; undefined where all votes are for one class.
+        agreement: Chance that two annotators of a face agree.
+        chance: The same for annotators of two faces drawn at random.
+        by_class: Kappa of each class against the others; undefined for a class without votes.
+        n: Faces with two votes or more.
+        n_left_out: Faces with fewer.
+        fewest: Votes of the face with the fewest among the n.
+        most: Votes of the face with the most.
+        notes: What to mind.
+    """
+
+    unknown: str
+    kappa: Estimate
+    agreement: Estimate
+    chance: Estimate
+    by_class: dict[str, Estimate]
+    n: int
+    n_left_out: int
+    fewest: int
+    most: int
+    notes: list[str]
+
+
+def fleiss_kappa(
+    votes: Votes, *, unknown: str = MISSING, level: float = 0.95, n_boot: int = 1000, seed: int = 0
+) -> KappaResult:
+    """Fleiss' kappa with intervals by bootstrap over faces; see the module's text.
+
+    Args:
+        votes: The votes, annotators known or not; one class an annotator and face.
+        unknown: ``missing`` (default): votes for unknown or not-a-face are taken away. ``class``: they are
+            classes of their own.
+        level: Coverage that the intervals aim at.
+        n_boot: Bootstrap replicates.
+        seed: Seed of everything drawn.
+
+    Raises:
+        DataError: If annotators spread their votes: kappa counts votes, and half a vote agrees with nothing.
+    """
+    how = Resampling(level, n_boot, seed)
+    votes = votes.with_unknown(unknown)
+    if not votes.whole:
+        raise DataError(
+            "votes",
+            "annotators spread their votes over classes",
+            "one class an annotator and face",
+            "Use krippendorff_alpha, which takes distributions.",
+        )
+    m = votes.n_votes
+    voted, paired = m >= 1, m >= 2
+    cluster = None if votes.cluster is None else votes.cluster[voted]
+    k = len(votes.vocabulary)
+    why = "all votes are for one class" if paired.any() else "no face has two votes"
+    notes = [why, "no face has two votes", "no votes", *["no votes for this class, or for no other"] * k]
+    values = bootstrap_estimates(_rows(votes.totals[voted], m[voted]), cluster, _kappas, how, "kappa", notes)
+    faces = (votes.totals[paired] > 0).sum(0).tolist()
+    by_class = [remarked(e, f, "faces with a vote for it") for e, f in zip(values[3:], faces, strict=True)]
+    fewest, most = (int(m[paired].min()), int(m[paired].max())) if paired.any() else (0, 0)
+    return KappaResult(
+        unknown,
+        values[0],
+        values[1],
+        values[2],
+        dict(zip(votes.vocabulary, by_class, strict=True)),
+        int(paired.sum()),
+        int((~paired).sum()),
+        fewest,
+        most,
+        [f"Faces have {fewest} to {most} votes; each face has the same weight."] if fewest < most else [],
+    )
+
+
+def _rows(counts: Array, m: NDArray[np.int64]) -> Array:
+    """``(n, 2K + 2)``: disagreement and whether there are two votes, shares and whether there is one."""
+    size = m[:, None].astype(np.float64)
+    shares = counts / size
+    split = shares * (1 - shares) * size / np.maximum(size - 1, 1)
+    two = (size >= 2).astype(np.float64)
+    return np.concatenate([split * two, two, shares, np.ones((len(m), 1))], axis=1)
+
+
+def _kappas(sums: Array) -> Array:
+    """Kappa, agreement, chance agreement, and kappa of each class."""
+    k = sums.shape[1] // 2 - 1
+    split = ratio(sums[:, :k], sums[:, k : k + 1])
+    p = ratio(sums[:, k + 1 : -1], sums[:, -1:])
+    expected = p * (1 - p)
+    overall = 1 - ratio(split.sum(1, keepdims=True), expected.sum(1, keepdims=True))
+    chance = (p**2).sum(1, keepdims=True)
+    return np.concatenate([overall, 1 - split.sum(1, keepdims=True), chance, 1 - ratio(split, expected)], axis=1)

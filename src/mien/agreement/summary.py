@@ -1,0 +1,144 @@
+"""All of a set of votes at once: alpha, kappa, annotators, outliers, and how many votes are enough."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mien.agreement.alpha import AlphaResult, krippendorff_alpha
+from mien.agreement.dawid_skene import DawidSkene, dawid_skene
+from mien.agreement.kappa import KappaResult, fleiss_kappa
+from mien.agreement.outliers import OutlierResult, find_outliers
+from mien.agreement.sufficiency import VoteSufficiency, vote_sufficiency
+from mien.agreement.votes import Votes
+from mien.errors import MienError
+
+_POSTERIOR = "posterior"
+
+
+@dataclass(frozen=True)
+class AgreementSummary:
+    """What votes say of their annotators, and of how far they can be trusted.
+
+    Attributes:
+        source: Whose votes these are.
+        n: Faces.
+        n_annotators: Named annotators; 0 where they are not known.
+        alpha: Krippendorff's alpha, nominal.
+        kappa: Fleiss' kappa; None where annotators spread their votes.
+        annotators: Dawid and Skene's model; None where annotators are not known.
+        outliers: Annotators unlike the others; None where annotators are not known.
+        sufficiency: How many votes are enough; None where no face has two.
+        notes: Why a part is missing.
+    """
+
+    source: str
+    n: int
+    n_annotators: int
+    alpha: AlphaResult
+    kappa: KappaResult | None
+    annotators: DawidSkene | None
+    outliers: OutlierResult | None
+    sufficiency: VoteSufficiency | None
+    notes: list[str] = field(default_factory=list)
+
+    def content(self) -> dict[str, Any]:
+        """Plain content for JSON; the posterior of each face, which is long, is left out."""
+        plain = asdict(self)
+        if self.annotators is not None:
+            plain["annotators"].pop(_POSTERIOR)
+            plain["annotators"].pop("faces")
+        return plain
+
+
+def summarise(votes: Votes, source: str, *, n_boot: int = 1000, seed: int = 0) -> AgreementSummary:
+    """Everything that a set of votes allows.
+
+    Args:
+        votes: The votes.
+        source: Whose they are, for the text.
+        n_boot: Bootstrap replicates of the intervals.
+        seed: Seed of everything drawn.
+    """
+    notes: list[str] = []
+
+    def possible(name: str, work: Any, **options: Any) -> Any:
+        try:
+            return work(votes, seed=seed, **options)
+        except MienError as error:
+            notes.append(f"{name}: {error}")
+            return None
+
+    named = votes.annotator is not None
+    if not named:
+        notes.append("Who cast which vote is not known: annotators cannot be told apart.")
+    return AgreementSummary(
+        source,
+        len(votes),
+        len(votes.annotators),
+        krippendorff_alpha(votes, n_boot=n_boot, seed=seed),
+        possible("Fleiss' kappa", fleiss_kappa, n_boot=n_boot),
+        possible("Dawid and Skene", dawid_skene) if named else None,
+        possible("Outliers", find_outliers, n_boot=n_boot) if named else None,
+        possible("How many votes are enough", vote_sufficiency, n_boot=n_boot),
+        notes,
+    )
+
+
+def summary_text(found: AgreementSummary) -> str:
+    """The summary as Markdown."""
+    lines = [f"# Agreement: {found.source}", ""]
+    who = f", {found.n_annotators} annotators" if found.n_annotators else ""
+    lines += [f"{found.n:,} faces{who}. Intervals are 95 %, over faces.", ""]
+    kappas = found.kappa.by_class if found.kappa else {}
+    rows = [["all", str(found.alpha.alpha), str(found.kappa.kappa) if found.kappa else ""]]
+    rows += [[c, str(a), str(kappas.get(c, ""))] for c, a in found.alpha.by_class.items()]
+    lines += [*_table(["class", "Krippendorff's alpha", "Fleiss' kappa"], rows), ""]
+    if found.outliers is not None:
+        lines += ["## Annotators", "", *_annotators(found.outliers), ""]
+    if found.sufficiency is not None:
+        lines += ["## How many votes are enough", "", *_sufficiency(found.sufficiency), ""]
+    notes = [*found.notes, *found.alpha.notes]
+    for part in (found.kappa, found.annotators, found.outliers, found.sufficiency):
+        notes += part.notes if part is not None else []
+    lines += [f"- {note}" for note in dict.fromkeys(notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _annotators(found: OutlierResult) -> list[str]:
+    rows = [
+        [
+            a.name,
+            str(a.n),
+            str(a.agreement),
+            str(a.accuracy),
+            str(a.unknown),
+            "too few faces" if a.too_few else ", ".join(a.flags) or "like the others",
+        ]
+        for a in found.annotators
+    ]
+    header = ["annotator", "faces", "agreement with others", "accuracy (Dawid-Skene)", "unknown", "judged"]
+    return _table(header, rows)
+
+
+def _sufficiency(found: VoteSufficiency) -> list[str]:
+    rows = [
+        [str(p.t), str(p.agreement_all), str(p.agreement_others), str(p.agreement_next), str(p.kl_all)]
+        for p in found.points
+    ]
+    header = [
+        "votes",
+        f"top class as of all {found.m}",
+        f"top class as of {found.r} others",
+        "next vote is for the top class",
+        "KL from all votes",
+    ]
+    return _table(header, rows)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + " --- |" * len(header),
+        *("| " + " | ".join(r) + " |" for r in rows),
+    ]

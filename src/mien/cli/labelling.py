@@ -1,0 +1,299 @@
+"""Verbs of labels by people: label, labels, agreement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from mien.cli.app import Force, Json, app, names_of, print_json
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    from mien.data.images import Store
+    from mien.labelling.database import LabelDatabase
+
+Flag = Parameter(negative=())
+
+
+@app.command
+def label(
+    store: Path,
+    /,
+    *,
+    database: str | None = None,
+    classes: str | None = None,
+    votes: Literal[10, 1] | None = None,
+    per_face: int | None = None,
+    intensity: Annotated[bool, Flag] = False,
+    ask: str | None = None,
+    split: str | None = None,
+    faces: int | None = None,
+    predictions: Path | None = None,
+    uncertain_first: Annotated[bool, Flag] = False,
+    thin_cells_first: Annotated[bool, Flag] = False,
+    below: float | None = None,
+    show_suggestion: Annotated[bool, Flag] = False,
+    title: str | None = None,
+    purpose: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    invite: str | None = None,
+) -> None:
+    """Open a page on which people say what they see in a store's faces; stop with Ctrl+C, start again, nothing is lost.
+
+    Without options about the task, an existing database goes on with its own.
+
+    Parameters
+    ----------
+    store
+        The faces.
+    database
+        A file, a folder, or a SQLAlchemy URL (postgresql://user@host/name for a team); labels/STORE.db by default.
+    classes
+        Expressions to choose from, with commas; those of the store by default, FER+'s eight if it has none.
+    votes
+        Votes that each person spreads over a face's expressions: 10 (default) or 1.
+    per_face
+        People who label each face, at most; 3 by default.
+    intensity
+        Also ask how strong each expression is, 0 to 5.
+    ask
+        Perceived attributes to ask for, with commas: gender, age, race.
+    split
+        Only this split.
+    faces
+        Only so many faces.
+    predictions
+        A model's predictions, for the order and for --below.
+    uncertain_first
+        Faces first on which the model was least sure.
+    thin_cells_first
+        Faces first whose class has few faces in their perceived or annotated group.
+    below
+        Only faces on which the model was less sure than this.
+    show_suggestion
+        Show what the model said; it draws people to the model's answer.
+    title
+        Heading of the page.
+    purpose
+        What the labels are for, as people read it before they consent.
+    host
+        Where to listen; other hosts than this machine's need an invitation, and plain HTTP crosses the network.
+    port
+        Port.
+    invite
+        What people must know to join.
+    """
+    from mien.data.images import Store
+    from mien.labelling.server import serve_labels
+    from mien.labelling.task import LabelTask, asked_attributes
+
+    given = {
+        "classes": names_of(classes),
+        "votes_per_face": votes,
+        "labels_per_face": per_face,
+        "intensity": intensity or None,
+        "attributes": asked_attributes(names_of(ask) or ()) or None,
+        "split": split,
+        "n_faces": faces,
+        "uncertain_first": uncertain_first or None,
+        "thin_cells_first": thin_cells_first or None,
+        "below": below,
+        "show_suggestion": show_suggestion or None,
+        "title": title,
+        "purpose": purpose,
+    }
+    opened = Store.open(store)
+    where = database or str(Path("labels") / f"{store.resolve().name}.db")
+    chosen = {k: v for k, v in given.items() if v is not None}
+    task = None
+    if chosen or not _exists(where):
+        chosen.setdefault("classes", _classes(opened))
+        task = LabelTask(**chosen)  # type: ignore[arg-type]
+    serve_labels(opened, where, task, predictions=predictions, host=host, port=port, invite=invite)
+
+
+def _classes(store: Store) -> tuple[str, ...]:
+    from mien.labelling.task import classes_of
+    from mien.labels import FERPLUS_VOCABULARY, NOT_EXPRESSIONS
+
+    return classes_of(store.table) or tuple(v for v in FERPLUS_VOCABULARY if v not in NOT_EXPRESSIONS)
+
+
+def _exists(where: str) -> bool:
+    """Whether a labelling database is there already."""
+    from mien.errors import DataError
+    from mien.labelling.database import LabelDatabase
+
+    try:
+        LabelDatabase.open(where).close()
+    except DataError:
+        return False
+    return True
+
+
+@app.command
+def labels(
+    database: str,
+    store: Path,
+    /,
+    *,
+    ferplus: Path | None = None,
+    ten_votes: Annotated[bool, Flag] = False,
+    manifest: Path | None = None,
+    pictures: Annotated[bool, Flag] = False,
+    raw: Path | None = None,
+    names: Annotated[bool, Flag] = False,
+    out: Path | None = None,
+    unlabelled: Literal["drop", "keep"] = "drop",
+    person: str | None = None,
+    export: Path | None = None,
+    delete: Annotated[bool, Flag] = False,
+    force: Force = False,
+) -> None:
+    """Take labels by people out of their database: files, a labelled store, or one person's own data.
+
+    Parameters
+    ----------
+    database
+        As given to 'mien label'.
+    store
+        The store that was labelled.
+    ferplus
+        Write votes as FERPlus's fer2013new.csv.
+    ten_votes
+        Bring every face to ten votes there.
+    manifest
+        Write a CSV that 'mien prepare' reads.
+    pictures
+        Write the pictures beside them.
+    raw
+        Write every label ever submitted, those taken back included.
+    names
+        Annotators by the names they gave there, not by pseudonym.
+    out
+        Write a store with the labels.
+    unlabelled
+        Whether that store keeps faces without a label.
+    person
+        An annotator, by name or pseudonym.
+    export
+        Write everything stored about that person.
+    delete
+        Delete that person and all of their labels.
+    """
+    from mien.data.images import Store
+    from mien.labelling import exports, results
+    from mien.labelling.database import LabelDatabase
+
+    held = LabelDatabase.open(database)
+    try:
+        if person is not None:
+            _person(held, person, export, delete)
+            return
+        if export is not None or delete:
+            raise UsageError("--export, --delete", "name nobody", "--person NAME beside them")
+        opened = Store.open(store)
+        written = []
+        if ferplus is not None:
+            written.append(exports.export_ferplus(opened, held, ferplus, ten_votes=ten_votes, pictures=pictures))
+        if manifest is not None:
+            written.append(exports.export_manifest(opened, held, manifest, pictures=pictures))
+        if raw is not None:
+            written.append(exports.export_raw(held, raw, names=names))
+        for file in written:
+            print(f"{file.path}: {file.n_rows} rows")
+            for note in file.notes:
+                print(f"  {note}")
+        if out is not None:
+            made = results.write_labelled_store(opened, held, out, force=force, unlabelled=unlabelled)
+            print(f"{out}: {len(made.table)} faces")
+        if not written and out is None:
+            frame = results.label_frame(held)
+            print(f"{frame['face'].nunique()} of {len(held.faces)} faces labelled, {len(frame)} labels in all")
+            print("take them out with --ferplus, --manifest, --raw or --out; how well people agree: mien agreement")
+    finally:
+        held.close()
+
+
+def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool) -> None:
+    from mien.labelling.accounts import delete_annotator, find_annotator, stored_about
+    from mien.records import write_json
+
+    account = find_annotator(held, person)
+    if export is None and not delete:
+        raise UsageError(f"--person {person}", "nothing is asked", "--export FILE or --delete")
+    if export is not None:
+        write_json(export, stored_about(held, account.id))
+        print(f"{export}: everything stored about {account.name}")
+    if delete:
+        n = delete_annotator(held, account.id)
+        print(f"{account.name} and {n} labels are deleted; files exported before still hold them")
+
+
+@app.command
+def agreement(
+    what: str,
+    /,
+    *,
+    store: Path | None = None,
+    out: Path | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """How well people agree on their labels, who judges unlike the others, and how many votes are enough.
+
+    Parameters
+    ----------
+    what
+        A store with votes, whose annotators are then not known, or a database of 'mien label'.
+    store
+        Of a database: the store that was labelled, so that copies of a picture count once.
+    out
+        Folder for agreement.json, agreement.md and pictures.
+    n_boot
+        Bootstrap replicates.
+    seed
+        Seed of everything drawn.
+    """
+    from mien.agreement.summary import summarise, summary_text
+    from mien.agreement.votes import Votes
+    from mien.data.images import Store
+    from mien.data.splits import split_units
+
+    if (Path(what) / "store.json").is_file():
+        opened = Store.open(what)
+        table = opened.table
+        if not table.vocabulary:
+            raise UsageError(what, "holds no votes", "a store of a corpus with expressions")
+        ids = table.frame["sample_id"].to_numpy(dtype=object)
+        votes = Votes.from_counts(table.votes, table.vocabulary, faces=ids, cluster=split_units(table), source=what)
+    else:
+        from mien.labelling.database import LabelDatabase
+        from mien.labelling.results import agreement_votes
+
+        held = LabelDatabase.open(what)
+        try:
+            votes = agreement_votes(held, Store.open(store).table if store is not None else None)
+        finally:
+            held.close()
+    found = summarise(votes, what, n_boot=n_boot, seed=seed)
+    if json:
+        print_json(found.content())
+    if out is not None:
+        from mien.records import write_json
+        from mien.report.agreement_plots import outlier_plot, sufficiency_plot
+        from mien.report.figures import save_png
+
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "agreement.json", found.content())
+        (out / "agreement.md").write_text(summary_text(found))
+        if found.sufficiency is not None:
+            save_png(sufficiency_plot(found.sufficiency), out / "sufficiency.png")
+        if found.outliers is not None:
+            save_png(outlier_plot(found.outliers), out / "annotators.png")
+    if not json:
+        print(summary_text(found))

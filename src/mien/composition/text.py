@@ -1,0 +1,122 @@
+"""What a composition found, in sentences."""
+
+from __future__ import annotations
+
+from mien.composition.composition import AttributeComposition, Composition, Described
+from mien.composition.independence import FEWER, MORE, SIGNIFICANT, Association, Cell
+from mien.records import Estimate
+
+_MOST_NAMED = 3
+
+
+def corpus_sentences(c: Composition) -> list[str]:
+    """How many faces there are, how many are independent, and how the classes are mixed."""
+    units = "each of them independent" if c.n_clusters == c.n else f"{c.n_clusters:,} of them independent"
+    out = [f"{c.source} holds {c.n:,} faces, {units}."]
+    if lost := sum(c.unlabelled.values()):
+        why = ", ".join(f"{reason}: {n:,}" for reason, n in c.unlabelled.items())
+        out.append(f"{lost:,} have no class under the label scheme {c.labels} ({why}).")
+    return [*out, mix_sentence(c.by_label, "class", "classes")]
+
+
+def mix_sentence(described: Described, one: str = "group", many: str = "groups") -> str:
+    """The largest and the smallest group, and how even the mix is."""
+    r, shares = described.representation, described.overall.shares
+    if not r.largest:
+        return f"No face has a known {one}." if described.overall.n == 0 else f"There is one {one} only."
+    form = ".2f" if r.n_groups < 10 else ".1f"
+    largest, smallest = (f"{name}, {_percent(shares[name].value)}" for name in (r.largest, r.smallest))
+    return (
+        f"The largest {one} is {largest}, the smallest {smallest}; the {r.n_groups} {many} are as diverse as "
+        f"{format(r.effective.value, form)} equally large ones would be{_ends(r.effective, form)}."
+    )
+
+
+def finding_sentences(a: AttributeComposition) -> list[str]:
+    """The mix of groups, what the annotator's errors change of it, and whether groups go with the classes."""
+    corrected = [corrected_sentence(a)] if a.corrected else []
+    return [mix_sentence(a.described), *corrected, association_sentence(a.with_class, "groups", "classes")]
+
+
+def attribute_sentences(a: AttributeComposition) -> list[str]:
+    """All that was found of an attribute, except where faces are missing (:func:`thin_sentence`)."""
+    cells = [cells_sentence(a.with_class)] if a.with_class.cells else []
+    return [*finding_sentences(a), *cells]
+
+
+def corrected_sentence(a: AttributeComposition) -> str:
+    """What the annotator's errors change most."""
+    raw = a.described.overall.shares
+    shares = a.corrected.shares if a.corrected else {}
+    known = [g for g in raw if g in shares and shares[g].value == shares[g].value and raw[g].value == raw[g].value]
+    if not known:
+        return "What the annotator's errors change cannot be said."
+    group = max(known, key=lambda g: abs(shares[g].value - raw[g].value))
+    e = shares[group]
+    ends = f" ({100 * e.low:.1f} to {_percent(e.high)})" if e.low == e.low else ""
+    return (
+        f"Once the annotator's known errors are counted, the share of {group} is {_percent(e.value)}{ends} and not "
+        f"{_percent(raw[group].value)}; no share changes more."
+    )
+
+
+def association_sentence(found: Association, one: str, other: str) -> str:
+    """Whether groups and classes, or either and splits, go together."""
+    if found.note:
+        return f"Whether {one} and {other} go together cannot be said: {found.note}."
+    nmi, v = found.nmi.corrected, found.cramers_v.corrected
+    p = "p < 0.001" if found.nmi.p < 0.001 else f"p = {found.nmi.p:.3f}"
+    if found.nmi.p >= SIGNIFICANT:
+        return (
+            f"That {one} and {other} go together is not shown ({p}); the faces would still be compatible with a "
+            f"normalised mutual information up to {nmi.high:.4f} and a Cramér's V up to {v.high:.3f}."
+        )
+    return (
+        f"{one.capitalize()} and {other} go together, more than chance would show ({p}): normalised mutual information "
+        f"{nmi.value:.4f}{_ends(nmi, '.4f')}, Cramér's V {v.value:.3f}{_ends(v, '.3f')}, both without what chance adds."
+    )
+
+
+def cells_sentence(found: Association) -> str:
+    """The cells furthest from independence."""
+    more, fewer = ([c for c in found.cells if c.verdict == verdict] for verdict in (MORE, FEWER))
+    if not more and not fewer:
+        return "No single cell of group and class is shown to be larger or smaller than independence lets expect."
+    sides = [(more, "more"), (fewer, "fewer")]
+    if len({c.group for c in found.cells}) == 2:
+        sides = sides[:1]  # what one of two groups has more of, the other has less of
+    parts = []
+    for cells, word in sides:
+        named = sorted(cells, key=lambda c: -abs(c.z.value))[:_MOST_NAMED]
+        if named:
+            parts.append(f"{word} faces than expected: {'; '.join(map(_cell, named))}")
+    text = ". ".join(f"{p[:1].upper()}{p[1:]}" for p in parts)
+    return f"{len(more) + len(fewer)} of {len(found.cells)} cells are shown to depart from independence. {text}."
+
+
+def _cell(c: Cell) -> str:
+    return f"{c.class_name} of {c.group} ({c.n:,}, expected {c.expected:,.0f}, Z {c.z.value:+.2f})"
+
+
+def thin_sentence(a: AttributeComposition) -> str:
+    """How many cells of group, class and split are too thin, and the worst of them."""
+    if not a.thin:
+        return "Every cell of group, class and split has enough independent faces."
+    worst = a.thin[0]
+    empty = sum(t.n == 0 for t in a.thin)
+    some = f"{empty} of them are empty" if empty else "none of them is empty"
+    return (
+        f"{len(a.thin)} of {a.n_cells} cells of group, class and split have fewer than "
+        f"{worst.n_clusters + worst.need} independent faces, and {some}. Most is missing for {worst.class_name} of "
+        f"{worst.group} in {worst.split or 'the corpus'}: it has {worst.n_clusters}."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def _ends(estimate: Estimate, form: str) -> str:
+    if estimate.low != estimate.low:
+        return ""
+    return f" ({format(estimate.low, form)} to {format(estimate.high, form)})"

@@ -1,0 +1,198 @@
+"""Annotators: joining with consent, signing in by token, and everything stored about one: shown, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from mien.errors import UsageError
+from mien.labelling.database import LabelDatabase
+from mien.labelling.refusals import Refused
+from mien.labelling.schema import annotators, faces, labels, leases, sa, skips
+from mien.registry import nearest
+
+MAX_NAME = 80
+MIN_SHARED = 10
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is signed in.
+
+    Attributes:
+        id: Number in the database.
+        name: As given at joining.
+        pseudonym: Name in exports.
+        joined: UTC time, ISO 8601.
+    """
+
+    id: int
+    name: str
+    pseudonym: str
+    joined: str
+
+
+def join(database: LabelDatabase, name: str, consent: bool) -> tuple[str, Account]:
+    """Add an annotator; the token that is returned is stored nowhere.
+
+    Raises:
+        Refused: Without consent, or on a name that is taken or cannot be one.
+    """
+    name = " ".join(unicodedata.normalize("NFC", name).split())
+    if not consent:
+        raise Refused(400, "Nobody can label without agreeing to what is stored.")
+    if not name or len(name) > MAX_NAME or any(unicodedata.category(c).startswith("C") for c in name):
+        raise Refused(422, f"A name has 1 to {MAX_NAME} visible characters.")
+    token = secrets.token_urlsafe(32)
+    row = {
+        "name": name,
+        "name_key": name_key(name),
+        "pseudonym": f"annotator-{secrets.token_hex(4)}",
+        "token_hash": _hashed(token),
+        "consent_version": database.task.consent_version,
+        "joined": database.now(),
+    }
+
+    def insert(c: sa.Connection) -> int:
+        if c.execute(sa.select(annotators.c.id).where(annotators.c.name_key == row["name_key"])).first():
+            raise Refused(409, f"The name {name!r} is taken. Choose another one, or sign in with your key.")
+        key = c.execute(sa.insert(annotators).values(row)).inserted_primary_key
+        return int(key[0]) if key is not None else 0
+
+    return token, Account(database.write(insert), name, row["pseudonym"], row["joined"])
+
+
+def sign_in(database: LabelDatabase, token: str) -> Account:
+    """The annotator of a token.
+
+    The database is asked for the token's SHA-256: how long that takes tells nothing about tokens.
+
+    Raises:
+        Refused: If there is none.
+    """
+    wanted = sa.select(annotators).where(annotators.c.token_hash == _hashed(token))
+    row = database.read(lambda c: c.execute(wanted).mappings().first())
+    if row is None:
+        raise Refused(401, "This key is not known here. Sign in with the key that you were given, or join anew.")
+    return Account(row["id"], row["name"], row["pseudonym"], row["joined"])
+
+
+def name_key(name: str) -> str:
+    """Names that differ in case or spaces only are one."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())[: 2 * MAX_NAME]
+
+
+def all_annotators(database: LabelDatabase) -> list[Account]:
+    """Everybody who joined and was not deleted, in the order of joining."""
+    wanted = sa.select(annotators).order_by(annotators.c.id)
+    rows = database.read(lambda c: c.execute(wanted).mappings().all())
+    return [Account(row["id"], row["name"], row["pseudonym"], row["joined"]) for row in rows]
+
+
+def find_annotator(database: LabelDatabase, name: str) -> Account:
+    """The annotator of a name or pseudonym.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    people = all_annotators(database)
+    for person in people:
+        if name_key(name) == name_key(person.name) or name == person.pseudonym:
+            return person
+    fix = nearest(name, [person.name for person in people])
+    raise UsageError(f"annotator {name!r}", "is not in the database", "one who joined", fix)
+
+
+def stored_about(database: LabelDatabase, annotator: int) -> dict[str, Any]:
+    """Everything that the database holds about an annotator, but for the hash of the token: plain values."""
+
+    def work(c: sa.Connection) -> dict[str, Any]:
+        person = c.execute(sa.select(annotators).where(annotators.c.id == annotator)).mappings().one()
+        given = sa.select(labels, faces.c.sample_id).join(faces, labels.c.face == faces.c.number)
+        skipped = sa.select(faces.c.sample_id).join(skips, skips.c.face == faces.c.number)
+        open_now = sa.select(faces.c.sample_id).join(leases, leases.c.face == faces.c.number)
+        return {
+            **{k: person[k] for k in ("name", "pseudonym", "joined", "consent_version")},
+            "consent": database.task.consent,
+            "purpose": database.task.purpose,
+            "notice": database.task.notice,
+            "labels": [
+                _label(row)
+                for row in c.execute(given.where(labels.c.annotator == annotator).order_by(labels.c.id)).mappings()
+            ],
+            "skipped": list(c.execute(skipped.where(skips.c.annotator == annotator)).scalars()),
+            "on_screen": list(c.execute(open_now.where(leases.c.annotator == annotator)).scalars()),
+        }
+
+    return database.read(work)
+
+
+def _label(row: sa.RowMapping) -> dict[str, Any]:
+    names = ("submission_id", "sample_id", "votes", "unknown", "not_a_face", "intensity", "attributes", "seconds")
+    return {
+        **{name: row[name] for name in (*names, "created", "undone")},
+        "state": "undone" if row["withdrawn"] else "current",
+    }
+
+
+def delete_annotator(database: LabelDatabase, annotator: int) -> int:
+    """Delete an annotator and all that is stored about them; their faces can be labelled by others again.
+
+    SQLite overwrites the rows and empties its log. PostgreSQL frees their space at its next vacuum.
+    Backups and exported files are beyond reach.
+
+    Returns:
+        The number of labels deleted, undone ones included.
+    """
+
+    def work(c: sa.Connection) -> int:
+        current = sa.select(labels.c.face).where(labels.c.annotator == annotator, labels.c.withdrawn == 0)
+        c.execute(sa.update(faces).where(faces.c.number.in_(current)).values(remaining=faces.c.remaining + 1))
+        n = c.execute(sa.delete(labels).where(labels.c.annotator == annotator)).rowcount
+        for table in (leases, skips):
+            c.execute(sa.delete(table).where(table.c.annotator == annotator))
+        c.execute(sa.delete(annotators).where(annotators.c.id == annotator))
+        return int(n)
+
+    deleted = database.write(work)
+    database.forget()
+    return deleted
+
+
+def count_labels(database: LabelDatabase, annotator: int) -> int:
+    """Current labels of an annotator."""
+    counted = sa.select(sa.func.count()).select_from(labels)
+    wanted = counted.where(labels.c.annotator == annotator, labels.c.withdrawn == 0)
+    return int(database.read(lambda c: c.execute(wanted).scalar_one()))
+
+
+def agreement_with_others(database: LabelDatabase, annotator: int) -> float | None:
+    """Share of an annotator's faces on which their first choice is one of the first choices of all others together.
+
+    None with fewer than 10 faces that others labelled too.
+    """
+    mine = sa.select(labels.c.face).where(labels.c.annotator == annotator, labels.c.withdrawn == 0)
+    wanted = sa.select(labels).where(labels.c.face.in_(mine), labels.c.withdrawn == 0)
+    own: dict[int, dict[str, int]] = {}
+    others: dict[int, dict[str, int]] = {}
+    for row in database.read(lambda c: c.execute(wanted).mappings().all()):
+        total = (own if row["annotator"] == annotator else others).setdefault(row["face"], {})
+        said = {**row["votes"], "unknown": row["unknown"], "nf": database.task.votes_per_face * row["not_a_face"]}
+        for name, n in said.items():
+            total[name] = total.get(name, 0) + n
+    shared = [face for face in own if face in others]
+    if len(shared) < MIN_SHARED:
+        return None
+    return sum(bool(_first(own[face]) & _first(others[face])) for face in shared) / len(shared)
+
+
+def _first(votes: dict[str, int]) -> set[str]:
+    most = max(votes.values())
+    return {name for name, n in votes.items() if n == most}
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

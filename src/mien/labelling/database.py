@@ -1,0 +1,341 @@
+"""A labelling database: created once for a task and a store, written by one transaction at a time.
+
+SQLite is the default, and any URL of SQLAlchemy will do for a team; PostgreSQL is tested. Writers take
+turns, also those of several servers on one database: by SQLite's own lock, elsewhere by a lock on the
+row of the task. What a transaction reads is therefore what it writes on, at any isolation level. A
+label is acknowledged after its commit, and SQLite syncs each commit to the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mien.data.images import Store
+from mien.errors import DataError, MissingExtra, UsageError
+from mien.labelling.queue import QueuedFace, queue_digest
+from mien.labelling.schema import FORMAT, faces, metadata, sa, tasks
+from mien.labelling.task import LabelTask
+
+FILE = "labels.db"
+_PATIENCE_S = 20.0
+# Serialization failure, deadlock, lock not available.
+_TRY_AGAIN = ("40001", "40P01", "55P03")
+_WRITES = "mien_writes"
+
+_LOCK = sa.select(tasks.c.id).with_for_update()
+
+T = TypeVar("T")
+Work = Callable[[sa.Connection], T]
+
+
+class LabelDatabase:
+    """The database of one labelling task.
+
+    Args:
+        engine: Where it is.
+        clock: Seconds since 1970, for leases and times.
+
+    Attributes:
+        task: Its settings.
+        id: Drawn at its creation; no two databases share it.
+        store: Fingerprint of the store that it labels.
+        faces: Its faces in the order of the queue.
+        number: ``sample_id`` -> place in :attr:`faces`.
+
+    Raises:
+        DataError: If there is no labelling task in it.
+    """
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._writing = threading.Lock()
+        row = self.read(lambda c: c.execute(sa.select(tasks)).mappings().one())
+        if row["format"] != FORMAT:
+            raise DataError(self.where, f"format {row['format']}", f"format {FORMAT}", "Use the version that made it.")
+        self.task = LabelTask.from_json(row["settings"])
+        self.id, self.store, self.queue = str(row["uid"]), str(row["store"]), str(row["queue"])
+        ordered = sa.select(faces.c.sample_id, faces.c.reason, faces.c.suggestion).order_by(faces.c.number)
+        self.faces = [QueuedFace(*row) for row in self.read(lambda c: c.execute(ordered).all())]
+        self.number = {face.sample_id: i for i, face in enumerate(self.faces)}
+
+    @property
+    def where(self) -> str:
+        """The database's URL, without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @classmethod
+    def open(cls, url: str | Path, clock: Callable[[], float] = time.time) -> LabelDatabase:
+        """Open a database that :meth:`create` made.
+
+        Args:
+            url: A SQLAlchemy URL, a file, or a folder that holds ``labels.db``.
+            clock: Seconds since 1970.
+
+        Raises:
+            DataError: If there is none, or it cannot be reached.
+        """
+        engine = _engine(url)
+        if not _is_there(engine):
+            engine.dispose()
+            where = engine.url.render_as_string(hide_password=True)
+            raise DataError(where, "is no labelling database", "one made by 'mien label STORE'")
+        return cls(engine, clock)
+
+    @classmethod
+    def create(
+        cls,
+        url: str | Path,
+        task: LabelTask,
+        store: Store,
+        queue: Sequence[QueuedFace],
+        clock: Callable[[], float] = time.time,
+    ) -> LabelDatabase:
+        """Create the database of a task, or open it where the same task on the same store is there.
+
+        Raises:
+            UsageError: If it holds another task, order or store; the message says what differs.
+            DataError: If it cannot be reached.
+        """
+        _make_private(url)
+        engine = _engine(url)
+        if not _is_there(engine):
+            try:
+                _fill(engine, task, store, queue, clock)
+            except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.OperationalError):
+                if not _is_there(engine):  # else another server was faster
+                    raise
+        database = cls(engine, clock)
+        try:
+            database.check(task, store, queue)
+        except UsageError:
+            database.close()
+            raise
+        return database
+
+    def check(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace]) -> None:
+        """Refuse another task, order or store than those of the database.
+
+        Raises:
+            UsageError: With everything that differs.
+        """
+        kept, asked = self.task.to_json(), task.to_json()
+        differ = [f"{k} is {_short(kept[k])}, not {_short(v)}" for k, v in asked.items() if kept.get(k) != v]
+        if store.fingerprint != self.store:
+            differ.append(f"it labels store {self.store[:12]}, not {store.fingerprint[:12]}")
+        elif not differ and queue_digest(queue) != self.queue:
+            differ.append("the faces stand in another order (other predictions, or a store with other attributes)")
+        if differ:
+            raise UsageError(
+                self.where,
+                "; ".join(differ),
+                "the task for which it was made",
+                "Use another database for another task.",
+            )
+
+    def check_store(self, store: Store) -> None:
+        """Refuse another store.
+
+        Raises:
+            UsageError: If the database labels another one.
+        """
+        if store.fingerprint != self.store:
+            raise UsageError(
+                self.where, f"it labels store {self.store[:12]}, not {store.fingerprint[:12]}", "its store"
+            )
+
+    def now(self) -> str:
+        """The time in UTC, ISO 8601."""
+        return datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
+
+    def read(self, work: Work[T]) -> T:
+        """Run a reading transaction, again where the database was locked."""
+        return _patiently(lambda: self._run(work, {}))
+
+    def write(self, work: Work[T], durable: bool = True) -> T:
+        """Run a writing transaction and commit it; again where it lost against another writer.
+
+        Args:
+            work: What to do; it may run several times, each time in a new transaction.
+            durable: Wait for the disk, so that the commit survives a power failure (any commit
+                survives the death of the server). Leases need not.
+        """
+
+        def once() -> T:
+            # Threads of this process queue here, so that SQLite's waiting by sleeping is seldom needed.
+            with self._writing:
+                return self._run(work, {_WRITES: "FULL" if durable else "NORMAL"})
+
+        return _patiently(once)
+
+    def _run(self, work: Work[T], options: dict[str, Any]) -> T:
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            if options and self.engine.dialect.name != "sqlite":
+                connection.execute(_LOCK)
+                if options[_WRITES] == "NORMAL" and self.engine.dialect.name == "postgresql":
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            return work(connection)
+
+    def forget(self) -> None:
+        """Leave nothing of deleted rows in SQLite's log (``secure_delete`` has overwritten them in the file)."""
+        if self.engine.dialect.name != "sqlite":
+            return
+        for _ in range(50):
+            with self._writing, self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            if not busy:
+                return
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def database_url(url: str | Path) -> sa.URL:
+    """The URL of a database: as given, or that of SQLite for a file or a folder.
+
+    Raises:
+        UsageError: If it is no URL, or a database in memory.
+    """
+    text = str(url)
+    if "://" not in text:
+        path = Path(text)
+        path = path / FILE if path.is_dir() or not path.suffix else path
+        return sa.URL.create("sqlite", database=str(path))
+    try:
+        parsed = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise UsageError("database", "is no URL", "such as postgresql://user@host/name, or a file") from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and (parsed.database or ":memory:") == ":memory:":
+        raise UsageError("database", "is in memory: the votes would be lost", "a file")
+    return parsed
+
+
+def _make_private(url: str | Path) -> None:
+    """Create SQLite's file, with its folder, for this user only: it holds names."""
+    parsed = database_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(parsed.database or "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _engine(url: str | Path) -> sa.Engine:
+    parsed = database_url(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    where = parsed.render_as_string(hide_password=True)
+    if sqlite and not Path(parsed.database or "").is_file():
+        raise DataError(where, "does not exist", "a labelling database")
+    # A plan that PostgreSQL keeps from when the tables were empty reads them whole when they are full.
+    options = {"prepare_threshold": None} if parsed.drivername == "postgresql+psycopg" else {}
+    try:
+        engine = sa.create_engine(
+            parsed, pool_size=8, max_overflow=40, pool_pre_ping=not sqlite, connect_args=options, hide_parameters=True
+        )
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"database {where}", "label", error.name or "") from error
+    except sa.exc.ArgumentError as error:
+        raise UsageError(where, f"cannot be used ({error})", "a database that SQLAlchemy knows") from error
+    if sqlite:
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event opens the transactions, not the driver
+    cursor = connection.cursor()
+    for pragma in (
+        "busy_timeout = 10000",
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
+    writes = connection.get_execution_options().get(_WRITES)
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {writes}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_there(engine: sa.Engine) -> bool:
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table(tasks.name):
+                return False
+            return connection.execute(sa.select(tasks.c.id)).first() is not None
+    except sa.exc.DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise DataError(
+            where, f"cannot be used ({str(error.orig).strip()})", "a database that can be reached"
+        ) from error
+
+
+def _fill(
+    engine: sa.Engine, task: LabelTask, store: Store, queue: Sequence[QueuedFace], clock: Callable[[], float]
+) -> None:
+    """Tables, task and faces in one transaction: a database is whole or is not there."""
+    rows = [
+        {
+            "number": i,
+            "sample_id": face.sample_id,
+            "reason": face.reason,
+            "suggestion": face.suggestion,
+            "remaining": task.labels_per_face,
+        }
+        for i, face in enumerate(queue)
+    ]
+    with engine.connect().execution_options(**{_WRITES: "FULL"}) as connection, connection.begin():
+        metadata.create_all(connection)
+        connection.execute(
+            sa.insert(tasks).values(
+                id=1,
+                uid=uuid.uuid4().hex,
+                format=FORMAT,
+                settings=task.to_json(),
+                store=store.fingerprint,
+                queue=queue_digest(queue),
+                created=datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds"),
+            )
+        )
+        connection.execute(sa.insert(faces), rows)
+
+
+def _patiently(once: Callable[[], T]) -> T:
+    """Again after a lock or a serialization failure, which leave nothing behind; any other error is passed on."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return once()
+        except sa.exc.DBAPIError as error:
+            if time.monotonic() > until or not _lost_a_race(error):
+                raise
+            time.sleep(random.uniform(0.002, 0.03))
+
+
+def _lost_a_race(error: sa.exc.DBAPIError) -> bool:
+    code = str(getattr(error.orig, "sqlstate", "") or "")
+    text = str(error.orig)
+    return code in _TRY_AGAIN or "database is locked" in text or "database table is locked" in text
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 60 else text[:57] + "...")

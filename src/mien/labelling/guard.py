@@ -1,0 +1,98 @@
+"""What every request passes: which hosts and pages may ask, how much they may send, and the headers of answers."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+MAX_BODY = 64 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob:; style-src 'self'; script-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    b"content-security-policy": _POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware.
+
+    A web page elsewhere must not drive the server through an annotator's browser: requests whose
+    ``Host`` is not the server's (a name that was bent to its address) and whose ``Origin`` is another
+    site are refused.
+
+    Args:
+        app: The application.
+        hosts: Names under which the server is reached.
+        addresses: Any numeric address will do as well: no name can be bent then.
+    """
+
+    def __init__(self, app: App, hosts: Iterable[str] = LOOPBACK, addresses: bool = False) -> None:
+        self.app = app
+        self.hosts = {h.lower() for h in hosts}
+        self.addresses = addresses
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer or pass on one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        refusal = self._refusal(headers)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = dict(message["headers"])
+                given.setdefault(b"cache-control", b"no-store")
+                message["headers"] = [*given.items(), *((k, v) for k, v in _HEADERS.items() if k not in given)]
+            await send(message)
+
+        if refusal is None:
+            await self.app(scope, receive, send_guarded)
+            return
+        status, detail = refusal
+        body = json.dumps({"detail": detail}).encode()
+        start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send_guarded({"type": "http.response.start", "status": status, "headers": start})
+        await send_guarded({"type": "http.response.body", "body": body})
+
+    def _refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if not self._known(host):
+            return 403, f"This server is not {host!r}. Open the address that it printed when it started."
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            return 403, "Another web site may not use this server."
+        if "transfer-encoding" in headers:
+            return 411, "Say the length of the request (Content-Length)."
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            return 413, f"A request may have {MAX_BODY} bytes."
+        return None
+
+    def _known(self, host: str) -> bool:
+        name = host.lower()
+        if not name.endswith("]"):
+            name = name.rpartition(":")[0] or name
+        if name in self.hosts:
+            return True
+        if not self.addresses:
+            return False
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True

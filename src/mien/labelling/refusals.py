@@ -1,0 +1,20 @@
+"""What the server answers an annotator who asks for what cannot be."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """A request of an annotator that cannot be granted; the message is a sentence for the page.
+
+    Args:
+        status: The HTTP status: 400, 401, 403, 404, 409 or 422.
+        detail: What was wrong, and what to do.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(status, detail)
+
+    def __str__(self) -> str:
+        return self.detail

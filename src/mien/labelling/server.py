@@ -1,0 +1,108 @@
+"""The labelling server: one call from a store to a page that people can open."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mien.data.images import Store
+from mien.errors import MissingExtra, UsageError
+from mien.labelling.app import create_app
+from mien.labelling.guard import LOOPBACK
+from mien.labelling.task import LabelTask
+from mien.records import Predictions
+
+try:
+    import uvicorn
+except ModuleNotFoundError as error:
+    raise MissingExtra("labelling", "label", error.name or "uvicorn") from error
+
+DEFAULT_PORT = 8765
+_STOP_S = 5
+
+
+def serve_labels(
+    store: Store | Path | str,
+    database: str | Path,
+    task: LabelTask | None = None,
+    *,
+    predictions: Predictions | Path | str | None = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    invite: str | None = None,
+    hosts: Iterable[str] = (),
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the labelling page until the process is asked to stop (SIGINT or SIGTERM).
+
+    Args:
+        store: The faces.
+        database: A SQLAlchemy URL, a SQLite file, or a folder for ``labels.db``; outside the store, which
+            other programs compare by its content and may replace.
+        task: What is asked; None goes on with what the database holds.
+        predictions: What the order of the queue needs.
+        host: Where to listen. Any other host than this machine's own sends names, keys and votes
+            over the network as plain HTTP: put a proxy with TLS before it, or use an SSH tunnel.
+        port: Port; 0 takes a free one.
+        invite: What annotators must know to join. Drawn, and said, where another host than this
+            machine is asked for and none is given; never stored.
+        hosts: Further names under which the server is reached, such as that of a proxy.
+        say: Takes lines for the user.
+
+    Raises:
+        UsageError: If the port is taken, or the database holds another task.
+    """
+    opened = store if isinstance(store, Store) else Store.open(store)
+    said = Predictions.load(predictions) if isinstance(predictions, str | Path) else predictions
+    local = _is_loopback(host)
+    if not local and invite is None:
+        invite = secrets.token_urlsafe(9)
+    names = {*LOOPBACK, *hosts} if local else {*LOOPBACK, *hosts, host, socket.gethostname(), socket.getfqdn()}
+    app = create_app(opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local)
+    with _listen(host, port) as listening:
+        port = listening.getsockname()[1]
+        labelling = app.state.labelling.database
+        say(f"{len(labelling.faces)} faces; labels go to {labelling.where}")
+        if not local:
+            say(
+                f"Listening on {host}: names, keys and votes cross the network as plain HTTP. "
+                "Use a proxy with TLS or an SSH tunnel where the network is not yours."
+            )
+            say(f"To join, annotators need the invitation: {invite}")
+        say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (stop with Ctrl+C)")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_S
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:  # uvicorn raises the signal again after it has stopped
+            pass
+        finally:
+            labelling.close()
+    say("stopped; all labels that were acknowledged are in the database")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host.strip("[]"), port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"{host}:{port}", f"cannot listen there ({error.strerror})", "a free port", "Pass another."
+        ) from error
+    return listening

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from labelling_store import CLASSES, label_body
+from PIL import Image
+from starlette.testclient import TestClient
+
+from mien.data.images import Store
+from mien.labelling.app import create_app
+from mien.labelling.database import LabelDatabase
+from mien.labelling.guard import MAX_BODY
+from mien.labelling.queue import build_queue
+from mien.labelling.schema import annotators, labels
+from mien.labelling.task import LabelTask, asked_attributes
+
+TASK = LabelTask(CLASSES, labels_per_face=2, intensity=True, attributes=asked_attributes(["gender"]), seed=None)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Annotator:
+    """A signed-in client."""
+
+    def __init__(self, client: TestClient, name: str) -> None:
+        self.client = client
+        joined = client.post("/api/join", json={"name": name, "consent": True})
+        assert joined.status_code == 200, joined.text
+        self.token = joined.json()["token"]
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        return self.client.request(method, path, json=body, headers={"Authorization": f"Bearer {self.token}"})
+
+    def face(self) -> str:
+        return str(self.ask("GET", "/api/next").json()["face"]["sample_id"])
+
+    def label(self, votes: dict[str, int] | None = None, **fields: Any) -> dict[str, Any]:
+        body = label_body(self.face(), votes or {"neutral": 10}, **fields)
+        answer = self.ask("POST", "/api/labels", body)
+        assert answer.status_code == 200, answer.text
+        return body
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(people_store: Store, tmp_path: Path, clock: Clock) -> Iterator[LabelDatabase]:
+    made = LabelDatabase.create(tmp_path, TASK, people_store, build_queue(people_store.table, TASK), clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(people_store: Store, database: LabelDatabase) -> Iterator[TestClient]:
+    with TestClient(create_app(people_store, database, lease_s=60), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+def person(client: TestClient) -> Callable[[str], Annotator]:
+    return lambda name: Annotator(client, name)
+
+
+def refused(answer: Any, status: int, words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["detail"]
+
+
+def test_the_task_is_shown_before_anybody_joins(client: TestClient, database: LabelDatabase) -> None:
+    task = client.get("/api/task").json()
+    assert task["id"] == database.id
+    assert (task["classes"], task["votes_per_face"], task["n_faces"]) == (list(CLASSES), 10, 30)
+    assert task["attributes"] == [{"name": "gender", "label": "Perceived gender", "groups": ["Male", "Female"]}]
+    assert (task["needs_invite"], task["show_suggestion"], task["intensity"]) == (False, False, True)
+    assert "Art. 5(1)(f)" in task["notice"]
+    assert "delete" in task["consent"]
+    assert "Models of facial expressions" in task["purpose"]
+
+
+def test_the_page_and_nothing_else_is_served(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert client.get("/label.js").headers["content-type"].startswith("text/javascript")
+    for path in ("/app.py", "/../app.py", "/page/index.html", "/docs", "/openapi.json", "/labels.db"):
+        assert client.get(path).status_code == 404
+
+
+def test_joining(client: TestClient, database: LabelDatabase) -> None:
+    refused(client.post("/api/join", json={"name": "Ann", "consent": False}), 400, "agreeing")
+    refused(client.post("/api/join", json={"name": "  ", "consent": True}), 422, "visible characters")
+    refused(client.post("/api/join", json={"name": "a\u202eb", "consent": True}), 422, "visible characters")
+    refused(client.post("/api/join", json={"consent": True}), 422, "name")
+    joined = client.post("/api/join", json={"name": " Ann  Lee ", "consent": True}).json()
+    assert (joined["name"], joined["resumed"]) == ("Ann Lee", False)
+    refused(client.post("/api/join", json={"name": "ANN lee", "consent": True}), 409, "taken")
+    row = database.read(lambda c: c.execute(sa.select(annotators)).mappings().one())
+    assert joined["token"] not in str(dict(row))
+    assert len(joined["token"]) >= 43  # 256 bits
+    assert row["consent_version"] == TASK.consent_version
+    resumed = client.post("/api/resume", headers={"Authorization": f"Bearer {joined['token']}"})
+    assert resumed.json() == {"name": "Ann Lee"}
+
+
+def test_an_invitation(people_store: Store, database: LabelDatabase) -> None:
+    with TestClient(create_app(people_store, database, invite="open sesame"), base_url="http://localhost") as client:
+        assert client.get("/api/task").json()["needs_invite"]
+        for wrong in (None, "", "open"):
+            refused(client.post("/api/join", json={"name": "a", "consent": True, "invite": wrong}), 403, "invitation")
+        right = client.post("/api/join", json={"name": "a", "consent": True, "invite": "open sesame"})
+        assert right.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/resume"),
+        ("GET", "/api/next"),
+        ("POST", "/api/undo"),
+        ("GET", "/api/faces/faces%2F0000.png"),
+        ("GET", "/api/me"),
+        ("GET", "/api/me/export"),
+        ("DELETE", "/api/me"),
+        ("GET", "/api/progress"),
+    ],
+)
+def test_a_token_is_needed(client: TestClient, method: str, path: str) -> None:
+    refused(client.request(method, path), 401, "key is missing")
+    refused(client.request(method, path, headers={"Authorization": "Bearer nonsense"}), 401, "not known")
+    refused(client.request(method, path, headers={"Authorization": "Basic abc"}), 401, "key is missing")
+
+
+def test_the_same_face_until_it_is_labelled(person: Callable[[str], Annotator]) -> None:
+    ann = person("Ann")
+    first = ann.ask("GET", "/api/next").json()
+    assert first["face"] == {
+        "sample_id": "faces/0000",
+        "image": "/api/faces/faces%2F0000.png",
+        "suggestion": None,
+        "reason": "in turn",
+    }
+    assert first["next_image"] == "/api/faces/faces%2F0001.png"
+    assert first["progress"] == {"done": 0, "total": 30}
+    assert ann.ask("GET", "/api/next").json() == first
+    ann.label()
+    assert ann.face() == "faces/0001"
+
+
+def test_pictures(person: Callable[[str], Annotator], people_store: Store, tmp_path: Path) -> None:
+    answer = person("Ann").ask("GET", "/api/faces/faces%2F0007.png")
+    (tmp_path / "face.png").write_bytes(answer.content)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "face.png")), people_store.images[7, ..., 0])
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("sample_id", ["nobody", "../../store.json", "/etc/passwd", "..%2F..%2Fstore.json"])
+def test_a_sample_id_is_no_path(person: Callable[[str], Annotator], sample_id: str) -> None:
+    assert person("Ann").ask("GET", f"/api/faces/{sample_id}.png").status_code == 404
+
+
+def test_a_label_sent_twice_counts_once(person: Callable[[str], Annotator], database: LabelDatabase) -> None:
+    ann, bob = person("Ann"), person("Bob")
+    body = ann.label({"neutral": 7, "sadness": 3, "happiness": 0})
+    again = ann.ask("POST", "/api/labels", body).json()
+    assert again == {"ok": True, "repeated": True, "progress": {"done": 1, "total": 30}}
+    refused(ann.ask("POST", "/api/labels", {**body, "votes": {"neutral": 10}}), 409, "another label")
+    refused(bob.ask("POST", "/api/labels", body), 409, "another label")
+    other = label_body(body["sample_id"], {"neutral": 10})
+    refused(ann.ask("POST", "/api/labels", other), 409, "already")
+    assert database.read(lambda c: len(c.execute(sa.select(labels)).all())) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"votes": {"neutral": 9}}, "9 votes were given"),
+        ({"votes": {"neutral": 10}, "unknown": 1}, "11 votes were given"),
+        ({"votes": {"neutral": 11, "sadness": -1}}, "negative"),
+        ({"votes": {"joy": 10}}, "no class"),
+        ({"votes": {"neutral": 10}, "not_a_face": True}, "takes none"),
+        ({"votes": {"neutral": 5.5, "sadness": 4.5}}, "votes.neutral"),
+        ({"intensity": {"neutral": 6}}, "0 to 5"),
+        ({"intensity": {"joy": 1}}, "no class"),
+        ({"attributes": {"gender": "Martian"}}, "no answer"),
+        ({"attributes": {"age": "70+"}}, "no answer"),
+        ({"seconds": -1}, "seconds"),
+        ({"submission_id": "seven"}, "submission_id"),
+    ],
+)
+def test_labels_that_do_not_answer_the_task(
+    person: Callable[[str], Annotator], database: LabelDatabase, fields: dict[str, Any], words: str
+) -> None:
+    ann = person("Ann")
+    refused(ann.ask("POST", "/api/labels", label_body(ann.face(), {"neutral": 10}) | fields), 422, words)
+    assert ann.ask("GET", "/api/progress").json() == {"faces": 30, "labels": 0, "annotators": 1, "complete": 0}
+
+
+def test_a_face_of_another_task(person: Callable[[str], Annotator]) -> None:
+    ann = person("Ann")
+    refused(ann.ask("POST", "/api/labels", label_body("nobody", {"neutral": 10})), 404, "not in this task")
+    refused(ann.ask("POST", "/api/skip", {"sample_id": "nobody"}), 404, "not in this task")
+
+
+def test_not_a_face_and_unknown(person: Callable[[str], Annotator], database: LabelDatabase) -> None:
+    ann = person("Ann")
+    for fields in ({"not_a_face": True, "votes": {}}, {"unknown": 10, "votes": {}}):
+        body = label_body(ann.face(), {}) | fields
+        assert ann.ask("POST", "/api/labels", body).status_code == 200
+
+
+def test_no_face_gets_more_labels_than_asked(person: Callable[[str], Annotator]) -> None:
+    ann, bob, cem = person("Ann"), person("Bob"), person("Cem")
+    assert ann.face() == bob.face() == "faces/0000"
+    assert cem.face() == "faces/0001"  # both places of the first are on two screens
+    body = label_body("faces/0000", {"neutral": 10})
+    refused(cem.ask("POST", "/api/labels", body), 409, "all the labels it needs")
+    ann.label()
+    bob.label()
+    refused(cem.ask("POST", "/api/labels", body), 409, "all the labels it needs")
+    assert ann.ask("GET", "/api/progress").json() == {"faces": 30, "labels": 2, "annotators": 3, "complete": 1}
+    assert cem.ask("GET", "/api/next").json()["progress"] == {"done": 0, "total": 29}
+
+
+def test_leases_expire(person: Callable[[str], Annotator], clock: Clock) -> None:
+    ann, bob, cem = person("Ann"), person("Bob"), person("Cem")
+    ann.face(), bob.face()
+    clock.now += 59
+    assert ann.face() == "faces/0000"  # renewed
+    clock.now += 2
+    assert cem.face() == "faces/0000"  # Bob's is over
+    refused(bob.ask("POST", "/api/labels", label_body("faces/0000", {"neutral": 10})), 409, "all the labels")
+    assert bob.face() == "faces/0001"
+
+
+def test_who_holds_an_expired_lease_may_still_label(person: Callable[[str], Annotator], clock: Clock) -> None:
+    ann = person("Ann")
+    face = ann.face()
+    clock.now += 3600
+    assert ann.ask("POST", "/api/labels", label_body(face, {"neutral": 10})).status_code == 200
+
+
+def test_skipped_faces_come_last(people_store: Store, tmp_path: Path) -> None:
+    task = LabelTask(CLASSES, votes_per_face=1, n_faces=3, seed=None)
+    app = create_app(people_store, tmp_path / "three.db", task)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        ann = Annotator(client, "Ann")
+        for face in ("faces/0000", "faces/0001"):
+            assert ann.face() == face
+            assert ann.ask("POST", "/api/skip", {"sample_id": face}).json() == {"ok": True}
+        seen = [ann.label({"neutral": 1})["sample_id"] for _ in range(3)]
+        assert seen == ["faces/0002", "faces/0000", "faces/0001"]
+        end = ann.ask("GET", "/api/next").json()
+        assert end == {"face": None, "next_image": None, "progress": {"done": 3, "total": 3}}
+    app.state.labelling.database.close()
+
+
+def test_undo_gives_face_and_label_back(person: Callable[[str], Annotator], database: LabelDatabase) -> None:
+    ann = person("Ann")
+    refused(ann.ask("POST", "/api/undo"), 409, "no label to take back")
+    first = ann.label()
+    last = ann.label({"neutral": 4}, unknown=6, intensity={"neutral": 2}, attributes={"gender": "unsure"})
+    ann.face()
+    answer = ann.ask("POST", "/api/undo").json()
+    assert answer["label"] == {"not_a_face": False, **last}
+    assert answer["face"]["sample_id"] == last["sample_id"] == ann.face()
+    assert answer["progress"] == {"done": 1, "total": 30}
+    assert ann.ask("POST", "/api/labels", last).json()["repeated"]  # an echo does not bring it back
+    assert ann.label({"sadness": 10})["sample_id"] == last["sample_id"]
+    rows = database.read(lambda c: c.execute(sa.select(labels).order_by(labels.c.id)).mappings().all())
+    assert [bool(r["withdrawn"]) for r in rows] == [False, True, False]
+    assert rows[1]["undone"] is not None
+    ann.ask("POST", "/api/undo")
+    assert ann.ask("POST", "/api/undo").json()["label"]["submission_id"] == first["submission_id"]
+    assert ann.ask("GET", "/api/progress").json()["labels"] == 0
+
+
+def test_me_and_agreement(person: Callable[[str], Annotator]) -> None:
+    ann, bob = person("Ann"), person("Bob")
+    for i in range(10):
+        assert bob.ask("GET", "/api/me").json()["agreement"] is None
+        ann.label({"neutral": 10})
+        bob.label({"neutral": 6, "sadness": 4} if i < 7 else {"sadness": 10})
+    me = bob.ask("GET", "/api/me").json()
+    assert (me["name"], me["labels"], me["agreement"]) == ("Bob", 10, 0.7)
+    assert me["joined"].startswith("1970-01-12T")
+
+
+def test_deletion_leaves_nothing(person: Callable[[str], Annotator], database: LabelDatabase, tmp_path: Path) -> None:
+    ann, bob = person("Annabella Secret"), person("Bob")
+    kept = bob.label()
+    gone = [ann.label()["submission_id"] for _ in range(3)]
+    ann.ask("POST", "/api/undo")
+    ann.ask("POST", "/api/skip", {"sample_id": ann.face()})
+    ann.face()
+    exported = ann.ask("GET", "/api/me/export")
+    assert "attachment" in exported.headers["content-disposition"]
+    stored = exported.json()
+    assert stored["name"] == "Annabella Secret"
+    assert [x["state"] for x in stored["labels"]] == ["current", "current", "undone"]
+    assert (len(stored["skipped"]), len(stored["on_screen"])) == (1, 1)
+    assert ann.ask("DELETE", "/api/me").json() == {"deleted": 3}
+    refused(ann.ask("GET", "/api/me"), 401, "not known")
+    assert bob.ask("GET", "/api/progress").json() == {"faces": 30, "labels": 1, "annotators": 1, "complete": 0}
+    on_disk = b"".join(p.read_bytes() for p in tmp_path.glob("labels.db*"))
+    assert kept["submission_id"].encode() in on_disk
+    for secret in ("Annabella Secret", "annabella secret", *gone):
+        assert secret.encode() not in on_disk
+    for _ in range(3):  # the places are free again
+        cem = person(f"Cem {_}")
+        cem.label()
+    assert bob.ask("GET", "/api/progress").json()["complete"] == 2
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8765", "", "10.0.0.1"])
+def test_other_hosts_are_refused(client: TestClient, host: str) -> None:
+    refused(client.get("/api/task", headers={"Host": host}), 403, "This server is not")
+
+
+def test_other_sites_are_refused(client: TestClient) -> None:
+    assert client.get("/api/task", headers={"Origin": "http://127.0.0.1"}).status_code == 200
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9999"):
+        body = {"name": "x", "consent": True}
+        refused(client.post("/api/join", json=body, headers={"Origin": origin}), 403, "Another web site")
+
+
+def test_addresses_of_a_network(people_store: Store, database: LabelDatabase) -> None:
+    app = create_app(people_store, database, hosts=["lab.example"], addresses=True)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        for host, status in (("10.0.0.1:80", 200), ("[::1]:80", 200), ("LAB.example", 200), ("evil.example", 403)):
+            assert client.get("/api/task", headers={"Host": host}).status_code == status
+
+
+def test_large_bodies_are_refused(client: TestClient) -> None:
+    refused(client.post("/api/join", content=b"x" * (MAX_BODY + 1)), 413, "bytes")
+    refused(client.post("/api/join", content=iter([b"x"])), 411, "length")
+
+
+def test_headers(client: TestClient) -> None:
+    for path, cache in (("/", "no-cache"), ("/api/task", "no-store"), ("/nowhere", "no-store")):
+        headers = client.get(path).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == cache
+        assert "access-control-allow-origin" not in headers
+
+
+def test_a_database_that_fails_says_so(client: TestClient, database: LabelDatabase, monkeypatch: Any) -> None:
+    ann = Annotator(client, "Ann")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise sa.exc.OperationalError("insert", {}, Exception("disk is full"))
+
+    monkeypatch.setattr(database, "write", broken)
+    refused(ann.ask("GET", "/api/next"), 503, "try again")

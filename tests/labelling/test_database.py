@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from labelling_store import CLASSES, make_store
+
+from mien.data.images import Store
+from mien.errors import DataError, UsageError
+from mien.labelling.accounts import Account, delete_annotator, find_annotator, join, stored_about
+from mien.labelling.database import LabelDatabase, database_url
+from mien.labelling.queue import build_queue
+from mien.labelling.refusals import Refused
+from mien.labelling.schema import faces, labels, metadata
+from mien.labelling.task import LabelTask
+from mien.labelling.voting import Label, next_turn, submit, undo
+
+TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
+
+
+def create(url: str | Path, store: Store, task: LabelTask = TASK) -> LabelDatabase:
+    return LabelDatabase.create(url, task, store, build_queue(store.table, task))
+
+
+def a_label(sample_id: str, i: int) -> Label:
+    return Label(f"00000000-0000-4000-8000-{i:012d}", sample_id, {"neutral": 1}, 0, False, None, {}, 1.0)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, people_store: Store, tmp_path: Path) -> Iterator[LabelDatabase]:
+    url = str(tmp_path / "labels.db") if request.param == "sqlite" else request.getfixturevalue("postgres")
+    made = create(url, people_store)
+    yield made
+    if request.param == "postgresql":
+        metadata.drop_all(made.engine)
+    made.close()
+
+
+def test_the_file_is_ours_alone_and_durable(people_store: Store, tmp_path: Path) -> None:
+    database = create(tmp_path / "labels", people_store)
+    file = tmp_path / "labels" / "labels.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    def pragmas(c: sa.Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        return [c.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert database.write(pragmas) == ["wal", 2, 1, 1]
+    assert database.write(pragmas, durable=False)[1] == 1
+    database.close()
+
+
+def test_opening_again(database: LabelDatabase, people_store: Store) -> None:
+    again = create(database.engine.url.render_as_string(hide_password=False), people_store)
+    assert (again.id, again.task, again.faces) == (database.id, TASK, database.faces)
+    again.close()
+
+
+def test_another_task_is_refused_with_what_differs(
+    database: LabelDatabase, people_store: Store, tmp_path: Path
+) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    other = replace(TASK, votes_per_face=10, title="Other")
+    with pytest.raises(UsageError, match=r"title is 'Which.*', not 'Other'; votes_per_face is '1', not '10'"):
+        create(url, people_store, other)
+    store = make_store(tmp_path / "other", 31)
+    with pytest.raises(UsageError, match=r"labels store \w{12}, not \w{12}"):
+        create(url, store)
+    with pytest.raises(UsageError, match="another order"):
+        LabelDatabase.create(url, TASK, people_store, build_queue(people_store.table, TASK)[::-1])
+
+
+def test_what_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        LabelDatabase.open(tmp_path / "none.db")
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(DataError, match="no labelling database"):
+        LabelDatabase.open(tmp_path / "empty.db")
+    (tmp_path / "text.db").write_text("not a database at all, but long enough to be taken for one" * 20)
+    with pytest.raises(DataError, match="cannot be used"):
+        LabelDatabase.open(tmp_path / "text.db")
+    with pytest.raises(DataError, match="cannot be used"):
+        LabelDatabase.open("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_urls(tmp_path: Path) -> None:
+    assert database_url(tmp_path).database == str(tmp_path / "labels.db")
+    assert database_url(tmp_path / "new").database == str(tmp_path / "new" / "labels.db")
+    assert database_url("a.db").database == "a.db"
+    assert database_url("postgresql://me@host/name").drivername == "postgresql+psycopg"
+    for memory in ("sqlite://", "sqlite:///:memory:"):
+        with pytest.raises(UsageError, match="in memory"):
+            database_url(memory)
+    with pytest.raises(UsageError, match="is no URL"):
+        database_url("://")
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        LabelDatabase.open("postgresql://me:geheim@127.0.0.1:1/none")
+    assert "geheim" not in str(error.value)
+
+
+def test_the_database_itself_forbids_double_labels(database: LabelDatabase) -> None:
+    _, ann = join(database, "Ann", True)
+    row = {"face": 0, "annotator": ann.id, "votes": {}, "unknown": 1, "not_a_face": False, "attributes": {}}
+    row |= {"seconds": 1.0, "created": "now", "withdrawn": 0}
+
+    def twice(c: sa.Connection) -> None:
+        c.execute(sa.insert(labels), [{**row, "submission_id": "a"}, {**row, "submission_id": "b"}])
+
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(twice)
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(lambda c: c.execute(sa.update(faces).values(remaining=-1)))
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(lambda c: c.execute(sa.insert(labels), {**row, "submission_id": "a", "annotator": 999}))
+
+
+def test_two_servers_on_one_database(database: LabelDatabase) -> None:
+    """Every annotator on a server of their own: leases and labels stay within what is asked."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    problems: list[BaseException] = []
+
+    def work(i: int) -> None:
+        own = LabelDatabase.open(url)
+        try:
+            _, who = join(own, f"person {i}", True)
+            for j in range(30):
+                turn = next_turn(own, who)
+                if turn.face is None:
+                    break
+                submit(own, who, a_label(own.faces[turn.face].sample_id, 100 * i + j))
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []  # a lease kept a place for every label
+    counts = sa.select(sa.func.count()).select_from(labels).group_by(labels.c.face)
+    assert database.read(lambda c: list(c.execute(counts).scalars())) == [3] * 30
+
+
+def test_votes_undone_and_deleted(database: LabelDatabase) -> None:
+    people = [join(database, f"person {i}", True)[1] for i in range(3)]
+    for i, who in enumerate(people):
+        submit(database, who, a_label("faces/0000", i))
+    with pytest.raises(Refused, match="all the labels"):
+        submit(database, join(database, "late", True)[1], a_label("faces/0000", 9))
+    taken, turn = undo(database, people[0])
+    assert (taken, turn.face, turn.done) == (a_label("faces/0000", 0), 0, 0)
+    submit(database, people[0], a_label("faces/0000", 10))
+    assert find_annotator(database, "PERSON 0").id == people[0].id
+    assert len(stored_about(database, people[0].id)["labels"]) == 2
+    assert delete_annotator(database, people[0].id) == 2
+    assert _remaining(database) == 1
+    with pytest.raises(UsageError, match="Did you mean 'person"):
+        find_annotator(database, "person 0")
+    gone = Account(people[0].id, "x", "x", "x")
+    with pytest.raises(sa.exc.IntegrityError):
+        submit(database, gone, a_label("faces/0001", 11))
+    assert _remaining(database) == 1
+
+
+def test_a_lock_is_waited_for(people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = create(tmp_path, people_store)
+    tries = []
+
+    def locked_twice(c: sa.Connection) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise sa.exc.OperationalError("x", {}, Exception("database is locked"))
+        return 7
+
+    assert database.write(locked_twice) == 7
+    monkeypatch.setattr("mien.labelling.database._PATIENCE_S", 0.0)
+    tries.clear()
+    with pytest.raises(sa.exc.OperationalError):
+        database.write(locked_twice)
+    database.close()
+
+
+def _remaining(database: LabelDatabase) -> int:
+    return database.read(lambda c: c.execute(sa.select(faces.c.remaining).where(faces.c.number == 0)).scalar_one())

@@ -1,0 +1,427 @@
+"""The page in a real browser, on the real server: phone and desktop, keys and taps, the server gone and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: no browser to try the page in")
+
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from mien.data.images import Store
+from mien.data.prepare import prepare
+from mien.labelling.app import create_app
+from mien.labelling.task import AskedAttribute, LabelTask
+
+CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+GENDER = AskedAttribute("gender", "Perceived gender", ("man", "woman"))
+AGE = AskedAttribute("age", "Perceived age", ("child", "adult"))
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 640}}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+READY = "#label:not([hidden]):not([aria-busy])"
+
+# The smallest contrast of any text that can be seen, against the first opaque background behind it; WCAG 2.2, 1.4.3.
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (color) => {
+    const [r, g, b] = rgba(color).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (at) => {
+    for (; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (rgba(color)[3] === 255) return color;
+    }
+    return "white";
+  };
+  let least = [99, ""];
+  for (const at of document.querySelectorAll("body *")) {
+    const written = [...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!written || !at.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(at).color), light(behind(at))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < least[0]) least = [contrast, at.textContent];
+  }
+  return least;
+}"""
+
+
+class Site:
+    """The server in a thread; it can go and come back on its port."""
+
+    def __init__(self, store: Store, database: Path, task: LabelTask) -> None:
+        self.store, self.database, self.task = store, database, task
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        app = create_app(self.store, self.database, self.task)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none", lifespan="off"))
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive(), "the server ended"
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.server.force_exit = self.server.should_exit = True
+        self.thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = (os.environ.get("MIEN_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium on the path; MIEN_CHROMIUM may name one")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return prepare("synthetic", tmp_path_factory.mktemp("faces") / "store", n=24, size=32)
+
+
+@pytest.fixture
+def site(faces: Store, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Starts a server for a task with the settings given."""
+    started: list[Site] = []
+
+    def serve(**settings: Any) -> Site:
+        started.append(Site(faces, tmp_path / "labels.db", LabelTask(CLASSES, **settings)))
+        return started[-1]
+
+    yield serve
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a site in a window of its own; in the end nothing was asked of others and no script failed."""
+    contexts, wrong, asked = [], [], set()
+
+    def open_page(site: Site, device: dict[str, Any]) -> Page:
+        context = browser.new_context(**device)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if "Policy" in message.text else None)
+        page.on("request", lambda request: asked.add(re.sub(r"^blob:", "", request.url).split("/")[2]))
+        page.goto(site.url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+    assert {host.split(":")[0] for host in asked} == {"127.0.0.1"}
+
+
+def join(page: Page, name: str = "Ada") -> None:
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start labelling").click()
+    page.get_by_role("button", name="Show the first face").click()
+    at_face(page, 0)
+
+
+def at_face(page: Page, done: int) -> None:
+    """Wait until so many faces are done and the next one is there."""
+    expect(page.locator(f"{READY} #count")).to_have_text(re.compile(rf"^{done} of "))
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def stored(page: Page) -> list[dict[str, Any]]:
+    """The annotator's current labels, as the server exports them."""
+    export = """async () => {
+      const kept = Object.entries(localStorage).find(([key]) => key.endsWith("/token"));
+      const headers = { Authorization: `Bearer ${JSON.parse(kept[1])}` };
+      return (await fetch("/api/me/export", { headers })).json();
+    }"""
+    return [label for label in page.evaluate(export)["labels"] if label["state"] == "current"]
+
+
+def votes(page: Page) -> list[dict[str, int]]:
+    """Votes of each current label, "unknown" among them."""
+    return [{**s["votes"], **({"unknown": s["unknown"]} if s["unknown"] else {})} for s in stored(page)]
+
+
+def choice(page: Page, name: str) -> Any:
+    return page.get_by_role("button", name=re.compile(rf"^{name}(, \d+ votes?)?$"))
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+def test_nobody_takes_part_without_consent(site, visit):
+    page = visit(site(), DESKTOP)
+    expect(page.get_by_text("That is a perception, not a fact about the person")).to_be_visible()
+    page.get_by_label("Your name").fill("<b>Ada</b>")
+    page.get_by_role("button", name="Start labelling").click()
+    assert page.locator("#consent:invalid").count() == 1
+    assert not page.evaluate("Object.keys(localStorage).filter((key) => key.endsWith('token')).length")
+    page.get_by_role("checkbox").check()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Welcome, <b>Ada</b>")).to_be_visible()
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.get_by_label("Your name").fill("<b>Ada</b>")
+    page.get_by_role("checkbox").check()
+    page.keyboard.press("Enter")
+    expect(page.locator("#join .problem")).to_contain_text("taken")
+
+
+def test_a_phone_votes_with_taps(site, visit):
+    page = visit(site(), PHONE)
+    join(page)
+    assert overflow(page) == 0
+    face = page.get_by_role("img").bounding_box()
+    assert 250 < face["width"] == pytest.approx(face["height"], abs=1)
+    assert face["height"] < 844 / 2
+    assert not page.locator("kbd:visible").count()
+    happiness, surprise = choice(page, "happiness"), choice(page, "surprise")
+    for button in (happiness, happiness, surprise):
+        button.tap()
+    expect(happiness.locator(".dots i")).to_have_count(2)
+    expect(page.get_by_text("7 left")).to_be_visible()
+    page.get_by_role("button", name="The other 7 to surprise").tap()
+    page.get_by_role("button", name="Undo").tap()
+    expect(page.get_by_text("7 left")).to_be_visible()
+    page.get_by_role("button", name="The other 7 to surprise").tap()
+    page.get_by_role("button", name="Save").tap()
+    at_face(page, 1)
+    expect(page.get_by_text("Saved: happiness 2, surprise 8.")).to_be_visible()
+    choice(page, "fear").click(delay=700)  # held down: all of them
+    expect(page.get_by_text("all given")).to_be_visible()
+    expect(choice(page, "fear").locator(".dots i")).to_have_count(10)
+    expect(page.locator("#saved")).to_contain_text("Saved: happiness 2")  # letting go gave no further vote
+    page.get_by_role("button", name="Save").tap()
+    at_face(page, 2)
+    page.get_by_role("button", name="Not a face").tap()
+    at_face(page, 3)
+    assert votes(page) == [{"happiness": 2, "surprise": 8}, {"fear": 10}, {}]
+    assert [label["not_a_face"] for label in stored(page)] == [False, False, True]
+
+
+def test_a_desktop_votes_with_keys(site, visit):
+    page = visit(site(), DESKTOP)
+    join(page)
+    press(page, "4", "Enter")  # all ten
+    at_face(page, 1)
+    press(page, *"2223", "Shift+Digit2", "u", "Space", "Enter")
+    at_face(page, 2)
+    skipped = page.get_by_role("img").get_attribute("src")
+    press(page, "s")
+    expect(page.get_by_text("Skipped")).to_be_visible()
+    at_face(page, 2)
+    assert page.get_by_role("img").get_attribute("src") != skipped
+    press(page, "n")
+    at_face(page, 3)
+    assert votes(page) == [{"sadness": 10}, {"happiness": 2, "surprise": 1, "unknown": 7}, {}]
+    press(page, "z")
+    at_face(page, 2)
+    press(page, "Backspace")
+    at_face(page, 1)
+    expect(page.get_by_text("Taken back: happiness 2, surprise 1, can't tell 7.")).to_be_visible()
+    expect(choice(page, "happiness").locator(".dots i")).to_have_count(2)
+    press(page, "Enter")
+    at_face(page, 2)
+    assert len(stored(page)) == 2
+    press(page, "?")
+    expect(page.get_by_role("dialog")).to_contain_text("undo a step")
+    press(page, "Escape", "1", "Enter")
+    at_face(page, 3)
+    reached = []
+    while (focused := page.evaluate("document.activeElement.textContent")) not in reached[1:]:
+        reached.append(focused)
+        page.keyboard.press("Tab")
+    for name in ("Neutral", "Contempt", "Can't tell", "Back", "Skip", "Not a face", "Help", "Pause"):
+        assert any(text.lower().startswith(name.lower()) for text in reached)
+    choice(page, "anger").focus()
+    press(page, "Space", "Enter")  # on a button with the focus they press it
+    expect(page.get_by_text("8 left")).to_be_visible()
+
+
+def test_digits_answer_the_marked_question(site, visit):
+    page = visit(site(intensity=True, attributes=(GENDER, AGE)), DESKTOP)
+    join(page)
+    press(page, "2", "3", "Enter")
+    expect(page.get_by_role("group", name="strength of happiness")).to_have_class(re.compile("active"))
+    press(page, "5", "1", "2", "0", "Enter")
+    at_face(page, 1)
+    press(page, "2", "Enter", "3", "Enter")
+    expect(page.get_by_text("Not answered: Perceived gender, Perceived age.")).to_be_visible()
+    page.get_by_role("group", name="Perceived age").get_by_role("button", name="adult").click()
+    expect(page.get_by_role("button", name="Save", exact=False)).to_contain_text("Save")
+    press(page, "Enter", "Enter")
+    at_face(page, 2)
+    first, second = stored(page)
+    assert first["intensity"] == {"happiness": 5, "surprise": 1}
+    assert first["attributes"] == {"gender": "woman", "age": "unsure"}
+    assert (second["intensity"], second["attributes"]) == ({"happiness": 3}, {"gender": None, "age": "adult"})
+
+
+def test_one_vote_is_one_key_or_one_tap(site, visit):
+    page = visit(site(votes_per_face=1), SMALL_PHONE)
+    join(page)
+    choice(page, "happiness").tap()
+    at_face(page, 1)
+    for i, key in enumerate("345"):
+        press(page, key)
+        at_face(page, i + 2)
+    press(page, "z")
+    at_face(page, 3)
+    expect(choice(page, "anger")).to_have_attribute("aria-pressed", "true")
+    press(page, "6")
+    at_face(page, 4)
+    assert votes(page) == [{"happiness": 1}, {"surprise": 1}, {"sadness": 1}, {"disgust": 1}]
+
+
+def test_a_reload_goes_on_where_it_was(site, visit):
+    page = visit(site(), DESKTOP)
+    join(page)
+    press(page, "1", "Enter")
+    at_face(page, 1)
+    press(page, "2", "2", "7")
+    page.reload()
+    at_face(page, 1)
+    expect(page.get_by_text("7 left")).to_be_visible()
+    press(page, "Enter", "Enter")
+    at_face(page, 2)
+    assert [sum(given.values()) for given in votes(page)] == [10, 10]
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Sign out of this browser").click()
+    said = page.get_by_role("dialog").get_by_text("you need your key").text_content()
+    page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    page.get_by_text("I have labelled here before").click()
+    page.get_by_label("The key you were given").fill(said.split()[-1])
+    page.get_by_role("button", name="Go on with this key").click()
+    at_face(page, 2)
+
+
+def test_no_vote_is_lost_or_counted_twice_when_the_server_goes(site, visit):
+    served = site()
+    page = visit(served, DESKTOP)
+    join(page)
+    served.stop()
+    press(page, "5", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Your last label is kept in this browser")
+    press(page, "6", "Enter", "z")  # while it waits, nothing else happens
+    served.start()
+    page.get_by_role("button", name="Try now").click()
+    at_face(page, 1)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert votes(page) == [{"anger": 10}]
+
+    def lose_answer(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/labels", lose_answer, times=1)  # stored, but the page never hears of it
+    press(page, "7", "Enter")
+    at_face(page, 2)
+    expect(page.locator("#notice")).to_be_hidden()
+    page.route("**/api/labels", lambda route: route.abort())
+    press(page, "8", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute("**/api/labels")
+    page.reload()
+    at_face(page, 3)
+    assert votes(page) == [{"anger": 10}, {"fear": 10}, {"contempt": 10}]
+
+
+def test_thanks_export_and_deletion(site, visit, tmp_path):
+    page = visit(site(n_faces=2), PHONE)
+    join(page)
+    for done in (1, 2):
+        choice(page, "neutral").tap()
+        if done == 1:
+            page.get_by_role("button", name="All ten on neutral, save").tap()
+            at_face(page, 1)
+    page.get_by_role("button", name="All ten on neutral, save").tap()
+    expect(page.get_by_role("heading", name="Thank you, Ada")).to_be_visible()
+    expect(page.get_by_text("You have labelled every face there was for you.")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download my data").tap()
+    assert download.value.suggested_filename == "labels-Ada.json"
+    download.value.save_as(tmp_path / "mine.json")
+    mine = json.loads((tmp_path / "mine.json").read_text())
+    assert (mine["name"], len(mine["labels"])) == ("Ada", 2)
+    page.get_by_role("button", name="Change my last label").tap()
+    at_face(page, 1)
+    page.get_by_role("button", name="Save").tap()
+    page.get_by_role("button", name="Delete my data").tap()
+    page.get_by_role("button", name="Keep it").tap()
+    assert len(stored(page)) == 2
+    page.get_by_role("button", name="Delete my data").tap()
+    page.get_by_role("button", name="Delete everything").tap()
+    expect(page.get_by_text("Your data are deleted.")).to_be_visible()
+    assert page.evaluate("Object.keys(localStorage)") == []
+    page.reload()
+    join(page)  # the name is free, the faces are there again
+    assert stored(page) == []
+    page.evaluate("for (const k in localStorage) if (k.endsWith('/token')) localStorage[k] = '\"old\"'")
+    page.reload()
+    expect(page.locator("#notice")).to_contain_text("does not know this browser's key")
+    expect(page.get_by_role("button", name="Start labelling")).to_be_visible()
+
+
+def test_text_can_be_read_and_buttons_can_be_hit(site, visit):
+    page = visit(site(intensity=True, attributes=(GENDER, AGE)), SMALL_PHONE)
+
+    def check() -> None:
+        assert overflow(page) == 0
+        for box in page.evaluate(
+            "[...document.querySelectorAll('button')].filter((b) => b.checkVisibility())"
+            ".map((b) => [b.textContent, b.offsetWidth, b.offsetHeight])"
+        ):
+            assert min(box[1:]) >= 44, box
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            least, text = page.evaluate(CONTRAST)
+            assert least >= 4.5, (scheme, text)
+
+    check()
+    join(page)
+    check()
+    press(page, "2", "Enter", "3")
+    check()
+    page.get_by_role("button", name="Pause").tap()
+    expect(page.get_by_role("heading", name="Thank you, Ada")).to_be_visible()
+    check()

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from labelling_store import CLASSES, make_store
+
+from mien.agreement.votes import Votes
+from mien.data.images import Store
+from mien.data.prepare import prepare
+from mien.errors import DataError, LabelError, UsageError
+from mien.labelling.accounts import join
+from mien.labelling.database import LabelDatabase
+from mien.labelling.exports import export_ferplus, export_manifest, export_raw
+from mien.labelling.queue import build_queue
+from mien.labelling.results import (
+    agreement_votes,
+    event_frame,
+    face_frame,
+    label_frame,
+    merge_labels,
+    write_labelled_store,
+)
+from mien.labelling.task import LabelTask, asked_attributes
+from mien.labelling.voting import Label, submit, undo
+
+TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=4, intensity=True, seed=None)
+TASK = replace(TASK, attributes=asked_attributes(["gender"]))
+
+
+def fill(database: LabelDatabase) -> None:
+    """Four people on three faces: a majority, a tie, and no face; one label taken back."""
+    said: list[list[tuple[str, dict[str, Any]]]] = [
+        [("neutral", {"gender": "Male"}), ("happiness", {"gender": "Male"}), ("nf", {})],
+        [("neutral", {"gender": "Male"}), ("sadness", {"gender": "Female"}), ("nf", {})],
+        [("sadness", {"gender": "unsure"}), ("unknown", {"gender": None})],
+        [("neutral", {"gender": "Female"})],
+    ]
+    for i, labels in enumerate(said):
+        _, who = join(database, f"person {i}", True)
+        for j, (word, attributes) in enumerate(labels):
+            votes = {word: 1} if word in CLASSES else {}
+            strength = {word: 1 + i} if votes else None
+            key = f"00000000-0000-4000-8000-{10 * i + j:012d}"
+            face = f"faces/{j:04d}"
+            submit(
+                database, who, Label(key, face, votes, word == "unknown", word == "nf", strength, attributes, 2.0 + i)
+            )
+    _, who = join(database, "person 4", True)
+    submit(
+        database,
+        who,
+        Label("00000000-0000-4000-8000-000000000099", "faces/0005", {"neutral": 1}, 0, False, None, {}, 1),
+    )
+    undo(database, who)
+
+
+@pytest.fixture(scope="module")
+def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("labelled") / "store", 10, side=48)
+
+
+@pytest.fixture
+def database(labelled_store: Store, tmp_path: Path) -> Iterator[LabelDatabase]:
+    made = LabelDatabase.create(tmp_path / "labels.db", TASK, labelled_store, build_queue(labelled_store.table, TASK))
+    fill(made)
+    yield made
+    made.close()
+
+
+def test_the_raw_log_has_everything_under_pseudonyms(database: LabelDatabase, tmp_path: Path) -> None:
+    events = event_frame(database)
+    assert len(events) == 10
+    assert list(events["state"]) == ["current"] * 9 + ["undone"]
+    assert events["annotator"].str.fullmatch(r"annotator-[0-9a-f]{8}").all()
+    assert set(event_frame(database, names=True)["annotator"]) == {f"person {i}" for i in range(5)}
+    assert events.loc[2, ["votes_nf", "not_a_face"]].tolist() == [1, True]
+    assert events.loc[0, "intensity_neutral"] == 1
+    assert np.isnan(events.loc[0, "intensity_sadness"])
+    done = export_raw(database, tmp_path / "raw.csv")
+    assert (done.n_rows, done.notes) == (10, ["1 of the labels were taken back; their state is 'undone'."])
+    back = pd.read_csv(tmp_path / "raw.csv")
+    assert list(back.columns) == list(events.columns)
+    assert not back.astype(str).apply(lambda c: c.str.contains("person")).any().any()
+
+
+def test_judgements_feed_measures_of_agreement(database: LabelDatabase, labelled_store: Store) -> None:
+    long = label_frame(database)
+    assert len(long) == 9
+    assert not long.duplicated(["face", "annotator"]).any()
+    votes = agreement_votes(database, labelled_store.table)
+    assert isinstance(votes, Votes)
+    assert votes.vocabulary == (*CLASSES, "unknown", "nf")
+    assert votes.faces.tolist() == ["faces/0000", "faces/0001", "faces/0002"]
+    assert votes.totals.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
+    assert len(votes.annotators) == 4
+    assert votes.seconds is not None
+    assert sorted(votes.seconds) == [2, 2, 2, 3, 3, 3, 4, 4, 5]
+
+
+def test_faces(database: LabelDatabase) -> None:
+    faces = face_frame(database).set_index("face")
+    assert faces["n_labels"].tolist() == [4, 3, 2]
+    assert faces[[f"votes_{c}" for c in CLASSES]].to_numpy().tolist() == [[3, 0, 1], [0, 1, 1], [0, 0, 0]]
+    assert faces.loc["faces/0000", "intensity_neutral"] == pytest.approx((1 + 2 + 4) / 3)
+    assert faces["gender"].tolist()[:1] == ["Male"]
+    assert faces["gender_source"].iloc[0] == "annotated"
+    assert faces["gender_confidence"].iloc[0] == 0.5  # two of four; one was unsure, one said Female
+    assert faces["gender"].isna().tolist() == [False, True, True]  # a tie, and nobody
+    assert faces["gender_confidence"].isna().tolist() == [False, True, True]
+    assert faces["gender_source"].isna().tolist() == [False, True, True]
+
+
+def test_merging(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
+    table = merge_labels(labelled_store.table, database)
+    assert (len(table), table.vocabulary) == (3, (*CLASSES, "unknown", "nf"))
+    assert table.votes.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
+    assert table.attributes == ("perceived_gender", "gender")
+    assert table.history[-1].name == "labels by people"
+    kept = merge_labels(labelled_store.table, database, unlabelled="keep")
+    assert (len(kept), kept.votes.sum()) == (10, 9)
+    store = write_labelled_store(labelled_store, database, tmp_path / "out")
+    store.verify()
+    assert np.array_equal(store.images, labelled_store.images[:3])
+    assert store.table.frame["gender"].iloc[0] == "Male"
+    with pytest.raises(UsageError, match="'drop' or 'keep'"):
+        merge_labels(labelled_store.table, database, unlabelled="guess")
+
+
+def test_sources_are_never_mixed(database: LabelDatabase, labelled_store: Store) -> None:
+    table = labelled_store.table
+    table = replace(table, frame=table.frame.assign(gender="Male"), attributes=("gender",))
+    with pytest.raises(DataError, match="labelled_gender"):
+        merge_labels(table, database)
+    merged = merge_labels(table, database, rename={"gender": "labelled_gender"})
+    assert merged.attributes == ("gender", "labelled_gender")
+    assert merged.frame["labelled_gender_source"].iloc[0] == "annotated"
+
+
+def test_a_manifest_is_read_back(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
+    done = export_manifest(labelled_store, database, tmp_path / "out" / "faces.csv", pictures=True)
+    assert (done.n_rows, done.notes) == (3, ["1 faces have tied votes and no label; their votes stand."])
+    store = prepare(tmp_path / "out" / "faces.csv", tmp_path / "back")
+    assert store.table.vocabulary == (*CLASSES, "unknown", "nf")
+    assert store.table.votes.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
+    assert np.array_equal(store.images, labelled_store.images[:3])
+    frame = store.table.frame
+    assert frame["sample_id"].tolist() == ["faces/0000", "faces/0001", "faces/0002"]
+    assert frame[["gender", "gender_source", "gender_confidence"]].iloc[0].tolist() == ["Male", "annotated", 0.5]
+    assert frame["gender"].isna().tolist() == [False, True, True]
+    assert frame["split"].tolist() == ["test", "train", "train"]
+    without = export_manifest(labelled_store, database, tmp_path / "paths.csv")
+    assert pd.read_csv(without.path)["path"].tolist() == frame["sample_id"].tolist()
+
+
+def test_ferplus_is_read_back(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
+    done = export_ferplus(labelled_store, database, tmp_path / "fp" / "fer2013new.csv", pictures=True)
+    header = (tmp_path / "fp" / "fer2013new.csv").read_text().splitlines()[0]
+    assert header == "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    assert done.notes == [
+        "3 faces have another number of votes than ten (from 2 to 4).",
+        "Nobody could vote for surprise, anger, disgust, fear, contempt: those columns are 0.",
+    ]
+    store = prepare(tmp_path / "fp", tmp_path / "back", dataset="ferplus")
+    by_split = store.table.frame.set_index("split")
+    assert by_split.loc["PrivateTest", "votes_neutral"] == 3
+    assert store.table.frame["votes_nf"].sum() == 2
+    test = int(by_split.loc["PrivateTest", "image"])
+    assert np.array_equal(store.images[test], labelled_store.images[0])
+
+
+def test_ten_votes(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
+    done = export_ferplus(labelled_store, database, tmp_path / "ten.csv", ten_votes=True)
+    votes = pd.read_csv(done.path).iloc[:, 2:]
+    assert votes.sum(axis=1).tolist() == [10, 10, 10]
+    assert votes.loc[0, ["neutral", "sadness"]].tolist() == [8, 2]  # 7.5 and 2.5: the tie goes to the first
+    assert votes.loc[1, ["happiness", "sadness", "unknown"]].tolist() == [4, 3, 3]
+
+
+def test_what_ferplus_cannot_hold(
+    labelled_store: Store, people_store: Store, database: LabelDatabase, tmp_path: Path
+) -> None:
+    task = LabelTask(("focused", "bored"), seed=None)
+    other = LabelDatabase.create(tmp_path / "edu.db", task, labelled_store, build_queue(labelled_store.table, task))
+    with pytest.raises(LabelError, match="class 'focused'"):
+        export_ferplus(labelled_store, other, tmp_path / "x.csv")
+    with pytest.raises(DataError, match="no label yet"):
+        export_manifest(labelled_store, other, tmp_path / "x.csv")
+    assert label_frame(other).empty
+    other.close()
+    with pytest.raises(UsageError, match="labels store"):
+        export_raw_of_another_store(people_store, database, tmp_path)
+    assert not list(tmp_path.glob("*.csv*"))
+
+
+def export_raw_of_another_store(store: Store, database: LabelDatabase, folder: Path) -> None:
+    export_manifest(store, database, folder / "x.csv")
+
+
+def test_small_pictures_are_not_ferplus(people_store: Store, tmp_path: Path) -> None:
+    task = LabelTask(CLASSES, votes_per_face=1, seed=None)
+    database = LabelDatabase.create(tmp_path / "l.db", task, people_store, build_queue(people_store.table, task))
+    fill_one(database)
+    with pytest.raises(DataError, match="pictures of 16x16x1"):
+        export_ferplus(people_store, database, tmp_path / "x.csv", pictures=True)
+    assert export_ferplus(people_store, database, tmp_path / "x.csv").n_rows == 1
+    assert pd.read_csv(tmp_path / "x.csv")["Image name"].tolist() == ["face0000004.png"]
+    database.close()
+
+
+def fill_one(database: LabelDatabase) -> None:
+    _, who = join(database, "Ann", True)
+    submit(
+        database,
+        who,
+        Label("00000000-0000-4000-8000-000000000000", "faces/0004", {"neutral": 1}, 0, False, None, {}, 1.0),
+    )
