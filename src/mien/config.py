@@ -26,6 +26,12 @@ class Component(_Section):
     options: dict[str, Any] = {}
 
 
+class ModelConfig(Component):
+    """The network, and where its body's weights begin."""
+
+    weights: str | None = Field(None, description="Run, weights or annotator folder to start the body from.")
+
+
 class DataConfig(_Section):
     """Where the faces are."""
 
@@ -140,7 +146,7 @@ class ExperimentConfig(_Section):
     labels: LabelsConfig = LabelsConfig()
     split: Component = Component(name="corpus")
     augment: AugmentConfig = AugmentConfig()
-    model: Component = Component(name="mienet")
+    model: ModelConfig = ModelConfig(name="mienet")
     loss: Component = Component(name="cross_entropy")
     train: TrainConfig = TrainConfig()
     audit: AuditConfig = AuditConfig()

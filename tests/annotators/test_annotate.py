@@ -263,6 +263,7 @@ def test_what_no_mix_of_groups_explains_gets_no_interval() -> None:
     assert np.isnan(found["b"].high)
     assert "errs otherwise" in found["b"].note
     assert found["a"].value == 1
+    assert np.isnan(found["a"].low)
 
 
 def test_a_share_of_none_has_an_interval_that_reaches_above_it() -> None:

@@ -20,9 +20,10 @@ from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.data.prepare import prepare
 from mien.demographics import AGE
-from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError
+from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError, WeightsError
 from mien.evaluate import evaluate
-from mien.models.weights import Classifier, load_card
+from mien.models import MODELS
+from mien.models.weights import Classifier, WeightCard, load_body, load_card, save_weights
 from mien.runs import Run
 from mien.train import train
 from mien.train.data import SeededSampler
@@ -384,3 +385,32 @@ def test_nothing_can_watch_a_run_that_keeps_its_last_epoch(settings: dict[str, A
     settings["train"] |= {"monitor": "last", "early_stopping": 2}
     with pytest.raises(ConfigError, match="early stopping and plateau need a monitor"):
         parse_config(settings)
+
+
+def test_a_body_starts_from_other_weights(shaded: dict[str, Any], settings: dict[str, Any], tmp_path: Path) -> None:
+    shaded["train"]["epochs"] = 2
+    source = train(parse_config(shaded), tmp_path / "attributes")
+    frozen = settings["train"] | {"epochs": 1, "ema": None, "monitor": "val_loss"}
+    frozen["optimizer"] = {"lr": 1e-12}
+    model = settings["model"] | {"weights": str(source.path)}
+    plain = settings | {"labels": {}, "train": frozen, "data": shaded["data"], "model": model}
+    plain["augment"] = {"enabled": False}
+    started = train(parse_config(plain), tmp_path / "expressions")
+    one, two = weights(source.path), weights(started.path)
+    learnt = [k for k in one if not k.startswith("head.") and k.endswith("weight")]
+    assert learnt
+    for name in learnt:
+        torch.testing.assert_close(one[name], two[name])
+    assert one["head.1.weight"].shape != two["head.1.weight"].shape
+    model["options"] = model["options"] | {"stem": 16}
+    with pytest.raises(WeightsError, match=r"stem.0.0.weight is of shape \(8, 1, 3, 3\), expected \(16, 1, 3, 3\)"):
+        train(parse_config(plain | {"model": model}), tmp_path / "other")
+
+
+def test_a_grey_stem_made_of_a_colour_one_gives_the_same_features(tmp_path: Path) -> None:
+    options = {"widths": [8, 16], "depths": [1, 1], "stem": 8}
+    colour, grey = MODELS.get("mienet")(4, 3, **options).eval(), MODELS.get("mienet")(2, 1, **options).eval()
+    save_weights(colour, WeightCard("mienet", options, ("a", "b", "c", "d"), 24, 3, 0.5, 0.25), tmp_path)
+    assert load_body(grey, tmp_path) == len([k for k in grey.state_dict() if not k.startswith("head.")])
+    x = torch.rand(2, 1, 24, 24)
+    torch.testing.assert_close(grey.features(x), colour.features(x.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-5)

@@ -61,14 +61,14 @@ def distinct_units(rows: Array, cluster: Ints | None) -> tuple[Array, Ints]:
     Returns:
         ``(S, D)`` distinct sums, in an order that depends on their content alone, and ``(S,)`` units with each.
     """
-    if cluster is not None and len(rows):
-        order = np.argsort(cluster, kind="stable")
-        starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
-        rows = np.add.reduceat(rows[order], starts, axis=0)
     if not len(rows):
         return rows, np.zeros(0, dtype=np.int64)
+    if cluster is not None:
+        order = np.lexsort((*rows.T, cluster))
+        starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
+        rows = np.add.reduceat(rows[order], starts, axis=0)
     size = np.abs(rows).max(0)
-    keys = np.round(rows / np.where(size > 0, size, 1.0), 9)  # sums of the same numbers may differ in their last bits
+    keys = np.round(rows / np.where(size > 0, size, 1.0), 9)  # sums of other numbers may differ in their last bits only
     order = np.lexsort(keys.T[::-1])
     ordered = np.nan_to_num(keys[order], nan=2.0)
     first = np.flatnonzero(np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(1)]))

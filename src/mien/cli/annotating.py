@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, app, options_of, pair_of, print_json
+from mien.cli.app import Force, Json, app, names_of, options_of, pair_of, print_json
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -142,3 +143,34 @@ def annotator(
         made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
     size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6
     print(f"{out}: {size:.1f} MB, perceives {', '.join(h.name for h in made.heads)}; its card: {out / CARD_TEXT}")
+
+
+@app.command(name="compare-annotators")
+def compare_annotators(
+    one: Path, other: Path, /, *, by: str | None = None, labels: str = "majority", seed: int = 0, json: Json = False
+) -> None:
+    """Two annotators on the same faces: how often they agree, beyond chance, by confidence and by class.
+
+    Parameters
+    ----------
+    one
+        A store that one annotator annotated.
+    other
+        The same faces, annotated by another.
+    by
+        Attributes with commas, without 'perceived_'; all that both have by default.
+    labels
+        The label scheme of the classes.
+    seed
+        Seed of the intervals.
+    """
+    from mien.annotators.comparison import compare_annotators
+    from mien.annotators.comparison_text import comparison_text
+    from mien.data.images import Store
+
+    tables = [Store.open(path).table for path in (one, other)]
+    found = compare_annotators(*tables, attributes=names_of(by), labels=labels, seed=seed)
+    if json:
+        print_json(asdict(found))
+    else:
+        print(comparison_text(found))

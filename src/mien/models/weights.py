@@ -91,6 +91,51 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def load_body(module: ExpressionModel, folder: Path | str) -> int:
+    """Start a network's body, all but its head, from other weights of the same architecture.
+
+    A stem for colour serves grey pictures too: a grey face is one whose three channels are equal, so
+    that its kernels can be summed over them, exactly.
+
+    Args:
+        module: The network; changed in place.
+        folder: A run, weights or annotator folder.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        WeightsError: If the weights cannot be read, or a tensor of the body is missing or of another shape.
+    """
+    folder = Path(folder)
+    card = load_card(folder)
+    stored = {k: v.float() for k, v in _checked_weights(folder, card).items() if not k.startswith("head.")}
+    own = {k: v for k, v in module.state_dict().items() if not k.startswith("head.")}
+    for name, tensor in own.items():
+        found = stored.get(name)
+        if found is not None and found.ndim == 4 and tensor.shape[1] == 1 and found.shape[1] == 3:
+            found = stored[name] = found.sum(1, keepdim=True)
+        if found is None or found.shape != tensor.shape:
+            shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
+            raise WeightsError(
+                str(folder / WEIGHTS),
+                f"{name} is {shape}",
+                f"{tuple(tensor.shape)}",
+                f"The weights are of {card.model} with {card.options}: give the model these options.",
+            )
+    module.load_state_dict({**module.state_dict(), **{k: stored[k].to(own[k].dtype) for k in own}})
+    return len(own)
+
+
+def _checked_weights(folder: Path, card: WeightCard) -> dict[str, Tensor]:
+    if not (folder / WEIGHTS).is_file():
+        raise WeightsError(str(folder / WEIGHTS), "no such file", "the weights that belong to the card")
+    found = _checksum(folder / WEIGHTS)
+    if found != card.sha256:
+        raise WeightsError(str(folder / WEIGHTS), f"checksum {found[:12]}...", f"{card.sha256[:12]}... as on its card")
+    return load_file(folder / WEIGHTS)
+
+
 class Classifier:
     """A model with its card: uint8 images in, probabilities out.
 
@@ -118,16 +163,10 @@ class Classifier:
         """
         folder = Path(folder)
         card = load_card(folder)
-        if not (folder / WEIGHTS).is_file():
-            raise WeightsError(str(folder / WEIGHTS), "no such file", "the weights that belong to the card")
-        found = _checksum(folder / WEIGHTS)
-        if found != card.sha256:
-            raise WeightsError(
-                str(folder / WEIGHTS), f"checksum {found[:12]}...", f"{card.sha256[:12]}... as on its card"
-            )
+        stored = _checked_weights(folder, card)
         module = MODELS.get(card.model)(len(card.classes), card.in_channels, **card.options)
         try:
-            module.load_state_dict(load_file(folder / WEIGHTS))
+            module.load_state_dict(stored)
         except RuntimeError as error:
             raise WeightsError(str(folder / WEIGHTS), "does not fit the model on its card", "", str(error)) from error
         return cls(module, card, device)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mien.agreement import AnnotatorCheck, DawidSkene, OutlierResult, VoteSufficiency
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
-from mien.report.dot_plot import WIDTH, dot, dot_limits, dot_rows, ends, legend_mark, remark, spoken
+from mien.report.dot_plot import WIDTH, dot, dot_limits, dot_rows, ends, legend_mark, spoken
 from mien.report.figures import BLUE, GREEN, GREY, INK, ORANGE, new_figure, shorten, styled
 from mien.report.plots import cell_ink, class_axis, heat_map
 
@@ -29,7 +30,7 @@ def sufficiency_plot(result: VoteSufficiency) -> Figure:
     Args:
         result: What :func:`mien.agreement.vote_sufficiency` gives.
     """
-    figure = new_figure(9.8, 4.0, _sufficiency_words(result))
+    figure = new_figure(9.8, 4.7, _sufficiency_words(result))
     left, right = figure.subplots(1, 2)
     others = f"{result.r} other vote{'s' if result.r > 1 else ''}"
     for field, colour, dash, marker, name in (
@@ -48,15 +49,14 @@ def sufficiency_plot(result: VoteSufficiency) -> Figure:
     left.set_ylabel("chance to agree")
     left.set_ylim(top=1.02)
     left.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    left.legend(loc="lower right")
     right.set_title("Distance of their distribution")
     right.set_ylim(bottom=0)
-    right.legend(loc="upper right")
     for ax in (left, right):
         ax.set_xlabel("votes a face")
         ax.set_xlim(0.5, result.m + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, steps=[1, 2, 5, 10]))
         ax.grid()
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.14))
     return figure
 
 
@@ -139,12 +139,11 @@ def outlier_plot(result: OutlierResult) -> Figure:
         _panel(ax, shown, flag, [getattr(a, field) for a in shown], edge)
         dot_rows(ax, names, [a.too_few for a in shown])
         ax.set_xlabel(title)
-    marks = [
-        legend_mark("outlier", ORANGE, "D"),
-        legend_mark("not an outlier", BLUE),
-        legend_mark("too few faces", GREY),
-    ]
-    figure.legend(handles=marks, loc="outside upper left", ncols=3)
+    edge_mark = Line2D([], [], color=ORANGE, linewidth=1.2, linestyle=":", label="flagged only beyond")
+    marks = [legend_mark("outlier", ORANGE, "D"), legend_mark("others (shared faces)", BLUE), edge_mark]
+    if any(a.too_few for a in shown):
+        marks.insert(2, legend_mark("too few to test", GREY, filled=False))
+    figure.legend(handles=marks, loc="outside upper left", ncols=4)
     return figure
 
 
@@ -160,12 +159,10 @@ def _panel(ax: Axes, shown: Sequence[AnnotatorCheck], flag: str, estimates: Sequ
     ax.axvline(same, color=INK, linewidth=1)
     ax.axvline(edge, color=ORANGE, linewidth=1.2, linestyle=":")
     for y, (a, e) in enumerate(zip(shown, estimates, strict=True)):
-        if e.value != e.value:
-            remark(ax, y, "undefined")
-        elif a.too_few:
-            dot(ax, y, e, GREY, "o", False)
+        if flag in a.flags:
+            dot(ax, y, e, ORANGE, "D")
         else:
-            dot(ax, y, e, *((ORANGE, "D") if flag in a.flags else (BLUE, "o")))
+            dot(ax, y, e, GREY if a.too_few else BLUE, "o", not a.too_few)
     dot_limits(ax, [*ends(estimates), edge, same])
 
 

@@ -17,7 +17,7 @@ from mien.errors import ConfigError
 from mien.losses import LOSSES
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
-from mien.models.weights import WeightCard, normalise
+from mien.models.weights import WeightCard, load_body, normalise
 from mien.train.data import Batch, head_slices
 
 SMALL_GREY = "small_grey"
@@ -40,6 +40,7 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) ->
 
     Raises:
         ConfigError: If the model cannot be built with these values.
+        WeightsError: If ``model.weights`` are not of this model.
     """
     torch.manual_seed(config.seed)
     try:
@@ -48,6 +49,8 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) ->
         raise ConfigError(
             "model.options", str(error), f"values that {config.model.name!r} can be built with"
         ) from error
+    if config.model.weights is not None:
+        load_body(model, config.model.weights)
     return model
 
 

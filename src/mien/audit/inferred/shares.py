@@ -37,10 +37,10 @@ def corrected_shares(
         level: Coverage aimed at.
         seed: Seed of the replicates.
 
-    The value is the most likely share, which cannot be negative; the interval is that of the plain
-    solution, cut to [0, 1]. Where even its upper end is negative, no mix of groups would be perceived
-    like this: the annotator errs otherwise here than where its errors were counted, and the group has
-    a note in place of an interval.
+    The value is the most likely share, which cannot be negative. The interval holds the replicates both
+    with and without that limit, cut to [0, 1]. Where even the upper end without it is negative for some
+    group, no mix of groups would be perceived like this: the annotator errs otherwise here than where
+    its errors were counted, and all groups have a note in place of an interval.
 
     Returns:
         Group -> share of the faces whose group is perceived; undefined without such faces.
@@ -58,23 +58,21 @@ def corrected_shares(
     rng = random_stream(seed, error.where, "shares")
     drawn = _replicates(counts, n_boot, rng)
     values = true_counts(counts.sum(0)[None, :, None], error.rates[None])[0, :, 0] / max(n, 1)
-    solved = inverted_counts(drawn[..., None], error.drawn(n_boot, rng))[..., 0]
-    solved /= np.maximum(drawn.sum(1, keepdims=True), 1)
-    low, high = np.quantile(solved, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    rates, faces = error.drawn(n_boot, rng), np.maximum(drawn.sum(1, keepdims=True), 1)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    free = np.quantile(inverted_counts(drawn[..., None], rates)[..., 0] / faces, ends, axis=0)
+    limited = np.quantile(true_counts(drawn[..., None], rates)[..., 0] / faces, ends, axis=0)
+    low = np.clip(np.minimum(free[0], limited[0]), 0, values)
+    high = np.clip(np.maximum(free[1], limited[1]), values, 1)
+    if not n:
+        return {group: undefined(0, 0, "no face has a perceived group", level) for group in error.groups}
+    if (free[1] < 0).any():
+        low, high = np.full(groups, np.nan), np.full(groups, np.nan)
+    method, note = "matrix method, bootstrap percentile", NO_MIX if np.isnan(low).any() else ""
     return {
-        group: _share(float(values[g]), float(low[g]), float(high[g]), level, n, n_units, seed)
+        group: Estimate(float(values[g]), float(low[g]), float(high[g]), level, method, n, n_units, seed, note)
         for g, group in enumerate(error.groups)
     }
-
-
-def _share(value: float, low: float, high: float, level: float, n: int, clusters: int, seed: int) -> Estimate:
-    if not n:
-        return undefined(0, 0, "no face has a perceived group", level)
-    if high < 0:
-        return Estimate(value, float("nan"), float("nan"), level, "matrix method", n, clusters, seed, NO_MIX)
-    return Estimate(
-        value, max(low, 0.0), min(high, 1.0), level, "matrix method, bootstrap percentile", n, clusters, seed
-    )
 
 
 def _replicates(counts: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:
