@@ -98,7 +98,7 @@ def test_fleiss_example():
     result = fleiss_kappa(Votes.from_counts(diagnoses(), tuple("12345")), n_boot=100)
     assert result.kappa.value == pytest.approx(0.4302445, abs=1e-6)
     assert result.agreement.value == pytest.approx(0.5556, abs=1e-4)
-    assert result.chance.value == pytest.approx(0.2201, abs=1e-4)
+    assert result.chance.value == pytest.approx(0.220, abs=5e-4)
     by_class = [e.value for e in result.by_class.values()]
     assert by_class == pytest.approx([0.24476, 0.24476, 0.52, 0.47113, 0.56612], abs=1e-5)
     assert result.kappa.low < 0.43 < result.kappa.high

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.demographics import AGE, AGE_GROUP, RACE, RACE4, Head, Merge
+from mien.demographics import AGE_GROUP, AGE_STARTS, RACE, RACE4, Head, Merge
 
 if TYPE_CHECKING:
     from mien.annotators.holdout import Holdout
@@ -26,7 +26,6 @@ RACE6 = Merge(
 )
 _RACE4_OF_SIX = Merge(RACE4.head, RACE6.head, {"Asian": "Asian"} | {g: RACE4.to.get(g, g) for g in RACE6.head.groups})
 MERGES = (RACE6, RACE4, _RACE4_OF_SIX, AGE_GROUP)
-_AGE_STARTS = np.array([int(group.rstrip("+").split("-")[0]) for group in AGE.groups])
 
 
 @dataclass(frozen=True)
@@ -90,4 +89,4 @@ def with_merged(probs: Mapping[str, NDArray[np.floating]]) -> dict[str, Probabil
 
 def age_bins(years: NDArray[np.floating]) -> NDArray[np.int64]:
     """``(n,)`` which of the age groups each age in years falls in."""
-    return (np.searchsorted(_AGE_STARTS, years, side="right") - 1).astype(np.int64)
+    return (np.searchsorted(AGE_STARTS, years, side="right") - 1).astype(np.int64)

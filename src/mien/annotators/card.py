@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mien.annotators.holdout import Holdout
 from mien.annotators.mien import VIEWS, MienAnnotator
-from mien.audit.intervals import wilson_estimate
-from mien.demographics import Head
+from mien.audit.intervals import mean_estimate, wilson_estimate
+from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
 from mien.metrics.probability import calibration_errors, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
 
@@ -74,6 +74,13 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
         ),
         "",
     ]
+    if AGE.name in first.truth:
+        lines += [
+            "## Age in years",
+            "",
+            *_table(["view", "within the annotated bin", "years outside it, mean"], _years(views)),
+        ]
+        lines.append("")
     for view in ("colour_96", "grey_48"):
         lines += _by_group(views[view], view)
     return "\n".join(lines).rstrip() + "\n"
@@ -88,6 +95,18 @@ def accuracy(holdout: Holdout, head: Head, where: NDArray[np.bool_] | None = Non
 def _accuracies(views: dict[str, Holdout], heads: Iterable[Head]) -> Iterable[list[str]]:
     for head in heads:
         yield [head.name, *(str(accuracy(holdout, head)) for holdout in views.values())]
+
+
+def _years(views: dict[str, Holdout]) -> Iterable[list[str]]:
+    """How far the expected age lies outside the annotated bin."""
+    starts = np.array([*AGE_STARTS, np.inf])
+    for view, holdout in views.items():
+        known = holdout.truth[AGE.name] >= 0
+        bins = holdout.truth[AGE.name][known]
+        years = holdout.probs[AGE.name][known].astype(np.float64) @ np.array(AGE_YEARS)
+        outside = np.maximum(starts[bins] - years, 0) + np.maximum(years - starts[bins + 1], 0)
+        inside = wilson_estimate(float((outside == 0).sum()), len(outside))
+        yield [view.replace("_", " ") + " px", str(inside), str(mean_estimate(outside, holdout.cluster[known]))]
 
 
 def _ece(holdout: Holdout, head: Head, n_boot: int = 1000) -> Estimate:
