@@ -20,7 +20,7 @@ from mien.records import Estimate
 
 N_EXPRESSIONS, FULL = 8, 10
 MEASURES = ("alpha", "kappa", "agreement with all, 3 votes", "agreement with others, 3 votes", "next-vote gain")
-SIZES = (30, 100, 300, 1000)
+SIZES, TEAM_SIZES, FIT_SIZES = (30, 100, 300, 1000), (200, 800), (200, 1000)  # faces
 N_ANNOTATORS, PER_FACE = 20, 5
 KINDS: dict[str, str] = {
     "clicks at random": "agreement",
@@ -109,7 +109,7 @@ def alarms(counts: np.ndarray, null_sims: int, n_sims: int, seed: int) -> list[d
     ]
     rows = []
     for name, kind, slips, margin in cases:
-        for n in (200, 800):
+        for n in TEAM_SIZES:
             wrong, found, short = [], [], []
             for i in range(n_sims if kind else null_sims):
                 votes = team(counts, n, kind, np.random.default_rng([seed, n, i]), slips)
@@ -152,7 +152,7 @@ def annotators(counts: np.ndarray, n_sims: int, n_boot: int, seed: int) -> tuple
     for kind in kinds:
         truth = confusions(kind, spread, n_annotators)
         accuracy = np.einsum("k,akk->a", prevalence, truth)
-        for n in (200, 1000):
+        for n in FIT_SIZES:
             found = []
             for i in range(n_sims):
                 rng = np.random.default_rng([seed, n, i])
@@ -168,7 +168,7 @@ def annotators(counts: np.ndarray, n_sims: int, n_boot: int, seed: int) -> tuple
                 error = [abs(e.value - t) for e, t in zip(estimates, accuracy, strict=True)]
                 by_model = (np.argmax(model.posterior, axis=1) == z).mean()
                 found.append([by_model, (tops[np.arange(n), z] / tops.sum(1)).mean(), np.mean(error), np.mean(held)])
-                if kind == "right 70 %, one adversary" and n == 1000:
+                if kind == "right 70 %, one adversary" and n == FIT_SIZES[-1]:
                     example = model
             names = ("by the model", "by majority", "error of accuracy", "interval holds it")
             rows.append({"team": kind, "faces": n, **dict(zip(names, np.mean(found, 0).tolist(), strict=True))})

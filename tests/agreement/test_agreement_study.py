@@ -21,7 +21,8 @@ def modules(monkeypatch):
 
 def test_the_page_is_written_from_what_is_measured(modules, monkeypatch, tmp_path):
     study, simulations = modules
-    monkeypatch.setattr(simulations, "SIZES", (30,))
+    for name, sizes in (("SIZES", (30,)), ("TEAM_SIZES", (400,)), ("FIT_SIZES", (100,))):
+        monkeypatch.setattr(simulations, name, sizes)
     monkeypatch.setattr(simulations, "KINDS", {"always says neutral": "agreement", "three times as fast": "speed"})
     rng = np.random.default_rng(0)
     taste = rng.dirichlet(np.full(10, 0.3), 300)
@@ -57,9 +58,8 @@ def test_the_page_is_written_from_what_is_measured(modules, monkeypatch, tmp_pat
     alpha = real["Clean1, class"]["alpha"].alpha
     assert str(alpha) in page
     assert f"{real['Clean1, class']['sufficiency'].next_gain.value:.4f}" in page
-    assert "| three times as fast | 800 | 200 | 0.0 % | 100.0 % |" in page
-    study.figures(real, example, clean, 0, tmp_path)
-    assert {"sufficiency.png", "outliers.png", "annotator.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert "| three times as fast | 400 | 100 | 0.0 % | 100.0 % |" in page
+    assert example.n == 100
 
 
 def test_ferplus(real_data):

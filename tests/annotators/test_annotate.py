@@ -11,7 +11,7 @@ import pytest
 
 from mien.annotators.annotate import annotate, measured
 from mien.annotators.base import Perceived, with_merged
-from mien.annotators.holdout import codes_of, holdout_of
+from mien.annotators.holdout import codes_of, group_mix, holdout_of
 from mien.audit import audit
 from mien.audit.inferred import AnnotatorError
 from mien.audit.inferred.shares import corrected_shares
@@ -282,3 +282,37 @@ def test_corrected_shares_count_copies_once_and_nothing_as_undefined() -> None:
     assert copies.clusters == 200
     assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.15)
     assert np.isnan(corrected_shares(np.full(5, -1), error)["a"].value)
+
+
+def test_the_mix_of_groups_is_found_from_calibrated_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    prior, mix, means = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.1, 0.7]), np.array([-1.0, 0.0, 1.5])
+    group = rng.choice(3, 20_000, p=mix)
+    seen = means[group] + rng.normal(0, 1, 20_000)
+    likelihood = np.exp(-((seen[:, None] - means) ** 2) / 2)
+    probs = likelihood * prior
+    probs /= probs.sum(1, keepdims=True)
+    probs[:10] = np.nan
+    np.testing.assert_allclose(group_mix(probs, prior), mix, atol=0.02)
+    counted = np.bincount(np.nan_to_num(probs).argmax(1), minlength=3) / 20_000
+    assert abs(counted[2] - mix[2]) > 0.05  # counting the likeliest group does not find it
+
+
+def test_how_a_merged_group_is_mistaken_follows_its_parts() -> None:
+    """Two parts of 'White' err differently; where one of them is absent, the merged rates are the other's."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 7, 7000)
+    wrong = rng.random(7000) < np.where(truth == RACE.groups.index("Middle Eastern"), 0.4, 0.05)
+    said = np.where(wrong, RACE.groups.index("Indian"), truth)
+    probs = np.eye(7, dtype=np.float32)[said]
+    names = np.array(RACE.groups, dtype=object)[truth]
+    known = holdout_of({"race": names}, Perceived(with_merged({"race": probs})), (RACE, RACE4.head), truth, "toy")
+    plain = np.array(known.errors()["perceived_race4"]["counts"], dtype=float)
+    plain /= plain.sum(1, keepdims=True)
+    mix = np.eye(7)[RACE.groups.index("White")] * 0.7 + np.eye(7)[RACE.groups.index("Black")] * 0.3
+    here = AnnotatorError.from_content(known.errors(None, {"race": mix})["perceived_race4"], "toy")
+    assert here.groups == list(RACE4.head.groups)
+    assert plain[0, 3] == pytest.approx(0.05 + 0.35 / 3, abs=0.02)
+    assert here.rates[0, 3] == pytest.approx(0.05, abs=0.02)
+    assert here.n[0] == pytest.approx((truth == 0).sum())
+    np.testing.assert_allclose(here.rates[2], plain[2], atol=0.01)  # nobody of 'Asian' is there: as counted

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators.base import Annotator, Perceived
-from mien.annotators.holdout import PREFIX, Holdout, codes_of, holdout_of
+from mien.annotators.holdout import PREFIX, Holdout, codes_of, group_mix, holdout_of
 from mien.audit.intervals import undefined, wilson_estimate
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
@@ -103,7 +103,7 @@ def annotate(
     frame, attributes = _with_columns(store.table, annotator, said, bars)
     errors = {k: v for k, v in store.table.annotator_errors.items() if not k.startswith(PREFIX)}
     if holdout is not None:
-        errors |= holdout.errors(bars)
+        errors |= holdout.errors(bars, _mixes(holdout, said))
     options = {"annotator": f"{annotator.name} {annotator.version}", "least_confidence": bars}
     undetected = 0 if said.undetected is None else int(said.undetected.sum())
     table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
@@ -149,6 +149,15 @@ def measured(annotator: Annotator, store: Store, split: str | None = None, progr
     said = annotator.annotate(store.images[rows], progress)
     source = f"{len(table):,} faces of {table.name}" + (f", split {split}" if split else "")
     return holdout_of(truth, said, annotator.heads, split_units(table), source)
+
+
+def _mixes(holdout: Holdout, said: Perceived) -> dict[str, NDArray[np.float64]]:
+    """Shares of each annotated attribute's groups among these faces."""
+    mixes = {}
+    for name, truth in holdout.truth.items():
+        counts = np.bincount(truth[truth >= 0], minlength=holdout.probs[name].shape[1])
+        mixes[name] = group_mix(said.probs[name], counts / max(counts.sum(), 1))
+    return mixes
 
 
 def _in_order(said: Perceived, rows: NDArray[np.int64]) -> Perceived:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Perceived
-from mien.demographics import Head
+from mien.demographics import Head, Merge
 from mien.errors import DataError
 
 PREFIX = "perceived_"
@@ -54,7 +54,9 @@ class Holdout:
         size = self.probs[name].shape[1]
         return _counts(self.truth[name], self.perceived(name, least), size, where)
 
-    def errors(self, least: Mapping[str, float] | None = None) -> dict[str, dict[str, Any]]:
+    def errors(
+        self, least: Mapping[str, float] | None = None, mixes: Mapping[str, NDArray[np.floating]] | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Perceived attribute -> its errors as plain content, as :class:`mien.samples.SampleTable` keeps them.
 
         Coarse attributes (up to four groups) are also counted ``within`` each group of the other
@@ -62,6 +64,11 @@ class Holdout:
 
         Args:
             least: Attribute -> least confidence, where a threshold leaves faces out.
+            mixes: Fine attribute -> ``(G,)`` shares of its groups among the faces to be corrected. How a
+                merged group is mistaken depends on which of its parts are there: White faces of
+                ``race4`` that include many Middle Eastern ones are perceived otherwise than those
+                that include none. Merged attributes then get ``rates`` for these proportions, with
+                the number ``n`` of faces that would give them as precisely, in place of counts.
         """
         asked = dict(least or {})
         coarse = [h for h in self.heads if len(h.groups) <= _COARSE]
@@ -79,13 +86,35 @@ class Holdout:
             counts = self.counts(head.name, bar)
             if counts.sum():
                 source = self._source(bar)
-                out[PREFIX + head.name] = {"groups": list(head.groups), "counts": counts.tolist(), "source": source}
-                out[PREFIX + head.name]["within"] = within
+                merge = next((m for m in MERGES if m.head == head and m.of.name in (mixes or {})), None)
+                known: dict[str, Any] = {"counts": counts.tolist(), "source": source}
+                if merge is not None and mixes is not None and merge.of.name in self.truth:
+                    known = self._remixed(merge, np.asarray(mixes[merge.of.name], dtype=np.float64), bar)
+                out[PREFIX + head.name] = {"groups": list(head.groups), **known, "within": within}
         for a, b in permutations(coarse, 2):
             crossed = self._crossed(a, b, asked)
             if crossed["counts"] and np.sum(crossed["counts"]):
                 out[f"{PREFIX}{a.name}*{PREFIX}{b.name}"] = crossed
         return out
+
+    def _remixed(self, merge: Merge, mix: NDArray[np.float64], least: float) -> dict[str, Any]:
+        """Rates of a merged attribute for faces whose finer groups have these shares."""
+        fine, size = self.truth[merge.of.name], len(merge.head.groups)
+        said = self.perceived(merge.head.name, least)
+        mask = (fine >= 0) & (said >= 0)
+        counts = np.bincount(fine[mask] * size + said[mask], minlength=len(merge.of.groups) * size)
+        counts = counts.reshape(-1, size).astype(np.float64)
+        n = counts.sum(1)
+        to = np.array([merge.head.groups.index(merge.to[g]) for g in merge.of.groups])
+        rates, faces = np.zeros((size, size)), np.zeros(size)
+        for g in range(size):
+            parts = np.flatnonzero((to == g) & (n > 0))
+            weights = mix[parts] if mix[parts].sum() > 0 else n[parts]
+            weights = weights / weights.sum()
+            rates[g] = weights @ (counts[parts] / n[parts, None])
+            faces[g] = 1 / (weights**2 / n[parts]).sum()
+        source = f"{self._source(least)}, {merge.of.name} mixed as here"
+        return {"rates": rates.tolist(), "n": faces.tolist(), "source": source}
 
     def _crossed(self, a: Head, b: Head, least: Mapping[str, float]) -> dict[str, Any]:
         def joined(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -103,6 +132,35 @@ class Holdout:
 
     def _source(self, least: float) -> str:
         return self.source + (f", confidence of at least {least:g}" if least else "")
+
+
+def group_mix(probs: NDArray[np.floating], prior: NDArray[np.floating], steps: int = 1000) -> NDArray[np.float64]:
+    """Shares of the true groups among faces with these probabilities, by the EM of Saerens et al. (2002).
+
+    Probabilities calibrated where the groups have shares ``prior`` are re-weighted until their mean is
+    the prior that they were re-weighted with.
+
+    Args:
+        probs: ``(n, G)``; rows of NaN take no part.
+        prior: ``(G,)`` shares where the probabilities were calibrated.
+        steps: Most steps.
+
+    Returns:
+        ``(G,)``; the prior itself where no face is left.
+    """
+    known = probs[~np.isnan(probs).any(1)].astype(np.float64)
+    if not len(known):
+        return np.asarray(prior, dtype=np.float64)
+    floor = np.maximum(prior, 1e-6)
+    mix = np.asarray(floor, dtype=np.float64)
+    for _ in range(steps):
+        weighted = known * (mix / floor)
+        better = (weighted / weighted.sum(1, keepdims=True)).mean(0)
+        moved = float(np.abs(better - mix).max())
+        mix = better
+        if moved < 1e-6:
+            break
+    return mix
 
 
 def codes_of(probs: NDArray[np.float32], least: float = 0.0) -> NDArray[np.int64]:
