@@ -53,7 +53,8 @@ def main() -> None:
         f"faces, {record.data['validation_faces']:,} held out by hash; {config.train.epochs} epochs, "
         f"{record.seconds / 60:.0f} minutes on {record.device['cores']} cores ({record.device['processor']}, "
         f"{record.device['precision']}), resumed {len(record.resumed)} times, seed {record.seed}, "
-        f"commit {record.versions.get('commit', 'unknown')}. The last epoch was kept; the held-out faces chose nothing.",
+        f"commit {record.versions.get('commit', 'unknown')}. The last epoch was kept: "
+        "the held-out faces chose nothing.",
         "",
         "| view | attribute | accuracy | target | | calibration error | at most | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

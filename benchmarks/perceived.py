@@ -22,7 +22,7 @@ from mien.annotators.annotate import THRESHOLDS
 from mien.annotators.holdout import PREFIX
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
 from mien.audit.inferred.shares import corrected_shares
-from mien.audit.intervals import wilson_estimate
+from mien.audit.intervals import clustered_share
 from mien.data.images import Store
 from mien.data.splits import split_units
 from mien.errors import DataError
@@ -80,14 +80,14 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def shares_of(store: Store, head: str, seed: int) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """Shares as perceived and corrected, of all faces that people took for faces."""
+    """Shares of all pictures, as perceived and corrected."""
     faces = store.table
     column = faces.frame[PREFIX + head]
     codes = column.cat.codes.to_numpy(np.int64)
     units = split_units(faces)
     groups = list(column.cat.categories)
     known = codes >= 0
-    raw = {g: wilson_estimate(float((codes == k).sum()), int(known.sum())) for k, g in enumerate(groups)}
+    raw = {g: clustered_share((codes == k)[known], units[known]) for k, g in enumerate(groups)}
     try:
         error = AnnotatorError.from_content(faces.annotator_errors[PREFIX + head], head).matched(groups)
         corrected = corrected_shares(codes, error, units, seed=seed)
@@ -100,8 +100,8 @@ def shares_of(store: Store, head: str, seed: int) -> tuple[dict[str, Estimate], 
 def distributions(store: Store, seed: int, out: Path) -> list[str]:
     lines = ["## Who is perceived in FER2013's pictures", ""]
     lines += [
-        f"{len(store.table):,} pictures (Training and PublicTest; copies count once in the intervals). *Corrected*: "
-        "the annotator's confusion on held-out FairFace faces, seen grey and 48 px small, inverted; its interval also "
+        f"{len(store.table):,} pictures ({' and '.join(store.table.splits)}; copies count once in the "
+        "intervals). *Corrected*: the annotator's confusion on held-out FairFace faces, seen grey and 48 px small, inverted; its interval also "
         "holds the confusion's own sampling error. The last column is what Olate (2025) reports for deepface.",
         "",
     ]
@@ -233,9 +233,9 @@ def other_errors(predictions: Predictions, seed: int) -> list[str]:
     for head in ("gender", "age_group", "race4"):
         content = predictions.annotator_errors[PREFIX + head]
         for other, within in content["within"].items():
-            for group, counts in within.items():
+            for group, known in within.items():
                 try:
-                    error = AnnotatorError(content["groups"], counts, f"{other} {group}")
+                    error = AnnotatorError.from_content({"groups": content["groups"], **known}, f"{other} {group}")
                     found = infer_gaps(predictions, PREFIX + head, error, seed=seed, curves=False)
                     value = str(found.method("corrected").gap("accuracy").value)
                 except DataError as refused:

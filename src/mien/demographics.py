@@ -71,7 +71,6 @@ AGE_GROUP = Merge(
     AGE,
     {group: "child" if group in ("0-2", "3-9", "10-19") else "adult" for group in AGE.groups},
 )
-MERGES = {merge.head.name: merge for merge in (RACE4, AGE_GROUP)}
 AGE_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 # Middle of each bin in years; the last one is open, and 75 is a convention.
 AGE_YEARS = (1.5, 6.5, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0)

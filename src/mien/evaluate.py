@@ -15,7 +15,7 @@ from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.images import Store
 from mien.data.labelled import labelled_faces
 from mien.data.splits import TEST, TRAIN, VALIDATION
-from mien.models.weights import Classifier
+from mien.models.weights import Classifier, refuse_attributes
 from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.samples import SampleTable
@@ -94,6 +94,7 @@ def evaluate(
         LabelError: If the labels there are not the model's classes.
     """
     classifier = Classifier.load(run.path, device)
+    refuse_attributes(classifier, run.path)
     record = run.record
     splits = run.splits
     if on is None:
@@ -120,7 +121,7 @@ def evaluate(
         where,
         predictions,
         copies,
-        int(chosen_on.sum()),
+        0 if run.config.train.monitor == "last" else int(chosen_on.sum()),
         same,
         store.fingerprint,
         summary_estimates(predictions, n_boot=n_boot, seed=seed),

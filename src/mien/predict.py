@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.data.decode import decode_file
 from mien.errors import DataError
-from mien.models.weights import Classifier
+from mien.models.weights import Classifier, refuse_attributes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Predictor:
         Raises:
             WeightsError: If the weights are not there or do not match their card.
         """
-        return cls(Classifier.load(folder, device))
+        classifier = Classifier.load(folder, device)
+        refuse_attributes(classifier, Path(folder))
+        return cls(classifier)
 
     def predict(self, paths: Sequence[Path | str]) -> list[Face]:
         """Classify aligned crops; a picture that cannot be read gets an error and costs the others nothing."""

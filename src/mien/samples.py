@@ -46,8 +46,8 @@ class SampleTable:
         attributes: Names of the attribute columns.
         history: The steps so far.
         annotator_errors: Perceived attribute -> what its annotator gets wrong, as plain content: ``groups``,
-            ``counts`` (true group in rows, perceived in columns), ``source``, and ``within``: other
-            attribute -> its group -> counts. An audit corrects with it.
+            ``counts`` (true group in rows, perceived in columns) or ``rates`` and ``n``, ``source``, and
+            ``within``: other attribute -> its group -> the same. An audit corrects with it.
     """
 
     frame: pd.DataFrame
@@ -87,12 +87,12 @@ class SampleTable:
     @property
     def attribute_columns(self) -> list[str]:
         """Each attribute's column, then those that belong to it: source, confidence, annotator, probabilities."""
-        return [
-            c
-            for a in self.attributes
-            for c in self.frame.columns
-            if c == a or c in (f"{a}_source", f"{a}_confidence", f"{a}_annotator") or c.startswith(f"{a}_prob_")
-        ]
+        return [c for a in self.attributes for c in self.columns_of(a)]
+
+    def columns_of(self, attribute: str) -> list[str]:
+        """The columns of one attribute."""
+        own = (attribute, *(f"{attribute}_{part}" for part in ("source", "confidence", "annotator")))
+        return [c for c in self.frame.columns if c in own or c.startswith(f"{attribute}_prob_")]
 
     def derive(
         self,

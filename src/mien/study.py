@@ -13,6 +13,7 @@ from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features
 from mien.audit.compare.markdown import comparison_text
 from mien.audit.seeds.markdown import seed_text
 from mien.config import AuditConfig, ExperimentConfig
+from mien.errors import ConfigError
 from mien.evaluate import evaluate
 from mien.records import Predictions, plain, write_json
 from mien.report import render_audit, render_comparison, render_report, render_seeds, save_curves
@@ -47,6 +48,13 @@ def run_experiment(
     Raises:
         ConfigError: If the audit asks for an attribute that the store does not have; before training.
     """
+    if config.labels.attributes:
+        raise ConfigError(
+            "labels.attributes",
+            "a study evaluates and audits expressions",
+            "no attributes",
+            "Call 'mien train', then 'mien annotator RUN'.",
+        )
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
     save_curves(run)
     evaluation = evaluate(run, on, features=config.audit.leakage)

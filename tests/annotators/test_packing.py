@@ -14,15 +14,18 @@ from PIL import Image
 from mien.annotators.annotate import annotate
 from mien.annotators.card import calibration_error
 from mien.annotators.loading import load_annotator
-from mien.annotators.mien import BUNDLED, MienAnnotator, view_of
+from mien.annotators.mien import BUNDLED, MienAnnotator, merged_heads, perceived, view_of
 from mien.annotators.packing import as_seen, fit_temperature, pack_annotator
 from mien.cli import app
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
-from mien.demographics import AGE, GENDER
-from mien.errors import ConfigError, UsageError, WeightsError
+from mien.demographics import AGE, GENDER, Head
+from mien.errors import ConfigError, LabelError, UsageError, WeightsError
+from mien.evaluate import evaluate
+from mien.predict import Predictor
 from mien.runs import Run
+from mien.study import run_experiment
 from mien.train import train
 
 
@@ -108,7 +111,7 @@ def test_its_errors_travel_with_the_columns(run: Run, packed: MienAnnotator, tmp
     made = annotate(store, tmp_path / "out", packed, holdout=packed.holdout(store.images))
     errors = Store.open(tmp_path / "out").table.annotator_errors
     assert "perceived_gender*perceived_age_group" in errors
-    assert made.store.info["annotator"]["errors_counted_on"].startswith("90 faces of fairface held out by hash")
+    assert made.store.info["annotator"]["errors_counted_on"].startswith("90 validation faces of fairface (hash split)")
     accuracy = (made.store.table.frame["perceived_gender"].astype(str) == store.table.frame["gender"]).mean()
     assert accuracy > 0.9
 
@@ -126,9 +129,31 @@ def test_only_runs_of_attributes_become_annotators(settings: dict[str, Any], run
     other = train(parse_config(settings), tmp_path / "run")
     with pytest.raises(UsageError, match="learnt expressions"):
         pack_annotator(other, tmp_path / "annotator")
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(UsageError, match="exists already"):
-        pack_annotator(run, tmp_path / "taken")
+    with pytest.raises(UsageError, match="exists and is no annotator"):
+        pack_annotator(run, run.path, force=True)
+
+
+def test_a_model_of_attributes_predicts_no_expressions(run: Run, packed: MienAnnotator) -> None:
+    for folder in (run.path, packed.folder):
+        with pytest.raises(UsageError, match=r"learnt attributes \(gender, age\).*mien annotator"):
+            Predictor.load(folder)
+    with pytest.raises(UsageError, match="learnt attributes"):
+        evaluate(run)
+    with pytest.raises(ConfigError, match="a study evaluates and audits expressions"):
+        run_experiment(run.config, run.path)
+
+
+def test_groups_of_ones_own_are_told_but_not_merged() -> None:
+    own = (Head("age", ("young", "old")), GENDER)
+    assert merged_heads(own) == own
+    said = perceived(np.zeros((2, 4), dtype=np.float32), own, {"age": 1.0, "gender": 1.0})
+    assert said.years is None
+    assert set(said.probs) == {"age", "gender"}
+
+
+def test_an_annotator_that_needs_an_option_says_so() -> None:
+    with pytest.raises(ConfigError, match="needs 'weights'. Pass --option weights="):
+        load_annotator("fairface")
 
 
 def test_a_temperature_undoes_a_known_overconfidence() -> None:
@@ -190,9 +215,7 @@ def test_the_commands_from_a_run_to_a_corpus_page(run: Run, tmp_path: Path, caps
     content = json.loads(capsys.readouterr().out)
     assert content["attributes"] == ["perceived_gender", "perceived_age", "perceived_age_group"]
     assert Store.open(tmp_path / "again").table.annotator_errors["perceived_gender"]["source"].startswith("360 faces")
-    _mien("report", tmp_path / "seen", "--out", tmp_path / "page.html", "--by", "perceived_gender", "--no-faces")
-    page = (tmp_path / "page.html").read_text()
-    assert "perceived gender" in page
-    assert "data:image/jpeg" not in page
+    with pytest.raises(LabelError, match="has no expressions"):
+        _mien("report", tmp_path / "seen", "--out", tmp_path / "page.html")
     with pytest.raises(UsageError, match="goes with stores"):
         _mien("report", run.path, "--by", "gender")

@@ -94,6 +94,13 @@ def test_a_missing_picture_is_named_or_dropped(root):
     assert len(bad.errors) == 1
 
 
+def test_the_oldest_are_called_as_the_label_files_or_the_authors_program_call_them(tmp_path):
+    rows = write_fairface(tmp_path, IMAGES)
+    edit(tmp_path, 4, ",".join(rows[2].values()), ",".join({**rows[2], "age": "more than 70"}.values()))
+    _, frame = read_all(fairface(tmp_path))
+    assert frame["age"].iloc[2] == "70+"
+
+
 def test_a_picture_cut_short_is_named(root):
     content = (root / "train/2.jpg").read_bytes()
     (root / "train/2.jpg").write_bytes(content[: len(content) // 2])
@@ -107,7 +114,7 @@ def test_a_picture_cut_short_is_named(root):
         ("race", "East Asain", r"line 4: race 'East Asain', expected White, Black, Lat"),
         ("race", "", "line 4: race '', expected White"),
         ("gender", "male", r"line 4: gender 'male', expected Male, Female"),
-        ("age", "more than 70", r"line 4: age 'more than 70', expected 0-2, 3-9,.* 70\+"),
+        ("age", "above 70", r"line 4: age 'above 70', expected 0-2, 3-9,.* 70\+"),
     ],
 )
 def test_an_unknown_group_is_named_with_its_line_or_dropped(tmp_path, name, wrong, message):

@@ -316,7 +316,7 @@ def test_every_split_takes_its_options_by_name():
         assert "seed" in split.__kwdefaults__
 
 
-def test_who_is_held_out_by_hash_depends_on_no_other_face():
+def test_who_is_held_out_by_hash_depends_on_no_order():
     frame_of = lambda n: table(n).frame.assign(hash=[f"picture {i}" for i in range(n)])  # noqa: E731
     faces = table(400)
     faces = faces.derive("hash", frame_of(400))
@@ -340,3 +340,5 @@ def test_copies_are_held_out_together_by_hash():
     assert 20 <= held.splits["validation"] < 26
     with pytest.raises(DataError, match="60 and 0 of 60 faces held out"):
         hash_split(faces, np.zeros(60, dtype=int), validation=60)
+    with pytest.raises(DataError, match="whole numbers of faces"):
+        hash_split(faces, np.zeros(60, dtype=int), validation=0.1)

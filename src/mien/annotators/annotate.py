@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mien.annotators.base import Annotator, Perceived
+from mien.annotators.base import MERGES, Annotator, Perceived
 from mien.annotators.holdout import PREFIX, Holdout, codes_of, group_mix, holdout_of
-from mien.audit.intervals import undefined, wilson_estimate
+from mien.audit.intervals import clustered_share
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.demographics import Head
@@ -38,7 +38,8 @@ class Threshold:
         kept: Share of the faces that are perceived with it.
         by_class: Annotated class -> share kept.
         by_group: Perceived group -> share kept.
-        accuracy: Share of the held-out faces above it that are perceived as annotated; None without such faces.
+        accuracy: Share of the held-out faces above it that are perceived as annotated, in the mix of groups
+            that they have; None where nobody counted.
     """
 
     attribute: str
@@ -81,9 +82,9 @@ def annotate(
     """Write a store with the same faces and an annotator's attributes.
 
     For each attribute: ``perceived_<attribute>``, its ``_confidence``, ``_source``, ``_annotator`` (name
-    and version) and ``_prob_<group>``; and ``perceived_age_years`` where it tells an age. Attributes
-    that stand under those names already are replaced. With a holdout, the annotator's errors go with
-    the columns, and an audit corrects with them.
+    and version) and ``_prob_<group>``; and ``perceived_age_years`` where it tells an age. What stands
+    under those names already is replaced, other perceived attributes stay. With a holdout, the
+    annotator's errors go with the columns, and an audit corrects with them.
 
     Args:
         store: The faces.
@@ -98,33 +99,35 @@ def annotate(
         ConfigError: If a threshold names no attribute of the annotator, or is no share.
         UsageError: If ``out`` exists.
     """
-    bars = _checked(least or {}, annotator)
-    said = _in_order(annotator.annotate(store.images, progress), store.table.frame["image"].to_numpy(np.int64))
-    frame, attributes = _with_columns(store.table, annotator, said, bars)
-    errors = {k: v for k, v in store.table.annotator_errors.items() if not k.startswith(PREFIX)}
-    if holdout is not None:
-        errors |= holdout.errors(bars, _mixes(holdout, said))
-    options = {"annotator": f"{annotator.name} {annotator.version}", "least_confidence": bars}
-    undetected = 0 if said.undetected is None else int(said.undetected.sum())
-    table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
-    table = SampleTable(table.frame, table.name, table.vocabulary, table.attributes, table.history, errors)
-    info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
-    info |= {
-        "attributes": list(attributes),
-        "annotator": {
-            "name": annotator.name,
-            "version": annotator.version,
-            "source": annotator.source,
-            "terms": annotator.terms,
-            "errors_counted_on": holdout.source if holdout else None,
-        },
-    }
-    with StoreWriter(Path(out), force) as writer:
+    bars = check_least(least or {}, annotator)
+    with StoreWriter(Path(out), force) as writer:  # refuses the place before hours are spent
+        said = _in_order(annotator.annotate(store.images, progress), store.table.frame["image"].to_numpy(np.int64))
+        frame, attributes = _with_columns(store.table, annotator, said, bars)
+        filled = {PREFIX + head.name for head in annotator.heads}
+        errors = {k: v for k, v in store.table.annotator_errors.items() if not filled & set(k.split("*"))}
+        if holdout is not None:
+            errors |= holdout.errors(bars, _mixes(holdout, said))
+        options = {"annotator": f"{annotator.name} {annotator.version}", "least_confidence": bars}
+        undetected = 0 if said.undetected is None else int(said.undetected.sum())
+        table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
+        table = SampleTable(table.frame, table.name, table.vocabulary, table.attributes, table.history, errors)
+        info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
+        info |= {
+            "attributes": list(attributes),
+            "annotator": {
+                "name": annotator.name,
+                "version": annotator.version,
+                "source": annotator.source,
+                "terms": annotator.terms,
+                "errors_counted_on": holdout.source if holdout else None,
+            },
+        }
         for start in range(0, len(store.images), _CHUNK):
             writer.append(store.images[start : start + _CHUNK])
         made = writer.commit(table, info)
     named = [PREFIX + head.name for head in annotator.heads]
-    return Annotation(made, named, undetected, thresholds(store.table, annotator.heads, said, holdout), bool(errors))
+    costs = thresholds(store.table, annotator.heads, said, holdout)
+    return Annotation(made, named, undetected, costs, holdout is not None)
 
 
 def measured(annotator: Annotator, store: Store, split: str | None = None, progress: Progress | None = None) -> Holdout:
@@ -152,12 +155,15 @@ def measured(annotator: Annotator, store: Store, split: str | None = None, progr
 
 
 def _mixes(holdout: Holdout, said: Perceived) -> dict[str, NDArray[np.float64]]:
-    """Shares of each annotated attribute's groups among these faces."""
-    mixes = {}
-    for name, truth in holdout.truth.items():
-        counts = np.bincount(truth[truth >= 0], minlength=holdout.probs[name].shape[1])
-        mixes[name] = group_mix(said.probs[name], counts / max(counts.sum(), 1))
-    return mixes
+    """Shares among these faces of the groups that others are merged from."""
+    return {
+        merge.of.name: group_mix(
+            np.bincount(codes[codes >= 0], minlength=len(merge.of.groups)), holdout.counts(merge.of.name)
+        )
+        for merge in MERGES
+        if merge.of in holdout.heads
+        for codes in [codes_of(said.probs[merge.of.name])]
+    }
 
 
 def _in_order(said: Perceived, rows: NDArray[np.int64]) -> Perceived:
@@ -169,7 +175,12 @@ def _in_order(said: Perceived, rows: NDArray[np.int64]) -> Perceived:
     )
 
 
-def _checked(least: Mapping[str, float], annotator: Annotator) -> dict[str, float]:
+def check_least(least: Mapping[str, float], annotator: Annotator) -> dict[str, float]:
+    """Least confidences by the annotator's own names.
+
+    Raises:
+        ConfigError: If one names no attribute of the annotator, or is no share.
+    """
     names = [h.name for h in annotator.heads]
     bars = {}
     for key, bar in least.items():
@@ -185,8 +196,8 @@ def _checked(least: Mapping[str, float], annotator: Annotator) -> dict[str, floa
 def _with_columns(
     table: SampleTable, annotator: Annotator, said: Perceived, bars: Mapping[str, float]
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    stale = [a for a in table.attributes if a.startswith(PREFIX)]
-    own = [c for c in table.attribute_columns if any(c == a or c.startswith(f"{a}_") for a in stale)]
+    stale = [a for a in table.attributes if a in {YEARS, *(PREFIX + head.name for head in annotator.heads)}]
+    own = [c for a in stale for c in table.columns_of(a)]
     columns: dict[str, Any] = {}
     names = []
     for head in annotator.heads:
@@ -211,7 +222,7 @@ def thresholds(
     table: SampleTable, heads: tuple[Head, ...], said: Perceived, holdout: Holdout | None
 ) -> list[Threshold]:
     """What each of the usual least confidences leaves of these faces, by class and by group."""
-    classes = _majority(table)
+    classes, units = _majority(table), split_units(table)
     out = []
     for head in heads:
         probs = said.probs[head.name]
@@ -222,25 +233,29 @@ def thresholds(
                 Threshold(
                     PREFIX + head.name,
                     bar,
-                    _share(kept),
-                    {c: _share(kept[classes == i]) for i, c in enumerate(table.vocabulary) if (classes == i).any()},
-                    {g: _share(kept[codes == k]) for k, g in enumerate(head.groups) if (codes == k).any()},
+                    clustered_share(kept, units),
+                    {
+                        c: clustered_share(kept[classes == i], units[classes == i])
+                        for i, c in enumerate(table.vocabulary)
+                        if (classes == i).any()
+                    },
+                    {
+                        g: clustered_share(kept[codes == k], units[codes == k])
+                        for k, g in enumerate(head.groups)
+                        if (codes == k).any()
+                    },
                     _right(holdout, head.name, bar),
                 )
             )
     return out
 
 
-def _share(kept: NDArray[np.bool_]) -> Estimate:
-    return wilson_estimate(float(kept.sum()), len(kept)) if len(kept) else undefined(0, 0, "no face")
-
-
 def _right(holdout: Holdout | None, name: str, bar: float) -> Estimate | None:
     if holdout is None or name not in holdout.truth:
         return None
-    counts = holdout.counts(name, bar)
-    n = int(counts.sum())
-    return wilson_estimate(float(np.trace(counts)), n) if n else undefined(0, 0, "no face is perceived so surely")
+    codes, truth = holdout.perceived(name, bar), holdout.truth[name]
+    known = (codes >= 0) & (truth >= 0)
+    return clustered_share((codes == truth)[known], holdout.cluster[known])
 
 
 def _majority(table: SampleTable) -> NDArray[np.int64]:

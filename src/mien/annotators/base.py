@@ -81,9 +81,13 @@ def with_merged(probs: Mapping[str, NDArray[np.floating]]) -> dict[str, Probabil
         probs: Head name -> ``(n, G)``; rows of NaN stay NaN.
     """
     out = {name: values.astype(np.float32) for name, values in probs.items()}
+    probs_of = {name: values.astype(np.float64) for name, values in probs.items()}
     for merge in MERGES:
         if merge.of.name in out and merge.head.name not in out:
-            out[merge.head.name] = merge.probabilities(out[merge.of.name]).astype(np.float32)
+            # Summed in single precision they may exceed 1 by a little.
+            summed = merge.probabilities(probs_of[merge.of.name]).astype(np.float64)
+            probs_of[merge.head.name] = summed
+            out[merge.head.name] = np.minimum(summed, 1).astype(np.float32)
     return out
 
 

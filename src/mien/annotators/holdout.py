@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Perceived
-from mien.demographics import Head, Merge
+from mien.demographics import Head
 from mien.errors import DataError
 
 PREFIX = "perceived_"
@@ -55,7 +55,7 @@ class Holdout:
         return _counts(self.truth[name], self.perceived(name, least), size, where)
 
     def errors(
-        self, least: Mapping[str, float] | None = None, mixes: Mapping[str, NDArray[np.floating]] | None = None
+        self, least: Mapping[str, float] | None = None, mixes: Mapping[str, NDArray[np.float64]] | None = None
     ) -> dict[str, dict[str, Any]]:
         """Perceived attribute -> its errors as plain content, as :class:`mien.samples.SampleTable` keeps them.
 
@@ -67,98 +67,125 @@ class Holdout:
             mixes: Fine attribute -> ``(G,)`` shares of its groups among the faces to be corrected. How a
                 merged group is mistaken depends on which of its parts are there: White faces of
                 ``race4`` that include many Middle Eastern ones are perceived otherwise than those
-                that include none. Merged attributes then get ``rates`` for these proportions, with
-                the number ``n`` of faces that would give them as precisely, in place of counts.
+                that include none. The held-out faces of merged attributes are then weighted to
+                these shares, and ``rates`` stand in place of counts, with the number ``n`` of equally
+                weighted faces that would give them as precisely.
         """
-        asked = dict(least or {})
+        bars, weights = dict(least or {}), self._weights(mixes or {})
         coarse = [h for h in self.heads if len(h.groups) <= _COARSE]
         out: dict[str, dict[str, Any]] = {}
         for head in self.heads:
-            bar = asked.get(head.name, 0.0)
+            others = [h for h in coarse if h.name != head.name]
+            found = self._table([head], bars, weights)
+            if found is None:
+                continue
             within = {
                 PREFIX + other.name: {
-                    group: self.counts(head.name, bar, self.truth[other.name] == g).tolist()
+                    group: entry
                     for g, group in enumerate(other.groups)
+                    if (entry := self._table([head], bars, weights, other, g)) is not None
                 }
-                for other in coarse
-                if other.name != head.name
+                for other in others
             }
-            counts = self.counts(head.name, bar)
-            if counts.sum():
-                source = self._source(bar)
-                merge = next((m for m in MERGES if m.head == head and m.of.name in (mixes or {})), None)
-                known: dict[str, Any] = {"counts": counts.tolist(), "source": source}
-                if merge is not None and mixes is not None and merge.of.name in self.truth:
-                    known = self._remixed(merge, np.asarray(mixes[merge.of.name], dtype=np.float64), bar)
-                out[PREFIX + head.name] = {"groups": list(head.groups), **known, "within": within}
+            out[PREFIX + head.name] = {
+                "groups": list(head.groups),
+                **found,
+                "source": self._source(bars.get(head.name, 0.0), head.name in weights),
+                "within": within,
+            }
         for a, b in permutations(coarse, 2):
-            crossed = self._crossed(a, b, asked)
-            if crossed["counts"] and np.sum(crossed["counts"]):
-                out[f"{PREFIX}{a.name}*{PREFIX}{b.name}"] = crossed
+            found = self._table([a, b], bars, weights)
+            if found is not None:
+                least_bar = max(bars.get(a.name, 0.0), bars.get(b.name, 0.0))
+                out[f"{PREFIX}{a.name}*{PREFIX}{b.name}"] = {
+                    "groups": [f"{g}*{h}" for g in a.groups for h in b.groups],
+                    **found,
+                    "source": self._source(least_bar, a.name in weights or b.name in weights),
+                }
         return out
 
-    def _remixed(self, merge: Merge, mix: NDArray[np.float64], least: float) -> dict[str, Any]:
-        """Rates of a merged attribute for faces whose finer groups have these shares."""
-        fine, size = self.truth[merge.of.name], len(merge.head.groups)
-        said = self.perceived(merge.head.name, least)
-        mask = (fine >= 0) & (said >= 0)
-        counts = np.bincount(fine[mask] * size + said[mask], minlength=len(merge.of.groups) * size)
-        counts = counts.reshape(-1, size).astype(np.float64)
-        n = counts.sum(1)
-        to = np.array([merge.head.groups.index(merge.to[g]) for g in merge.of.groups])
-        rates, faces = np.zeros((size, size)), np.zeros(size)
-        for g in range(size):
-            parts = np.flatnonzero((to == g) & (n > 0))
-            weights = mix[parts] if mix[parts].sum() > 0 else n[parts]
-            weights = weights / weights.sum()
-            rates[g] = weights @ (counts[parts] / n[parts, None])
-            faces[g] = 1 / (weights**2 / n[parts]).sum()
-        source = f"{self._source(least)}, {merge.of.name} mixed as here"
-        return {"rates": rates.tolist(), "n": faces.tolist(), "source": source}
+    def _weights(self, mixes: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Merged attribute -> ``(n,)`` weights that give its parts the shares that they have elsewhere."""
+        out = {}
+        for merge in MERGES:
+            fine = self.truth.get(merge.of.name)
+            if merge.head not in self.heads or fine is None or merge.of.name not in mixes:
+                continue
+            counts = np.bincount(fine[fine >= 0], minlength=len(merge.of.groups))
+            prior = counts / max(counts.sum(), 1)
+            ratio = np.divide(mixes[merge.of.name], prior, out=np.zeros(len(prior)), where=prior > 0)
+            to = np.array([merge.head.groups.index(merge.to[g]) for g in merge.of.groups])
+            for g in range(len(merge.head.groups)):  # a merged group that is not there keeps its parts as counted
+                if not ratio[to == g].any():
+                    ratio[to == g] = 1.0
+            out[merge.head.name] = np.where(fine >= 0, ratio[fine], 0.0)
+        return out
 
-    def _crossed(self, a: Head, b: Head, least: Mapping[str, float]) -> dict[str, Any]:
-        def joined(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-            return np.where((first < 0) | (second < 0), -1, first * len(b.groups) + second)
+    def _table(
+        self,
+        heads: list[Head],
+        bars: Mapping[str, float],
+        weights: Mapping[str, NDArray[np.float64]],
+        within: Head | None = None,
+        group: int = 0,
+    ) -> dict[str, Any] | None:
+        """Counts of an attribute, or of two crossed; or rates, where one of them is merged; None without faces."""
+        truth, said, size = np.zeros(len(self), np.int64), np.zeros(len(self), np.int64), 1
+        weight = np.ones(len(self))
+        mask = np.ones(len(self), dtype=bool) if within is None else self.truth[within.name] == group
+        for head in heads:
+            true, perceived = self.truth[head.name], self.perceived(head.name, bars.get(head.name, 0.0))
+            mask &= (true >= 0) & (perceived >= 0)
+            truth, said = truth * len(head.groups) + true, said * len(head.groups) + perceived
+            size *= len(head.groups)
+        weighted = [h.name for h in [*heads, *([within] if within else [])] if h.name in weights]
+        for name in weighted:
+            weight = weight * weights[name]
+        cell = truth[mask] * size + said[mask]
 
-        truth = joined(self.truth[a.name], self.truth[b.name])
-        bars = least.get(a.name, 0.0), least.get(b.name, 0.0)
-        said = joined(self.perceived(a.name, bars[0]), self.perceived(b.name, bars[1]))
-        groups = [f"{g}*{h}" for g in a.groups for h in b.groups]
-        return {
-            "groups": groups,
-            "counts": _counts(truth, said, len(groups), None).tolist(),
-            "source": self._source(max(bars)),
-        }
+        def table(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(cell, weights=values, minlength=size * size).reshape(size, size)
 
-    def _source(self, least: float) -> str:
-        return self.source + (f", confidence of at least {least:g}" if least else "")
+        counts, sums = table(np.ones(len(cell))), table(weight[mask])
+        if not len(cell):
+            return None
+        squares = table(weight[mask] ** 2).sum(1)
+        if not weighted or (squares == 0).any():
+            return {"counts": counts.astype(int).tolist()}
+        rates = sums / sums.sum(1, keepdims=True)
+        return {"rates": rates.tolist(), "n": (sums.sum(1) ** 2 / squares).tolist()}
+
+    def _source(self, least: float, weighted: bool) -> str:
+        parts = [self.source, f"confidence of at least {least:g}" if least else ""]
+        return ", ".join(filter(None, [*parts, "merged groups mixed as here" if weighted else ""]))
 
 
-def group_mix(probs: NDArray[np.floating], prior: NDArray[np.floating], steps: int = 1000) -> NDArray[np.float64]:
-    """Shares of the true groups among faces with these probabilities, by the EM of Saerens et al. (2002).
+def group_mix(
+    perceived: NDArray[np.floating], confusion: NDArray[np.floating], steps: int = 2000
+) -> NDArray[np.float64]:
+    """The shares of true groups that are most likely behind counts of perceived ones, by expectation maximisation.
 
-    Probabilities calibrated where the groups have shares ``prior`` are re-weighted until their mean is
-    the prior that they were re-weighted with.
+    It needs no matrix to be inverted, so that neighbouring ages, which are often confused, have shares too.
 
     Args:
-        probs: ``(n, G)``; rows of NaN take no part.
-        prior: ``(G,)`` shares where the probabilities were calibrated.
+        perceived: ``(G,)`` faces by perceived group.
+        confusion: ``(G, G)`` held-out faces by annotated (rows) and perceived group.
         steps: Most steps.
 
     Returns:
-        ``(G,)``; the prior itself where no face is left.
+        ``(G,)``; shares as perceived where a group has no held-out face.
     """
-    known = probs[~np.isnan(probs).any(1)].astype(np.float64)
-    if not len(known):
-        return np.asarray(prior, dtype=np.float64)
-    floor = np.maximum(prior, 1e-6)
-    mix = np.asarray(floor, dtype=np.float64)
+    total = confusion.sum(1, keepdims=True)
+    seen = np.asarray(perceived / max(float(perceived.sum()), 1.0), dtype=np.float64)
+    if (total == 0).any() or not perceived.sum():
+        return seen
+    rates = confusion / total
+    mix = np.full(len(seen), 1 / len(seen))
     for _ in range(steps):
-        weighted = known * (mix / floor)
-        better = (weighted / weighted.sum(1, keepdims=True)).mean(0)
-        moved = float(np.abs(better - mix).max())
-        mix = better
-        if moved < 1e-6:
+        expected = mix @ rates
+        better = mix * (rates @ np.divide(seen, expected, out=np.zeros(len(seen)), where=expected > 0))
+        moved, mix = float(np.abs(better - mix).max()), better / better.sum()
+        if moved < 1e-7:
             break
     return mix
 

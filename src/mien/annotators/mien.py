@@ -64,7 +64,8 @@ class MienAnnotator:
     Args:
         folder: Its folder.
         device: Where to compute.
-        mirrored: Average over the face and its mirror image: a little better, half as fast.
+        mirrored: Average over the face and its mirror image, as its errors were counted; else half the
+            work, for measuring only.
     """
 
     name = "mien"
@@ -77,8 +78,7 @@ class MienAnnotator:
         self.classifier = Classifier.load(folder, device)
         self.version, self.source, self.terms = self.about.version, self.about.source, self.about.terms
         self.trained = tuple(Head(name, tuple(groups)) for name, groups in self.classifier.card.heads.items())
-        names = {h.name for h in self.trained}
-        self.heads = self.trained + tuple(m.head for m in MERGES if m.of.name in names)
+        self.heads = merged_heads(self.trained)
 
     def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """``(n, K)`` over all trained heads, before any temperature."""
@@ -132,7 +132,12 @@ class MienAnnotator:
         except (OSError, ValueError, KeyError) as error:
             raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
         source = f"{self.about.holdout}, {view.replace('_', ' ')} px"
-        return holdout_of(truth, Perceived(with_merged(probs)), self.heads, cluster, source)
+        return holdout_of(truth, Perceived(merged(probs, self.trained)), self.heads, cluster, source)
+
+
+def merged_heads(trained: tuple[Head, ...]) -> tuple[Head, ...]:
+    """What was learnt, and what can be merged from it: a head of the usual name may have other groups."""
+    return trained + tuple(m.head for m in MERGES if m.of in trained)
 
 
 def perceived(logits: NDArray[np.float32], trained: tuple[Head, ...], temperatures: Mapping[str, float]) -> Perceived:
@@ -143,8 +148,15 @@ def perceived(logits: NDArray[np.float32], trained: tuple[Head, ...], temperatur
         exponents = np.exp(block - block.max(1, keepdims=True))
         probs[head.name] = (exponents / exponents.sum(1, keepdims=True)).astype(np.float32)
         start += len(head.groups)
-    years = probs[AGE.name] @ np.array(AGE_YEARS, dtype=np.float32) if AGE.name in probs else None
-    return Perceived(with_merged(probs), years)
+    years = probs[AGE.name] @ np.array(AGE_YEARS, dtype=np.float32) if AGE in trained else None
+    return Perceived(merged(probs, trained), years)
+
+
+def merged(probs: Mapping[str, NDArray[np.float32]], trained: tuple[Head, ...]) -> dict[str, NDArray[np.float32]]:
+    """Probabilities of all heads that :func:`merged_heads` names."""
+    wanted = {h.name for h in merged_heads(trained)}
+    usual = {h.name: probs[h.name] for h in trained if any(m.of == h for m in MERGES)}
+    return {**probs, **{name: values for name, values in with_merged(usual).items() if name in wanted}}
 
 
 def view_of(images: Images) -> str:
@@ -155,15 +167,14 @@ def view_of(images: Images) -> str:
 
 
 @ANNOTATORS.register("mien")
-def mien(*, weights: str | Path | None = None, device: str = "cpu", mirrored: bool = True) -> MienAnnotator:
+def mien(*, weights: str | Path | None = None, device: str = "cpu") -> MienAnnotator:
     """The annotator in the box: MieNet, learnt from FairFace; race, gender and age as people perceive them.
 
     Args:
         weights: Folder of another annotator made by ``mien annotator``; by default the one in the box.
         device: Where to compute: cpu, cuda.
-        mirrored: Average over the face and its mirror image: a little better, half as fast.
 
     Raises:
         WeightsError: If a file is missing or does not match its card.
     """
-    return MienAnnotator(Path(weights) if weights is not None else BUNDLED, device, mirrored)
+    return MienAnnotator(Path(weights) if weights is not None else BUNDLED, device)

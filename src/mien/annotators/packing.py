@@ -57,8 +57,7 @@ def pack_annotator(
     from mien.models.weights import Classifier, save_weights
 
     out = Path(out)
-    if out.exists() and not force:
-        raise UsageError(str(out), "exists already", "a new folder", "Pass --force to replace it.")
+    _check_place(out, force)
     classifier = Classifier.load(run.path)
     if not classifier.card.heads:
         raise UsageError(str(run.path), "learnt expressions", "a run with labels.attributes")
@@ -75,18 +74,32 @@ def pack_annotator(
             f"{classifier.card.model} trained with Mien on {corpus}",
             classifier.card.terms,
             {view: dict.fromkeys(classifier.card.heads, 1.0) for view in VIEWS},
-            f"{n:,} faces of {corpus} held out by hash",
+            f"{n:,} validation faces of {corpus} ({run.config.split.name} split)",
         )
         write_json(partial / ABOUT, asdict(about))
         about = _measure(MienAnnotator(partial), about, store, rows, partial, progress)
         write_json(partial / ABOUT, asdict(about))
         (partial / CARD_TEXT).write_text(annotator_card(MienAnnotator(partial), run.record))
         if out.exists():
-            shutil.rmtree(out)
-        os.replace(partial, out)
+            old = partial.with_name(f"{partial.name}-old")
+            os.replace(out, old)
+            os.replace(partial, out)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return MienAnnotator(out)
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Refuse a place that holds anything but an annotator that may be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / ABOUT).is_file():
+        raise UsageError(str(out), "exists and is no annotator", "a new folder, or an annotator to replace")
+    if not force:
+        raise UsageError(str(out), "exists already", "a new folder", "Pass --force to replace it.")
 
 
 def _held_out(run: Run) -> tuple[Store, NDArray[np.int64]]:

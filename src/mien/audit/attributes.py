@@ -134,7 +134,17 @@ def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -
         found = f"cannot be cut into {n_parts} parts: too many faces share a value"
         raise DataError(where, found, "numbers that differ", "Use fewer parts, or name its values.")
     note = f"The parts are cut at {' and '.join(f'{e:.3g}' for e in edges)}." if n_parts < 4 else ""
-    return Attribute(spec, spec.partition(":")[0], MEASURED, names, codes, note=note)
+    name = spec.partition(":")[0]
+    source = _source(pred, name, known)
+    label = name.removeprefix("perceived_").replace("_", " ")
+    return Attribute(
+        spec,
+        f"perceived {label}" if source == PERCEIVED else name,
+        MEASURED if source == NOT_STATED else source,
+        names,
+        codes,
+        note=note,
+    )
 
 
 def _single(pred: Predictions, name: str) -> Attribute:

@@ -43,6 +43,7 @@ from mien.audit.vocabulary import ABOVE, BELOW
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 from mien.registry import nearest
+from mien.samples import PERCEIVED
 
 MIN_CLASS_N = 10
 N_BOOT = N_PERM = 2000
@@ -157,7 +158,11 @@ def _errors(
             raise UsageError(f"annotator error of {name!r}", "this attribute is not audited", "", nearest(name, names))
     errors, notes = dict(given or {}), []
     for attribute in attributes:
-        if attribute.name in errors or attribute.name not in pred.annotator_errors:
+        if attribute.name in errors:
+            continue
+        if attribute.name not in pred.annotator_errors:
+            if "*" in attribute.name and attribute.source == PERCEIVED and pred.annotator_errors:
+                notes.append(f"{attribute.label}: not corrected, for its annotator's errors were not counted crossed.")
             continue
         try:
             errors[attribute.name] = AnnotatorError.from_content(

@@ -121,6 +121,28 @@ def share_estimate(
     return Estimate(k / n, low, high, level, "wilson, effective trials", n, clusters, seed, note)
 
 
+def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level: float = 0.95) -> Estimate:
+    """A share with Wilson's interval, from the faces themselves; dependent faces count for fewer.
+
+    Args:
+        hits: ``(n,)``.
+        cluster: ``(n,)`` independent units; None where each face is its own.
+        level: Coverage aimed at.
+    """
+    n = len(hits)
+    if n == 0:
+        return undefined(0, 0, "no faces", level)
+    units = np.arange(n) if cluster is None else np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    m, share = int(units.max()) + 1, float(hits.mean())
+    if m == n:
+        return wilson_estimate(float(hits.sum()), n, level)
+    departure = np.bincount(units, weights=hits - share)
+    variance = m / max(m - 1, 1) * float((departure**2).sum()) / n**2
+    trials = effective_trials(share, n, m, variance, level)
+    low, high = wilson(share * trials, trials, level)
+    return Estimate(share, low, high, level, "wilson, effective trials", n, m)
+
+
 def effective_trials(share: float, n: int, clusters: int, variance: float, level: float = 0.95) -> float:
     """Independent faces that a share of ``n`` dependent ones is worth.
 

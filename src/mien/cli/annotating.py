@@ -51,16 +51,20 @@ def annotate(
         the annotator in the box brings its own.
     """
     from mien import terminal
-    from mien.annotators.annotate import annotate, measured
+    from mien.annotators.annotate import annotate, check_least, measured
     from mien.annotators.loading import load_annotator
+    from mien.annotators.mien import view_of
     from mien.data.images import Store
     from mien.evaluate import parse_on
 
     annotator = load_annotator(by, options_of(option))
     faces = Store.open(store)
     bars = dict(_bar(text) for text in least)
+    check_least(bars, annotator)
     if holdout is not None:
         path, split = parse_on(holdout)
+        if view_of(Store.open(path).images) != view_of(faces.images):
+            terminal.say("the held-out pictures are of another kind (grey or colour, size): their errors may differ")
         with terminal.progress("counting errors", "faces") as progress:
             known: Holdout | None = measured(annotator, Store.open(path), split, progress)
     else:

@@ -90,6 +90,8 @@ def _evaluate_other(
             loaded, Store.open(path), split, labels=labels, only=names_of(only) or (), progress=progress
         )
     table.save(out)
+    if out.suffix == ".csv" and table.annotator_errors:
+        print("the annotator's errors do not go into CSV: write .parquet for an audit that corrects with them")
     right = float((table.labels == table.predicted).mean())
     if json:
         print_json({"file": str(out), "n": len(table), "accuracy": right, "notes": list(table.notes)})

@@ -13,6 +13,7 @@ from mien.audit.attributes import Attribute, candidate_attributes, resolve_attri
 from mien.audit.cells import independent_units
 from mien.audit.inferred.membership import probability_columns
 from mien.data.splits import split_units
+from mien.errors import LabelError
 from mien.labels import label_scheme
 from mien.records import Predictions
 from mien.samples import SampleTable
@@ -68,6 +69,8 @@ def corpus_faces(table: SampleTable, labels: str) -> Faces:
     Raises:
         LabelError: If there is no such scheme or it does not fit the votes.
     """
+    if not table.vocabulary:
+        raise LabelError(f"store of {table.name}", "has no expressions", "votes or labels", "Attributes go by classes.")
     scheme = label_scheme(labels, table.vocabulary)
     targets = scheme.targets(table.votes, table.vocabulary)
     label = np.where(targets.keep, targets.probs.argmax(1), -1).astype(np.int64)

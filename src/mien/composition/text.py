@@ -51,9 +51,12 @@ def corrected_sentence(a: AttributeComposition) -> str:
     known = [g for g in raw if g in shares and shares[g].value == shares[g].value and raw[g].value == raw[g].value]
     if not known:
         return "What the annotator's errors change cannot be said."
+    noted = next((shares[g].note for g in known if shares[g].low != shares[g].low), "")
+    if noted:
+        return f"No correction for the annotator's known errors can be trusted: {noted}."
     group = max(known, key=lambda g: abs(shares[g].value - raw[g].value))
     e = shares[group]
-    ends = f" ({100 * e.low:.1f} to {_percent(e.high)})" if e.low == e.low else ""
+    ends = f" ({100 * e.low:.1f} to {_percent(e.high)})"
     return (
         f"Once the annotator's known errors are counted, the share of {group} is {_percent(e.value)}{ends} and not "
         f"{_percent(raw[group].value)}; no share changes more."

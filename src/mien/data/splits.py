@@ -181,7 +181,7 @@ def _own_name(own: NDArray[np.object_], asked: str | None, usual: Sequence[str],
 def hash_split(
     table: SampleTable, strata: NDArray[np.int64], *, validation: int = 4000, test: int = 0, seed: int = 0
 ) -> SampleTable:
-    """Hold faces out by the hash of their picture: who is held out depends on no other face and no order.
+    """Hold out the faces with the smallest hashes of their pictures, whatever their order in the table.
 
     A unit (copies of a picture, faces of a person) is held out whole, by the smallest hash among its
     faces; the counts are therefore reached to within one unit.
@@ -196,6 +196,8 @@ def hash_split(
     Raises:
         DataError: If no face would be left to train on.
     """
+    if not all(isinstance(n, int) for n in (validation, test)):
+        raise DataError("split", f"validation {validation!r}, test {test!r}", "whole numbers of faces")
     units = split_units(table)
     salted = [int.from_bytes(hashlib.sha256(f"{seed}:{h}".encode()).digest()[:8]) for h in table.frame["hash"]]
     smallest = pd.Series(np.array(salted, dtype=np.uint64)).groupby(units).transform("min").to_numpy()

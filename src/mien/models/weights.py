@@ -234,6 +234,21 @@ class Classifier:
                 progress(start + len(part), len(rows))
 
 
+def refuse_attributes(classifier: Classifier, folder: Path) -> None:
+    """Refuse a model of attributes where one of expressions is needed.
+
+    Raises:
+        UsageError: If the model's card has heads of attributes.
+    """
+    if classifier.card.heads:
+        raise UsageError(
+            str(folder),
+            f"learnt attributes ({', '.join(classifier.card.heads)})",
+            "a model of expressions",
+            "Make an annotator of the run with 'mien annotator RUN --out FOLDER'.",
+        )
+
+
 def bf16_is_fast(device: torch.device | str = "cpu") -> bool:
     """Whether the device multiplies bf16 in hardware."""
     if torch.device(device).type == "cuda":

@@ -84,6 +84,13 @@ Learnt = tuple[dict[str, tuple[str, ...]], Encode, NDArray[np.int64]]
 
 def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
     """Expressions: the scheme of training for its part, that of evaluation for validation."""
+    if not table.vocabulary:
+        raise LabelError(
+            f"store of {table.name}",
+            "has no expressions",
+            "votes or labels",
+            "Or learn its attributes: labels.attributes.",
+        )
     learn = label_scheme(config.labels.train, table.vocabulary)
     judge = label_scheme(config.labels.evaluate or config.labels.train, table.vocabulary)
     if learn.classes != judge.classes:

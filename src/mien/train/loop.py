@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from mien.config import ExperimentConfig
+from mien.config import ExperimentConfig, parse_config
 from mien.errors import RunError, UsageError
-from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, save_weights
+from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
 from mien.records import RunRecord
 from mien.runs import (
     AUDITS,
@@ -104,7 +104,7 @@ def train(
     run, tell = Run(out), _teller(out, say)
     resume = out / CHECKPOINT if previous and (out / CHECKPOINT).is_file() else None
     done = _epochs_done(resume)
-    fit = _Fit(config, data, run, _record(config, data, previous), tell, progress)
+    fit = _Fit(config, data, run, _record(config, data, previous), tell, progress, resumed=resume is not None)
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
         # Only now, when nothing of the user's can be wrong any more, does an earlier run go.
@@ -130,6 +130,7 @@ class _Fit:
         record: RunRecord,
         say: Callable[[str], None],
         progress: Progress | None,
+        resumed: bool,
     ) -> None:
         self.config, self.data, self.run, self.record, self.say = config, data, run, record, say
         self._began, self._before = 0.0, record.seconds
@@ -137,7 +138,7 @@ class _Fit:
             torch.set_num_threads(config.train.threads)
         channels = data.store.images.shape[3]
         classes = class_names(data.heads)
-        model = build_model(config, len(classes), channels)
+        model = build_model(config, len(classes), channels, resumed=resumed)
         # A network with a hidden layer on its map has a size of its own; others take the store's.
         size = model.size or data.store.images.shape[1]
         self.loader = train_loader(data, config)
@@ -151,7 +152,7 @@ class _Fit:
             data.std,
             labels="" if config.labels.attributes else config.labels.train,
             data={"corpus": data.table.name, "fingerprint": data.store.fingerprint, "run": config.name},
-            terms=data.store.info.get("terms", ""),
+            terms=_terms(record),
             heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
         )
         self.module = ExpressionModule(model, self.card, config, len(self.loader), data.heads)
@@ -254,7 +255,9 @@ def _previous(out: Path, config: ExperimentConfig, force: bool) -> RunRecord | N
     if force:
         return None
     record = RunRecord.load(out / RECORD)
-    differs = _first_difference(record.config, config.model_dump(mode="json"))
+    # Read anew, so that settings which an older version did not have are at their defaults.
+    begun = parse_config(record.config, str(out / RECORD)).model_dump(mode="json")
+    differs = _first_difference(begun, config.model_dump(mode="json"))
     if differs:
         raise RunError(
             str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
@@ -324,6 +327,7 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = ""
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:
     record = previous or RunRecord(config.name, {}, started=_now())
+    started_from = record.data.get("started_from") or _started_from(config)
     record.config = config.model_dump(mode="json")
     record.versions = code_versions("torch", "lightning", "numpy")
     record.device = machine()
@@ -333,6 +337,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "store": str(data.store.path),
         "corpus": data.table.name,
         "terms": data.store.info.get("terms", ""),
+        "started_from": started_from,
         "fingerprint": data.store.fingerprint,
         "splits": data.table.splits,
         "training_faces": len(data.train[0]),
@@ -342,6 +347,20 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
     return record
+
+
+def _terms(record: RunRecord) -> str:
+    """Terms of the corpus, and of the weights that the body began with."""
+    found = record.data["terms"], record.data["started_from"].get("terms", "")
+    return "; ".join(dict.fromkeys(filter(None, found)))
+
+
+def _started_from(config: ExperimentConfig) -> dict[str, Any]:
+    """Whose weights the body begins with: folder, checksum, and terms, which bind the new weights too."""
+    if config.model.weights is None:
+        return {}
+    card = load_card(Path(config.model.weights))
+    return {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
 
 
 def _class_counts(data: TrainingData) -> list[int]:

@@ -35,8 +35,10 @@ def check_components(config: ExperimentConfig) -> None:
     LOSSES.check_options(config.loss.name, config.loss.options, "loss.options", ("logits", "targets", "weights"))
 
 
-def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) -> ExpressionModel:
-    """The configured model with weights drawn from the run's seed.
+def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, resumed: bool = False) -> ExpressionModel:
+    """The configured model with weights drawn from the run's seed, or its body from ``model.weights``.
+
+    A resumed run needs them no more: its checkpoint holds everything.
 
     Raises:
         ConfigError: If the model cannot be built with these values.
@@ -49,7 +51,7 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int) ->
         raise ConfigError(
             "model.options", str(error), f"values that {config.model.name!r} can be built with"
         ) from error
-    if config.model.weights is not None:
+    if config.model.weights is not None and not resumed:
         load_body(model, config.model.weights)
     return model
 

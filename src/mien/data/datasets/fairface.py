@@ -34,6 +34,8 @@ def _labels(path: Path, split: str, bad: BadRows) -> pd.DataFrame:
     missing = [c for c in ("file", *(h.name for h in _HEADS)) if c not in frame]
     if missing:
         raise DataError(f"{path.name} line 1", f"no column {missing[0]!r}", "file, age, gender, race")
+    # The label files say 'more than 70' where the authors' own program says '70+'.
+    frame["age"] = frame["age"].replace("more than 70", "70+")
     keep = pd.Series(True, index=frame.index)
     for head in _HEADS:
         for row in frame.index[keep & ~frame[head.name].isin(head.groups)]:
