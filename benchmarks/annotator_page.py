@@ -42,8 +42,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     run, annotator = Run.open(args.run), MienAnnotator(args.annotator)
     record, config = run.record, run.config
-    for name in ("config.yaml", "record.json", "history.csv"):
-        shutil.copy(run.path / name, args.out)
+    for name, kept in (("config.yaml", "config.yaml"), ("record.json", "run.json"), ("history.csv", "history.csv")):
+        shutil.copy(run.path / name, args.out / kept)
     save_curves(run)
     shutil.copy(run.path / "curves.png", args.out)
     size = (args.annotator / "model.safetensors").stat().st_size
@@ -75,7 +75,7 @@ def main() -> None:
         "",
         "![Learning curves](curves.png)",
         "",
-        "Record: [record.json](record.json), [config.yaml](config.yaml).",
+        "Record: [run.json](run.json), [config.yaml](config.yaml).",
     ]
     (args.out / "README.md").write_text("\n".join(lines) + "\n")
 

@@ -23,6 +23,11 @@ Written by `python benchmarks/results_page.py RUN ...` from the runs' own record
 resolved configuration, `record.json`, the history of the epochs and the report without faces.
 Intervals are 95 %, over pictures with their copies as one unit. Accuracies are against labels that
 people gave to faces, and say nothing about what anybody felt.
+
+Further pages: [FERPlus as it is perceived, and its audit](perceived/README.md),
+[the annotator in the box](annotator/README.md), [agreement of FERPlus's taggers](agreement/README.md),
+[how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
+[why not percentiles](intervals.md), [speed](benchmarks.txt).
 """
 METRICS = (
     "accuracy",
