@@ -26,8 +26,9 @@ gaps *as perceived*, corrected with the errors counted below. To order a queue o
 - To say of a person which gender, race or age they have. It repeats how the annotators of its corpus described
   pictures of strangers; nobody in them was asked. The groups are that corpus's words, not what people are.
 - To decide anything about a person, to sort or find persons, or to identify them.
-- To categorise persons biometrically by race or other sensitive traits, which Article 5(1)(g) of the EU AI Act
-  prohibits where such traits are deduced of individuals.
+- To categorise individual persons by race or other sensitive traits: Article 5(1)(g) of the EU AI Act prohibits
+  biometric categorisation that deduces them. It excepts the labelling of lawfully acquired sets of pictures, which is
+  what this annotator is for.
 - On pictures unlike its own (aligned or loosely cropped faces of 40 px and more) without counting its errors anew.
 
 ## What to mind

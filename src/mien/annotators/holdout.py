@@ -144,7 +144,8 @@ class Holdout:
         cell = truth[mask] * size + said[mask]
 
         def table(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(cell, weights=values, minlength=size * size).reshape(size, size)
+            summed = np.bincount(cell, weights=values, minlength=size * size)
+            return summed.reshape(size, size).astype(np.float64)
 
         counts, sums = table(np.ones(len(cell))), table(weight[mask])
         if not len(cell):
@@ -160,9 +161,7 @@ class Holdout:
         return ", ".join(filter(None, [*parts, "merged groups mixed as here" if weighted else ""]))
 
 
-def group_mix(
-    perceived: NDArray[np.floating], confusion: NDArray[np.floating], steps: int = 2000
-) -> NDArray[np.float64]:
+def group_mix(perceived: NDArray[Any], confusion: NDArray[Any], steps: int = 2000) -> NDArray[np.float64]:
     """The shares of true groups that are most likely behind counts of perceived ones, by expectation maximisation.
 
     It needs no matrix to be inverted, so that neighbouring ages, which are often confused, have shares too.
