@@ -114,6 +114,15 @@ def test_agreement_by_hand():
     assert x.unknown.note == "nobody could vote for it"
 
 
+def test_nobody_is_accurate_on_faces_that_nobody_else_judged():
+    votes = Votes.from_rows([0, 0, 1, 1, 2, 3], list("xyxyzz"), np.eye(2)[[0, 0, 1, 1, 0, 1]], ("a", "b"))
+    x, _, z = find_outliers(votes, n_boot=10, n_fits=5).annotators
+    assert (z.n, z.n_shared) == (2, 0)
+    assert np.isnan(z.accuracy.value)
+    assert z.accuracy.note == "no shared face"
+    assert x.accuracy.value > 0.5
+
+
 def test_two_annotators_cannot_be_told_apart():
     votes, _ = team_votes(np.random.default_rng(0), 200, [0.95, 0.1])
     result = find_outliers(votes, n_boot=10, n_fits=5)

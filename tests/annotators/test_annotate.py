@@ -288,9 +288,9 @@ def test_the_mix_of_groups_is_found_behind_often_confused_ones() -> None:
     rng = np.random.default_rng(0)
     rates = np.array([[0.6, 0.4, 0.0], [0.3, 0.4, 0.3], [0.0, 0.5, 0.5]])
     mix = np.array([0.2, 0.1, 0.7])
-    perceived = rng.multinomial(200_000, mix @ rates)
+    perceived = rng.multinomial(2_000_000, mix @ rates)
     np.testing.assert_allclose(group_mix(perceived, 1000 * rates), mix, atol=0.02)
-    assert abs(perceived[2] / 200_000 - mix[2]) > 0.2  # counting does not find it
+    assert abs(perceived[2] / 2_000_000 - mix[2]) > 0.2  # counting does not find it
     never = np.array([[10, 0], [0, 0]])
     np.testing.assert_allclose(group_mix(np.array([3, 1]), never), [0.75, 0.25])
 

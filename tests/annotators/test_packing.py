@@ -15,7 +15,7 @@ from mien.annotators.annotate import annotate
 from mien.annotators.card import calibration_error
 from mien.annotators.loading import load_annotator
 from mien.annotators.mien import BUNDLED, MienAnnotator, merged_heads, perceived, view_of
-from mien.annotators.packing import as_seen, fit_temperature, pack_annotator
+from mien.annotators.packing import as_seen, fit_scaling, pack_annotator
 from mien.cli import app
 from mien.config import parse_config
 from mien.data.images import Store
@@ -67,7 +67,7 @@ def test_an_annotator_is_small_and_says_what_it_is(run: Run, packed: MienAnnotat
     assert packed.version == "7"
     assert [h.name for h in packed.heads] == ["gender", "age", "age_group"]
     assert packed.source == "mienet trained with Mien on fairface"
-    assert set(packed.about.temperatures) == {"colour_96", "colour_48", "grey_96", "grey_48"}
+    assert set(packed.about.calibrations) == {"colour_96", "colour_48", "grey_96", "grey_48"}
 
 
 def test_what_it_says_of_its_held_out_faces_stands_beside_their_groups(run: Run, packed: MienAnnotator) -> None:
@@ -78,7 +78,7 @@ def test_what_it_says_of_its_held_out_faces_stands_beside_their_groups(run: Run,
     rows = store.table.frame["sample_id"].isin(set(held)).to_numpy()
     said = packed.annotate(store.images[rows])
     agree = (said.probs["gender"].argmax(1) == known.perceived("gender")).mean()
-    assert agree > 0.97  # cross-fitted temperatures change no winner but in a tie
+    assert agree > 0.9  # cross-fitted calibrations change a few winners
     assert np.trace(known.counts("gender")) / len(known) > 0.9
     assert known.counts("age_group").sum() == len(known)
     assert said.years[known.truth["age"] == 1].mean() + 3 < said.years[known.truth["age"] == 3].mean()
@@ -146,7 +146,11 @@ def test_a_model_of_attributes_predicts_no_expressions(run: Run, packed: MienAnn
 def test_groups_of_ones_own_are_told_but_not_merged() -> None:
     own = (Head("age", ("young", "old")), GENDER)
     assert merged_heads(own) == own
-    said = perceived(np.zeros((2, 4), dtype=np.float32), own, {"age": 1.0, "gender": 1.0})
+    said = perceived(
+        np.zeros((2, 4), dtype=np.float32),
+        own,
+        {n: {"scale": [1.0] * 2, "offset": [0.0] * 2} for n in ("age", "gender")},
+    )
     assert said.years is None
     assert set(said.probs) == {"age", "gender"}
 
@@ -156,15 +160,21 @@ def test_an_annotator_that_needs_an_option_says_so() -> None:
         load_annotator("fairface")
 
 
-def test_a_temperature_undoes_a_known_overconfidence() -> None:
+def test_scaling_undoes_a_known_miscalibration() -> None:
     rng = np.random.default_rng(0)
     honest = rng.normal(0, 1.5, (20_000, 4))
     probs = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
     labels = (probs.cumsum(1) > rng.random((20_000, 1))).argmax(1)
-    assert fit_temperature(3 * honest, labels) == pytest.approx(3, rel=0.05)
+    wrong = 3 * (honest - np.array([1.0, 0.0, 0.0, -1.0]))
+    found = fit_scaling(wrong, labels)
+    np.testing.assert_allclose(found["scale"], 1 / 3, rtol=0.1)
+    np.testing.assert_allclose(np.diff(found["offset"]), [-1, 0, -1], atol=0.15)
     assert calibration_error(probs, labels).low == 0
-    sharp = np.exp(3 * honest) / np.exp(3 * honest).sum(1, keepdims=True)
+    sharp = np.exp(wrong) / np.exp(wrong).sum(1, keepdims=True)
     assert calibration_error(sharp, labels).low > 0.1
+    head = Head("x", ("a", "b", "c", "d"))
+    again = perceived(wrong.astype(np.float32), (head,), {"x": found}).probs["x"]
+    assert calibration_error(again.astype(np.float64), labels).value < 0.02
 
 
 def test_the_one_in_the_box_keeps_its_promises() -> None:

@@ -1,7 +1,8 @@
-"""A small store to label, and a label as the page sends it."""
+"""A small store to label, and what the page sends: joining, a label."""
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mien.data.images import Store, StoreWriter
+from mien.labelling.accounts import Account, join
+from mien.labelling.database import LabelDatabase
 from mien.samples import SampleTable
 
 CLASSES = ("neutral", "happiness", "sadness")
@@ -36,3 +39,14 @@ def make_store(folder: Path, n: int, side: int = 16) -> Store:
 def label_body(sample_id: str, votes: dict[str, int], **fields: Any) -> dict[str, Any]:
     """Body of ``POST /api/labels``."""
     return {"submission_id": str(uuid.uuid4()), "sample_id": sample_id, "votes": votes, "seconds": 1.5, **fields}
+
+
+def join_body(task: dict[str, Any], name: str, **fields: Any) -> dict[str, Any]:
+    """Body of ``POST /api/join`` from the answer to ``GET /api/task``."""
+    read = {"task": task["id"], "consent_version": task["consent_version"]}
+    return {"name": name, "consent": True, "token": secrets.token_urlsafe(32), **read, **fields}
+
+
+def somebody(database: LabelDatabase, name: str) -> Account:
+    """An annotator who has just joined."""
+    return join(database, name, secrets.token_urlsafe(32), True)[0]

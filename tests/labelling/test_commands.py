@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from labelling_store import CLASSES
+from labelling_store import CLASSES, make_store, somebody
 
 from mien.cli import app
 from mien.data.images import Store
 from mien.errors import UsageError
-from mien.labelling.accounts import join
+from mien.labelling.accounts import all_annotators
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
 from mien.labelling.task import LabelTask
@@ -34,7 +34,7 @@ def labelled(people_store: Store, tmp_path: Path) -> Path:
     task = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
     database = LabelDatabase.create(tmp_path / "labels.db", task, people_store, build_queue(people_store.table, task))
     for who in range(3):
-        person = join(database, f"person {who}", True)[1]
+        person = somebody(database, f"person {who}")
         for i, face in enumerate(people_store.table.frame["sample_id"]):
             word = "sadness" if who == 2 else CLASSES[(i + (who == 1 and i % 10 == 0)) % 3]
             label = Label(f"{who:08d}-0000-4000-8000-{i:012d}", face, {word: 1}, 0, False, None, {}, 1.0 + i % 3)
@@ -61,8 +61,6 @@ def test_labels_leave_as_files_and_as_a_store(
 def test_one_persons_data_can_be_taken_out_and_deleted(
     people_store: Store, labelled: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    with pytest.raises(UsageError, match="name nobody"):
-        mien("labels", labelled, people_store.path, "--delete")
     with pytest.raises(UsageError, match="--export FILE or --delete"):
         mien("labels", labelled, people_store.path, "--person", "person 1")
     mien("labels", labelled, people_store.path, "--person", "person 1", "--export", tmp_path / "me.json", "--delete")
@@ -71,6 +69,31 @@ def test_one_persons_data_can_be_taken_out_and_deleted(
     assert len(content["labels"]) == 30
     mien("labels", labelled, people_store.path)
     assert "60 labels in all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--delete"], "--person beside it"),
+        (["--export", "me.json"], "--person beside it"),
+        (["--names"], "--raw beside it"),
+        (["--ten-votes"], "--ferplus beside it"),
+        (["--pictures", "--raw", "raw.csv"], "--ferplus or --manifest beside it"),
+        (["--unlabelled", "keep"], "--out beside it"),
+        (["--force"], "--out beside it"),
+        (["--person", "person 1", "--delete", "--raw", "raw.csv"], "in two commands"),
+    ],
+)
+def test_options_that_would_do_nothing(
+    people_store: Store, labelled: Path, options: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(labelled.parent)
+    with pytest.raises(UsageError, match=words):
+        mien("labels", labelled, people_store.path, *options)
+    assert {p.suffix for p in labelled.parent.iterdir()} <= {".db", ".db-wal", ".db-shm"}
+    held = LabelDatabase.open(labelled)
+    assert len(all_annotators(held)) == 3
+    held.close()
 
 
 def test_agreement_of_named_people_names_who_differs(
@@ -91,6 +114,14 @@ def test_agreement_of_named_people_names_who_differs(
     }
 
 
+def test_agreement_with_a_store_that_is_not_its_own(people_store: Store, labelled: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", 31)
+    with pytest.raises(UsageError, match="labels store"):
+        mien("agreement", labelled, "--store", other.path)
+    with pytest.raises(UsageError, match="is a store"):
+        mien("agreement", people_store.path, "--store", people_store.path)
+
+
 def test_agreement_of_a_store_knows_no_annotators(people_store: Store, capsys: Capture, tmp_path: Path) -> None:
     frame = people_store.table.frame
     assert frame["votes_neutral"].sum() == 10
@@ -105,11 +136,25 @@ def test_a_task_is_made_of_the_options_and_goes_on_without_them(
 ) -> None:
     served: list[tuple[Any, ...]] = []
     monkeypatch.setattr("mien.labelling.server.serve_labels", lambda *a, **k: served.append((*a, k)))
-    where = tmp_path / "x.db"
-    mien("label", people_store.path, "--database", where, "--votes", 1, "--ask", "gender,age", "--faces", 20)
+    label = ("label", people_store.path, "--database", tmp_path / "x.db")
+    mien(*label, "--votes", 1, "--ask", "gender,age", "--faces", 20, "--hosts", "lab.example, lab.local")
     task = served[0][2]
     assert (task.classes, task.votes_per_face, task.n_faces) == (CLASSES, 1, 20)
     assert [a.name for a in task.attributes] == ["gender", "age"]
-    LabelDatabase.create(where, task, people_store, build_queue(people_store.table, task)).close()
-    mien("label", people_store.path, "--database", where)
-    assert served[1][2] is None
+    assert served[0][3]["hosts"] == ("lab.example", "lab.local")
+    LabelDatabase.create(tmp_path / "x.db", task, people_store, build_queue(people_store.table, task)).close()
+    mien(*label)
+    mien(*label, "--votes", 1)  # what is left out is as it was
+    assert [task for _, _, task, _ in served[1:]] == [None, None]
+    with pytest.raises(UsageError, match="votes_per_face is '1', not '10'"):
+        mien(*label, "--votes", 10, "--faces", 20)
+    with pytest.raises(UsageError, match="labels store"):
+        mien("label", make_store(tmp_path / "other", 31).path, "--database", tmp_path / "x.db")
+    with pytest.raises(UsageError, match="the task's options beside it"):
+        mien(*label, "--predictions", tmp_path / "p.csv")
+    new = ("label", people_store.path, "--database", tmp_path / "new.db")
+    with pytest.raises(UsageError, match="--show-suggestion beside it"):
+        mien(*new, "--predictions", tmp_path / "p.csv")
+    with pytest.raises(UsageError, match="--predictions beside it"):
+        mien(*new, "--show-suggestion")
+    assert len(served) == 3

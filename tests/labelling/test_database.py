@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from labelling_store import CLASSES, make_store
+from labelling_store import CLASSES, make_store, somebody
 
 from mien.data.images import Store
 from mien.errors import DataError, UsageError
-from mien.labelling.accounts import Account, delete_annotator, find_annotator, join, stored_about
+from mien.labelling.accounts import Account, delete_annotator, find_annotator, stored_about
 from mien.labelling.database import LabelDatabase, database_url
 from mien.labelling.queue import build_queue
 from mien.labelling.refusals import Refused
@@ -68,6 +68,9 @@ def test_another_task_is_refused_with_what_differs(
     other = replace(TASK, votes_per_face=10, title="Other")
     with pytest.raises(UsageError, match=r"title is 'Which.*', not 'Other'; votes_per_face is '1', not '10'"):
         create(url, people_store, other)
+    longer = replace(TASK, purpose=f"{TASK.purpose} For a class.")
+    with pytest.raises(UsageError, match=r"purpose is '\.\.\.(.*)', not '\.\.\.\1 For a class\.'"):
+        create(url, people_store, longer)
     store = make_store(tmp_path / "other", 31)
     with pytest.raises(UsageError, match=r"labels store \w{12}, not \w{12}"):
         create(url, store)
@@ -107,7 +110,7 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
 
 
 def test_the_database_itself_forbids_double_labels(database: LabelDatabase) -> None:
-    _, ann = join(database, "Ann", True)
+    ann = somebody(database, "Ann")
     row = {"face": 0, "annotator": ann.id, "votes": {}, "unknown": 1, "not_a_face": False, "attributes": {}}
     row |= {"seconds": 1.0, "created": "now", "withdrawn": 0}
 
@@ -130,7 +133,7 @@ def test_two_servers_on_one_database(database: LabelDatabase) -> None:
     def work(i: int) -> None:
         own = LabelDatabase.open(url)
         try:
-            _, who = join(own, f"person {i}", True)
+            who = somebody(own, f"person {i}")
             for j in range(30):
                 turn = next_turn(own, who)
                 if turn.face is None:
@@ -151,12 +154,22 @@ def test_two_servers_on_one_database(database: LabelDatabase) -> None:
     assert database.read(lambda c: list(c.execute(counts).scalars())) == [3] * 30
 
 
+def test_leases_are_never_read_from_an_old_snapshot(people_store: Store, postgres: str) -> None:
+    """Whoever waits for the lock must then see what the one before wrote, whatever the server's default."""
+    strict = f"{postgres}&options=-c%20default_transaction_isolation%3Dserializable"
+    database = create(strict, people_store)
+    level = database.write(lambda c: c.exec_driver_sql("SHOW transaction_isolation").scalar())
+    metadata.drop_all(database.engine)
+    database.close()
+    assert level == "read committed"
+
+
 def test_votes_undone_and_deleted(database: LabelDatabase) -> None:
-    people = [join(database, f"person {i}", True)[1] for i in range(3)]
+    people = [somebody(database, f"person {i}") for i in range(3)]
     for i, who in enumerate(people):
         submit(database, who, a_label("faces/0000", i))
     with pytest.raises(Refused, match="all the labels"):
-        submit(database, join(database, "late", True)[1], a_label("faces/0000", 9))
+        submit(database, somebody(database, "late"), a_label("faces/0000", 9))
     taken, turn = undo(database, people[0])
     assert (taken, turn.face, turn.done) == (a_label("faces/0000", 0), 0, 0)
     submit(database, people[0], a_label("faces/0000", 10))
@@ -166,7 +179,7 @@ def test_votes_undone_and_deleted(database: LabelDatabase) -> None:
     assert _remaining(database) == 1
     with pytest.raises(UsageError, match="Did you mean 'person"):
         find_annotator(database, "person 0")
-    gone = Account(people[0].id, "x", "x", "x")
+    gone = Account(people[0].id, "x", "x")
     with pytest.raises(sa.exc.IntegrityError):
         submit(database, gone, a_label("faces/0001", 11))
     assert _remaining(database) == 1

@@ -6,9 +6,8 @@ import json
 import os
 import re
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +15,47 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: no browser to try the page in")
 
-import uvicorn
+from labelling_page import (
+    CONTRAST,
+    DESKTOP,
+    PHONE,
+    SMALL_PHONE,
+    Site,
+    agree,
+    at_face,
+    choice,
+    face_beside_questions,
+    focused,
+    join,
+    lose_answer,
+    network_is_back,
+    overflow,
+    press,
+    stored,
+    votes,
+)
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mien.data.images import Store
 from mien.data.prepare import prepare
-from mien.labelling.app import create_app
 from mien.labelling.task import AskedAttribute, LabelTask
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 GENDER = AskedAttribute("gender", "Perceived gender", ("man", "woman"))
 AGE = AskedAttribute("age", "Perceived age", ("child", "adult"))
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 640}}
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
-READY = "#label:not([hidden]):not([aria-busy])"
-
-# The smallest contrast of any text that can be seen, against the first opaque background behind it; WCAG 2.2, 1.4.3.
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (color) => {
-    const [r, g, b] = rgba(color).slice(0, 3).map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (at) => {
-    for (; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (rgba(color)[3] === 255) return color;
-    }
-    return "white";
-  };
-  let least = [99, ""];
-  for (const at of document.querySelectorAll("body *")) {
-    const written = [...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-    if (!written || !at.checkVisibility()) continue;
-    const [a, b] = [light(getComputedStyle(at).color), light(behind(at))].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < least[0]) least = [contrast, at.textContent];
-  }
-  return least;
+OLD_BROWSER = "delete AbortSignal.timeout"
+FULL = """() => {
+  Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };
 }"""
-
-
-class Site:
-    """The server in a thread; it can go and come back on its port."""
-
-    def __init__(self, store: Store, database: Path, task: LabelTask) -> None:
-        self.store, self.database, self.task = store, database, task
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        app = create_app(self.store, self.database, self.task)
-        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none", lifespan="off"))
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
-        while not self.server.started:
-            assert self.thread.is_alive(), "the server ended"
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-
-    def stop(self) -> None:
-        self.server.force_exit = self.server.should_exit = True
-        self.thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+BREAKS_OFF_ONCE = """() => {
+  const { blob } = Response.prototype;
+  Response.prototype.blob = () => {
+    Response.prototype.blob = blob;
+    return Promise.reject(new DOMException("", "AbortError"));
+  };
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +80,8 @@ def site(faces: Store, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Starts a server for a task with the settings given."""
     started: list[Site] = []
 
-    def serve(**settings: Any) -> Site:
-        started.append(Site(faces, tmp_path / "labels.db", LabelTask(CLASSES, **settings)))
+    def serve(invite: str | None = None, **settings: Any) -> Site:
+        started.append(Site(faces, tmp_path / "labels.db", LabelTask(CLASSES, **settings), invite))
         return started[-1]
 
     yield serve
@@ -134,6 +98,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**device)
         context.set_default_timeout(10_000)
         contexts.append(context)
+        context.add_init_script(OLD_BROWSER)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if "Policy" in message.text else None)
@@ -148,47 +113,6 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert {host.split(":")[0] for host in asked} == {"127.0.0.1"}
 
 
-def join(page: Page, name: str = "Ada") -> None:
-    page.get_by_label("Your name").fill(name)
-    page.get_by_role("checkbox").check()
-    page.get_by_role("button", name="Start labelling").click()
-    page.get_by_role("button", name="Show the first face").click()
-    at_face(page, 0)
-
-
-def at_face(page: Page, done: int) -> None:
-    """Wait until so many faces are done and the next one is there."""
-    expect(page.locator(f"{READY} #count")).to_have_text(re.compile(rf"^{done} of "))
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def stored(page: Page) -> list[dict[str, Any]]:
-    """The annotator's current labels, as the server exports them."""
-    export = """async () => {
-      const kept = Object.entries(localStorage).find(([key]) => key.endsWith("/token"));
-      const headers = { Authorization: `Bearer ${JSON.parse(kept[1])}` };
-      return (await fetch("/api/me/export", { headers })).json();
-    }"""
-    return [label for label in page.evaluate(export)["labels"] if label["state"] == "current"]
-
-
-def votes(page: Page) -> list[dict[str, int]]:
-    """Votes of each current label, "unknown" among them."""
-    return [{**s["votes"], **({"unknown": s["unknown"]} if s["unknown"] else {})} for s in stored(page)]
-
-
-def choice(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=re.compile(rf"^{name}(, \d+ votes?)?$"))
-
-
-def overflow(page: Page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
-
-
 def test_nobody_takes_part_without_consent(site, visit):
     page = visit(site(), DESKTOP)
     expect(page.get_by_text("That is a perception, not a fact about the person")).to_be_visible()
@@ -201,10 +125,28 @@ def test_nobody_takes_part_without_consent(site, visit):
     expect(page.get_by_role("heading", name="Welcome, <b>Ada</b>")).to_be_visible()
     page.evaluate("localStorage.clear()")
     page.reload()
-    page.get_by_label("Your name").fill("<b>Ada</b>")
-    page.get_by_role("checkbox").check()
-    page.keyboard.press("Enter")
+    agree(page, "<b>Ada</b>")
     expect(page.locator("#join .problem")).to_contain_text("taken")
+
+
+def test_a_changed_task_is_read_before_anybody_joins(site, visit, tmp_path):
+    served = site()
+    page = visit(served, DESKTOP)
+    served.stop()
+    served.database, served.task = tmp_path / "other.db", replace(served.task, consent="I agree to something else.")
+    served.start()
+    agree(page)
+    page.get_by_text("I agree to something else.").wait_for()
+    expect(page.locator("#notice:not([hidden])")).to_contain_text("has changed")
+    refusal = {"detail": "Load it again.", "reload": True}
+    page.route("**/api/join", lambda route: route.fulfill(status=409, json=refusal), times=1)
+    agree(page)
+    expect(page.locator("#notice:not([hidden])")).to_contain_text("has changed")
+    assert not page.get_by_role("checkbox").is_checked()
+    join(page)
+    page.reload()
+    at_face(page, 0)
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_a_phone_votes_with_taps(site, visit):
@@ -220,6 +162,7 @@ def test_a_phone_votes_with_taps(site, visit):
         button.tap()
     expect(happiness.locator(".dots i")).to_have_count(2)
     expect(page.get_by_text("7 left")).to_be_visible()
+    assert focused(page) != "question"  # a screen reader on a phone stays where it is
     page.get_by_role("button", name="The other 7 to surprise").tap()
     page.get_by_role("button", name="Undo").tap()
     expect(page.get_by_text("7 left")).to_be_visible()
@@ -237,11 +180,24 @@ def test_a_phone_votes_with_taps(site, visit):
     at_face(page, 3)
     assert votes(page) == [{"happiness": 2, "surprise": 8}, {"fear": 10}, {}]
     assert [label["not_a_face"] for label in stored(page)] == [False, False, True]
+    for done in (2, 1):
+        page.get_by_role("button", name="Back").tap()
+        at_face(page, done)
+    expect(page.get_by_text("Taken back: fear 10.")).to_be_visible()
+    choice(page, "anger").tap()
+    expect(page.get_by_text("Undo takes them back")).to_be_visible()
+    page.get_by_role("button", name="Undo").tap()
+    expect(page.get_by_text("10 left")).to_be_visible()
+    choice(page, "anger").tap()
+    page.get_by_role("button", name="All ten on anger, save").tap()
+    at_face(page, 2)
+    assert votes(page) == [{"happiness": 2, "surprise": 8}, {"anger": 10}]
 
 
 def test_a_desktop_votes_with_keys(site, visit):
     page = visit(site(), DESKTOP)
     join(page)
+    assert face_beside_questions(page)
     press(page, "4", "Enter")  # all ten
     at_face(page, 1)
     press(page, *"2223", "Shift+Digit2", "u", "Space", "Enter")
@@ -268,19 +224,22 @@ def test_a_desktop_votes_with_keys(site, visit):
     press(page, "Escape", "1", "Enter")
     at_face(page, 3)
     reached = []
-    while (focused := page.evaluate("document.activeElement.textContent")) not in reached[1:]:
-        reached.append(focused)
+    while (text := page.evaluate("document.activeElement.textContent")) not in reached[1:]:
+        reached.append(text)
         page.keyboard.press("Tab")
     for name in ("Neutral", "Contempt", "Can't tell", "Back", "Skip", "Not a face", "Help", "Pause"):
         assert any(text.lower().startswith(name.lower()) for text in reached)
     choice(page, "anger").focus()
     press(page, "Space", "Enter")  # on a button with the focus they press it
     expect(page.get_by_text("8 left")).to_be_visible()
+    choice(page, "anger").click()
+    assert focused(page) == "question"  # after the mouse the keys belong to the face
 
 
 def test_digits_answer_the_marked_question(site, visit):
     page = visit(site(intensity=True, attributes=(GENDER, AGE)), DESKTOP)
     join(page)
+    assert face_beside_questions(page)
     press(page, "2", "3", "Enter")
     expect(page.get_by_role("group", name="strength of happiness")).to_have_class(re.compile("active"))
     press(page, "5", "1", "2", "0", "Enter")
@@ -325,14 +284,31 @@ def test_a_reload_goes_on_where_it_was(site, visit):
     press(page, "Enter", "Enter")
     at_face(page, 2)
     assert [sum(given.values()) for given in votes(page)] == [10, 10]
+
+
+def test_signing_out_leaves_nothing_to_the_next(site, visit):
+    page = visit(site(invite="sesame"), DESKTOP)
+    page.get_by_label("Invitation code").fill("sesame")
+    join(page)
+    expect(page.get_by_text("Signed in as Ada")).to_be_visible()
+    press(page, "1", "Enter")
+    at_face(page, 1)
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Sign out of this browser").click()
-    said = page.get_by_role("dialog").get_by_text("you need your key").text_content()
+    key = page.get_by_role("dialog").get_by_text("you need your key").text_content().split()[-1]
     page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Which expressions do you see?").wait_for()
+    assert [page.locator(f).input_value() for f in ("#name", "#invite", "#key")] == ["", "", ""]
+    assert not page.get_by_role("checkbox").is_checked()
+    assert not [word for word in (key, "Ada", "Saved", "neutral 10") if word in page.content()]
+    assert page.evaluate("Object.keys(localStorage)") == []
     page.get_by_text("I have labelled here before").click()
-    page.get_by_label("The key you were given").fill(said.split()[-1])
+    page.get_by_label("The key you were given").fill(key)
     page.get_by_role("button", name="Go on with this key").click()
-    at_face(page, 2)
+    at_face(page, 1)
+    press(page, "z")  # this browser does not know what was given last: the server does
+    at_face(page, 0)
+    assert votes(page) == []
 
 
 def test_no_vote_is_lost_or_counted_twice_when_the_server_goes(site, visit):
@@ -348,13 +324,9 @@ def test_no_vote_is_lost_or_counted_twice_when_the_server_goes(site, visit):
     at_face(page, 1)
     expect(page.locator("#notice")).to_be_hidden()
     assert votes(page) == [{"anger": 10}]
-
-    def lose_answer(route: Any) -> None:
-        route.fetch()
-        route.abort()
-
-    page.route("**/api/labels", lose_answer, times=1)  # stored, but the page never hears of it
+    lose_answer(page, "/api/labels")
     press(page, "7", "Enter")
+    network_is_back(page)
     at_face(page, 2)
     expect(page.locator("#notice")).to_be_hidden()
     page.route("**/api/labels", lambda route: route.abort())
@@ -363,7 +335,57 @@ def test_no_vote_is_lost_or_counted_twice_when_the_server_goes(site, visit):
     page.unroute("**/api/labels")
     page.reload()
     at_face(page, 3)
-    assert votes(page) == [{"anger": 10}, {"fear": 10}, {"contempt": 10}]
+    page.evaluate(FULL)
+    page.route("**/api/labels", lambda route: route.abort(), times=1)
+    press(page, "1", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Do not close it")
+    network_is_back(page)
+    at_face(page, 4)
+    assert votes(page) == [{"anger": 10}, {"fear": 10}, {"contempt": 10}, {"neutral": 10}]
+
+
+def test_what_is_asked_twice_happens_once(site, visit):
+    page = visit(site(), DESKTOP)
+    lose_answer(page, "/api/join", times=3)
+    agree(page)
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    page.reload()
+    page.unroute("**/api/join")
+    join(page)  # the name is still theirs
+    for done, key in ((1, "1"), (2, "2")):
+        press(page, key, "Enter")
+        at_face(page, done)
+    lose_answer(page, "/api/undo")
+    press(page, "z")
+    network_is_back(page)
+    at_face(page, 1)
+    expect(page.get_by_text("Taken back: happiness 10.")).to_be_visible()
+    assert votes(page) == [{"neutral": 10}]
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Delete my data").click()
+    lose_answer(page, "/api/me")
+    page.get_by_role("button", name="Delete everything").click()
+    network_is_back(page)
+    expect(page.get_by_text("Your data are deleted.")).to_be_visible()
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_no_vote_without_a_picture(site, visit):
+    page = visit(site(), DESKTOP)
+    page.route("**/api/faces/**", lambda route: route.fulfill(status=404, json={"detail": "It is gone."}))
+    join(page)
+    expect(page.get_by_role("alert")).to_contain_text("cannot be shown")
+    press(page, "4", "Enter", "n")
+    expect(page.get_by_text("Without its picture")).to_be_visible()
+    page.unroute("**/api/faces/**")
+    page.evaluate(BREAKS_OFF_ONCE)
+    press(page, "s")
+    network_is_back(page)
+    at_face(page, 0)
+    expect(page.locator("#notice")).to_be_hidden()
+    press(page, "4", "Enter")
+    at_face(page, 1)
+    assert votes(page) == [{"sadness": 10}]
 
 
 def test_thanks_export_and_deletion(site, visit, tmp_path):
@@ -418,10 +440,10 @@ def test_text_can_be_read_and_buttons_can_be_hit(site, visit):
             assert least >= 4.5, (scheme, text)
 
     check()
-    join(page)
+    join(page, "Ada" * 26)
     check()
     press(page, "2", "Enter", "3")
     check()
     page.get_by_role("button", name="Pause").tap()
-    expect(page.get_by_role("heading", name="Thank you, Ada")).to_be_visible()
+    page.get_by_role("heading", name="Thank you, Ada").wait_for()
     check()

@@ -38,7 +38,6 @@ def test_in_turn(people_store: Store) -> None:
     assert ids(build_queue(table, LabelTask(CLASSES, seed=None))) == list(range(30))
     mixed = build_queue(table, LabelTask(CLASSES, seed=3))
     assert sorted(ids(mixed)) == list(range(30)) != ids(mixed)
-    assert {face.reason for face in mixed} == {"in turn"}
     turned = replace(table, frame=table.frame.iloc[::-1].reset_index(drop=True))
     assert build_queue(turned, LabelTask(CLASSES, seed=3)) == mixed
     assert queue_digest(mixed) != queue_digest(mixed[::-1])
@@ -53,28 +52,44 @@ def test_a_split_and_a_number(people_store: Store) -> None:
 
 def test_uncertain_first(people_store: Store) -> None:
     table = without_confidence(people_store.table)
-    top = np.linspace(0.99, 0.4, 29)  # the last face has no prediction: nobody is sure of it
-    queue = build_queue(table, LabelTask(CLASSES, uncertain_first=True), predictions(table, top))
-    assert ids(queue) == list(range(29, -1, -1))
-    assert {face.reason for face in queue} == {"uncertain"}
+    top = np.linspace(0.99, 0.4, 29)  # the last face has no prediction
+    said: list[str] = []
+    queue = build_queue(table, LabelTask(CLASSES, uncertain_first=True), predictions(table, top), said.append)
+    assert ids(queue) == [*range(28, -1, -1), 29]
+    assert said == ["1 faces have no prediction: they come last"]
+    said.clear()
+    build_queue(table, LabelTask(CLASSES), predictions(table, top), said.append)
+    assert not said
 
 
 def test_the_least_sure_of_expression_and_attribute_counts(people_store: Store) -> None:
     table = people_store.table
     sure = np.ones(30)
     sure[20] = 0.34
-    queue = build_queue(table, LabelTask(CLASSES, uncertain_first=True, n_faces=2), predictions(table, sure))
-    assert ids(queue) == [20, 0]  # entropy near 1, then the least confidence in gender
+    task = LabelTask(CLASSES, attributes=asked_attributes(["gender"]), uncertain_first=True, n_faces=2)
+    assert ids(build_queue(table, task, predictions(table, sure))) == [20, 0]  # entropy, then confidence in gender
+
+
+def test_what_is_not_asked_for_does_not_count(people_store: Store) -> None:
+    table = people_store.table
+    sure = np.linspace(0.9, 0.4, 30)
+    first = LabelTask(CLASSES, uncertain_first=True, seed=None)
+    assert ids(build_queue(table, first, predictions(table, sure))) == list(range(29, -1, -1))  # expressions alone
+    assert ids(build_queue(table, first)) == list(range(30))  # no predictions: all attributes
+    age = replace(first, attributes=asked_attributes(["age"]))
+    with pytest.raises(UsageError, match="of an attribute asked for"):
+        build_queue(table, age)
 
 
 def test_only_what_the_model_was_unsure_of(people_store: Store) -> None:
     table = people_store.table
     by_attribute = build_queue(table, LabelTask(CLASSES, below=0.6, seed=None))
     assert ids(by_attribute) == list(range(10))
-    assert {face.reason for face in by_attribute} == {"uncertain"}
     plain = without_confidence(table)
-    queue = build_queue(plain, LabelTask(CLASSES, below=0.6, seed=None), predictions(plain, np.linspace(0.9, 0.4, 29)))
-    assert ids(queue) == list(range(17, 30))
+    task, said = LabelTask(CLASSES, below=0.6, seed=None), []
+    queue = build_queue(plain, task, predictions(plain, np.linspace(0.9, 0.4, 29)), said.append)
+    assert ids(queue) == list(range(17, 29))
+    assert said == ["1 faces have no prediction: they are left out"]
     with pytest.raises(DataError, match="no face is left"):
         build_queue(table, LabelTask(CLASSES, below=0.4))
 
@@ -97,7 +112,6 @@ def test_thin_cells_first(people_store: Store) -> None:
     table = people_store.table  # Female: 0, 7, 14, 21, 28, with classes 0, 1, 2, 0, 1
     queue = build_queue(table, LabelTask(CLASSES, thin_cells_first=True, thin_cell=2, seed=None))
     assert ids(queue)[:6] == [14, 0, 7, 21, 28, 1]
-    assert [face.reason for face in queue][:6] == ["thin cell"] * 5 + ["in turn"]
     both = build_queue(table, LabelTask(CLASSES, thin_cells_first=True, uncertain_first=True, thin_cell=2))
     assert ids(both)[:5] == [14, 0, 7, 21, 28]
     assert ids(both)[5:8] == [1, 2, 3]
@@ -116,10 +130,10 @@ def test_the_predicted_class_where_there_is_no_label(people_store: Store) -> Non
 
 def test_suggestions_are_shown_only_when_asked(people_store: Store) -> None:
     table, said = people_store.table, predictions(people_store.table, np.full(30, 0.75))
-    task = LabelTask(CLASSES, attributes=asked_attributes(["gender"]), seed=None)
+    task = LabelTask(CLASSES, seed=None)
     assert all(face.suggestion is None for face in build_queue(table, task, said))
     shown = build_queue(table, replace(task, show_suggestion=True), said)
-    assert shown[0].suggestion == {"label": "sadness", "confidence": 0.75, "attributes": {"gender": "Female"}}
+    assert shown[0].suggestion == {"label": "sadness", "confidence": 0.75}
 
 
 def test_settings_survive_json(people_store: Store) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from labelling_store import CLASSES, make_store
+from labelling_store import CLASSES, make_store, somebody
 
 from mien.agreement.votes import Votes
 from mien.data.images import Store
 from mien.data.prepare import prepare
 from mien.errors import DataError, LabelError, UsageError
-from mien.labelling.accounts import join
 from mien.labelling.database import LabelDatabase
 from mien.labelling.exports import export_ferplus, export_manifest, export_raw
 from mien.labelling.queue import build_queue
@@ -23,6 +22,7 @@ from mien.labelling.results import (
     event_frame,
     face_frame,
     label_frame,
+    label_notes,
     merge_labels,
     write_labelled_store,
 )
@@ -42,7 +42,7 @@ def fill(database: LabelDatabase) -> None:
         [("neutral", {"gender": "Female"})],
     ]
     for i, labels in enumerate(said):
-        _, who = join(database, f"person {i}", True)
+        who = somebody(database, f"person {i}")
         for j, (word, attributes) in enumerate(labels):
             votes = {word: 1} if word in CLASSES else {}
             strength = {word: 1 + i} if votes else None
@@ -51,7 +51,7 @@ def fill(database: LabelDatabase) -> None:
             submit(
                 database, who, Label(key, face, votes, word == "unknown", word == "nf", strength, attributes, 2.0 + i)
             )
-    _, who = join(database, "person 4", True)
+    who = somebody(database, "person 4")
     submit(
         database,
         who,
@@ -121,30 +121,69 @@ def test_merging(database: LabelDatabase, labelled_store: Store, tmp_path: Path)
     assert (len(table), table.vocabulary) == (3, (*CLASSES, "unknown", "nf"))
     assert table.votes.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
     assert table.attributes == ("perceived_gender", "gender")
-    assert table.history[-1].name == "labels by people"
+    step = table.history[-1]
+    assert (step.name, step.detail["suggestions_shown"]) == ("labels by people", False)
+    assert step.detail["consent_version"] == TASK.consent_version
+    assert label_notes(table) == []
     kept = merge_labels(labelled_store.table, database, unlabelled="keep")
     assert (len(kept), kept.votes.sum()) == (10, 9)
     store = write_labelled_store(labelled_store, database, tmp_path / "out")
     store.verify()
     assert np.array_equal(store.images, labelled_store.images[:3])
     assert store.table.frame["gender"].iloc[0] == "Male"
+    assert store.table.frame["intensity_neutral"].iloc[0] == pytest.approx((1 + 2 + 4) / 3)
+    assert np.isnan(store.table.frame["intensity_neutral"].iloc[2])
+    assert "intensity_neutral" not in store.table.attributes
+    again = merge_labels(store.table, database)  # labels of people once more, on the store with labels of people
+    assert again.attributes == ("perceived_gender", "gender", "labelled_gender")
     with pytest.raises(UsageError, match="'drop' or 'keep'"):
         merge_labels(labelled_store.table, database, unlabelled="guess")
 
 
 def test_sources_are_never_mixed(database: LabelDatabase, labelled_store: Store) -> None:
     table = labelled_store.table
-    table = replace(table, frame=table.frame.assign(gender="Male"), attributes=("gender",))
-    with pytest.raises(DataError, match="labelled_gender"):
-        merge_labels(table, database)
-    merged = merge_labels(table, database, rename={"gender": "labelled_gender"})
+    table = replace(table, frame=table.frame.assign(gender="known"), attributes=("gender",))
+    merged = merge_labels(table, database)
     assert merged.attributes == ("gender", "labelled_gender")
-    assert merged.frame["labelled_gender_source"].iloc[0] == "annotated"
+    first = merged.frame[["gender", "labelled_gender", "labelled_gender_source", "labelled_gender_confidence"]].iloc[0]
+    assert first.tolist() == ["known", "Male", "annotated", 0.5]
+    assert label_notes(merged) == ["The store has a column 'gender' already: what people said is in 'labelled_gender'."]
+
+
+def test_a_store_is_never_replaced_by_its_own_labels(
+    database: LabelDatabase, labelled_store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(labelled_store.path)
+    for out in (labelled_store.path, tmp_path / "link"):
+        with pytest.raises(UsageError, match="is the store that was labelled"):
+            write_labelled_store(labelled_store, database, out, force=True)
+    assert len(Store.open(labelled_store.path).table) == 10
+
+
+def test_suggestions_that_were_shown_are_told(labelled_store: Store, tmp_path: Path) -> None:
+    task = LabelTask(CLASSES, votes_per_face=1, show_suggestion=True, seed=None)
+    queue = build_queue(labelled_store.table, task)
+    database = LabelDatabase.create(tmp_path / "shown.db", task, labelled_store, queue)
+    fill_one(database)
+    for done in (
+        export_raw(database, tmp_path / "raw.csv"),
+        export_manifest(labelled_store, database, tmp_path / "faces.csv"),
+        export_ferplus(labelled_store, database, tmp_path / "fer2013new.csv"),
+    ):
+        assert "must not measure that model" in done.notes[-1]
+    assert merge_labels(labelled_store.table, database).history[-1].detail["suggestions_shown"]
+    database.close()
 
 
 def test_a_manifest_is_read_back(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
     done = export_manifest(labelled_store, database, tmp_path / "out" / "faces.csv", pictures=True)
-    assert (done.n_rows, done.notes) == (3, ["1 faces have tied votes and no label; their votes stand."])
+    assert (done.n_rows, done.notes) == (
+        3,
+        [
+            "1 faces have tied votes and no label; their votes stand.",
+            "Intensity is left out: a labelled store has its means, the raw log each answer.",
+        ],
+    )
     store = prepare(tmp_path / "out" / "faces.csv", tmp_path / "back")
     assert store.table.vocabulary == (*CLASSES, "unknown", "nf")
     assert store.table.votes.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
@@ -156,6 +195,7 @@ def test_a_manifest_is_read_back(database: LabelDatabase, labelled_store: Store,
     assert frame["split"].tolist() == ["test", "train", "train"]
     without = export_manifest(labelled_store, database, tmp_path / "paths.csv")
     assert pd.read_csv(without.path)["path"].tolist() == frame["sample_id"].tolist()
+    assert any("No pictures were written" in note for note in without.notes)
 
 
 def test_ferplus_is_read_back(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
@@ -165,6 +205,7 @@ def test_ferplus_is_read_back(database: LabelDatabase, labelled_store: Store, tm
     assert done.notes == [
         "3 faces have another number of votes than ten (from 2 to 4).",
         "Nobody could vote for surprise, anger, disgust, fear, contempt: those columns are 0.",
+        "'mien prepare' numbers FERPlus's faces anew: a face is known by its 'Image name'. A manifest keeps the ids.",
     ]
     store = prepare(tmp_path / "fp", tmp_path / "back", dataset="ferplus")
     by_split = store.table.frame.set_index("split")
@@ -172,6 +213,16 @@ def test_ferplus_is_read_back(database: LabelDatabase, labelled_store: Store, tm
     assert store.table.frame["votes_nf"].sum() == 2
     test = int(by_split.loc["PrivateTest", "image"])
     assert np.array_equal(store.images[test], labelled_store.images[0])
+
+
+def test_faces_without_a_split_are_called_training(
+    database: LabelDatabase, labelled_store: Store, tmp_path: Path
+) -> None:
+    table = labelled_store.table
+    bare = replace(labelled_store, table=replace(table, frame=table.frame.assign(split="")))
+    done = export_ferplus(bare, database, tmp_path / "fp.csv")
+    assert set(pd.read_csv(done.path)["Usage"]) == {"Training"}
+    assert "Faces of the splits (none) are called Training." in done.notes
 
 
 def test_ten_votes(database: LabelDatabase, labelled_store: Store, tmp_path: Path) -> None:
@@ -214,7 +265,7 @@ def test_small_pictures_are_not_ferplus(people_store: Store, tmp_path: Path) -> 
 
 
 def fill_one(database: LabelDatabase) -> None:
-    _, who = join(database, "Ann", True)
+    who = somebody(database, "Ann")
     submit(
         database,
         who,

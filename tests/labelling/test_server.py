@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from mien.data.images import Store
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
-from mien.labelling.server import serve_labels
+from mien.labelling.server import _addresses, serve_labels
 from mien.labelling.task import LabelTask
 
 
@@ -46,11 +47,24 @@ def test_another_host_gets_a_warning_and_an_invitation(
     serve_labels(people_store, tmp_path, LabelTask(CLASSES), host="0.0.0.0", port=0, say=said.append)
     text = "\n".join(said)
     assert "plain HTTP" in text
-    assert "need the invitation: " in text
+    assert re.search("need the invitation: [a-hjkmnp-z]{8}$", text, re.MULTILINE)
+    assert re.search(r"Open http://[^:]+:\d+/", text)
+    assert "//0.0.0.0" not in text
     said.clear()
     serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=0, say=said.append)
     assert "plain HTTP" not in "\n".join(said)
     assert "http://127.0.0.1:" in "\n".join(said)
+    with pytest.raises(UsageError, match="a name only"):
+        serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=0, hosts=["https://lab.example"])
+
+
+def test_addresses_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _addresses("lab.example") == ["lab.example"]
+    found = [(socket.AF_INET, 0, 0, "", (at, 0)) for at in ("127.0.1.1", "192.168.1.7", "169.254.3.4")]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: found)
+    addresses = _addresses("0.0.0.0")
+    assert "192.168.1.7" in addresses
+    assert not {"127.0.1.1", "169.254.3.4"} & set(addresses)
 
 
 def test_without_the_extra() -> None:

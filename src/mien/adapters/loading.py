@@ -61,9 +61,10 @@ def _run_model(folder: Path, options: dict[str, Any], device: str) -> FaceModel:
         raise UsageError(str(folder), f"holds no {_CARD}", "a run or weights folder")
     if options:
         raise UsageError(str(folder), f"takes no option ({', '.join(options)})", "none: its card says all")
-    from mien.models.weights import Classifier
+    from mien.models.weights import Classifier, refuse_attributes
 
     classifier = Classifier.load(folder, device)
+    refuse_attributes(classifier, folder)
 
     def predict(images: Images) -> Any:
         return classifier.probabilities(images)

@@ -41,7 +41,7 @@ class AnnotatorCheck:
         too_few: Whether they are too few to test.
         agreement: Mean agreement with the other annotators of a face.
         difference: That minus the mean of the others' own agreement on the same faces.
-        accuracy: By Dawid and Skene's model.
+        accuracy: By Dawid and Skene's model; undefined without a shared face.
         unknown: Share of votes for unknown or not-a-face.
         unknown_difference: That minus the others' share on the same faces.
         seconds: Geometric mean of the seconds a judgement took.
@@ -169,8 +169,9 @@ def find_outliers(
         }
         flags = [k for k, v in known.items() if v <= alpha and excess[k]]
         n, shared = int((votes.named() == a).sum()), numbers["agreement"].n
+        right = accuracy[a] if shared else how.undefined(0, 0, "no shared face")
         checks.append(
-            AnnotatorCheck(name, n, shared, shared < min_faces, accuracy=accuracy[a], p=known, flags=flags, **numbers)
+            AnnotatorCheck(name, n, shared, shared < min_faces, accuracy=right, p=known, flags=flags, **numbers)
         )
     n_tests = int((~np.isnan(adjusted)).sum())
     return OutlierResult(checks, len(votes), n_tests, alpha, margin, pace, min_faces, _notes(votes, checks, min_faces))

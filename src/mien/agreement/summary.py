@@ -113,7 +113,7 @@ def _annotators(found: OutlierResult) -> list[str]:
             str(a.agreement),
             str(a.accuracy),
             str(a.unknown),
-            "too few faces" if a.too_few else ", ".join(a.flags) or "like the others",
+            "too few shared faces" if a.too_few else ", ".join(a.flags) or "like the others",
         ]
         for a in found.annotators
     ]

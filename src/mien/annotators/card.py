@@ -42,8 +42,8 @@ _CHOSEN = {
     True: "- No epoch was chosen on the held-out faces, ",
     False: "- The epoch was chosen on the held-out faces too, which makes the accuracies a little optimistic, ",
 }
-_FITTED = """but the temperatures were fitted on them; the calibration errors
-  below are cross-fitted: each half of the faces with the temperature of the other.
+_FITTED = """but the calibration was fitted on them; all figures
+  below are cross-fitted: each half of the faces with the calibration of the other.
 """
 
 

@@ -23,6 +23,7 @@ BUNDLED = Path(__file__).parent / "fairface_mienet"
 VIEWS = ("colour_96", "colour_48", "grey_96", "grey_48")
 _SMALL = 64  # pictures of up to so many pixels a side are like those of 48
 _BATCH = 128
+Calibration = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class About:
         version: Of the weights.
         source: One line: trained on what.
         terms: Terms of the weights.
-        temperatures: View -> attribute -> what its logits are divided by.
+        calibrations: View -> attribute -> ``scale`` and ``offset`` of each group, applied to its logits.
         holdout: Which faces its errors were counted on.
     """
 
     version: str
     source: str
     terms: str
-    temperatures: dict[str, dict[str, float]]
+    calibrations: dict[str, dict[str, Calibration]]
     holdout: str
 
     @classmethod
@@ -81,7 +82,7 @@ class MienAnnotator:
         self.heads = merged_heads(self.trained)
 
     def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
-        """``(n, K)`` over all trained heads, before any temperature."""
+        """``(n, K)`` over all trained heads, before any calibration."""
         import torch
 
         from mien.models.weights import bf16_is_fast
@@ -101,14 +102,14 @@ class MienAnnotator:
         return out
 
     def annotate(self, images: Images, progress: Progress | None = None) -> Perceived:
-        """Perceive some faces, with the temperatures of pictures like the first of them.
+        """Perceive some faces, calibrated as for pictures like theirs.
 
         Args:
             images: ``(n, H, W, C)`` uint8, C = 1 or 3 (RGB); a corpus is grey or in colour as a whole.
             progress: Called with faces done and in all.
         """
-        temperatures = self.about.temperatures[view_of(images)]
-        return perceived(self.logits(images, progress), self.trained, temperatures)
+        calibrations = self.about.calibrations[view_of(images)]
+        return perceived(self.logits(images, progress), self.trained, calibrations)
 
     def holdout(self, images: Images) -> Holdout:
         """What it said of its held-out faces, seen as these pictures are: grey or in colour, small or not."""
@@ -140,11 +141,14 @@ def merged_heads(trained: tuple[Head, ...]) -> tuple[Head, ...]:
     return trained + tuple(m.head for m in MERGES if m.of in trained)
 
 
-def perceived(logits: NDArray[np.float32], trained: tuple[Head, ...], temperatures: Mapping[str, float]) -> Perceived:
+def perceived(
+    logits: NDArray[np.float32], trained: tuple[Head, ...], calibrations: Mapping[str, Calibration]
+) -> Perceived:
     """Probabilities of every head, merged ones too, and the expected age."""
     probs, start = {}, 0
     for head in trained:
-        block = logits[:, start : start + len(head.groups)] / temperatures[head.name]
+        fitted = calibrations[head.name]
+        block = logits[:, start : start + len(head.groups)] * fitted["scale"] + fitted["offset"]
         exponents = np.exp(block - block.max(1, keepdims=True))
         probs[head.name] = (exponents / exponents.sum(1, keepdims=True)).astype(np.float32)
         start += len(head.groups)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from mien.annotators.card import annotator_card
-from mien.annotators.mien import ABOUT, HOLDOUT, VIEWS, About, MienAnnotator, perceived
+from mien.annotators.mien import ABOUT, HOLDOUT, VIEWS, About, Calibration, MienAnnotator, perceived
 from mien.data.images import Store
 from mien.data.splits import VALIDATION
 from mien.demographics import Head
@@ -24,6 +24,7 @@ from mien.records import write_json
 from mien.runs import Run
 
 CARD_TEXT = "card.md"
+_PENALTY = 1e-3
 
 
 def pack_annotator(
@@ -37,7 +38,7 @@ def pack_annotator(
     """Make an annotator of a run's weights and its validation faces.
 
     The weights are kept in half precision. The validation faces are looked at as they are, small,
-    grey, and small and grey; for each view every attribute gets a temperature (Guo et al. 2017), and
+    grey, and small and grey; for each view every attribute is calibrated (:func:`fit_scaling`), and
     what the annotator then says of each face is kept beside the face's annotated groups: card,
     thresholds and corrections are all counted from that one file.
 
@@ -122,14 +123,14 @@ def _measure(
     folder: Path,
     progress: Callable[[int, int | None], None] | None,
 ) -> About:
-    """Fit the temperatures and write the held-out faces; returns what is then known."""
+    """Fit the calibrations and write the held-out faces; returns what is then known."""
     faces = store.table.frame.iloc[rows]
     columns: dict[str, Any] = {
         "sample_id": faces["sample_id"].to_numpy(),
         "cluster": faces["cluster"].to_numpy(np.int32),
     }
     columns |= {h.name: pd.Categorical(faces[h.name], categories=list(h.groups)) for h in annotator.trained}
-    temperatures: dict[str, dict[str, float]] = {}
+    calibrations: dict[str, dict[str, Calibration]] = {}
     for i, view in enumerate(VIEWS):
 
         def done(n: int, total: int | None, before: int = i * len(rows)) -> None:
@@ -137,23 +138,23 @@ def _measure(
                 progress(before + n, len(VIEWS) * len(rows))
 
         logits = annotator.logits(as_seen(store.images[rows], view), done)
-        temperatures[view] = _temperatures(logits, annotator.trained, faces)
+        calibrations[view] = _calibrations(logits, annotator.trained, faces)
         probs = _cross_fitted(logits, annotator.trained, faces)
         for head in annotator.trained:
             block = probs[head.name].astype(np.float16)
             columns |= {f"{view}_{head.name}_{g}": block[:, k] for k, g in enumerate(head.groups)}
     pd.DataFrame(columns).to_parquet(folder / HOLDOUT, index=False, compression="zstd")
-    return About(**{**asdict(about), "temperatures": temperatures})
+    return About(**{**asdict(about), "calibrations": calibrations})
 
 
 def _cross_fitted(
     logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame
 ) -> dict[str, NDArray[np.float32]]:
-    """Probabilities of each half of the faces (copies together) with the temperatures of the other half."""
+    """Probabilities of each half of the faces (copies together) with the calibration of the other half."""
     half = faces["cluster"].to_numpy() % 2 == 0
     out = {h.name: np.empty((len(logits), len(h.groups)), dtype=np.float32) for h in heads}
     for fitted, applied in ((half, ~half), (~half, half)):
-        said = perceived(logits[applied], heads, _temperatures(logits[fitted], heads, faces[fitted]))
+        said = perceived(logits[applied], heads, _calibrations(logits[fitted], heads, faces[fitted]))
         for head in heads:
             out[head.name][applied] = said.probs[head.name]
     return out
@@ -184,28 +185,39 @@ def as_seen(images: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
     return pictures[..., :1] if colour == "grey" else pictures
 
 
-def _temperatures(logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame) -> dict[str, float]:
-    """For each head the temperature under which its held-out faces are most likely."""
+def _calibrations(logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame) -> dict[str, Calibration]:
+    """For each head the scaling under which its held-out faces are most likely."""
     found, start = {}, 0
     for head in heads:
         block = logits[:, start : start + len(head.groups)].astype(np.float64)
         start += len(head.groups)
         codes = pd.Categorical(faces[head.name], categories=list(head.groups)).codes.astype(np.int64)
-        found[head.name] = fit_temperature(block, codes)
+        found[head.name] = fit_scaling(block, codes)
     return found
 
 
-def fit_temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The temperature that minimises the negative log-likelihood (Guo et al. 2017).
+def fit_scaling(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration:
+    """Vector scaling (Guo et al. 2017): a factor and an offset for each group, by the likelihood.
+
+    One temperature for all groups leaves ages too sure of the middle bins. A small penalty keeps
+    offsets of groups with few faces from running away.
 
     Args:
-        logits: ``(n, K)``.
+        logits: ``(n, G)``.
         labels: ``(n,)``.
     """
+    n, size = logits.shape
+    hot = np.eye(size)[labels]
 
-    def loss(log_t: float) -> float:
-        z = logits / np.exp(log_t)
-        top = z.max(1)
-        return float((np.log(np.exp(z - top[:, None]).sum(1)) + top - z[np.arange(len(z)), labels]).mean())
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scale, offset = np.exp(parameters[:size]), parameters[size:]
+        z = logits * scale + offset
+        z -= z.max(1, keepdims=True)
+        total = np.log(np.exp(z).sum(1))
+        wrong = (np.exp(z - total[:, None]) - hot) / n
+        value = float((total - (z * hot).sum(1)).mean() + _PENALTY * (offset**2).sum())
+        slope = np.concatenate([(wrong * logits).sum(0) * scale, wrong.sum(0) + 2 * _PENALTY * offset])
+        return value, slope
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+    best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B").x
+    return {"scale": np.exp(best[:size]).tolist(), "offset": best[size:].tolist()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -13,6 +13,7 @@ from mien.errors import UsageError
 if TYPE_CHECKING:
     from mien.data.images import Store
     from mien.labelling.database import LabelDatabase
+    from mien.labelling.task import LabelTask
 
 Flag = Parameter(negative=())
 
@@ -40,10 +41,11 @@ def label(
     host: str = "127.0.0.1",
     port: int = 8765,
     invite: str | None = None,
+    hosts: str | None = None,
 ) -> None:
     """Open a page on which people say what they see in a store's faces; stop with Ctrl+C, start again, nothing is lost.
 
-    Without options about the task, an existing database goes on with its own.
+    An existing database goes on with its own task: options about it may be left out, and must not differ.
 
     Parameters
     ----------
@@ -85,10 +87,12 @@ def label(
         Port.
     invite
         What people must know to join.
+    hosts
+        Further names under which people reach the page, with commas, such as that of a proxy with TLS.
     """
     from mien.data.images import Store
     from mien.labelling.server import serve_labels
-    from mien.labelling.task import LabelTask, asked_attributes
+    from mien.labelling.task import asked_attributes
 
     given = {
         "classes": names_of(classes),
@@ -108,11 +112,37 @@ def label(
     opened = Store.open(store)
     where = database or str(Path("labels") / f"{store.resolve().name}.db")
     chosen = {k: v for k, v in given.items() if v is not None}
-    task = None
-    if chosen or not _exists(where):
-        chosen.setdefault("classes", _classes(opened))
-        task = LabelTask(**chosen)  # type: ignore[arg-type]
-    serve_labels(opened, where, task, predictions=predictions, host=host, port=port, invite=invite)
+    task = _task(opened, where, chosen, predictions)
+    names = names_of(hosts) or ()
+    serve_labels(opened, where, task, predictions=predictions, host=host, port=port, invite=invite, hosts=names)
+
+
+def _task(store: Store, where: str, chosen: dict[str, Any], predictions: Path | None) -> LabelTask | None:
+    """The task of a new database; None goes on with an existing one, whose task the options must not change."""
+    from dataclasses import replace
+
+    from mien.errors import DataError
+    from mien.labelling.database import LabelDatabase
+    from mien.labelling.task import LabelTask
+
+    try:
+        held = LabelDatabase.open(where)
+    except DataError:  # there is none, or whoever makes it is told why not
+        task = LabelTask(**{"classes": _classes(store), **chosen})
+        _refuse_idle(("--show-suggestion", task.show_suggestion, "--predictions", predictions))
+    else:
+        try:
+            _refuse_idle(("--predictions", predictions, "the task's options", chosen))
+            task = replace(held.task, **chosen)
+            held.check(task, store)
+        finally:
+            held.close()
+        if predictions is None:
+            return None
+    uses = task.uncertain_first or task.thin_cells_first or task.below is not None or task.show_suggestion
+    needed = "--uncertain-first, --thin-cells-first, --below or --show-suggestion"
+    _refuse_idle(("--predictions", predictions, needed, uses))
+    return task
 
 
 def _classes(store: Store) -> tuple[str, ...]:
@@ -120,18 +150,6 @@ def _classes(store: Store) -> tuple[str, ...]:
     from mien.labels import FERPLUS_VOCABULARY, NOT_EXPRESSIONS
 
     return classes_of(store.table) or tuple(v for v in FERPLUS_VOCABULARY if v not in NOT_EXPRESSIONS)
-
-
-def _exists(where: str) -> bool:
-    """Whether a labelling database is there already."""
-    from mien.errors import DataError
-    from mien.labelling.database import LabelDatabase
-
-    try:
-        LabelDatabase.open(where).close()
-    except DataError:
-        return False
-    return True
 
 
 @app.command
@@ -147,7 +165,7 @@ def labels(
     raw: Path | None = None,
     names: Annotated[bool, Flag] = False,
     out: Path | None = None,
-    unlabelled: Literal["drop", "keep"] = "drop",
+    unlabelled: Literal["drop", "keep"] | None = None,
     person: str | None = None,
     export: Path | None = None,
     delete: Annotated[bool, Flag] = False,
@@ -168,7 +186,7 @@ def labels(
     manifest
         Write a CSV that 'mien prepare' reads.
     pictures
-        Write the pictures beside them.
+        Write the pictures beside the votes or the manifest.
     raw
         Write every label ever submitted, those taken back included.
     names
@@ -176,7 +194,7 @@ def labels(
     out
         Write a store with the labels.
     unlabelled
-        Whether that store keeps faces without a label.
+        Whether that store keeps faces without a label; drop by default.
     person
         An annotator, by name or pseudonym.
     export
@@ -188,13 +206,23 @@ def labels(
     from mien.labelling import exports, results
     from mien.labelling.database import LabelDatabase
 
+    files = [f for f in (ferplus, manifest, raw, out) if f is not None]
+    _refuse_idle(
+        ("--ten-votes", ten_votes, "--ferplus", ferplus),
+        ("--pictures", pictures, "--ferplus or --manifest", ferplus or manifest),
+        ("--names", names, "--raw", raw),
+        ("--unlabelled", unlabelled, "--out", out),
+        ("--force", force, "--out", out),
+        ("--export", export, "--person", person),
+        ("--delete", delete, "--person", person),
+    )
+    if person is not None and files:
+        raise UsageError(f"--person {person}", "files of all people beside it", "one after the other, in two commands")
     held = LabelDatabase.open(database)
     try:
         if person is not None:
             _person(held, person, export, delete)
             return
-        if export is not None or delete:
-            raise UsageError("--export, --delete", "name nobody", "--person NAME beside them")
         opened = Store.open(store)
         written = []
         if ferplus is not None:
@@ -204,18 +232,23 @@ def labels(
         if raw is not None:
             written.append(exports.export_raw(held, raw, names=names))
         for file in written:
-            print(f"{file.path}: {file.n_rows} rows")
-            for note in file.notes:
-                print(f"  {note}")
+            print(f"{file.path}: {file.n_rows} rows", *file.notes, sep="\n  ")
         if out is not None:
-            made = results.write_labelled_store(opened, held, out, force=force, unlabelled=unlabelled)
-            print(f"{out}: {len(made.table)} faces")
-        if not written and out is None:
+            made = results.write_labelled_store(opened, held, out, force=force, unlabelled=unlabelled or "drop")
+            print(f"{out}: {len(made.table)} faces", *results.label_notes(made.table), sep="\n  ")
+        if not files:
             frame = results.label_frame(held)
             print(f"{frame['face'].nunique()} of {len(held.faces)} faces labelled, {len(frame)} labels in all")
             print("take them out with --ferplus, --manifest, --raw or --out; how well people agree: mien agreement")
     finally:
         held.close()
+
+
+def _refuse_idle(*options: tuple[str, object, str, object]) -> None:
+    """Refuse options that would do nothing: each with whether it is given, what it needs, and whether that is."""
+    for option, given, needed, there in options:
+        if given and not there:
+            raise UsageError(option, "does nothing alone", f"{needed} beside it")
 
 
 def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool) -> None:
@@ -265,6 +298,8 @@ def agreement(
     from mien.data.splits import split_units
 
     if (Path(what) / "store.json").is_file():
+        if store is not None:
+            raise UsageError(f"--store {store}", f"does nothing: {what} is a store", "a database of 'mien label'")
         opened = Store.open(what)
         table = opened.table
         if not table.vocabulary:
@@ -277,7 +312,10 @@ def agreement(
 
         held = LabelDatabase.open(what)
         try:
-            votes = agreement_votes(held, Store.open(store).table if store is not None else None)
+            labelled = None if store is None else Store.open(store)
+            if labelled is not None:
+                held.check_store(labelled)
+            votes = agreement_votes(held, None if labelled is None else labelled.table)
         finally:
             held.close()
     found = summarise(votes, what, n_boot=n_boot, seed=seed)

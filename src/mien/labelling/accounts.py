@@ -15,7 +15,6 @@ from mien.labelling.schema import annotators, faces, labels, leases, sa, skips
 from mien.registry import nearest
 
 MAX_NAME = 80
-MIN_SHARED = 10
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,24 @@ class Account:
         id: Number in the database.
         name: As given at joining.
         pseudonym: Name in exports.
-        joined: UTC time, ISO 8601.
     """
 
     id: int
     name: str
     pseudonym: str
-    joined: str
 
 
-def join(database: LabelDatabase, name: str, consent: bool) -> tuple[str, Account]:
-    """Add an annotator; the token that is returned is stored nowhere.
+def join(database: LabelDatabase, name: str, token: str, consent: bool) -> tuple[Account, bool]:
+    """Add an annotator; asked again with the same name and token, nothing changes.
+
+    Args:
+        database: The votes.
+        name: As the annotator gives it.
+        token: Drawn by the annotator's browser; only its SHA-256 is stored.
+        consent: Whether they agree to the task's text.
+
+    Returns:
+        The annotator, and whether they had joined before.
 
     Raises:
         Refused: Without consent, or on a name that is taken or cannot be one.
@@ -46,7 +52,6 @@ def join(database: LabelDatabase, name: str, consent: bool) -> tuple[str, Accoun
         raise Refused(400, "Nobody can label without agreeing to what is stored.")
     if not name or len(name) > MAX_NAME or any(unicodedata.category(c).startswith("C") for c in name):
         raise Refused(422, f"A name has 1 to {MAX_NAME} visible characters.")
-    token = secrets.token_urlsafe(32)
     row = {
         "name": name,
         "name_key": name_key(name),
@@ -56,13 +61,20 @@ def join(database: LabelDatabase, name: str, consent: bool) -> tuple[str, Accoun
         "joined": database.now(),
     }
 
-    def insert(c: sa.Connection) -> int:
-        if c.execute(sa.select(annotators.c.id).where(annotators.c.name_key == row["name_key"])).first():
-            raise Refused(409, f"The name {name!r} is taken. Choose another one, or sign in with your key.")
-        key = c.execute(sa.insert(annotators).values(row)).inserted_primary_key
-        return int(key[0]) if key is not None else 0
+    same = sa.or_(annotators.c.name_key == row["name_key"], annotators.c.token_hash == row["token_hash"])
 
-    return token, Account(database.write(insert), name, row["pseudonym"], row["joined"])
+    def insert(c: sa.Connection) -> tuple[Account, bool]:
+        there = c.execute(sa.select(annotators).where(same)).mappings().all()
+        for other in there:
+            if other["token_hash"] != row["token_hash"]:
+                raise Refused(409, f"The name {name!r} is taken. Choose another one, or sign in with your key.")
+            if other["name_key"] != row["name_key"]:
+                raise Refused(409, f"You have joined already, as {other['name']!r}.")
+        if not there:
+            c.execute(sa.insert(annotators).values(row))
+        return _account(c.execute(sa.select(annotators).where(same)).mappings().one()), bool(there)
+
+    return database.write(insert)
 
 
 def sign_in(database: LabelDatabase, token: str) -> Account:
@@ -77,7 +89,7 @@ def sign_in(database: LabelDatabase, token: str) -> Account:
     row = database.read(lambda c: c.execute(wanted).mappings().first())
     if row is None:
         raise Refused(401, "This key is not known here. Sign in with the key that you were given, or join anew.")
-    return Account(row["id"], row["name"], row["pseudonym"], row["joined"])
+    return _account(row)
 
 
 def name_key(name: str) -> str:
@@ -89,7 +101,7 @@ def all_annotators(database: LabelDatabase) -> list[Account]:
     """Everybody who joined and was not deleted, in the order of joining."""
     wanted = sa.select(annotators).order_by(annotators.c.id)
     rows = database.read(lambda c: c.execute(wanted).mappings().all())
-    return [Account(row["id"], row["name"], row["pseudonym"], row["joined"]) for row in rows]
+    return [_account(row) for row in rows]
 
 
 def find_annotator(database: LabelDatabase, name: str) -> Account:
@@ -169,29 +181,8 @@ def count_labels(database: LabelDatabase, annotator: int) -> int:
     return int(database.read(lambda c: c.execute(wanted).scalar_one()))
 
 
-def agreement_with_others(database: LabelDatabase, annotator: int) -> float | None:
-    """Share of an annotator's faces on which their first choice is one of the first choices of all others together.
-
-    None with fewer than 10 faces that others labelled too.
-    """
-    mine = sa.select(labels.c.face).where(labels.c.annotator == annotator, labels.c.withdrawn == 0)
-    wanted = sa.select(labels).where(labels.c.face.in_(mine), labels.c.withdrawn == 0)
-    own: dict[int, dict[str, int]] = {}
-    others: dict[int, dict[str, int]] = {}
-    for row in database.read(lambda c: c.execute(wanted).mappings().all()):
-        total = (own if row["annotator"] == annotator else others).setdefault(row["face"], {})
-        said = {**row["votes"], "unknown": row["unknown"], "nf": database.task.votes_per_face * row["not_a_face"]}
-        for name, n in said.items():
-            total[name] = total.get(name, 0) + n
-    shared = [face for face in own if face in others]
-    if len(shared) < MIN_SHARED:
-        return None
-    return sum(bool(_first(own[face]) & _first(others[face])) for face in shared) / len(shared)
-
-
-def _first(votes: dict[str, int]) -> set[str]:
-    most = max(votes.values())
-    return {name for name, n in votes.items() if n == most}
+def _account(row: sa.RowMapping) -> Account:
+    return Account(row["id"], row["name"], row["pseudonym"])
 
 
 def _hashed(token: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def create_app(
     lease_s: float = LEASE_S,
     hosts: Iterable[str] = LOOPBACK,
     addresses: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> FastAPI:
     """The labelling page of a store.
 
@@ -48,10 +49,11 @@ def create_app(
         database: A SQLAlchemy URL, a SQLite file, or a folder for ``labels.db``.
         task: What is asked. None goes on with what the database holds.
         predictions: What the order of the queue needs.
-        invite: What annotators must know to join; not stored.
+        invite: What annotators must know to join, in upper or lower case; not stored.
         lease_s: Seconds for which the face on a screen is kept for its annotator.
         hosts: Names under which the server may be asked.
         addresses: Allow any numeric address as well.
+        say: Takes lines for the user.
 
     Raises:
         UsageError: If the database holds another task, or labels another store.
@@ -65,7 +67,7 @@ def create_app(
     elif task is None:
         opened = LabelDatabase.open(database)
     else:
-        opened = LabelDatabase.create(database, task, store, build_queue(store.table, task, predictions))
+        opened = LabelDatabase.create(database, task, store, build_queue(store.table, task, predictions, say))
     opened.check_store(store)
     frame = store.table.frame
     rows = dict(zip(frame["sample_id"], frame["image"].astype(int), strict=True))
@@ -104,7 +106,8 @@ def _answer(status: int, detail: str) -> JSONResponse:
 
 
 async def _refused(_request: Request, error: Any) -> JSONResponse:
-    return _answer(error.status, str(error)[:1].upper() + str(error)[1:])
+    detail = str(error)[:1].upper() + str(error)[1:]
+    return JSONResponse({"detail": detail, **({"reload": True} if error.reload else {})}, error.status)
 
 
 async def _invalid(_request: Request, error: Any) -> JSONResponse:

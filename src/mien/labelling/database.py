@@ -2,8 +2,8 @@
 
 SQLite is the default, and any URL of SQLAlchemy will do for a team; PostgreSQL is tested. Writers take
 turns, also those of several servers on one database: by SQLite's own lock, elsewhere by a lock on the
-row of the task. What a transaction reads is therefore what it writes on, at any isolation level. A
-label is acknowledged after its commit, and SQLite syncs each commit to the disk.
+row of the task, at READ COMMITTED: what a transaction reads once it has the lock is what it writes on.
+A label is acknowledged after its commit, and SQLite syncs each commit to the disk.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mien.labelling.task import LabelTask
 
 FILE = "labels.db"
 _PATIENCE_S = 20.0
+_MOST_SHOWN = 60
 # Serialization failure, deadlock, lock not available.
 _TRY_AGAIN = ("40001", "40P01", "55P03")
 _WRITES = "mien_writes"
@@ -63,7 +64,7 @@ class LabelDatabase:
             raise DataError(self.where, f"format {row['format']}", f"format {FORMAT}", "Use the version that made it.")
         self.task = LabelTask.from_json(row["settings"])
         self.id, self.store, self.queue = str(row["uid"]), str(row["store"]), str(row["queue"])
-        ordered = sa.select(faces.c.sample_id, faces.c.reason, faces.c.suggestion).order_by(faces.c.number)
+        ordered = sa.select(faces.c.sample_id, faces.c.suggestion).order_by(faces.c.number)
         self.faces = [QueuedFace(*row) for row in self.read(lambda c: c.execute(ordered).all())]
         self.number = {face.sample_id: i for i, face in enumerate(self.faces)}
 
@@ -121,17 +122,24 @@ class LabelDatabase:
             raise
         return database
 
-    def check(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace]) -> None:
+    def check(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace] | None = None) -> None:
         """Refuse another task, order or store than those of the database.
+
+        Args:
+            task: The settings.
+            store: The faces.
+            queue: Their order; None where it is not asked about.
 
         Raises:
             UsageError: With everything that differs.
         """
         kept, asked = self.task.to_json(), task.to_json()
-        differ = [f"{k} is {_short(kept[k])}, not {_short(v)}" for k, v in asked.items() if kept.get(k) != v]
+        differ = [
+            f"{k} is {_shown(kept[k], v)}, not {_shown(v, kept[k])}" for k, v in asked.items() if kept.get(k) != v
+        ]
         if store.fingerprint != self.store:
             differ.append(f"it labels store {self.store[:12]}, not {store.fingerprint[:12]}")
-        elif not differ and queue_digest(queue) != self.queue:
+        elif not differ and queue is not None and queue_digest(queue) != self.queue:
             differ.append("the faces stand in another order (other predictions, or a store with other attributes)")
         if differ:
             raise UsageError(
@@ -238,10 +246,12 @@ def _engine(url: str | Path) -> sa.Engine:
     if sqlite and not Path(parsed.database or "").is_file():
         raise DataError(where, "does not exist", "a labelling database")
     # A plan that PostgreSQL keeps from when the tables were empty reads them whole when they are full.
-    options = {"prepare_threshold": None} if parsed.drivername == "postgresql+psycopg" else {}
+    arguments = {"prepare_threshold": None} if parsed.drivername == "postgresql+psycopg" else {}
+    # A snapshot taken before the lock was got would hold stale leases.
+    options: dict[str, Any] = {} if sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     try:
         engine = sa.create_engine(
-            parsed, pool_size=8, max_overflow=40, pool_pre_ping=not sqlite, connect_args=options, hide_parameters=True
+            parsed, pool_size=8, max_overflow=40, connect_args=arguments, hide_parameters=True, **options
         )
     except ModuleNotFoundError as error:
         raise MissingExtra(f"database {where}", "label", error.name or "") from error
@@ -296,7 +306,6 @@ def _fill(
         {
             "number": i,
             "sample_id": face.sample_id,
-            "reason": face.reason,
             "suggestion": face.suggestion,
             "remaining": task.labels_per_face,
         }
@@ -336,6 +345,11 @@ def _lost_a_race(error: sa.exc.DBAPIError) -> bool:
     return code in _TRY_AGAIN or "database is locked" in text or "database table is locked" in text
 
 
-def _short(value: Any) -> str:
+def _shown(value: Any, other: Any) -> str:
+    """A setting, or of a long one the part from which on it differs from the other."""
     text = str(value)
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    if len(text) <= _MOST_SHOWN:
+        return repr(text)
+    start = max(0, len(os.path.commonprefix([text, str(other)])) - _MOST_SHOWN // 4)
+    end = start + _MOST_SHOWN
+    return repr("..." * (start > 0) + text[start:end] + "..." * (end < len(text)))

@@ -54,6 +54,15 @@ class JoinRequest(BaseModel):
     name: str = Field(max_length=400)
     consent: StrictBool = False
     invite: str | None = Field(default=None, max_length=400)
+    token: str = Field(pattern="^[A-Za-z0-9_-]{43}$")  # 32 random bytes, drawn by the page
+    task: str
+    consent_version: str
+
+
+class UndoRequest(BaseModel):
+    """Body of ``POST /api/undo``."""
+
+    submission_id: UUID | None = None
 
 
 class SkipRequest(BaseModel):
@@ -101,6 +110,7 @@ def task(labelling: Context) -> dict[str, Any]:
     names = ("title", "purpose", "consent", "notice", "classes", "votes_per_face", "intensity", "attributes")
     return {
         "id": database.id,
+        "consent_version": database.task.consent_version,
         **{name: settings[name] for name in (*names, "show_suggestion")},
         "needs_invite": labelling.invite is not None,
         "n_faces": len(database.faces),
@@ -109,12 +119,14 @@ def task(labelling: Context) -> dict[str, Any]:
 
 @router.post("/join")
 def join(body: JoinRequest, labelling: Context) -> dict[str, Any]:
-    """A new annotator, with consent; the only answer that holds the token."""
-    invite = labelling.invite
-    if invite is not None and not hmac.compare_digest((body.invite or "").encode(), invite.encode()):
+    """A new annotator, with consent to the text that the page shows; the same annotator where the page asks again."""
+    database, invite = labelling.database, labelling.invite
+    if (body.task, body.consent_version) != (database.id, database.task.consent_version):
+        raise Refused(409, "The task has changed since this page was loaded. Load it again.", reload=True)
+    if invite is not None and not hmac.compare_digest(_code(body.invite or ""), _code(invite)):
         raise Refused(403, "This is not the invitation of this task. Ask whoever runs it.")
-    token, account = accounts.join(labelling.database, body.name, body.consent)
-    return {"token": token, "name": account.name, "resumed": False}
+    account, resumed = accounts.join(database, body.name, body.token, body.consent)
+    return {"name": account.name, "resumed": resumed}
 
 
 @router.post("/resume")
@@ -148,9 +160,10 @@ def skip(body: SkipRequest, who: Who, labelling: Context) -> dict[str, bool]:
 
 
 @router.post("/undo")
-def undo(who: Who, labelling: Context) -> dict[str, Any]:
-    """Take the last label back."""
-    label, turn = voting.undo(labelling.database, who, labelling.lease_s)
+def undo(body: UndoRequest, who: Who, labelling: Context) -> dict[str, Any]:
+    """Take a label back."""
+    named = None if body.submission_id is None else str(body.submission_id)
+    label, turn = voting.undo(labelling.database, who, named, labelling.lease_s)
     return {**_shown(turn, labelling), "label": asdict(label)}
 
 
@@ -165,13 +178,8 @@ def picture(sample_id: str, who: Who, labelling: Context) -> Response:
 
 @router.get("/me")
 def me(who: Who, labelling: Context) -> dict[str, Any]:
-    """How far the annotator is, and how often they agree with the others."""
-    return {
-        "name": who.name,
-        "joined": who.joined,
-        "labels": accounts.count_labels(labelling.database, who.id),
-        "agreement": accounts.agreement_with_others(labelling.database, who.id),
-    }
+    """How much the annotator has done."""
+    return {"name": who.name, "labels": accounts.count_labels(labelling.database, who.id)}
 
 
 @router.get("/me/export")
@@ -188,12 +196,6 @@ def delete_me(who: Who, labelling: Context) -> dict[str, int]:
     return {"deleted": accounts.delete_annotator(labelling.database, who.id)}
 
 
-@router.get("/progress")
-def progress(who: Who, labelling: Context) -> dict[str, int]:
-    """How far everybody is."""
-    return voting.progress_of_all(labelling.database)
-
-
 def png(image: NDArray[np.uint8]) -> bytes:
     """A picture ``(H, W, C)`` as PNG."""
     buffer = io.BytesIO()
@@ -207,6 +209,11 @@ def _shown(turn: voting.Turn, labelling: Labelling) -> dict[str, Any]:
         return {"face": None, "progress": progress}
     face = labelling.database.faces[turn.face]
     return {"face": {**asdict(face), "image": _image_url(face.sample_id)}, "progress": progress}
+
+
+def _code(invite: str) -> bytes:
+    """An invitation as it is compared: telephones begin words with a capital letter and end them with a space."""
+    return invite.strip().casefold().encode()
 
 
 def _image_url(sample_id: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mien.data.datasets.ferplus import FOLDERS
 from mien.data.images import Store
 from mien.errors import DataError, LabelError
 from mien.labelling.database import LabelDatabase
-from mien.labelling.results import event_frame, merge_labels, vocabulary
+from mien.labelling.results import SUGGESTIONS_SHOWN, event_frame, label_notes, merge_labels, vocabulary
 from mien.labels import FERPLUS_VOCABULARY, canonical
 from mien.samples import SampleTable
 
@@ -53,6 +52,7 @@ def export_raw(database: LabelDatabase, path: Path, *, names: bool = False) -> E
     _write(frame, path)
     undone = int((frame["state"] == "undone").sum())
     notes = [f"{undone} of the labels were taken back; their state is 'undone'."] if undone else []
+    notes += [SUGGESTIONS_SHOWN] if database.task.show_suggestion else []
     return Export(str(path), len(frame), notes)
 
 
@@ -81,7 +81,7 @@ def export_ferplus(
     if foreign:
         expected = "classes of FERPlus only"
         raise LabelError(database.where, f"class {foreign[0]!r}", expected, "Export a manifest, which holds any class.")
-    table = merge_labels(store.table, database, rename=_fresh_names(store.table, database))
+    table = merge_labels(store.table, database)
     columns = [canonical(v) for v in table.vocabulary]
     counts = np.zeros((len(table), len(FERPLUS_VOCABULARY)), dtype=np.int64)
     for j, name in enumerate(FERPLUS_VOCABULARY):
@@ -93,7 +93,7 @@ def export_ferplus(
         raise DataError(database.where, f"a face has {counts.max()} votes", f"at most {_MOST_VOTES}", fix)
     usage, odd = _usages(table)
     if odd:
-        notes.append(f"Faces of the splits {', '.join(odd)} are called Training.")
+        notes.append(f"Faces of the splits {', '.join(s or '(none)' for s in odd)} are called Training.")
     names = _picture_names(table)
     frame = pd.DataFrame({"Usage": usage, "Image name": names})
     frame[["NF" if v == "nf" else v for v in FERPLUS_VOCABULARY]] = counts
@@ -103,6 +103,10 @@ def export_ferplus(
     absent = [v for v in FERPLUS_VOCABULARY if v not in columns]
     if absent:
         notes.append(f"Nobody could vote for {', '.join(absent)}: those columns are 0.")
+    notes.append(
+        "'mien prepare' numbers FERPlus's faces anew: a face is known by its 'Image name'. A manifest keeps the ids."
+    )
+    notes += [SUGGESTIONS_SHOWN] if database.task.show_suggestion else []
     return Export(str(path), len(frame), notes)
 
 
@@ -112,9 +116,10 @@ def export_manifest(
     path: Path,
     *,
     pictures: bool = False,
-    rename: Mapping[str, str] | None = None,
 ) -> Export:
     """The labelled faces as a CSV manifest: path, label, votes, attributes with source and confidence.
+
+    Intensity is left out: ``mien prepare`` would take its columns for attributes.
 
     Args:
         store: The faces.
@@ -122,14 +127,13 @@ def export_manifest(
         path: The file.
         pictures: Write the pictures as PNG to ``images/`` beside the file. Without, the paths are the
             sample_ids: those of the pictures themselves where the store was made from a folder or a manifest.
-        rename: Attribute of the task -> its column, where the store has one of that name.
 
     Raises:
-        DataError: If no face has a label, or an attribute's column is there already.
+        DataError: If no face has a label.
     """
     database.check_store(store)
     path = Path(path)
-    table = merge_labels(store.table, database, rename=rename)
+    table = merge_labels(store.table, database)
     frame = table.frame
     names = [f"images/{name}" for name in _picture_names(table)] if pictures else list(frame["sample_id"])
     words = vocabulary(database)
@@ -148,12 +152,13 @@ def export_manifest(
     _write(out, path)
     tied = int((label == "").sum())
     notes = [f"{tied} faces have tied votes and no label; their votes stand."] if tied else []
-    return Export(str(path), len(out), notes)
-
-
-def _fresh_names(table: SampleTable, database: LabelDatabase) -> dict[str, str]:
-    """Names that cannot collide: FERPlus's file holds no attributes."""
-    return {a.name: f"labelled_{a.name}" for a in database.task.attributes if a.name in table.frame}
+    if not pictures:
+        notes.append(
+            "No pictures were written: the paths are the store's ids, which are files only if it was made of files."
+        )
+    if database.task.intensity:
+        notes.append("Intensity is left out: a labelled store has its means, the raw log each answer.")
+    return Export(str(path), len(out), notes + label_notes(table))
 
 
 def _brought_to_ten(counts: NDArray[np.int64], ten_votes: bool) -> tuple[NDArray[np.int64], list[str]]:
@@ -175,7 +180,7 @@ def _brought_to_ten(counts: NDArray[np.int64], ten_votes: bool) -> tuple[NDArray
 def _usages(table: SampleTable) -> tuple[list[str], list[str]]:
     """FERPlus's name of each face's split, and the splits that it has no name for."""
     splits = table.frame["split"].astype(str)
-    odd = sorted(s for s in splits.unique() if s and s.lower() not in _USAGE)
+    odd = sorted(s for s in splits.unique() if s.lower() not in _USAGE)
     return [_USAGE.get(s.lower(), USAGES[0]) for s in splits], odd
 
 

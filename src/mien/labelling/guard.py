@@ -32,7 +32,7 @@ class Guard:
 
     A web page elsewhere must not drive the server through an annotator's browser: requests whose
     ``Host`` is not the server's (a name that was bent to its address) and whose ``Origin`` is another
-    site are refused.
+    site are refused. A proxy may say another ``Host`` than the page's origin, which must then be one of the names.
 
     Args:
         app: The application.
@@ -74,7 +74,7 @@ class Guard:
         if not self._known(host):
             return 403, f"This server is not {host!r}. Open the address that it printed when it started."
         origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+        if origin is not None and not self._own(origin.partition("://")[2], host):
             return 403, "Another web site may not use this server."
         if "transfer-encoding" in headers:
             return 411, "Say the length of the request (Content-Length)."
@@ -83,10 +83,12 @@ class Guard:
             return 413, f"A request may have {MAX_BODY} bytes."
         return None
 
+    def _own(self, site: str, host: str) -> bool:
+        """Whether a page of this site is ours; another port of this machine is another program's."""
+        return site.lower() == host.lower() or _name(site) in self.hosts.difference(LOOPBACK)
+
     def _known(self, host: str) -> bool:
-        name = host.lower()
-        if not name.endswith("]"):
-            name = name.rpartition(":")[0] or name
+        name = _name(host)
         if name in self.hosts:
             return True
         if not self.addresses:
@@ -96,3 +98,9 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    name = host.lower()
+    return name if name.endswith("]") else name.rpartition(":")[0] or name

@@ -1,9 +1,9 @@
-"""Which faces are labelled, in which order, and why: in turn, where a model was unsure, where a cell is thin."""
+"""Which faces are labelled, and in which order: mixed, where a model was unsure, where a cell is thin."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from mien.labels import NOT_EXPRESSIONS, canonical
 from mien.records import Predictions
 from mien.samples import SampleTable
 
-UNCERTAIN, THIN_CELL, IN_TURN = "uncertain", "thin cell", "in turn"
 _MAX_GROUPS = 50
 
 Floats = NDArray[np.float64]
@@ -29,12 +28,10 @@ class QueuedFace:
 
     Attributes:
         sample_id: The face.
-        reason: Why it stands where it stands: ``uncertain``, ``thin cell`` or ``in turn``.
-        suggestion: What the model said (``label``, ``confidence``, ``attributes``); None where it is not shown.
+        suggestion: What the model said (``label``, ``confidence``); None where it is not shown.
     """
 
     sample_id: str
-    reason: str
     suggestion: dict[str, Any] | None = None
 
 
@@ -43,48 +40,51 @@ def queue_digest(queue: Sequence[QueuedFace]) -> str:
     return hashlib.sha256("\n".join(f.sample_id for f in queue).encode()).hexdigest()
 
 
-def build_queue(table: SampleTable, task: LabelTask, predictions: Predictions | None = None) -> list[QueuedFace]:
+def build_queue(
+    table: SampleTable,
+    task: LabelTask,
+    predictions: Predictions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[QueuedFace]:
     """Order a store's faces for labelling.
 
     Thin cells come before unsure faces where both are asked for. A face is as uncertain as the least
     sure of: the model's expression (entropy of its probabilities over the highest possible), and the
-    ``<attribute>_confidence`` of the store's perceived attributes (one minus it). A face on which
-    nobody said anything counts as most uncertain.
+    ``<attribute>_confidence`` of the attributes that are asked for (one minus it). Where none is asked
+    for and there are no predictions, all of the store's attributes count. A face on which nobody said
+    anything is left out where only unsure faces are asked for, and comes last among the others.
 
     Args:
         table: The store's faces.
         task: The settings.
         predictions: A model's predictions of these faces; joined by ``sample_id``.
+        say: Takes lines for the user.
 
     Raises:
         DataError: If no face is left, or the predictions are of other faces.
         UsageError: If the order asks for what neither the predictions nor the store have.
     """
     faces = table.in_split(task.split) if task.split else table
-    said = _Said.of(faces, predictions)
+    said = _Said.of(faces, task, predictions)
     keep = np.ones(len(faces), dtype=bool)
-    if task.below is not None:
-        keep = ~(said.confidence(task) >= task.below)
-    thin = np.zeros(len(faces), dtype=bool)
     keys: list[NDArray[Any]] = [_shuffled(faces, task.seed)]
     if task.uncertain_first:
-        unsure = said.uncertainty(task)
-        keys.append(-np.where(np.isnan(unsure), np.inf, unsure))
+        keys.append(-said.uncertainty())  # what is missing sorts last
+    if task.below is not None:
+        keep = said.confidence() < task.below
     if task.thin_cells_first:
         sizes = cell_sizes(faces, said.predicted)
-        thin = sizes <= task.thin_cell
-        keys.append(np.where(thin, sizes, np.inf))
+        keys.append(np.where(sizes <= task.thin_cell, sizes, np.inf))
+    silent = int(np.isnan(said.confidence()).sum()) if task.uncertain_first or task.below is not None else 0
+    if silent:
+        say(f"{silent} faces have no prediction: they {'are left out' if task.below is not None else 'come last'}")
     order = np.lexsort(keys)
     order = order[keep[order]][: task.n_faces]
     if not len(order):
         raise DataError(table.name, "no face is left to label", "a face under the confidence asked for")
-    rest = UNCERTAIN if task.uncertain_first or task.below is not None else IN_TURN
     ids = faces.frame["sample_id"].to_numpy(dtype=object)
     return [
-        QueuedFace(
-            str(ids[i]), THIN_CELL if thin[i] else rest, said.suggestion(int(i), task) if task.show_suggestion else None
-        )
-        for i in order
+        QueuedFace(str(ids[i]), said.suggestion(int(i), task.classes) if task.show_suggestion else None) for i in order
     ]
 
 
@@ -120,16 +120,18 @@ class _Said:
     predicted: NDArray[np.object_]
     entropy: Floats | None
     top: Floats | None
-    attributes: dict[str, Floats]
-    groups: pd.DataFrame
+    attributes: list[Floats]
 
     @classmethod
-    def of(cls, table: SampleTable, predictions: Predictions | None) -> _Said:
-        confident = [a for a in table.attributes if f"{a}_confidence" in table.frame]
-        attributes = {a: table.frame[f"{a}_confidence"].to_numpy(np.float64) for a in confident}
+    def of(cls, table: SampleTable, task: LabelTask, predictions: Predictions | None) -> _Said:
+        counted = {n for a in task.attributes for n in (a.name, f"perceived_{a.name}")}
+        if not counted and predictions is None:
+            counted = set(table.attributes)
+        confidences = [f"{a}_confidence" for a in table.attributes if a in counted]
+        attributes = [table.frame[c].to_numpy(np.float64) for c in confidences if c in table.frame]
         nobody = np.full(len(table), None, dtype=object)
         if predictions is None:
-            return cls(nobody, None, None, attributes, table.frame)
+            return cls(nobody, None, None, attributes)
         row = pd.Index(np.asarray(predictions.sample_id, dtype=object)).get_indexer(
             pd.Index(table.frame["sample_id"].to_numpy(dtype=object))
         )
@@ -140,31 +142,26 @@ class _Said:
         names = np.array([canonical(c) for c in predictions.classes], dtype=object)
         predicted = np.where(row < 0, nobody, names[predictions.predicted[row]])
         if predictions.probs is None:
-            return cls(predicted, None, None, attributes, table.frame)
+            return cls(predicted, None, None, attributes)
         probs = np.where((row < 0)[:, None], np.nan, np.asarray(predictions.probs, dtype=np.float64)[row])
         logs = np.log(np.where(probs > 0, probs, 1.0))
         entropy = -(probs * logs).sum(1) / np.log(probs.shape[1])
-        return cls(predicted, entropy, probs.max(1), attributes, table.frame)
+        return cls(predicted, entropy, probs.max(1), attributes)
 
-    def uncertainty(self, task: LabelTask) -> Floats:
-        parts = [1 - c for c in self.attributes.values()] + ([] if self.entropy is None else [self.entropy])
+    def uncertainty(self) -> Floats:
+        parts = [1 - c for c in self.attributes] + ([] if self.entropy is None else [self.entropy])
         return _combined(np.fmax, parts, "uncertain_first", len(self.predicted))
 
-    def confidence(self, task: LabelTask) -> Floats:
-        parts = list(self.attributes.values()) + ([] if self.top is None else [self.top])
+    def confidence(self) -> Floats:
+        parts = self.attributes + ([] if self.top is None else [self.top])
         return _combined(np.fmin, parts, "below", len(self.predicted))
 
-    def suggestion(self, i: int, task: LabelTask) -> dict[str, Any] | None:
-        label = next((c for c in task.classes if canonical(c) == self.predicted[i]), None)
+    def suggestion(self, i: int, classes: Sequence[str]) -> dict[str, Any] | None:
+        label = next((c for c in classes if canonical(c) == self.predicted[i]), None)
         if label is None:
             return None
-        groups = {}
-        for asked in task.attributes:
-            for column in (asked.name, f"perceived_{asked.name}"):
-                if column in self.groups and self.groups[column].iloc[i] in asked.groups:
-                    groups[asked.name] = str(self.groups[column].iloc[i])
         confidence = None if self.top is None or np.isnan(self.top[i]) else round(float(self.top[i]), 4)
-        return {"label": label, "confidence": confidence, "attributes": groups}
+        return {"label": label, "confidence": confidence}
 
 
 def _combined(combine: np.ufunc, parts: Sequence[Floats], setting: str, n: int) -> Floats:
@@ -172,7 +169,7 @@ def _combined(combine: np.ufunc, parts: Sequence[Floats], setting: str, n: int) 
         raise UsageError(
             setting,
             "nobody said how sure a model was of these faces",
-            "predictions with probabilities, or a store with '<attribute>_confidence'",
+            "predictions with probabilities, or a store with '<attribute>_confidence' of an attribute asked for",
         )
     return np.asarray(combine.reduce([*parts, np.full(n, np.nan)]), dtype=np.float64)
 

@@ -9,11 +9,13 @@ class Refused(Exception):
     Args:
         status: The HTTP status: 400, 401, 403, 404, 409 or 422.
         detail: What was wrong, and what to do.
+        reload: Whether the page shows another task than the server has, and must be loaded again.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, *, reload: bool = False) -> None:
         self.status = status
         self.detail = detail
+        self.reload = reload
         super().__init__(status, detail)
 
     def __str__(self) -> str:

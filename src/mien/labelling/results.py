@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,11 @@ from mien.labels import NOT_EXPRESSIONS
 from mien.samples import ANNOTATED, SampleTable, Step
 
 _CHUNK = 4096
+_PARTS = ("", "_source", "_confidence")
 LABELS_BY_PEOPLE = "labels by people"
+SUGGESTIONS_SHOWN = (
+    "Annotators were shown what a model said, which draws them to it: these labels must not measure that model."
+)
 
 
 def event_frame(database: LabelDatabase, *, names: bool = False) -> pd.DataFrame:
@@ -111,7 +114,6 @@ def merge_labels(
     database: LabelDatabase,
     *,
     unlabelled: str = "drop",
-    rename: Mapping[str, str] | None = None,
 ) -> SampleTable:
     """A store's table with the votes of people in place of its own, and the attributes they perceived.
 
@@ -119,45 +121,44 @@ def merge_labels(
         table: The store's faces.
         database: Their labels.
         unlabelled: ``drop`` leaves faces without a label out; ``keep`` keeps them, with no votes.
-        rename: Attribute of the task -> its column, where the table has one of that name.
 
     Returns:
-        A table whose vocabulary is the task's classes, ``unknown`` and ``nf``.
+        A table whose vocabulary is the task's classes, ``unknown`` and ``nf``. An attribute that the table
+        has already gets a column ``labelled_<attribute>``: sources are never mixed in a column. The means
+        of intensity stand in columns ``intensity_<class>``, which are no attributes. The last step of the
+        history says all this; :func:`label_notes` puts it into words.
 
     Raises:
-        DataError: If no face has a label, or an attribute's column is there already (an audit refuses
-            columns that mix sources).
+        DataError: If no face has a label.
         UsageError: On another word for ``unlabelled``.
     """
     if unlabelled not in ("drop", "keep"):
         raise UsageError("unlabelled", repr(unlabelled), "'drop' or 'keep'")
-    asked = [a.name for a in database.task.attributes]
-    to = {name: (rename or {}).get(name, name) for name in asked}
-    taken = [new for new in to.values() if new in table.frame]
-    if taken:
-        raise DataError(
-            table.name,
-            f"has a column {taken[0]!r} already",
-            "a new name for what people said",
-            f"Rename it, e.g. rename={{{taken[0]!r}: 'labelled_{taken[0]}'}}: sources are never mixed in a column.",
-        )
     faces = face_frame(database).set_index("face")
     if not len(faces):
         raise DataError(database.where, "holds no label yet", "faces with labels")
-    suffixes = ("", "_source", "_confidence")
-    faces = faces.rename(columns={f"{old}{s}": f"{new}{s}" for old, new in to.items() for s in suffixes})
-    own = [f"votes_{v}" for v in table.vocabulary]
-    kept = table.frame.drop(columns=own)
+    to = _columns_for(table, [a.name for a in database.task.attributes])
+    faces = faces.rename(columns={f"{old}{s}": f"{new}{s}" for old, new in to.items() for s in _PARTS})
+    n_labels = int(faces.pop("n_labels").sum())
+    own = {*faces.columns, *(f"votes_{v}" for v in table.vocabulary)}
+    kept = table.frame.drop(columns=list(own), errors="ignore")
     kept = kept[kept["sample_id"].isin(faces.index)] if unlabelled == "drop" else kept
     votes = [f"votes_{w}" for w in vocabulary(database)]
-    merged = kept.join(faces[[*votes, *(f"{new}{s}" for new in to.values() for s in suffixes)]], on="sample_id")
+    merged = kept.join(faces, on="sample_id")
     merged[votes] = merged[votes].fillna(0.0).astype(np.float64)
     step = Step(
         LABELS_BY_PEOPLE,
         len(table),
         len(merged),
-        {"unlabelled": unlabelled, "rename": to},
-        {"database": database.id, "labels": int(faces["n_labels"].sum()), "faces": len(faces)},
+        {"unlabelled": unlabelled},
+        {
+            "database": database.id,
+            "labels": n_labels,
+            "faces": len(faces),
+            "columns": to,
+            "suggestions_shown": database.task.show_suggestion,
+            "consent_version": database.task.consent_version,
+        },
     )
     return replace(
         table,
@@ -175,15 +176,17 @@ def write_labelled_store(
     *,
     force: bool = False,
     unlabelled: str = "drop",
-    rename: Mapping[str, str] | None = None,
 ) -> Store:
     """A new store with the labels of people; see :func:`merge_labels`.
 
     Raises:
-        UsageError: If ``out`` exists and ``force`` is not given, or the database labels another store.
+        UsageError: If ``out`` is the store itself, or exists and ``force`` is not given, or the database labels
+            another store.
     """
     database.check_store(store)
-    table = merge_labels(store.table, database, unlabelled=unlabelled, rename=rename)
+    if Path(out).resolve() == store.path.resolve():
+        raise UsageError(str(out), "is the store that was labelled", "a new store", "The database belongs to the old.")
+    table = merge_labels(store.table, database, unlabelled=unlabelled)
     rows = table.frame["image"].to_numpy(np.int64)
     with StoreWriter(Path(out), force) as writer:
         for start in range(0, len(rows), _CHUNK):
@@ -191,6 +194,28 @@ def write_labelled_store(
         table = replace(table, frame=table.frame.assign(image=np.arange(len(rows))))
         info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
         return writer.commit(table, {**info, "vocabulary": table.vocabulary, "attributes": table.attributes})
+
+
+def label_notes(table: SampleTable) -> list[str]:
+    """What readers of a table of :func:`merge_labels` must know, in sentences."""
+    detail = table.history[-1].detail
+    notes = [
+        f"The store has a column {old!r} already: what people said is in {new!r}."
+        for old, new in detail["columns"].items()
+        if new != old
+    ]
+    return notes + ([SUGGESTIONS_SHOWN] if detail["suggestions_shown"] else [])
+
+
+def _columns_for(table: SampleTable, attributes: list[str]) -> dict[str, str]:
+    """Attribute of the task -> its column, where the table may have one of that name."""
+    to: dict[str, str] = {}
+    for name in attributes:
+        new = name
+        while any(f"{new}{part}" in table.frame for part in _PARTS) or (new != name and new in attributes):
+            new = f"labelled_{new}"
+        to[name] = new
+    return to
 
 
 def _columns(database: LabelDatabase) -> list[str]:

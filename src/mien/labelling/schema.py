@@ -34,7 +34,6 @@ faces = sa.Table(
     metadata,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("sample_id", sa.Text, nullable=False),
-    sa.Column("reason", sa.String(20), nullable=False),
     sa.Column("suggestion", sa.JSON(none_as_null=True)),
     sa.Column("remaining", sa.Integer, sa.CheckConstraint("remaining >= 0"), nullable=False),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mien.data.images import Store
@@ -22,6 +23,9 @@ except ModuleNotFoundError as error:
 
 DEFAULT_PORT = 8765
 _STOP_S = 5
+_INVITE_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that is taken for another one, or for a digit
+_INVITE_LENGTH = 8
+_ALL = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}
 
 
 def serve_labels(
@@ -33,7 +37,7 @@ def serve_labels(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     invite: str | None = None,
-    hosts: Iterable[str] = (),
+    hosts: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the labelling page until the process is asked to stop (SIGINT or SIGTERM).
@@ -49,19 +53,22 @@ def serve_labels(
         port: Port; 0 takes a free one.
         invite: What annotators must know to join. Drawn, and said, where another host than this
             machine is asked for and none is given; never stored.
-        hosts: Further names under which the server is reached, such as that of a proxy.
+        hosts: Further names under which the server is reached, such as that of a proxy with TLS.
         say: Takes lines for the user.
 
     Raises:
-        UsageError: If the port is taken, or the database holds another task.
+        UsageError: If the port is taken, a host is no name, or the database holds another task.
     """
+    for name in hosts:
+        if "/" in name:
+            raise UsageError(f"host {name!r}", "is an address of a page", "a name only, such as label.example.org")
     opened = store if isinstance(store, Store) else Store.open(store)
     said = Predictions.load(predictions) if isinstance(predictions, str | Path) else predictions
     local = _is_loopback(host)
     if not local and invite is None:
-        invite = secrets.token_urlsafe(9)
-    names = {*LOOPBACK, *hosts} if local else {*LOOPBACK, *hosts, host, socket.gethostname(), socket.getfqdn()}
-    app = create_app(opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local)
+        invite = "".join(secrets.choice(_INVITE_LETTERS) for _ in range(_INVITE_LENGTH))
+    names = {*LOOPBACK, *hosts} if local else {*LOOPBACK, *hosts, host, *_own_names()}
+    app = create_app(opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local, say=say)
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         labelling = app.state.labelling.database
@@ -72,7 +79,8 @@ def serve_labels(
                 "Use a proxy with TLS or an SSH tunnel where the network is not yours."
             )
             say(f"To join, annotators need the invitation: {invite}")
-        say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/ (stop with Ctrl+C)")
+        pages = [f"http://{f'[{at}]' if ':' in at else at}:{port}/" for at in _addresses(host)]
+        say(f"Open {' or '.join(pages)} (stop with Ctrl+C)")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_S
         )
@@ -92,6 +100,27 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _own_names() -> list[str]:
+    """Names of this machine, the one that it has in its own network among them (RFC 6762)."""
+    name = socket.gethostname()
+    return [name, socket.getfqdn(), f"{name.partition('.')[0]}.local"]
+
+
+def _addresses(host: str) -> list[str]:
+    """Where people find the server: the host, or where it listens on all addresses, those of this machine."""
+    if host not in _ALL:
+        return [host]
+    family, far = _ALL[host]
+    found: list[str] = []
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((far, 9))  # sends nothing: it only says which address the way out would have
+        found.append(probe.getsockname()[0])
+    with contextlib.suppress(OSError):
+        found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, family)]
+    usable = [a for a in dict.fromkeys(found) if not _is_loopback(a) and not ipaddress.ip_address(a).is_link_local]
+    return usable or [_own_names()[-1]]
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -26,8 +26,9 @@ PURPOSE = (
 CONSENT = (
     "I take part of my own free will and can stop at any time. Stored are the name that I give here, my votes "
     "(also those that I take back), the faces that I skip, how long each answer took, and when it was given. "
-    "Results name annotators by a pseudonym. On this page I can see, download and delete everything stored about me: "
-    "deleting removes my votes from the database and from all later results, not from files exported before."
+    "Results name annotators by a pseudonym; whoever runs this task can see which votes are whose. On this page I can "
+    "see, download and delete everything stored about me: deleting removes my votes from the database and from all "
+    "later results, not from files exported before."
 )
 NOTICE = (
     "You say what you see in a picture. That is a perception, not a fact about the person: a face does not tell what "
@@ -89,7 +90,7 @@ class LabelTask:
         n_faces: Only the first so many faces of the queue.
         uncertain_first: Faces first on which a model was least sure.
         thin_cells_first: Faces first whose class has fewest faces in their group.
-        below: Only faces on which the model's confidence is under this (and those on which it said nothing).
+        below: Only faces on which the model's confidence is under this.
         thin_cell: A cell of class and group is thin with at most so many faces.
         seed: Seed of the order where nothing else decides it; None is the store's order, which often
             has one class after the other and so tells annotators what to expect.

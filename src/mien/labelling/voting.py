@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mien.labelling.accounts import Account
 from mien.labelling.database import LabelDatabase
 from mien.labelling.refusals import Refused
-from mien.labelling.schema import annotators, faces, is_open, labels, leases, sa, skips
+from mien.labelling.schema import faces, is_open, labels, leases, sa, skips
 from mien.labelling.task import MAX_INTENSITY, UNSURE, LabelTask
 
 LEASE_S = 600.0
@@ -192,43 +191,37 @@ def skip(database: LabelDatabase, who: Account, sample_id: str) -> None:
     database.write(work, durable=False)
 
 
-def undo(database: LabelDatabase, who: Account, lease_s: float = LEASE_S) -> tuple[Label, Turn]:
-    """Take the annotator's last current label back; it stays in the log as undone, the face is theirs again.
+def undo(
+    database: LabelDatabase, who: Account, submission_id: str | None = None, lease_s: float = LEASE_S
+) -> tuple[Label, Turn]:
+    """Take a label of the annotator's back; it stays in the log as undone, the face is theirs again.
+
+    Args:
+        database: The votes.
+        who: The annotator.
+        submission_id: The label; None is their last current one. One that was taken back already stays so
+            and is returned again: the first answer may have been lost.
+        lease_s: Seconds for which the face is kept for them.
 
     Raises:
         Refused: If there is none.
     """
 
     def work(c: sa.Connection) -> tuple[Label, Turn]:
-        row = c.execute(_LAST, {"me": who.id}).mappings().first()
-        if row is None:
+        wanted = _LAST if submission_id is None else _SUBMITTED
+        row = c.execute(wanted, {"me": who.id, "submission": submission_id}).mappings().first()
+        if row is None or row["annotator"] != who.id:
             raise Refused(409, "There is no label to take back.")
         face, now = int(row["face"]), database.now()
-        c.execute(sa.update(labels).where(labels.c.id == row["id"]).values(withdrawn=labels.c.id, undone=now))
-        c.execute(_GIVE_BACK, {"at": face})
+        if not row["withdrawn"]:
+            c.execute(sa.update(labels).where(labels.c.id == row["id"]).values(withdrawn=labels.c.id, undone=now))
+            c.execute(_GIVE_BACK, {"at": face})
         _lease(database, c, who, face, lease_s)
         names = ("submission_id", "votes", "unknown", "not_a_face", "intensity", "attributes", "seconds")
         label = Label(sample_id=database.faces[face].sample_id, **{name: row[name] for name in names})
         return label, Turn(face, None, *_progress(c, who))
 
     return database.write(work)
-
-
-def progress_of_all(database: LabelDatabase) -> dict[str, int]:
-    """Faces, current labels, annotators, and faces that have all the labels asked for."""
-
-    def work(c: sa.Connection) -> dict[str, int]:
-        def count(table: sa.Table, *where: Any) -> int:
-            return int(c.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one())
-
-        return {
-            "faces": count(faces),
-            "labels": count(labels, labels.c.withdrawn == 0),
-            "annotators": count(annotators),
-            "complete": count(faces, faces.c.remaining == 0),
-        }
-
-    return database.read(work)
 
 
 def number_of(database: LabelDatabase, sample_id: str) -> int:

@@ -16,7 +16,7 @@ from mien.report.words import capital, details, percent
 from mien.samples import PERCEIVED
 
 _SOURCES = {
-    "annotated": "The groups came with the data.",
+    "annotated": "The groups are as annotated: what people perceived in the pictures, or what the data's makers knew.",
     "measured": "The groups are parts of a column of numbers.",
     "not stated": "Where the groups come from is not stated.",
 }

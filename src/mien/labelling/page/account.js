@@ -2,12 +2,22 @@
 
 import { attempt, deliver, patiently, server, session } from "./session.js";
 import { byId, plural } from "./view.js";
-import { clearNotice, download, notify, showScreen, sure } from "./screen.js";
-import { lastFace, progressNow, showNext } from "./voting.js";
+import { clearNotice, download, makeKey, notify, showScreen, sure } from "./screen.js";
+import { forgetFace, lastFace, progressNow, showNext } from "./voting.js";
 import { Refused } from "./server.js";
+
+export const CHANGED = "#changed"; // in the address after the page was loaded again
+
+/** Nothing of one annotator stays on the page for the next. */
+function clearPage() {
+  for (const form of document.querySelectorAll("#start form")) form.reset();
+  for (const personal of document.querySelectorAll(".personal, .problem")) personal.textContent = "";
+  forgetFace();
+}
 
 export function showStart(problem = "") {
   server.token = null;
+  clearPage();
   showScreen("start");
   if (problem) notify(problem);
 }
@@ -17,12 +27,39 @@ function signIn(token, name) {
   if (memory.get("token") !== token) memory.forget();
   memory.set("token", token);
   memory.set("name", name);
+  memory.set("joining", null);
   server.token = token;
+  byId("who").textContent = `Signed in as ${name}`;
 }
 
+function loadAgain() {
+  location.hash = CHANGED;
+  location.reload();
+  return new Promise(() => {}); // nothing else happens in this page
+}
+
+/** People must have read what they agree to: where the task has changed since, show it anew. */
+async function checkTask() {
+  const { id, consent_version } = await patiently(() => server.ask("GET", "/api/task"));
+  if (id !== session.task.id || consent_version !== session.task.consent_version) await loadAgain();
+}
+
+/** The key is drawn and kept here: who joins again because the answer was lost comes with the same one. */
 async function join() {
-  const body = { name: byId("name").value.trim(), consent: byId("consent").checked, invite: byId("invite").value.trim() || null };
-  const { token, name } = await server.ask("POST", "/api/join", body);
+  const { memory, task } = session;
+  const asked = byId("name").value.trim();
+  const before = memory.get("joining");
+  const token = before?.name === asked ? before.token : makeKey();
+  memory.set("joining", { name: asked, token });
+  const body = {
+    name: asked,
+    consent: byId("consent").checked,
+    invite: byId("invite").value.trim() || null,
+    token,
+    task: task.id,
+    consent_version: task.consent_version,
+  };
+  const { name } = await patiently(() => server.ask("POST", "/api/join", body));
   signIn(token, name);
   byId("welcome").querySelector("h1").textContent = `Welcome, ${name}`;
   byId("welcome").querySelector("code").textContent = token;
@@ -46,9 +83,11 @@ function onSubmit(form, action) {
       problem.textContent = "";
       clearNotice();
       try {
+        await checkTask();
         await action();
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
+        if (error.reload) await loadAgain();
         problem.textContent = error.message;
         server.token = null;
       }
@@ -74,14 +113,23 @@ export async function showRest(progress, paused = false) {
 }
 
 async function exportMine() {
-  const response = await server.fetch("/api/me/export");
-  download(await response.blob(), `labels-${session.memory.get("name")}.json`);
+  const mine = await patiently(() => server.file("/api/me/export"));
+  download(mine, `labels-${session.memory.get("name")}.json`);
 }
 
 async function deleteMine() {
   const words = "Your name and every label you gave are deleted from the server. This cannot be undone.";
   if (!(await sure("Delete all your data?", words, "Delete everything"))) return;
-  await server.ask("DELETE", "/api/me");
+  let asked = 0;
+  try {
+    await patiently(() => {
+      asked += 1;
+      return server.ask("DELETE", "/api/me");
+    });
+  } catch (error) {
+    // Asked again because the answer was lost: the key is unknown because all is deleted.
+    if (!(error instanceof Refused && error.status === 401 && asked > 1)) throw error;
+  }
   session.memory.forget();
   showStart();
   notify("Your data are deleted. Nothing of yours is kept here any more.", "done");

@@ -17,7 +17,7 @@ export class Answer {
     this.steps = [];
   }
 
-  /** The answer of a label that was submitted, or of a draft. */
+  /** The answer of a label that was submitted, or of a draft; the first step back clears it. */
   static from(task, { votes, unknown, intensity, attributes }) {
     const answer = new Answer(task);
     const given = Object.entries({ ...votes, [UNKNOWN]: unknown }).filter(([, n]) => n > 0);
@@ -28,6 +28,8 @@ export class Answer {
       strengths: { ...intensity },
       attributes: Object.fromEntries(chosen),
     };
+    // One vote moves to where it is wanted; ten have to be taken back first.
+    if (given.length && task.votes_per_face > 1) answer.steps.push(new Answer(task).state);
     return answer;
   }
 

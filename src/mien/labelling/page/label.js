@@ -2,7 +2,7 @@
 
 import { attempt, patiently, server, session } from "./session.js";
 import { byId, element, plural, View } from "./view.js";
-import { connectAccount, resume, showRest, showStart } from "./account.js";
+import { CHANGED, connectAccount, resume, showRest, showStart } from "./account.js";
 import { keyTable, listen } from "./keys.js";
 import { Memory } from "./memory.js";
 import { setUp } from "./screen.js";
@@ -22,7 +22,9 @@ function fillTexts(task) {
     ten ? "Look at the face. Each tap on an expression gives it one of ten votes." : "Look at the face and choose the expression that fits best.",
     ...(ten ? ["Sure of one? Tap it once and press the large button, or hold it down: it gets all that are left."] : []),
     "Your first impression counts. “Can't tell” is a good answer too.",
-    "Undo takes your last step back; once more, and the last face comes back.",
+    ten
+      ? "A vote too many? Undo takes back vote after vote. With none left to take, it brings the last face back; once more, and that face's votes are cleared."
+      : "Undo takes your last step back; once more, and the last face comes back.",
     "Each face is saved as you go. Close the page whenever you like.",
   ];
   for (const list of document.querySelectorAll(".how")) list.replaceChildren(...lines.map((line) => element("li", "", line)));
@@ -48,9 +50,11 @@ async function begin() {
   fillTexts(task);
   connectAccount();
   connectVoting();
+  const changed = location.hash === CHANGED;
+  if (changed) history.replaceState(null, "", location.pathname);
   const token = memory.get("token");
   if (token) await resume(token);
-  else showStart();
+  else showStart(changed ? "What is asked here has changed. Please read it again." : "");
 }
 
 attempt(begin);

@@ -68,6 +68,12 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+/** A key for an annotator: 32 random bytes in base64url. */
+export function makeKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
 /** A random UUID, also where the page does not come over https. */
 export function makeId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -98,16 +104,19 @@ export class Stopwatch {
   }
 }
 
-/** What needs no task: focus after a tap, the copy button, the switch for single keys. */
+/** What needs no task: focus after a click, the copy button. */
 export function setUp() {
-  // After a click with a pointer the keys belong to the face again, not to the button that was clicked.
+  // After a click with a mouse the keys belong to the face again, not to the button that was clicked.
+  // A screen reader's clicks and taps leave the focus where its reader is.
   document.addEventListener("click", (event) => {
-    if (event.detail > 0 && event.target.closest("#label button")) byId("question").focus({ preventScroll: true });
+    const clicked = event.pointerType === "mouse" && event.detail > 0;
+    if (clicked && event.target.closest("#label button")) byId("question").focus({ preventScroll: true });
   });
   const copy = byId("copy");
   copy.hidden = !navigator.clipboard;
   copy.addEventListener("click", async () => {
     await navigator.clipboard.writeText(copy.previousElementSibling.textContent);
     copy.textContent = "Copied";
+    setTimeout(() => (copy.textContent = "Copy"), 2000);
   });
 }

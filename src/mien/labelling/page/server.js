@@ -7,20 +7,17 @@ export class Away extends Error {}
 
 /** The server refused; the message says why. */
 export class Refused extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, reload) {
     super(detail);
     this.status = status;
+    this.reload = reload; // this page is out of date
   }
 }
 
-async function detailOf(response) {
-  try {
-    const { detail } = await response.json();
-    if (typeof detail === "string") return detail;
-  } catch {
-    // not JSON: say the status below
-  }
-  return `The server refused (status ${response.status}).`;
+async function refusal(response) {
+  const { detail, reload } = await response.json().catch(() => ({})); // not JSON: the status says it
+  const words = typeof detail === "string" ? detail : `The server refused (status ${response.status}).`;
+  return new Refused(response.status, words, reload === true);
 }
 
 export class Server {
@@ -29,37 +26,36 @@ export class Server {
     this.pictures = new Map(); // address -> promise of a blob address
   }
 
-  async fetch(path, options = {}) {
-    const headers = { ...options.headers };
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    let response;
+  /** One request; `read` takes the body out of the answer, within the same time. */
+  async request(path, { headers, ...options }, read) {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), PATIENCE_MS);
+    const key = this.token ? { Authorization: `Bearer ${this.token}` } : {};
     try {
-      response = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    } catch {
-      throw new Away("The server does not answer.");
+      const response = await fetch(path, { ...options, headers: { ...headers, ...key }, cache: "no-store", signal: limit.signal });
+      if (response.status >= 500 || response.status === 429) throw new Away();
+      if (!response.ok) throw await refusal(response);
+      return await read(response);
+    } catch (error) {
+      throw error instanceof Refused ? error : new Away();
+    } finally {
+      clearTimeout(timer);
     }
-    if (response.status >= 500 || response.status === 429) {
-      throw new Away(`The server has trouble (status ${response.status}).`);
-    }
-    if (!response.ok) throw new Refused(response.status, await detailOf(response));
-    return response;
   }
 
-  async ask(method, path, body) {
+  ask(method, path, body) {
     const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-    const response = await this.fetch(path, { method, ...json });
-    if (response.status === 204) return null;
-    try {
-      return await response.json();
-    } catch {
-      throw new Away("The server's answer broke off.");
-    }
+    return this.request(path, { method, ...json }, (response) => response.json());
+  }
+
+  file(path) {
+    return this.request(path, {}, (response) => response.blob());
   }
 
   /** The address of a picture in this browser's memory; fetched once, needs the key. */
   picture(path) {
     if (!this.pictures.has(path)) {
-      const fetched = this.fetch(path).then(async (response) => URL.createObjectURL(await response.blob()));
+      const fetched = this.file(path).then((blob) => URL.createObjectURL(blob));
       fetched.catch(() => this.pictures.delete(path));
       this.pictures.set(path, fetched);
     }

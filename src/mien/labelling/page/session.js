@@ -13,7 +13,10 @@ function awayWords() {
   const n = session.memory?.unsent.length ?? 0;
   if (!n) return "The server does not answer. This page tries again by itself.";
   const kept = n === 1 ? "Your last label is" : `${n} labels are`;
-  return `The server does not answer. ${kept} kept in this browser and will be sent when it is back. You may wait, or close the page and return later.`;
+  const advice = session.memory.lasts
+    ? "kept in this browser and will be sent when it is back. You may wait, or close the page and return later."
+    : "kept in this page only and will be sent when it is back. Do not close it: this browser stores nothing for it.";
+  return `The server does not answer. ${kept} ${advice}`;
 }
 
 /** Ask until the server answers; say meanwhile that it does not. Refusals are thrown. */
@@ -42,7 +45,6 @@ export async function attempt(action) {
     if (error instanceof Refused && error.status === 401) {
       session.signedOut("The server does not know this browser's key (any more). Sign in again, or join anew.");
     } else if (error instanceof Refused) notify(error.message);
-    else if (error instanceof Away) notify(`${error.message} Nothing was changed; try again in a moment.`);
     else {
       notify(`Something went wrong in this page (${error.message}). Load it again; your saved labels are safe.`);
       throw error;
@@ -60,6 +62,7 @@ export async function deliver() {
   for (let [label] = memory.unsent; label; [label] = memory.unsent) {
     try {
       await patiently(() => server.ask("POST", "/api/labels", label));
+      memory.taken(label.submission_id);
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 401) throw error;
       notify(`One label was not taken: ${error.message}`);

@@ -8,7 +8,7 @@ import { Refused } from "./server.js";
 
 const stopwatch = new Stopwatch();
 let view = null;
-let now = null; // {face, progress, answer, marked, warned}: the face at hand
+let now = null; // {face, progress, answer, marked, warned, blind}: the face at hand; blind: without its picture
 
 export function showOn(itsView) {
   view = itsView;
@@ -23,7 +23,7 @@ export async function showNext() {
 async function present(face, progress, nextImage, answer = null) {
   const draft = session.memory.get("draft");
   if (!answer && draft?.sample_id === face.sample_id) answer = Answer.from(session.task, draft);
-  now = { face, progress, answer: answer ?? new Answer(session.task), marked: undefined, warned: false };
+  now = { face, progress, answer: answer ?? new Answer(session.task), marked: undefined, warned: false, blind: false };
   await showPicture(face);
   server.keepPictures([face.image, nextImage]);
   if (nextImage) server.picture(nextImage).catch(() => {});
@@ -40,14 +40,25 @@ async function present(face, progress, nextImage, answer = null) {
 
 async function showPicture(face) {
   const image = byId("face");
+  clearNotice("picture");
   try {
     image.src = await patiently(() => server.picture(face.image));
     await image.decode();
   } catch (error) {
     if (error instanceof Refused && error.status === 401) throw error;
     image.removeAttribute("src");
-    notify("The picture of this face cannot be shown. Skip it, or load the page again.");
+    now.blind = true;
+    notify("The picture of this face cannot be shown. Skip it, or load the page again.", "picture");
   }
+  byId("asked").inert = now.blind;
+}
+
+export function forgetFace() {
+  now = null;
+  server.keepPictures([]);
+  byId("face").removeAttribute("src");
+  tell("");
+  say("");
 }
 
 function showSuggestion(suggestion) {
@@ -71,10 +82,16 @@ function draw() {
   session.memory.set("draft", { sample_id: face.sample_id, ...answer.body });
 }
 
+/** Is there nothing to be said now: something is under way, or there is no picture to say it of? */
+function blocked() {
+  if (now.blind && !session.busy) tell("Without its picture nothing can be said of a face. Skip it.");
+  return session.busy || now.blind;
+}
+
 /** Change the answer, draw it, announce it. */
 function change(step, words) {
-  if (session.busy) return;
-  if (step(now.answer) === false) return tell("There is no vote to give or take.");
+  if (blocked()) return;
+  if (step(now.answer) === false) return tell(now.answer.left ? "There is no vote to take." : "All votes are given; Undo takes them back.");
   now.marked = undefined;
   now.warned = false;
   draw();
@@ -126,7 +143,7 @@ export function move(by) {
 
 /** The large button, Enter and Space: whatever is due. */
 export function save() {
-  if (session.busy) return;
+  if (blocked()) return;
   const { answer } = now;
   const { due } = answer;
   if (due === "choose") return tell("Choose an expression first.");
@@ -140,6 +157,7 @@ export function save() {
 }
 
 export function noFace() {
+  if (blocked()) return;
   submit({ ...new Answer(session.task).body, not_a_face: true }, "not a face");
 }
 
@@ -158,6 +176,7 @@ function submit(body, words) {
 export function skip() {
   return attempt(async () => {
     session.memory.set("draft", null);
+    clearNotice();
     await patiently(() => server.ask("POST", "/api/skip", { sample_id: now.face.sample_id }));
     tell("Skipped. It comes back at the end.");
     await showNext();
@@ -166,20 +185,32 @@ export function skip() {
 
 export function undo() {
   if (session.busy) return;
-  if (now.answer.back()) change(() => true);
+  if (now.answer.steps.length && !now.blind) change((answer) => answer.back());
   else attempt(lastFace);
 }
 
+/** Which label is taken back when Undo is pressed: by its id, asking twice takes back one. */
+async function lastGiven() {
+  const here = session.memory.given.at(-1);
+  if (here) return here;
+  const { labels } = await patiently(() => server.ask("GET", "/api/me/export")); // given in another browser
+  return labels.filter(({ state }) => state === "current").at(-1)?.submission_id;
+}
+
 export async function lastFace() {
+  const { memory, task } = session;
+  const id = await lastGiven();
+  if (!id) return tell("There is nothing to take back.");
   try {
-    const { face, label, progress } = await server.ask("POST", "/api/undo");
-    session.memory.set("draft", null);
-    await present(face, progress, null, Answer.from(session.task, label));
-    const was = label.not_a_face ? "not a face" : now.answer.words;
-    tell(`Taken back: ${was}. Change it, or save it again.`);
+    const { face, label, progress } = await patiently(() => server.ask("POST", "/api/undo", { submission_id: id }));
+    memory.takenBack(id);
+    memory.set("draft", null);
+    await present(face, progress, null, Answer.from(task, label));
+    const again = task.votes_per_face > 1 ? "Save it again, or press Undo to clear it." : "Choose again.";
+    tell(label.not_a_face ? "Taken back: not a face." : `Taken back: ${now.answer.words}. ${again}`);
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 409) throw error;
-    tell("There is nothing to take back.");
+    if (error instanceof Refused && error.status !== 401) memory.takenBack(id);
+    throw error;
   }
 }
 

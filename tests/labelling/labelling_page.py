@@ -1,0 +1,156 @@
+"""The labelling server in a thread, and what people do with its page in a browser."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Page, Route, expect
+
+from mien.data.images import Store
+from mien.labelling.app import create_app
+from mien.labelling.task import LabelTask
+
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 640}}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+READY = "#label:not([hidden]):not([aria-busy])"
+
+# The smallest contrast of any text that can be seen, against the first opaque background behind it; WCAG 2.2, 1.4.3.
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const seen = new Map();
+  const rgba = (color) => {
+    if (!seen.has(color)) {
+      canvas.clearRect(0, 0, 1, 1);
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+      seen.set(color, [...canvas.getImageData(0, 0, 1, 1).data]);
+    }
+    return seen.get(color);
+  };
+  const light = (color) => {
+    const [r, g, b] = rgba(color).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (at) => {
+    for (; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (rgba(color)[3] === 255) return color;
+    }
+    return "white";
+  };
+  let least = [99, ""];
+  for (const at of document.querySelectorAll("body *")) {
+    const written = [...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!written || !at.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(at).color), light(behind(at))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < least[0]) least = [contrast, at.textContent];
+  }
+  return least;
+}"""
+
+
+class Site:
+    """The server in a thread; it can go and come back on its port."""
+
+    def __init__(self, store: Store, database: Path, task: LabelTask, invite: str | None = None) -> None:
+        self.store, self.database, self.task, self.invite = store, database, task, invite
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        app = create_app(self.store, self.database, self.task, invite=self.invite)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none", lifespan="off"))
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive(), "the server ended"
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.server.force_exit = self.server.should_exit = True
+        self.thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+
+def agree(page: Page, name: str = "Ada") -> None:
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start labelling").click()
+
+
+def join(page: Page, name: str = "Ada") -> None:
+    agree(page, name)
+    page.get_by_role("button", name="Show the first face").click()
+    at_face(page, 0)
+
+
+def at_face(page: Page, done: int) -> None:
+    """Wait until so many faces are done and the next one is there."""
+    page.locator(f"{READY} #count", has_text=re.compile(rf"^{done} of ")).wait_for()
+
+
+def lose_answer(page: Page, path: str, times: int = 1) -> None:
+    """The next requests are carried out, but their answers do not arrive."""
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route(f"**{path}", lose, times=times)
+
+
+def network_is_back(page: Page) -> None:
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    page.evaluate("dispatchEvent(new Event('online'))")
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def stored(page: Page) -> list[dict[str, Any]]:
+    """The annotator's current labels, as the server exports them."""
+    export = """async () => {
+      const kept = Object.entries(localStorage).find(([key]) => key.endsWith("/token"));
+      const headers = { Authorization: `Bearer ${JSON.parse(kept[1])}` };
+      return (await fetch("/api/me/export", { headers })).json();
+    }"""
+    return [label for label in page.evaluate(export)["labels"] if label["state"] == "current"]
+
+
+def votes(page: Page) -> list[dict[str, int]]:
+    """Votes of each current label, "unknown" among them."""
+    return [{**s["votes"], **({"unknown": s["unknown"]} if s["unknown"] else {})} for s in stored(page)]
+
+
+def choice(page: Page, name: str) -> Any:
+    return page.get_by_role("button", name=re.compile(rf"^{name}(, \d+ votes?)?$"))
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+def face_beside_questions(page: Page) -> bool:
+    face, asked = page.get_by_role("img").bounding_box(), page.locator("#asked").bounding_box()
+    assert face["width"] == pytest.approx(face["height"], abs=1)
+    apart = face["x"] + face["width"] < asked["x"] and asked["x"] + asked["width"] <= 1280
+    return apart and face["width"] > 350 and abs(face["y"] - asked["y"]) < 20
+
+
+def focused(page: Page) -> str:
+    return page.evaluate("document.activeElement.id")
