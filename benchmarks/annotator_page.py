@@ -43,7 +43,9 @@ def main() -> None:
     run, annotator = Run.open(args.run), MienAnnotator(args.annotator)
     record, config = run.record, run.config
     for name, kept in (("config.yaml", "config.yaml"), ("record.json", "run.json"), ("history.csv", "history.csv")):
-        shutil.copy(run.path / name, args.out / kept)
+        text = (run.path / name).read_text()
+        # Where the store lay on this machine means nothing elsewhere.
+        (args.out / kept).write_text(text.replace(record.data["store"], f"stores/{Path(record.data['store']).name}"))
     save_curves(run)
     shutil.copy(run.path / "curves.png", args.out)
     size = (args.annotator / "model.safetensors").stat().st_size

@@ -13,6 +13,7 @@ held-out faces; only the shares that Olate (2025) published for deepface are quo
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,7 +333,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     store, run = Store.open(args.store), Run.open(args.run)
-    predictions = Predictions.load(run.predictions[args.on])
+    predictions = replace(Predictions.load(run.predictions[args.on]), source=f"{run.path.name} on {args.on}")
     by = ["*".join(PREFIX + part for part in name.split("*")) for name in BY]
     found = audit(predictions, by, seed=args.seed)
     (args.out / "audit.md").write_text(render_text(found))

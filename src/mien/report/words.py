@@ -203,7 +203,7 @@ def attribute_sentence(result: AttributeResult) -> str:
 
 
 _SOURCE_WORDS = {
-    "annotated": "they came with the data",
+    "annotated": "people annotated them, who said what they saw or knew",
     "perceived": "someone or something judged them from the picture",
     "measured": "a column of numbers, cut into parts of equally many faces",
 }
