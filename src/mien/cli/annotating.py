@@ -72,7 +72,9 @@ def annotate(
     with terminal.progress("annotating", "faces") as progress:
         made = annotate(faces, out, annotator, holdout=known, least=bars, force=force, progress=progress)
     if json:
-        print_json({"store": str(out), "attributes": made.attributes, "thresholds": made.thresholds})
+        print_json(
+            {"store": str(out), "attributes": made.attributes, "thresholds": [asdict(t) for t in made.thresholds]}
+        )
         return
     print(f"{out}: {len(made.store.table)} faces, {annotator.name} {annotator.version} ({annotator.source})")
     if made.n_undetected:
