@@ -74,7 +74,7 @@ def pack_annotator(
             version,
             f"{classifier.card.model} trained with Mien on {corpus}",
             classifier.card.terms,
-            {view: dict.fromkeys(classifier.card.heads, 1.0) for view in VIEWS},
+            {},
             f"{n:,} validation faces of {corpus} ({run.config.split.name} split)",
         )
         write_json(partial / ABOUT, asdict(about))
