@@ -16,7 +16,7 @@ from labelling_store import make_store
 from mien.data.images import Store
 
 # Without the extra 'label' there is nothing to test here.
-_NEEDED = ("sqlalchemy", "fastapi", "uvicorn", "httpx")
+_NEEDED = ("sqlalchemy", "fastapi", "uvicorn", "httpx2")
 collect_ignore_glob = [] if all(importlib.util.find_spec(name) for name in _NEEDED) else ["test_*.py"]
 
 
