@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.annotators.card import accuracy, calibration_error
+from mien.annotators.card import calibration_error
 from mien.annotators.mien import MienAnnotator
 from mien.report import save_curves
 from mien.runs import Run
@@ -64,7 +64,7 @@ def main() -> None:
     for view, targets in TARGETS.items():
         holdout = annotator.holdout_view(view)
         for head in holdout.heads:
-            right = accuracy(holdout, head)
+            right = holdout.accuracy(head.name)
             known = holdout.truth[head.name] >= 0
             ece = calibration_error(holdout.probs[head.name][known].astype(np.float64), holdout.truth[head.name][known])
             target = targets.get(head.name)

@@ -25,7 +25,6 @@ from mien.samples import PERCEIVED, SampleTable
 Progress = Callable[[int, int | None], None]
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 YEARS = PREFIX + "age_years"
-_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,8 @@ def annotate(
         undetected = 0 if said.undetected is None else int(said.undetected.sum())
         table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
         table = SampleTable(table.frame, table.name, table.vocabulary, table.attributes, table.history, errors)
-        info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
-        info |= {
+        info = store.description
+        info = info | {
             "attributes": list(attributes),
             "annotator": {
                 "name": annotator.name,
@@ -122,8 +121,7 @@ def annotate(
                 "errors_counted_on": holdout.source if holdout else None,
             },
         }
-        for start in range(0, len(store.images), _CHUNK):
-            writer.append(store.images[start : start + _CHUNK])
+        writer.copy(store)
         made = writer.commit(table, info)
     named = [PREFIX + head.name for head in annotator.heads]
     costs = thresholds(store.table, annotator.heads, said, holdout)
@@ -253,9 +251,7 @@ def thresholds(
 def _right(holdout: Holdout | None, name: str, bar: float) -> Estimate | None:
     if holdout is None or name not in holdout.truth:
         return None
-    codes, truth = holdout.perceived(name, bar), holdout.truth[name]
-    known = (codes >= 0) & (truth >= 0)
-    return clustered_share((codes == truth)[known], holdout.cluster[known])
+    return holdout.accuracy(name, bar)
 
 
 def _majority(table: SampleTable) -> NDArray[np.int64]:

@@ -92,16 +92,9 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def accuracy(holdout: Holdout, head: Head, where: NDArray[np.bool_] | None = None) -> Estimate:
-    """Share of held-out faces perceived as they are annotated; copies of a picture are one unit."""
-    truth, said = holdout.truth[head.name], holdout.perceived(head.name)
-    known = (truth >= 0) & (said >= 0) & (True if where is None else where)
-    return clustered_share((said == truth)[known], holdout.cluster[known])
-
-
 def _accuracies(views: dict[str, Holdout], heads: Iterable[Head]) -> Iterable[list[str]]:
     for head in heads:
-        yield [head.name, *(str(accuracy(holdout, head)) for holdout in views.values())]
+        yield [head.name, *(str(holdout.accuracy(head.name)) for holdout in views.values())]
 
 
 def _years(views: dict[str, Holdout]) -> Iterable[list[str]]:
@@ -167,7 +160,10 @@ def _within(holdout: Holdout) -> list[str]:
     for other in holdout.heads:
         for g, group in enumerate(other.groups):
             where = holdout.truth[other.name] == g
-            cells = ["" if head.name == other.name else str(accuracy(holdout, head, where)) for head in holdout.heads]
+            cells = [
+                "" if head.name == other.name else str(holdout.accuracy(head.name, where=where))
+                for head in holdout.heads
+            ]
             rows.append([f"{other.name} {group}", *cells])
     return [
         "### Accuracy within the groups of the other attributes",

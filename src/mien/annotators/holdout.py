@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Perceived
+from mien.audit.intervals import clustered_share
 from mien.demographics import Head
 from mien.errors import DataError
+from mien.records import Estimate
 
 PREFIX = "perceived_"
 _COARSE = 4  # attributes of at most so many groups are counted within each other, and crossed
@@ -53,6 +55,18 @@ class Holdout:
         """
         size = self.probs[name].shape[1]
         return _counts(self.truth[name], self.perceived(name, least), size, where)
+
+    def accuracy(self, name: str, least: float = 0.0, where: NDArray[np.bool_] | None = None) -> Estimate:
+        """Share of faces perceived as they are annotated; copies of a picture are one unit.
+
+        Args:
+            name: The attribute.
+            least: Only faces perceived with at least this confidence.
+            where: ``(n,)`` only these faces.
+        """
+        truth, said = self.truth[name], self.perceived(name, least)
+        known = (truth >= 0) & (said >= 0) & (True if where is None else where)
+        return clustered_share((said == truth)[known], self.cluster[known])
 
     def errors(
         self, least: Mapping[str, float] | None = None, mixes: Mapping[str, NDArray[np.float64]] | None = None

@@ -44,6 +44,11 @@ class Store:
         """SHA-256 over all image bytes, ids and votes: two stores with the same faces agree."""
         return str(self.info["fingerprint"])
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What :attr:`info` says of the corpus, without what follows from the faces."""
+        return {k: v for k, v in self.info.items() if k not in ("format", "n", "shape", "fingerprint")}
+
     @classmethod
     def open(cls, path: Path | str) -> Store:
         """Open a store that ``mien prepare`` wrote.
@@ -145,6 +150,18 @@ class StoreWriter:
         self._hash.update(data.data)
         self._file.write(data.data)
         self.n += len(images)
+
+    def copy(self, store: Store, rows: NDArray[np.int64] | None = None, chunk: int = 4096) -> None:
+        """Add images of another store.
+
+        Args:
+            store: The store.
+            rows: Which of its images, in order; all by default.
+            chunk: Most images at once.
+        """
+        for start in range(0, len(store.images) if rows is None else len(rows), chunk):
+            part = slice(start, start + chunk)
+            self.append(store.images[part] if rows is None else store.images[rows[part]])
 
     def images(self) -> NDArray[np.uint8]:
         """``(n, H, W, C)``, all images written so far, memory-mapped read-only; at least one must be."""

@@ -19,7 +19,6 @@ from mien.labelling.task import UNSURE
 from mien.labels import NOT_EXPRESSIONS
 from mien.samples import ANNOTATED, SampleTable, Step
 
-_CHUNK = 4096
 _PARTS = ("", "_source", "_confidence")
 LABELS_BY_PEOPLE = "labels by people"
 SUGGESTIONS_SHOWN = (
@@ -189,11 +188,11 @@ def write_labelled_store(
     table = merge_labels(store.table, database, unlabelled=unlabelled)
     rows = table.frame["image"].to_numpy(np.int64)
     with StoreWriter(Path(out), force) as writer:
-        for start in range(0, len(rows), _CHUNK):
-            writer.append(store.images[rows[start : start + _CHUNK]])
+        writer.copy(store, rows)
         table = replace(table, frame=table.frame.assign(image=np.arange(len(rows))))
-        info = {k: v for k, v in store.info.items() if k not in ("format", "n", "shape", "fingerprint")}
-        return writer.commit(table, {**info, "vocabulary": table.vocabulary, "attributes": table.attributes})
+        return writer.commit(
+            table, {**store.description, "vocabulary": table.vocabulary, "attributes": table.attributes}
+        )
 
 
 def label_notes(table: SampleTable) -> list[str]:
