@@ -47,6 +47,7 @@ from mien.agreement import (
     krippendorff_alpha,
     vote_sufficiency,
 )
+from mien.audit.markdown import table
 from mien.audit.plain_results import from_plain
 from mien.data.datasets.ferplus import read_votes
 from mien.data.images import Store
@@ -109,14 +110,6 @@ def speeds(counts: np.ndarray, seed: int) -> dict[str, float]:
 # The page
 
 
-def table(rows: list[list[str]]) -> Iterator[str]:
-    """Rows of a Markdown table, the first its head."""
-    yield f"| {' | '.join(rows[0])} |"
-    yield "|" + " --- |" * len(rows[0])
-    yield from (f"| {' | '.join(r)} |" for r in rows[1:])
-    yield ""
-
-
 def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
@@ -128,7 +121,7 @@ def agreement_section(real: dict[str, Any]) -> Iterator[str]:
         kappa, (faces, unknown) = found["kappa"], name.split(", ")
         cells = [found["alpha"].alpha, kappa.kappa, kappa.agreement, kappa.chance]
         rows.append([faces, unknown, f"{kappa.n:,}", *map(str, cells)])
-    yield from table(rows)
+    yield from table(rows[0], rows[1:])
     yield (
         "`missing`: such votes are no judgement of the expression; `class`: they are two more classes. Alpha weighs "
         "each judgement alike, kappa each face; they differ where faces have unequal numbers of votes."
@@ -138,7 +131,7 @@ def agreement_section(real: dict[str, Any]) -> Iterator[str]:
     rows = [["class", *real]]
     for c in classes:
         rows.append([c, *(str(e) if (e := f["alpha"].by_class.get(c)) else "" for f in real.values())])
-    yield from table(rows)
+    yield from table(rows[0], rows[1:])
     by_class = real["Clean1, missing"]["alpha"].by_class
     order = sorted(by_class, key=lambda c: by_class[c].value)
     yield f"Annotators agree least on {order[0]} and {order[1]}, most on {order[-1]} (Clean1, `missing`)."
@@ -155,7 +148,7 @@ def sufficiency_section(real: dict[str, Any]) -> Iterator[str]:
         for p in s.points:
             cells = (p.agreement_all, p.agreement_others, p.agreement_next, p.tied, p.kl_all, p.distance_all)
             rows.append([str(p.t), *(short(e) for e in (*cells, p.distance_others, p.squared_error))])
-        yield from table(rows)
+        yield from table(rows[0], rows[1:])
     s = real["Clean1, class"]["sufficiency"]
     at, everybody = s.points[s.r - 1], real["all faces, class"]["sufficiency"].points[s.r - 1]
     yield (
@@ -199,7 +192,7 @@ def simulation_section(content: dict[str, Any]) -> Iterator[str]:
     yield ""
     rows = [["faces", *MEASURES]]
     rows += [[f"{r['faces']:,}", *(f"{r[m]:.3f}" for m in MEASURES)] for r in content["coverage"]]
-    yield from table(rows)
+    yield from table(rows[0], rows[1:])
     yield from ("## Dawid and Skene where the truth is known", "", "![One adversary's votes](annotator.png)", "")
     yield (
         f"Simulated annotators, {n_fits} samples a row: 12 of them, five a face, classes as frequent and mistakes "
@@ -214,7 +207,7 @@ def simulation_section(content: dict[str, Any]) -> Iterator[str]:
         rows.append(
             [r["team"], f"{r['faces']:,}", *shares, f"{r['error of accuracy']:.3f}", f"{r['interval holds it']:.3f}"]
         )
-    yield from table(rows)
+    yield from table(rows[0], rows[1:])
     yield from ("## Outlying annotators", "", "![A team with one odd annotator](outliers.png)", "")
     yield (
         f"Teams of {N_ANNOTATORS}, {PER_FACE} a face, dealt the real votes of Clean1 faces, so that all are alike; "
@@ -229,7 +222,7 @@ def simulation_section(content: dict[str, Any]) -> Iterator[str]:
         difference = "" if r["difference"] is None else f"{r['difference']:.3f}"
         cells = [f"{r['faces']:,}", f"{r['each']:,}", percent(r["false alarm"]), percent(r["found"]), difference]
         rows.append([r["team"], *cells])
-    yield from table(rows)
+    yield from table(rows[0], rows[1:])
 
 
 def page(content: dict[str, Any], real: dict[str, Any]) -> str:
@@ -261,7 +254,7 @@ def page(content: dict[str, Any], real: dict[str, Any]) -> str:
         "",
         f"All {content['n']:,} faces, one core; the named annotators are simulated, ten a face.",
         "",
-        *table([["measure", "seconds"], *([k, f"{v:.1f}"] for k, v in content["speeds"].items())]),
+        *table(["measure", "seconds"], [[k, f"{v:.1f}"] for k, v in content["speeds"].items()]),
     ]
     return "\n".join(lines)
 

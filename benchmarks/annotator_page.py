@@ -4,6 +4,8 @@ mien prepare FAIRFACE --out stores/fairface
 mien train studies/fairface_annotator.yaml --out runs/fairface_annotator
 mien annotator runs/fairface_annotator --out src/mien/annotators/fairface_mienet
 python benchmarks/annotator_page.py runs/fairface_annotator src/mien/annotators/fairface_mienet
+
+Attempts that were compared before: benchmarks/annotator_ladder.py.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.annotators.card import calibration_error
+from mien.annotators.card import calibration_error, least_calibration_error
 from mien.annotators.mien import MienAnnotator
+from mien.audit.markdown import table
 from mien.report import save_curves
 from mien.runs import Run
 
@@ -28,8 +31,9 @@ MOST_ECE = 0.03
 HEAD = """# The annotator in the box
 
 Written by `python benchmarks/annotator_page.py`; its first lines say how to repeat it. The targets were set before
-anything was trained. Accuracy is agreement with FairFace's annotators, not with who the persons are. Errors by group:
-the [card](../../../src/mien/annotators/fairface_mienet/card.md).
+anything was trained. Accuracy is agreement with FairFace's annotators, not with who the persons are. *If exactly
+right* is the mean calibration error of as many faces whose groups are drawn from the very probabilities: no
+calibration gets below it. Errors by group: the [card](../../../src/mien/annotators/fairface_mienet/card.md).
 """
 
 
@@ -42,39 +46,45 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     run, annotator = Run.open(args.run), MienAnnotator(args.annotator)
     record, config = run.record, run.config
+    started = record.data.get("started_from", {}).get("folder")
+    # Where things lay on this machine means nothing elsewhere.
+    places = {record.data["store"]: "stores"} | ({started: "runs"} if started else {})
     for name, kept in (("config.yaml", "config.yaml"), ("record.json", "run.json"), ("history.csv", "history.csv")):
         text = (run.path / name).read_text()
-        # Where the store lay on this machine means nothing elsewhere.
-        (args.out / kept).write_text(text.replace(record.data["store"], f"stores/{Path(record.data['store']).name}"))
+        for place, parent in places.items():
+            text = text.replace(place, f"{parent}/{Path(place).name}")
+        (args.out / kept).write_text(text)
     save_curves(run)
     shutil.copy(run.path / "curves.png", args.out)
     size = (args.annotator / "model.safetensors").stat().st_size
     lines = [
         HEAD,
         f"{record.model['parameters']:,} parameters, {size / 1e6:.2f} MB; {record.data['training_faces']:,} training "
-        f"faces, {record.data['validation_faces']:,} held out by hash; {config.train.epochs} epochs, "
+        f"faces, {record.data['validation_faces']:,} held out by hash; {config.train.epochs} epochs"
+        f"{f', begun with the body of {Path(started).name}' if started else ''}, "
         f"{record.seconds / 60:.0f} minutes on {record.device['cores']} cores ({record.device['processor']}, "
         f"{record.device['precision']}), resumed {len(record.resumed)} times, seed {record.seed}, "
-        f"commit {record.versions.get('commit', 'unknown')}. The last epoch was kept: "
-        "the held-out faces chose nothing.",
+        f"commit {record.versions.get('commit', 'unknown')}. The last epoch was kept. The attempt that is shipped was "
+        "chosen on the held-out faces: [all attempts](ladder.md).",
         "",
-        "| view | attribute | accuracy | target | | calibration error | at most | |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for view, targets in TARGETS.items():
         holdout = annotator.holdout_view(view)
         for head in holdout.heads:
             right = holdout.accuracy(head.name)
             known = holdout.truth[head.name] >= 0
-            ece = calibration_error(holdout.probs[head.name][known].astype(np.float64), holdout.truth[head.name][known])
+            probs = holdout.probs[head.name][known].astype(np.float64)
+            ece = calibration_error(probs, holdout.truth[head.name][known])
             target = targets.get(head.name)
             met = "" if target is None else "met" if right.value >= target else "not met"
-            lines.append(
-                f"| {view.replace('_', ' ')} px | {head.name} | {right} | {'' if target is None else target} | {met} "
-                f"| {ece} | {MOST_ECE} | {'met' if ece.value < MOST_ECE else 'not met'} |"
-            )
+            calibrated = "met" if ece.value < MOST_ECE else "not met"
+            exact = f"{least_calibration_error(probs):.3f}"
+            cells = [view.replace("_", " ") + " px", head.name, str(right), f"{target or ''}", met]
+            rows.append([*cells, str(ece), exact, str(MOST_ECE), calibrated])
+    header = ["view", "attribute", "accuracy", "target", "", "calibration error", "if exactly right", "at most", ""]
+    lines += table(header, rows)
     lines += [
-        "",
         "![Learning curves](curves.png)",
         "",
         "Record: [run.json](run.json), [config.yaml](config.yaml).",

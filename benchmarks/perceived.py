@@ -24,6 +24,7 @@ from mien.annotators.holdout import PREFIX
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
 from mien.audit.inferred.shares import corrected_shares
 from mien.audit.intervals import clustered_share
+from mien.audit.markdown import table
 from mien.data.images import Store
 from mien.data.splits import split_units
 from mien.errors import DataError
@@ -72,14 +73,6 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + " --- |" * len(header),
-        *("| " + " | ".join(r) + " |" for r in rows),
-    ]
-
-
 def shares_of(store: Store, head: str, seed: int) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
     """Shares of all pictures, as perceived and corrected."""
     faces = store.table
@@ -117,7 +110,6 @@ def distributions(store: Store, seed: int, out: Path) -> list[str]:
             f"### Perceived {head}",
             "",
             *table(["group", "perceived, %", "corrected, %", "deepface, %"], rows),
-            "",
         ]
     save_png(shares_plot(found), out / "shares.png", dpi=96)
     lines += ["![Shares as perceived, corrected, and by deepface](shares.png)", ""]
@@ -215,7 +207,7 @@ def thresholds(store: Store) -> list[str]:
             }
             rows.append([head, f"{bar:g}", f"{100 * kept.mean():.1f}", _ends(by_class), _ends(by_group)])
     header = ["perceived", "at least", "kept", "least and most kept class", "least and most kept group"]
-    return [*lines, *table(header, rows), ""]
+    return [*lines, *table(header, rows)]
 
 
 def _ends(shares: dict[str, float]) -> str:
@@ -261,7 +253,7 @@ def group_rows(found: Audit, names: tuple[str, ...]) -> list[str]:
             "accuracy, corrected",
             "macro F1, corrected",
         ]
-        lines += [f"### {result.label}", "", *table(header, rows), ""]
+        lines += [f"### {result.label}", "", *table(header, rows)]
     return lines
 
 
@@ -286,7 +278,7 @@ def other_errors(predictions: Predictions, seed: int) -> list[str]:
         "on it.",
         "",
     ]
-    return [*lines, *table(["attribute", "confusion counted on", "accuracy gap, corrected"], rows), ""]
+    return [*lines, *table(["attribute", "confusion counted on", "accuracy gap, corrected"], rows)]
 
 
 def limits(found: Audit) -> list[str]:

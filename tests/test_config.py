@@ -32,6 +32,14 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ({"data": {"store": "s"}, "train": {"epochs": 0}}, r"train\.epochs: 0"),
         ({"data": {"store": "s"}, "train": {"optimizer": {"name": "sdg"}}}, r"optimizer\.name: 'sdg'"),
         ({"data": {"store": "s"}, "seed": -1, "train": {"epochs": 0}}, "1 more mistakes"),
+        (
+            {"data": {"store": "s"}, "labels": {"attributes": ["race"], "weights": {"gender": 2}}},
+            "labels: .*weights are of the attributes that are learnt, found gender",
+        ),
+        (
+            {"data": {"store": "s"}, "labels": {"attributes": ["race"], "weights": {"race": 0}}},
+            "labels: .*must be numbers above 0",
+        ),
     ],
 )
 def test_mistakes_name_the_dotted_key(content: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ class ModelConfig(Component):
     """The network, and where its body's weights begin."""
 
     weights: str | None = Field(None, description="Run, weights or annotator folder to start the body from.")
+    size: int | None = Field(None, ge=16, le=1024, description="Side of its input in pixels; the store's if absent.")
 
 
 class DataConfig(_Section):
@@ -42,8 +44,17 @@ class LabelsConfig(_Section):
     """Label schemes of training and of evaluation; they must have the same classes. Or attributes in their place."""
 
     attributes: tuple[str, ...] = Field((), description="Attributes to learn instead of expressions, one head each.")
+    weights: dict[str, float] = Field({}, description="Attribute -> factor of its loss; 1 for those not named.")
     train: str = Field("majority", description="Scheme whose targets the model learns.")
     evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
+
+    @model_validator(mode="after")
+    def _weighted(self) -> LabelsConfig:
+        if strange := sorted(set(self.weights) - set(self.attributes)):
+            raise ValueError(f"weights are of the attributes that are learnt, found {', '.join(strange)}")
+        if any(not 0 < weight < math.inf for weight in self.weights.values()):
+            raise ValueError("weights of attributes must be numbers above 0")
+        return self
 
 
 class AugmentConfig(_Section):

@@ -109,6 +109,17 @@ def test_spread_votes_weigh_as_one():
     )
 
 
+def test_who_shares_no_face_with_another_is_not_judged():
+    faces, names = [0, 0, 0, 1, 1, 1, 2, 3, 4], ["x", "y", "z", "x", "y", "z", "lone", "lone", "lone"]
+    votes = Votes.from_choices(faces, names, ["anger"] * 3 + ["joy"] * 3 + ["anger", "joy", "anger"], CLASSES)
+    model = dawid_skene(votes, n_boot=10)
+    lone = {a.name: a for a in model.annotators}["lone"]
+    assert (lone.n, lone.faces["anger"] > 1.5) == (3, True)
+    assert np.isnan([lone.accuracy.value, lone.recall["anger"].value]).all()
+    assert lone.accuracy.note == "no face that another judged too"
+    assert model.annotators[1].accuracy.value > 0.7
+
+
 def test_faces_and_classes_without_votes():
     votes = Votes.from_choices(
         [0, 0, 1, 1, 2], ["x", "y", "x", "y", "z"], ["anger", "anger", "joy", "anger", "unknown"], (*CLASSES, "unknown")

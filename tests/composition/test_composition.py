@@ -83,6 +83,28 @@ def test_no_face_with_a_class():
     assert all(attribute_sentences(c.attributes[0]))
 
 
+def test_a_corpus_without_expressions_is_described_by_its_groups(tmp_path):
+    table, _ = perceived()
+    votes = [c for c in table.frame if c.startswith("votes_")]
+    bare = replace(table, vocabulary=(), frame=table.frame.drop(columns=votes))
+    c, full = (composition(t, **QUICK) for t in (bare, table))
+    assert (c.classes, c.labels, c.by_label, c.unlabelled) == ([], "", None, {})
+    a = c.attributes[0]
+    assert a.with_class is None
+    assert a.by_class == {}
+    assert repr(asdict(a.described)) == repr(asdict(full.attributes[0].described))
+    assert a.n_cells == 2 * len(c.splits)
+    counts = bare.frame["perceived_gender"].value_counts()
+    raised = composition(bare, min_n=int(counts.max()) + 1, **QUICK).attributes[0]
+    assert {(t.group, t.class_name, t.n) for t in raised.thin} == {(g, "", n) for g, n in counts.items()}
+    assert f"Most is missing for {counts.idxmin()} in" in thin_sentence(raised)
+    words = " ".join([*corpus_sentences(c), *attribute_sentences(a), thin_sentence(a)])
+    assert "It has no expressions" in words
+    assert "class" not in words
+    again = Composition.load(c.save(tmp_path / "c.json"))
+    assert repr(asdict(again)) == repr(asdict(c))
+
+
 def test_by_default_every_column_that_can_be_an_attribute():
     c = composition(corpus(), **QUICK)
     assert [a.described.name for a in c.attributes] == ["gender", "age"]

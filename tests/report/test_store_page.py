@@ -13,7 +13,7 @@ from PIL import Image
 
 from mien.composition import CorrectedShares, composition
 from mien.composition.faces import corpus_attributes, corpus_faces
-from mien.data.images import StoreWriter
+from mien.data.images import Store, StoreWriter
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.report.montage import MAX_FACES
@@ -152,6 +152,26 @@ def test_several_corpora_stand_beside_each_other(stores, tmp_path):
     assert titles.count("By perceived gender") == 1
     assert titles.count("By age") == 2
     assert "Terms of other: research <only>" in found.text
+
+
+def test_a_corpus_without_expressions(stores, tmp_path):
+    table = stores[0].table
+    votes = [f"votes_{c}" for c in CLASSES]
+    bare = replace(table, name="bare", vocabulary=(), frame=table.frame.drop(columns=votes))
+    with StoreWriter(tmp_path / "bare") as writer:
+        writer.append(np.asarray(stores[0].images))
+        writer.commit(bare, stores[0].info)
+    by = ["perceived_gender", "age"]
+    found = read(render_store(Store.open(tmp_path / "bare"), tmp_path / "one.html", by=by, **QUICK))
+    titles = [t for _, t in found.titles]
+    assert {"By perceived gender", "By age", "Thin cells", "Sample faces"} <= set(titles)
+    assert not {"Classes", "Which classes go with which groups", "By class"} & set(titles)
+    assert "It has no expressions: it is described by its groups alone." in found.text
+    assert ", no class" not in (tmp_path / "one.html").read_text()  # below no face, in no description
+    both = [stores[0], Store.open(tmp_path / "bare")]
+    beside = read(render_store(both, tmp_path / "two.html", by=by, pictures=False, **QUICK))
+    titles = [t for _, t in beside.titles]
+    assert titles[titles.index("Side by side") :][1:3] == ["Perceived gender", "Age"]
 
 
 def test_given_shares_stand_on_the_page(stores, tmp_path):

@@ -361,6 +361,13 @@ def test_attributes_are_learnt_one_head_each(shaded: dict[str, Any], tmp_path: P
     assert card.classes[:2] == ("shade=bright", "shade=dark")
 
 
+def test_an_attribute_of_hardly_any_weight_is_hardly_learnt(shaded: dict[str, Any], tmp_path: Path) -> None:
+    shaded["train"]["epochs"] = 8
+    shaded["labels"]["weights"] = {"shade": 1e-4}
+    history = train(parse_config(shaded), tmp_path / "run").history
+    assert history["val_accuracy_shade"].iloc[-1] < 0.8  # above 0.9 with its usual weight, see above
+
+
 def test_the_groups_of_a_known_attribute_stand_in_its_own_order(shaded: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "renamed"
     store = Store.open(shaded["data"]["store"])
@@ -414,3 +421,14 @@ def test_a_grey_stem_made_of_a_colour_one_gives_the_same_features(tmp_path: Path
     assert load_body(grey, tmp_path) == len([k for k in grey.state_dict() if not k.startswith("head.")])
     x = torch.rand(2, 1, 24, 24)
     torch.testing.assert_close(grey.features(x), colour.features(x.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-5)
+
+
+def test_pictures_are_brought_to_the_configured_size(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["epochs"] = 1
+    settings["model"]["size"] = 40
+    run = train(parse_config(settings), tmp_path / "run")
+    assert load_card(run.path).size == 40
+    assert run.record.model["input"] == [1, 40, 40]
+    settings["model"] = {"name": "olate_cnn", "options": {"size": 32}, "size": 40}
+    with pytest.raises(ConfigError, match=r"model.size: is 40, but the network is built for 32"):
+        train(parse_config(settings), tmp_path / "other")

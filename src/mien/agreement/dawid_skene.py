@@ -59,8 +59,9 @@ class AnnotatorConfusion:
     Attributes:
         name: The annotator.
         n: Faces judged.
-        accuracy: Chance to vote for the class, at the prevalence of the classes.
-        recall: Class -> chance to vote for it where it is the class.
+        accuracy: Chance to vote for the class, at the prevalence of the classes; undefined where no face
+            was judged by another annotator too.
+        recall: Class -> chance to vote for it where it is the class; undefined there too.
         confusion: ``K x K`` probabilities, rows the class, columns the vote; rows sum to 1.
         faces: Class -> expected number of faces of that class among those judged.
     """
@@ -279,20 +280,25 @@ def _annotators(
     accuracies = np.einsum("bk,bak->ba", shares, recalls)
     expected = _faces_by_class(votes, judged, fit.posterior[:, 0])
     sizes = np.bincount(votes.named(), minlength=len(votes.annotators)).tolist()
+    shared = np.bincount(votes.named()[votes.n_votes[votes.face] > 1], minlength=len(votes.annotators))
     out = []
     for a, name in enumerate(votes.annotators):
         own, faces = confusion[a].diagonal(), dict(zip(votes.vocabulary, expected[a].tolist(), strict=True))
-        accuracy = _estimate(float(prevalence @ own), accuracies[:, a], sizes[a], units, how)
+        # Where nobody else judged the same faces, the annotator would be judged by the own votes.
+        n, alone = (sizes[a], "") if shared[a] else (0, "no face that another judged too" if sizes[a] else "no votes")
+        accuracy = _estimate(float(prevalence @ own), accuracies[:, a], n, units, how, alone)
         # Where hardly a face of the class was judged, the prior would speak.
         recall = {
-            c: _estimate(float(own[k]), recalls[:, a, k], round(faces[c]), units, how, "no face of this class judged")
+            c: _estimate(
+                float(own[k]), recalls[:, a, k], min(round(faces[c]), n), units, how, alone or "no face of this class"
+            )
             for k, c in enumerate(votes.vocabulary)
         }
         out.append(AnnotatorConfusion(name, sizes[a], accuracy, recall, confusion[a].tolist(), faces))
     return out
 
 
-def _estimate(value: float, replicates: Array, n: int, units: int, how: Resampling, none: str = "no votes") -> Estimate:
+def _estimate(value: float, replicates: Array, n: int, units: int, how: Resampling, none: str = "") -> Estimate:
     """A probability with a normal interval on the logit scale."""
     if not n:
         return how.undefined(0, 0, none)

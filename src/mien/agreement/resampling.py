@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from mien.errors import UsageError
+from mien.audit.intervals import undefined, wilson
+from mien.audit.settings import check_settings
 from mien.records import Estimate
 
 Array = NDArray[np.float64]
@@ -40,11 +41,7 @@ class Resampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise UsageError("level", f"is {self.level}", "a number between 0 and 1, such as 0.95")
-        for name, least in (("n_boot", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(name, f"is {getattr(self, name)}", f"{least} or more")
+        check_settings(self.level, self.n_boot, seed=self.seed)
 
     def stream(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose."""
@@ -52,7 +49,7 @@ class Resampling:
 
     def undefined(self, n: int, clusters: int, note: str) -> Estimate:
         """An estimate that says why it has no value."""
-        return Estimate(NAN, level=self.level, n=n, clusters=clusters, note=note)
+        return undefined(n, clusters, note, self.level)
 
 
 def distinct_units(rows: Array, cluster: Ints | None) -> tuple[Array, Ints]:
@@ -187,7 +184,7 @@ def _interval(
         note = "; ".join(filter(None, [note, f"{lost:.0%} of the bootstrap replicates are undefined"]))
     if not len(defined) or np.ptp(defined) < _SAME:
         if share and min(abs(value), abs(1 - value)) < _SAME:
-            low, high = wilson(value, units, how.level)
+            low, high = wilson(value * units, units, how.level)
             return Estimate(value, low, high, how.level, "wilson", n, units, None, note)
         reason = "all faces are alike" if len(defined) > 1 else "too few replicates"
         alike = "; ".join(filter(None, [note, f"{reason}: no interval"]))
@@ -218,14 +215,6 @@ def bca_levels(value: float, replicates: Array, left_out: Array, alike: Ints, le
         z = bias + NormalDist().inv_cdf(tail)
         ends.append(float(ndtr(bias + z / max(1 - acceleration * z, 0.1))))
     return ends[0], ends[1]
-
-
-def wilson(share: float, n: int, level: float) -> tuple[float, float]:
-    """Wilson's (1927) interval for a share of ``n`` independent faces."""
-    z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return float(np.clip(centre - half, 0, share)), float(np.clip(centre + half, share, 1))
 
 
 def holm(p_values: Array) -> Array:

@@ -11,6 +11,7 @@ from mien.agreement.kappa import KappaResult, fleiss_kappa
 from mien.agreement.outliers import OutlierResult, find_outliers
 from mien.agreement.sufficiency import VoteSufficiency, vote_sufficiency
 from mien.agreement.votes import Votes
+from mien.audit.markdown import table
 from mien.errors import MienError
 
 _POSTERIOR = "posterior"
@@ -93,11 +94,11 @@ def summary_text(found: AgreementSummary) -> str:
     kappas = found.kappa.by_class if found.kappa else {}
     rows = [["all", str(found.alpha.alpha), str(found.kappa.kappa) if found.kappa else ""]]
     rows += [[c, str(a), str(kappas.get(c, ""))] for c, a in found.alpha.by_class.items()]
-    lines += [*_table(["class", "Krippendorff's alpha", "Fleiss' kappa"], rows), ""]
+    lines += table(["class", "Krippendorff's alpha", "Fleiss' kappa"], rows)
     if found.outliers is not None:
-        lines += ["## Annotators", "", *_annotators(found.outliers), ""]
+        lines += ["## Annotators", "", *_annotators(found.outliers)]
     if found.sufficiency is not None:
-        lines += ["## How many votes are enough", "", *_sufficiency(found.sufficiency), ""]
+        lines += ["## How many votes are enough", "", *_sufficiency(found.sufficiency)]
     notes = [*found.notes, *found.alpha.notes]
     for part in (found.kappa, found.annotators, found.outliers, found.sufficiency):
         notes += part.notes if part is not None else []
@@ -118,7 +119,7 @@ def _annotators(found: OutlierResult) -> list[str]:
         for a in found.annotators
     ]
     header = ["annotator", "faces", "agreement with others", "accuracy (Dawid-Skene)", "unknown", "judged"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _sufficiency(found: VoteSufficiency) -> list[str]:
@@ -133,12 +134,4 @@ def _sufficiency(found: VoteSufficiency) -> list[str]:
         "next vote is for the top class",
         "KL from all votes",
     ]
-    return _table(header, rows)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + " --- |" * len(header),
-        *("| " + " | ".join(r) + " |" for r in rows),
-    ]
+    return table(header, rows)

@@ -25,6 +25,7 @@ from mien.runs import Run
 
 CARD_TEXT = "card.md"
 _PENALTY = 1e-3
+_PARTS = 10
 
 
 def pack_annotator(
@@ -150,11 +151,12 @@ def _measure(
 def _cross_fitted(
     logits: NDArray[np.float32], heads: tuple[Head, ...], faces: pd.DataFrame
 ) -> dict[str, NDArray[np.float32]]:
-    """Probabilities of each half of the faces (copies together) with the calibration of the other half."""
-    half = faces["cluster"].to_numpy() % 2 == 0
+    """Probabilities of each tenth of the faces (copies together) with the calibration of the others."""
+    part = np.unique(faces["cluster"].to_numpy(), return_inverse=True)[1] % _PARTS
     out = {h.name: np.empty((len(logits), len(h.groups)), dtype=np.float32) for h in heads}
-    for fitted, applied in ((half, ~half), (~half, half)):
-        said = perceived(logits[applied], heads, _calibrations(logits[fitted], heads, faces[fitted]))
+    for k in range(_PARTS):
+        applied = part == k
+        said = perceived(logits[applied], heads, _calibrations(logits[~applied], heads, faces[~applied]))
         for head in heads:
             out[head.name][applied] = said.probs[head.name]
     return out

@@ -41,7 +41,7 @@ class ThinCell:
 
     Attributes:
         group: The group.
-        class_name: The class.
+        class_name: The class; empty in a corpus without expressions.
         split: The split.
         n: Its faces.
         n_clusters: Independent units among them.
@@ -88,7 +88,8 @@ class AttributeComposition:
         n_unknown: Faces whose group is unknown.
         described: Its distribution, overall and by split.
         by_class: Class -> distribution over the groups.
-        with_class: Whether groups and classes go together, with every cell.
+        with_class: Whether groups and classes go together, with every cell; None in a corpus without
+            expressions.
         n_cells: Cells of group, class and split.
         thin: Those with too few faces, the neediest first.
         probable: Group -> mean probability; empty where the table holds none.
@@ -102,7 +103,7 @@ class AttributeComposition:
     n_unknown: int
     described: Described
     by_class: dict[str, Distribution]
-    with_class: Association
+    with_class: Association | None
     n_cells: int
     thin: list[ThinCell]
     probable: dict[str, Estimate] = field(default_factory=dict)
@@ -116,13 +117,13 @@ class Composition:
 
     Attributes:
         source: The corpus.
-        labels: The label scheme.
+        labels: The label scheme; empty in a corpus without expressions.
         classes: Its K classes.
         n: Faces.
         n_clusters: Independent units: copies of a picture and faces of a person are one.
         unlabelled: Reason -> faces without a class for it.
         splits: Split -> faces.
-        by_label: The classes.
+        by_label: The classes; None in a corpus without expressions.
         attributes: One entry an attribute.
         numbers: Attributes that are numbers.
         level: Coverage of the intervals.
@@ -140,7 +141,7 @@ class Composition:
     n_clusters: int
     unlabelled: dict[str, int]
     splits: dict[str, int]
-    by_label: Described
+    by_label: Described | None
     attributes: list[AttributeComposition]
     numbers: list[NumberColumn]
     level: float
@@ -198,14 +199,15 @@ def composition(
 ) -> Composition:
     """Describe what a corpus is made of.
 
-    Nothing here needs a model's predictions. Copies of a picture and faces of a person are one unit in
-    every interval and permutation.
+    Nothing here needs a model's predictions, and a corpus without expressions is described by its
+    groups alone. Copies of a picture and faces of a person are one unit in every interval and permutation.
 
     Args:
         table: The faces.
         by: Attributes: ``gender``, ``gender*age`` for an intersection, ``age_years:3`` for parts of a
             column of numbers; by default every column that can be one.
-        labels: The label scheme that turns votes into classes; faces it gives none are counted.
+        labels: The label scheme that turns votes into classes; faces it gives none are counted. Not read
+            where there are no votes.
         shares: Attribute -> shares corrected for the annotator's errors, to stand beside the raw ones; by
             default corrected with the errors that came with the table, where some did.
         min_n: Independent faces below which a cell of class, group and split is thin.
@@ -229,13 +231,13 @@ def composition(
     numbers = [number_column(faces, name, level) for name in number_columns(faces)]
     return Composition(
         table.name,
-        labels,
+        labels if faces.classes else "",
         [str(c) for c in faces.classes],
         len(faces),
         faces.n_units,
         faces.dropped,
         {s: int((faces.split == i).sum()) for i, s in enumerate(faces.splits)},
-        _described(faces, "class", [str(c) for c in faces.classes], faces.label, options),
+        _described(faces, "class", [str(c) for c in faces.classes], faces.label, options) if faces.classes else None,
         [_attribute(faces, a, given.get(a.name), options) for a in attributes],
         [n for n in numbers if n],
         level,
@@ -285,9 +287,11 @@ def _attribute(
         int((codes < 0).sum()),
         _described(faces, attribute.name, groups, codes, options),
         distributions(label, classes, group, groups, unit, options.level),
-        association(group, groups, label, classes, unit, options.setting(attribute.name, "classes")),
-        len(groups) * len(classes) * len(faces.splits),
-        _thin_cells(faces, attribute, both, options.min_n),
+        association(group, groups, label, classes, unit, options.setting(attribute.name, "classes"))
+        if classes
+        else None,
+        len(groups) * max(len(classes), 1) * len(faces.splits),
+        _thin_cells(faces, attribute, both if classes else codes >= 0, options.min_n),
         probable_shares(faces, attribute, options.level) if guessed else {},
         corrected,
         certainty(faces, attribute, options.level) if guessed else None,
@@ -295,9 +299,10 @@ def _attribute(
 
 
 def _thin_cells(faces: Faces, attribute: Attribute, known: NDArray[np.bool_], min_n: int) -> list[ThinCell]:
-    """Cells of group, class and split with fewer than ``min_n`` units, the neediest first."""
-    shape = (len(attribute.groups), len(faces.classes), len(faces.splits))
-    cell = np.ravel_multi_index((attribute.codes[known], faces.label[known], faces.split[known]), shape)
+    """Cells of group, class (where there are any) and split with fewer than ``min_n`` units, the neediest first."""
+    classes, label = (faces.classes, faces.label) if faces.classes else (("",), np.zeros_like(faces.label))
+    shape = (len(attribute.groups), len(classes), len(faces.splits))
+    cell = np.ravel_multi_index((attribute.codes[known], label[known], faces.split[known]), shape)
     size = int(np.prod(shape))
     unit = faces.units(known)
     counts = np.bincount(cell, minlength=size)
@@ -305,7 +310,7 @@ def _thin_cells(faces: Faces, attribute: Attribute, known: NDArray[np.bool_], mi
     thin = [
         ThinCell(
             attribute.groups[g],
-            str(faces.classes[c]),
+            str(classes[c]),
             faces.splits[s],
             int(counts[i]),
             int(units[i]),

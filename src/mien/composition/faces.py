@@ -13,7 +13,6 @@ from mien.audit.attributes import Attribute, candidate_attributes, resolve_attri
 from mien.audit.cells import independent_units
 from mien.audit.inferred.membership import probability_columns
 from mien.data.splits import split_units
-from mien.errors import LabelError
 from mien.labels import label_scheme
 from mien.records import Predictions
 from mien.samples import SampleTable
@@ -27,7 +26,7 @@ class Faces:
 
     Attributes:
         table: Their rows.
-        classes: The K classes of the label scheme.
+        classes: The K classes of the label scheme; none in a corpus without expressions.
         label: ``(n,)`` classes, -1 where the scheme has none.
         dropped: Reason -> faces without a class for it.
         splits: The S splits, in order of first appearance.
@@ -69,16 +68,19 @@ def corpus_faces(table: SampleTable, labels: str) -> Faces:
     Raises:
         LabelError: If there is no such scheme or it does not fit the votes.
     """
-    if not table.vocabulary:
-        raise LabelError(f"store of {table.name}", "has no expressions", "votes or labels", "Attributes go by classes.")
-    scheme = label_scheme(labels, table.vocabulary)
-    targets = scheme.targets(table.votes, table.vocabulary)
-    label = np.where(targets.keep, targets.probs.argmax(1), -1).astype(np.int64)
+    label = np.full(len(table), -1, dtype=np.int64)
+    classes: tuple[str, ...] = ()
+    dropped: dict[str, int] = {}
+    if table.vocabulary:
+        scheme = label_scheme(labels, table.vocabulary)
+        targets = scheme.targets(table.votes, table.vocabulary)
+        label[targets.keep] = targets.probs[targets.keep].argmax(1)
+        classes, dropped = scheme.classes, targets.dropped
     split, splits = pd.factorize(table.frame["split"].fillna("").astype(str))
     unit = split_units(table)
     rows = Predictions(
         table.frame["sample_id"].to_numpy(dtype=object),
-        scheme.classes,
+        classes,
         label,
         label,
         None,
@@ -90,9 +92,9 @@ def corpus_faces(table: SampleTable, labels: str) -> Faces:
     )
     return Faces(
         table,
-        scheme.classes,
+        classes,
         label,
-        targets.dropped,
+        dropped,
         tuple(str(s) for s in splits),
         split.astype(np.int64),
         independent_units(unit),

@@ -16,6 +16,8 @@ def corpus_sentences(c: Composition) -> list[str]:
     if lost := sum(c.unlabelled.values()):
         why = ", ".join(f"{reason}: {n:,}" for reason, n in c.unlabelled.items())
         out.append(f"{lost:,} have no class under the label scheme {c.labels} ({why}).")
+    if c.by_label is None:
+        return [*out, "It has no expressions: it is described by its groups alone."]
     return [*out, mix_sentence(c.by_label, "class", "classes")]
 
 
@@ -35,12 +37,13 @@ def mix_sentence(described: Described, one: str = "group", many: str = "groups")
 def finding_sentences(a: AttributeComposition) -> list[str]:
     """The mix of groups, what the annotator's errors change of it, and whether groups go with the classes."""
     corrected = [corrected_sentence(a)] if a.corrected else []
-    return [mix_sentence(a.described), *corrected, association_sentence(a.with_class, "groups", "classes")]
+    together = [association_sentence(a.with_class, "groups", "classes")] if a.with_class else []
+    return [mix_sentence(a.described), *corrected, *together]
 
 
 def attribute_sentences(a: AttributeComposition) -> list[str]:
     """All that was found of an attribute, except where faces are missing (:func:`thin_sentence`)."""
-    cells = [cells_sentence(a.with_class)] if a.with_class.cells else []
+    cells = [cells_sentence(a.with_class)] if a.with_class and a.with_class.cells else []
     return [*finding_sentences(a), *cells]
 
 
@@ -98,21 +101,27 @@ def cells_sentence(found: Association) -> str:
 
 
 def _cell(c: Cell) -> str:
-    return f"{c.class_name} of {c.group} ({c.n:,}, expected {c.expected:,.0f}, Z {c.z.value:+.2f})"
+    return f"{cell_name(c.class_name, c.group)} ({c.n:,}, expected {c.expected:,.0f}, Z {c.z.value:+.2f})"
 
 
 def thin_sentence(a: AttributeComposition) -> str:
     """How many cells of group, class and split are too thin, and the worst of them."""
+    kind = "group, class and split" if a.with_class else "group and split"
     if not a.thin:
-        return "Every cell of group, class and split has enough independent faces."
+        return f"Every cell of {kind} has enough independent faces."
     worst = a.thin[0]
     empty = sum(t.n == 0 for t in a.thin)
     some = f"{empty} of them are empty" if empty else "none of them is empty"
     return (
-        f"{len(a.thin)} of {a.n_cells} cells of group, class and split have fewer than "
-        f"{worst.n_clusters + worst.need} independent faces, and {some}. Most is missing for {worst.class_name} of "
-        f"{worst.group} in {worst.split or 'the corpus'}: it has {worst.n_clusters}."
+        f"{len(a.thin)} of {a.n_cells} cells of {kind} have fewer than "
+        f"{worst.n_clusters + worst.need} independent faces, and {some}. Most is missing for "
+        f"{cell_name(worst.class_name, worst.group)} in {worst.split or 'the corpus'}: it has {worst.n_clusters}."
     )
+
+
+def cell_name(class_name: str, group: str) -> str:
+    """``happiness of woman``; the group alone where there are no classes."""
+    return f"{class_name} of {group}" if class_name else group
 
 
 def _percent(share: float) -> str:

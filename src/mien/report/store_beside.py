@@ -13,6 +13,7 @@ from mien.report.store_cells import p_cell
 from mien.report.store_plots import MAX_SEGMENTS, Bar, stacked_plot
 from mien.report.words import capital
 
+_WITH_CLASS = ["Normalised mutual information with class", "Cramér's V with class", "p"]
 Shown = Sequence[tuple[str, Described, Association | None]]
 
 
@@ -21,10 +22,9 @@ def side_by_side(several: Sequence[Composition], anchor: str) -> list[FurtherSec
     first: dict[str, str] = {}
     for name in (name for c in several for name in c.classes):
         first.setdefault(canonical(name), name)
-    classes = [(c.source, c.by_label, None) for c in several]
-    sections = [
-        _beside("Classes", "classes", classes, {n: first[canonical(n)] for c in several for n in c.classes}, anchor)
-    ]
+    classes = [(c.source, c.by_label, None) for c in several if c.by_label]
+    same_class = {n: first[canonical(n)] for c in several for n in c.classes}
+    sections = [_beside("Classes", "classes", classes, same_class, anchor)] if len(classes) > 1 else []
     names = list(dict.fromkeys(a.described.name for c in several for a in c.attributes))
     for i, name in enumerate(names, 1):
         found = [(c.source, a) for c in several for a in c.attributes if a.described.name == name]
@@ -69,7 +69,7 @@ def _beside(
 def _measures_beside(title: str, shown: Sequence[tuple[str, Described, Association | None]]) -> Table:
     header = ["Corpus", "Faces", "Effective number", "Evenness"]
     if any(a for _, _, a in shown):
-        header += ["Normalised mutual information with class", "Cramér's V with class", "p"]
+        header += _WITH_CLASS
     rows: list[list[str | Cell]] = [
         [
             name,
@@ -80,6 +80,7 @@ def _measures_beside(title: str, shown: Sequence[tuple[str, Described, Associati
         ]
         for name, d, a in shown
     ]
+    rows = [row + [Cell("–")] * (len(header) - len(row)) for row in rows]
     return table(f"{title} of each corpus", header, rows)
 
 

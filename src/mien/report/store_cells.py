@@ -17,12 +17,11 @@ V_MEANS = "0: every group has the same mix of classes; 1: each tells the other"
 Z_MEANS = "1: as many faces as can be; 0: as many as independence lets expect; −1: as few as can be"
 
 
-def cells_section(a: AttributeComposition, anchor: str) -> FurtherSection:
+def cells_section(a: AttributeComposition, found: Association, anchor: str) -> FurtherSection:
     """Whether classes and groups go together, with every cell."""
-    found = a.with_class
     tables = [association_table(found, f"Stereotypical bias: whether {a.label} and class go together")]
     if found.cells:
-        tables.append(_cells_table(a))
+        tables.append(_cells_table(a.label, found))
     notes = [
         "Plain values lie above 0 even where nothing goes together; by chance: their mean when whole units (a picture "
         "with its copies, or a person) are dealt to the groups at random. The value is without it.",
@@ -49,8 +48,8 @@ def p_cell(value: float) -> Cell:
     return Cell("" if value != value else p_value(value))
 
 
-def _cells_table(a: AttributeComposition) -> Table:
-    caption = f"Every class in every group of {a.label}"
+def _cells_table(label: str, found: Association) -> Table:
+    caption = f"Every class in every group of {label}"
     header = ["Class, group", "Faces", "Expected", "Share of the group", "Ducher's Z", "Adjusted p", "Finding"]
     rows: list[list[str | Cell]] = [
         [
@@ -62,7 +61,7 @@ def _cells_table(a: AttributeComposition) -> Table:
             Cell(p_value(c.p_adjusted)) if c.p_adjusted == c.p_adjusted else Cell("–"),
             c.verdict if c.verdict != NOT_SHOWN else Cell("–"),
         ]
-        for c in sorted(a.with_class.cells, key=_prominence)
+        for c in sorted(found.cells, key=_prominence)
     ]
     return table(caption, header, rows, f"{caption}: sizes, expected sizes, Ducher's Z")
 
@@ -71,16 +70,16 @@ def _prominence(c: CellResult) -> tuple[bool, float]:
     return c.verdict == NOT_SHOWN, -abs(c.z.value) if c.z.value == c.z.value else 0.0
 
 
-def cells_map(c: Composition, a: AttributeComposition, anchor: str) -> Drawing | None:
+def cells_map(c: Composition, a: AttributeComposition, found: Association, anchor: str) -> Drawing | None:
     """The map of cells; None where the association is undefined."""
-    if not a.with_class.cells:
+    if not found.cells:
         return None
     groups, counts = a.described.groups, a.described.overall.counts
     kept = set(sorted(groups, key=lambda g: -counts[g])[:MAX_CELL_ROWS])
     shown = [g for g in groups if g in kept]
     left = f" The {len(shown)} largest of {len(groups)} groups are drawn." if len(shown) < len(groups) else ""
     return Drawing(
-        inline(cell_map(a.with_class, shown, c.classes, c.min_n, f"Class by {a.label}"), anchor),
+        inline(cell_map(found, shown, c.classes, c.min_n, f"Class by {a.label}"), anchor),
         f"Faces of each class in each group. Coloured cells are shown to be larger (orange) or smaller (blue) than "
         f"independence lets expect, all cells of the map counted; Z is Ducher's: {Z_MEANS}. Hatched: fewer than "
         f"{c.min_n} independent faces.{left}",
@@ -90,10 +89,16 @@ def cells_map(c: Composition, a: AttributeComposition, anchor: str) -> Drawing |
 def thin_section(c: Composition, a: AttributeComposition, anchor: str) -> FurtherSection:
     """The cells of group, class and split with too few independent faces, the neediest first."""
     rows: list[list[str | Cell]] = [
-        [f"{t.class_name}, {t.group}", t.split or "no split", f"{t.n:,}", f"{t.n_clusters:,}", f"{t.need:,}"]
+        [
+            ", ".join(filter(None, [t.class_name, t.group])),
+            t.split or "no split",
+            f"{t.n:,}",
+            f"{t.n_clusters:,}",
+            f"{t.need:,}",
+        ]
         for t in a.thin
     ]
-    header = ["Class, group", "Split", "Faces", "Independent", f"Missing to {c.min_n}"]
+    header = ["Class, group" if a.with_class else "Group", "Split", "Faces", "Independent", f"Missing to {c.min_n}"]
     tables = []
     if rows:
         caption = f"Thin cells of {a.label}, the neediest first"

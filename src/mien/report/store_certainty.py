@@ -30,10 +30,10 @@ def certainty_section(a: AttributeComposition, sure: Certainty, anchor: str) -> 
     everybody: list[str | Cell] = ["All faces", *(cell(b.overall) for b in sure.below)]
     tables = [
         table("Share of faces below a confidence, by group", header, [everybody, *rows("by_group")], _open(a)),
-        table(
-            "Share of faces below a confidence, by class", header, [everybody, *rows("by_class")], "The same by class"
-        ),
     ]
+    if by_class := rows("by_class"):
+        caption = "Share of faces below a confidence, by class"
+        tables.append(table(caption, header, [everybody, *by_class], "The same by class"))
     sentence = (
         f"The mean confidence is {sure.mean.value:.2f}. A threshold leaves out the faces below it, and not evenly: "
         "where the shares differ between groups or classes, what remains is another mix."
@@ -69,5 +69,5 @@ def number_section(n: NumberColumn, anchor: str) -> FurtherSection:
         anchor,
         [sentence],
         [drawing],
-        [table(caption, ["Class", "Faces", "Mean and interval"], rows)],
+        [table(caption, ["Class", "Faces", "Mean and interval"], rows)] if rows else [],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mien.composition import AttributeComposition, Composition, Described, Distribution
+from mien.composition import AttributeComposition, Described, Distribution
 from mien.composition.text import association_sentence
 from mien.records import Estimate
 from mien.report.figures import BLUE, GREEN, ORANGE, inline
@@ -13,9 +13,8 @@ from mien.report.store_plots import MAX_SEGMENTS, Bar, Series, share_plot, stack
 from mien.report.words import capital
 
 
-def class_section(c: Composition, anchor: str) -> FurtherSection:
+def class_section(described: Described, anchor: str) -> FurtherSection:
     """How the classes are mixed, overall and by split."""
-    described = c.by_label
     figures = _mix_figures(described, {}, "classes", anchor, [])
     tables = [_representation_table(described, "classes", "class")]
     tables += [_shares_table(described, "Share of each class", {})]
@@ -35,8 +34,9 @@ def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
     tables = [
         _representation_table(a.described, "groups", "group"),
         _shares_table(a.described, f"Share of each group of {a.label}", {name: v[0] for name, v in drawn.items()}),
-        _by_class_table(a),
     ]
+    if a.by_class:
+        tables.append(_by_class_table(a))
     notes = []
     if a.probable:
         notes.append(

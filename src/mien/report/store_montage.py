@@ -58,7 +58,7 @@ class FaceBlock:
 
 
 def corpus_montage(store: Store, faces: Faces, attributes: Sequence[Attribute], seed: int) -> list[FaceBlock]:
-    """Faces of every class, then of every group; about :data:`MAX_FACES` in all.
+    """Faces of every class (where there are any), then of every group; about :data:`MAX_FACES` in all.
 
     One face at most of a picture with copies or of a person stands in a row. Intersections are left
     out, and attributes whose groups would make more than :data:`MAX_ROWS` rows.
@@ -70,7 +70,7 @@ def corpus_montage(store: Store, faces: Faces, attributes: Sequence[Attribute], 
         seed: Seed of the choice; the order of the rows does not matter.
     """
     names = tuple(str(c) for c in faces.classes)
-    wanted = [("By class", "labelled {}", names, faces.label)]
+    wanted = [("By class", "labelled {}", names, faces.label)] if names else []
     n_rows = len(names)
     for a in attributes:
         if "*" not in a.name and n_rows + len(a.groups) <= MAX_ROWS:
@@ -84,7 +84,7 @@ def corpus_montage(store: Store, faces: Faces, attributes: Sequence[Attribute], 
         for i, group in enumerate(groups):
             members = np.flatnonzero(codes == i)
             picked = _picked(faces, members, each, rng)
-            by_group = codes is not faces.label
+            by_group = codes is not faces.label and bool(names)
             shown = [_face(store, faces, int(r), form.format(group), by_group) for r in picked]
             rows.append(FaceRow(group, len(members), shown))
         blocks.append(FaceBlock(title, [r for r in rows if r.n]))

@@ -129,7 +129,7 @@ def _corpus(
         findings(c),
         corpus_facts(store, c),
         table_history(store),
-        class_section(c, f"{anchor}-classes"),
+        class_section(c.by_label, f"{anchor}-classes") if c.by_label else None,
         [attribute_block(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)],
         [number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)],
         _faces(store, c, by, settings["seed"]) if pictures else [],
@@ -165,6 +165,7 @@ _METHOD = (
 def _method(c: Composition) -> list[str]:
     return [
         *_METHOD,
-        f"A cell of group, class and split is thin with fewer than {c.min_n} independent faces.",
+        f"A cell of group, class and split (of group and split in a corpus without expressions) is thin with fewer "
+        f"than {c.min_n} independent faces.",
         f"{c.n_perm:,} permutations and {c.n_boot:,} bootstrap replicates with seed {c.seed}, by Mien {c.version}.",
     ]

@@ -36,7 +36,7 @@ class AttributeBlock:
         provenance: How the groups are known.
         sentences: What was found.
         mix: How its groups are represented.
-        cells: Whether they go with the classes.
+        cells: Whether they go with the classes; None without classes.
         map: The map of cells; None where there is none.
         others: Thin cells, and the annotator's confidence where it is known.
     """
@@ -46,7 +46,7 @@ class AttributeBlock:
     provenance: str
     sentences: list[str]
     mix: FurtherSection
-    cells: FurtherSection
+    cells: FurtherSection | None
     map: Drawing | None
     others: list[FurtherSection]
 
@@ -62,7 +62,7 @@ class CorpusBlock:
         findings: Attribute -> what was found, for the summary.
         facts: What the corpus is: names and values.
         history: Each step that made its table: name, rows before, rows after, details.
-        classes: The classes.
+        classes: The classes; None without expressions.
         attributes: One entry an attribute.
         numbers: Columns of numbers.
         faces: Sample faces; empty where they are left out.
@@ -77,7 +77,7 @@ class CorpusBlock:
     findings: dict[str, str]
     facts: list[tuple[str, str]]
     history: list[tuple[str, int, int, str]]
-    classes: FurtherSection
+    classes: FurtherSection | None
     attributes: list[AttributeBlock]
     numbers: list[FurtherSection]
     faces: list[FaceBlock]
@@ -102,8 +102,8 @@ def attribute_block(c: Composition, a: AttributeComposition, anchor: str) -> Att
         _provenance(a),
         attribute_sentences(a),
         mix_section(a, f"{anchor}-groups"),
-        cells_section(a, f"{anchor}-cells"),
-        cells_map(c, a, f"{anchor}-map"),
+        cells_section(a, a.with_class, f"{anchor}-cells") if a.with_class else None,
+        cells_map(c, a, a.with_class, f"{anchor}-map") if a.with_class else None,
         others,
     )
 
@@ -132,8 +132,8 @@ def corpus_facts(store: Store, c: Composition) -> list[tuple[str, str]]:
         ("Persons", persons),
         ("Pictures", f"{width} x {height} pixels, {'grey' if channels == 1 else 'colour'}"),
         ("Splits", details({k or "no split": v for k, v in c.splits.items()})),
-        ("Annotators could say", ", ".join(store.table.vocabulary)),
-        ("Label scheme", c.labels),
+        ("Annotators could say", ", ".join(store.table.vocabulary) or "no expression"),
+        ("Label scheme", c.labels or "none"),
         ("Faces without a class", details(dict(c.unlabelled)) if c.unlabelled else "none"),
         ("Attributes", ", ".join(a.label for a in c.attributes) or "none"),
         ("Rows left out when it was prepared", f"{int(info.get('n_dropped', 0)):,}"),

@@ -21,7 +21,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mien.config import ExperimentConfig, parse_config
-from mien.errors import RunError, UsageError
+from mien.errors import ConfigError, RunError, UsageError
+from mien.models.blocks import ExpressionModel
 from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
 from mien.records import RunRecord
 from mien.runs import (
@@ -139,8 +140,7 @@ class _Fit:
         channels = data.store.images.shape[3]
         classes = class_names(data.heads)
         model = build_model(config, len(classes), channels, resumed=resumed)
-        # A network with a hidden layer on its map has a size of its own; others take the store's.
-        size = model.size or data.store.images.shape[1]
+        size = _input_size(model, config.model.size, data.store.images.shape[1])
         self.loader = train_loader(data, config)
         self.card = WeightCard(
             config.model.name,
@@ -361,6 +361,18 @@ def _started_from(config: ExperimentConfig) -> dict[str, Any]:
         return {}
     card = load_card(Path(config.model.weights))
     return {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
+
+
+def _input_size(model: ExpressionModel, wanted: int | None, stored: int) -> int:
+    """Side of the input: the network's own (with a hidden layer on its map), the configured, or the store's."""
+    if wanted is not None and model.size not in (None, wanted):
+        raise ConfigError(
+            "model.size",
+            f"is {wanted}, but the network is built for {model.size}",
+            f"{model.size}",
+            "Or model.options.",
+        )
+    return model.size or wanted or stored
 
 
 def _class_counts(data: TrainingData) -> list[int]:

@@ -92,6 +92,7 @@ class ExpressionModule(L.LightningModule):
         self.augment = Augmentation(**options) if config.augment.enabled else None
         self.loss = LOSSES.get(config.loss.name)
         self.slices = head_slices(heads)
+        self.head_weights = [config.labels.weights.get(name, 1.0) for name in heads]
         # Where training shows faces small and grey too, validation judges them so as well.
         self.views = ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
         # Views x heads x (cross-entropy, hits, faces).
@@ -120,7 +121,11 @@ class ExpressionModule(L.LightningModule):
             x = self.prepare_images(images, augment=True)
         logits = self.model(x).float()
         blocks = [(logits[:, s], targets[:, s]) for s in self.slices.values()]
-        loss = torch.stack([self.loss(z, t, None, **self.config.loss.options) for z, t in blocks]).sum()
+        losses = [
+            weight * self.loss(z, t, None, **self.config.loss.options)
+            for weight, (z, t) in zip(self.head_weights, blocks, strict=True)
+        ]
+        loss = torch.stack(losses).sum()
         hits = torch.stack([(z.detach().argmax(1) == t.argmax(1)).sum() for z, t in blocks]).double().mean()
         self.train_sums += torch.tensor(
             [float(loss.detach()) * len(x), float(hits), float(len(x))], dtype=torch.float64
