@@ -4,7 +4,9 @@
     mien annotate stores/ferplus --out stores/ferplus_perceived
     mien train studies/ferplus_mienet.yaml --out runs/ferplus_mienet
     mien evaluate runs/ferplus_mienet --on stores/ferplus_perceived:PublicTest
-    python benchmarks/perceived.py runs/ferplus_mienet stores/ferplus_perceived [--out docs/results/perceived]
+    mien annotator runs/fairface_annotator --version 1 --out annotators/first
+    mien annotate stores/ferplus --out stores/ferplus_first --option weights=annotators/first
+    python benchmarks/perceived.py runs/ferplus_mienet stores/ferplus_perceived --other stores/ferplus_first
 
 Every figure of the page is counted here, from the store, the run's predictions and the annotator's
 held-out faces; only the shares that Olate (2025) published for deepface are quoted.
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from mien.annotators.annotate import THRESHOLDS
+from mien.annotators.comparison import compare_annotators
 from mien.annotators.holdout import PREFIX
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
 from mien.audit.inferred.shares import corrected_shares
@@ -281,6 +284,44 @@ def other_errors(predictions: Predictions, seed: int) -> list[str]:
     return [*lines, *table(["attribute", "confusion counted on", "accuracy gap, corrected"], rows)]
 
 
+def another(found: Audit, store: Store, other: Store, predictions: Predictions, seed: int) -> list[str]:
+    """The same audit with the groups that another annotator perceives, and how often the two agree."""
+    again = audit(perceived_by(other, predictions), [a.name for a in found.attributes], seed=seed)
+    audited = store.table.where(store.table.frame["sample_id"].isin(predictions.sample_id).to_numpy(), "audited")
+    agreement = {a.name: a for a in compare_annotators(audited, other.table, seed=seed).attributes}
+    name = other.info["annotator"]
+    rows = []
+    for first, second in zip(found.attributes, again.attributes, strict=True):
+        gaps_of = [next(g for g in r.gaps if g.metric == "accuracy") for r in (first, second)]
+        known = agreement.get(first.name.removeprefix(PREFIX))
+        rows.append(
+            [
+                first.label,
+                str(known.agreement) if known else "",
+                *(f"{g.value}, p {g.p_adjusted:.3f}" for g in gaps_of),
+                "yes" if gaps_of[0].verdict == gaps_of[1].verdict else "no",
+            ]
+        )
+    return [
+        "## With another annotator",
+        "",
+        f"{name['name']} {name['version']} on the same faces: the same network after its first stage, "
+        "nearly as good on FairFace's held-out faces ([all attempts](../annotator/ladder.md)). A finding that hangs on "
+        "which of the two looks is none. Gaps of accuracy as perceived, with adjusted p.",
+        "",
+        *table(["attribute", "the two agree", "gap here", "gap there", "same verdict"], rows),
+        f"There: {again.verdict}",
+        "",
+    ]
+
+
+def perceived_by(store: Store, predictions: Predictions) -> Predictions:
+    """The predictions with the attributes that a store's annotator perceives."""
+    table = store.table
+    rows = table.frame.set_index("sample_id").loc[predictions.sample_id, table.attribute_columns]
+    return replace(predictions, attributes=rows.reset_index(drop=True), annotator_errors=table.annotator_errors)
+
+
 def limits(found: Audit) -> list[str]:
     """What the audit can say and what it cannot."""
     shown = [
@@ -319,6 +360,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("store", type=Path)
+    parser.add_argument("--other", type=Path, help="the same store, annotated by another annotator")
     parser.add_argument("--on", default="PublicTest", help="name of the run's predictions")
     parser.add_argument("--out", type=Path, default=Path("docs/results/perceived"))
     parser.add_argument("--seed", type=int, default=0)
@@ -347,11 +389,11 @@ def main() -> None:
         "and says nothing of errors that are sure of themselves; *corrected* inverts the counted confusion.",
         "",
         *gaps(found),
-        "",
         "![Gaps and what chance alone would show](audit.png)",
         "",
         *group_rows(found, ("gender", "age_group", "race4")),
         *other_errors(predictions, args.seed),
+        *(another(found, store, Store.open(args.other), predictions, args.seed) if args.other else []),
         *limits(found),
         "The whole audit, with every class, notes and method: [audit.md](audit.md).",
     ]

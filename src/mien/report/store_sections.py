@@ -122,6 +122,11 @@ def corpus_facts(store: Store, c: Composition) -> list[tuple[str, str]]:
     persons = f"{frame['identity'][known].nunique():,} of {int(known.sum()):,} faces" if known.any() else "not known"
     copied = f"{c.n - c.n_clusters:,} ({percent((c.n - c.n_clusters) / c.n)})" if c.n > c.n_clusters else "none"
     kinds = {k: int(info[f"n_{k}_copies"]) for k in ("exact", "near") if f"n_{k}_copies" in info}
+    expressions = [
+        ("Annotators could say", ", ".join(store.table.vocabulary)),
+        ("Label scheme", c.labels),
+        ("Faces without a class", details(dict(c.unlabelled)) if c.unlabelled else "none"),
+    ]
     return [
         ("Corpus", c.source),
         ("Store", store.path.name),
@@ -132,9 +137,7 @@ def corpus_facts(store: Store, c: Composition) -> list[tuple[str, str]]:
         ("Persons", persons),
         ("Pictures", f"{width} x {height} pixels, {'grey' if channels == 1 else 'colour'}"),
         ("Splits", details({k or "no split": v for k, v in c.splits.items()})),
-        ("Annotators could say", ", ".join(store.table.vocabulary) or "no expression"),
-        ("Label scheme", c.labels or "none"),
-        ("Faces without a class", details(dict(c.unlabelled)) if c.unlabelled else "none"),
+        *(expressions if c.classes else []),
         ("Attributes", ", ".join(a.label for a in c.attributes) or "none"),
         ("Rows left out when it was prepared", f"{int(info.get('n_dropped', 0)):,}"),
         ("Terms", str(info.get("terms") or "not stated")),
