@@ -319,7 +319,7 @@ def perceived_by(store: Store, predictions: Predictions) -> Predictions:
     """The predictions with the attributes that a store's annotator perceives."""
     table = store.table
     rows = table.frame.set_index("sample_id").loc[predictions.sample_id, table.attribute_columns]
-    return replace(predictions, attributes=rows.reset_index(drop=True), annotator_errors=table.annotator_errors)
+    return replace(predictions, groups=rows.reset_index(drop=True), annotator_errors=table.annotator_errors)
 
 
 def limits(found: Audit) -> list[str]:
