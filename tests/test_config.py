@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from mien.config import dump_config, load_config, parse_config
+from mien.config import dump_config, explain_config, load_config, parse_config
 from mien.errors import ConfigError
 
 STUDIES = sorted((Path(__file__).resolve().parent.parent / "studies").glob("*.yaml"))
@@ -19,6 +20,14 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
     config = parse_config({"data": {"store": "s"}, "train": {"epochs": 3}, "augment": {"erasing_area": [0.1, 0.2]}})
     (tmp_path / "c.yaml").write_text(dump_config(config))
     assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_the_explained_configuration_reads_back() -> None:
+    config = parse_config({"data": {"store": "s"}, "labels": {"attributes": ["race"], "weights": {"race": 2}}})
+    text = explain_config(config)
+    assert parse_config(yaml.safe_load(text)) == config
+    assert '  weights: {"race": 2.0}  # Attribute -> factor of its loss' in text
+    assert "    name: sgd  # One of sgd, adam, adamw." in text
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,18 +62,18 @@ class AugmentConfig(_Section):
     """Augmentation of training pictures; see mien.data.augment.Augmentation."""
 
     enabled: bool = True
-    flip: float = Field(0.5, ge=0, le=1)
-    rotation: float = Field(15.0, ge=0, le=180)
-    scale: float = Field(0.1, ge=0, lt=1)
-    shift: float = Field(0.08, ge=0, le=1)
-    brightness: float = Field(0.15, ge=0, le=1)
-    contrast: float = Field(0.25, ge=0, le=1)
-    erasing: float = Field(0.3, ge=0, le=1)
-    erasing_area: tuple[float, float] = (0.03, 0.2)
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring.")
+    rotation: float = Field(15.0, ge=0, le=180, description="Largest, in degrees.")
+    scale: float = Field(0.1, ge=0, lt=1, description="Largest relative change of each axis.")
+    shift: float = Field(0.08, ge=0, le=1, description="Largest move, as a share of the side.")
+    brightness: float = Field(0.15, ge=0, le=1, description="Largest change, as a share of full white.")
+    contrast: float = Field(0.25, ge=0, le=1, description="Largest relative change.")
+    erasing: float = Field(0.3, ge=0, le=1, description="Probability that a rectangle is blanked.")
+    erasing_area: tuple[float, float] = Field((0.03, 0.2), description="Its smallest and largest share.")
     zoom: tuple[float, float] = Field((1.0, 1.0), description="Smallest and largest factor of size.")
-    tint: float = Field(0.0, ge=0, lt=1)
-    grey: float = Field(0.0, ge=0, le=1)
-    small_grey: float = Field(0.0, ge=0, le=1)
+    tint: float = Field(0.0, ge=0, lt=1, description="Largest relative change of each colour.")
+    grey: float = Field(0.0, ge=0, le=1, description="Probability of losing colour.")
+    small_grey: float = Field(0.0, ge=0, le=1, description="Probability of being shown as a 48-px corpus would.")
 
     @field_validator("erasing_area")
     @classmethod
@@ -253,6 +254,25 @@ def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"--{first['loc'][0]}".replace("_", "-"), f"{first['input']!r}: {first['msg']}") from None
+
+
+def explain_config(config: ExperimentConfig) -> str:
+    """The configuration as YAML that says of each key what it is and what it may be."""
+    return "\n".join(_explained(config)) + "\n"
+
+
+def _explained(section: BaseModel, indent: str = "") -> Iterator[str]:
+    for name, about in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, _Section):
+            yield f"{indent}{name}:"
+            yield from _explained(value, indent + "  ")
+            continue
+        choices = [str(c) for c in typing.get_args(about.annotation) if isinstance(c, str)]
+        notes = [about.description or "", f"One of {', '.join(choices)}." if choices else ""]
+        comment = " ".join(filter(None, notes))
+        shown = value if isinstance(value, str) else json.dumps(value)
+        yield f"{indent}{name}: {shown}" + (f"  # {comment}" if comment else "")
 
 
 def dump_config(config: ExperimentConfig) -> str:

@@ -30,9 +30,9 @@ def list_(kind: Kind = "all", /) -> None:
             except MissingExtra as error:
                 print(f"  ({error})")
     if kind == "config":
-        from mien.config import dump_config, parse_config
+        from mien.config import explain_config, parse_config
 
-        print(dump_config(parse_config({"data": {"store": "STORE"}})), end="")
+        print(explain_config(parse_config({"data": {"store": "STORE"}})), end="")
     if kind in ("labels", "all"):
         print("labels:\n  " + "\n  ".join(scheme_names()))
 
