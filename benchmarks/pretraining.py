@@ -14,7 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mien.audit.compare import Change, compare
-from mien.audit.markdown import table
+from mien.audit.markdown import p_value, table
 from mien.records import Predictions
 from mien.report.figures import BLUE, ORANGE, new_figure, save_png, styled
 from mien.runs import Run, code_versions
@@ -26,6 +26,8 @@ recipe, one seed, few epochs; only the start of the body differs: drawn at rando
 learnt perceived race, gender and age from FairFace. Intervals are 95 %, of the difference in pairs; they do not
 cover what another seed would change.
 """
+NAMES = ("random start", "face start")
+BY = ("perceived_gender", "perceived_age_group", "perceived_race4")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
@@ -40,7 +42,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     runs = [Run.open(args.nothing), Run.open(args.faces)]
     predictions = [Predictions.load(run.predictions[args.on]) for run in runs]
-    found = compare(*predictions, names=("from nothing", "from faces"), seed=args.seed)
+    by = [name for name in BY if name in predictions[0].groups]
+    found = compare(*predictions, by, names=NAMES, seed=args.seed)
     record = runs[1].record
     lines = [
         HEAD,
@@ -50,24 +53,33 @@ def main() -> None:
         f"{record.seed}, commit {record.versions.get('commit', 'unknown')}. {found.n:,} faces of {args.on}, of which "
         f"{found.n_clusters:,} independent. Compared with commit {code_versions('torch').get('commit', 'unknown')}.",
         "",
-        *table(["", "from nothing", "from faces", "difference"], _rows(found.overall.metrics)),
+        *table(["", *NAMES, "difference"], _rows(found.overall.metrics)),
         f"{found.verdict}",
         "",
         "![Validation accuracy by epoch](curves.png)",
         "",
         "Recall of each class:",
         "",
-        *table(["", "from nothing", "from faces", "difference"], _rows(found.overall.recall)),
+        *table(["", *NAMES, "difference"], _rows(found.overall.recall)),
     ]
+    if by:
+        lines += ["Accuracy by perceived group, where the adjusted p is McNemar's over all groups:", ""]
+        rows = [
+            [f"{a.label}: {g.name}", str(g.n), *map(str, (c.a, c.b, c.difference)), p_value(g.p_adjusted), g.verdict]
+            for a in found.attributes
+            for g in a.groups
+            for c in [g.metrics["accuracy"]]
+        ]
+        lines += table(["", "faces", *NAMES, "difference", "adjusted p", ""], rows)
     (args.out / "README.md").write_text("\n".join(lines).rstrip() + "\n")
     save_png(curves(runs), args.out / "curves.png", dpi=96)
 
 
 @styled
 def curves(runs: Sequence[Run]) -> Figure:
-    figure = new_figure(6, 3, "Accuracy on validation faces by epoch, from nothing and from faces")
+    figure = new_figure(6, 3, "Accuracy on validation faces by epoch, for both starts")
     axes = figure.subplots()
-    for run, name, colour in zip(runs, ("from nothing", "from faces"), (ORANGE, BLUE), strict=True):
+    for run, name, colour in zip(runs, NAMES, (ORANGE, BLUE), strict=True):
         axes.plot(run.history["epoch"] + 1, run.history["val_accuracy"], color=colour, marker="o", label=name)
     axes.set(xlabel="epoch", ylabel="accuracy on validation faces")
     axes.legend(frameon=False)

@@ -264,7 +264,7 @@ def test_lists_and_usage_errors() -> None:
     assert "early_stopping: null" in mien("list", "config").stdout
     mien("frobnicate", code=2)
     mien("train", code=2)
-    assert "RunError" in mien("report", "nowhere", code=1).stderr
+    assert "expected a run or a store" in mien("report", "nowhere", code=2).stderr
 
 
 def test_the_demo_finds_what_was_injected(tmp_path: Path) -> None:

@@ -318,6 +318,17 @@ def test_groups_and_clusters_of_either_table_serve_both():
     )
 
 
+def test_without_attributes_all_faces_are_compared():
+    a, b = pair(np.random.default_rng(0), (0.6, 0.6), (0.9, 0.9), n=200)
+    found, grouped = compare(a, b, n_boot=100), compare(a, b, ["gender"], n_boot=100)
+    assert found.attributes == []
+    assert found.overall.metrics["accuracy"] == grouped.overall.metrics["accuracy"]
+    assert found.overall.p == grouped.overall.p
+    said = next(note for note in found.method_notes if note.startswith("No groups were compared"))
+    assert "attributes that could serve: gender" in said
+    assert "B is better" in found.verdict
+
+
 def test_what_cannot_be_compared_is_refused():
     a, b = pair(np.random.default_rng(0), (0.6, 0.8), (0.7, 0.8), n=100)
     relabelled = replace(b, labels=np.where(np.arange(200) == 7, (b.labels + 1) % 3, b.labels))
@@ -331,8 +342,6 @@ def test_what_cannot_be_compared_is_refused():
         compare(a, b.select(np.r_[0, np.arange(199)]), ["gender"])
     with pytest.raises(UsageError, match="names"):
         compare(a, b, ["gender"], names=("same", "same"))
-    with pytest.raises(UsageError, match="no attribute"):
-        compare(a, b, [])
     with pytest.raises(UsageError, match="two or more"):
         compare_many([a], ["A"], ["gender"])
 

@@ -270,6 +270,9 @@ def report(
     from mien.runs import RECORD, Run
 
     if len(what) == 1 and not (what[0] / "store.json").is_file():
+        if not (what[0] / RECORD).is_file():
+            made = "Make one with 'mien train' or 'mien prepare'."
+            raise UsageError(str(what[0]), f"holds no {RECORD} and no store.json", "a run or a store", made)
         if by is not None:
             raise UsageError("--by", "goes with stores", "no --by", f"{what[0] / RECORD} has its own attributes.")
         print(render_report(Run.open(what[0]), out=out, faces=faces))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mien import __version__
-from mien.audit.attributes import resolve_attributes
+from mien.audit.attributes import candidate_attributes, resolve_attributes
 from mien.audit.compare.paired_groups import attribute_change, group_changes, paired_rows
 from mien.audit.compare.results import Comparison
 from mien.audit.compare.shared_faces import shared_faces
@@ -47,7 +47,8 @@ def compare(
     Args:
         a: The first model's predictions.
         b: The second model's; rows are matched by ``sample_id``, classes may stand in another order.
-        by: Attributes, as in :func:`mien.audit.audit`; columns that only one table has serve both.
+        by: Attributes, as in :func:`mien.audit.audit`; columns that only one table has serve both. With none,
+            all faces are compared and no groups.
         names: What to call the models.
         level: Coverage that the intervals aim at.
         n_boot: Bootstrap replicates.
@@ -56,7 +57,7 @@ def compare(
         seed: Seed of everything drawn; the order of the rows and of ``by`` changes no number.
 
     Raises:
-        UsageError: If no attribute is given or one does not exist, or a setting cannot work.
+        UsageError: If an attribute does not exist, or a setting cannot work.
         DataError: If the classes or the annotations differ, or too few faces are shared.
     """
     options: dict[str, Any] = {"level": level, "n_boot": n_boot, "min_n": min_n, "min_class_n": min_class_n}
@@ -85,7 +86,8 @@ def compare_many(
     by = [by] if isinstance(by, str) else list(by)
     shared = shared_faces(predictions, names, by, min_n)
     first, settings = shared.runs[0], Settings(level, n_boot, 1, min_n, min_class_n, seed)
-    attributes = resolve_attributes(first, by)
+    attributes = resolve_attributes(first, by) if by else []
+    notes = [*shared.notes, *([] if by else [_no_groups(first)])]
     out = []
     for i, run in enumerate(shared.runs[1:], 1):
         everybody, stream = np.zeros(len(first), dtype=np.int64), settings.stream("", "compare")
@@ -101,7 +103,7 @@ def compare_many(
                 overall=overall[0],
                 attributes=[attribute_change(first, run, attribute, settings) for attribute in attributes],
                 verdict="",
-                method_notes=[*shared.notes, *method_notes(settings, first.cluster is not None, len(predictions))],
+                method_notes=[*notes, *method_notes(settings, first.cluster is not None, len(predictions))],
                 level=level,
                 n_boot=n_boot,
                 min_n=min_n,
@@ -111,3 +113,9 @@ def compare_many(
             )
         )
     return judged(out)
+
+
+def _no_groups(pred: Predictions) -> str:
+    known = candidate_attributes(pred)
+    could = f"attributes that could serve: {', '.join(known)}" if known else "the predictions have no attribute"
+    return f"No groups were compared ({could}): who gained and who lost stays open."
