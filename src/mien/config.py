@@ -49,6 +49,18 @@ class LabelsConfig(_Section):
     train: str = Field("majority", description="Scheme whose targets the model learns.")
     evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
 
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _one_name(cls, names: Any) -> Any:
+        return (names,) if isinstance(names, str) else names
+
+    @field_validator("attributes")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("each attribute can be learnt once")
+        return names
+
     @model_validator(mode="after")
     def _weighted(self) -> LabelsConfig:
         if strange := sorted(set(self.weights) - set(self.attributes)):

@@ -153,6 +153,36 @@ def test_undefined_is_nan_with_a_reason():
         krippendorff_alpha(rare, "ratio")
 
 
+def test_a_class_that_no_two_annotators_of_a_face_judge_is_undefined():
+    counts = np.array([[3, 0, 0], [2, 1, 0], [0, 3, 0], [1, 2, 0], [0, 0, 1], [0, 0, 1]])
+    votes = Votes.from_counts(counts, ("joy", "calm", "fear"))
+    kappa, alpha = fleiss_kappa(votes, n_boot=20), krippendorff_alpha(votes, n_boot=20)
+    for found in (kappa.by_class["fear"], alpha.by_class["fear"]):
+        assert np.isnan(found.value)
+        assert found.note
+    # Disagreement of joy (0 + 1/3 + 0 + 1/3) / 4 on faces with two votes or more, its share 1/3 on all.
+    assert kappa.by_class["joy"].value == pytest.approx(1 - (1 / 6) / (2 / 9))
+    # Only faces with one vote have another class: nothing says whether people agree on either.
+    lone = Votes.from_counts([[3, 0], [2, 0], [0, 1]], ("joy", "calm"))
+    kappa = fleiss_kappa(lone, n_boot=20)
+    for found in (kappa.kappa, *kappa.by_class.values(), krippendorff_alpha(lone, n_boot=20).alpha):
+        assert np.isnan(found.value)
+    assert kappa.kappa.note == "all votes are for one class"
+
+
+def test_ordinal_words_ascend_as_they_are_listed():
+    bins = ("0-9", "10-19", "20-29", "30+")
+    rng = np.random.default_rng(3)
+    counts = rng.multinomial(5, [0.4, 0.3, 0.2, 0.1], 40)
+    numbers = krippendorff_alpha(Votes.from_counts(counts, tuple("0123")), "ordinal", n_boot=20)
+    words = krippendorff_alpha(Votes.from_counts(counts, bins), "ordinal", n_boot=20)
+    assert words == numbers
+    other = krippendorff_alpha(Votes.from_counts(counts[:, ::2], bins[::2]), "ordinal", n_boot=20)
+    assert other.alpha.value != words.alpha.value
+    with pytest.raises(UsageError, match="expected numbers"):
+        krippendorff_alpha(Votes.from_counts(counts, bins), "interval")
+
+
 def test_nothing_depends_on_the_order_of_rows():
     rng = np.random.default_rng(2)
     counts = rng.multinomial(6, [0.5, 0.3, 0.2], 60)

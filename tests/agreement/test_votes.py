@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from voting import CLASSES
 
 from mien.agreement import Votes, dawid_skene, find_outliers
+from mien.agreement.votes import VOTES_EACH
 from mien.errors import DataError, UsageError
+from mien.samples import SampleTable, Step
 
 WORDS = ("joy", "anger", "unknown", "NF")
 
@@ -63,6 +68,24 @@ def test_faces_of_counts_keep_their_order_and_names():
     assert named.faces.tolist() == ["p", "q"]
     assert named.totals.tolist() == [[0, 2], [1, 0]]
     assert named.cluster.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "refused"),
+    [([], False), ([1], False), ([10], True), ([1, 10], True), ([10, 1], False), ([10, None], True)],
+)
+def test_a_table_whose_votes_people_spread_is_refused(steps, refused):
+    frame = pd.DataFrame({"sample_id": ["q", "p"], "image": [0, 1], "split": "", "identity": "", "cluster": [0, 1]})
+    frame[["votes_a", "votes_b"]] = [[3, 0], [2, 1]]
+    history = tuple(Step("x", 2, 2, {}, {} if n is None else {VOTES_EACH: n}) for n in steps)
+    table = SampleTable(frame, "faces", ("a", "b"), history=history)
+    if refused:
+        with pytest.raises(UsageError, match=r"^mine: each person gave 10 votes a face.*'mien agreement DATABASE'"):
+            Votes.from_table(table, "mine")
+    else:
+        assert Votes.from_table(table).totals.tolist() == [[2, 1], [3, 0]]  # by name
+    with pytest.raises(UsageError, match="holds no votes"):
+        Votes.from_table(replace(table, vocabulary=()))
 
 
 @pytest.mark.parametrize(

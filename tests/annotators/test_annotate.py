@@ -11,7 +11,7 @@ import pytest
 
 from mien.annotators.annotate import annotate, measured
 from mien.annotators.base import Perceived, with_merged
-from mien.annotators.holdout import Holdout, codes_of, group_mix, holdout_of
+from mien.annotators.holdout import codes_of, holdout_of
 from mien.audit import audit
 from mien.audit.inferred import AnnotatorError
 from mien.audit.inferred.shares import corrected_shares
@@ -282,65 +282,6 @@ def test_corrected_shares_count_copies_once_and_nothing_as_undefined() -> None:
     assert copies.clusters == 200
     assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.15)
     assert np.isnan(corrected_shares(np.full(5, -1), error)["a"].value)
-
-
-def test_the_mix_of_groups_is_found_behind_often_confused_ones() -> None:
-    rng = np.random.default_rng(0)
-    rates = np.array([[0.6, 0.4, 0.0], [0.3, 0.4, 0.3], [0.0, 0.5, 0.5]])
-    mix = np.array([0.2, 0.1, 0.7])
-    perceived = rng.multinomial(2_000_000, mix @ rates)
-    np.testing.assert_allclose(group_mix(perceived, 1000 * rates), mix, atol=0.02)
-    assert abs(perceived[2] / 2_000_000 - mix[2]) > 0.2  # counting does not find it
-    never = np.array([[10, 0], [0, 0]])
-    np.testing.assert_allclose(group_mix(np.array([3, 1]), never), [0.75, 0.25])
-
-
-def _of_parts() -> Holdout:
-    """Two parts of 'White' err differently."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 7, 14_000)
-    gender = rng.integers(0, 2, 14_000)
-    wrong = rng.random(14_000) < np.where(truth == RACE.groups.index("Middle Eastern"), 0.4, 0.05)
-    said = np.where(wrong, RACE.groups.index("Indian"), truth)
-    probs = {"race": np.eye(7, dtype=np.float32)[said], "gender": np.eye(2, dtype=np.float32)[gender]}
-    names = {"race": np.array(RACE.groups, dtype=object)[truth], "gender": np.array(GENDER.groups, object)[gender]}
-    return holdout_of(names, Perceived(with_merged(probs)), (RACE, RACE4.head, GENDER), np.arange(14_000), "toy")
-
-
-def test_how_a_merged_group_is_mistaken_follows_its_parts() -> None:
-    known = _of_parts()
-    plain = np.array(known.errors()["perceived_race4"]["counts"], dtype=float)
-    plain /= plain.sum(1, keepdims=True)
-    mix = np.eye(7)[RACE.groups.index("White")] * 0.7 + np.eye(7)[RACE.groups.index("Black")] * 0.3
-    errors = known.errors(None, {"race": mix})
-    here = AnnotatorError.from_content(errors["perceived_race4"], "toy")
-    assert here.groups == list(RACE4.head.groups)
-    assert plain[0, 3] == pytest.approx(0.05 + 0.35 / 3, abs=0.02)
-    assert here.rates[0, 3] == pytest.approx(0.05, abs=0.015)
-    assert here.n[0] == pytest.approx((known.truth["race"] == 0).sum())
-    np.testing.assert_allclose(here.rates[2], plain[2], atol=0.01)  # nobody of 'Asian' is there: as counted
-    crossed = AnnotatorError.from_content(errors["perceived_gender*perceived_race4"], "toy")
-    assert crossed.rates[0, 3] == pytest.approx(0.05, abs=0.02)
-    within = errors["perceived_race4"]["within"]["perceived_gender"]["Male"]
-    assert within["rates"][0][3] == pytest.approx(0.05, abs=0.02)
-    assert "counts" in errors["perceived_gender"]
-
-
-def test_merged_shares_hold_the_truth_where_the_mix_differs() -> None:
-    """With counts as they are the intervals would be of another mix of White faces."""
-    known = _of_parts()
-    rng = np.random.default_rng(1)
-    mix = np.array([0.75, 0.1, 0.0, 0.05, 0.0, 0.1, 0.0])
-    truth = rng.choice(7, 8000, p=mix)
-    said = np.where(rng.random(8000) < 0.05, RACE.groups.index("Indian"), truth)
-    confusion = known.counts("race")
-    found_mix = group_mix(np.bincount(said, minlength=7), confusion)
-    np.testing.assert_allclose(found_mix, mix, atol=0.02)
-    coarse = np.array([RACE4.head.groups.index(RACE4.to[g]) for g in RACE.groups])[said]
-    for mixes, holds in (({"race": found_mix}, True), ({}, False)):
-        error = AnnotatorError.from_content(known.errors(None, mixes)["perceived_race4"], "toy")
-        share = corrected_shares(coarse, error, n_boot=300)["White"]
-        assert (share.low <= 0.75 <= share.high) == holds
 
 
 def test_a_second_annotator_leaves_what_it_does_not_perceive(tmp_path: Path) -> None:

@@ -223,14 +223,20 @@ def test_the_commands_from_a_run_to_a_corpus_page(run: Run, tmp_path: Path, caps
     printed = capsys.readouterr().out
     assert "360 faces, mien 2 (mienet trained with Mien on fairface)" in printed
     assert "perceived_gender: Male" in printed
-    assert "an audit corrects with them" in printed
+    assert "errors counted on 90 validation faces of fairface (hash split), colour 48 px; an audit corrects" in printed
+    assert "perceived_age cannot be corrected: row '0-2' has no face" in printed
     assert "perceived, not known" in printed
+    for second in ("gender=0.95", "perceived_gender=0.95"):
+        with pytest.raises(ConfigError, match="--least: gender stands twice"):
+            _mien("annotate", store, "--out", tmp_path / "x", *options, "--least", second)
     with pytest.raises(ConfigError, match="attribute=share"):
         _mien("annotate", store, "--out", tmp_path / "x", *options[:2], "--least", "gender=high")
     _mien("annotate", store, "--out", tmp_path / "again", *options[:2], "--holdout", f"{store}:train", "--json")
-    content = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert "270 of 360 hold-out faces are left out: the annotator learnt from fairface" in captured.err
+    content = json.loads(captured.out)
     assert content["attributes"] == ["perceived_gender", "perceived_age", "perceived_age_group"]
-    assert Store.open(tmp_path / "again").table.annotator_errors["perceived_gender"]["source"].startswith("360 faces")
+    assert Store.open(tmp_path / "again").table.annotator_errors["perceived_gender"]["source"].startswith("90 faces")
     _mien("report", tmp_path / "seen", "--out", tmp_path / "page.html")
     assert "By perceived gender" in (tmp_path / "page.html").read_text()
     with pytest.raises(UsageError, match="goes with stores"):

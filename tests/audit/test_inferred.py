@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict, fields, is_dataclass, replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from audit_simulation import noisy, predictions
 from scipy.optimize import minimize
 
-from mien.audit import audit
+from mien.audit import audit, render_text
 from mien.audit.attributes import resolve_attribute
 from mien.audit.cells import Rows
 from mien.audit.gaps import HEADLINE_METRICS
@@ -15,6 +16,7 @@ from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.inferred.correction import corrected, inverted_counts, true_counts
 from mien.audit.inferred.margins import Counted, GapOf, margins_of, metric_values
 from mien.audit.inferred.membership import face_confidence, group_probabilities, weighted_margins
+from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
 from mien.audit.inferred.sensitivity import erasing_shares, erasure_curve, even_error_curves, even_errors
 from mien.errors import DataError, UsageError
 from mien.metrics import per_class_recall
@@ -452,11 +454,120 @@ def test_notes_on_matrices_that_say_little():
     few = infer_gaps(pred, "perceived_g", AnnotatorError(["f", "m"], [[7, 3], [3, 7]]), n_boot=200, curves=False).notes
     assert any("Fewer than 30 validation faces of f, m" in note for note in few)
     assert any("hardly tells the groups apart" in note for note in few)
-    assert any("99% sure on average" in note for note in few)
+    (sure,) = [note for note in few if "99% sure on average" in note]
+    assert "another mix" in sure  # either may be right: neither is blamed
     turned = infer_gaps(pred, "perceived_g", AnnotatorError(["f", "m"], [[30, 70], [5, 95]]), n_boot=50, curves=False)
     assert any("Most faces of f are perceived as m" in note for note in turned.notes)
     sound = infer_gaps(pred, "perceived_g", even(0.2), n_boot=50, curves=False).notes
     assert not any("hardly tells" in note or "Fewer than" in note or "does not fit" in note for note in sound)
+
+
+def test_the_note_of_a_matrix_goes_with_it(tmp_path):
+    content = {"groups": ["m", "f"], "rates": [[0.9, 0.1], [0.2, 0.8]], "n": [207.738, 1741.62], "note": "f holds x, y"}
+    error = AnnotatorError.load(write(tmp_path, json.dumps(content), "e.json"))
+    assert error.note == error.matched(["f", "m"]).note == "f holds x, y"
+    pred = perceived(RNG(0), 300, (0.6, 0.8), even_errors(2, 0.2))
+    result = infer_gaps(pred, "perceived_g", error, n_boot=30, curves=False)
+    assert result.annotator_note == result.notes[0] == "f holds x, y"
+    assert any("as 1,949 faces of known group show them (f 1,742, m 208)" in note for note in result.notes)
+    assert result.refused == ""
+
+
+def refused(pred, **more):
+    content = {"groups": ["f", "m"], "counts": [[52, 48], [50, 50]]} | more
+    return replace(pred, annotator_errors={"perceived_g": content})
+
+
+def test_a_matrix_that_came_and_cannot_be_used_is_called_known():
+    pred = refused(perceived(RNG(0), 300, (0.6, 0.8), np.eye(2)), note="m holds x")
+    found = audit(pred, ["perceived_g"], n_boot=30, n_perm=10)
+    result = found.attributes[0].inferred
+    assert "condition number 50" in result.refused
+    assert result.annotator_note == "m holds x"
+    assert "condition number 50" in not_possible(result)["corrected"]
+    text = render_text(found)
+    assert "no confusion matrix" not in text
+    assert "came with the predictions, but cannot be used" in text
+    assert "- m holds x" in text
+    assert text.count("condition number 50") == 2  # beside the gap, and under the method
+    without = audit(replace(pred, annotator_errors={}), ["perceived_g"], n_boot=30, n_perm=10)
+    assert "no confusion matrix of the annotator was given" in render_text(without)
+    assert without.attributes[0].inferred.refused == ""
+
+
+# What may be quoted
+
+
+def test_text_shows_the_gap_by_each_method_between_its_own_groups():
+    """Few are perceived as x, and fewer are x: the corrected gap lies between others."""
+    rates = np.array([[0.9, 0.095, 0.005], [0.1, 0.895, 0.005], [0.0, 0.0, 1.0]])
+    pred = perceived(
+        RNG(3), 4000, (0.5, 0.65, 1.0), rates, shares=(0.5, 0.495, 0.005), perceived_g_confidence=constant(0.8)
+    )
+    error = AnnotatorError(["f", "m", "x"], (rates * 10_000).tolist())
+    found = audit(pred, ["perceived_g"], n_boot=60, n_perm=20, annotator_errors={"perceived_g": error})
+    result, text = found.attributes[0].inferred, render_text(found)
+    for name in METHODS:
+        gap = result.method(name).gap("accuracy")
+        value = found.attributes[0].gap("accuracy").value if name == "thresholded" else gap.value
+        low, high = f"{value.low:.3f}", f"{value.high:.3f}"
+        assert f"| {METHODS[name]} | {value.value:.3f} [{low}, {high}] | {gap.worst} below {gap.best} |" in text
+    assert pair(result.method("thresholded").gap("accuracy")) == "f below x"
+    assert pair(result.method("corrected").gap("accuracy")) == "f below m"
+    (sentence,) = [s for s in left_out(result) if "corrected" in s]
+    assert re.match(r"x: \d+ faces corrected for the annotator's mistakes, \d+ as perceived", sentence)
+    assert f"- {sentence}" in text
+    assert text.count(quotable(result)) == 1
+
+
+def test_only_a_corrected_gap_without_doubts_may_be_quoted_as_corrected():
+    pred = perceived(RNG(0), 2000, (0.6, 0.8), even_errors(2, 0.2), perceived_g_confidence=constant(0.8))
+    result = infer_gaps(pred, "perceived_g", even(0.2), n_boot=60, curves=False)
+    values = {name: f"{gap.value:.3f}" for name, gap in result.side_by_side("accuracy").items()}
+    assert len(set(values.values())) == 3
+    may, may_not = quotable(result).split("You may not say: ")
+    assert values["corrected"] in may
+    assert values["thresholded"] not in may
+    assert values["thresholded"] in may_not
+    assert values["weighted"] in may_not
+    for other in (replace(result, doubts=["odd"]), infer_gaps(pred, "perceived_g", n_boot=60, curves=False)):
+        may, may_not = quotable(other).split("You may not say: ")
+        assert values["thresholded"] in may
+        assert "not corrected" in may
+        assert values["corrected"] not in may
+        assert ("in doubt" in may_not) == bool(other.doubts)
+    assert "faces with a group" not in quotable(result)
+    assert "among the 2,000 of 2,500 faces with a group" in quotable(replace(result, n_unknown=500))
+    assert quotable(infer_gaps(pred.select(np.arange(30)), "perceived_g", even(0.2), n_boot=20, curves=False)) == ""
+
+
+def test_a_matrix_that_does_not_fit_is_a_doubt():
+    pred = perceived(RNG(0), 2000, (0.6, 0.8), np.eye(2), shares=(0.05, 0.95))
+    result = infer_gaps(pred, "perceived_g", even(0.2), n_boot=60, curves=False)
+    assert ["fewer are perceived as f" in d for d in result.doubts] == [True]
+    assert set(result.doubts) <= set(result.notes)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "said"), [(200, "200 of 1,000 faces have no perceived g and took no part."), (50, "")]
+)
+def test_the_verdict_says_how_many_took_no_part(unknown, said):
+    pred = perceived(RNG(0), 1000, (0.7, 0.7), np.eye(2))
+    pred.groups.loc[: unknown - 1, "perceived_g"] = "unknown"
+    found = audit(pred, ["perceived_g"], n_boot=20, n_perm=10)
+    assert found.attributes[0].n_unknown == unknown
+    assert found.verdict.endswith(said)
+    assert ("took no part" in found.verdict) == bool(said)
+
+
+def test_the_verdict_names_each_attribute_that_many_took_no_part_in():
+    pred = perceived(RNG(0), 500, (0.7, 0.7), np.eye(2))
+    groups = {f"a{i}": np.where(np.arange(500) < 100 + i, "unknown", NAMES[np.arange(500) % 2]) for i in range(6)}
+    pred = replace(pred, groups=pred.groups.assign(**groups))
+    verdict = audit(pred, ["a0", "a1", "perceived_g"], n_boot=20, n_perm=10).verdict
+    assert verdict.endswith("101 of 500 faces have no a1 and 100 no a0: they took no part there.")
+    verdict = audit(pred, list(groups), n_boot=20, n_perm=10).verdict
+    assert "102 no a2 and 2 more attributes lack some: they took no part there." in verdict
 
 
 def test_faces_without_confidence_leave_the_weighted_estimate_only():
@@ -515,6 +626,18 @@ def test_erasure_finds_the_errors_that_made_a_gap():
     assert curve.erased_at.low < 1 / 3 < curve.erased_at.high
 
 
+def test_the_curve_crosses_zero_where_the_gap_is_erased():
+    """The best group is small: the difference bends long before a twentieth of the mistakes has moved."""
+    worst, best = np.diag([1100, 1100]), np.diag([33, 33])
+    worst[0, 1] = worst[1, 0] = 170
+    best[0, 1] = 1
+    curve = erasure_curve(counted([worst, best]), ACCURACY, ["f", "m"])
+    at, gaps = [p.error for p in curve.points], [p.gap.value for p in curve.points]
+    assert 0 < curve.erased_at.value < 0.05
+    assert np.interp(0, gaps[::-1], at[::-1]) == pytest.approx(curve.erased_at.value, rel=0.01)
+    assert f"{100 * curve.erased_at.value:.1f}% of the faces perceived as f" in curve.sentence
+
+
 def test_errors_of_the_annotator_cannot_erase_every_gap():
     curve = erasure_curve(
         counted([[[0, 60], [60, 0]], [[50, 10], [10, 50]]]),
@@ -547,6 +670,11 @@ def test_even_errors_end_where_a_group_would_be_used_up():
     assert curve.points[-1].error < 60 / 660
     assert curve.points[-1].error > 60 / 660 - 0.03
     assert "too few faces are perceived as f" in curve.note
+    # However short the curve, it can be drawn.
+    (short,) = even_error_curves(counted([np.diag([5, 5]) + 1, np.diag([400, 400]) + 50]), [ACCURACY], ["f", "m"], 1)
+    assert short.points[-1].error < 0.02
+    assert len(short.points) > 5
+    assert short.note.startswith(f"ends at {short.points[-1].error:.1%}: ")
 
 
 # The whole

@@ -7,6 +7,7 @@ from writers import faces, read_all
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.folder import detect, image_folder
+from mien.data.prepare import find_dataset, prepare
 from mien.errors import ConfigError, DataError
 
 
@@ -108,9 +109,10 @@ def test_bad_pictures_are_named_and_dropped(tmp_path):
     ("names", "message"),
     [
         ([], "holds no picture, expected <class>/picture or <split>/<class>/picture"),
-        (["a.png"], "lies 0 folders deep"),
         (["x/train/sad/a.png"], "lies 3 folders deep"),
-        (["sad/a.png", "train/sad/a.png"], "has pictures at two depths"),
+        (["sad/a.png", "train/sad/a.png"], r"has pictures at two depths, such as sad/a\.png and train/sad/a\.png"),
+        (["a.png", "sad/b.png"], r"has pictures at two depths, such as a\.png and sad/b\.png, expected .* Move those"),
+        (["z.png", "train/sad/b.png"], r"has pictures at two depths, such as z\.png and train/sad/b\.png"),
         (
             ["FER2013Train/a.png", "FER2013Valid/b.png"],
             "pictures lie right under FER2013Train, FER2013Valid, expected a fo",
@@ -125,9 +127,45 @@ def test_other_layouts_are_refused(tmp_path, names, message):
 
 
 def test_detection(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture")
     assert detect(tmp_path) == 0
+    write(tmp_path, "loose/a.PNG", "two/train/sad/A.PNG")
+    assert [detect(tmp_path / name) for name in ("loose", "two", "two/train", "notes")] == [1, 1, 1, 0]
+    assert detect(tmp_path / "loose" / "a.PNG") == 0
+
+
+def test_loose_pictures_have_no_label(tmp_path):
+    images = write(tmp_path / "faces", "b.png", "a.png", "c.JPG")
+    (tmp_path / "faces" / "b.png").write_bytes(b"no picture")
+    assert find_dataset(tmp_path / "faces") == "folder"
+    store = prepare(tmp_path / "faces", tmp_path / "store", on_bad_row="drop")
+    table = store.table
+    assert (table.vocabulary, table.votes.shape, table.attributes) == ((), (2, 0), ())
+    assert table.frame["sample_id"].tolist() == ["a.png", "c.JPG"]
+    assert table.splits == {"": 2}
+    np.testing.assert_array_equal(store.images[0].squeeze(), images[1])
+    assert store.info["detail"] == {"pictures without a label": 3}
+
+
+def test_classes_without_loose_pictures_have_labels(tmp_path):
+    write(tmp_path, "faces/a.png", "faces/b.png")
+    corpus = image_folder(tmp_path)
+    assert corpus.vocabulary == ("faces",)
+    assert corpus.detail == {}
+    assert read_all(corpus)[1]["votes_faces"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["fer2013new.csv", "Labels.CSV"])
+def test_loose_pictures_beside_what_may_be_their_labels_are_refused(tmp_path, name):
     write(tmp_path, "a.png")
-    assert detect(tmp_path) == 0
-    write(tmp_path, "train/sad/A.PNG")
-    assert detect(tmp_path) == 1
-    assert detect(tmp_path / "a.png") == 0
+    (tmp_path / name).write_text("path,label\na.png,sad\n")
+    assert find_dataset(tmp_path) == "folder"
+    with pytest.raises(DataError, match=rf"in no class folder beside {name}, .* prepare a CSV with path and label"):
+        image_folder(tmp_path)
+
+
+def test_a_vocabulary_asks_for_class_folders(tmp_path):
+    write(tmp_path, "a.png")
+    with pytest.raises(DataError, match="in no class folder, expected folders called angry, sad"):
+        image_folder(tmp_path, vocabulary=("angry", "sad"))

@@ -170,7 +170,9 @@ def test_columns_that_have_a_meaning_later_are_refused(write, column):
         ("", "cannot be read"),
         ("path,label\n", "0 rows with the columns path, label, expected rows with a 'path' column"),
         ("file,label\na.png,sad\n", "1 rows with the columns file, label, expected rows with a 'path' column"),
-        ("path,age\na.png,3\n", "neither 'label' nor 'votes_<class>', expected one of them"),
+        ("path,Emotion\na.png,sad\n", "line 1: no label, but a column 'Emotion', expected .* Call it 'label'"),
+        ("path,Votes_sad\na.png,3\n", "line 1: no label, but a column 'Votes_sad'"),
+        ("path, label\na.png,sad\n", "line 1: no label, but a column ' label'"),
         ("path,label\na.png,sad\na.png,sad,1\n", "cannot be read .*line 3"),
         ("path,label\na.png,sad\n", "no picture can be opened"),
     ],
@@ -179,6 +181,38 @@ def test_a_csv_that_is_no_manifest(tmp_path, content, message):
     (tmp_path / "faces.csv").write_text(content)
     with pytest.raises(DataError, match=message):
         manifest(tmp_path / "faces.csv")
+
+
+@pytest.mark.parametrize("labels", [{}, {"label": ""}, {"label": ["", " ", "", "", "  ", ""]}])
+def test_pictures_that_nobody_has_labelled(write, labels):
+    path = write(**labels, gender=["female", "", "male", "male", "", ""], split="train")
+    corpus = manifest(path)
+    images, frame = read_all(corpus)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert (corpus.vocabulary, corpus.attributes) == ((), ("gender",))
+    assert corpus.detail == {"pictures without a label": N}
+    assert not list(frame.filter(like="votes_")) + list(frame.filter(like="label"))
+    assert frame["gender"].tolist()[2] == "male"
+    assert set(frame["split"]) == {"train"}
+    with pytest.raises(DataError, match=r"neither a 'label' nor 'votes_<class>', expected one of them, with a voc"):
+        manifest(path, vocabulary=("sad", "happy"))
+
+
+def test_some_labels_that_are_missing_are_bad_rows(write):
+    path = write(label=["sad", "", "sad", " ", "happy", "sad"])
+    bad = BadRows("drop")
+    corpus = manifest(path)
+    assert read_all(corpus, bad)[1]["votes_sad"].tolist() == [1, 1, 0, 1]
+    assert (corpus.vocabulary, corpus.detail) == (("happy", "sad"), {})
+    assert [(e.where, e.found) for e in bad.errors] == [
+        ("faces.csv line 3", "'label' is ''"),
+        ("faces.csv line 5", "'label' is ' '"),
+    ]
+
+
+def test_votes_are_enough_without_labels(write):
+    corpus = manifest(write(label="", votes_sad="1", emotion="x"))
+    assert (corpus.vocabulary, corpus.attributes, corpus.detail) == (("sad",), ("emotion",), {})
 
 
 def test_a_manifest_that_is_not_there(tmp_path):

@@ -152,5 +152,41 @@ def face_beside_questions(page: Page) -> bool:
     return apart and face["width"] > 350 and abs(face["y"] - asked["y"]) < 20
 
 
+def hold(page: Page, name: str) -> None:
+    """Keep the mouse down on an expression until it has all votes, and let go elsewhere."""
+    choice(page, name).hover()
+    page.mouse.down()
+    expect(page.get_by_text("all given")).to_be_visible()
+    page.mouse.move(5, 5)
+    page.mouse.up()
+
+
+def hints(page: Page, within: str) -> int:
+    """How many keys are shown there."""
+    return page.locator(f"{within} kbd:visible").count()
+
+
+def broken_names(page: Page) -> list[str]:
+    """Expressions whose one word takes more than one line."""
+    return page.evaluate(
+        "[...document.querySelectorAll('.choice .name')].filter((n) => n.getClientRects().length && "
+        "n.offsetHeight > 1.5 * parseFloat(getComputedStyle(n).lineHeight)).map((n) => n.textContent)"
+    )
+
+
+def in_sight(page: Page, selector: str) -> bool:
+    """Does all of it lie in the window, between the sticky picture above (where it is) and the buttons below?"""
+    return page.evaluate(
+        """(selector) => [...document.querySelectorAll(selector)].every((at) => {
+          const box = (one) => one.getBoundingClientRect();
+          const [picture, bottom] = ["picture", "bottom"].map((id) => box(document.getElementById(id)));
+          const it = box(at);
+          const top = picture.right > it.left + 1 ? picture.bottom : 0;
+          return it.top >= top - 1 && it.bottom <= bottom.top + 1 && it.bottom <= innerHeight;
+        })""",
+        selector,
+    )
+
+
 def focused(page: Page) -> str:
     return page.evaluate("document.activeElement.id")

@@ -13,11 +13,13 @@ from labelling_store import CLASSES, make_store, somebody
 
 from mien.cli import app
 from mien.data.images import Store
-from mien.errors import UsageError
+from mien.demographics import AGE
+from mien.errors import DataError, UsageError
 from mien.labelling.accounts import all_annotators
+from mien.labelling.app import create_app
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
-from mien.labelling.task import LabelTask
+from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, submit
 
 Capture = pytest.CaptureFixture[str]
@@ -71,6 +73,54 @@ def test_one_persons_data_can_be_taken_out_and_deleted(
     assert "60 labels in all" in capsys.readouterr().out
 
 
+def test_another_store_is_always_refused(labelled: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", 31)
+    for options in ([], ["--raw", "raw.csv"], ["--person", "person 1", "--delete"]):
+        with pytest.raises(UsageError, match="labels store"):
+            mien("labels", labelled, other.path, *options)
+    held = LabelDatabase.open(labelled)
+    assert len(all_annotators(held)) == 3
+    held.close()
+
+
+@pytest.mark.parametrize("option", ["--manifest", "--raw", "--ferplus", "--export", "--out"])
+def test_no_file_is_replaced_unasked(people_store: Store, labelled: Path, tmp_path: Path, option: str) -> None:
+    there, new = tmp_path / "there", tmp_path / "new.csv"
+    there.write_text("precious")
+    beside = ["--person", "person 1", "--delete"] if option == "--export" else ["--raw", new]
+    beside = ["--manifest", new] if option == "--raw" else beside
+    with pytest.raises(UsageError, match="exists already|exists and is not a store"):
+        mien("labels", labelled, people_store.path, option, there, *beside)
+    assert (there.read_text(), new.exists()) == ("precious", False)
+    held = LabelDatabase.open(labelled)
+    assert len(all_annotators(held)) == 3
+    held.close()
+    if option != "--out":
+        mien("labels", labelled, people_store.path, option, there, *beside, "--force")
+        assert there.read_text() != "precious"
+
+
+def test_what_would_overwrite_itself(people_store: Store, labelled: Path, tmp_path: Path) -> None:
+    files = ["--manifest", tmp_path / "x.csv", "--raw", tmp_path / "x.csv"]
+    with pytest.raises(UsageError, match="named by two options"):
+        mien("labels", labelled, people_store.path, *files)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UsageError, match="--pictures: .*images: exists already"):
+        mien("labels", labelled, people_store.path, "--manifest", tmp_path / "x.csv", "--pictures")
+    with pytest.raises(UsageError, match="is a folder"):
+        mien("labels", labelled, people_store.path, "--raw", tmp_path / "images", "--force")
+    assert not (tmp_path / "x.csv").exists()
+    mien("labels", labelled, people_store.path, "--manifest", tmp_path / "x.csv", "--pictures", "--force")
+    assert len(list((tmp_path / "images").iterdir())) == 30
+
+
+def test_pictures_that_ferplus_cannot_hold_stop_everything(people_store: Store, labelled: Path, tmp_path: Path) -> None:
+    files = ["--manifest", tmp_path / "m.csv", "--ferplus", tmp_path / "f.csv"]
+    with pytest.raises(DataError, match=r"^--ferplus with --pictures: .*16x16x1.*--manifest --pictures, in a command"):
+        mien("labels", labelled, people_store.path, *files, "--pictures")
+    assert not list(tmp_path.glob("*.csv"))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -79,8 +129,8 @@ def test_one_persons_data_can_be_taken_out_and_deleted(
         (["--names"], "--raw beside it"),
         (["--ten-votes"], "--ferplus beside it"),
         (["--pictures", "--raw", "raw.csv"], "--ferplus or --manifest beside it"),
-        (["--unlabelled", "keep"], "--out beside it"),
-        (["--force"], "--out beside it"),
+        (["--unlabelled", "keep"], r"--unlabelled: .*--out beside it"),
+        (["--force"], "--out or --export beside it"),
         (["--person", "person 1", "--delete", "--raw", "raw.csv"], "in two commands"),
     ],
 )
@@ -103,6 +153,7 @@ def test_agreement_of_named_people_names_who_differs(
     printed = capsys.readouterr().out
     assert "30 faces, 3 annotators" in printed
     assert "Krippendorff's alpha" in printed
+    assert "*speed* takes 50% of their time or less" in printed
     content = json.loads((tmp_path / "out" / "agreement.json").read_text())
     flags = {a["name"]: a["flags"] for a in content["outliers"]["annotators"]}
     assert sorted(map(len, flags.values())) == [0, 0, 1]
@@ -131,6 +182,75 @@ def test_agreement_of_a_store_knows_no_annotators(people_store: Store, capsys: C
     assert any("annotators cannot be told apart" in note for note in content["notes"])
 
 
+@pytest.fixture
+def asked(people_store: Store, tmp_path: Path) -> Path:
+    """Four people who spread ten votes, and say how strong it is, who it is and how old: alike but for the gender."""
+    attributes = asked_attributes(["gender", "age"])
+    task = LabelTask(CLASSES, labels_per_face=4, intensity=True, attributes=attributes, seed=None)
+    queue = build_queue(people_store.table, task)
+    database = LabelDatabase.create(tmp_path / "asked.db", task, people_store, queue)
+    for who in range(4):
+        person = somebody(database, f"person {who}")
+        for i, face in enumerate(queue):
+            word = CLASSES[i % 3]
+            gender = ("Male", "Female")[(i + who) % 2] if i % 5 else "unsure"
+            said = {"gender": gender, "age": AGE.groups[i % 9 if who else min(i % 9 + 1, 8)]}
+            key = f"{who:08d}-0000-4000-8000-{i:012d}"
+            strength = {word: i % 6}
+            votes = {word: 7, CLASSES[(i + 1) % 3]: 3}
+            submit(database, person, Label(key, face.sample_id, votes, 0, False, strength, said, 2.0))
+    database.close()
+    return tmp_path / "asked.db"
+
+
+def test_agreement_on_every_question(people_store: Store, asked: Path, tmp_path: Path, capsys: Capture) -> None:
+    mien("agreement", asked, "--n-boot", "50")
+    printed = capsys.readouterr().out
+    assert "| intensity:happiness | 1.000" in printed
+    assert "--of QUESTION" in printed
+    mien("agreement", asked, "--n-boot", "50", "--json")
+    others = json.loads(capsys.readouterr().out)["others"]
+    metrics = {question: alpha["metric"] for question, alpha in others.items()}
+    strengths = dict.fromkeys((f"intensity:{c}" for c in CLASSES), "ordinal")
+    assert metrics == {"gender": "nominal", "age": "ordinal", **strengths}
+    assert others["gender"]["n"] == 24  # on the others all were unsure
+    assert others["gender"]["alpha"]["value"] < 0
+    assert 0.9 < others["age"]["alpha"]["value"] < 1  # one of four is a bin away: a nominal alpha is about 0.5
+    mien("agreement", asked, "--of", "age", "--n-boot", "50", "--out", tmp_path / "age", "--store", people_store.path)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"# Agreement: {asked}, age\n")
+    assert "Krippendorff's alpha (ordinal)" in printed
+    assert "| 70+ | " in printed
+    assert "Also asked" not in printed
+    content = json.loads((tmp_path / "age" / "agreement.json").read_text())
+    assert (content["question"], content["alpha"]["alpha"]["value"]) == ("age", others["age"]["alpha"]["value"])
+    assert {p.name for p in (tmp_path / "age").iterdir()} == {
+        "agreement.json",
+        "agreement.md",
+        "annotators.png",
+        "sufficiency.png",
+    }
+    mien("agreement", asked, "--of", "gender", "--n-boot", "50", "--json")
+    gender = json.loads(capsys.readouterr().out)
+    assert [a["unknown"]["value"] for a in gender["outliers"]["annotators"]] == [0.2] * 4
+    with pytest.raises(UsageError, match="question 'gendre': was not asked.*Did you mean 'gender'"):
+        mien("agreement", asked, "--of", "gendre")
+    with pytest.raises(UsageError, match="does nothing: .* is a store"):
+        mien("agreement", people_store.path, "--of", "gender")
+
+
+def test_votes_that_one_person_spread_are_no_independent_votes(
+    people_store: Store, asked: Path, labelled: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    mien("labels", asked, people_store.path, "--out", tmp_path / "spread", "--manifest", tmp_path / "m.csv")
+    assert "Each person gave 10 votes" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="each person gave 10 votes a face.*'mien agreement DATABASE'"):
+        mien("agreement", tmp_path / "spread")
+    mien("labels", labelled, people_store.path, "--out", tmp_path / "single")
+    mien("agreement", tmp_path / "single", "--n-boot", "50")
+    assert "30 faces. Intervals" in capsys.readouterr().out
+
+
 def test_a_task_is_made_of_the_options_and_goes_on_without_them(
     people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,11 +262,14 @@ def test_a_task_is_made_of_the_options_and_goes_on_without_them(
     assert (task.classes, task.votes_per_face, task.n_faces) == (CLASSES, 1, 20)
     assert [a.name for a in task.attributes] == ["gender", "age"]
     assert served[0][3]["hosts"] == ("lab.example", "lab.local")
-    LabelDatabase.create(tmp_path / "x.db", task, people_store, build_queue(people_store.table, task)).close()
+    held = LabelDatabase.create(tmp_path / "x.db", task, people_store, build_queue(people_store.table, task))
+    key = "00000000-0000-4000-8000-000000000000"
+    submit(held, somebody(held, "Ann"), Label(key, held.faces[0].sample_id, {"neutral": 1}, 0, False, None, {}, 1.0))
+    held.close()
     mien(*label)
     mien(*label, "--votes", 1)  # what is left out is as it was
     assert [task for _, _, task, _ in served[1:]] == [None, None]
-    with pytest.raises(UsageError, match="votes_per_face is '1', not '10'"):
+    with pytest.raises(UsageError, match="--votes was 1, now it is 10"):
         mien(*label, "--votes", 10, "--faces", 20)
     with pytest.raises(UsageError, match="labels store"):
         mien("label", make_store(tmp_path / "other", 31).path, "--database", tmp_path / "x.db")
@@ -158,3 +281,34 @@ def test_a_task_is_made_of_the_options_and_goes_on_without_them(
     with pytest.raises(UsageError, match="--predictions beside it"):
         mien(*new, "--show-suggestion")
     assert len(served) == 3
+
+
+def test_another_task_may_be_tried_until_somebody_labels(
+    people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps: list[Any] = []
+
+    def served(store: Store, where: str, task: LabelTask | None, **_: Any) -> None:
+        apps.append(create_app(store, where, task).state.labelling.database)
+
+    monkeypatch.setattr("mien.labelling.server.serve_labels", served)
+    label = ("label", people_store.path, "--database", tmp_path / "x.db")
+    mien(*label)
+    mien(*label, "--below", 0.6)
+    mien(*label, "--votes", 1, "--intensity", "--ask", "gender")
+    mien(*label)
+    assert [(d.task.below, d.task.votes_per_face, d.task.intensity) for d in apps] == [
+        (None, 10, False),
+        (0.6, 10, False),
+        (0.6, 1, True),  # what is left out is as it was
+        (0.6, 1, True),
+    ]
+    assert (len(apps[0].faces), len({d.id for d in apps})) == (30, 3)
+    assert 0 < len(apps[-1].faces) < 30
+    key, face = "00000000-0000-4000-8000-000000000000", apps[-1].faces[0].sample_id
+    submit(apps[-1], somebody(apps[-1], "Ann"), Label(key, face, {"neutral": 1}, 0, False, None, {}, 1.0))
+    with pytest.raises(UsageError, match="--below was 0.6, now it is 0.7.*--database") as error:
+        mien(*label, "--below", 0.7)
+    assert "{" not in str(error.value)
+    for held in apps:
+        held.close()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,13 +13,13 @@ from labelling_store import CLASSES, make_store, somebody
 
 from mien.data.images import Store
 from mien.errors import DataError, UsageError
-from mien.labelling.accounts import Account, delete_annotator, find_annotator, stored_about
+from mien.labelling.accounts import Account, all_annotators, delete_annotator, find_annotator, stored_about
 from mien.labelling.database import LabelDatabase, database_url
 from mien.labelling.queue import build_queue
 from mien.labelling.refusals import Refused
 from mien.labelling.schema import faces, labels, metadata
-from mien.labelling.task import LabelTask
-from mien.labelling.voting import Label, next_turn, submit, undo
+from mien.labelling.task import LabelTask, asked_attributes
+from mien.labelling.voting import Label, next_turn, skip, submit, undo
 
 TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
 
@@ -65,17 +66,153 @@ def test_another_task_is_refused_with_what_differs(
     database: LabelDatabase, people_store: Store, tmp_path: Path
 ) -> None:
     url = database.engine.url.render_as_string(hide_password=False)
-    other = replace(TASK, votes_per_face=10, title="Other")
-    with pytest.raises(UsageError, match=r"title is 'Which.*', not 'Other'; votes_per_face is '1', not '10'"):
+    submit(database, somebody(database, "Ann"), a_label("faces/0000", 1))
+    other = replace(TASK, votes_per_face=10, title="Other", n_faces=20, intensity=True, seed=1)
+    other = replace(other, attributes=asked_attributes(["gender"]))
+    with pytest.raises(UsageError) as error:
         create(url, people_store, other)
+    assert str(error.value).endswith(
+        "it holds 1 labels of another task: --title was 'Which expressions do you see?', now it is Other; "
+        "--votes was 1, now it is 10; --intensity was off, now it is on; "
+        "--ask was not given, now it is gender (Male, Female); --faces was not given, now it is 20; "
+        "seed was not given, now it is 1, expected the task that people have begun. "
+        "Leave these options out to go on with it, or give the new task a database of its own with --database."
+    )
     longer = replace(TASK, purpose=f"{TASK.purpose} For a class.")
-    with pytest.raises(UsageError, match=r"purpose is '\.\.\.(.*)', not '\.\.\.\1 For a class\.'"):
+    with pytest.raises(UsageError, match=r"--purpose was \.\.\.(.*)', now it is \.\.\.\1 For a class\.'"):
         create(url, people_store, longer)
     store = make_store(tmp_path / "other", 31)
     with pytest.raises(UsageError, match=r"labels store \w{12}, not \w{12}"):
         create(url, store)
     with pytest.raises(UsageError, match="another order"):
         LabelDatabase.create(url, TASK, people_store, build_queue(people_store.table, TASK)[::-1])
+    undo(database, find_annotator(database, "Ann"))
+    with pytest.raises(UsageError, match="it holds 1 labels"):  # one that was taken back is a label that was cast
+        create(url, people_store, other)
+
+
+def test_a_task_that_nobody_has_labelled_is_replaced(
+    database: LabelDatabase, people_store: Store, tmp_path: Path
+) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    ann = somebody(database, "Ann")
+    next_turn(database, ann)
+    skip(database, ann, "faces/0001")
+    said: list[str] = []
+    other = replace(TASK, votes_per_face=10, labels_per_face=2, n_faces=7, seed=3)
+    queue = build_queue(people_store.table, other)
+    again = LabelDatabase.create(url, other, people_store, queue, say=said.append)
+    assert (again.task, again.faces) == (other, queue)
+    assert again.id != database.id
+    assert len(said) == 1
+    assert said[0].startswith("nobody has labelled yet: the task of ")
+    assert "--votes was 1, now it is 10" in said[0]
+    assert said[0].endswith("; 1 who had joined must join again, for the new task")
+    assert all_annotators(again) == []
+    bob = somebody(again, "Bob")
+    assert bob.id > ann.id  # an id is never given out again
+    # Whatever still serves the old task writes nothing: for old people, for new ones, not even a lease.
+    for work in (
+        lambda: submit(database, bob, a_label("faces/0000", 1)),
+        lambda: next_turn(database, bob),
+        lambda: skip(database, bob, "faces/0000"),
+        lambda: undo(database, bob),
+        lambda: somebody(database, "Cleo"),
+        lambda: delete_annotator(database, bob.id),
+    ):
+        with pytest.raises(Refused, match="must start it again"):
+            work()
+    assert stored_about(again, bob.id)["labels"] == []
+    spread = replace(a_label(queue[0].sample_id, 1), votes={"neutral": 10})
+    assert submit(again, bob, spread)[1:] == (1, 7)
+    with pytest.raises(UsageError, match="it holds 1 labels of another task"):
+        create(url, people_store)
+    same = LabelDatabase.create(url, other, people_store, queue, say=said.append)
+    assert (same.id, len(said)) == (again.id, 1)
+    again.close()
+    same.close()
+
+
+def test_another_store_or_order_of_a_task_that_nobody_has_labelled(
+    database: LabelDatabase, people_store: Store, tmp_path: Path
+) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    back = build_queue(people_store.table, TASK)[::-1]
+    turned = LabelDatabase.create(url, TASK, people_store, back)
+    assert turned.faces == back
+    store = make_store(tmp_path / "other", 31)
+    moved = create(url, store)
+    moved.check_store(store)
+    assert len(moved.faces) == 31
+    turned.close()
+    moved.close()
+
+
+def test_a_label_cast_while_another_server_starts(
+    database: LabelDatabase, people_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its look at the labels and its replacement of the task, somebody labels."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    looked, check = [], LabelDatabase.check
+
+    def slow(self: LabelDatabase, *asked: Any) -> bool:
+        found = check(self, *asked)
+        looked.append(found)
+        if len(looked) == 1:
+            submit(database, somebody(database, "Ann"), a_label("faces/0000", 1))
+        return found
+
+    monkeypatch.setattr(LabelDatabase, "check", slow)
+    with pytest.raises(UsageError, match="it holds 1 labels"):
+        create(url, people_store, replace(TASK, n_faces=7))
+    assert looked == [False]
+    assert len(stored_about(database, find_annotator(database, "Ann").id)["labels"]) == 1
+    next_turn(database, find_annotator(database, "Ann"))
+
+
+def test_a_replacement_never_takes_a_label_with_it(database: LabelDatabase, people_store: Store) -> None:
+    """Servers start with different tasks while people label: one task is left, with every acknowledged label."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    acknowledged: list[tuple[str, int]] = []
+    problems: list[BaseException] = []
+    begin = threading.Barrier(6)
+
+    def label(i: int) -> None:
+        own = LabelDatabase.open(url)
+        try:
+            begin.wait()
+            who = somebody(own, f"person {i}")
+            for j in range(5):
+                submit(own, who, a_label(own.faces[j].sample_id, 100 * i + j))
+                acknowledged.append((own.id, 100 * i + j))
+        except (Refused, sa.exc.IntegrityError):  # the task, or the person with it, was replaced meanwhile
+            pass
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            own.close()
+
+    def start(i: int) -> None:
+        begin.wait()
+        try:
+            create(url, people_store, replace(TASK, seed=i)).close()
+        except UsageError:  # people have begun
+            pass
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=label, args=(i,)) for i in range(3)]
+    threads += [threading.Thread(target=start, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    left = LabelDatabase.open(url)
+    kept = left.read(lambda c: list(c.execute(sa.select(labels.c.submission_id)).scalars()))
+    assert sorted(kept) == sorted(a_label("", i).submission_id for _, i in acknowledged)
+    assert {task for task, _ in acknowledged} <= {left.id}
+    left.close()
 
 
 def test_what_is_no_database(tmp_path: Path) -> None:

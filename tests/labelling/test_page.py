@@ -23,9 +23,13 @@ from labelling_page import (
     Site,
     agree,
     at_face,
+    broken_names,
     choice,
     face_beside_questions,
     focused,
+    hints,
+    hold,
+    in_sight,
     join,
     lose_answer,
     network_is_back,
@@ -42,7 +46,7 @@ from mien.labelling.task import AskedAttribute, LabelTask
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 GENDER = AskedAttribute("gender", "Perceived gender", ("man", "woman"))
-AGE = AskedAttribute("age", "Perceived age", ("child", "adult"))
+AGE = AskedAttribute("age", "Perceived age", ("child", "grown_up"))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
 OLD_BROWSER = "delete AbortSignal.timeout"
@@ -123,10 +127,23 @@ def test_nobody_takes_part_without_consent(site, visit):
     page.get_by_role("checkbox").check()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Welcome, <b>Ada</b>")).to_be_visible()
+    expect(page.get_by_text("With keys: digits vote, Enter saves")).to_be_visible()
+    press(page, "Enter")
+    at_face(page, 0)
     page.evaluate("localStorage.clear()")
     page.reload()
-    agree(page, "<b>Ada</b>")
+    page.get_by_label("Your name").fill("<b>Ada</b>")
+    page.locator("#size").click()
+    press(page, "Enter")  # not before all is filled in
+    page.get_by_role("checkbox").check()
+    page.locator("#size").click()
+    press(page, "Enter")
     expect(page.locator("#join .problem")).to_contain_text("taken")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.get_by_text("I have labelled here before").click()
+    page.get_by_label("The key you were given").fill("wrong")
+    press(page, "Enter")
+    expect(page.locator("#resume .problem")).to_be_in_viewport(ratio=1)
 
 
 def test_a_changed_task_is_read_before_anybody_joins(site, visit, tmp_path):
@@ -162,7 +179,7 @@ def test_a_phone_votes_with_taps(site, visit):
         button.tap()
     expect(happiness.locator(".dots i")).to_have_count(2)
     expect(page.get_by_text("7 left")).to_be_visible()
-    assert focused(page) != "question"  # a screen reader on a phone stays where it is
+    assert focused(page) == "question"  # a tap does not take the focus from where it was
     page.get_by_role("button", name="The other 7 to surprise").tap()
     page.get_by_role("button", name="Undo").tap()
     expect(page.get_by_text("7 left")).to_be_visible()
@@ -173,7 +190,7 @@ def test_a_phone_votes_with_taps(site, visit):
     choice(page, "fear").click(delay=700)  # held down: all of them
     expect(page.get_by_text("all given")).to_be_visible()
     expect(choice(page, "fear").locator(".dots i")).to_have_count(10)
-    expect(page.locator("#saved")).to_contain_text("Saved: happiness 2")  # letting go gave no further vote
+    expect(page.locator("#saved")).to_be_empty()  # letting go gave no further vote
     page.get_by_role("button", name="Save").tap()
     at_face(page, 2)
     page.get_by_role("button", name="Not a face").tap()
@@ -236,24 +253,49 @@ def test_a_desktop_votes_with_keys(site, visit):
     assert focused(page) == "question"  # after the mouse the keys belong to the face
 
 
+def test_enter_saves_unless_tab_went_to_a_button(site, visit):
+    page = visit(site(), DESKTOP)
+    join(page)
+    hold(page, "happiness")
+    press(page, "Enter")
+    at_face(page, 1)
+    choice(page, "fear").click(delay=700)
+    press(page, "Space")
+    at_face(page, 2)
+    press(page, "Tab", "Enter", "4", "Enter", "Enter")  # neutral by its button; after a digit Enter fills and saves
+    at_face(page, 3)
+    press(page, "Tab", "Tab", "Space", *["Tab"] * 11)  # happiness; then on to the large button
+    assert focused(page) == "save"
+    press(page, "Space")
+    at_face(page, 4)
+    assert votes(page) == [{"happiness": 10}, {"fear": 10}, {"neutral": 1, "sadness": 9}, {"happiness": 10}]
+
+
 def test_digits_answer_the_marked_question(site, visit):
     page = visit(site(intensity=True, attributes=(GENDER, AGE)), DESKTOP)
     join(page)
     assert face_beside_questions(page)
+    assert (hints(page, "#classes"), hints(page, ".question")) == (9, 0)
     press(page, "2", "3", "Enter")
     expect(page.get_by_role("group", name="strength of happiness")).to_have_class(re.compile("active"))
-    press(page, "5", "1", "2", "0", "Enter")
+    assert (hints(page, "#classes"), hints(page, ".question")) == (0, 0)  # strengths are digits themselves
+    press(page, "5", "1")
+    assert (hints(page, "#classes"), hints(page, ".question"), hints(page, ".question.active")) == (0, 3, 3)
+    press(page, "2", "0")
+    assert (hints(page, "#classes"), hints(page, ".question")) == (9, 0)
+    press(page, "Enter")
     at_face(page, 1)
     press(page, "2", "Enter", "3", "Enter")
     expect(page.get_by_text("Not answered: Perceived gender, Perceived age.")).to_be_visible()
-    page.get_by_role("group", name="Perceived age").get_by_role("button", name="adult").click()
+    page.get_by_role("group", name="Perceived age").get_by_role("button", name="grown up").click()
+    expect(page.locator("#saved")).to_be_empty()  # what was missing is no longer
     expect(page.get_by_role("button", name="Save", exact=False)).to_contain_text("Save")
     press(page, "Enter", "Enter")
     at_face(page, 2)
     first, second = stored(page)
     assert first["intensity"] == {"happiness": 5, "surprise": 1}
     assert first["attributes"] == {"gender": "woman", "age": "unsure"}
-    assert (second["intensity"], second["attributes"]) == ({"happiness": 3}, {"gender": None, "age": "adult"})
+    assert (second["intensity"], second["attributes"]) == ({"happiness": 3}, {"gender": None, "age": "grown_up"})
 
 
 def test_one_vote_is_one_key_or_one_tap(site, visit):
@@ -281,9 +323,10 @@ def test_a_reload_goes_on_where_it_was(site, visit):
     page.reload()
     at_face(page, 1)
     expect(page.get_by_text("7 left")).to_be_visible()
+    expect(page.get_by_role("button", name="The other 7 to fear")).to_be_visible()
     press(page, "Enter", "Enter")
     at_face(page, 2)
-    assert [sum(given.values()) for given in votes(page)] == [10, 10]
+    assert votes(page) == [{"neutral": 10}, {"happiness": 2, "fear": 8}]
 
 
 def test_signing_out_leaves_nothing_to_the_next(site, visit):
@@ -295,7 +338,13 @@ def test_signing_out_leaves_nothing_to_the_next(site, visit):
     at_face(page, 1)
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Sign out of this browser").click()
-    key = page.get_by_role("dialog").get_by_text("you need your key").text_content().split()[-1]
+    key = page.get_by_role("dialog").locator("code").text_content()
+    page.get_by_role("dialog").get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.evaluate("delete Navigator.prototype.clipboard")  # as without https
+    page.get_by_role("button", name="Copied").click()
+    expect(page.get_by_role("button", name="Selected")).to_be_visible()
+    assert page.evaluate("getSelection().toString()") == key
     page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Which expressions do you see?").wait_for()
     assert [page.locator(f).input_value() for f in ("#name", "#invite", "#key")] == ["", "", ""]
@@ -422,6 +471,29 @@ def test_thanks_export_and_deletion(site, visit, tmp_path):
     page.reload()
     expect(page.locator("#notice")).to_contain_text("does not know this browser's key")
     expect(page.get_by_role("button", name="Start labelling")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (844, 390)])
+def test_ten_votes_fit_a_small_window(site, visit, width, height):
+    page = visit(site(), {"viewport": {"width": width, "height": height}})
+    join(page)
+    for name in CLASSES:
+        choice(page, name).click()
+    assert (overflow(page), broken_names(page)) == (0, [])
+    assert in_sight(page, ".choice")
+
+
+def test_the_question_asked_next_is_in_sight(site, visit):
+    page = visit(site(votes_per_face=1, intensity=True, attributes=(GENDER, AGE)), SMALL_PHONE)
+    join(page)
+    choice(page, "fear").tap()
+    for group, option in (("strength of fear", "2"), ("Perceived gender", "man"), ("Perceived age", "child")):
+        assert in_sight(page, ".question.active")
+        at = page.evaluate("scrollY")
+        page.get_by_role("group", name=group).get_by_role("button", name=option, exact=True).tap()
+    assert page.evaluate("scrollY") == at  # with all said, nothing moves
+    page.get_by_role("button", name="Save").tap()
+    at_face(page, 1)
 
 
 def test_text_can_be_read_and_buttons_can_be_hit(site, visit):

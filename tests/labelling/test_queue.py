@@ -128,6 +128,19 @@ def test_the_predicted_class_where_there_is_no_label(people_store: Store) -> Non
         cell_sizes(replace(empty, attributes=()), predicted)
 
 
+def test_thin_cells_need_classes(people_store: Store) -> None:
+    table = people_store.table
+    task = LabelTask(CLASSES, thin_cells_first=True, thin_cell=5, seed=None)
+    unvoted = replace(table, frame=table.frame.assign(**{f"votes_{c}": 0.0 for c in CLASSES}))
+    for without in (replace(table, vocabulary=()), unvoted):
+        with pytest.raises(UsageError, match=r"no face has a class: .* \(--predictions FILE\), or leave --thin-cells"):
+            build_queue(without, task)
+        queue = build_queue(without, task, predictions(table, np.full(30, 0.9)))  # all sadness, five of them Female
+        assert ids(queue)[:6] == [0, 7, 14, 21, 28, 1]
+    with pytest.raises(UsageError, match="Add perceived ones"):
+        build_queue(replace(table, attributes=()), task)
+
+
 def test_suggestions_are_shown_only_when_asked(people_store: Store) -> None:
     table, said = people_store.table, predictions(people_store.table, np.full(30, 0.75))
     task = LabelTask(CLASSES, seed=None)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from labelling_store import CLASSES, make_store, somebody
 
+from mien.agreement import krippendorff_alpha
+from mien.agreement.summary import summarise, summary_text
 from mien.agreement.votes import Votes
 from mien.data.images import Store
 from mien.data.prepare import prepare
@@ -19,11 +21,13 @@ from mien.labelling.exports import export_ferplus, export_manifest, export_raw
 from mien.labelling.queue import build_queue
 from mien.labelling.results import (
     agreement_votes,
+    asked_questions,
     event_frame,
     face_frame,
     label_frame,
     label_notes,
     merge_labels,
+    question_votes,
     write_labelled_store,
 )
 from mien.labelling.task import LabelTask, asked_attributes
@@ -103,6 +107,42 @@ def test_judgements_feed_measures_of_agreement(database: LabelDatabase, labelled
     assert sorted(votes.seconds) == [2, 2, 2, 3, 3, 3, 4, 4, 5]
 
 
+def test_answers_to_other_questions(database: LabelDatabase, labelled_store: Store) -> None:
+    strengths = dict.fromkeys((f"intensity:{c}" for c in CLASSES), "ordinal")
+    assert asked_questions(database) == {"gender": "nominal", **strengths}
+    gender = question_votes(database, "gender", labelled_store.table)
+    assert gender.vocabulary == ("Male", "Female", "unknown")
+    assert gender.faces.tolist() == ["faces/0000", "faces/0001"]
+    assert gender.totals.tolist() == [[2, 1, 1], [1, 1, 0]]  # unsure is unknown; no answer is none
+    assert gender.with_unknown("missing").n_votes.tolist() == [3, 2]
+    neutral = question_votes(database, "intensity:neutral")
+    assert neutral.vocabulary == tuple("012345")
+    assert neutral.totals.tolist() == [[0, 1, 1, 0, 1, 0]]
+    assert len(question_votes(database, "intensity:happiness")) == 1
+    with pytest.raises(UsageError, match="was not asked, expected one of gender, intensity:neutral"):
+        question_votes(database, "age")
+
+
+def test_groups_whose_numbers_ascend_have_an_order(labelled_store: Store, tmp_path: Path) -> None:
+    groups = {"era": ("before 1800", "1900 to 1999", "since 2000"), "plot": ("9", "4"), "hair": ("dark", "Unknown")}
+    task = replace(TASK, intensity=False, attributes=asked_attributes([*groups, "age", "race"], groups))
+    queue = build_queue(labelled_store.table, task)
+    database = LabelDatabase.create(tmp_path / "groups.db", task, labelled_store, queue)
+    metrics = {"era": "ordinal", "plot": "nominal", "hair": "nominal", "age": "ordinal", "race": "nominal"}
+    assert asked_questions(database) == metrics
+    said = [{"hair": "Unknown"}, {"hair": "unsure"}, {"hair": "dark"}]
+    for i, attributes in enumerate(said):
+        key = f"00000000-0000-4000-8000-{i:012d}"
+        who = somebody(database, f"person {i}")
+        submit(database, who, Label(key, "faces/0000", {"neutral": 1}, 0, False, None, attributes, 1.0))
+    hair = question_votes(database, "hair")
+    assert (hair.vocabulary, hair.totals.tolist()) == (("dark", "unknown"), [[1, 2]])
+    nobody = question_votes(database, "age")
+    assert np.isnan(krippendorff_alpha(nobody, "ordinal").alpha.value)
+    assert "## Also asked" in summary_text(summarise(hair, "x", others={"age": (nobody, "ordinal")}, n_boot=20))
+    database.close()
+
+
 def test_faces(database: LabelDatabase) -> None:
     faces = face_frame(database).set_index("face")
     assert faces["n_labels"].tolist() == [4, 3, 2]
@@ -123,6 +163,7 @@ def test_merging(database: LabelDatabase, labelled_store: Store, tmp_path: Path)
     assert table.attributes == ("perceived_gender", "gender")
     step = table.history[-1]
     assert (step.name, step.detail["suggestions_shown"]) == ("labels by people", False)
+    assert step.detail["votes_each"] == 1
     assert step.detail["consent_version"] == TASK.consent_version
     assert label_notes(table) == []
     kept = merge_labels(labelled_store.table, database, unlabelled="keep")
@@ -180,10 +221,12 @@ def test_a_manifest_is_read_back(database: LabelDatabase, labelled_store: Store,
     assert (done.n_rows, done.notes) == (
         3,
         [
-            "1 faces have tied votes and no label; their votes stand.",
+            "'label' is the expression with most votes; unknown and nf are in their votes only.",
+            "2 faces have no label: 1 tied, 1 without a vote for an expression.",
             "Intensity is left out: a labelled store has its means, the raw log each answer.",
         ],
     )
+    assert pd.read_csv(done.path, keep_default_na=False)["label"].tolist() == ["neutral", "", ""]
     store = prepare(tmp_path / "out" / "faces.csv", tmp_path / "back")
     assert store.table.vocabulary == (*CLASSES, "unknown", "nf")
     assert store.table.votes.tolist() == [[3, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]]
@@ -257,7 +300,7 @@ def test_small_pictures_are_not_ferplus(people_store: Store, tmp_path: Path) -> 
     task = LabelTask(CLASSES, votes_per_face=1, seed=None)
     database = LabelDatabase.create(tmp_path / "l.db", task, people_store, build_queue(people_store.table, task))
     fill_one(database)
-    with pytest.raises(DataError, match="pictures of 16x16x1"):
+    with pytest.raises(DataError, match="--ferplus with --pictures: .*pictures of 16x16x1.*Leave --pictures out"):
         export_ferplus(people_store, database, tmp_path / "x.csv", pictures=True)
     assert export_ferplus(people_store, database, tmp_path / "x.csv").n_rows == 1
     assert pd.read_csv(tmp_path / "x.csv")["Image name"].tolist() == ["face0000004.png"]

@@ -14,7 +14,7 @@ from mien.data.images import Store
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
-from mien.labelling.server import _addresses, serve_labels
+from mien.labelling.server import _addresses, _listen, serve_labels
 from mien.labelling.task import LabelTask
 
 
@@ -35,8 +35,17 @@ def test_a_taken_port_and_a_missing_database(people_store: Store, tmp_path: Path
         taken.listen()
         with pytest.raises(UsageError, match="cannot listen there"):
             serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=taken.getsockname()[1])
+    for port in (-1, 65536, 99999):
+        with pytest.raises(UsageError, match=f"port: {port}, expected 1 to 65535"):
+            serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=port)
+    assert not list(tmp_path.iterdir())  # no database of a page that was never open
     with pytest.raises(DataError, match="does not exist"):
-        serve_labels(people_store, tmp_path / "none")
+        serve_labels(people_store, tmp_path / "none", port=0)
+
+
+def test_a_port_is_held_from_the_start() -> None:
+    with _listen("127.0.0.1", 0) as held, pytest.raises(UsageError, match="cannot listen there"):
+        _listen("127.0.0.1", held.getsockname()[1])
 
 
 def test_another_host_gets_a_warning_and_an_invitation(

@@ -11,7 +11,9 @@ from page_reader import read
 
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, leakage_probe
 from mien.audit.attributes import resolve_attribute
-from mien.audit.inferred.estimates import CORRECTED, WEIGHTED
+from mien.audit.inferred.quotes import quotable
+from mien.audit.inferred.results import CORRECTED, WEIGHTED
+from mien.audit.inferred.sensitivity import percent
 from mien.audit.strata import AdjustedGap
 from mien.records import Estimate, Predictions
 from mien.report import further_plots, render_audit
@@ -292,9 +294,10 @@ def test_three_methods_beside_each_other(full, gender):
         assert spoken(estimate) in labels(section)[0]
     assert "(female below male)" in section.sentences[0]
     curve = next(c for c in result.erasure if c.metric == "accuracy")
-    assert section.sentences[1].startswith(curve.sentence)
+    assert section.sentences[1] == quotable(result)
+    assert section.sentences[2].startswith(curve.sentence)
     assert not any(note.startswith(curve.sentence) for note in section.notes)
-    assert f"no gap at {curve.erased_at.value:.0%}" in section.figures[2].svg
+    assert f"no gap at {percent(curve.erased_at.value)}" in section.figures[2].svg
     assert "this annotator on average" in section.figures[1].svg
 
 
@@ -309,6 +312,39 @@ def test_methods_that_need_more_say_what(faces, tmp_path):
     assert "nothing could be corrected" in section.sentences[0]
     assert "this annotator on average" not in section.figures[1].svg
     shown(section, tmp_path)
+
+
+def test_a_matrix_that_cannot_be_used_is_not_called_unknown(faces, tmp_path):
+    pred, _ = faces
+    content = {"groups": ["female", "male"], "counts": [[52, 48], [50, 50]], "note": "female holds all"}
+    pred = replace(pred, annotator_errors={"perceived_gender": content})
+    section = inferred_section(infer_gaps(pred, "perceived_gender", n_boot=50), "i")
+    assert "How often the annotator errs is known, but cannot be used" in section.sentences[0]
+    assert "cannot be used" in section.figures[0].svg
+    page = shown(section, tmp_path)
+    assert "condition number 50" in page.text
+    assert "female holds all" in page.text
+
+
+@pytest.mark.parametrize(("last", "ticks"), [(0.0143, "0.0% 0.5% 1.0%"), (0.18, "0% 5% 10% 15%"), (1.0, "0% 20% 40%")])
+def test_shares_stand_on_steps_that_their_labels_tell_apart(full, last, ticks):
+    result = full.attributes[0].inferred
+    curve = next(c for c in result.even_errors if c.metric == "accuracy")
+    points = [replace(p, error=last * i / 4) for i, p in enumerate(curve.points[:5])]
+    figure = further_plots.even_error_plot(replace(curve, points=points))
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    shown_ticks = [t.get_text() for t in ax.get_xticklabels() if 0 <= t.get_position()[0] <= last * 1.001]
+    assert " ".join(shown_ticks).startswith(ticks)
+    assert ax.get_xlim() == (0, last)
+
+
+def test_a_curve_of_one_point_is_not_drawn(full):
+    result = full.attributes[0].inferred
+    short = [replace(c, points=c.points[:1], note="ends at 0.0%: odd") for c in result.even_errors]
+    section = inferred_section(replace(result, even_errors=short), "i")
+    assert len(section.figures) == 2
+    assert any("ends at 0.0%: odd" in note for note in section.notes)
 
 
 def test_a_gap_that_no_share_of_mistakes_erases(full):

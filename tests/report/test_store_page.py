@@ -181,6 +181,20 @@ def test_given_shares_stand_on_the_page(stores, tmp_path):
     assert "(hand-made)" in found.text
 
 
+def test_a_refused_correction_is_not_drawn(stores, tmp_path):
+    refused = {g: Estimate(v, note="no mix explains them") for g, v in (("Female", 0.987), ("Male", 0.013))}
+    given = {"perceived_gender": CorrectedShares(refused, "hand-made")}
+    found = read(render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, **QUICK))
+    assert "corrected for the annotator's errors" not in " ".join(found.pictures)
+    assert "0.987" not in found.text
+    assert "can be trusted: no mix explains them." in found.text
+    known = {"Female": Estimate(0.123, 0.1, 0.2, note="few"), "Male": refused["Male"]}
+    given = {"perceived_gender": CorrectedShares(known, "hand-made")}
+    found = read(render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, **QUICK))
+    assert "corrected for the annotator's errors: Female 0.123" in " ".join(found.pictures)
+    assert "0.013" not in found.text
+
+
 def test_the_same_seed_gives_the_same_page(stores, tmp_path):
     pages = [render_store(stores[1], tmp_path / f"{i}.html", by=[], **QUICK).read_text() for i in range(2)]
     assert pages[0] == pages[1]

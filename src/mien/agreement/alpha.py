@@ -79,8 +79,8 @@ def krippendorff_alpha(
 
     Args:
         votes: The votes, annotators known or not.
-        metric: How differences count: ``nominal`` for classes, ``ordinal`` or ``interval`` for a vocabulary
-            of numbers (intensities).
+        metric: How differences count: ``nominal`` for classes, ``interval`` for a vocabulary of numbers
+            (intensities), ``ordinal`` for numbers, or else words that ascend in the vocabulary's order (age bins).
         unknown: ``missing`` (default): a vote for unknown or not-a-face is no judgement of the expression.
             ``class``: it is one more class.
         level: Coverage that the intervals aim at.
@@ -137,7 +137,7 @@ def _coordinates(votes: Votes, metric: str) -> tuple[Array, Statistic]:
         overall = (n * sums[:, 2 * j : 3 * j] - sums[:, j : 2 * j] ** 2) / np.maximum(n - 1, 1)
         overall = np.where(overall > 1e-9 * n, overall, 0.0)  # less is rounding
         alpha = 1 - ratio(within.sum(1, keepdims=True), overall.sum(1, keepdims=True))
-        return alpha if j == 1 else np.concatenate([alpha, 1 - ratio(within, overall)], axis=1)
+        return alpha if metric != NOMINAL else np.concatenate([alpha, 1 - ratio(within, overall)], axis=1)
 
     return np.concatenate([observed, total, square, m], axis=1), statistic
 
@@ -145,7 +145,6 @@ def _coordinates(votes: Votes, metric: str) -> tuple[Array, Statistic]:
 def _ordinal(votes: Votes) -> tuple[Array, Statistic]:
     """The same with ranks for coordinates, which depend on all votes: rows hold the second moments."""
     k = len(votes.vocabulary)
-    votes.scale()
     total = votes.totals
     if votes.annotator is None:
         moments = np.zeros((len(votes), k, k))
@@ -156,7 +155,10 @@ def _ordinal(votes: Votes) -> tuple[Array, Statistic]:
     m = votes.n_votes[:, None].astype(np.float64)
     outer = total[:, :, None] * total[:, None, :]
     observed = (m[:, :, None] * moments - outer) / np.maximum(m - 1, 1)[:, :, None]
-    order = np.argsort(votes.scale())
+    try:
+        order = np.argsort(votes.scale())
+    except UsageError:
+        order = np.arange(k)
 
     def statistic(sums: Array) -> Array:
         n, count = sums[:, -1], sums[:, 2 * k * k : -1]

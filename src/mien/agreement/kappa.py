@@ -39,7 +39,8 @@ class KappaResult:
         kappa: 1 is full agreement, 0 that of chance; undefined where all votes are for one class.
         agreement: Chance that two annotators of a face agree.
         chance: The same for annotators of two faces drawn at random.
-        by_class: Kappa of each class against the others; undefined for a class without votes.
+        by_class: Kappa of each class against the others; undefined where no two annotators of a face voted
+            for it, or all did.
         n: Faces with two votes or more.
         n_left_out: Faces with fewer.
         fewest: Votes of the face with the fewest among the n.
@@ -89,10 +90,18 @@ def fleiss_kappa(
     cluster = None if votes.cluster is None else votes.cluster[voted]
     k = len(votes.vocabulary)
     why = "all votes are for one class" if paired.any() else "no face has two votes"
-    notes = [why, "no face has two votes", "no votes", *["no votes for this class, or for no other"] * k]
+    none = "no face with two votes has one for this class, or for another"
+    notes = [why, "no face has two votes", "no votes", *[none if paired.any() else why] * k]
     values = bootstrap_estimates(_rows(votes.totals[voted], m[voted]), cluster, _kappas, how, "kappa", notes)
-    faces = (votes.totals[paired] > 0).sum(0).tolist()
-    by_class = [remarked(e, f, "faces with a vote for it") for e, f in zip(values[3:], faces, strict=True)]
+    counts = votes.totals[paired]
+    faces, others = (counts > 0).sum(0), (counts < m[paired][:, None]).sum(0)
+    # Without both, a class that only faces with one vote have would seem agreed on.
+    told = [bool(a and b) for a, b in zip(faces, others, strict=True)]
+    values = [
+        e if known else how.undefined(e.n, e.clusters or 0, note)
+        for e, known, note in zip(values, [any(told), True, True, *told], notes, strict=True)
+    ]
+    by_class = [remarked(e, int(f), "faces with a vote for it") for e, f in zip(values[3:], faces, strict=True)]
     fewest, most = (int(m[paired].min()), int(m[paired].max())) if paired.any() else (0, 0)
     return KappaResult(
         unknown,

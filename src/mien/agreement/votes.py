@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import DataError, UsageError
 from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.samples import SampleTable
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MISSING, CLASS = "missing", "class"
+VOTES_EACH = "votes_each"  # in the history of a store with labels by people: votes that a person spreads over a face
 _CLOSE = 1e-9
 
 
@@ -165,6 +167,32 @@ class Votes:
             raise DataError(f"{source} faces", f"{n - len(distinct)} names occur more than once", "each face once")
         unit = None if cluster is None else _units(cluster, codes, distinct, source)
         return cls(tuple(vocabulary), distinct, (), np.arange(n), None, table[np.argsort(codes)], unit)
+
+    @classmethod
+    def from_table(cls, table: SampleTable, source: str = "votes", *, cluster: ArrayLike | None = None) -> Votes:
+        """From a store's table, whose votes are counts; see :meth:`from_counts`.
+
+        Args:
+            table: The faces.
+            source: Name of the votes in messages.
+            cluster: ``(n,)`` independent unit of each face.
+
+        Raises:
+            UsageError: If it holds no votes, or people spread several votes each: taken for those of as many
+                people, they would agree too well and too surely.
+        """
+        if not table.vocabulary:
+            raise UsageError(source, "holds no votes", "a store of a corpus with expressions")
+        each = next((s.detail[VOTES_EACH] for s in reversed(table.history) if VOTES_EACH in s.detail), 1)
+        if each > 1:
+            raise UsageError(
+                source,
+                f"each person gave {each} votes a face, and the store does not say which are whose",
+                "votes of one person each",
+                "Ask the database that they come from, which knows: 'mien agreement DATABASE'.",
+            )
+        ids = table.frame["sample_id"].to_numpy(dtype=object)
+        return cls.from_counts(table.votes, table.vocabulary, faces=ids, cluster=cluster, source=source)
 
     @property
     def whole(self) -> bool:

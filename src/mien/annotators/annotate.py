@@ -12,12 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Annotator, Perceived
-from mien.annotators.holdout import PREFIX, Holdout, codes_of, group_mix, holdout_of
+from mien.annotators.holdout import PREFIX, Holdout, codes_of, holdout_of
+from mien.annotators.mien import MienAnnotator
+from mien.annotators.mixes import Mix, mix_of
+from mien.audit.inferred import AnnotatorError
 from mien.audit.intervals import clustered_share
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.demographics import Head
-from mien.errors import ConfigError
+from mien.errors import ConfigError, DataError
+from mien.labels import NOT_EXPRESSIONS, canonical
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.samples import PERCEIVED, SampleTable
@@ -59,6 +63,7 @@ class Annotation:
         n_undetected: Faces that the annotator could not find.
         thresholds: What least confidences would leave, and how right the rest would be.
         corrected: Whether the table carries the annotator's errors.
+        uncorrectable: Perceived attribute -> why an audit cannot correct with its errors.
     """
 
     store: Store
@@ -66,6 +71,7 @@ class Annotation:
     n_undetected: int
     thresholds: list[Threshold]
     corrected: bool
+    uncorrectable: dict[str, str]
 
 
 def annotate(
@@ -104,8 +110,8 @@ def annotate(
         frame, attributes = _with_columns(store.table, annotator, said, bars)
         filled = {PREFIX + head.name for head in annotator.heads}
         errors = {k: v for k, v in store.table.annotator_errors.items() if not filled & set(k.split("*"))}
-        if holdout is not None:
-            errors |= holdout.errors(bars, _mixes(holdout, said))
+        counted = holdout.errors(bars, _mixes(holdout, said)) if holdout is not None else {}
+        errors |= counted
         options = {"annotator": f"{annotator.name} {annotator.version}", "least_confidence": bars}
         undetected = 0 if said.undetected is None else int(said.undetected.sum())
         table = store.table.derive("annotate", frame, options, {"faces not found": undetected}, attributes)
@@ -125,22 +131,46 @@ def annotate(
         made = writer.commit(table, info)
     named = [PREFIX + head.name for head in annotator.heads]
     costs = thresholds(store.table, annotator.heads, said, holdout)
-    return Annotation(made, named, undetected, costs, holdout is not None)
+    return Annotation(made, named, undetected, costs, holdout is not None, uncorrectable(counted))
 
 
-def measured(annotator: Annotator, store: Store, split: str | None = None, progress: Progress | None = None) -> Holdout:
+def uncorrectable(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Which errors an audit will refuse to correct with, by its own check: perceived attribute -> why.
+
+    Args:
+        errors: As :meth:`mien.annotators.holdout.Holdout.errors` gives them; crossed attributes are left out.
+    """
+    out = {}
+    for name in (name for name in errors if "*" not in name):
+        try:
+            AnnotatorError.from_content({**errors[name], "source": name}, name)
+        except DataError as error:
+            out[name] = f"{error.where.removeprefix(name)} {error.found}".strip()
+    return out
+
+
+def measured(
+    annotator: Annotator,
+    store: Store,
+    split: str | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Holdout:
     """Count an annotator's errors on a store whose attributes people have annotated.
 
     Args:
-        annotator: The annotator; it must not have been trained on these faces.
+        annotator: The annotator; faces that one of Mien's learnt from, or may have, are left out. Nobody
+            can tell for the others: they must not have been trained on these faces.
         store: The store; only its annotated attributes serve.
         split: A split of it; all faces by default.
         progress: Called with faces done and in all.
+        say: Receives a line on faces that are left out.
 
     Raises:
-        DataError: If the split is not there, or no attribute is both annotated and perceived.
+        DataError: If the split is not there, no attribute is both annotated and perceived, or the
+            annotator learnt from all faces.
     """
-    table = store.table.in_split(split) if split else store.table
+    table = _unlearnt(annotator, store.table, split, say)
     rows = table.frame["image"].to_numpy(np.int64)
     truth = {}
     for name in table.attributes:
@@ -152,10 +182,35 @@ def measured(annotator: Annotator, store: Store, split: str | None = None, progr
     return holdout_of(truth, said, annotator.heads, split_units(table), source)
 
 
-def _mixes(holdout: Holdout, said: Perceived) -> dict[str, NDArray[np.float64]]:
+def _unlearnt(annotator: Annotator, whole: SampleTable, split: str | None, say: Callable[[str], None]) -> SampleTable:
+    """The faces of a split without those that the annotator learnt from, where that can be known."""
+    table = whole.in_split(split) if split else whole
+    if not isinstance(annotator, MienAnnotator):
+        return table
+    fresh = whole.frame.loc[annotator.unlearnt(whole), "sample_id"]
+    keep = table.frame["sample_id"].isin(set(fresh)).to_numpy(dtype=bool)
+    left = int((~keep).sum())
+    if not left:
+        return table
+    if not keep.any():
+        raise DataError(
+            f"hold-out {table.name!r}" + (f", split {split!r}" if split else ""),
+            f"no face of {len(table):,} is known to be new to the annotator",
+            "faces that it did not learn from",
+            "Without --holdout its errors come from the faces that were held out from it.",
+        )
+    corpus = annotator.classifier.card.data.get("corpus")
+    say(
+        f"{left:,} of {len(table):,} hold-out faces are left out: the annotator learnt from {corpus}, "
+        "and only the faces held out from it are known to be new to it"
+    )
+    return table.where(keep, "new to the annotator")
+
+
+def _mixes(holdout: Holdout, said: Perceived) -> dict[str, Mix]:
     """Shares among these faces of the groups that others are merged from."""
     return {
-        merge.of.name: group_mix(
+        merge.of.name: mix_of(
             np.bincount(codes[codes >= 0], minlength=len(merge.of.groups)), holdout.counts(merge.of.name)
         )
         for merge in MERGES
@@ -235,7 +290,7 @@ def thresholds(
                     {
                         c: clustered_share(kept[classes == i], units[classes == i])
                         for i, c in enumerate(table.vocabulary)
-                        if (classes == i).any()
+                        if (classes == i).any() and canonical(c) not in NOT_EXPRESSIONS
                     },
                     {
                         g: clustered_share(kept[codes == k], units[codes == k])

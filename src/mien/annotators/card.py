@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.annotators.annotate import uncorrectable
 from mien.annotators.holdout import Holdout
 from mien.annotators.mien import VIEWS, MienAnnotator
 from mien.audit.intervals import clustered_share, mean_estimate, wilson_estimate
@@ -16,29 +17,32 @@ from mien.metrics.probability import calibration_errors, ece_interval, expected_
 from mien.records import Estimate, RunRecord
 
 _BINS = 15
-_USE = """\
-## What it is for
-
+_AUDIT = """\
 To audit a corpus or a model of facial expressions where nobody annotated who is in the pictures: group shares and
-gaps *as perceived*, corrected with the errors counted below. To order a queue of faces for people to look at.
-
-## What it must not be used for
-
-- To say of a person which gender, race or age they have. It repeats how the annotators of its corpus described
+gaps *as perceived*, corrected with the errors counted below. """
+_QUEUE = "To order a queue of faces for people to look at."
+_NOT_FOR = """\
+- To say of a person which {attributes} they have. It repeats how the annotators of its corpus described
   pictures of strangers; nobody in them was asked. The groups are that corpus's words, not what people are.
 - To decide anything about a person, to sort or find persons, or to identify them.
+"""
+_LAW = """\
 - To categorise individual persons by race or other sensitive traits: Article 5(1)(g) of the EU AI Act prohibits
   biometric categorisation that deduces them. It excepts the labelling of lawfully acquired sets of pictures, which is
   what this annotator is for.
+"""
+_UNLIKE = """\
 - On pictures unlike its own (aligned or loosely cropped faces of 40 px and more) without counting its errors anew.
-
-## What to mind
-
+"""
+_MIND = """\
 - The errors below were counted on faces of the corpus that it learnt from. An audit that corrects with them takes the
   annotator to err alike on the pictures at hand; strong expressions, occlusion and old photographs may make that wrong.
 - Errors by expression are not counted.
+"""
+_YEARS = """\
 - Where age is known in bins, `perceived_age_years` is the expected middle of the bins, drawn towards the thirties.
 """
+_NOT_SENSITIVE = ("gender", "age")
 _CHOSEN = {
     True: "- No epoch was chosen on the held-out faces, ",
     False: "- The epoch was chosen on the held-out faces too, which makes the accuracies a little optimistic, ",
@@ -70,7 +74,8 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
         f"commit {record.versions.get('commit', 'unknown')}. "
         f"All figures below: {annotator.about.holdout}, 95 % intervals.",
         "",
-        _USE + _CHOSEN[record.config["train"]["monitor"] == "last"] + _FITTED,
+        *_use(annotator, views),
+        _CHOSEN[record.config["train"]["monitor"] == "last"] + _FITTED,
         "## Accuracy",
         "",
         *table(["attribute", *(v.replace("_", " ") + " px" for v in VIEWS)], list(_accuracies(views, first.heads))),
@@ -81,7 +86,7 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
             [[h.name, *(str(_ece(holdout, h)) for holdout in views.values())] for h in first.heads],
         ),
     ]
-    if AGE.name in first.truth:
+    if AGE in annotator.trained:
         lines += [
             "## Age in years",
             "",
@@ -90,6 +95,48 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
     for view in ("colour_96", "grey_48"):
         lines += _by_group(views[view], view)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _use(annotator: MienAnnotator, views: dict[str, Holdout]) -> list[str]:
+    """What the annotator is for and what not, without what it does not perceive."""
+    names = [head.name for head in annotator.trained]
+    listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    wrong = _uncorrectable(views)
+    useless = all(len(errors) == len(views[view].heads) for view, errors in wrong.items())
+    law = _LAW if set(names) - set(_NOT_SENSITIVE) else ""
+    return [
+        "## What it is for",
+        "",
+        ("" if useless else _AUDIT) + _QUEUE,
+        "",
+        *(f"- {line}" for line in _not_corrected(wrong)),
+        *([""] if any(wrong.values()) else []),
+        "## What it must not be used for",
+        "",
+        _NOT_FOR.format(attributes=listed) + law + _UNLIKE,
+        "## What to mind",
+        "",
+        (_MIND + (_YEARS if AGE in annotator.trained else "")).rstrip(),
+    ]
+
+
+def not_corrected(annotator: MienAnnotator) -> list[str]:
+    """A line for each attribute whose errors no audit can correct with, and on which pictures."""
+    return _not_corrected(_uncorrectable({view: annotator.holdout_view(view) for view in VIEWS}))
+
+
+def _uncorrectable(views: dict[str, Holdout]) -> dict[str, dict[str, str]]:
+    return {view: uncorrectable(holdout.errors()) for view, holdout in views.items()}
+
+
+def _not_corrected(wrong: dict[str, dict[str, str]]) -> list[str]:
+    lines = []
+    for name in dict.fromkeys(name for errors in wrong.values() for name in errors):
+        where = [view for view, errors in wrong.items() if name in errors]
+        kinds = ", ".join(f"{view.replace('_', ' ')} px" for view in where)
+        pictures = "" if len(where) == len(wrong) else f" on pictures of {kinds}"
+        lines.append(f"{name} cannot be corrected{pictures}: {wrong[where[0]][name]}")
+    return lines
 
 
 def _accuracies(views: dict[str, Holdout], heads: Iterable[Head]) -> Iterable[list[str]]:
@@ -168,7 +215,7 @@ def _by_group(holdout: Holdout, view: str) -> list[str]:
             rows.append([group, str(n), str(wilson_estimate(float(counts[g, g]), n)), str(precision), mistaken])
         lines += [f"### {head.name}", ""]
         lines += table(["annotated", "faces", "perceived so", "right where perceived", "else perceived as"], rows)
-    return lines + _within(holdout)
+    return lines + (_within(holdout) if len(holdout.heads) > 1 else [])
 
 
 def _within(holdout: Holdout) -> list[str]:

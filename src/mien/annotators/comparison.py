@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES
+from mien.annotators.comparison_numbers import NumberComparison, compare_numbers, is_number
 from mien.audit.cells import bootstrap_counts, independent_units
 from mien.audit.intervals import percentile, share_estimate, undefined
 from mien.audit.settings import check_settings, random_stream
@@ -18,6 +19,7 @@ from mien.data.splits import split_units
 from mien.demographics import HEADS, Head
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
+from mien.registry import nearest
 from mien.samples import SampleTable
 
 Floats = NDArray[np.float64]
@@ -93,6 +95,7 @@ class AnnotatorComparison:
         n_only_b: Faces that only the second has.
         level: Coverage that the intervals aim at.
         attributes: One for each attribute that both perceive.
+        numbers: One for each number that both perceive: the expected age.
     """
 
     a: str
@@ -103,6 +106,7 @@ class AnnotatorComparison:
     n_only_b: int
     level: float
     attributes: list[AttributeComparison]
+    numbers: list[NumberComparison]
 
 
 @dataclass(frozen=True)
@@ -153,13 +157,14 @@ def compare_annotators(
 
     Faces are matched by ``sample_id``; independent units, votes and expressions are those of ``a``. An
     attribute is compared if one table has its column and the other has it too, or has the probabilities
-    of a finer one from which it can be merged (``race6`` from ``race``).
+    of a finer one from which it can be merged (``race6`` from ``race``). Columns of numbers in both
+    tables (``perceived_age_years``) are compared as numbers.
 
     Args:
         a: A table with columns ``perceived_<attribute>``, and where there are any ``..._confidence``,
             ``..._prob_<group>`` and ``..._annotator``.
         b: Another table of the same corpus.
-        attributes: Which to compare, without ``perceived_``; by default all that can be.
+        attributes: Which to compare, with or without ``perceived_``; by default all that can be.
         labels: Label scheme for the agreement by class; not read where ``a`` has no votes.
         min_n: Shares of fewer faces are noted as few.
         n_boot: Bootstrap replicates, over independent units.
@@ -175,37 +180,62 @@ def compare_annotators(
     in_b = np.asarray(ids_a.isin(ids_b))
     if not in_b.any():
         raise DataError(f"tables {a.name!r} and {b.name!r}", "share no sample_id", "two annotations of one corpus")
-    heads = _shared_heads(a, b, attributes)
+    all_heads, numbers = _shared_heads(a, b), _shared_numbers(a, b)
+    asked = _asked(attributes, [*(head.name for head in all_heads), *numbers], f"tables {a.name!r} and {b.name!r}")
+    heads = [head for head in all_heads if head.name in asked]
     shared = a.where(in_b, "annotated by both")
     other = b.frame.iloc[ids_b.get_indexer(shared.frame["sample_id"])].reset_index(drop=True)
     drawing = _Drawing(split_units(shared), level, n_boot, seed, min_n)
     classes, class_of = _classes(shared, labels)
     sides = [(_said(shared.frame, head), _said(other, head)) for head in heads]
     return AnnotatorComparison(
-        _annotator(shared.frame, heads, "the first"),
-        _annotator(other, heads, "the second"),
+        _annotator(shared.frame, heads or all_heads, "the first"),
+        _annotator(other, heads or all_heads, "the second"),
         len(shared),
         drawing.n_units(np.ones(len(shared), dtype=bool)),
         int((~in_b).sum()),
         int((~ids_b.isin(ids_a)).sum()),
         level,
         [_compared(head, *said, classes, class_of, drawing) for head, said in zip(heads, sides, strict=True)],
+        [
+            compare_numbers(name, _number(shared.frame, name), _number(other, name), drawing.unit, level, min_n)
+            for name in numbers
+            if name in asked
+        ],
     )
 
 
-def _shared_heads(a: SampleTable, b: SampleTable, asked: Sequence[str] | None) -> list[Head]:
+def _shared_heads(a: SampleTable, b: SampleTable) -> list[Head]:
     """The attributes that one table has and the other has or can make, those of the vocabulary first."""
     own = {c.removeprefix(_PREFIX) for t in (a, b) for c in t.attributes if c.startswith(_PREFIX)}
+    own -= {name for name in own for t in (a, b) if _is_number(t, name)}
     names = [*(name for name in _KNOWN_HEADS if name in own), *sorted(own - set(_KNOWN_HEADS))]
     heads = [_KNOWN_HEADS.get(name, Head(name, ())) for name in names]
-    heads = [head for head in heads if all(_has(t.frame, head) for t in (a, b))]
-    for name in asked or ():
-        if name not in [head.name for head in heads]:
-            known = ", ".join(head.name for head in heads) or "columns perceived_<attribute> in both tables"
-            raise UsageError("attributes", f"{name!r} is not perceived in both tables", known)
-    if not heads:
-        raise DataError(f"tables {a.name!r} and {b.name!r}", "share no perceived attribute", "perceived_<attribute>")
-    return [head for head in heads if asked is None or head.name in asked]
+    return [head for head in heads if all(_has(t.frame, head) for t in (a, b))]
+
+
+def _shared_numbers(a: SampleTable, b: SampleTable) -> list[str]:
+    names = (c.removeprefix(_PREFIX) for c in a.attributes if c.startswith(_PREFIX))
+    return sorted(name for name in names if all(_is_number(t, name) for t in (a, b)))
+
+
+def _is_number(table: SampleTable, name: str) -> bool:
+    return _PREFIX + name in table.attributes and is_number(table.frame[_PREFIX + name])
+
+
+def _number(frame: pd.DataFrame, name: str) -> Floats:
+    return frame[_PREFIX + name].to_numpy(np.float64, na_value=np.nan)
+
+
+def _asked(asked: Sequence[str] | None, shared: list[str], where: str) -> list[str]:
+    """Which of the shared attributes to compare."""
+    if not shared:
+        raise DataError(where, "share no perceived attribute", "perceived_<attribute>")
+    names = shared if asked is None else [name.removeprefix(_PREFIX) for name in asked]
+    for name in names:
+        if name not in shared:
+            raise UsageError("attributes", f"{name!r} is not perceived in both tables", "", nearest(name, shared))
+    return names
 
 
 def _has(frame: pd.DataFrame, head: Head) -> bool:

@@ -15,6 +15,13 @@ def comparison_text(comparison: AnnotatorComparison) -> str:
     lines += [f"Left out: {', '.join(left)}.", ""] if left else []
     for attribute in c.attributes:
         lines += _attribute_text(c, attribute)
+    if c.numbers:
+        header = ("number", "faces", f"mean by {c.a}", f"mean by {c.b}", "difference", "correlation")
+        rows = [
+            (v.name, str(v.difference.n), *map(interval, (v.mean_a, v.mean_b, v.difference, v.correlation)))
+            for v in c.numbers
+        ]
+        lines += ["## Perceived numbers", "", *table(header, rows)]
     return "\n".join(
         [
             *lines,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Perceived
+from mien.annotators.mixes import Mix
 from mien.audit.intervals import clustered_share
 from mien.demographics import Head
 from mien.errors import DataError
@@ -69,7 +70,7 @@ class Holdout:
         return clustered_share((said == truth)[known], self.cluster[known])
 
     def errors(
-        self, least: Mapping[str, float] | None = None, mixes: Mapping[str, NDArray[np.float64]] | None = None
+        self, least: Mapping[str, float] | None = None, mixes: Mapping[str, Mix] | None = None
     ) -> dict[str, dict[str, Any]]:
         """Perceived attribute -> its errors as plain content, as :class:`mien.samples.SampleTable` keeps them.
 
@@ -78,14 +79,13 @@ class Holdout:
 
         Args:
             least: Attribute -> least confidence, where a threshold leaves faces out.
-            mixes: Fine attribute -> ``(G,)`` shares of its groups among the faces to be corrected. How a
-                merged group is mistaken depends on which of its parts are there: White faces of
-                ``race4`` that include many Middle Eastern ones are perceived otherwise than those
-                that include none. The held-out faces of merged attributes are then weighted to
-                these shares, and ``rates`` stand in place of counts, with the number ``n`` of equally
-                weighted faces that would give them as precisely.
+            mixes: Fine attribute -> its mix among the faces to be corrected. The held-out faces of merged
+                attributes are then weighted to it, and ``rates`` stand in place of counts, with the
+                number ``n`` of equally weighted faces that would leave them as uncertain as the held-out
+                faces and the mix do.
         """
-        bars, weights = dict(least or {}), self._weights(mixes or {})
+        bars, mixes = dict(least or {}), mixes or {}
+        weights, notes = self._weights(mixes), self._notes(mixes)
         coarse = [h for h in self.heads if len(h.groups) <= _COARSE]
         out: dict[str, dict[str, Any]] = {}
         for head in self.heads:
@@ -104,7 +104,8 @@ class Holdout:
             out[PREFIX + head.name] = {
                 "groups": list(head.groups),
                 **found,
-                "source": self._source(bars.get(head.name, 0.0), head.name in weights),
+                "source": self._source(bars.get(head.name, 0.0)),
+                **({"note": notes[head.name]} if head.name in notes else {}),
                 "within": within,
             }
         for a, b in permutations(coarse, 2):
@@ -114,25 +115,40 @@ class Holdout:
                 out[f"{PREFIX}{a.name}*{PREFIX}{b.name}"] = {
                     "groups": [f"{g}*{h}" for g in a.groups for h in b.groups],
                     **found,
-                    "source": self._source(least_bar, a.name in weights or b.name in weights),
+                    "source": self._source(least_bar),
                 }
+                if said := " ".join(notes[h.name] for h in (a, b) if h.name in notes):
+                    out[f"{PREFIX}{a.name}*{PREFIX}{b.name}"]["note"] = said
         return out
 
-    def _weights(self, mixes: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-        """Merged attribute -> ``(n,)`` weights that give its parts the shares that they have elsewhere."""
+    def _weights(self, mixes: Mapping[str, Mix]) -> dict[str, NDArray[np.float64]]:
+        """Merged attribute -> ``(1 + D, n)`` weights that give its parts the shares that they have elsewhere."""
         out = {}
         for merge in MERGES:
             fine = self.truth.get(merge.of.name)
-            if merge.head not in self.heads or fine is None or merge.of.name not in mixes:
-                continue
+            if merge.head not in self.heads or fine is None or merge.of.name not in mixes or merge.head.name in out:
+                continue  # the finest comes first
             counts = np.bincount(fine[fine >= 0], minlength=len(merge.of.groups))
-            prior = counts / max(counts.sum(), 1)
-            ratio = np.divide(mixes[merge.of.name], prior, out=np.zeros(len(prior)), where=prior > 0)
-            to = np.array([merge.head.groups.index(merge.to[g]) for g in merge.of.groups])
-            for g in range(len(merge.head.groups)):  # a merged group that is not there keeps its parts as counted
-                if not ratio[to == g].any():
-                    ratio[to == g] = 1.0
-            out[merge.head.name] = np.where(fine >= 0, ratio[fine], 0.0)
+            ratio = mixes[merge.of.name].within(merge, counts / max(counts.sum(), 1))
+            out[merge.head.name] = np.where(fine >= 0, ratio[:, fine], 0.0)
+        return out
+
+    def _notes(self, mixes: Mapping[str, Mix]) -> dict[str, str]:
+        """Merged attribute -> what its groups hold, and in which mix their errors were taken."""
+        out = {}
+        for merge in MERGES:
+            if merge.head not in self.heads or merge.of.name not in self.truth or merge.head.name in out:
+                continue
+            parts = {g: [f for f in merge.of.groups if merge.to[f] == g] for g in merge.head.groups}
+            held = "; ".join(f"{g} holds {', '.join(p)}" for g, p in parts.items() if len(p) > 1)
+            mix = mixes.get(merge.of.name)
+            if mix is None:
+                how = "in the mix of the held-out faces"
+            elif mix.told:
+                how = "in the mix that these faces seem to have, whose uncertainty is counted in"
+            else:
+                how = f"in any mix, which widens the intervals, for the mix of {merge.of.name} here cannot be told"
+            out[merge.head.name] = f"{held}. Its errors are taken {how}."
         return out
 
     def _table(
@@ -145,7 +161,7 @@ class Holdout:
     ) -> dict[str, Any] | None:
         """Counts of an attribute, or of two crossed; or rates, where one of them is merged; None without faces."""
         truth, said, size = np.zeros(len(self), np.int64), np.zeros(len(self), np.int64), 1
-        weight = np.ones(len(self))
+        weight = np.ones((1, len(self)))
         mask = np.ones(len(self), dtype=bool) if within is None else self.truth[within.name] == group
         for head in heads:
             true, perceived = self.truth[head.name], self.perceived(head.name, bars.get(head.name, 0.0))
@@ -154,53 +170,35 @@ class Holdout:
             size *= len(head.groups)
         weighted = [h.name for h in [*heads, *([within] if within else [])] if h.name in weights]
         for name in weighted:
-            weight = weight * weights[name]
-        cell = truth[mask] * size + said[mask]
+            weight = weight * weights[name]  # as many draws of every mix
+        cell, weight = truth[mask] * size + said[mask], weight[:, mask]
 
         def table(values: NDArray[np.float64]) -> NDArray[np.float64]:
             summed = np.bincount(cell, weights=values, minlength=size * size)
             return summed.reshape(size, size).astype(np.float64)
 
-        counts, sums = table(np.ones(len(cell))), table(weight[mask])
         if not len(cell):
             return None
-        squares = table(weight[mask] ** 2).sum(1)
+        squares = table(weight[0] ** 2).sum(1)
         if not weighted or (squares == 0).any():
-            return {"counts": counts.astype(int).tolist()}
-        rates = sums / sums.sum(1, keepdims=True)
-        return {"rates": rates.tolist(), "n": (sums.sum(1) ** 2 / squares).tolist()}
+            return {"counts": table(np.ones(len(cell))).astype(int).tolist()}
+        sums = np.stack([table(w) for w in weight])
+        totals = sums.sum(2, keepdims=True)
+        rates = np.divide(sums, totals, out=np.broadcast_to(sums[:1] / totals[:1], sums.shape).copy(), where=totals > 0)
+        sampling = squares / totals[0, :, 0] ** 2
+        return {"rates": rates[0].tolist(), "n": (1 / (sampling + _spread(rates))).tolist()}
 
-    def _source(self, least: float, weighted: bool) -> str:
-        parts = [self.source, f"confidence of at least {least:g}" if least else ""]
-        return ", ".join(filter(None, [*parts, "merged groups mixed as here" if weighted else ""]))
+    def _source(self, least: float) -> str:
+        return ", ".join(filter(None, [self.source, f"confidence of at least {least:g}" if least else ""]))
 
 
-def group_mix(perceived: NDArray[Any], confusion: NDArray[Any], steps: int = 2000) -> NDArray[np.float64]:
-    """The shares of true groups that are most likely behind counts of perceived ones, by expectation maximisation.
-
-    It needs no matrix to be inverted, so that neighbouring ages, which are often confused, have shares too.
-
-    Args:
-        perceived: ``(G,)`` faces by perceived group.
-        confusion: ``(G, G)`` held-out faces by annotated (rows) and perceived group.
-        steps: Most steps.
-
-    Returns:
-        ``(G,)``; shares as perceived where a group has no held-out face.
-    """
-    total = confusion.sum(1, keepdims=True)
-    seen = np.asarray(perceived / max(float(perceived.sum()), 1.0), dtype=np.float64)
-    if (total == 0).any() or not perceived.sum():
-        return seen
-    rates = confusion / total
-    mix = np.full(len(seen), 1 / len(seen))
-    for _ in range(steps):
-        expected = mix @ rates
-        better = mix * (rates @ np.divide(seen, expected, out=np.zeros(len(seen)), where=expected > 0))
-        moved, mix = float(np.abs(better - mix).max()), better / better.sum()
-        if moved < 1e-7:
-            break
-    return mix
+def _spread(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the mix leaves open of each row of ``(1 + D, G, G)`` rates: one over the faces that would leave as much."""
+    if len(rates) < 3:
+        return np.zeros(rates.shape[1])
+    alone = (rates[0] * (1 - rates[0])).sum(1)
+    variance = ((rates[1:] - rates[0]) ** 2).mean(0).sum(1)
+    return np.asarray(np.divide(variance, alone, out=np.zeros_like(alone), where=alone > 0))
 
 
 def codes_of(probs: NDArray[np.float32], least: float = 0.0) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from mien.annotators.base import MERGES, Images, Perceived, Progress, with_merge
 from mien.annotators.holdout import Holdout, holdout_of
 from mien.demographics import AGE, AGE_YEARS, Head
 from mien.errors import DataError, WeightsError
+from mien.samples import SampleTable
 
 ABOUT, HOLDOUT = "annotator.json", "holdout.parquet"
 BUNDLED = Path(__file__).parent / "fairface_mienet"
@@ -134,6 +135,24 @@ class MienAnnotator:
             raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
         source = f"{self.about.holdout}, {view.replace('_', ' ')} px"
         return holdout_of(truth, Perceived(merged(probs, self.trained)), self.heads, cluster, source)
+
+    def unlearnt(self, table: SampleTable) -> NDArray[np.bool_]:
+        """``(n,)`` whether each face is known to be none that it learnt from.
+
+        Of its own corpus, or where faces are among its held-out ones, only these are; it keeps no list
+        of the faces that it learnt from. Of any other table all are.
+
+        Raises:
+            DataError: If its held-out faces cannot be read.
+        """
+        path = self.folder / HOLDOUT
+        try:
+            held = set(pd.read_parquet(path, columns=["sample_id"])["sample_id"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
+        among = table.frame["sample_id"].isin(held).to_numpy(dtype=bool)
+        own = among.any() or table.name == self.classifier.card.data.get("corpus")
+        return among if own else np.ones(len(table), dtype=bool)
 
 
 def merged_heads(trained: tuple[Head, ...]) -> tuple[Head, ...]:

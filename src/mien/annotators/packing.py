@@ -32,7 +32,7 @@ def pack_annotator(
     run: Run,
     out: Path | str,
     *,
-    version: str = "1",
+    version: str | None = None,
     force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> MienAnnotator:
@@ -46,7 +46,8 @@ def pack_annotator(
     Args:
         run: A run with ``labels.attributes``.
         out: Folder of the annotator.
-        version: Stands in every column that the annotator fills.
+        version: Stands in every column that the annotator fills; by default the first eight characters of
+            the weights' checksum, so that no two annotators share a name.
         force: Replace what is there.
         progress: Called with faces done and in all.
 
@@ -69,10 +70,10 @@ def pack_annotator(
     partial.mkdir(parents=True)
     try:
         module = classifier.module.to(torch.float16)
-        save_weights(module, classifier.card, partial)
+        card = save_weights(module, classifier.card, partial)
         corpus, n = store.info["corpus"], len(rows)
         about = About(
-            version,
+            version or card.sha256[:8],
             f"{classifier.card.model} trained with Mien on {corpus}",
             classifier.card.terms,
             {},

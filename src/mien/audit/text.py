@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from mien.audit.attributes import candidate_attributes
 from mien.audit.gaps import FURTHER, HEADLINE
+from mien.audit.inferred import InferredResult
+from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
+from mien.audit.inferred.results import THRESHOLDED
 from mien.audit.markdown import interval, number, p_value, table
 from mien.audit.results import AttributeResult, Audit
 from mien.audit.vocabulary import metric_title
@@ -13,8 +16,8 @@ from mien.records import Predictions
 from mien.samples import PERCEIVED
 
 _PERCEIVED = (
-    "The groups are perceived, not stated by the persons: mistakes of that guess are not in the intervals, "
-    "and they usually make a gap look smaller than it is."
+    "The groups are perceived, not stated by the persons. The intervals and p-values of the tables know nothing of "
+    "that guess's mistakes, which can make a gap look smaller or larger than it is."
 )
 
 
@@ -129,13 +132,31 @@ def not_tested(
         )
     if not leakage:
         out.append("Whether the attributes can be read from the model's features: the leakage probe was not asked for.")
-    unsure = [r.label for r in results if r.source == PERCEIVED and (r.inferred is None or not r.inferred.annotator)]
-    if unsure:
-        out.append(f"The annotator's mistakes about {', '.join(unsure)}: no confusion matrix of theirs was given.")
+    out += _uncorrected(predictions, results)
     small = [f"{r.label}: {_some(names)}" for r in results if (names := [g.name for g in r.groups if g.verdict])]
     if small:
         out.append(f"Groups with too few faces, which enter no gap ({'; '.join(small)}).")
     out.append("Other faces, cameras and uses than these; and why a gap is there.")
+    return out
+
+
+def _uncorrected(predictions: Predictions, results: Sequence[AttributeResult]) -> list[str]:
+    """Perceived attributes whose annotator's mistakes are not corrected for, and why."""
+    out = []
+    unsure = [r for r in results if r.source == PERCEIVED and (r.inferred is None or not r.inferred.annotator)]
+    refused = [r.label for r in unsure if r.name in predictions.annotator_errors]
+    unknown = [r for r in unsure if r.name not in predictions.annotator_errors]
+    crossed = [r.label for r in unknown if "*" in r.name and predictions.annotator_errors]
+    missing = [r.label for r in unknown if r.label not in crossed]
+    if refused:
+        out.append(
+            f"The annotator's mistakes about {', '.join(refused)}: its confusion matrix came with the predictions, but "
+            "cannot be used (see the method)."
+        )
+    if crossed:
+        out.append(f"The annotator's mistakes about {', '.join(crossed)}: they were not counted crossed.")
+    if missing:
+        out.append(f"The annotator's mistakes about {', '.join(missing)}: no confusion matrix of theirs was given.")
     return out
 
 
@@ -187,6 +208,7 @@ def _attribute_lines(result: AttributeResult) -> list[str]:
     header = ("gap of", "gap", "expected by chance", "up to", "p", "adjusted p", "worst", "best", "verdict")
     lines += table(header, _gap_rows(result, HEADLINE))
     lines += [_power(result), ""] if _power(result) else []
+    lines += _inferred_lines(result, result.inferred) if result.inferred else []
     further = _gap_rows(result, FURTHER)
     lines += ["Further measures (adjusted apart):", "", *table(header, further)] if further else []
     notes = [*_findings(result), *result.notes, *(f"{g.name}: {g.note}." for g in result.groups if g.note and g.n)]
@@ -204,6 +226,29 @@ def _power(result: AttributeResult) -> str:
     return (
         f"This sample would have shown an accuracy gap of {ends}, four times in five (before adjusting for many looks)."
     )
+
+
+def _inferred_lines(result: AttributeResult, inferred: InferredResult) -> list[str]:
+    """The accuracy gap by each method, with its pair of groups, what was not possible, and what may be quoted."""
+    why = not_possible(inferred)
+    gaps = {m.name: m.gap("accuracy") for m in inferred.methods}
+    rows = []
+    for name, words in METHODS.items():
+        if name in why:
+            rows.append((words, "–", "not possible"))
+        else:
+            # As perceived it is the gap of the table above, to the last digit of its interval.
+            value = result.gap("accuracy").value if name == THRESHOLDED else gaps[name].value
+            rows.append((words, interval(value), pair(gaps[name])))
+    absent = [f"{METHODS[name][:1].upper()}{METHODS[name][1:]}: {reason.rstrip('.')}." for name, reason in why.items()]
+    said = [inferred.annotator_note, *absent, *left_out(inferred), *inferred.doubts, quotable(inferred)]
+    return [
+        "What if the groups are guessed wrongly?",
+        "",
+        *table(("accuracy gap", "value", "between"), rows),
+        *(f"- {line}" for line in said if line),
+        "",
+    ]
 
 
 def _findings(result: AttributeResult) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.audit.gaps import HEADLINE
+from mien.audit.inferred.quotes import MANY_UNKNOWN
 from mien.audit.results import AttributeResult, GapResult, GroupResult
 from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN
 from mien.records import Estimate
@@ -12,8 +13,33 @@ from mien.records import Estimate
 _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
 
 
+_MOST_NAMED = 4
+
+
 def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
-    """The finding in two or three sentences."""
+    """The finding in two or three sentences; and which attributes many faces took no part in."""
+    return " ".join(filter(None, [_finding(results, min_n), _absent_sentence(results)]))
+
+
+def _absent_sentence(results: Sequence[AttributeResult]) -> str:
+    """How many faces have no known group, where that is more than a twentieth of them."""
+    absent = {r.label: (r.n_unknown, r.n + r.n_unknown) for r in results}
+    absent = {k: (n, of) for k, (n, of) in absent.items() if n > MANY_UNKNOWN * of}
+    if not absent:
+        return ""
+    ranked = sorted(absent.items(), key=lambda item: -item[1][0])[:_MOST_NAMED]
+    said = [f"{n:,} no {label}" for label, (n, _) in ranked[1:]]
+    label, (n, of) = ranked[0]
+    said.insert(0, f"{n:,} of {of:,} faces have no {label}")
+    more = len(absent) - len(ranked)
+    if more:
+        said.append(f"{more} more attribute{'s' if more > 1 else ''} lack some")
+    if len(said) == 1:
+        return f"{said[0]} and took no part."
+    return f"{', '.join(said[:-1])} and {said[-1]}: they took no part there."
+
+
+def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
     gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
     judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
     if not judged:

@@ -50,6 +50,8 @@ def annotate(
         STORE:split of faces with annotated attributes, on which the annotator's errors are counted anew;
         the annotator in the box brings its own.
     """
+    from dataclasses import replace
+
     from mien import terminal
     from mien.annotators.annotate import annotate, check_least, measured
     from mien.annotators.loading import load_annotator
@@ -59,21 +61,30 @@ def annotate(
 
     annotator = load_annotator(by, options_of(option))
     faces = Store.open(store)
-    bars = dict(_bar(text) for text in least)
-    check_least(bars, annotator)
+    bars = check_least(_bars(least), annotator)
     if holdout is not None:
         path, split = parse_on(holdout)
-        if view_of(Store.open(path).images) != view_of(faces.images):
-            terminal.say("the held-out pictures are of another kind (grey or colour, size): their errors may differ")
+        others = Store.open(path)
         with terminal.progress("counting errors", "faces") as progress:
-            known: Holdout | None = measured(annotator, Store.open(path), split, progress)
+            known: Holdout | None = measured(annotator, others, split, progress, terminal.say)
+        seen, here = (view_of(store.images).replace("_", " ") + " px" for store in (others, faces))
+        if known and seen != here:
+            # In the source, so that tables and audits say it too.
+            known = replace(known, source=f"{known.source}, {seen} where these are {here}")
+            terminal.say(f"the hold-out pictures are of another kind ({seen}) than these ({here}): errors may differ")
     else:
         known = annotator.holdout(faces.images)
     with terminal.progress("annotating", "faces") as progress:
         made = annotate(faces, out, annotator, holdout=known, least=bars, force=force, progress=progress)
     if json:
         print_json(
-            {"store": str(out), "attributes": made.attributes, "thresholds": [asdict(t) for t in made.thresholds]}
+            {
+                "store": str(out),
+                "attributes": made.attributes,
+                "errors_counted_on": known.source if known else None,
+                "uncorrectable": made.uncorrectable,
+                "thresholds": [asdict(t) for t in made.thresholds],
+            }
         )
         return
     print(f"{out}: {len(made.store.table)} faces, {annotator.name} {annotator.version} ({annotator.source})")
@@ -88,12 +99,30 @@ def annotate(
             for t in made.thresholds
         ],
     )
-    print(
-        f"errors counted on {known.source}; an audit corrects with them"
-        if known
-        else "this annotator's errors are not known: no audit can correct with them (--holdout counts them)"
-    )
+    if known is None:
+        print("this annotator's errors are not known: no audit can correct with them (--holdout counts them)")
+    else:
+        print(f"errors counted on {known.source}" + _use_of_errors(made.uncorrectable, known))
+    for name, why in made.uncorrectable.items():
+        print(f"{name} cannot be corrected: {why}")
     print("perceived, not known: what a model sees in a picture says nothing certain about the person in it")
+
+
+def _bars(least: tuple[str, ...]) -> dict[str, float]:
+    bars: dict[str, float] = {}
+    for text in least:
+        name, value = _bar(text)
+        name = name.removeprefix("perceived_")
+        if name in bars:
+            raise ConfigError("--least", f"{name} stands twice", "one least confidence for each attribute")
+        bars[name] = value
+    return bars
+
+
+def _use_of_errors(uncorrectable: Mapping[str, str], known: Holdout) -> str:
+    if len(uncorrectable) == len(known.heads):
+        return "; no audit can correct with them"
+    return "; an audit corrects " + ("the other attributes" if uncorrectable else "with them")
 
 
 def _bar(text: str) -> tuple[str, float]:
@@ -129,7 +158,9 @@ def annotator(
     /,
     *,
     out: Path,
-    version: Annotated[str, Parameter(help="Stands in every column that it fills.")] = "1",
+    version: Annotated[
+        str | None, Parameter(help="Stands in every column that it fills; from the weights' checksum by default.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Make an annotator of a run that learnt attributes: calibrated, half the size, its errors counted.
@@ -142,6 +173,7 @@ def annotator(
         Folder of the annotator; use it with: mien annotate STORE --option weights=FOLDER
     """
     from mien import terminal
+    from mien.annotators.card import not_corrected
     from mien.annotators.packing import CARD_TEXT, pack_annotator
     from mien.runs import Run
 
@@ -149,6 +181,8 @@ def annotator(
         made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
     size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6
     print(f"{out}: {size:.1f} MB, perceives {', '.join(h.name for h in made.heads)}; its card: {out / CARD_TEXT}")
+    for line in not_corrected(made):
+        print(line)
 
 
 @app.command(name="compare-annotators")
@@ -164,7 +198,7 @@ def compare_annotators(
     other
         The same faces, annotated by another.
     by
-        Attributes with commas, without 'perceived_'; all that both have by default.
+        Attributes with commas; all that both have by default.
     labels
         The label scheme of the classes.
     seed

@@ -11,6 +11,7 @@ from mien.cli.app import Force, Json, app, names_of, print_json
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
+    from mien.agreement.votes import Votes
     from mien.data.images import Store
     from mien.labelling.database import LabelDatabase
     from mien.labelling.task import LabelTask
@@ -45,7 +46,8 @@ def label(
 ) -> None:
     """Open a page on which people say what they see in a store's faces; stop with Ctrl+C, start again, nothing is lost.
 
-    An existing database goes on with its own task: options about it may be left out, and must not differ.
+    An existing database goes on with its own task: options about it may be left out, and must not
+    differ once somebody has labelled.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def label(
     database
         A file, a folder, or a SQLAlchemy URL (postgresql://user@host/name for a team); labels/STORE.db by default.
     classes
-        Expressions to choose from, with commas; those of the store by default, FER+'s eight if it has none.
+        Expressions to choose from, with commas; those of the store by default, FER+'s eight if it has fewer than two.
     votes
         Votes that each person spreads over a face's expressions: 10 (default) or 1.
     per_face
@@ -118,7 +120,7 @@ def label(
 
 
 def _task(store: Store, where: str, chosen: dict[str, Any], predictions: Path | None) -> LabelTask | None:
-    """The task of a new database; None goes on with an existing one, whose task the options must not change."""
+    """The task of a new database, or of one without labels; None goes on with that of the database."""
     from dataclasses import replace
 
     from mien.errors import DataError
@@ -128,28 +130,36 @@ def _task(store: Store, where: str, chosen: dict[str, Any], predictions: Path | 
     try:
         held = LabelDatabase.open(where)
     except DataError:  # there is none, or whoever makes it is told why not
-        task = LabelTask(**{"classes": _classes(store), **chosen})
-        _refuse_idle(("--show-suggestion", task.show_suggestion, "--predictions", predictions))
+        task = LabelTask(**{"classes": chosen.get("classes") or _classes(store), **chosen})
     else:
         try:
             _refuse_idle(("--predictions", predictions, "the task's options", chosen))
             task = replace(held.task, **chosen)
-            held.check(task, store)
+            same = held.check(task, store)
         finally:
             held.close()
-        if predictions is None:
+        if same and predictions is None:
             return None
     uses = task.uncertain_first or task.thin_cells_first or task.below is not None or task.show_suggestion
     needed = "--uncertain-first, --thin-cells-first, --below or --show-suggestion"
-    _refuse_idle(("--predictions", predictions, needed, uses))
+    _refuse_idle(
+        ("--show-suggestion", task.show_suggestion, "--predictions", predictions),
+        ("--predictions", predictions, needed, uses),
+    )
     return task
 
 
 def _classes(store: Store) -> tuple[str, ...]:
+    """The store's expressions; FERPlus's where one cannot choose among them, which is said."""
     from mien.labelling.task import classes_of
-    from mien.labels import FERPLUS_VOCABULARY, NOT_EXPRESSIONS
+    from mien.labels import FERPLUS_CLASSES
 
-    return classes_of(store.table) or tuple(v for v in FERPLUS_VOCABULARY if v not in NOT_EXPRESSIONS)
+    own = classes_of(store.table)
+    if len(own) > 1:
+        return own
+    has = f"only the class {own[0]!r}" if own else "no expressions"
+    print(f"The store has {has}: people choose from {', '.join(FERPLUS_CLASSES)} (--classes changes them)")
+    return FERPLUS_CLASSES
 
 
 @app.command
@@ -207,23 +217,32 @@ def labels(
     from mien.labelling.database import LabelDatabase
 
     files = [f for f in (ferplus, manifest, raw, out) if f is not None]
+    replaced = "--ferplus, --manifest, --raw, --out or --export"
     _refuse_idle(
         ("--ten-votes", ten_votes, "--ferplus", ferplus),
         ("--pictures", pictures, "--ferplus or --manifest", ferplus or manifest),
         ("--names", names, "--raw", raw),
         ("--unlabelled", unlabelled, "--out", out),
-        ("--force", force, "--out", out),
+        ("--force", force, replaced, files or export),
         ("--export", export, "--person", person),
         ("--delete", delete, "--person", person),
     )
     if person is not None and files:
         raise UsageError(f"--person {person}", "files of all people beside it", "one after the other, in two commands")
+    _refuse_existing(force, *(f for f in (ferplus, manifest, raw, export) if f is not None))
     held = LabelDatabase.open(database)
     try:
+        opened = Store.open(store)
+        held.check_store(opened)
         if person is not None:
             _person(held, person, export, delete)
             return
-        opened = Store.open(store)
+        if pictures and ferplus is not None:
+            exports.check_ferplus_pictures(opened)
+        if pictures:
+            _refuse_pictures(force, exports.picture_folders(ferplus, manifest))
+        if out is not None:
+            results.refuse_out(opened, out, force)
         written = []
         if ferplus is not None:
             written.append(exports.export_ferplus(opened, held, ferplus, ten_votes=ten_votes, pictures=pictures))
@@ -251,6 +270,24 @@ def _refuse_idle(*options: tuple[str, object, str, object]) -> None:
             raise UsageError(option, "does nothing alone", f"{needed} beside it")
 
 
+def _refuse_existing(force: bool, *files: Path) -> None:
+    """Refuse files that are there, unless they may be replaced, and one file for two options."""
+    for i, file in enumerate(files):
+        if file.is_dir():
+            raise UsageError(str(file), "is a folder", "a file")
+        if file.exists() and not force:
+            raise UsageError(str(file), "exists already", "a new file", "Pass --force to replace it.")
+        if file.resolve() in [f.resolve() for f in files[:i]]:
+            raise UsageError(str(file), "is named by two options", "a file of its own for each")
+
+
+def _refuse_pictures(force: bool, folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.exists() and not force:
+            fix = "Pass --force to replace pictures of the same names."
+            raise UsageError(f"--pictures: {folder}", "exists already", "a new folder", fix)
+
+
 def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool) -> None:
     from mien.labelling.accounts import delete_annotator, find_annotator, stored_about
     from mien.records import write_json
@@ -272,6 +309,7 @@ def agreement(
     /,
     *,
     store: Path | None = None,
+    of: str | None = None,
     out: Path | None = None,
     n_boot: int = 1000,
     seed: int = 0,
@@ -285,6 +323,8 @@ def agreement(
         A store with votes, whose annotators are then not known, or a database of 'mien label'.
     store
         Of a database: the store that was labelled, so that copies of a picture count once.
+    of
+        Of a database: another question than the expression, such as gender or intensity:happiness.
     out
         Folder for agreement.json, agreement.md and pictures.
     n_boot
@@ -293,32 +333,9 @@ def agreement(
         Seed of everything drawn.
     """
     from mien.agreement.summary import summarise, summary_text
-    from mien.agreement.votes import Votes
-    from mien.data.images import Store
-    from mien.data.splits import split_units
 
-    if (Path(what) / "store.json").is_file():
-        if store is not None:
-            raise UsageError(f"--store {store}", f"does nothing: {what} is a store", "a database of 'mien label'")
-        opened = Store.open(what)
-        table = opened.table
-        if not table.vocabulary:
-            raise UsageError(what, "holds no votes", "a store of a corpus with expressions")
-        ids = table.frame["sample_id"].to_numpy(dtype=object)
-        votes = Votes.from_counts(table.votes, table.vocabulary, faces=ids, cluster=split_units(table), source=what)
-    else:
-        from mien.labelling.database import LabelDatabase
-        from mien.labelling.results import agreement_votes
-
-        held = LabelDatabase.open(what)
-        try:
-            labelled = None if store is None else Store.open(store)
-            if labelled is not None:
-                held.check_store(labelled)
-            votes = agreement_votes(held, None if labelled is None else labelled.table)
-        finally:
-            held.close()
-    found = summarise(votes, what, n_boot=n_boot, seed=seed)
+    votes, asked = _answers(what, store, of)
+    found = summarise(votes, what, n_boot=n_boot, seed=seed, **asked)
     if json:
         print_json(found.content())
     if out is not None:
@@ -335,3 +352,35 @@ def agreement(
             save_png(outlier_plot(found.outliers), out / "annotators.png")
     if not json:
         print(summary_text(found))
+
+
+def _answers(what: str, store: Path | None, of: str | None) -> tuple[Votes, dict[str, Any]]:
+    """The votes of a store or a database, and what a summary must know about the questions."""
+    from mien.agreement.summary import EXPRESSION
+    from mien.agreement.votes import Votes
+    from mien.data.images import Store
+    from mien.data.splits import split_units
+
+    if (Path(what) / "store.json").is_file():
+        for option, given in (("--store", store), ("--of", of)):
+            if given is not None:
+                raise UsageError(f"{option} {given}", f"does nothing: {what} is a store", "a database of 'mien label'")
+        faces = Store.open(what).table
+        return Votes.from_table(faces, what, cluster=split_units(faces)), {}
+    from mien.labelling.database import LabelDatabase
+    from mien.labelling.results import agreement_votes, asked_questions, question_votes
+
+    held = LabelDatabase.open(what)
+    try:
+        table = None
+        if store is not None:
+            opened = Store.open(store)
+            held.check_store(opened)
+            table = opened.table
+        metrics = asked_questions(held)
+        if of is None or of == EXPRESSION:
+            others = {q: (question_votes(held, q, table), metric) for q, metric in metrics.items() if of is None}
+            return agreement_votes(held, table), {"others": others}
+        return question_votes(held, of, table), {"question": of, "metric": metrics[of]}
+    finally:
+        held.close()

@@ -36,7 +36,7 @@ def find_dataset(source: Path) -> str:
             str(source),
             "is in no known layout",
             f"that of one of: {', '.join(DATASETS.names())}",
-            "Name the dataset (--dataset) to see what is missing, or write a CSV manifest with path and label.",
+            "Name the dataset (--dataset) to see what is missing, or write a CSV manifest: path, and any label.",
         )
     return best
 

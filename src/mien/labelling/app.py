@@ -67,7 +67,8 @@ def create_app(
     elif task is None:
         opened = LabelDatabase.open(database)
     else:
-        opened = LabelDatabase.create(database, task, store, build_queue(store.table, task, predictions, say))
+        queue = build_queue(store.table, task, predictions, say)
+        opened = LabelDatabase.create(database, task, store, queue, say=say)
     opened.check_store(store)
     frame = store.table.frame
     rows = dict(zip(frame["sample_id"], frame["image"].astype(int), strict=True))

@@ -3,7 +3,8 @@
 SQLite is the default, and any URL of SQLAlchemy will do for a team; PostgreSQL is tested. Writers take
 turns, also those of several servers on one database: by SQLite's own lock, elsewhere by a lock on the
 row of the task, at READ COMMITTED: what a transaction reads once it has the lock is what it writes on.
-A label is acknowledged after its commit, and SQLite syncs each commit to the disk.
+While nobody has labelled, another task may replace the one that is there; what writes for the old one is
+then refused under the same lock. A label is acknowledged after its commit, and SQLite syncs each commit to the disk.
 """
 
 from __future__ import annotations
@@ -20,21 +21,31 @@ from typing import Any, TypeVar
 
 from mien.data.images import Store
 from mien.errors import DataError, MissingExtra, UsageError
+from mien.labelling.differences import task_differences
 from mien.labelling.queue import QueuedFace, queue_digest
-from mien.labelling.schema import FORMAT, faces, metadata, sa, tasks
+from mien.labelling.refusals import Refused
+from mien.labelling.schema import FORMAT, annotators, faces, labels, leases, metadata, sa, skips, tasks
 from mien.labelling.task import LabelTask
 
 FILE = "labels.db"
 _PATIENCE_S = 20.0
-_MOST_SHOWN = 60
 # Serialization failure, deadlock, lock not available.
 _TRY_AGAIN = ("40001", "40P01", "55P03")
 _WRITES = "mien_writes"
 
-_LOCK = sa.select(tasks.c.id).with_for_update()
+_UID = sa.select(tasks.c.uid)
+_UID_LOCKED = _UID.with_for_update()
+_N_LABELS = sa.select(sa.func.count()).select_from(labels)
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
+
+
+class TaskReplaced(Refused):
+    """Another task has taken the place of the one that this server was started with."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "This task was replaced by another one. Whoever runs this page must start it again.")
 
 
 class LabelDatabase:
@@ -46,7 +57,7 @@ class LabelDatabase:
 
     Attributes:
         task: Its settings.
-        id: Drawn at its creation; no two databases share it.
+        id: Drawn when the task was put into it; no two tasks share it.
         store: Fingerprint of the store that it labels.
         faces: Its faces in the order of the queue.
         number: ``sample_id`` -> place in :attr:`faces`.
@@ -59,13 +70,14 @@ class LabelDatabase:
         self.engine = engine
         self.clock = clock
         self._writing = threading.Lock()
-        row = self.read(lambda c: c.execute(sa.select(tasks)).mappings().one())
+        ordered = sa.select(faces.c.sample_id, faces.c.suggestion).order_by(faces.c.number)
+        # The task first: should another replace it in between, its old id is refused with the first write.
+        row, queued = self.read(lambda c: (c.execute(sa.select(tasks)).mappings().one(), c.execute(ordered).all()))
         if row["format"] != FORMAT:
             raise DataError(self.where, f"format {row['format']}", f"format {FORMAT}", "Use the version that made it.")
         self.task = LabelTask.from_json(row["settings"])
         self.id, self.store, self.queue = str(row["uid"]), str(row["store"]), str(row["queue"])
-        ordered = sa.select(faces.c.sample_id, faces.c.suggestion).order_by(faces.c.number)
-        self.faces = [QueuedFace(*row) for row in self.read(lambda c: c.execute(ordered).all())]
+        self.faces = [QueuedFace(*face) for face in queued]
         self.number = {face.sample_id: i for i, face in enumerate(self.faces)}
 
     @property
@@ -99,11 +111,23 @@ class LabelDatabase:
         store: Store,
         queue: Sequence[QueuedFace],
         clock: Callable[[], float] = time.time,
+        say: Callable[[str], None] = lambda line: None,
     ) -> LabelDatabase:
         """Create the database of a task, or open it where the same task on the same store is there.
 
+        Another task, order or store is replaced, and whoever had joined deleted (they consented to that task),
+        while the database holds no label.
+
+        Args:
+            url: A SQLAlchemy URL, a file, or a folder for ``labels.db``.
+            task: The settings.
+            store: The faces.
+            queue: Their order.
+            clock: Seconds since 1970.
+            say: Takes a line where another task was replaced.
+
         Raises:
-            UsageError: If it holds another task, order or store; the message says what differs.
+            UsageError: If it holds labels of another task, order or store; the message says what differs.
             DataError: If it cannot be reached.
         """
         _make_private(url)
@@ -114,40 +138,66 @@ class LabelDatabase:
             except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.OperationalError):
                 if not _is_there(engine):  # else another server was faster
                     raise
-        database = cls(engine, clock)
         try:
-            database.check(task, store, queue)
+            while not (database := cls(engine, clock)).check(task, store, queue):
+                database._replace(task, store, queue, say)
         except UsageError:
-            database.close()
+            engine.dispose()
             raise
         return database
 
-    def check(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace] | None = None) -> None:
-        """Refuse another task, order or store than those of the database.
+    def check(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace] | None = None) -> bool:
+        """Whether the database's task, order and store are these; refuse others where they would cost labels.
 
-        Args:
-            task: The settings.
-            store: The faces.
-            queue: Their order; None where it is not asked about.
+        Returns:
+            False where they differ and the database holds no label: :meth:`create` then replaces them.
 
         Raises:
-            UsageError: With everything that differs.
+            UsageError: Where they differ and it holds labels; with everything that differs.
         """
-        kept, asked = self.task.to_json(), task.to_json()
-        differ = [
-            f"{k} is {_shown(kept[k], v)}, not {_shown(v, kept[k])}" for k, v in asked.items() if kept.get(k) != v
-        ]
+        differ = self._differences(task, store, queue)
+        n = self.read(lambda c: c.execute(_N_LABELS).scalar_one()) if differ else 0
+        if n:
+            raise UsageError(
+                self.where,
+                f"it holds {n} labels of another task: {'; '.join(differ)}",
+                "the task that people have begun",
+                "Leave these options out to go on with it, or give the new task a database of its own with --database.",
+            )
+        return not differ
+
+    def _differences(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace] | None) -> list[str]:
+        differ = task_differences(self.task, task)
         if store.fingerprint != self.store:
             differ.append(f"it labels store {self.store[:12]}, not {store.fingerprint[:12]}")
         elif not differ and queue is not None and queue_digest(queue) != self.queue:
             differ.append("the faces stand in another order (other predictions, or a store with other attributes)")
-        if differ:
-            raise UsageError(
-                self.where,
-                "; ".join(differ),
-                "the task for which it was made",
-                "Use another database for another task.",
-            )
+        return differ
+
+    def _replace(self, task: LabelTask, store: Store, queue: Sequence[QueuedFace], say: Callable[[str], None]) -> None:
+        """Put another task in place of this one, unless somebody labels or another server replaces it first."""
+
+        def work(c: sa.Connection) -> int | None:
+            if c.execute(_N_LABELS).scalar_one():
+                return None
+            for table in (leases, skips):
+                c.execute(sa.delete(table))
+            joined = int(c.execute(sa.delete(annotators)).rowcount)
+            c.execute(sa.delete(faces))
+            c.execute(sa.insert(faces), _face_rows(task, queue))
+            c.execute(sa.update(tasks).values(_task_row(task, store, queue, self.clock)))
+            return joined
+
+        try:
+            joined = self.write(work)
+        except TaskReplaced:
+            return
+        if joined is None:
+            return
+        self.forget()
+        again = f"; {joined} who had joined must join again, for the new task" if joined else ""
+        differ = "; ".join(self._differences(task, store, queue))
+        say(f"nobody has labelled yet: the task of {self.where} is replaced ({differ}){again}")
 
     def check_store(self, store: Store) -> None:
         """Refuse another store.
@@ -186,8 +236,11 @@ class LabelDatabase:
 
     def _run(self, work: Work[T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
-            if options and self.engine.dialect.name != "sqlite":
-                connection.execute(_LOCK)
+            if options:
+                # SQLite has locked all of itself by now (BEGIN IMMEDIATE).
+                asked = _UID if self.engine.dialect.name == "sqlite" else _UID_LOCKED
+                if connection.execute(asked).scalar() != self.id:
+                    raise TaskReplaced
                 if options[_WRITES] == "NORMAL" and self.engine.dialect.name == "postgresql":
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             return work(connection)
@@ -302,29 +355,29 @@ def _fill(
     engine: sa.Engine, task: LabelTask, store: Store, queue: Sequence[QueuedFace], clock: Callable[[], float]
 ) -> None:
     """Tables, task and faces in one transaction: a database is whole or is not there."""
-    rows = [
-        {
-            "number": i,
-            "sample_id": face.sample_id,
-            "suggestion": face.suggestion,
-            "remaining": task.labels_per_face,
-        }
-        for i, face in enumerate(queue)
-    ]
     with engine.connect().execution_options(**{_WRITES: "FULL"}) as connection, connection.begin():
         metadata.create_all(connection)
-        connection.execute(
-            sa.insert(tasks).values(
-                id=1,
-                uid=uuid.uuid4().hex,
-                format=FORMAT,
-                settings=task.to_json(),
-                store=store.fingerprint,
-                queue=queue_digest(queue),
-                created=datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds"),
-            )
-        )
-        connection.execute(sa.insert(faces), rows)
+        connection.execute(sa.insert(tasks).values(id=1, **_task_row(task, store, queue, clock)))
+        connection.execute(sa.insert(faces), _face_rows(task, queue))
+
+
+def _task_row(task: LabelTask, store: Store, queue: Sequence[QueuedFace], clock: Callable[[], float]) -> dict[str, Any]:
+    return {
+        "uid": uuid.uuid4().hex,
+        "format": FORMAT,
+        "settings": task.to_json(),
+        "store": store.fingerprint,
+        "queue": queue_digest(queue),
+        "created": datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _face_rows(task: LabelTask, queue: Sequence[QueuedFace]) -> list[dict[str, Any]]:
+    left = task.labels_per_face
+    return [
+        {"number": i, "sample_id": face.sample_id, "suggestion": face.suggestion, "remaining": left}
+        for i, face in enumerate(queue)
+    ]
 
 
 def _patiently(once: Callable[[], T]) -> T:
@@ -343,13 +396,3 @@ def _lost_a_race(error: sa.exc.DBAPIError) -> bool:
     code = str(getattr(error.orig, "sqlstate", "") or "")
     text = str(error.orig)
     return code in _TRY_AGAIN or "database is locked" in text or "database table is locked" in text
-
-
-def _shown(value: Any, other: Any) -> str:
-    """A setting, or of a long one the part from which on it differs from the other."""
-    text = str(value)
-    if len(text) <= _MOST_SHOWN:
-        return repr(text)
-    start = max(0, len(os.path.commonprefix([text, str(other)])) - _MOST_SHOWN // 4)
-    end = start + _MOST_SHOWN
-    return repr("..." * (start > 0) + text[start:end] + "..." * (end < len(text)))

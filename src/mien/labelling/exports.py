@@ -18,10 +18,11 @@ from mien.data.images import Store
 from mien.errors import DataError, LabelError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.results import SUGGESTIONS_SHOWN, event_frame, label_notes, merge_labels, vocabulary
-from mien.labels import FERPLUS_VOCABULARY, canonical
+from mien.labels import FERPLUS_VOCABULARY, canonical, label_scheme
 from mien.samples import SampleTable
 
 FERPLUS_VOTES = 10
+IMAGES = "images"
 _MOST_VOTES = 255
 _USAGE = {
     **{usage.lower(): usage for usage in USAGES},
@@ -46,6 +47,12 @@ class Export:
     notes: list[str]
 
 
+def picture_folders(ferplus: Path | None, manifest: Path | None) -> list[Path]:
+    """Where the pictures of a votes file and of a manifest go."""
+    own = [Path(ferplus).parent / folder for folder in FOLDERS.values()] if ferplus is not None else []
+    return [*own, Path(manifest).parent / IMAGES] if manifest is not None else own
+
+
 def export_raw(database: LabelDatabase, path: Path, *, names: bool = False) -> Export:
     """The raw log as CSV: every label ever submitted; see :func:`mien.labelling.results.event_frame`."""
     frame = event_frame(database, names=names)
@@ -54,6 +61,22 @@ def export_raw(database: LabelDatabase, path: Path, *, names: bool = False) -> E
     notes = [f"{undone} of the labels were taken back; their state is 'undone'."] if undone else []
     notes += [SUGGESTIONS_SHOWN] if database.task.show_suggestion else []
     return Export(str(path), len(frame), notes)
+
+
+def check_ferplus_pictures(store: Store) -> None:
+    """Refuse a store whose pictures FERPlus's folders cannot hold.
+
+    Raises:
+        DataError: If they are not 48x48 grey.
+    """
+    if store.images.shape[1:] != (SIDE, SIDE, 1):
+        found = "x".join(str(s) for s in store.images.shape[1:])
+        raise DataError(
+            f"--ferplus with --pictures: {store.path}",
+            f"pictures of {found}",
+            f"{SIDE}x{SIDE}x1, the only ones that FERPlus has",
+            "Leave --pictures out; --manifest --pictures, in a command without --ferplus, writes them as they are.",
+        )
 
 
 def export_ferplus(
@@ -77,6 +100,8 @@ def export_ferplus(
         DataError: If no face has a label, a face has over 255 votes, or the pictures are not 48x48 grey.
     """
     database.check_store(store)
+    if pictures:
+        check_ferplus_pictures(store)
     foreign = [c for c in database.task.classes if canonical(c) not in FERPLUS_VOCABULARY]
     if foreign:
         expected = "classes of FERPlus only"
@@ -106,6 +131,7 @@ def export_ferplus(
     notes.append(
         "'mien prepare' numbers FERPlus's faces anew: a face is known by its 'Image name'. A manifest keeps the ids."
     )
+    notes += _spread(database)
     notes += [SUGGESTIONS_SHOWN] if database.task.show_suggestion else []
     return Export(str(path), len(frame), notes)
 
@@ -118,6 +144,10 @@ def export_manifest(
     pictures: bool = False,
 ) -> Export:
     """The labelled faces as a CSV manifest: path, label, votes, attributes with source and confidence.
+
+    A label is the expression with most votes (the scheme ``majority`` of :mod:`mien.labels`), empty where two
+    tie or none has a vote; votes for unknown and not-a-face stand in their columns only. ``mien prepare`` reads the
+    votes, not the label.
 
     Intensity is left out: ``mien prepare`` would take its columns for attributes.
 
@@ -135,10 +165,11 @@ def export_manifest(
     path = Path(path)
     table = merge_labels(store.table, database)
     frame = table.frame
-    names = [f"images/{name}" for name in _picture_names(table)] if pictures else list(frame["sample_id"])
+    names = [f"{IMAGES}/{name}" for name in _picture_names(table)] if pictures else list(frame["sample_id"])
     words = vocabulary(database)
-    top = table.votes == table.votes.max(axis=1, keepdims=True)
-    label = np.where(top.sum(1) == 1, np.array(words, dtype=object)[top.argmax(1)], "")
+    scheme = label_scheme("majority", words)
+    found = scheme.targets(table.votes, words)
+    label = np.where(found.keep, np.array(scheme.classes, dtype=object)[found.probs.argmax(1)], "")
     out = pd.DataFrame({"path": names, "sample_id": frame["sample_id"], "split": frame["split"]})
     out["identity"], out["label"] = frame["identity"].fillna(""), label
     for word in words:
@@ -150,15 +181,22 @@ def export_manifest(
     if pictures:
         _write_pictures(store, table, [path.parent / name for name in names])
     _write(out, path)
-    tied = int((label == "").sum())
-    notes = [f"{tied} faces have tied votes and no label; their votes stand."] if tied else []
+    notes = ["'label' is the expression with most votes; unknown and nf are in their votes only."]
+    if found.dropped:
+        tied, silent = (found.dropped.get(reason, 0) for reason in ("tied votes", "no votes"))
+        notes.append(f"{tied + silent} faces have no label: {tied} tied, {silent} without a vote for an expression.")
     if not pictures:
         notes.append(
             "No pictures were written: the paths are the store's ids, which are files only if it was made of files."
         )
     if database.task.intensity:
         notes.append("Intensity is left out: a labelled store has its means, the raw log each answer.")
-    return Export(str(path), len(out), notes + label_notes(table))
+    return Export(str(path), len(out), notes + _spread(database) + label_notes(table))
+
+
+def _spread(database: LabelDatabase) -> list[str]:
+    each = database.task.votes_per_face
+    return [f"Each person gave {each} votes: how well people agree is in the database only."] if each > 1 else []
 
 
 def _brought_to_ten(counts: NDArray[np.int64], ten_votes: bool) -> tuple[NDArray[np.int64], list[str]]:
@@ -203,9 +241,6 @@ def _write_pictures(store: Store, table: SampleTable, paths: list[Path]) -> None
 
 
 def _write_ferplus_pictures(store: Store, table: SampleTable, root: Path, usage: list[str], names: list[str]) -> None:
-    if store.images.shape[1:] != (SIDE, SIDE, 1):
-        found = "x".join(str(s) for s in store.images.shape[1:])
-        raise DataError(str(store.path), f"pictures of {found}", f"{SIDE}x{SIDE}x1, as FERPlus has")
     _write_pictures(store, table, [root / FOLDERS[u] / n for u, n in zip(usage, names, strict=True)])
 
 

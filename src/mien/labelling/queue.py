@@ -96,15 +96,23 @@ def cell_sizes(table: SampleTable, predicted: NDArray[np.object_]) -> Floats:
         predicted: ``(n,)`` a model's class, which stands in where a face has no votes; None where it has none.
 
     Raises:
-        UsageError: If no attribute of the table has groups.
+        UsageError: If no attribute of the table has groups, or no face has a class.
     """
     classes = np.array([canonical(v) for v in table.vocabulary], dtype=object)
     named = ~np.isin(classes, NOT_EXPRESSIONS)
     votes = np.where(named, table.votes, 0.0)
-    label = np.where(votes.sum(1) > 0, classes[votes.argmax(1)], predicted)
+    label = np.where(votes.sum(1) > 0, classes[votes.argmax(1)], predicted) if len(classes) else predicted
+    if pd.isna(label).all():
+        raise UsageError(
+            "thin cells",
+            "no face has a class: the store has no votes, and there are no predictions",
+            "a store with votes, or predictions of its faces",
+            "Pass a model's predictions (--predictions FILE), or leave --thin-cells-first out.",
+        )
     grouped = [a for a in table.attributes if 2 <= table.frame[a].nunique() <= _MAX_GROUPS]
     if not grouped:
-        raise UsageError("thin cells", "the store has no attribute with groups", "an attribute such as gender")
+        fix = "Add perceived ones ('mien annotate'), or leave --thin-cells-first out."
+        raise UsageError("thin cells", "the store has no attribute with groups", "an attribute such as gender", fix)
     smallest = np.full(len(table), np.inf)
     for attribute in grouped:
         cells = pd.DataFrame({"label": label, "group": table.frame[attribute].to_numpy(dtype=object)})

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mien.agreement.votes import Votes
+from mien.agreement.alpha import NOMINAL, ORDINAL
+from mien.agreement.votes import VOTES_EACH, Votes
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.schema import annotators, labels, sa
-from mien.labelling.task import UNSURE
-from mien.labels import NOT_EXPRESSIONS
+from mien.labelling.task import MAX_INTENSITY, UNSURE
+from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.registry import nearest
 from mien.samples import ANNOTATED, SampleTable, Step
 
 _PARTS = ("", "_source", "_confidence")
+_STRENGTH, _UNKNOWN = "intensity:", NOT_EXPRESSIONS[0]
 LABELS_BY_PEOPLE = "labels by people"
 SUGGESTIONS_SHOWN = (
     "Annotators were shown what a model said, which draws them to it: these labels must not measure that model."
@@ -71,19 +78,80 @@ def agreement_votes(database: LabelDatabase, table: SampleTable | None = None, *
     """
     frame = label_frame(database, names=names)
     words = vocabulary(database)
-    units = None
-    if table is not None:
-        of = dict(zip(table.frame["sample_id"], split_units(table), strict=True))
-        units = frame["face"].map(of).to_numpy(np.int64)
     return Votes.from_rows(
         frame["face"].to_numpy(dtype=object),
         frame["annotator"].to_numpy(dtype=object),
         frame[[f"votes_{w}" for w in words]].to_numpy(np.float64),
         words,
-        cluster=units,
+        cluster=_units(frame, table),
         seconds=frame["seconds"].to_numpy(np.float64),
         source=database.where,
     )
+
+
+def asked_questions(database: LabelDatabase) -> dict[str, str]:
+    """What was asked beside the expression: ``gender``, ``intensity:happiness``, ...; and how its answers differ.
+
+    Returns:
+        Question -> ``nominal``, or ``ordinal`` for intensities and for groups whose first numbers
+        ascend, such as age bins.
+    """
+    task = database.task
+    strength = {f"{_STRENGTH}{c}": ORDINAL for c in task.classes if task.intensity}
+    return {a.name: ORDINAL if _ascending(a.groups) else NOMINAL for a in task.attributes} | strength
+
+
+def question_votes(
+    database: LabelDatabase, question: str, table: SampleTable | None = None, *, names: bool = False
+) -> Votes:
+    """The answers to one question of :func:`asked_questions`, as measures of agreement read them.
+
+    An answer "unsure" is a vote for ``unknown``. Who gave no answer has not judged the face. Seconds are left
+    out: they are those of a whole label.
+
+    Args:
+        database: The votes.
+        question: The question.
+        table: The store's table; copies of a picture and faces of a person are then one unit.
+        names: Annotators by the names they gave.
+
+    Raises:
+        UsageError: If it was not asked.
+    """
+    asked = asked_questions(database)
+    if question not in asked:
+        expected = f"one of {', '.join(asked)}" if asked else "a task that asks for attributes or intensity"
+        raise UsageError(f"question {question!r}", "was not asked", expected, nearest(question, list(asked)))
+    frame = label_frame(database, names=names)
+    if question.startswith(_STRENGTH):
+        answers = frame[f"intensity_{question.removeprefix(_STRENGTH)}"].to_numpy(dtype=object)
+        words = tuple(str(i) for i in range(MAX_INTENSITY + 1))
+    else:
+        groups = next(a.groups for a in database.task.attributes if a.name == question)
+        words = (*(g for g in groups if canonical(g) != _UNKNOWN), _UNKNOWN)
+        said = {UNSURE: _UNKNOWN, **{g: g if g in words else _UNKNOWN for g in groups}}
+        answers = frame[question].map(said).to_numpy(dtype=object)
+    return Votes.from_choices(
+        frame["face"].to_numpy(dtype=object),
+        frame["annotator"].to_numpy(dtype=object),
+        answers,
+        words,
+        cluster=_units(frame, table),
+        source=f"{database.where} {question}",
+    )
+
+
+def _units(frame: pd.DataFrame, table: SampleTable | None) -> NDArray[np.int64] | None:
+    """Independent unit of each judgement's face."""
+    if table is None:
+        return None
+    of = dict(zip(table.frame["sample_id"], split_units(table), strict=True))
+    return np.asarray(frame["face"].map(of).to_numpy(np.int64))
+
+
+def _ascending(groups: Sequence[str]) -> bool:
+    numbers = [int(found.group()) for g in groups if (found := re.search(r"\d+", g))]
+    return len(numbers) == len(groups) and all(a < b for a, b in pairwise(numbers))
 
 
 def face_frame(database: LabelDatabase) -> pd.DataFrame:
@@ -153,6 +221,7 @@ def merge_labels(
         {
             "database": database.id,
             "labels": n_labels,
+            VOTES_EACH: database.task.votes_per_face,
             "faces": len(faces),
             "columns": to,
             "suggestions_shown": database.task.show_suggestion,
@@ -183,8 +252,7 @@ def write_labelled_store(
             another store.
     """
     database.check_store(store)
-    if Path(out).resolve() == store.path.resolve():
-        raise UsageError(str(out), "is the store that was labelled", "a new store", "The database belongs to the old.")
+    refuse_out(store, out, force)
     table = merge_labels(store.table, database, unlabelled=unlabelled)
     rows = table.frame["image"].to_numpy(np.int64)
     with StoreWriter(Path(out), force) as writer:
@@ -193,6 +261,17 @@ def write_labelled_store(
         return writer.commit(
             table, {**store.description, "vocabulary": table.vocabulary, "attributes": table.attributes}
         )
+
+
+def refuse_out(store: Store, out: Path, force: bool) -> None:
+    """Refuse a place at which no labelled store can be written.
+
+    Raises:
+        UsageError: If it is the store itself, or exists and ``force`` is not given.
+    """
+    if Path(out).resolve() == store.path.resolve():
+        raise UsageError(str(out), "is the store that was labelled", "a new store", "The database belongs to the old.")
+    StoreWriter(Path(out), force)  # creates nothing before it is entered
 
 
 def label_notes(table: SampleTable) -> list[str]:

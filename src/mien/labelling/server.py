@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("labelling", "label", error.name or "uvicorn") from error
 
 DEFAULT_PORT = 8765
+_LAST_PORT = 65535
 _STOP_S = 5
 _INVITE_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that is taken for another one, or for a digit
 _INVITE_LENGTH = 8
@@ -57,7 +58,8 @@ def serve_labels(
         say: Takes lines for the user.
 
     Raises:
-        UsageError: If the port is taken, a host is no name, or the database holds another task.
+        UsageError: If the port is taken or none, a host is no name, or the database holds another task. No
+            database is made where the port is at fault.
     """
     for name in hosts:
         if "/" in name:
@@ -68,8 +70,10 @@ def serve_labels(
     if not local and invite is None:
         invite = "".join(secrets.choice(_INVITE_LETTERS) for _ in range(_INVITE_LENGTH))
     names = {*LOOPBACK, *hosts} if local else {*LOOPBACK, *hosts, host, *_own_names()}
-    app = create_app(opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local, say=say)
     with _listen(host, port) as listening:
+        app = create_app(
+            opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local, say=say
+        )
         port = listening.getsockname()[1]
         labelling = app.state.labelling.database
         say(f"{len(labelling.faces)} faces; labels go to {labelling.where}")
@@ -124,14 +128,20 @@ def _addresses(host: str) -> list[str]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _LAST_PORT:
+        raise UsageError("port", str(port), f"1 to {_LAST_PORT}, or 0 for a free one")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host.strip("[]"), port))
+        listening.listen()  # bound alone, it would not keep another server off the port
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"{host}:{port}", f"cannot listen there ({error.strerror})", "a free port", "Pass another."
+            f"{host}:{port}",
+            f"cannot listen there ({error.strerror})",
+            "a free port",
+            "Pass another (--port 0 takes a free one).",
         ) from error
     return listening

@@ -77,7 +77,7 @@ def asked_attributes(
 
 @dataclass(frozen=True)
 class LabelTask:
-    """The settings of a labelling task. A database keeps them from its creation on; they never change.
+    """The settings of a labelling task. They never change once somebody has labelled.
 
     Attributes:
         classes: What can be voted for, beside "unknown" and "not a face".

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from mien.audit.confounders import Confounder
 from mien.audit.disagreement import AgreementBin, DisagreementGroup
 from mien.audit.inferred import ErasureCurve, EvenErrorCurve, SensitivityPoint
+from mien.audit.inferred.sensitivity import percent
 from mien.audit.leakage import LeakageResult
 from mien.audit.leakage.results import EXPRESSION, FEATURES, FREQUENCIES, LINEAR, MLP, PROBABILITIES, ProbeResult
 from mien.audit.strata import AdjustedGap
@@ -275,11 +276,11 @@ def even_error_plot(curve: EvenErrorCurve, known: float = float("nan")) -> Figur
     """What a gap would be if so large a share of every group were taken for another.
 
     Args:
-        curve: Of accuracy.
+        curve: Of accuracy, with two points or more.
         known: The annotator's mean error by its confusion matrix; NaN if not known.
     """
     last = curve.points[-1]
-    words = f"from {spoken(curve.points[0].gap)} with no error to {spoken(last.gap)} with {last.error:.0%}"
+    words = f"from {spoken(curve.points[0].gap)} with no error to {spoken(last.gap)} with {percent(last.error)}"
     figure = new_figure(WIDTH, 2.6, f"The accuracy gap if the annotator's errors fell evenly: {words}")
     ax = figure.subplots()
     _curve(ax, curve.points)
@@ -288,9 +289,9 @@ def even_error_plot(curve: EvenErrorCurve, known: float = float("nan")) -> Figur
         look: dict[str, Any] = {"color": ORANGE, "fontsize": 9, "transform": ax.get_xaxis_transform()}
         right = known > 0.6 * last.error
         ax.text(known, 1.02, "this annotator on average", ha="right" if right else "left", **look)
-    ax.set(xlabel="share of each group taken for another", ylabel="accuracy gap", xlim=(0, max(last.error, 0.01)))
+    ax.set(xlabel="share of each group taken for another", ylabel="accuracy gap")
     ax.set_ylim(bottom=min(0.0, *(p.gap.low for p in curve.points if p.gap.low == p.gap.low), 0.0))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    _share_axis(ax, last.error)
     return figure
 
 
@@ -298,7 +299,7 @@ def even_error_plot(curve: EvenErrorCurve, known: float = float("nan")) -> Figur
 def erasure_plot(curve: ErasureCurve) -> Figure:
     """How the difference would fall if mistaken faces of the worst group were in truth the best group's."""
     erased = curve.erased_at
-    found = "never" if erased.value != erased.value else f"at {erased.value:.0%}"
+    found = "never" if erased.value != erased.value else f"at {percent(erased.value)}"
     label = f"Accuracy of {curve.best} minus that of {curve.worst}, if a share of the mistaken faces of {curve.worst} "
     label += f"were in truth {curve.best}: {spoken(curve.points[0].gap)} with none of them; it vanishes {found}"
     figure = new_figure(WIDTH, 2.6, label)
@@ -314,19 +315,27 @@ def erasure_plot(curve: ErasureCurve) -> Figure:
     if erased.value == erased.value:
         dot(ax, 0, erased, ORANGE, "D")
         look: dict[str, Any] = {"xytext": (6, 8), "textcoords": "offset points", "color": ORANGE, "fontsize": 9.5}
-        ax.annotate(f"no gap at {erased.value:.0%}", (erased.value, 0), weight="bold", **look)
+        ax.annotate(f"no gap at {percent(erased.value)}", (erased.value, 0), weight="bold", **look)
     title = f"mistaken faces perceived as {shorten(curve.worst, 18)}\nthat are in truth {shorten(curve.best, 24)}"
-    ax.set(xlabel=title, ylabel="difference in accuracy", xlim=(0, last))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    ax.set(xlabel=title, ylabel="difference in accuracy")
+    _share_axis(ax, last)
     return figure
+
+
+def _share_axis(ax: Axes, last: float) -> None:
+    """A horizontal axis of shares from 0 to ``last``, with whole per cent where five of them fit."""
+    ax.set_xlim(0, last)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ticks = ax.get_xticks()
+    whole = np.allclose(100 * ticks, np.round(100 * ticks), atol=1e-6)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, 0 if whole else 1 if last > 0.005 else 2))
 
 
 def _curve(ax: Axes, points: Sequence[SensitivityPoint]) -> None:
     at = [p.error for p in points]
     low, high = ([getattr(p.gap, end) for p in points] for end in ("low", "high"))
     ax.fill_between(at, low, high, color=BLUE, alpha=0.16, linewidth=0)
-    marker = "o" if len(points) == 1 else ""
-    ax.plot(at, [p.gap.value for p in points], color=BLUE, linewidth=1.8, marker=marker)
+    ax.plot(at, [p.gap.value for p in points], color=BLUE, linewidth=1.8)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.grid()
 

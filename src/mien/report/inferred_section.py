@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from mien.audit.inferred import ConfidenceCoverage, InferredMethod, InferredResult
-from mien.audit.inferred.estimates import CORRECTED, THRESHOLDED, WEIGHTED
+from mien.audit.inferred.quotes import METHODS, left_out, pair, quotable
+from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.vocabulary import TOO_FEW, metric_title
 from mien.report import further_plots as plots
 from mien.report.figures import inline
 from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.words import capital, listed
 
-_METHODS = {
-    THRESHOLDED: "as perceived",
-    WEIGHTED: "weighted by confidence",
-    CORRECTED: "corrected for the annotator's mistakes",
-}
 _MISSING = {WEIGHTED: "needs the annotator's confidence", CORRECTED: "needs its confusion matrix"}
+_REFUSED = "its confusion matrix\ncannot be used"
 
 
 def inferred_section(result: InferredResult, anchor: str) -> FurtherSection:
@@ -26,13 +23,13 @@ def inferred_section(result: InferredResult, anchor: str) -> FurtherSection:
     erased = [] if curve is None else [next((n for n in result.notes if n.startswith(curve.sentence)), curve.sentence)]
     even = next((c for c in result.even_errors if c.metric == "accuracy"), None)
     notes = [n for n in result.notes if n not in erased]
-    notes += [f"{capital(_METHODS.get(m.name, m.name))}: {m.note}" for m in result.methods]
+    notes += [f"{capital(METHODS.get(m.name, m.name))}: {m.note}" for m in result.methods]
     notes += [f"The curve of even errors {even.note}."] if even and even.note else []
     return FurtherSection(
         "inferred",
         f"What if the {'perceived ' if result.source == 'perceived' else ''}groups are wrong?",
         anchor,
-        [_methods_sentence(result), *erased],
+        list(filter(None, [_methods_sentence(result), *left_out(result), quotable(result), *erased])),
         _figures(result, anchor),
         _tables(result),
         notes,
@@ -44,33 +41,40 @@ def _methods_sentence(result: InferredResult) -> str:
     known = {name: gap for name, gap in gaps.items() if gap.value.value == gap.value.value}
     if not known:
         return "Too few faces: the accuracy gap cannot be estimated by any method."
-    pairs = {name: f" ({gap.worst} below {gap.best})" if gap.worst != gap.best else "" for name, gap in known.items()}
+    pairs = {name: f" ({pair(gap)})" if pair(gap) else "" for name, gap in known.items()}
     one = next(iter(pairs.values())) if len(set(pairs.values())) == 1 else ""
-    said = [f"{gap.value} {_METHODS.get(name, name)}{'' if one else pairs[name]}" for name, gap in known.items()]
+    said = [f"{gap.value} {METHODS.get(name, name)}{'' if one else pairs[name]}" for name, gap in known.items()]
     text = f"The accuracy gap{one} is {listed(said)}."
-    if CORRECTED not in gaps:
-        text += " How often the annotator errs is not known, so nothing could be corrected."
+    if CORRECTED not in gaps and result.refused:
+        text += " How often the annotator errs is known, but cannot be used, so nothing could be corrected: see below."
+    elif CORRECTED not in gaps:
+        text += " No confusion matrix of the annotator was given, so nothing could be corrected."
     return text
 
 
 def _figures(result: InferredResult, anchor: str) -> list[Drawing]:
-    gaps = {_METHODS.get(m.name, m.name): m.gap("accuracy").value for m in result.methods}
-    missing = {_METHODS[name]: why for name, why in _MISSING.items() if name not in {m.name for m in result.methods}}
+    gaps = {METHODS.get(m.name, m.name): m.gap("accuracy").value for m in result.methods}
+    missing = {METHODS[name]: why for name, why in _MISSING.items() if name not in {m.name for m in result.methods}}
+    if result.refused and METHODS[CORRECTED] in missing:
+        missing[METHODS[CORRECTED]] = _REFUSED
     caption = (
         "The accuracy gap with its interval by each method. Only the corrected one knows of the annotator's mistakes."
     )
     figures = []
     if any(e.value == e.value for e in gaps.values()):
         figures.append(Drawing(inline(plots.methods_plot(gaps, missing), f"{anchor}-methods"), caption))
-    even = next((c for c in result.even_errors if c.metric == "accuracy" and c.points), None)
+    even = next((c for c in result.even_errors if c.metric == "accuracy" and len(c.points) > 1), None)
     if even is not None:
         known = float("nan")
         if result.annotator is not None and result.annotator_if_wrong is None:
             known = float(1 - np.diag(result.annotator.rates).mean())
         caption = (
-            "If the annotator erred on right and mistaken faces alike, the gap between the true groups would be larger "
-            "than the one seen: read it at the share of errors that seems likely. Shade: interval."
+            "If the annotator erred on all groups, and on right and mistaken faces, alike, the gap between the true "
+            "groups would be larger than the one seen: read it at the share of errors that seems likely. Shade: "
+            "interval."
         )
+        if known > even.points[-1].error:
+            caption += " This annotator errs more often than that on average, and so not evenly."
         figures.append(Drawing(inline(plots.even_error_plot(even, known), f"{anchor}-even"), caption))
     erasure = next((c for c in result.erasure if c.metric == "accuracy"), None)
     if erasure is not None:
@@ -86,12 +90,12 @@ def _figures(result: InferredResult, anchor: str) -> list[Drawing]:
 
 def _tables(result: InferredResult) -> list[Table]:
     methods = result.methods
-    header = ["Group", *(f"{what}, {_METHODS.get(m.name, m.name)}" for m in methods for what in ("Faces", "Accuracy"))]
+    header = ["Group", *(f"{what}, {METHODS.get(m.name, m.name)}" for m in methods for what in ("Faces", "Accuracy"))]
     rows: list[list[str | Cell]] = [
         [name, *(c for m in methods for c in _method_cells(m, name))] for name in result.groups
     ]
     caption = f"Accuracy by {result.label}, by each method"
-    gap_header = ["Gap of", *(capital(_METHODS.get(m.name, m.name)) for m in methods)]
+    gap_header = ["Gap of", *(capital(METHODS.get(m.name, m.name)) for m in methods)]
     gaps = methods[0].gaps if methods else []
     gap_rows: list[list[str | Cell]] = [
         [_gap_title(g.metric, g.class_name), *(cell(m.gap(g.metric, g.class_name).value) for m in methods)]

@@ -28,8 +28,9 @@ def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
     drawn: dict[str, tuple[Mapping[str, Estimate], str, str]] = {}
     if a.probable:
         drawn["mean probability"] = (a.probable, ORANGE, "D")
-    if a.corrected:
-        drawn["corrected for the annotator's errors"] = (a.corrected.shares, GREEN, "s")
+    corrected = {} if a.corrected is None else {g: e for g, e in a.corrected.shares.items() if not _refused(e)}
+    if corrected:
+        drawn["corrected for the annotator's errors"] = (corrected, GREEN, "s")
     bars: list[Bar | None] = [_bar(name, d) for name, d in a.by_class.items()]
     tables = [
         _representation_table(a.described, "groups", "group"),
@@ -44,7 +45,7 @@ def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
             "estimates a group's share better than counting each face under its likeliest group, which favours large "
             "groups."
         )
-    if a.corrected:
+    if a.corrected and corrected:
         notes.append(
             f"Corrected: the shares that, seen through the annotator's known errors, would look like the counted ones "
             f"({a.corrected.source}). It holds if the annotator errs here as it did where its errors were counted."
@@ -60,6 +61,11 @@ def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
         tables,
         notes,
     )
+
+
+def _refused(corrected: Estimate) -> bool:
+    """Whether a correction failed: its share then has a note in place of an interval."""
+    return bool(corrected.note) and corrected.value == corrected.value and corrected.low != corrected.low
 
 
 def _mix_figures(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.config import ExperimentConfig
 from mien.data.images import Store
-from mien.data.splits import SPLITS, TRAIN, VALIDATION
+from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from mien.demographics import HEADS
-from mien.errors import ConfigError, DataError, LabelError
+from mien.errors import ConfigError, DataError, LabelError, WeightsError
 from mien.labels import label_scheme
+from mien.models.weights import load_card
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
-from mien.samples import SampleTable
+from mien.runs import SPLITS as RUN_SPLITS
+from mien.samples import PERCEIVED, SampleTable
 
 Batch = tuple[Tensor, Tensor]
 EXPRESSION = "expression"  # the head of a model of expressions
+_PERCEIVED = "perceived_"
+_ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces that it did not learn from
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
             raise ConfigError(
                 "labels.attributes", f"the store has no attribute {name!r}", "", nearest(name, list(table.attributes))
             )
+        _check_annotated(name, table)
         found = {str(g) for g in table.frame[name].dropna()}
         known = HEADS[name].groups if name in HEADS and found <= set(HEADS[name].groups) else tuple(sorted(found))
         if len(known) < 2:
@@ -132,6 +138,61 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
     first = next(iter(heads))
     strata = pd.Categorical(table.frame[first], categories=list(heads[first])).codes.astype(np.int64) + 1
     return heads, encode, strata
+
+
+def _check_annotated(name: str, table: SampleTable) -> None:
+    """A network that learns what another perceived learns its mistakes, and its own errors would look small."""
+    sources = table.frame.get(f"{name}_source")
+    if name.startswith(_PERCEIVED) or (sources is not None and (sources == PERCEIVED).any()):
+        raise ConfigError(
+            "labels.attributes", f"{name!r} is what a model perceived", "", "Learn from what people annotated."
+        )
+
+
+def check_start(config: ExperimentConfig, table: SampleTable) -> None:
+    """Refuse to begin with weights that learnt faces which this run holds out.
+
+    Args:
+        config: The experiment.
+        table: Its faces with their split.
+
+    Raises:
+        ConfigError: If ``model.weights`` holds no weights, or they come from a run or an annotator that
+            learnt, or may have learnt, validation or test faces of this one.
+    """
+    if config.model.weights is None:
+        return
+    folder = Path(config.model.weights)
+    try:
+        load_card(folder)
+    except WeightsError as error:
+        found = f"{str(folder)!r} {error.found}" if folder.is_dir() else f"no such folder {str(folder)!r}"
+        raise ConfigError("model.weights", found, "a run, weights or annotator folder") from error
+    learnt, words = _learnt_before(folder, table)
+    parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, TEST)]
+    counts = [f"{(learnt & held).sum():,} of {held.sum():,} {part}" for part, held in parts if (learnt & held).any()]
+    if counts:
+        raise ConfigError(
+            "model.weights",
+            f"{' and '.join(counts)} faces {words} {str(folder)!r}",
+            "weights that never saw them",
+            "Split as those weights did (the same split, options and seed), or begin with others.",
+        )
+
+
+def _learnt_before(folder: Path, table: SampleTable) -> tuple[NDArray[np.bool_], str]:
+    """``(n,)`` faces that the weights of a folder learnt, and how the message says so."""
+    ids = table.frame["sample_id"]
+    if (folder / RUN_SPLITS).is_file():
+        begun = pd.read_parquet(folder / RUN_SPLITS, columns=["sample_id", "split"])
+        learnt = ids.isin(set(begun.loc[begun["split"] == TRAIN, "sample_id"]))
+        return learnt.to_numpy(dtype=bool), "were learnt by"
+    held = np.zeros(len(table), dtype=bool)
+    if (folder / _ANNOTATOR_HOLDOUT).is_file():
+        known = set(pd.read_parquet(folder / _ANNOTATOR_HOLDOUT, columns=["sample_id"])["sample_id"])
+        held = ids.isin(known).to_numpy(dtype=bool)
+    # Other faces of the same corpus were learnt, as far as the annotator's folder tells.
+    return ~held if held.any() else held, "are not among those held out from"
 
 
 def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:

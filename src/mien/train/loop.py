@@ -51,6 +51,7 @@ from mien.train.callbacks import (
 )
 from mien.train.data import (
     TrainingData,
+    check_start,
     class_names,
     head_slices,
     load_training_data,
@@ -91,6 +92,7 @@ def train(
         RunError: If the folder holds a run of another configuration or other faces, another process
             is training there, or the loss is no number any more.
         UsageError: If the run is finished already, or the folder is not a run's.
+        ConfigError: If it would begin with weights that learnt its held-out faces.
     """
     out = Path(out)
     check_components(config)
@@ -102,6 +104,8 @@ def train(
     data = load_training_data(config)
     if previous is not None:
         _check_same_faces(out, previous, data)
+    else:
+        check_start(config, data.table)
     run, tell = Run(out), _teller(out, say)
     resume = out / CHECKPOINT if previous and (out / CHECKPOINT).is_file() else None
     done = _epochs_done(resume)

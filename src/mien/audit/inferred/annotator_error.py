@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ class AnnotatorError:
         counts: G rows of G counts of that validation set: rows the true group, columns the perceived
             one. They are counts and not rates so that the matrix's own sampling error is known.
         source: Where the counts come from.
+        note: What to know of them, e.g. which groups a merged one holds, or in which mix.
     """
 
     groups: list[str]
     counts: list[list[float]]
     source: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         _check(self.where, self.groups, self.counts)
@@ -94,12 +96,13 @@ class AnnotatorError:
 
     @classmethod
     def from_content(cls, content: Any, where: str) -> AnnotatorError:
-        """From plain content, as it stands in JSON or comes with a table: see :meth:`load`.
+        """From plain content, as it stands in JSON or comes with a table: see :meth:`load`; ``note`` is optional.
 
         Raises:
             DataError: If it cannot serve: see the class.
         """
-        return _from_json(content, where)
+        error = _from_json(content, where)
+        return replace(error, note=str(content.get("note") or ""))
 
     @property
     def where(self) -> str:
@@ -137,7 +140,7 @@ class AnnotatorError:
                 )
         order = [self.groups.index(g) for g in groups] + [i for i, g in enumerate(self.groups) if g not in groups]
         return AnnotatorError(
-            [self.groups[i] for i in order], [[self.counts[i][j] for j in order] for i in order], self.source
+            [self.groups[i] for i in order], [[self.counts[i][j] for j in order] for i in order], self.source, self.note
         )
 
     def drawn(self, n_draws: int, rng: np.random.Generator) -> Array:
@@ -148,6 +151,23 @@ class AnnotatorError:
         posterior = np.asarray(self.counts, dtype=np.float64) + PRIOR_FACES / len(self.groups)
         parts = rng.standard_gamma(posterior, size=(n_draws, *posterior.shape))
         return np.asarray(parts / parts.sum(-1, keepdims=True))
+
+
+def refusal(content: Any, attribute: str, groups: Sequence[str]) -> str:
+    """Why an annotator's errors that came with the predictions cannot be used; empty if they can, or none came.
+
+    Args:
+        content: The errors as plain content; None if none came.
+        attribute: The attribute that they are of.
+        groups: The groups that it has.
+    """
+    if content is None:
+        return ""
+    try:
+        AnnotatorError.from_content(content, f"annotator error of {attribute}").matched(groups)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def matched_pair(

@@ -7,7 +7,7 @@ an interval that knows of the faces only is then sure of a wrong number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from mien.audit.attributes import Attribute, resolve_attribute
 from mien.audit.cells import Rows, bootstrap_tables, independent_units
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.inferred.annotator_error import AnnotatorError, matched_pair
+from mien.audit.inferred.annotator_error import AnnotatorError, matched_pair, refusal
 from mien.audit.inferred.correction import corrected
 from mien.audit.inferred.margins import Counted, GapOf, margins_of
 from mien.audit.inferred.membership import (
-    ConfidenceCoverage,
     confidence_coverage,
     face_confidence,
     group_probabilities,
@@ -32,135 +31,27 @@ from mien.audit.inferred.notes import (
     corrected_note,
     coverage_notes,
     erasure_notes,
+    matrix_doubts,
     matrix_notes,
     source_notes,
     thresholded_note,
 )
-from mien.audit.inferred.sensitivity import ErasureCurve, EvenErrorCurve, erasure_curve, even_error_curves
+from mien.audit.inferred.results import (
+    CORRECTED,
+    THRESHOLDED,
+    WEIGHTED,
+    InferredGap,
+    InferredGroup,
+    InferredMethod,
+    InferredResult,
+)
+from mien.audit.inferred.sensitivity import erasure_curve, even_error_curves
 from mien.audit.settings import check_settings, random_stream
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-THRESHOLDED, WEIGHTED, CORRECTED = "thresholded", "weighted", "corrected"
-
-
-@dataclass(frozen=True)
-class InferredGroup:
-    """One group, by one of the methods.
-
-    Attributes:
-        name: The group.
-        n: Faces by this method's count, not necessarily whole.
-        n_effective: Faces of known group that would give as precise an accuracy.
-        metrics: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` -> Estimate.
-        recall: Class -> Estimate.
-        in_gaps: Whether it has enough faces to enter gaps.
-    """
-
-    name: str
-    n: float
-    n_effective: float
-    metrics: dict[str, Estimate]
-    recall: dict[str, Estimate]
-    in_gaps: bool
-
-
-@dataclass(frozen=True)
-class InferredGap:
-    """The gap of one metric, by one of the methods.
-
-    Attributes:
-        metric: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``weighted_f1`` or ``recall``.
-        class_name: The class of a ``recall`` gap; empty otherwise.
-        value: Largest minus smallest, with its interval.
-        worst: The group with the smallest value; empty if undefined.
-        best: The group with the largest value.
-        n_groups: Groups that take part.
-    """
-
-    metric: str
-    class_name: str
-    value: Estimate
-    worst: str
-    best: str
-    n_groups: int
-
-
-@dataclass(frozen=True)
-class InferredMethod:
-    """All groups and gaps by one method.
-
-    Attributes:
-        name: ``thresholded`` (each face in the group it is perceived as), ``weighted`` (in every group
-            by its probability) or ``corrected`` (by the annotator's confusion matrix).
-        groups: All groups.
-        gaps: The headline gaps, then one recall gap a class.
-        note: What the method rests on, and what its intervals leave out.
-    """
-
-    name: str
-    groups: list[InferredGroup]
-    gaps: list[InferredGap]
-    note: str
-
-    def group(self, name: str) -> InferredGroup:
-        """The group called ``name``; KeyError if there is none."""
-        return {g.name: g for g in self.groups}[name]
-
-    def gap(self, metric: str, class_name: str = "") -> InferredGap:
-        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
-        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
-
-
-@dataclass(frozen=True)
-class InferredResult:
-    """The gaps of one perceived attribute under the annotator's error.
-
-    Attributes:
-        name: The attribute.
-        label: For people: ``perceived gender``.
-        source: ``perceived``, ``annotated`` or ``not stated``.
-        groups: Names, in the order of all lists.
-        n: Faces whose group is perceived.
-        n_unknown: Faces without a perceived group; they are left out of everything.
-        annotator: The annotator's errors in the order of ``groups``; None if not known.
-        annotator_if_wrong: Its errors on faces that the model gets wrong; None where ``annotator`` is for all.
-        methods: The estimates side by side.
-        coverage: What a confidence threshold leaves; None without a threshold.
-        even_errors: What errors that fall evenly would mean for each gap.
-        erasure: What errors on mistaken faces alone would erase each gap.
-        notes: Findings and assumptions in plain words.
-        level: Coverage that intervals aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
-    """
-
-    name: str
-    label: str
-    source: str
-    groups: list[str]
-    n: int
-    n_unknown: int
-    annotator: AnnotatorError | None
-    annotator_if_wrong: AnnotatorError | None
-    methods: list[InferredMethod]
-    coverage: ConfidenceCoverage | None
-    even_errors: list[EvenErrorCurve]
-    erasure: list[ErasureCurve]
-    notes: list[str] = field(default_factory=list)
-    level: float = 0.95
-    n_boot: int = 1000
-    seed: int = 0
-
-    def method(self, name: str) -> InferredMethod:
-        """The method called ``name``; KeyError if it was not possible."""
-        return {m.name: m for m in self.methods}[name]
-
-    def side_by_side(self, metric: str, class_name: str = "") -> dict[str, Estimate]:
-        """Method -> its estimate of one gap."""
-        return {m.name: m.gap(metric, class_name).value for m in self.methods}
 
 
 @dataclass(frozen=True)
@@ -260,11 +151,17 @@ def _answer(asked: _Question, curves: bool) -> InferredResult:
         raise DataError(f"attribute {asked.attribute.name!r}", "no face has a perceived group", "some that do")
     perceived = _perceived(asked, known)
     named, coverage, solved, confused = perceived, None, None, None
-    notes = source_notes(asked.attribute, asked.error is not None, asked.confidence)
+    came = asked.pred.annotator_errors.get(asked.attribute.name) if asked.error is None else None
+    refused = refusal(came, asked.attribute.name, asked.attribute.groups)
+    said = str((came or {}).get("note") or "") if asked.error is None else asked.error.note
+    notes = [said] if said else []
+    notes += source_notes(asked.attribute, asked.error is not None, refused, asked.confidence)
+    doubts: list[str] = []
     if asked.error is not None:
         correction = corrected(perceived, asked.error, asked.error_if_wrong, asked.stream("annotator error"))
         solved, confused = correction.counted, correction.confused
-        notes += matrix_notes(asked.error, asked.error_if_wrong, correction)
+        doubts = matrix_doubts(asked.error, asked.error_if_wrong, correction)
+        notes += [*matrix_notes(asked.error, asked.error_if_wrong), *doubts]
     weighted = _weighted(asked, confused)
     if weighted is not None and confused is not None and asked.confidence is not None:
         notes += calibration_notes(confused, asked.confidence[known])
@@ -297,6 +194,9 @@ def _answer(asked: _Question, curves: bool) -> InferredResult:
         asked.level,
         asked.n_boot,
         asked.seed,
+        said,
+        refused,
+        doubts,
     )
 
 

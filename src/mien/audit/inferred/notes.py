@@ -9,7 +9,7 @@ from mien.audit.attributes import Attribute
 from mien.audit.inferred.annotator_error import MAX_CONDITION, AnnotatorError
 from mien.audit.inferred.correction import Correction, inverted_counts
 from mien.audit.inferred.membership import ConfidenceCoverage
-from mien.audit.inferred.sensitivity import ErasureCurve
+from mien.audit.inferred.sensitivity import ErasureCurve, percent
 from mien.samples import PERCEIVED
 
 Array = NDArray[np.float64]
@@ -41,7 +41,9 @@ def thresholded_note(threshold: float) -> str:
     which = f" Only faces with a confidence of {threshold:g} or more count." if threshold > 0 else ""
     return (
         f"Each face counts in the group it is perceived as.{which} The annotator's mistakes mix the groups, which as a "
-        "rule makes a gap look smaller than it is. Intervals hold the sampling of faces, not the annotator's error."
+        "rule makes a gap between two of them look smaller than it is; the largest gap of several groups can also look "
+        "larger, where few faces are perceived as one of them. Intervals hold the sampling of faces, not the "
+        "annotator's error."
     )
 
 
@@ -50,19 +52,25 @@ def corrected_note(by_outcome: bool) -> str:
     return _CORRECTED_NOTE + (_IF_OUTCOME if by_outcome else _IF_GROUP_ALONE) + _CORRECTED_INTERVALS
 
 
-def source_notes(attribute: Attribute, has_matrix: bool, confidence: Array | None) -> list[str]:
+def source_notes(attribute: Attribute, has_matrix: bool, refused: str, confidence: Array | None) -> list[str]:
     """What is missing.
 
     Args:
         attribute: The perceived attribute.
-        has_matrix: Whether the annotator's confusion matrix is known.
+        has_matrix: Whether the annotator's confusion matrix is used.
+        refused: Why the one that came with the predictions is not; empty if none came.
         confidence: ``(n,)`` of all faces; None where there is none.
     """
     notes = []
     if attribute.source != PERCEIVED:
         stated = "are marked as annotated" if attribute.source != "not stated" else "have no stated source"
         notes.append(f"The groups of {attribute.name} {stated}: they are treated as perceived here.")
-    if not has_matrix:
+    if refused:
+        notes.append(
+            "The annotator's confusion matrix came with the predictions but cannot be used, so nothing is corrected "
+            f"and no interval holds its error. {refused}"
+        )
+    elif not has_matrix:
         notes.append("Without the annotator's confusion matrix nothing is corrected, and no interval holds its error.")
     if confidence is None:
         columns = f"'{attribute.name}_confidence' or '{attribute.name}_prob_<group>'"
@@ -74,48 +82,35 @@ def source_notes(attribute: Attribute, has_matrix: bool, confidence: Array | Non
     return notes
 
 
-def matrix_notes(error: AnnotatorError, if_wrong: AnnotatorError | None, correction: Correction) -> list[str]:
-    """What the annotator's matrices are like, and whether they fit these faces.
+def _by_faces(error: AnnotatorError, if_wrong: AnnotatorError | None) -> tuple[tuple[AnnotatorError, str], ...]:
+    """Each matrix and the faces that it is for, in words; no words for all."""
+    if if_wrong is None:
+        return ((error, ""),)
+    return (error, " on faces predicted right"), (if_wrong, " on faces predicted wrong")
+
+
+def matrix_notes(error: AnnotatorError, if_wrong: AnnotatorError | None) -> list[str]:
+    """What the annotator's matrices are like.
 
     Args:
         error: The matrix; with ``if_wrong``, that of faces predicted right.
         if_wrong: That of faces predicted wrong.
-        correction: What was corrected with them.
     """
-    matrices = [error] if if_wrong is None else [error, if_wrong]
-    which = [""] if if_wrong is None else [" on faces predicted right", " on faces predicted wrong"]
-    notes = []
-    for matrix, perceived, drawn, faces in zip(matrices, correction.perceived, correction.drawn, which, strict=True):
-        notes += _matrix_notes(matrix, perceived, drawn, faces)
-    return notes
+    return [note for matrix, which in _by_faces(error, if_wrong) for note in _matrix_notes(matrix, which)]
 
 
-def _matrix_notes(error: AnnotatorError, perceived: Array, drawn: Array, which: str) -> list[str]:
-    """What the annotator's matrix is like, and whether it fits these faces.
-
-    Args:
-        error: The matrix.
-        perceived: ``(G,)`` faces by perceived group.
-        drawn: ``(b, G, G)`` the matrices of the replicates.
-        which: Which faces it is for; empty for all.
-    """
-    faces = ", ".join(f"{g} {n:g}" for g, n in zip(error.groups, error.n, strict=True))
+def _matrix_notes(error: AnnotatorError, which: str) -> list[str]:
+    faces = ", ".join(f"{g} {n:,.0f}" for g, n in zip(error.groups, error.n, strict=True))
     right = ", ".join(f"{g} {r:.0%}" for g, r in zip(error.groups, np.diag(error.rates), strict=True))
     notes = [
-        f"Annotator{which}: {error.where}. Validated on {error.n.sum():g} faces ({faces}); perceived correctly: "
-        f"{right}. Condition number {error.condition:.1f}: correction makes the noise of the counts up to so many "
-        "times larger."
+        f"Annotator{which}: {error.where}. Its mistakes are known as surely as {error.n.sum():,.0f} faces of known "
+        f"group show them ({faces}); perceived correctly: {right}. Condition number {error.condition:.1f}: correction "
+        "makes the noise of the counts up to so many times larger."
     ]
     few = [g for g, n in zip(error.groups, error.n, strict=True) if n < _FEW_VALIDATED]
     if few:
         notes.append(
             f"Fewer than {_FEW_VALIDATED} validation faces of {', '.join(few)}: how these are mistaken is little known."
-        )
-    unsure = float((np.linalg.cond(drawn) > MAX_CONDITION).mean())
-    if unsure > _UNSURE_DRAWS:
-        notes.append(
-            f"In {unsure:.0%} of the replicates the annotator drawn hardly tells the groups apart: the corrected "
-            "intervals say little. Validate it on more faces, or use a better one."
         )
     for g in np.flatnonzero(np.diag(error.rates) < error.rates.max(1)):
         most = error.groups[int(error.rates[g].argmax())]
@@ -123,14 +118,34 @@ def _matrix_notes(error: AnnotatorError, perceived: Array, drawn: Array, which: 
             f"Most faces of {error.groups[g]} are perceived as {most}. If that is not so, rows and columns of the "
             "matrix may have been exchanged: rows are the true groups."
         )
-    solved = inverted_counts(perceived[None, :, None], error.rates[None])[0, :, 0]
-    notes += [
-        f"The matrix does not fit these faces: fewer are perceived as {error.groups[g]} than its errors on the other "
-        "groups alone would make. Either there are hardly any, or the annotator errs differently here: do not rely on "
-        "the corrected values."
-        for g in np.flatnonzero(solved < 0)
-    ]
     return notes
+
+
+def matrix_doubts(error: AnnotatorError, if_wrong: AnnotatorError | None, correction: Correction) -> list[str]:
+    """What speaks against values corrected with these matrices.
+
+    Args:
+        error: The matrix; with ``if_wrong``, that of faces predicted right.
+        if_wrong: That of faces predicted wrong.
+        correction: What was corrected with them.
+    """
+    doubts = []
+    matrices = _by_faces(error, if_wrong)
+    for (matrix, which), perceived, drawn in zip(matrices, correction.perceived, correction.drawn, strict=True):
+        unsure = float((np.linalg.cond(drawn) > MAX_CONDITION).mean())
+        if unsure > _UNSURE_DRAWS:
+            doubts.append(
+                f"In {unsure:.0%} of the replicates the annotator drawn hardly tells the groups apart{which}: the "
+                "corrected intervals say little. Validate it on more faces, or use a better one."
+            )
+        solved = inverted_counts(perceived[None, :, None], matrix.rates[None])[0, :, 0]
+        doubts += [
+            f"The matrix does not fit these faces{which}: fewer are perceived as {matrix.groups[g]} than its errors on "
+            "the other groups alone would make. Either there are hardly any, or the annotator errs differently here: "
+            "do not rely on the corrected values."
+            for g in np.flatnonzero(solved < 0)
+        ]
+    return doubts
 
 
 def calibration_notes(confused: Array, confidence: Array) -> list[str]:
@@ -147,8 +162,9 @@ def calibration_notes(confused: Array, confidence: Array) -> list[str]:
     if abs(sure - right) <= _MISCALIBRATED:
         return []
     return [
-        f"The annotator is {sure:.0%} sure on average; by its confusion matrix it is right for {right:.0%}. Its "
-        "probabilities are not calibrated, and the weighted estimate rests on them."
+        f"The annotator is {sure:.0%} sure on average; by its confusion matrix it is right for {right:.0%} of these "
+        "faces. Either its probabilities are not calibrated on them, or its mistakes were counted on another mix of "
+        "groups or faces. The weighted estimate rests on the probabilities, the corrected one on the matrix."
     ]
 
 
@@ -183,5 +199,7 @@ def erasure_notes(erasure: list[ErasureCurve], groups: list[str], confused: Arra
         named = float(confused[:, worst].sum())
         if named > 0:
             share = float(confused[best, worst] / named)
-            text += f" By the confusion matrix {share:.0%} of the faces perceived as {curve.worst} are {curve.best}."
+            text += (
+                f" By the confusion matrix {percent(share)} of the faces perceived as {curve.worst} are {curve.best}."
+            )
     return [text]

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 _LARGEST_CONDITION = 10.0  # where the curve of even errors ends: beyond it intervals say nothing
 _EVEN_POINTS, _MOVED_POINTS = 19, 21
 _HALVINGS = 20  # to a millionth
+_FEW_STEPS = 5  # a curve of fewer gets points of its own
+_NEAR_POINTS = 9  # up to the end of a short curve, and about where a gap is erased
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class ErasureCurve:
     sentence: str
 
 
+def percent(share: float) -> str:
+    """``13%``; below 10 per cent with one decimal, so that little is not called nothing."""
+    return f"{share:.0%}" if share >= 0.0995 or share == 0 else f"{share:.1%}"
+
+
 def even_errors(n_groups: int, error: float) -> Array:
     """``(G, G)`` rates of an annotator that takes a share ``error`` of every group evenly for the others."""
     other = error / (n_groups - 1)
@@ -94,7 +101,8 @@ def even_error_curves(counted: Counted, gaps: list[GapOf], groups: list[str], le
 
     The condition number of :func:`even_errors` is ``1 / (1 - e G / (G - 1))``; the curve ends where
     it reaches 10, or earlier where a group of the gap would have fewer than ``least`` faces: so
-    few are perceived as it that a larger share of the others cannot have been taken for it.
+    few are perceived as it that a larger share of the others cannot have been taken for it. There are
+    points enough to draw the first gap's curve, however short it is.
 
     Args:
         counted: Counts of perceived groups.
@@ -109,7 +117,12 @@ def even_error_curves(counted: Counted, gaps: list[GapOf], groups: list[str], le
     points: list[list[SensitivityPoint]] = [[] for _ in gaps]
     notes = [f"ends at {last:.1%}: with more the groups could hardly be told apart" for _ in gaps]
     going = [i for i, gap in enumerate(gaps) if gap.eligible.sum() > 1]
-    for error in np.linspace(0, last, _EVEN_POINTS).tolist():
+    errors = np.linspace(0, last, _EVEN_POINTS)
+    if going:
+        end = _largest_error(counted, gaps[going[0]], groups, least, last)
+        if end < errors[_FEW_STEPS]:
+            errors = np.unique([*errors, *np.linspace(0, end, _NEAR_POINTS)])
+    for error in errors.tolist():
         if not going:
             break
         rates = even_errors(len(groups), error)[None]
@@ -118,7 +131,7 @@ def even_error_curves(counted: Counted, gaps: list[GapOf], groups: list[str], le
         for i in list(going):
             ending = _ending(gaps[i], gaps[i].hits_and_misses(solved)[0], groups, least)
             if ending:
-                notes[i] = f"ends before {error:.1%}: {ending}"
+                notes[i] = f"ends at {points[i][-1].error if points[i] else 0:.1%}: {ending}"
                 going.remove(i)
             else:
                 values, drawn = gaps[i].values(true.observed)[0], gaps[i].values(true.drawn)
@@ -128,6 +141,22 @@ def even_error_curves(counted: Counted, gaps: list[GapOf], groups: list[str], le
         for gap, p, note in zip(gaps, points, notes, strict=True)
         if p
     ]
+
+
+def _largest_error(counted: Counted, gap: GapOf, groups: list[str], least: int, last: float) -> float:
+    """The largest error up to ``last`` that the faces of a gap allow, by halving."""
+
+    def possible(error: float) -> bool:
+        solved = inverted_counts(counted.observed, even_errors(len(groups), error)[None])
+        return not _ending(gap, gap.hits_and_misses(solved)[0], groups, least)
+
+    if possible(last):
+        return last
+    low, high = 0.0, last
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if possible(middle) else (low, middle)
+    return low
 
 
 def _ending(gap: GapOf, solved: Array, groups: list[str], least: int) -> str:
@@ -215,9 +244,12 @@ def erasure_curve(counted: Counted, gap: GapOf, groups: list[str]) -> ErasureCur
     pair = part[[int(values[part].argmin()), int(values[part].argmax())]]
     reach = _multiplier(counted, gap, part)
     two = replace(counted, observed=counted.observed[:, pair], drawn=counted.drawn[:, pair])
-    shares = np.linspace(0, 1, _MOVED_POINTS)
-    points = [SensitivityPoint(float(s), _moved_estimate(two, gap, float(s), reach)) for s in shares]
     erased = _erased_at(two, gap)
+    # The difference is no straight line: where the best group is small it bends before it reaches 0.
+    shares = np.arange(_MOVED_POINTS) / (_MOVED_POINTS - 1)
+    if erased.value > 0:
+        shares = np.unique([*shares, *np.linspace(0, min(4 * erased.value, 1.0), 2 * _NEAR_POINTS - 1)])
+    points = [SensitivityPoint(float(s), _moved_estimate(two, gap, float(s), reach)) for s in shares]
     of_group = erased.value * _mistaken_share(two.observed, gap)
     uncertain = _first_zero(points)
     worst, best = groups[int(pair[0])], groups[int(pair[1])]
@@ -297,9 +329,10 @@ def _sentence(gap: GapOf, worst: str, best: str, erased: float, uncertain: float
             f"{mistaken} were in truth {best}."
         )
     text = (
-        f"If the annotator erred on mistaken faces alone, {erased:.0%} of the {mistaken} would have to be in truth "
-        f"{best} for the {gap.title} gap to vanish ({of_group:.0%} of all faces{of_class} perceived as {worst})."
+        f"If the annotator erred on mistaken faces alone, {percent(erased)} of the {mistaken} would have to be in "
+        f"truth {best} for the {gap.title} gap to vanish ({percent(of_group)} of all faces{of_class} perceived as "
+        f"{worst})."
     )
     if uncertain == 0:
         return text + " The gap cannot be told from zero even without such errors."
-    return text if np.isnan(uncertain) else text + f" From {uncertain:.0%} on it could not be told from zero."
+    return text if np.isnan(uncertain) else text + f" From {percent(uncertain)} on it could not be told from zero."

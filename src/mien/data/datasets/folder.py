@@ -1,4 +1,4 @@
-"""Any folder of pictures sorted by expression: ``<class>/*.png`` or ``<split>/<class>/*.png``."""
+"""Any folder of pictures: ``<class>/*.png`` or ``<split>/<class>/*.png``; ``*.png`` where nobody has labelled them."""
 
 from __future__ import annotations
 
@@ -15,38 +15,56 @@ from mien.errors import DataError
 from mien.labels import canonical, distinct
 
 _CHUNK = 512
+_LAYOUTS = "<class>/picture or <split>/<class>/picture; pictures alone where nobody has labelled them"
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "publictest", "privatetest"}
 
 
 def detect(root: Path) -> int:
-    """1 where ``root`` is a folder with pictures one or two folders down, else 0."""
+    """1 where ``root`` is a folder with pictures in it or one or two folders down, else 0."""
     if not root.is_dir():
         return 0
-    nested = (*root.glob("*/*"), *root.glob("*/*/*"))
-    return int(any(p.suffix.lower() in SUFFIXES for p in nested))
+    found = (*root.glob("*"), *root.glob("*/*"), *root.glob("*/*/*"))
+    return int(any(p.suffix.lower() in SUFFIXES for p in found))
 
 
 def _list(root: Path) -> pd.DataFrame:
-    """All pictures in a fixed order, with split ('' without one) and class."""
-    rows = []
+    """All pictures in a fixed order, with split and class ('' without one)."""
+    rows: list[tuple[Path, str, str]] = []
+    depths: dict[int, Path] = {}
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
-        parts = path.relative_to(root).parts
-        if len(parts) not in (2, 3):
-            raise DataError(
-                str(path), f"lies {len(parts) - 1} folders deep", "<class>/picture or <split>/<class>/picture"
-            )
-        rows.append((path, parts[0] if len(parts) == 3 else "", parts[-2]))
+        below = path.relative_to(root)
+        *folders, _ = below.parts
+        if len(folders) > 2:
+            raise DataError(str(path), f"lies {len(folders)} folders deep", _LAYOUTS)
+        depths.setdefault(len(folders), below)
+        rows.append((path, folders[0] if len(folders) == 2 else "", folders[-1] if folders else ""))
     if not rows:
-        raise DataError(str(root), "holds no picture", "<class>/picture or <split>/<class>/picture")
+        raise DataError(str(root), "holds no picture", _LAYOUTS)
+    if len(depths) > 1:
+        found = f"has pictures at two depths, such as {' and '.join(str(depths[d]) for d in sorted(depths)[:2])}"
+        raise DataError(str(root), found, _LAYOUTS, "Move those of one depth elsewhere.")
     frame = pd.DataFrame(rows, columns=["path", "split", "label"])
-    if (frame["split"] == "").any() and (frame["split"] != "").any():
-        raise DataError(str(root), "has pictures at two depths", "all in <class>/ or all in <split>/<class>/")
+    if 0 in depths:
+        _check_unlabelled(root)
+        return frame
     labels = set(frame["label"])
     if all(label.lower().removeprefix("fer2013") in _SPLIT_NAMES for label in labels):
         raise DataError(
             str(root), f"pictures lie right under {', '.join(sorted(labels))}", "a folder for each expression"
         )
     return frame
+
+
+def _check_unlabelled(root: Path) -> None:
+    """Refuse loose pictures beside a CSV: it may hold their labels, which would be lost."""
+    beside = sorted(p.name for p in root.iterdir() if p.suffix.lower() == ".csv")
+    if beside:
+        raise DataError(
+            str(root),
+            f"has pictures in no class folder beside {beside[0]}",
+            "pictures alone where nobody has labelled them",
+            f"If {beside[0]} says what they show, prepare a CSV with path and label; else move it elsewhere.",
+        )
 
 
 @DATASETS.register("folder")
@@ -61,25 +79,31 @@ def image_folder(
 ) -> Corpus:
     """A folder of pictures sorted by expression, with or without splits above; one vote a face.
 
+    Pictures in no class folder at all have no label: their corpus has no expressions, for people to label.
+
     Args:
         root: The folder.
         vocabulary: The classes in order; by default the folder names, sorted. Other spellings of a
-            class (``anger`` for ``angry``) are understood.
+            class (``anger`` for ``angry``) are understood. Where it is given, pictures must lie in class folders.
         size: Side in pixels to which every picture is brought; by default that of the first.
         channels: 1 for grey, 3 for colour; by default as the first picture.
         name: Name of the corpus.
         terms: Its licence or terms.
 
     Raises:
-        DataError: If the folder holds no pictures, or a class outside the vocabulary.
+        DataError: If the folder holds no pictures, or a class outside the vocabulary, or pictures both in
+            folders and in none, or in none beside a CSV.
     """
     listing = _list(root)
-    classes = tuple(vocabulary) if vocabulary else distinct(sorted(set(listing["label"])))
+    labelled = listing["label"].ne("").all()
+    if vocabulary and not labelled:
+        raise DataError(str(root), "has pictures in no class folder", f"folders called {', '.join(vocabulary)}")
+    classes = tuple(vocabulary) if vocabulary else distinct(sorted(set(listing["label"]) - {""}))
     index = {canonical(c): i for i, c in enumerate(classes)}
-    unknown = sorted(c for c in set(listing["label"]) if canonical(c) not in index)
+    unknown = sorted(c for c in set(listing["label"]) - {""} if canonical(c) not in index)
     if unknown:
         raise DataError(str(root), f"folder {unknown[0]!r} is not a class", ", ".join(classes))
-    codes = listing["label"].map(lambda c: index[canonical(c)]).to_numpy(np.int64)
+    codes = listing["label"].map(lambda c: index.get(canonical(c), -1)).to_numpy(np.int64)
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
 
@@ -87,11 +111,12 @@ def image_folder(
         for start in range(0, len(paths), _CHUNK):
             part = slice(start, start + _CHUNK)
             images, ok = decode_files(paths[part], side, planes, bad)
-            frame = pd.DataFrame(
-                np.eye(len(classes), dtype=np.uint8)[codes[part]], columns=[f"votes_{c}" for c in classes]
-            )
-            frame.insert(0, "sample_id", [str(p.relative_to(root)) for p in paths[part]])
-            frame.insert(1, "split", listing["split"].to_numpy()[part])
-            yield Chunk(images[ok], frame[ok])
+            columns: dict[str, object] = {
+                "sample_id": [str(p.relative_to(root)) for p in paths[part]],
+                "split": listing["split"].to_numpy()[part],
+            }
+            columns |= {f"votes_{c}": (codes[part] == k).astype(np.uint8) for k, c in enumerate(classes)}
+            yield Chunk(images[ok], pd.DataFrame(columns)[ok])
 
-    return Corpus(name, classes, (), terms, chunks, len(paths))
+    detail = {} if labelled else {"pictures without a label": len(paths)}
+    return Corpus(name, classes, (), terms, chunks, len(paths), detail)

@@ -1,4 +1,4 @@
-"""Any list of pictures: a CSV with a path, a label or votes, and any attribute columns."""
+"""Any list of pictures: a CSV with a path, a label or votes if people gave any, and any attribute columns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mien.samples import ANNOTATED, PERCEIVED
 _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")
 _TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred", "detected")
+_LIKE_LABEL = ("label", "labels", "class", "expression", "emotion")
 
 
 def detect(root: Path) -> int:
@@ -42,19 +43,22 @@ def manifest(
 ) -> Corpus:
     """A CSV manifest: ``path`` and ``label`` or ``votes_<class>``; optionally split, identity, attributes.
 
+    Without votes and with no label at all, its corpus has no expressions, for people to label.
     Every other column is an attribute, empty where unknown; ``<attribute>_source`` (``annotated`` or ``perceived``) and
     ``<attribute>_confidence`` (0 to 1) belong to it. Paths are relative to the CSV.
 
     Args:
         root: The CSV.
-        vocabulary: The classes in order; by default the ``votes_`` columns, else the sorted labels.
+        vocabulary: The classes in order; by default the ``votes_`` columns, else the sorted labels. Where it is
+            given, pictures must have labels or votes.
         size: Side in pixels to which every picture is brought; by default that of the first.
         channels: 1 for grey, 3 for colour; by default as the first picture.
         name: Name of the corpus; by default the CSV's.
         terms: Its licence or terms.
 
     Raises:
-        DataError: If the CSV has no ``path``, neither labels nor votes, or a column whose name is taken.
+        DataError: If the CSV has no ``path``, a column whose name is taken, or no label but a column that looks
+            like one.
     """
     try:
         # A line that ends early lacks its last values even so.
@@ -65,8 +69,9 @@ def manifest(
         found = f"{len(frame)} rows with the columns {', '.join(frame.columns)}"
         raise DataError(str(root), found, "rows with a 'path' column")
     voted = [c for c in frame.columns if c.startswith("votes_")]
-    if not voted and "label" not in frame:
-        raise DataError(str(root), "neither 'label' nor 'votes_<class>'", "one of them")
+    unlabelled = not voted and ("label" not in frame or (frame["label"].str.strip() == "").all())
+    if unlabelled:
+        _check_unlabelled(root, frame, vocabulary)
     classes = tuple(vocabulary) if vocabulary else _classes(frame, voted)
     extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
     taken = [c for c in extra if c in _TAKEN or c.startswith(("prob_", "target_"))]
@@ -95,13 +100,29 @@ def manifest(
             read = good[ok]
             yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
 
-    return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame))
+    detail = {"pictures without a label": len(frame)} if unlabelled else {}
+    return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame), detail)
+
+
+def _check_unlabelled(root: Path, frame: pd.DataFrame, vocabulary: Sequence[str] | None) -> None:
+    """Refuse a manifest without labels that was meant to have some: its store would silently lack them."""
+    if vocabulary:
+        raise DataError(str(root), "neither a 'label' nor 'votes_<class>'", "one of them, with a vocabulary")
+    plain = {c: c.strip().lower() for c in frame.columns if c != "label"}
+    meant = [c for c, name in plain.items() if name in _LIKE_LABEL or name.startswith("votes_")]
+    if meant:
+        raise DataError(
+            f"{root.name} line 1",
+            f"no label, but a column {meant[0]!r}",
+            "'label' or 'votes_<class>', or neither where nobody has labelled the pictures",
+            "Call it 'label' (or 'votes_<class>') if it holds expressions, else by another name.",
+        )
 
 
 def _classes(frame: pd.DataFrame, voted: list[str]) -> tuple[str, ...]:
     if voted:
         return tuple(c[6:] for c in voted)
-    return distinct(sorted({c for c in frame["label"] if c}))
+    return distinct(sorted({c for c in frame.get("label", ()) if c.strip()}))
 
 
 def _base(column: str) -> str:
@@ -130,7 +151,9 @@ def _votes(
     part: pd.DataFrame, classes: tuple[str, ...], voted: bool
 ) -> tuple[NDArray[np.float64], dict[int, DataError]]:
     """Votes of a chunk, ``(n, V)``, and row -> error where a label or the votes cannot be read."""
-    errors = {}
+    errors: dict[int, DataError] = {}
+    if not classes:
+        return np.empty((len(part), 0)), errors
     if voted:
         numbers = part[[f"votes_{c}" for c in classes]].apply(pd.to_numeric, errors="coerce")
         votes = numbers.to_numpy(np.float64)

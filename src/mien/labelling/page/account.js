@@ -2,7 +2,7 @@
 
 import { attempt, deliver, patiently, server, session } from "./session.js";
 import { byId, plural } from "./view.js";
-import { clearNotice, download, makeKey, notify, showScreen, sure } from "./screen.js";
+import { clearNotice, download, makeKey, notify, showScreen, sure, tell } from "./screen.js";
 import { forgetFace, lastFace, progressNow, showNext } from "./voting.js";
 import { Refused } from "./server.js";
 
@@ -89,6 +89,7 @@ function onSubmit(form, action) {
         if (!(error instanceof Refused)) throw error;
         if (error.reload) await loadAgain();
         problem.textContent = error.message;
+        problem.scrollIntoView({ block: "center" });
         server.token = null;
       }
     });
@@ -109,6 +110,7 @@ export async function showRest(progress, paused = false) {
   byId("given").textContent = `You gave ${plural(me.labels, "label")}.`;
   byId("go-on").textContent = !paused ? "Look for more faces" : "Go on labelling";
   byId("back").hidden = me.labels === 0;
+  tell("");
   showScreen("rest");
 }
 
@@ -136,10 +138,17 @@ async function deleteMine() {
 }
 
 async function leave() {
-  const words = `To come back you need your key: ${session.memory.get("token")}`;
-  if (!(await sure("Sign out of this browser?", words, "Sign out"))) return;
+  const words = "To come back you need your key:";
+  if (!(await sure("Sign out of this browser?", words, "Sign out", session.memory.get("token")))) return;
   session.memory.forget();
   showStart();
+}
+
+/** Before the first face Enter goes on wherever the focus is, as it does in a field. */
+function onEnter(event) {
+  if (event.key !== "Enter" || event.repeat || event.target.closest("input, button, summary")) return;
+  if (!byId("welcome").hidden) byId("begin").click();
+  else if (!byId("start").hidden && byId("join").matches(":valid")) byId("join").requestSubmit();
 }
 
 export function connectAccount() {
@@ -153,4 +162,5 @@ export function connectAccount() {
   onClick("export", exportMine);
   onClick("delete", deleteMine);
   onClick("leave", leave);
+  document.addEventListener("keydown", onEnter);
 }

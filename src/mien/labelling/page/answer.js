@@ -6,7 +6,7 @@ export const STRENGTHS = [0, 1, 2, 3, 4, 5];
 
 /** How a choice is written on the page. */
 export function shown(choice) {
-  return choice === UNKNOWN || choice === UNSURE ? "can't tell" : choice;
+  return choice === UNKNOWN || choice === UNSURE ? "can't tell" : String(choice).replaceAll("_", " ");
 }
 
 export class Answer {
@@ -18,13 +18,13 @@ export class Answer {
   }
 
   /** The answer of a label that was submitted, or of a draft; the first step back clears it. */
-  static from(task, { votes, unknown, intensity, attributes }) {
+  static from(task, { votes, unknown, intensity, attributes, last }) {
     const answer = new Answer(task);
     const given = Object.entries({ ...votes, [UNKNOWN]: unknown }).filter(([, n]) => n > 0);
     const chosen = Object.entries(attributes ?? {}).filter(([, group]) => group !== null);
     answer.state = {
       votes: Object.fromEntries(given),
-      last: given.length ? given[0][0] : null,
+      last: last ?? given[0]?.[0] ?? null,
       strengths: { ...intensity },
       attributes: Object.fromEntries(chosen),
     };
@@ -96,7 +96,7 @@ export class Answer {
   get questions() {
     const named = this.task.intensity ? this.chosen.filter((choice) => choice !== UNKNOWN) : [];
     const strengths = named.map((name) => ({
-      key: `strength of ${name}`,
+      key: `strength of ${shown(name)}`,
       options: STRENGTHS,
       value: this.state.strengths[name],
       digit: (strength) => String(strength),

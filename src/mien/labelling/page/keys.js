@@ -1,5 +1,6 @@
 /** Single keys on the labelling screen, and the table that explains them. */
 
+import { toFace } from "./screen.js";
 import { byId, digitOf, element } from "./view.js";
 
 export function keyTable(task) {
@@ -51,6 +52,7 @@ export function listen(act) {
     const digit = digitIn(event);
     const does = digit === null ? plain[event.key.toLowerCase()] : () => act.digit(digit, event.shiftKey);
     if (!does) return;
+    if (event.target.closest("button")) toFace(); // Enter is meant for what the keys did, not for that button
     if (event.repeat ? !event.key.startsWith("Arrow") : does() !== false) event.preventDefault();
   });
 }

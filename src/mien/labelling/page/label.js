@@ -8,7 +8,7 @@ import { Memory } from "./memory.js";
 import { setUp } from "./screen.js";
 import * as voting from "./voting.js";
 
-function fillTexts(task) {
+function fillTexts(task, savesAtOnce) {
   document.title = task.title;
   byId("start").querySelector("h1").textContent = task.title;
   byId("purpose").textContent = task.purpose;
@@ -28,6 +28,8 @@ function fillTexts(task) {
     "Each face is saved as you go. Close the page whenever you like.",
   ];
   for (const list of document.querySelectorAll(".how")) list.replaceChildren(...lines.map((line) => element("li", "", line)));
+  const keys = `With keys: digits vote${savesAtOnce ? " and save" : ", Enter saves"}, Z is Undo, ? is Help.`;
+  document.querySelector("#welcome .how").append(element("li", "keys", keys));
   document.querySelector("#how tbody").replaceChildren(...keyTable(task));
 }
 
@@ -46,8 +48,9 @@ async function begin() {
   const task = await patiently(() => server.ask("GET", "/api/task"));
   const memory = new Memory(task.id);
   Object.assign(session, { task, memory, signedOut: showStart, outOfFaces: showRest });
-  voting.showOn(new View(task, voting));
-  fillTexts(task);
+  const view = new View(task, voting);
+  voting.showOn(view);
+  fillTexts(task, view.savesAtOnce);
   connectAccount();
   connectVoting();
   const changed = location.hash === CHANGED;

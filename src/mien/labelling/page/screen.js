@@ -47,11 +47,13 @@ export function pause(milliseconds) {
   });
 }
 
-/** A question that needs a second thought. */
-export function sure(title, words, yes) {
+/** A question that needs a second thought; `key` can be copied from it. */
+export function sure(title, words, yes, key = "") {
   const dialog = byId("sure");
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector("p").textContent = words;
+  dialog.querySelector("code").textContent = key;
+  dialog.querySelector(".key").hidden = !key;
   dialog.querySelector("[value=yes]").textContent = yes;
   dialog.returnValue = "no";
   dialog.showModal();
@@ -104,19 +106,34 @@ export class Stopwatch {
   }
 }
 
-/** What needs no task: focus after a click, the copy button. */
+/** The keys belong to the face again, not to a button. */
+export function toFace() {
+  byId("question").focus({ preventScroll: true });
+}
+
+/** Without https a page may have no clipboard; the key is then selected. */
+async function copyKey({ currentTarget: button }) {
+  const code = button.previousElementSibling;
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(code);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+}
+
+/** What needs no task: the focus and pointers, the copy buttons. */
 export function setUp() {
-  // After a click with a mouse the keys belong to the face again, not to the button that was clicked.
-  // A screen reader's clicks and taps leave the focus where its reader is.
-  document.addEventListener("click", (event) => {
-    const clicked = event.pointerType === "mouse" && event.detail > 0;
-    if (clicked && event.target.closest("#label button")) byId("question").focus({ preventScroll: true });
+  // Only Tab brings the focus to a button of the face: a press leaves it where it is, and a mouse brings it back.
+  // A screen reader's clicks and taps do not move it: the reader would follow.
+  document.addEventListener("mousedown", (event) => {
+    if (event.target.closest("#label button")) event.preventDefault();
   });
-  const copy = byId("copy");
-  copy.hidden = !navigator.clipboard;
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(copy.previousElementSibling.textContent);
-    copy.textContent = "Copied";
-    setTimeout(() => (copy.textContent = "Copy"), 2000);
-  });
+  const clicked = (event) => {
+    if (event.pointerType === "mouse" && event.detail > 0 && event.target.closest("#label button")) toFace();
+  };
+  document.addEventListener("click", clicked, true); // also the click that a hold swallows
+  for (const copy of document.querySelectorAll(".copy")) copy.addEventListener("click", copyKey);
 }

@@ -96,7 +96,7 @@ export class View {
     for (const [choice, parts] of this.choices) this.drawChoice(choice, parts, answer.votes(choice));
     byId("left").textContent = answer.left ? `${answer.left} left` : "all given";
     const { questions } = answer;
-    byId("classes").classList.toggle("active", active === null && questions.length > 0);
+    byId("classes").classList.toggle("active", active === null);
     this.drawQuestions("strengths", questions.filter(({ options }) => options === STRENGTHS), active);
     this.drawQuestions("attributes", questions.filter(({ options }) => options !== STRENGTHS), active);
     byId("undo").firstChild.data = answer.steps.length ? "Undo" : "Back";
@@ -133,7 +133,7 @@ export class View {
 
   makeQuestion(key, options, digit) {
     const buttons = options.map((option) => {
-      const word = shown(String(option));
+      const word = shown(option);
       const hint = word !== digit(option) && digit(option).length === 1 ? [element("kbd", "", digit(option))] : [];
       const button = element("button", "option", word, ...hint);
       button.type = "button";

@@ -1,6 +1,6 @@
 /** One face after the other: the answer, what keys and buttons do to it, and where it goes. */
 
-import { Answer, UNKNOWN } from "./answer.js";
+import { Answer, shown, UNKNOWN } from "./answer.js";
 import { attempt, deliver, patiently, server, session } from "./session.js";
 import { byId, digitOf, plural } from "./view.js";
 import { clearNotice, makeId, notify, say, showScreen, Stopwatch, tell } from "./screen.js";
@@ -65,7 +65,7 @@ function showSuggestion(suggestion) {
   byId("suggestion").hidden = !suggestion;
   if (!suggestion) return;
   const sure = Number.isFinite(suggestion.confidence) ? `, ${Math.round(100 * suggestion.confidence)} % sure` : "";
-  byId("suggestion").textContent = `A model's guess: ${suggestion.label}${sure}`;
+  byId("suggestion").textContent = `A model's guess: ${shown(suggestion.label)}${sure}`;
 }
 
 /** The key of the question that takes the digits; null: the votes. */
@@ -79,7 +79,7 @@ function active() {
 function draw() {
   const { face, answer } = now;
   view.draw(answer, active(), now.warned);
-  session.memory.set("draft", { sample_id: face.sample_id, ...answer.body });
+  session.memory.set("draft", { sample_id: face.sample_id, ...answer.body, last: answer.state.last });
 }
 
 /** Is there nothing to be said now: something is under way, or there is no picture to say it of? */
@@ -94,8 +94,9 @@ function change(step, words) {
   if (step(now.answer) === false) return tell(now.answer.left ? "There is no vote to take." : "All votes are given; Undo takes them back.");
   now.marked = undefined;
   now.warned = false;
+  tell(""); // what was said of the answer before
   draw();
-  view.reveal(active());
+  if (now.answer.due !== "save") view.reveal(active());
   say(words ?? `${now.answer.words || "No votes"}. ${plural(now.answer.left, "vote")} left.`);
 }
 
@@ -114,7 +115,7 @@ export function giveRest(choice) {
 
 export function choose(key, option) {
   const question = now.answer.questions.find((asked) => asked.key === key);
-  change(() => question.choose(option), `${key}: ${option}`);
+  change(() => question.choose(option), `${key}: ${shown(option)}`);
 }
 
 export function digit(d, shift) {
@@ -151,8 +152,8 @@ export function save() {
   if (due === "open" && !now.warned) {
     now.warned = true;
     draw();
-    view.reveal(active());
     tell(`Not answered: ${answer.open.map(({ key }) => key).join(", ")}. Answer, or press again to save without.`);
+    view.reveal(active());
   } else if (due !== "rest") submit(answer.body, answer.words);
 }
 
