@@ -518,6 +518,11 @@ def test_text_shows_the_gap_by_each_method_between_its_own_groups():
     assert re.match(r"x: \d+ faces corrected for the annotator's mistakes, \d+ as perceived", sentence)
     assert f"- {sentence}" in text
     assert text.count(quotable(result)) == 1
+    gaps = found.tables()["gaps"].set_index("metric")
+    row, corrected = gaps.loc["accuracy"], result.method("corrected").gap("accuracy")
+    assert (row["gap_corrected"], row["low_corrected"]) == (corrected.value.value, corrected.value.low)
+    assert (row["worst_corrected"], row["best_corrected"], row["best"]) == ("f", "m", "x")
+    assert gaps.loc["min_max_accuracy", "gap_corrected"] != gaps.loc["min_max_accuracy", "gap_corrected"]
 
 
 def test_only_a_corrected_gap_without_doubts_may_be_quoted_as_corrected():

@@ -25,6 +25,7 @@ from mien.runs import Run
 
 CARD_TEXT = "card.md"
 _PENALTY = 1e-3
+_MOST = 7.0  # largest logarithm of a factor of the logits
 _PARTS = 10
 
 
@@ -222,5 +223,7 @@ def fit_scaling(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Calib
         slope = np.concatenate([(wrong * logits).sum(0) * scale, wrong.sum(0) + 2 * _PENALTY * offset])
         return value, slope
 
-    best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B").x
+    # Logits that tell nothing would be scaled without end.
+    bounds = [(-_MOST, _MOST)] * size + [(None, None)] * size
+    best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds).x
     return {"scale": np.exp(best[:size]).tolist(), "offset": best[size:].tolist()}

@@ -13,6 +13,7 @@ from mien.audit.calibration import GroupCalibration
 from mien.audit.confounders import ConfounderResult
 from mien.audit.disagreement import DisagreementResult
 from mien.audit.inferred import InferredResult
+from mien.audit.inferred.results import CORRECTED
 from mien.audit.leakage.results import LeakageResult
 from mien.audit.plain_results import from_plain
 from mien.audit.vocabulary import metric_title
@@ -339,7 +340,19 @@ def _gap_rows(audit: Audit) -> list[dict[str, Any]]:
             "n_groups": gap.n_groups,
             "detectable": gap.detectable,
             "note": gap.note,
+            **_corrected(attribute.inferred, gap),
         }
         for attribute in audit.attributes
         for gap in attribute.gaps
     ]
+
+
+def _corrected(inferred: InferredResult | None, gap: GapResult) -> dict[str, Any]:
+    """The same gap with the annotator's errors undone; empty where the groups are not perceived or that failed."""
+    names = ("gap_corrected", "low_corrected", "high_corrected", "worst_corrected", "best_corrected")
+    method = next((m for m in inferred.methods if m.name == CORRECTED), None) if inferred else None
+    same = [g for g in method.gaps if (g.metric, g.class_name) == (gap.metric, gap.class_name)] if method else []
+    if not same or gap.kind != "difference":
+        return dict.fromkeys(names)
+    e = same[0].value
+    return dict(zip(names, (e.value, e.low, e.high, same[0].worst, same[0].best), strict=True))
