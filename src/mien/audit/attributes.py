@@ -171,7 +171,7 @@ def _single(pred: Predictions, name: str) -> Attribute:
     lookup = np.array([*(-1 if t is None else groups.index(t) for t in texts), -1], dtype=np.int64)
     codes = lookup[value_codes]
     source = _source(pred, name, codes >= 0)
-    plain = name.removeprefix("perceived_")
+    plain = name.removeprefix("perceived_").replace("_", " ")
     return Attribute(
         name,
         f"perceived {plain}" if source == PERCEIVED else name,
