@@ -14,9 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mien.annotators.card import calibration_error
+from mien.annotators.card import calibration_error, known_faces
 from mien.annotators.mien import MienAnnotator
 from mien.annotators.packing import pack_annotator
 from mien.audit.markdown import table
@@ -60,9 +58,7 @@ def measured(annotator: MienAnnotator) -> list[str]:
     for view in VIEWS:
         holdout, errors = annotator.holdout_view(view), []
         for head in annotator.trained:
-            known = holdout.truth[head.name] >= 0
-            probs, truth = holdout.probs[head.name][known].astype(np.float64), holdout.truth[head.name][known]
-            errors.append(calibration_error(probs, truth).value)
+            errors.append(calibration_error(*known_faces(holdout, head.name)).value)
             cells.append(str(holdout.accuracy(head.name)))
         cells.append(f"{max(errors):.3f}")
     return cells

@@ -14,9 +14,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-import numpy as np
-
-from mien.annotators.card import calibration_error, least_calibration_error
+from mien.annotators.card import calibration_error, known_faces, least_calibration_error
 from mien.annotators.mien import MienAnnotator
 from mien.audit.markdown import table
 from mien.report import save_curves
@@ -73,9 +71,8 @@ def main() -> None:
         holdout = annotator.holdout_view(view)
         for head in holdout.heads:
             right = holdout.accuracy(head.name)
-            known = holdout.truth[head.name] >= 0
-            probs = holdout.probs[head.name][known].astype(np.float64)
-            ece = calibration_error(probs, holdout.truth[head.name][known])
+            probs, groups = known_faces(holdout, head.name)
+            ece = calibration_error(probs, groups)
             target = targets.get(head.name)
             met = "" if target is None else "met" if right.value >= target else "not met"
             calibrated = "met" if ece.value < MOST_ECE else "not met"

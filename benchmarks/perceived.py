@@ -23,13 +23,13 @@ import numpy as np
 
 from mien.annotators.annotate import THRESHOLDS
 from mien.annotators.comparison import compare_annotators
-from mien.annotators.holdout import PREFIX
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
 from mien.audit.inferred.shares import corrected_shares
 from mien.audit.intervals import clustered_share
 from mien.audit.markdown import table
 from mien.data.images import Store
 from mien.data.splits import split_units
+from mien.demographics import PREFIX
 from mien.errors import DataError
 from mien.records import Estimate, Predictions
 from mien.report import overview_plot, save_png

@@ -25,6 +25,7 @@ class Head:
 RACE = Head("race", ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern"))
 GENDER = Head("gender", ("Male", "Female"))
 AGE = Head("age", ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"))
+PREFIX = "perceived_"  # of the columns in which an annotator says what it perceives
 HEADS = {head.name: head for head in (RACE, GENDER, AGE)}
 
 

@@ -89,6 +89,11 @@ class SampleTable:
         """Each attribute's column, then those that belong to it: source, confidence, annotator, probabilities."""
         return [c for a in self.attributes for c in self.columns_of(a)]
 
+    def is_perceived(self, attribute: str) -> bool:
+        """Whether an annotator, and not people, gave some of its groups."""
+        sources = self.frame.get(f"{attribute}_source")
+        return sources is not None and bool((sources == PERCEIVED).any())
+
     def columns_of(self, attribute: str) -> list[str]:
         """The columns of one attribute."""
         own = (attribute, *(f"{attribute}_{part}" for part in ("source", "confidence", "annotator")))

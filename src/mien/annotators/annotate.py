@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Annotator, Perceived
-from mien.annotators.holdout import PREFIX, Holdout, codes_of, holdout_of
+from mien.annotators.holdout import Holdout, codes_of, holdout_of
 from mien.annotators.mien import MienAnnotator
 from mien.annotators.mixes import Mix, mix_of
 from mien.audit.inferred import AnnotatorError
 from mien.audit.intervals import clustered_share
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
-from mien.demographics import Head
+from mien.demographics import PREFIX, Head
 from mien.errors import ConfigError, DataError
 from mien.labels import NOT_EXPRESSIONS, canonical
 from mien.records import Estimate
@@ -174,8 +174,7 @@ def measured(
     rows = table.frame["image"].to_numpy(np.int64)
     truth = {}
     for name in table.attributes:
-        sources = table.frame.get(f"{name}_source")
-        if sources is None or not (sources == PERCEIVED).any():
+        if not table.is_perceived(name):
             truth[name] = table.frame[name].astype(object).to_numpy()
     said = annotator.annotate(store.images[rows], progress)
     source = f"{len(table):,} faces of {table.name}" + (f", split {split}" if split else "")

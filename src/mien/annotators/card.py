@@ -83,7 +83,7 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
         "",
         *table(
             ["attribute", *(v.replace("_", " ") + " px" for v in VIEWS)],
-            [[h.name, *(str(_ece(holdout, h)) for holdout in views.values())] for h in first.heads],
+            list(_calibration_errors(views, first.heads)),
         ),
     ]
     if AGE in annotator.trained:
@@ -144,6 +144,11 @@ def _accuracies(views: dict[str, Holdout], heads: Iterable[Head]) -> Iterable[li
         yield [head.name, *(str(holdout.accuracy(head.name)) for holdout in views.values())]
 
 
+def _calibration_errors(views: dict[str, Holdout], heads: Iterable[Head]) -> Iterable[list[str]]:
+    for head in heads:
+        yield [head.name, *(str(calibration_error(*known_faces(holdout, head.name))) for holdout in views.values())]
+
+
 def _years(views: dict[str, Holdout]) -> Iterable[list[str]]:
     """How far the expected age lies outside the annotated bin."""
     starts = np.array([*AGE_STARTS, np.inf])
@@ -156,10 +161,10 @@ def _years(views: dict[str, Holdout]) -> Iterable[list[str]]:
         yield [view.replace("_", " ") + " px", str(inside), str(mean_estimate(outside, holdout.cluster[known]))]
 
 
-def _ece(holdout: Holdout, head: Head, n_boot: int = 1000) -> Estimate:
-    known = holdout.truth[head.name] >= 0
-    probs, labels = holdout.probs[head.name][known].astype(np.float64), holdout.truth[head.name][known]
-    return calibration_error(probs, labels, n_boot)
+def known_faces(holdout: Holdout, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """``(n, G)`` probabilities and ``(n,)`` groups of the held-out faces whose group of an attribute is known."""
+    known = holdout.truth[name] >= 0
+    return holdout.probs[name][known].astype(np.float64), holdout.truth[name][known]
 
 
 def calibration_error(

@@ -10,13 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES
-from mien.annotators.comparison_numbers import NumberComparison, compare_numbers, is_number
+from mien.annotators.comparison_numbers import NumberComparison, compare_numbers
+from mien.audit.attributes import is_number
 from mien.audit.cells import bootstrap_counts, independent_units
 from mien.audit.intervals import percentile, share_estimate, undefined
 from mien.audit.settings import check_settings, random_stream
 from mien.data.labelled import labelled_faces
 from mien.data.splits import split_units
-from mien.demographics import HEADS, Head
+from mien.demographics import HEADS, PREFIX, Head
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
 from mien.registry import nearest
@@ -26,7 +27,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_PREFIX = "perceived_"
 _CONFIDENCE_EDGES = (0.5, 0.7, 0.9)
 _BANDS = ("below 0.5", "0.5 to 0.7", "0.7 to 0.9", "0.9 and above")
 _KNOWN_HEADS = {**{merge.head.name: merge.head for merge in MERGES}, **HEADS}
@@ -207,7 +207,7 @@ def compare_annotators(
 
 def _shared_heads(a: SampleTable, b: SampleTable) -> list[Head]:
     """The attributes that one table has and the other has or can make, those of the vocabulary first."""
-    own = {c.removeprefix(_PREFIX) for t in (a, b) for c in t.attributes if c.startswith(_PREFIX)}
+    own = {c.removeprefix(PREFIX) for t in (a, b) for c in t.attributes if c.startswith(PREFIX)}
     own -= {name for name in own for t in (a, b) if _is_number(t, name)}
     names = [*(name for name in _KNOWN_HEADS if name in own), *sorted(own - set(_KNOWN_HEADS))]
     heads = [_KNOWN_HEADS.get(name, Head(name, ())) for name in names]
@@ -215,23 +215,23 @@ def _shared_heads(a: SampleTable, b: SampleTable) -> list[Head]:
 
 
 def _shared_numbers(a: SampleTable, b: SampleTable) -> list[str]:
-    names = (c.removeprefix(_PREFIX) for c in a.attributes if c.startswith(_PREFIX))
+    names = (c.removeprefix(PREFIX) for c in a.attributes if c.startswith(PREFIX))
     return sorted(name for name in names if all(_is_number(t, name) for t in (a, b)))
 
 
 def _is_number(table: SampleTable, name: str) -> bool:
-    return _PREFIX + name in table.attributes and is_number(table.frame[_PREFIX + name])
+    return PREFIX + name in table.attributes and is_number(table.frame[PREFIX + name])
 
 
 def _number(frame: pd.DataFrame, name: str) -> Floats:
-    return frame[_PREFIX + name].to_numpy(np.float64, na_value=np.nan)
+    return frame[PREFIX + name].to_numpy(np.float64, na_value=np.nan)
 
 
 def _asked(asked: Sequence[str] | None, shared: list[str], where: str) -> list[str]:
     """Which of the shared attributes to compare."""
     if not shared:
         raise DataError(where, "share no perceived attribute", "perceived_<attribute>")
-    names = shared if asked is None else [name.removeprefix(_PREFIX) for name in asked]
+    names = shared if asked is None else [name.removeprefix(PREFIX) for name in asked]
     for name in names:
         if name not in shared:
             raise UsageError("attributes", f"{name!r} is not perceived in both tables", "", nearest(name, shared))
@@ -239,20 +239,20 @@ def _asked(asked: Sequence[str] | None, shared: list[str], where: str) -> list[s
 
 
 def _has(frame: pd.DataFrame, head: Head) -> bool:
-    return _PREFIX + head.name in frame or _merged(frame, head) is not None
+    return PREFIX + head.name in frame or _merged(frame, head) is not None
 
 
 def _merged(frame: pd.DataFrame, head: Head) -> Floats | None:
     """``(n, G)`` probabilities of a head, summed from a finer one's columns; None where there are none."""
     for merge in MERGES:
-        columns = [f"{_PREFIX}{merge.of.name}_prob_{group}" for group in merge.of.groups]
+        columns = [f"{PREFIX}{merge.of.name}_prob_{group}" for group in merge.of.groups]
         if merge.head.name == head.name and set(columns) <= set(frame):
             return np.asarray(merge.probabilities(frame[columns].to_numpy(np.float64)))
     return None
 
 
 def _said(frame: pd.DataFrame, head: Head) -> _Said:
-    column = _PREFIX + head.name
+    column = PREFIX + head.name
     if column in frame:
         confidence = frame.get(f"{column}_confidence")
         group = frame[column].where(frame[column].astype(str) != "")
@@ -265,7 +265,7 @@ def _said(frame: pd.DataFrame, head: Head) -> _Said:
 
 
 def _annotator(frame: pd.DataFrame, heads: Sequence[Head], otherwise: str) -> str:
-    columns = [c for c in (f"{_PREFIX}{head.name}_annotator" for head in heads) if c in frame]
+    columns = [c for c in (f"{PREFIX}{head.name}_annotator" for head in heads) if c in frame]
     names = {str(name) for c in columns for name in frame[c].dropna().unique() if name}
     return " and ".join(sorted(names)) or otherwise
 

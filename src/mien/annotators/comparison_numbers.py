@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
@@ -40,11 +38,6 @@ class NumberComparison:
     n_only_a: int
     n_only_b: int
     n_neither: int
-
-
-def is_number(column: pd.Series[Any]) -> bool:
-    """Whether a perceived column holds numbers, not groups."""
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def compare_numbers(name: str, a: Floats, b: Floats, unit: Ints, level: float, min_n: int) -> NumberComparison:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from mien.annotators.base import MERGES, Perceived
 from mien.annotators.mixes import Mix
 from mien.audit.intervals import clustered_share
-from mien.demographics import Head
+from mien.demographics import PREFIX, Head
 from mien.errors import DataError
 from mien.records import Estimate
 
-PREFIX = "perceived_"
 _COARSE = 4  # attributes of at most so many groups are counted within each other, and crossed
 
 

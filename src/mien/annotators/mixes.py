@@ -26,7 +26,8 @@ class Mix:
 
     Attributes:
         shares: ``(G,)`` the most likely ones.
-        draws: ``(D, G)`` others that the counts of faces and of the annotator's errors allow.
+        draws: ``(D, G)`` others that the counts of faces and of the annotator's errors allow; none where it
+            cannot be told.
         told: Whether the annotator tells the groups apart, and the faces could have been perceived so
             with some mix; else which groups are there cannot be told.
     """
@@ -77,18 +78,19 @@ def mix_of(perceived: NDArray[Any], confusion: NDArray[Any], seed: int = 0) -> M
     Returns:
         The mix; not told without faces or where a group has no held-out face.
     """
-    n, size = float(perceived.sum()), len(perceived)
-    if n == 0 or (confusion.sum(1) == 0).any():
-        return Mix(group_mix(perceived, confusion), np.zeros((0, size)), False)
+    n, size, likely = float(perceived.sum()), len(perceived), group_mix(perceived, confusion)
+    unknown = Mix(likely, np.zeros((0, size)), False)
+    total = confusion.sum(1, keepdims=True)
+    if n == 0 or (total == 0).any() or np.linalg.cond(confusion / total) > MAX_CONDITION:
+        return unknown
     rng = np.random.default_rng(seed)
     parts = rng.standard_gamma(confusion + PRIOR_FACES / size, size=(_DRAWS, size, size))
     rates = parts / parts.sum(2, keepdims=True)
     again = rng.multinomial(int(n), perceived / n, size=_DRAWS).astype(np.float64)
     free = inverted_counts(again[..., None], rates)[..., 0]
-    told = bool((free.mean(0) + _SIGMAS * free.std(0) >= 0).all())
-    if np.linalg.cond(confusion / confusion.sum(1, keepdims=True)) > MAX_CONDITION:
-        told = False
-    return Mix(group_mix(perceived, confusion), _most_likely(again / n, rates), told)
+    if (free.mean(0) + _SIGMAS * free.std(0) < 0).any():
+        return unknown
+    return Mix(likely, _most_likely(again / n, rates), True)
 
 
 def group_mix(perceived: NDArray[Any], confusion: NDArray[Any]) -> NDArray[np.float64]:

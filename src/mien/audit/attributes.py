@@ -117,7 +117,7 @@ def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attri
 def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -> Attribute:
     """A column of numbers cut at its quantiles."""
     where = f"{pred.source or 'predictions'} column {spec.partition(':')[0]!r}"
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    if not is_number(column):
         raise DataError(where, "does not hold numbers", "numbers to cut into parts", "Name the column without ':'.")
     if not 2 <= n_parts <= MAX_GROUPS:
         raise UsageError(f"attribute {spec!r}", f"{n_parts} parts", f"2 to {MAX_GROUPS}")
@@ -218,10 +218,15 @@ def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]
     return codes.astype(np.int64), [None if t.lower() in _MISSING else t for t in texts]
 
 
+def is_number(column: pd.Series[Any]) -> bool:
+    """Whether a column holds numbers, not groups."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 def _refusal(column: pd.Series[Any], unseen: Sequence[str] = ()) -> tuple[str, str, str] | None:
     """Why a column cannot be an attribute: what was found, what was expected, what to do."""
     expected = f"2 to {MAX_GROUPS} named groups"
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    if is_number(column):
         fix = (
             f"Cut it into parts ({column.name}:3 makes three), or bin it into named groups; if the numbers are codes, "
             "write their names."

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mien.audit.attributes import Attribute, resolve_attribute
+from mien.audit.attributes import Attribute, is_number, resolve_attribute
 from mien.audit.cells import Ints, independent_units
 from mien.audit.intervals import mean_estimate, undefined
 from mien.audit.settings import check_settings, random_stream
@@ -135,7 +135,7 @@ def candidate_confounders(pred: Predictions) -> list[str]:
         if words[-1] in ("source", "confidence") or not set(words) & set(KNOWN):
             continue
         values = pred.groups[column]
-        if _is_number(values) and _n_distinct(_numbers(values)) > 1:
+        if is_number(values) and _n_distinct(_numbers(values)) > 1:
             found.append(str(column))
     return found
 
@@ -249,10 +249,6 @@ def _eligible(rows: _Rows, min_n: int) -> _Rows | None:
     return None if len(names) < 2 else replace(rows.keep(mask), group=codes, names=names)
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
 def _numbers(column: pd.Series[Any]) -> Array:
     """``(n,)`` values, NaN where missing or infinite."""
     values = column.to_numpy(np.float64, na_value=np.nan)
@@ -265,11 +261,11 @@ def _n_distinct(values: Array) -> int:
 
 def _column(pred: Predictions, name: str) -> Array:
     if name not in pred.groups.columns:
-        numeric = [str(c) for c in pred.groups.columns if _is_number(pred.groups[c])]
+        numeric = [str(c) for c in pred.groups.columns if is_number(pred.groups[c])]
         fix = nearest(name, numeric) if numeric else "It has no numeric column at all."
         raise UsageError(f"confounder {name!r}", f"{pred.source or 'the table'} has no such column", "", fix)
     where, column = f"{pred.source or 'predictions'} column {name!r}", pred.groups[name]
-    if not _is_number(column):
+    if not is_number(column):
         raise DataError(where, f"holds {column.dtype} values", "numbers", "Audit it as an attribute instead.")
     values = _numbers(column)
     if _n_distinct(values) < 2:

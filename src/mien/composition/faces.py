@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mien.audit.attributes import Attribute, candidate_attributes, resolve_attributes
+from mien.audit.attributes import Attribute, candidate_attributes, is_number, resolve_attributes
 from mien.audit.cells import independent_units
 from mien.audit.inferred.membership import probability_columns
 from mien.data.splits import split_units
@@ -131,9 +131,4 @@ def _with_all_groups(rows: Predictions, attribute: Attribute) -> Attribute:
 
 def number_columns(faces: Faces) -> list[str]:
     """Attributes that are numbers, such as ``perceived_age_years``."""
-    frame = faces.table.frame
-    return [
-        a
-        for a in faces.table.attributes
-        if pd.api.types.is_numeric_dtype(frame[a]) and not pd.api.types.is_bool_dtype(frame[a])
-    ]
+    return [a for a in faces.table.attributes if is_number(faces.table.frame[a])]

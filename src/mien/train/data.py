@@ -17,18 +17,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mien.config import ExperimentConfig
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
-from mien.demographics import HEADS
+from mien.demographics import HEADS, PREFIX
 from mien.errors import ConfigError, DataError, LabelError, WeightsError
 from mien.labels import label_scheme
 from mien.models.weights import load_card
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.runs import SPLITS as RUN_SPLITS
-from mien.samples import PERCEIVED, SampleTable
+from mien.samples import SampleTable
 
 Batch = tuple[Tensor, Tensor]
 EXPRESSION = "expression"  # the head of a model of expressions
-_PERCEIVED = "perceived_"
 _ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces that it did not learn from
 
 
@@ -142,8 +141,7 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
 
 def _check_annotated(name: str, table: SampleTable) -> None:
     """A network that learns what another perceived learns its mistakes, and its own errors would look small."""
-    sources = table.frame.get(f"{name}_source")
-    if name.startswith(_PERCEIVED) or (sources is not None and (sources == PERCEIVED).any()):
+    if name.startswith(PREFIX) or table.is_perceived(name):
         raise ConfigError(
             "labels.attributes", f"{name!r} is what a model perceived", "", "Learn from what people annotated."
         )
