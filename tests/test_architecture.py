@@ -13,7 +13,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["registry", "units"],
+    ["registry", "missing", "spellings"],
+    ["units"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
     ["data", "models", "losses", "metrics"],

@@ -16,11 +16,10 @@ from mien.labels import (
     FER2013_CLASSES,
     FERPLUS_CLASSES,
     FERPLUS_VOCABULARY,
-    canonical,
-    distinct,
     label_scheme,
     scheme_names,
 )
+from mien.spellings import canonical, distinct
 
 NEUTRAL, HAPPINESS, SURPRISE, SADNESS, ANGER, DISGUST, FEAR, CONTEMPT, UNKNOWN, NF = range(10)
 

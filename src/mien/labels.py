@@ -8,7 +8,7 @@ the usual spellings of one expression (``angry`` and ``anger``) count as the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mien.errors import LabelError
 from mien.registry import nearest
+from mien.spellings import canonical
 
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FERPLUS_VOCABULARY = (
@@ -33,32 +34,6 @@ FERPLUS_VOCABULARY = (
 FERPLUS_CLASSES = FERPLUS_VOCABULARY[:8]
 EDUCATION_CLASSES = ("angry", "neutral", "focused", "bored")
 NOT_EXPRESSIONS = ("unknown", "nf")
-
-_SPELLINGS = {
-    "angry": "anger",
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "afraid": "fear",
-    "not a face": "nf",
-    "notface": "nf",
-}
-
-
-def canonical(name: str) -> str:
-    """The one spelling under which an expression is compared: ``Angry`` and ``anger`` are equal."""
-    key = name.strip().lower()
-    return _SPELLINGS.get(key, key)
-
-
-def distinct(names: Iterable[str]) -> tuple[str, ...]:
-    """Each expression once, in order, under the spelling in which it came first."""
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(canonical(name), name)
-    return tuple(first.values())
 
 
 @dataclass(frozen=True)

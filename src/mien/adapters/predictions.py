@@ -13,8 +13,9 @@ from mien.adapters.python import python_model
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces
 from mien.errors import DataError, LabelError, UsageError
-from mien.labels import canonical, label_scheme
+from mien.labels import label_scheme
 from mien.records import Predictions
+from mien.spellings import canonical
 
 _SILENT = "no probability to any of the classes asked for"
 

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import DataError, UsageError
-from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.labels import NOT_EXPRESSIONS
 from mien.samples import SampleTable
+from mien.spellings import canonical
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -21,10 +21,11 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.demographics import PREFIX, Head
 from mien.errors import ConfigError, DataError
-from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.labels import NOT_EXPRESSIONS
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.samples import PERCEIVED, SampleTable
+from mien.spellings import canonical
 
 Progress = Callable[[int, int | None], None]
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

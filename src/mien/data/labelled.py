@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from mien.data.quality import image_quality
 from mien.data.splits import split_units
 from mien.errors import DataError, LabelError
-from mien.labels import Targets, canonical, label_scheme
+from mien.labels import Targets, label_scheme
 from mien.prediction_tables.fields import set_apart
 from mien.records import Predictions
 from mien.samples import SampleTable
+from mien.spellings import canonical
 
 
 @dataclass(frozen=True)

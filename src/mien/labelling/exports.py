@@ -18,8 +18,9 @@ from mien.data.images import Store
 from mien.errors import DataError, LabelError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.results import SUGGESTIONS_SHOWN, event_frame, label_notes, merge_labels, vocabulary
-from mien.labels import FERPLUS_VOCABULARY, canonical, label_scheme
+from mien.labels import FERPLUS_VOCABULARY, label_scheme
 from mien.samples import SampleTable
+from mien.spellings import canonical
 
 FERPLUS_VOTES = 10
 IMAGES = "images"

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
 from mien.labelling.task import LabelTask
-from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.labels import NOT_EXPRESSIONS
 from mien.records import Predictions
 from mien.samples import SampleTable
+from mien.spellings import canonical
 
 _MAX_GROUPS = 50
 

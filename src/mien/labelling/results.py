@@ -21,9 +21,10 @@ from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.schema import annotators, labels, sa
 from mien.labelling.task import MAX_INTENSITY, UNSURE
-from mien.labels import NOT_EXPRESSIONS, canonical
+from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
 from mien.samples import ANNOTATED, SampleTable, Step
+from mien.spellings import canonical
 
 _PARTS = ("", "_source", "_confidence")
 _STRENGTH, _UNKNOWN = "intensity:", NOT_EXPRESSIONS[0]

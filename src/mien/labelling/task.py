@@ -10,9 +10,10 @@ from typing import Any
 
 from mien.demographics import HEADS
 from mien.errors import UsageError
-from mien.labels import NOT_EXPRESSIONS, canonical, distinct
+from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
 from mien.samples import CORE_COLUMNS, SampleTable
+from mien.spellings import canonical, distinct
 
 UNSURE = "unsure"
 MAX_INTENSITY = 5

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mien.composition import Association, Composition, Described
-from mien.labels import canonical
 from mien.records import Estimate
 from mien.report.figures import inline
 from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.store_cells import p_cell
 from mien.report.store_plots import MAX_SEGMENTS, Bar, stacked_plot
 from mien.report.words import capital
+from mien.spellings import canonical
 
 _WITH_CLASS = ["Normalised mutual information with class", "Cramér's V with class", "p"]
 Shown = Sequence[tuple[str, Described, Association | None]]

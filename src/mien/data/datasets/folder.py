@@ -12,7 +12,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.decode import SUFFIXES, decode_files, picture_shape
 from mien.errors import DataError
-from mien.labels import canonical, distinct
+from mien.spellings import canonical, distinct
 
 _CHUNK = 512
 _LAYOUTS = "<class>/picture or <split>/<class>/picture; pictures alone where nobody has labelled them"

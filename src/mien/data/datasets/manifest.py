@@ -13,9 +13,9 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.decode import decode_files, picture_shape
 from mien.errors import DataError
-from mien.labels import canonical, distinct
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
+from mien.spellings import canonical, distinct
 
 _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")

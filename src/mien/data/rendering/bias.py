@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mien.data.rendering.parameters import GROUPS
 from mien.errors import ConfigError
-from mien.labels import FER2013_CLASSES, canonical
+from mien.labels import FER2013_CLASSES
 from mien.registry import nearest
+from mien.spellings import canonical
 
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
