@@ -15,7 +15,6 @@ from mien.prediction_tables.columns import (
     Ints,
     Texts,
     attributes_of,
-    block_of,
     class_codes,
     classes_of,
     detected_of,
@@ -23,6 +22,7 @@ from mien.prediction_tables.columns import (
     images_of,
     units_of,
 )
+from mien.prediction_tables.distributions import block_of
 from mien.prediction_tables.table import PredictionTable
 
 
