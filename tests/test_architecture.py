@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["registry", "missing", "spellings"],
+    ["registry", "missing", "spellings", "outputs"],
     ["units"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],

@@ -56,6 +56,10 @@ class RunError(MienError):
     """A run folder is missing, incomplete, or was made by another configuration."""
 
 
+class OutputError(MienError):
+    """A result could not be written: the disk is full, or the place changed during the work."""
+
+
 class WeightsError(MienError):
     """Weights do not match their card: checksum, classes or shape."""
 

@@ -1,0 +1,198 @@
+"""Places for results: refused before the work, never left half-written, and every reason in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from mien.errors import OutputError, UsageError
+from mien.outputs import check_file, check_folder, whole, whole_folder, write_text, writing
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file, a folder and links of all kinds; it must not change by being looked at."""
+    monkeypatch.chdir(tmp_path)
+    Path("file.csv").write_text("kept")
+    Path("folder").mkdir()
+    for name, target in {
+        "nowhere": "missing/x.csv",
+        "no_folder": "missing",
+        "to_file": "file.csv",
+        "to_folder": "folder",
+        "round": "round",
+    }.items():
+        Path(name).symlink_to(target)
+    return tmp_path
+
+
+def fail_in(context: AbstractContextManager[Path], error: BaseException, name: str | None = None) -> None:
+    """Write half of a file, and fail."""
+    with context as place:
+        (place / name if name else place).write_text("half")
+        raise error
+
+
+def listing(folder: Path | str = ".") -> list[str]:
+    return sorted(str(p) for p in Path(folder).rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "is a folder, expected the name of a file"),
+        ("folder", "is a folder"),
+        ("to_folder", "is a folder"),
+        ("file.csv/x.csv", "file.csv is a file, not a folder"),
+        ("file.csv/a/b/x.csv", "file.csv is a file, not a folder"),
+        ("nowhere", "a link that leads nowhere"),
+        ("no_folder/x.csv", "a link that leads nowhere"),
+        ("round/x.csv", "a link that leads nowhere"),
+        ("x" * 250, "the name is too long"),
+        ("x" * 300, "the name is too long"),
+        ("a/" + "x" * 300 + "/y.csv", "the name is too long"),
+        ("ä" * 130, "the name is too long"),
+        ("bad\0name", "null byte"),
+        ("/proc/x.csv", "no folder can be made there"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_in_one_sentence(path: str, message: str) -> None:
+    before = listing()
+    with pytest.raises(UsageError, match=message) as caught:
+        check_file(path, "--out")
+    assert str(caught.value).startswith("--out")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert listing() == before
+
+
+@pytest.mark.parametrize("path", ["new.csv", "a/b/new.csv", "file.csv", "to_file", "to_folder/x", "/dev/null"])
+def test_a_file_that_can_be_written_is_left_as_it_was(path: str) -> None:
+    before = listing()
+    assert check_file(path) == Path(path)
+    assert listing() == before
+    assert Path("file.csv").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("file.csv", "file.csv is a file, not a folder"),
+        ("file.csv/x", "file.csv is a file, not a folder"),
+        ("to_file", "to_file is a file, not a folder"),
+        ("nowhere", "a link that leads nowhere"),
+        ("no_folder", "a link that leads nowhere"),
+        ("/dev/full", "/dev/full is a file, not a folder"),
+        ("x" * 300, "the name is too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused(path: str, message: str) -> None:
+    before = listing()
+    with pytest.raises(UsageError, match=message):
+        check_folder(path, "--out")
+    assert listing() == before
+
+
+@pytest.mark.parametrize("path", ["new", "a/b/c", "folder", "to_folder", "."])
+def test_a_folder_that_can_be_written_is_left_as_it_was(path: str) -> None:
+    before = listing()
+    assert check_folder(path) == Path(path)
+    assert listing() == before
+
+
+@pytest.mark.parametrize("path", ["file.csv", "./file.csv", "folder/../file.csv", "to_file"])
+def test_an_input_is_no_output(path: str, here: Path) -> None:
+    with pytest.raises(UsageError, match="is an input, which would be overwritten"):
+        check_file(path, "--junit", [here / "file.csv"])
+    os.link("file.csv", "hard.csv")
+    with pytest.raises(UsageError, match="is an input"):
+        check_file("hard.csv", inputs=["file.csv"])
+
+
+def test_the_files_of_a_folder_are_no_inputs_either() -> None:
+    with pytest.raises(UsageError, match=r"--out file\.csv: is an input"):
+        check_folder(".", "--out", ["file.csv"], ["gaps.csv", "file.csv"])
+    with pytest.raises(UsageError, match="holds a folder folder"):
+        check_folder(".", "--out", [], ["folder"])
+    check_folder(".", "--out", ["file.csv"], ["gaps.csv"])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "share of the disk is used up"),
+        (errno.EROFS, "nothing can be written on that disk"),
+        (errno.EACCES, "not permitted"),
+        (errno.EPERM, "not permitted"),
+        (errno.EFBIG, "may not grow so large"),
+        (errno.EBUSY, "busy"),
+    ],
+)
+def test_whatever_prevents_writing_is_one_sentence(number: int, words: str) -> None:
+    before = listing()
+    for name in ("file.csv", "a/b/new.csv"):
+        with pytest.raises(OutputError, match=words):
+            fail_in(whole(name), OSError(number, os.strerror(number)))
+    with pytest.raises(OutputError, match=f"^results: could not be written: .*{words}"), writing("results"):
+        raise OSError(number, os.strerror(number))
+    assert listing() == before
+    assert Path("file.csv").read_text() == "kept"
+
+
+def test_a_full_disk_is_seen_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UsageError, match="^new: cannot be written: the disk is full. Free some space"):
+        check_folder("new")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_device_that_is_full_is_one_sentence() -> None:
+    check_file("/dev/full")
+    with pytest.raises(OutputError, match="/dev/full: could not be written: the disk is full"):
+        write_text("/dev/full", "x")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_links_and_pipes_stay_what_they_are() -> None:
+    write_text("to_file", "new")
+    assert Path("to_file").is_symlink()
+    assert Path("file.csv").read_text() == "new"
+    os.mkfifo("pipe")
+    reading = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text("pipe", "through")
+    assert os.read(reading, 100) == b"through"
+    os.close(reading)
+    assert Path("pipe").is_fifo()
+
+
+def test_a_folder_is_written_whole_or_not_at_all() -> None:
+    (Path("folder") / "old.txt").write_text("old")
+    with whole_folder("folder") as folder:
+        (folder / "old.txt").write_text("new")
+        (folder / "more.txt").write_text("more")
+        assert (Path("folder") / "old.txt").read_text() == "old"
+    assert listing("folder") == ["folder/more.txt", "folder/old.txt"]
+    assert (Path("folder") / "old.txt").read_text() == "new"
+    for name in ("folder", "a/b"):
+        before = listing()
+        with pytest.raises(OutputError, match="the disk is full"):
+            fail_in(whole_folder(name), OSError(errno.ENOSPC, "No space left on device"), "old.txt")
+        assert listing() == before
+    assert (Path("folder") / "old.txt").read_text() == "new"
+
+
+def test_other_errors_pass_through_and_leave_nothing() -> None:
+    before = listing()
+    with pytest.raises(KeyboardInterrupt):
+        fail_in(whole("a/new.csv"), KeyboardInterrupt())
+    with pytest.raises(ZeroDivisionError):
+        fail_in(whole_folder("a/b"), ZeroDivisionError(), "x")
+    assert listing() == before
