@@ -13,8 +13,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["registry", "missing", "spellings", "outputs"],
-    ["units"],
+    ["missing", "spellings", "outputs", "values", "yaml_files"],
+    ["registry", "units"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
     ["data", "models", "losses", "metrics"],

@@ -8,23 +8,43 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from mien.errors import ConfigError
 from mien.registry import nearest
+from mien.values import Unfit, read_value, shown
+from mien.yaml_files import dump_yaml, parse_yaml, read_yaml
+
+_EXPECTED = "a YAML configuration"
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        """Hold values to the same rules as the options of components: ``yes`` is no number, ``"0.1"`` is one."""
+        about = cls.model_fields[info.field_name or ""]
+        if _is_section(about.annotation):
+            if not isinstance(value, dict | BaseModel):
+                known = ", ".join(list(about.annotation.model_fields)[:3])
+                raise Unfit(shown(value), f"a section with keys such as {known}")
+            return value
+        return read_value(Annotated[(about.annotation, *about.metadata)] if about.metadata else about.annotation, value)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
 
 class Component(_Section):
     """A component by name, with its options."""
 
-    name: str
+    name: str = Field(min_length=1)
     options: dict[str, Any] = {}
 
 
@@ -38,7 +58,7 @@ class ModelConfig(Component):
 class DataConfig(_Section):
     """Where the faces are."""
 
-    store: str = Field(description="Folder of a prepared store.")
+    store: str = Field(min_length=1, description="Folder of a prepared store.")
 
 
 class LabelsConfig(_Section):
@@ -48,11 +68,6 @@ class LabelsConfig(_Section):
     weights: dict[str, float] = Field({}, description="Attribute -> factor of its loss; 1 for those not named.")
     train: str = Field("majority", description="Scheme whose targets the model learns.")
     evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
-
-    @field_validator("attributes", mode="before")
-    @classmethod
-    def _one_name(cls, names: Any) -> Any:
-        return (names,) if isinstance(names, str) else names
 
     @field_validator("attributes")
     @classmethod
@@ -165,8 +180,8 @@ class ExperimentConfig(_Section):
     """A whole experiment; unknown keys are refused."""
 
     data: DataConfig
-    name: str = "run"
-    seed: int = Field(0, ge=0)
+    name: str = Field("run", min_length=1)
+    seed: int = Field(0, ge=0, lt=2**63)
     labels: LabelsConfig = LabelsConfig()
     split: Component = Component(name="corpus")
     augment: AugmentConfig = AugmentConfig()
@@ -176,8 +191,13 @@ class ExperimentConfig(_Section):
     audit: AuditConfig = AuditConfig()
 
 
-def parse_config(content: dict[str, Any], where: str = "config") -> ExperimentConfig:
+def parse_config(content: dict[str, Any], where: str = "config", overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Check a configuration.
+
+    Args:
+        content: Its sections.
+        where: Where it stands, for messages.
+        overrides: ``dotted.key=value`` settings that are part of it, for messages.
 
     Raises:
         ConfigError: On the first mistake, with its dotted key and the nearest known one.
@@ -185,15 +205,33 @@ def parse_config(content: dict[str, Any], where: str = "config") -> ExperimentCo
     try:
         return ExperimentConfig.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(p) for p in first["loc"])
-        more = f" ({error.error_count() - 1} more mistakes)" if error.error_count() > 1 else ""
-        if first["type"] == "extra_forbidden":
-            fix = nearest(str(first["loc"][-1]), _keys(first["loc"][:-1]))
-            raise ConfigError(f"{where}: {key}", "unknown key", "", fix + more) from None
-        if first["type"] == "missing":
-            raise ConfigError(f"{where}: {key}", "is missing", "a value", more.strip()) from None
-        raise ConfigError(f"{where}: {key}", f"{first['input']!r}: {first['msg']}", "", more.strip()) from None
+        more = f"({error.error_count() - 1} more mistakes)" if error.error_count() > 1 else ""
+        raise _mistake(error.errors()[0], where, overrides, more) from None
+
+
+def _mistake(first: ErrorDetails, where: str, overrides: Iterable[str], more: str) -> ConfigError:
+    """The first thing that is wrong, in words."""
+    key = ".".join(str(p) for p in first["loc"])
+    place = place_of(key, where, overrides)
+    unfit = first.get("ctx", {}).get("error")
+    if isinstance(unfit, Unfit):
+        return ConfigError(place + unfit.place, unfit.found, unfit.expected, f"{unfit.fix} {more}".strip())
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        fix = nearest(str(first["loc"][-1]), _keys(first["loc"][:-1]))
+        return ConfigError(place, "unknown key", "", f"{fix} {more}".strip())
+    if first["type"] == "missing":
+        return ConfigError(place, "is missing", "a value", more)
+    message = str(unfit or first["msg"])
+    return ConfigError(place, message if unfit else f"{shown(first['input'])}: {message}", "", more)
+
+
+def place_of(key: str, where: str, overrides: Iterable[str] = ()) -> str:
+    """Where a dotted key got its value: the file, or an override."""
+    for override in overrides:
+        set_key = override.partition("=")[0]
+        if f"{key}.".startswith(f"{set_key}.") or f"{set_key}.".startswith(f"{key}."):
+            return f"--set {key}"
+    return f"{where}: {key}" if key else where
 
 
 def _keys(path: Iterable[int | str]) -> list[str]:
@@ -220,15 +258,13 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
     Raises:
         ConfigError: If the file cannot be read or anything in it is not known.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a YAML configuration") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(str(path), f"is not YAML ({error})", "a YAML configuration") from error
+    path, overrides = Path(path), tuple(overrides)
+    content = read_yaml(path, _EXPECTED)
     if not isinstance(content, dict):
-        raise ConfigError(str(path), "holds no keys", "a mapping with at least data.store")
+        found = (
+            "is empty" if content is None else f"holds a {'list' if isinstance(content, list) else 'value'}, no keys"
+        )
+        raise ConfigError(str(path), found, "sections of keys, with at least data.store")
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
@@ -240,7 +276,7 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
             if not isinstance(target, dict):
                 raise ConfigError(key, f"{parent!r} is a value, not a section", "a key of a section")
         target[last] = parse_value(override, value)
-    return parse_config(content, path.name)
+    return parse_config(content, path.name, overrides)
 
 
 def parse_value(where: str, text: str) -> Any:
@@ -249,10 +285,7 @@ def parse_value(where: str, text: str) -> Any:
     Raises:
         ConfigError: If it is none.
     """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(where, f"{text!r} is not YAML", "a value", str(error).split("\n")[0]) from error
+    return parse_yaml(text, where, "a value")
 
 
 def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
@@ -265,7 +298,11 @@ def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
         return AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"--{first['loc'][0]}".replace("_", "-"), f"{first['input']!r}: {first['msg']}") from None
+        option = f"--{first['loc'][0]}".replace("_", "-")
+        unfit = first.get("ctx", {}).get("error")
+        if isinstance(unfit, Unfit):
+            raise unfit.error(ConfigError, option) from None
+        raise ConfigError(option, f"{shown(first['input'])}: {first['msg']}") from None
 
 
 def explain_config(config: ExperimentConfig) -> str:
@@ -289,4 +326,4 @@ def _explained(section: BaseModel, indent: str = "") -> Iterator[str]:
 
 def dump_config(config: ExperimentConfig) -> str:
     """The resolved configuration as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))

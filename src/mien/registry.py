@@ -6,10 +6,12 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mien.errors import ConfigError, MissingExtra
+from mien.values import Unfit, read_value
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
 
@@ -95,8 +97,10 @@ class Registry:
         """The first line of the entry's docstring."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
 
-    def check_options(self, name: str, options: Mapping[str, Any], where: str = "", skip: tuple[str, ...] = ()) -> None:
-        """Check option names against the callable's signature.
+    def check_options(
+        self, name: str, options: Mapping[str, Any], where: str = "", skip: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Read options as the callable's signature wants them; see :func:`read_options`.
 
         Args:
             name: The entry.
@@ -104,18 +108,55 @@ class Registry:
             where: Dotted key of the options, for the message.
             skip: Parameters that the caller supplies and a user may not.
 
+        Returns:
+            The options, with numbers that were written as text read as numbers.
+
         Raises:
-            ConfigError: On an option that the callable does not take.
+            ConfigError: On an option that the callable does not take, or a value that it cannot use.
         """
-        parameters = inspect.signature(self.get(name, where)).parameters
-        known = [
-            p.name
-            for p in parameters.values()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in skip
-        ]
-        for option in options:
-            if option not in known:
-                fix = nearest(option, known) if known else "It takes none."
-                raise ConfigError(
-                    f"{where}.{option}" if where else option, f"{self.kind} {name!r} has no such option", "", fix
-                )
+        return read_options(self.get(name, where), options, f"{self.kind} {name!r}", where, skip)
+
+
+def read_options(
+    function: Callable[..., Any], options: Mapping[str, Any], called: str, where: str = "", skip: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read options as a callable's signature wants them: names, kinds of values, and bounds.
+
+    Args:
+        function: A function or a class; annotations such as ``Annotated[float, Field(ge=0, lt=1)]`` say
+            what a value may be. Values without annotation are taken as they are.
+        options: Options as written by the user.
+        called: What it is called in messages.
+        where: Dotted key of the options, for the message.
+        skip: Parameters that the caller supplies and a user may not.
+
+    Returns:
+        The options as read.
+
+    Raises:
+        ConfigError: On an option that the callable does not take, or a value that it cannot use.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in parameters if p.kind in kinds and p.name not in skip]
+    hints = _hints(function)
+    read = {}
+    for option, value in options.items():
+        place = f"{where}.{option}" if where else str(option)
+        if option not in known:
+            fix = nearest(str(option), known) if known else "It takes none."
+            raise ConfigError(place, f"{called} has no such option", "", fix)
+        try:
+            read[option] = read_value(hints.get(option, Any), value)
+        except Unfit as error:
+            raise error.error(ConfigError, place) from None
+    return read
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations with their bounds; none where they name what only a type checker sees."""
+    called = getattr(function, "__init__", function) if inspect.isclass(function) else function
+    try:
+        return typing.get_type_hints(called, include_extras=True)
+    except NameError:
+        return {}

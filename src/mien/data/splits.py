@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from mien.errors import DataError
 from mien.samples import SampleTable
 from mien.units import joined_units
+
+# What options may be; read_options holds the values of a configuration to it.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, lt=1)]
+Faces = Annotated[int, Field(ge=0)]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
@@ -60,10 +68,10 @@ def ratio_split(
     table: SampleTable,
     strata: NDArray[np.int64],
     *,
-    train: float = 0.8,
-    validation: float = 0.1,
-    test: float = 0.1,
-    seed: int = 0,
+    train: Annotated[float, Field(gt=0, le=1)] = 0.8,
+    validation: Share = 0.1,
+    test: Share = 0.1,
+    seed: Seed = 0,
 ) -> SampleTable:
     """Split at random in given proportions, stratified, copies and persons kept together.
 
@@ -79,7 +87,12 @@ def ratio_split(
 
 
 def fold_split(
-    table: SampleTable, strata: NDArray[np.int64], *, k: int = 5, fold: int = 0, seed: int = 0
+    table: SampleTable,
+    strata: NDArray[np.int64],
+    *,
+    k: Annotated[int, Field(ge=3)] = 5,
+    fold: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
 ) -> SampleTable:
     """Fold ``fold`` of ``k`` is the test part, the next one validates, the rest trains.
 
@@ -100,10 +113,10 @@ def corpus_split(
     strata: NDArray[np.int64],
     *,
     train: str | None = None,
-    validation: str | float | None = None,
+    validation: str | Part | None = None,
     test: str | None = None,
-    duplicates: str = "drop",
-    seed: int = 0,
+    duplicates: Literal["drop", "keep"] = "drop",
+    seed: Seed = 0,
 ) -> SampleTable:
     """The corpus's own splits.
 
@@ -179,7 +192,12 @@ def _own_name(own: NDArray[np.object_], asked: str | None, usual: Sequence[str],
 
 
 def hash_split(
-    table: SampleTable, strata: NDArray[np.int64], *, validation: int = 4000, test: int = 0, seed: int = 0
+    table: SampleTable,
+    strata: NDArray[np.int64],
+    *,
+    validation: Faces = 4000,
+    test: Faces = 0,
+    seed: Seed = 0,
 ) -> SampleTable:
     """Hold out the faces with the smallest hashes of their pictures, whatever their order in the table.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,7 +13,13 @@ from mien.losses.weighting import weighted_mean
 
 
 @LOSSES.register("cross_entropy")
-def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    *,
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> Tensor:
     """Mean of -sum_k p_k log q_k: FER+'s CEL; for one-hot targets the usual cross-entropy.
 
     Args:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+
+Count = Annotated[int, Field(ge=1)]  # of channels, units or blocks
+Share = Annotated[float, Field(ge=0, lt=1)]  # of features that are dropped
 
 
 class ExpressionModel(nn.Module):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import ExpressionModel
+from mien.models.blocks import Count, ExpressionModel
 
 
 @MODELS.register("ferplus_vgg13", tiny={"size": 32, "width": 4, "hidden": 16})
@@ -23,7 +26,13 @@ class FerPlusVGG13(ExpressionModel):
     """
 
     def __init__(
-        self, num_classes: int, in_channels: int = 1, *, size: int = 64, width: int = 64, hidden: int = 1024
+        self,
+        num_classes: int,
+        in_channels: int = 1,
+        *,
+        size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] = 64,
+        width: Count = 64,
+        hidden: Count = 1024,
     ) -> None:
         super().__init__()
         self.size = size

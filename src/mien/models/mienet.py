@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import ExpressionModel, conv_bn, stage
+from mien.models.blocks import Count, ExpressionModel, Share, conv_bn, stage
 
 
 @MODELS.register("mienet", tiny={"widths": (16, 32), "depths": (1, 1), "stem": 8})
@@ -21,7 +23,7 @@ class MieNet(ExpressionModel):
         num_classes: K.
         in_channels: 1 or 3.
         widths: Channels of each stage.
-        depths: Residual blocks of each stage.
+        depths: Residual blocks of each stage; as many numbers as widths.
         stem: Channels of the stem.
         stem_stride: 2 halves the picture in the stem already, for pictures of 80 px and more.
         dropout: Share of features dropped before the head.
@@ -32,14 +34,16 @@ class MieNet(ExpressionModel):
         num_classes: int,
         in_channels: int = 1,
         *,
-        widths: Sequence[int] = (64, 128, 256),
-        depths: Sequence[int] = (2, 3, 2),
-        stem: int = 16,
-        stem_stride: int = 1,
-        dropout: float = 0.2,
+        widths: Annotated[Sequence[Count], Field(min_length=1)] = (64, 128, 256),
+        depths: Annotated[Sequence[Count], Field(min_length=1)] = (2, 3, 2),
+        stem: Count = 16,
+        stem_stride: Count = 1,
+        dropout: Share = 0.2,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(conv_bn(in_channels, stem, 3, stem_stride), nn.ReLU(inplace=True))
+        if len(widths) != len(depths):
+            raise ValueError(f"widths has {len(widths)} stages and depths has {len(depths)}")
         stages, inputs = [], stem
         for width, depth in zip(widths, depths, strict=True):
             stages.append(stage(inputs, width, depth, 2))

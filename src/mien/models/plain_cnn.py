@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import ExpressionModel
+from mien.models.blocks import Count, ExpressionModel, Share
 
 
 @MODELS.register("angioni_cnn", tiny={"size": 32, "width": 4, "hidden": 16})
@@ -18,7 +21,7 @@ class AngioniCNN(ExpressionModel):
     Args:
         num_classes: K.
         in_channels: 1 or 3.
-        size: Side of the input in pixels.
+        size: Side of the input in pixels, 8 or more.
         pool_each: Pool after every convolution.
         width: Channels of the first convolution (32 as published).
         hidden: Units of the hidden layer (512 as published).
@@ -30,11 +33,11 @@ class AngioniCNN(ExpressionModel):
         num_classes: int,
         in_channels: int = 1,
         *,
-        size: int = 48,
+        size: Annotated[int, Field(ge=8, le=1024)] = 48,
         pool_each: bool = False,
-        width: int = 32,
-        hidden: int = 512,
-        dropout: float = 0.5,
+        width: Count = 32,
+        hidden: Count = 512,
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__()
         self.size = size
@@ -66,7 +69,7 @@ class OlateCNN(ExpressionModel):
     Args:
         num_classes: K.
         in_channels: 1 or 3.
-        size: Side of the input in pixels.
+        size: Side of the input in pixels, 22 or more.
         width: Channels of the first convolution (32 as published).
         hidden: Units of the hidden layer (128 as published).
         dropout: Share dropped before the head.
@@ -77,10 +80,10 @@ class OlateCNN(ExpressionModel):
         num_classes: int,
         in_channels: int = 1,
         *,
-        size: int = 48,
-        width: int = 32,
-        hidden: int = 128,
-        dropout: float = 0.5,
+        size: Annotated[int, Field(ge=22, le=1024)] = 48,
+        width: Count = 32,
+        hidden: Count = 128,
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__()
         self.size = size
