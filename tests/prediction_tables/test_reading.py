@@ -11,7 +11,7 @@ import pytest
 from mien.audit.attributes import candidate_attributes, resolve_attribute
 from mien.errors import DataError
 from mien.metrics import evaluate_predictions
-from mien.prediction_tables import columns, reading
+from mien.prediction_tables import columns, gathering
 from mien.records import Predictions
 
 
@@ -46,7 +46,7 @@ def write(frame, path):
 @pytest.fixture(params=[5, 1_000])
 def batch(request, monkeypatch):
     """Read in several small batches, and in one."""
-    monkeypatch.setattr(reading, "BATCH", request.param)
+    monkeypatch.setattr(gathering, "BATCH", request.param)
 
 
 # --- The same result from a frame and from files, however they are cut --------------------------------
@@ -82,7 +82,7 @@ def test_categories_of_a_parquet_file_keep_their_order(tmp_path):
 
 
 def test_a_column_whose_batches_differ_is_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BATCH", 4)
+    monkeypatch.setattr(gathering, "BATCH", 4)
     frame = table(12).assign(
         site=["1", "2", "1", "2", "", "", "", "", "1", "ward", "2", "ward"],
         wave=["1", "2", "1", "2", "", "", "", "", "1", "1", "2", "2"],
@@ -99,8 +99,8 @@ def test_a_column_whose_batches_differ_is_text(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_text_of_many_values_stays_text(tmp_path, ending, monkeypatch):
-    monkeypatch.setattr(reading, "BATCH", 16)
-    monkeypatch.setattr(reading, "MANY", 20)
+    monkeypatch.setattr(gathering, "BATCH", 16)
+    monkeypatch.setattr(gathering, "MANY", 20)
     frame = table().assign(comment=[f"remark {i}" for i in range(40)])
     pred = Predictions.load(write(frame, tmp_path / f"p.{ending}"))
     assert pred.groups["comment"].tolist() == frame["comment"].tolist()
@@ -209,7 +209,7 @@ def test_errors_of_csv_name_the_line(tmp_path, text, message):
 
 
 def test_lines_are_counted_across_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BATCH", 3)
+    monkeypatch.setattr(gathering, "BATCH", 3)
     (tmp_path / "p.csv").write_text("label,prob_sad,prob_happy\n" + "sad,1,0\n" * 7 + "sad,x,0\n")
     with pytest.raises(DataError, match="line 9: column 'prob_sad' holds 'x'"):
         Predictions.load(tmp_path / "p.csv")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.missing import missing_mask
 
 PREFIXES = ("target_", "prob_", "votes_")
+_WORDS = ("sample_id", "id", "label", "pred")  # never numbers, whatever they look like
+_UNITS = ("identity", "cluster")
+_CODES = 50  # more distinct whole numbers than this are no codes of groups
 Place = Callable[[int], str]
 
 
@@ -41,18 +43,20 @@ class PredictionTable:
         blocks: ``target_``, ``prob_`` and ``votes_``, those that are there.
         n: Rows.
         source: Name of the table in messages.
-        csv_path: The CSV file, so that messages can count its lines; None for other tables.
+        where: Where a row stands, such as ``p.csv line 7``; None where the row's number says it.
         notes: What a reader must know of the rows, in sentences.
         annotator_errors: Perceived attribute -> what its annotator gets wrong.
+        warnings: What puts every finding on these rows in doubt, in sentences.
     """
 
     columns: dict[str, pd.Series[Any]]
     blocks: dict[str, Block]
     n: int
     source: str
-    csv_path: Path | None = None
+    where: Place | None = None
     notes: tuple[str, ...] = ()
     annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -61,7 +65,7 @@ class PredictionTable:
 
     def place(self, row: int) -> str:
         """``p.csv line 7`` (the header is line 1), or ``table row 5`` (the first is row 0)."""
-        return place_in_csv(self.csv_path, row) if self.csv_path else f"{self.source} row {row}"
+        return self.where(row) if self.where else f"{self.source} row {row}"
 
 
 def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
@@ -79,7 +83,9 @@ def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
         if part:
             values = stacked([numbers(series[c], c, lambda row: f"{source} row {row}") for c in part])
             blocks[prefix] = Block(tuple(c.removeprefix(prefix) for c in part), values)
-    plain = {c: s for c, s in series.items() if not c.startswith(PREFIXES)}
+    plain = {
+        c: s if c in _WORDS else with_numbers(s, c, typed=True) for c, s in series.items() if not c.startswith(PREFIXES)
+    }
     return PredictionTable(plain, blocks, len(frame), source)
 
 
@@ -106,13 +112,56 @@ def numbers(values: pd.Series[Any], column: str, place: Place, first: int = 0) -
     if not pd.api.types.is_numeric_dtype(values):
         text = values.astype(object)
         found = pd.to_numeric(text, errors="coerce")
-        bad = np.flatnonzero(found.isna() & text.notna())
+        odd = np.flatnonzero(found.isna() & text.notna())
+        codes, distinct = pd.factorize(text.iloc[odd].astype(str))
+        bad = odd[~missing_mask(distinct)[codes]] if len(odd) else odd
         if len(bad):
             wrong = str(text.iloc[int(bad[0])])
-            raise DataError(place(first + int(bad[0])), f"column {column!r} holds {wrong!r}", "a number")
+            fix = "Write a point before decimals, and no % sign." if any(c in wrong for c in ",%") else ""
+            raise DataError(place(first + int(bad[0])), f"column {column!r} holds {wrong!r}", "a number", fix)
         values = found
     small = values.dtype in (np.float16, np.float32)
     return values.to_numpy(np.float32 if small else np.float64, na_value=np.nan)
+
+
+def with_numbers(values: pd.Series[Any], name: str, *, typed: bool) -> pd.Series[Any]:
+    """A column of numbers with some words that mean missing, as numbers; any other column as it is.
+
+    Args:
+        values: ``(n,)`` a column.
+        name: Its name: what tells persons and pictures apart stays text, for long numbers lose digits.
+        typed: Its file or frame said that it holds text: then whole numbers of few values are codes of
+            groups, which stay words. A CSV says nothing, and numbers are numbers.
+    """
+    if name in _UNITS or isinstance(values.dtype, pd.CategoricalDtype) and typed:
+        return values
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, words = values.cat.codes.to_numpy(), list(values.cat.categories)
+    elif values.dtype == object or pd.api.types.is_string_dtype(values):
+        if not _numeric(values.dropna().iloc[:1000].tolist()):
+            return values
+        codes, distinct = pd.factorize(values)
+        words = list(distinct)
+    else:
+        return values
+    known = ~missing_mask(words)
+    texts = [w for w, k in zip(words, known, strict=True) if k]
+    if not texts or not _numeric(texts):
+        return values
+    if typed and len(texts) <= _CODES and all(isinstance(t, str) and t.strip().lstrip("+-").isdigit() for t in texts):
+        return values
+    found = np.full(len(words) + 1, np.nan)
+    found[:-1][known] = pd.to_numeric(pd.Series(texts, dtype=object)).to_numpy(np.float64)
+    return pd.Series(found[codes])
+
+
+def _numeric(words: list[Any]) -> bool:
+    """Whether all words that do not mean missing are numbers; truth values are none."""
+    texts = [w for w, gone in zip(words, missing_mask(words), strict=True) if not gone]
+    if any(isinstance(t, bool | np.bool_) for t in texts):
+        return False
+    found = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+    return bool(found.notna().all())
 
 
 def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -132,19 +181,3 @@ def in_order(texts: Iterable[str]) -> list[str]:
         return (float(number.group()) if number else float("inf"), plain)
 
     return sorted(texts, key=key)
-
-
-def place_in_csv(path: Path, row: int) -> str:
-    """``p.csv line 7``: the line on which a data row begins, with line breaks inside quotes counted."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader, wanted, begin = csv.reader(file), row + 1, 1
-            for record in reader:
-                blank = not record or (len(record) == 1 and not record[0].strip())
-                if not blank and not wanted:
-                    return f"{path} line {begin}"
-                wanted -= not blank
-                begin = reader.line_num + 1
-    except (OSError, ValueError, csv.Error):
-        pass  # compressed, or in another encoding: lines cannot be counted
-    return f"{path} line {row + 2}"
