@@ -181,6 +181,12 @@ def test_units_are_by_cluster_where_both_are_given():
     assert pred.groups.columns.tolist() == ["gender"]
 
 
+def test_an_image_column_of_names_is_a_plain_column():
+    pred = Predictions.from_frame(frame(image=["1.png", "2.png", "3.png", "4.png"]))
+    assert pred.image is None
+    assert pred.groups.columns.tolist() == ["gender", "image"]
+
+
 def test_select_takes_a_mask_or_rows():
     masked = full().select(np.array([False, True, False, True]))
     assert masked.sample_id.tolist() == ["b", "007"]
@@ -229,7 +235,6 @@ ERRORS = {
     ),
     "no id": (frame(sample_id=["a", None, "c", "d"]), "t row 1: sample_id is missing"),
     "no truth": (frame().drop(columns="label"), "t: no column 'label', expected 'label' or 'target_<class>' columns"),
-    "pictures by name": (frame(image=["1.png", "2.png", "3.png", "4.png"]), "t: column 'image' holds '1.png'.*Rename"),
     "no rows": (frame().iloc[:0], "t: has no rows, expected one row a face"),
 }
 
@@ -251,7 +256,7 @@ def test_missing_columns_are_all_named():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.csv", "", r"p\.csv: cannot be read \(No columns"),
+        ("p.csv", "", r"p\.csv: is empty"),
         ("p.csv", "label,pred\n", r"p\.csv: has no rows"),
         ("p.csv", "label,pred\nsad,sad\nsad,sad,sad\n", r"p\.csv: cannot be read \(.*line 3"),
         ("p.parquet", "not parquet", r"p\.parquet: cannot be read"),
@@ -332,12 +337,28 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("label", "pred", "classes"),
+    [
+        (["anger", "sad"], ["Angry", "Sad"], ("anger", "sad")),
+        (["0", "1"], ["0.0", "1.0"], ("0", "1")),
+        (["anger", "sad", "sad"], ["anger", "Sad", "sad"], ("anger", "sad")),
+        (["happy", "Happy ", "happy"], ["joy", "happiness", "HAPPY"], ("happy",)),
+        (["neutral", "natural"], ["normal", "neutral"], ("natural",)),  # as often as neutral: the alphabet decides
+    ],
+)
+def test_spellings_of_a_class_are_joined_and_said(label, pred, classes):
+    found = Predictions.from_frame(pd.DataFrame({"label": label, "pred": pred}))
+    assert found.classes == classes
+    assert (found.labels == found.predicted).all()
+    assert "spelt in more than one way" in found.notes[0]
+
+
+@pytest.mark.parametrize(
     ("label", "pred", "message"),
     [
-        (["anger", "sad"], ["Angry", "Sad"], "share no class"),
-        (["0", "1"], ["0.0", "1.0"], "share no class"),
-        (["anger", "sad", "sad"], ["anger", "Sad", "sad"], "'Sad' stands in 'pred' only and looks like 'sad'"),
         (["happiness", "hapiness", "sad"], ["happiness", "sad", "sad"], "'hapiness' stands in 'label' only"),
+        (["1", "2"], ["anger", "sad"], "share no class.*One column holds numbers, the other names"),
+        (["one", "two"], ["1", "2"], "share no class.*One column holds numbers, the other names"),
     ],
 )
 def test_two_spellings_of_a_class_are_refused(label, pred, message):

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError
 from mien.prediction_tables.fields import fields_of
-from mien.prediction_tables.reading import read_table, write_parquet
-from mien.prediction_tables.table import table_of
+from mien.prediction_tables.reading import read_frame, read_table, write_parquet
 
 
 def thousandths(value: float) -> str:
@@ -91,6 +90,8 @@ class Predictions:
             name), ``cluster`` and ``image`` where :attr:`cluster` and :attr:`image` are given, and the columns
             of :attr:`groups`. No rows where all were found, None where the table does not say.
         notes: What a reader must know of these rows, in sentences; Parquet files keep them, CSV does not.
+        warnings: What puts every finding about these rows in doubt (rows that repeat, a person who is a third of the
+            faces), in sentences that an audit says first; kept as :attr:`notes` are.
         annotator_errors: Perceived attribute -> what its annotator gets wrong; see
             :class:`mien.samples.SampleTable`. Parquet files keep it, CSV does not.
     """
@@ -109,6 +110,7 @@ class Predictions:
     undetected: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -142,6 +144,7 @@ class Predictions:
             self.source,
             notes=self.notes,
             annotator_errors=self.annotator_errors,
+            warnings=self.warnings,
         )
 
     def confusion(self) -> NDArray[np.int64]:
@@ -172,9 +175,8 @@ class Predictions:
         """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
         partial = path.with_name(path.name + ".partial")
         if path.suffix == ".parquet":
-            write_parquet(
-                self.to_frame(), partial, {"notes": list(self.notes), "annotator_errors": self.annotator_errors}
-            )
+            said = {"notes": list(self.notes), "warnings": list(self.warnings)}
+            write_parquet(self.to_frame(), partial, {**said, "annotator_errors": self.annotator_errors})
         else:
             self.to_frame().to_csv(partial, index=False, float_format="%.6g")
         os.replace(partial, path)
@@ -216,7 +218,7 @@ class Predictions:
         Raises:
             DataError: With the row and the column, on anything that cannot be read.
         """
-        return cls(**fields_of(table_of(frame, source), classes))
+        return cls(**fields_of(read_frame(frame, source), classes))
 
 
 @dataclass

@@ -149,7 +149,7 @@ def test_a_csv_with_row_labels(tmp_path):
 
 
 def test_equal_hashes_are_not_equal_ids(monkeypatch):
-    monkeypatch.setattr(columns, "_hashes", lambda texts: np.zeros(len(texts), np.uint64))
+    monkeypatch.setattr(columns, "hashes", lambda texts: np.zeros(len(texts), np.uint64))
     assert len(Predictions.from_frame(table())) == 40
     with pytest.raises(DataError, match=r"row 3: sample_id '000' stands there a second time \(2 repeats"):
         Predictions.from_frame(table(6).assign(sample_id=["000", "001", "002", "000", "004", "001"]))

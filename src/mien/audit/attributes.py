@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
+from mien.missing import NO_NAME, missing_mask
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
+from mien.spellings import folded
 
 MAX_GROUPS = 50
 MAX_INTERSECTIONS = 400
-UNKNOWN = "unknown"
 NOT_STATED, MEASURED = "not stated", "measured"
 _SOURCE, _CONFIDENCE, _ANNOTATOR, _PROB = "_source", "_confidence", "_annotator", "_prob_"
-_MISSING = ("", UNKNOWN, "nan", "<na>")
+_MOST_SPELLINGS = 20 * MAX_GROUPS
+_SPLIT_COLUMNS = ("split", "subset", "partition", "usage", "fold")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Attribute:
         groups: The G groups; of an intersection all combinations, empty ones too.
         codes: ``(n,)`` int64, -1 where the value (of any part) is unknown.
         confidence: Mean confidence of the perceived values; NaN where there is none.
-        note: Where a column of numbers was cut.
+        note: Where a column of numbers was cut; which spellings were joined and which words taken for missing.
     """
 
     name: str
@@ -50,8 +52,9 @@ class Attribute:
 
 
 def candidate_attributes(pred: Predictions) -> list[str]:
-    """Columns that can be audited: 2 to 50 values, not numbers, not a source or a confidence."""
-    return [str(c) for c in _attribute_columns(pred) if not _refusal(pred.groups[c])]
+    """Columns that can be audited: 2 to 50 groups, not numbers, not a source or a confidence, not the split."""
+    columns = [c for c in _attribute_columns(pred) if str(c).lower() not in _SPLIT_COLUMNS]
+    return [str(c) for c in columns if not _refusal(pred.groups[c])]
 
 
 def resolve_attributes(pred: Predictions, by: Sequence[str]) -> list[Attribute]:
@@ -161,15 +164,16 @@ def _single(pred: Predictions, name: str) -> Attribute:
         )
     column = pred.groups[name]
     lost = pred.undetected
-    unseen = [t for t in _values(lost[name])[1] if t is not None] if lost is not None and name in lost else []
+    unseen = _words(lost[name]) if lost is not None and name in lost else _Words.none()
     refusal = _refusal(column, unseen)
     if refusal:
         raise DataError(f"{pred.source or 'predictions'} column {name!r}", *refusal)
-    value_codes, texts = _values(column)
-    groups = _ordered(column, {t for t in (*texts, *unseen) if t is not None})
+    words = _words(column)
+    names = {**unseen.names, **words.names}
+    groups = _ordered(column, names)
     # A last entry of -1 serves the code -1 of missing values.
-    lookup = np.array([*(-1 if t is None else groups.index(t) for t in texts), -1], dtype=np.int64)
-    codes = lookup[value_codes]
+    lookup = np.array([*(-1 if f is None else groups.index(names[f]) for f in words.forms), -1], dtype=np.int64)
+    codes = lookup[words.codes]
     source = _source(pred, name, codes >= 0)
     plain = name.removeprefix("perceived_").replace("_", " ")
     return Attribute(
@@ -179,6 +183,7 @@ def _single(pred: Predictions, name: str) -> Attribute:
         groups,
         codes,
         _mean_confidence(pred, name, codes >= 0),
+        words.note,
     )
 
 
@@ -202,20 +207,77 @@ def codes_in(attribute: Attribute, frame: pd.DataFrame) -> NDArray[np.int64] | N
     Returns:
         None where the groups cannot be told: parts of a column of numbers.
     """
-    index = {g: i for i, g in enumerate(attribute.groups)}
+    index = {_folded_parts(g.split("*")): i for i, g in enumerate(attribute.groups)}
     parts = attribute.name.split("*")
     if any(p not in frame for p in parts):
         return None
-    texts = [frame[p].astype(str).str.strip() for p in parts]
-    joined = ["*".join(row) for row in zip(*texts, strict=True)]
-    return np.array([index.get(name, -1) for name in joined], dtype=np.int64)
+    texts = [frame[p].astype(object) for p in parts]
+    known = ~np.logical_or.reduce([missing_mask(t, group=True) for t in texts])
+    joined = [_folded_parts(map(str, row)) for row in zip(*texts, strict=True)]
+    return np.array([index.get(name, -1) if k else -1 for name, k in zip(joined, known, strict=True)], dtype=np.int64)
 
 
-def _values(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
-    """Codes of a column's distinct values (-1 where missing), and each value as text, None for words for missing."""
-    codes, distinct = pd.factorize(column)
-    texts = [str(value).strip() for value in distinct]
-    return codes.astype(np.int64), [None if t.lower() in _MISSING else t for t in texts]
+def _folded_parts(parts: Iterable[str]) -> str:
+    return "*".join(folded(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A column of groups: codes of its distinct values, and which of them are one group.
+
+    Attributes:
+        codes: ``(n,)`` codes of distinct values, -1 where there is none.
+        forms: Each distinct value's folded form; None for a word that means missing.
+        names: Folded form -> the commonest spelling, of two as common the first in the alphabet.
+        missing: Word for missing -> rows; empty cells are not counted.
+        joined: Commonest spelling -> its other spellings with their rows.
+    """
+
+    codes: NDArray[np.int64]
+    forms: list[str | None]
+    names: dict[str, str]
+    missing: dict[str, int]
+    joined: dict[str, dict[str, int]]
+
+    @classmethod
+    def none(cls) -> _Words:
+        """No rows at all."""
+        return cls(np.zeros(0, dtype=np.int64), [], {}, {}, {})
+
+    @property
+    def note(self) -> str:
+        """What was joined and what was taken for missing, in sentences; empty for neither."""
+        said = []
+        for name, others in self.joined.items():
+            ways = ", ".join(f"{other!r} ({n:,})" for other, n in others.items())
+            said.append(f"{name!r} is also written {ways}: these faces are one group.")
+        if self.missing:
+            words = ", ".join(f"{w!r} ({n:,})" for w, n in sorted(self.missing.items()))
+            said.append(f"Taken for missing, not for a group: {words}.")
+        return " ".join(said)
+
+
+def _words(column: pd.Series[Any]) -> _Words:
+    """The groups of a column; spellings that differ by case, blanks, Unicode form or a trailing .0 are one."""
+    found, distinct = pd.factorize(column)
+    codes, texts = found.astype(np.int64), [str(value).strip() for value in distinct]
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts)).tolist()
+    absent = missing_mask(texts, group=True)
+    forms = [None if gone else folded(t) for t, gone in zip(texts, absent, strict=True)]
+    rows: dict[str, dict[str, int]] = {}
+    missing: dict[str, int] = {}
+    for text, form, n in zip(texts, forms, counts, strict=True):
+        kept = missing if form is None else rows.setdefault(form, {})
+        if text:
+            kept[text] = kept.get(text, 0) + n
+    names = {form: min(ways, key=lambda w: (-ways[w], w)) for form, ways in rows.items()}
+    joined = {names[f]: {w: ways[w] for w in sorted(ways) if w != names[f]} for f, ways in sorted(rows.items())}
+    return _Words(codes, forms, names, missing, {name: others for name, others in joined.items() if others})
+
+
+def missing_words(column: pd.Series[Any]) -> dict[str, int]:
+    """Words in a column of groups that were taken for missing -> rows; empty cells are not counted."""
+    return _words(column).missing
 
 
 def is_number(column: pd.Series[Any]) -> bool:
@@ -223,7 +285,7 @@ def is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _refusal(column: pd.Series[Any], unseen: Sequence[str] = ()) -> tuple[str, str, str] | None:
+def _refusal(column: pd.Series[Any], unseen: _Words | None = None) -> tuple[str, str, str] | None:
     """Why a column cannot be an attribute: what was found, what was expected, what to do."""
     expected = f"2 to {MAX_GROUPS} named groups"
     if is_number(column):
@@ -232,7 +294,10 @@ def _refusal(column: pd.Series[Any], unseen: Sequence[str] = ()) -> tuple[str, s
             "write their names."
         )
         return "holds numbers", expected, fix
-    n_groups = len({t for t in (*_values(column)[1], *unseen) if t is not None})
+    # Names of a million pictures are no groups, however they are spelt: they are not looked at one by one.
+    n_groups = int(column.nunique())
+    if n_groups <= _MOST_SPELLINGS:
+        n_groups = len({*_words(column).names, *(unseen.names if unseen else ())})
     if n_groups > MAX_GROUPS:
         fix = "Merge values into fewer groups. If the column names persons, call it 'identity'."
         return f"has {n_groups} distinct values", expected, fix
@@ -242,24 +307,30 @@ def _refusal(column: pd.Series[Any], unseen: Sequence[str] = ()) -> tuple[str, s
     return None
 
 
-def _ordered(column: pd.Series[Any], found: set[str]) -> tuple[str, ...]:
-    """Groups in the column's own order of categories, else sorted with leading numbers as numbers."""
+def _ordered(column: pd.Series[Any], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Groups in the column's own order of categories, else sorted with leading numbers as numbers.
+
+    Args:
+        column: The column.
+        names: Folded form -> name of each group.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        named = [g for g in (str(c).strip() for c in column.dtype.categories) if g in found]
-        return tuple(dict.fromkeys([*named, *sorted(found - set(named))]))
+        forms = (folded(str(c)) for c in column.dtype.categories)
+        named = [names[form] for form in forms if form in names]
+        return tuple(dict.fromkeys([*named, *sorted(set(names.values()) - set(named))]))
 
     def key(group: str) -> tuple[float, str]:
         number = re.match(r"\d+", group)
         return (float(number.group()) if number else float("inf"), group)
 
-    return tuple(sorted(found, key=key))
+    return tuple(sorted(names.values(), key=key))
 
 
 def _source(pred: Predictions, name: str, known: NDArray[np.bool_]) -> str:
     """Where the values come from; a column that mixes sources is refused."""
     if name + _SOURCE not in pred.groups.columns:
         return PERCEIVED if name.startswith("perceived_") else NOT_STATED
-    stated = sorted({t for t in _values(pred.groups[name + _SOURCE][known])[1] if t is not None})
+    stated = sorted(form for form in _words(pred.groups[name + _SOURCE][known]).names if form != NO_NAME)
     if len(stated) > 1:
         raise DataError(
             f"{pred.source or 'predictions'} column {name + _SOURCE!r}",

@@ -38,14 +38,11 @@ from mien.audit.stratify import (
     quantile_bins,
 )
 from mien.errors import DataError, UsageError
+from mien.prediction_tables.number_columns import means_numbers
 from mien.records import Estimate, Predictions
 from mien.registry import nearest
 
 Array = NDArray[np.float64]
-KNOWN = (
-    *("brightness", "contrast", "sharpness", "blur", "noise", "illumination", "resolution", "quality"),
-    *("size", "width", "height", "area", "scale", "interocular", "yaw", "pitch", "roll", "occlusion"),
-)
 EXPRESSIONS = "the mix of expressions"
 SUPPORT = 0.8
 MAX_BINS = 10
@@ -131,8 +128,7 @@ def candidate_confounders(pred: Predictions) -> list[str]:
     """Numeric columns with two values or more whose name holds a known word (``brightness``, ``face_size``)."""
     found = []
     for column in pred.groups.columns:
-        words = str(column).lower().split("_")
-        if words[-1] in ("source", "confidence") or not set(words) & set(KNOWN):
+        if not means_numbers(str(column)):
             continue
         values = pred.groups[column]
         if is_number(values) and _n_distinct(_numbers(values)) > 1:

@@ -10,20 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.prediction_tables.columns import (
-    Bools,
-    Ints,
-    Texts,
-    attributes_of,
-    class_codes,
-    classes_of,
-    detected_of,
-    ids_of,
-    images_of,
-    units_of,
-)
+from mien.prediction_tables.columns import Bools, Ints, Texts, detected_of, ids_of, images_of, row_numbers
 from mien.prediction_tables.distributions import block_of
+from mien.prediction_tables.number_columns import attributes_of
+from mien.prediction_tables.repeats import refuse_headers, repeats_of
 from mien.prediction_tables.table import PredictionTable
+from mien.prediction_tables.unit_columns import numbered, units_of
+from mien.prediction_tables.vocabulary import check_blocks, class_codes, classes_of, joined_note
 
 
 def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> dict[str, Any]:
@@ -38,36 +31,77 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
     """
     if not table.n:
         raise DataError(table.source, "has no rows", "one row a face")
+    refuse_headers(table)
+    check_blocks(table)
     ids, detected = ids_of(table), detected_of(table)
     named: dict[str, Texts] = {c: Texts.of(table.columns[c]) for c in ("label", "pred") if c in table.columns}
     found = classes_of(table, classes, named)
-    probs = block_of(table, "prob_", found, detected)
+    joined = joined_note(table, named, found)
+    units = units_of(table)
+    fields = {
+        "sample_id": ids,
+        **_classes_of_rows(table, found, named, detected),
+        "groups": attributes_of(table),
+        "cluster": units.codes,
+        "image": images_of(table),
+    }
+    repeats = repeats_of(table, _number_rows(ids))
+    if repeats.keep is not None:
+        fields = _counted_once(fields, repeats.keep)
+        detected = None if detected is None else detected[repeats.keep]
+    if detected is not None:
+        fields = set_apart(fields, found, detected)
+    notes = [*table.notes, *filter(None, [joined]), *units.notes]
+    warnings = [*table.warnings, *repeats.warnings, *units.warnings]
+    return {
+        **fields,
+        "classes": found,
+        "source": table.source,
+        "notes": tuple(dict.fromkeys(notes)),
+        "warnings": tuple(dict.fromkeys(warnings)),
+        "annotator_errors": table.annotator_errors,
+    }
+
+
+def _classes_of_rows(
+    table: PredictionTable, classes: tuple[str, ...], named: dict[str, Texts], detected: Bools | None
+) -> dict[str, Any]:
+    """Labels, predictions and distributions of the rows, by field."""
+    probs = block_of(table, "prob_", classes, detected)
     # Where a name stands beside the distribution, a face that was not found needs no distribution.
-    targets = block_of(table, "target_", found, detected if "label" in named else None)
-    votes = block_of(table, "votes_", found, detected)
+    targets = block_of(table, "target_", classes, detected if "label" in named else None)
+    votes = block_of(table, "votes_", classes, detected)
     if targets is None or "label" in named:
-        labels = class_codes(table, "label", named, found, None)
+        labels = class_codes(table, "label", named, classes, None)
     else:
         labels = targets.argmax(1)
     if probs is None or "pred" in named:
-        predicted = class_codes(table, "pred", named, found, detected)
+        predicted = class_codes(table, "pred", named, classes, detected)
     else:
         predicted = probs.argmax(1)
-    fields = {
-        "sample_id": ids,
+    return {
         "labels": labels,
         "predicted": predicted,
         "probs": probs,
         "soft_targets": targets,
         "votes": None if votes is None else votes.astype(np.float64, copy=False),
-        "groups": attributes_of(table),
-        "cluster": units_of(table),
-        "image": images_of(table),
     }
-    if detected is not None:
-        fields = set_apart(fields, found, detected)
-    kept = {"source": table.source, "notes": table.notes, "annotator_errors": table.annotator_errors}
-    return {**fields, "classes": found, **kept}
+
+
+def _number_rows(ids: Any) -> bool:
+    """Whether ids only number the rows, from 0 or 1: then they do not tell one face from another."""
+    n, first = len(ids), str(ids[0])
+    if first not in ("0", "1") or str(ids[n - 1]) != str(n - 1 + int(first)):
+        return False
+    return bool((pd.Series(ids).astype(object) == pd.Series(np.arange(n) + int(first)).astype(str)).all())
+
+
+def _counted_once(fields: dict[str, Any], keep: Bools) -> dict[str, Any]:
+    """The rows that count; ids that number rows number these."""
+    fields = {k: _rows(v, keep) for k, v in fields.items()}
+    if fields["cluster"] is not None:
+        fields["cluster"] = numbered(fields["cluster"])
+    return {**fields, "sample_id": row_numbers(int(keep.sum()))}
 
 
 def set_apart(fields: dict[str, Any], classes: tuple[str, ...], detected: Bools) -> dict[str, Any]:

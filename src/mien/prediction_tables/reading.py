@@ -89,7 +89,8 @@ def write_parquet(frame: pd.DataFrame, path: Path, content: Mapping[str, Any]) -
 def _kept(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
     content = json.loads((metadata or {}).get(_METADATA, b"{}"))
     notes = tuple(str(note) for note in content.get("notes", ()))
-    return {"notes": notes, "annotator_errors": content.get("annotator_errors", {})}
+    warnings = tuple(str(warning) for warning in content.get("warnings", ()))
+    return {"notes": notes, "warnings": warnings, "annotator_errors": content.get("annotator_errors", {})}
 
 
 def _usable(name: str, kind: pa.DataType) -> bool:

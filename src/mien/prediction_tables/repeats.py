@@ -1,0 +1,218 @@
+"""Rows that stand in a table more than once, and headers among the rows.
+
+A program that appends to its results on every run makes each face count several times: intervals
+shrink, and a chance gap becomes a finding. But equal rows alone are no evidence. With few columns
+(annotated, predicted, gender) many faces are alike. Evidence is one of two things:
+
+- The rows from some place on say again, in the same order, what the table's first rows say, for so
+  many rows that chance cannot do it.
+- A column that tells faces apart (the path of a picture, a text of many values, probabilities with
+  three decimals or more) agrees in two rows, and nearly always when it agrees, all else does too. Faces
+  of one group photo, or of one person, differ in something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+from mien.prediction_tables.columns import Bools, Texts, hashes
+from mien.prediction_tables.number_columns import MOST_GROUPS
+from mien.prediction_tables.reading import IDS
+from mien.prediction_tables.table import PredictionTable
+
+#: Columns that name pictures in the tables of common tools, in lower case.
+PICTURE_COLUMNS = (
+    *("path", "image_path", "img_path", "file_path", "filepath", "filename", "file_name", "file", "image_name"),
+    *("img_name", "image_file", "image", "img", "picture", "photo", "url", "image_id", "img_id", "input"),
+)
+_LEAST = 10  # equal rows that make a text column without a telling name evidence
+_NEARLY_ALL = 0.98
+_UNLIKELY = 1e-6  # that a run of rows agrees by chance somewhere in the table
+_RUNS = (30, 100, 300)  # rows that are compared in order
+_SURE = 0.99  # a probability above is often rounded to 1, alike for many faces
+_Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class RepeatsFound:
+    """Rows that repeat earlier ones.
+
+    Attributes:
+        keep: ``(n,)`` the rows that count; None where all do.
+        warnings: What is wrong, in sentences.
+    """
+
+    keep: Bools | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def refuse_headers(table: PredictionTable) -> None:
+    """Refuse rows in which cells repeat their own column's name, as joined files have them.
+
+    Raises:
+        DataError: With the first such row.
+    """
+    for name in ("label", "pred", *(c for c in table.columns if c not in ("label", "pred"))):
+        column = table.columns.get(name)
+        if column is None or pd.api.types.is_numeric_dtype(column) or name in IDS:
+            continue
+        texts = Texts.of(column)
+        own = [w.strip() == name for w in texts.words]
+        if any(own) and (rows := np.flatnonzero(np.array([*own, False])[texts.codes])).size:
+            raise DataError(
+                table.place(int(rows[0])),
+                f"column {name!r} holds its own name ({len(rows)} such rows): the header stands there again",
+                "one header, at the top",
+                "Delete these lines. If the table was made by joining files, see that no face stands there twice.",
+            )
+
+
+def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
+    """Find rows that repeat earlier ones.
+
+    Args:
+        table: The table.
+        ids_are_numbers: Whether its ids only number the rows, so that they tell no face from another.
+    """
+    if not ids_are_numbers or table.n < 2:
+        return RepeatsFound()
+    whole = _row_hashes(table, [c for c in table.columns if c not in IDS], list(table.blocks))
+    again = _in_order(whole)
+    for keys, least in _keys(table):
+        again |= _keyed(keys, whole, least)
+    warnings = _two_results(table, whole)
+    if not again.any():
+        return RepeatsFound(None, warnings)
+    first, n = table.place(int(again.argmax())), int(again.sum())
+    sentence = (
+        f"{n:,} of the {table.n:,} rows say again what an earlier row says, in every column (the first is {first}). "
+        f"Each face was counted once, which leaves {table.n - n:,}. A program that adds its results to an old file "
+        "writes such rows: delete them, or, if these are different faces, give each an id of its own ('sample_id')."
+    )
+    return RepeatsFound(~again, [sentence, *warnings])
+
+
+def _row_hashes(table: PredictionTable, columns: list[str], blocks: list[str]) -> _Hashes:
+    out = np.zeros(table.n, dtype=np.uint64)
+    for name in columns:
+        out = _mixed(out, _column_hashes(table.columns[name]))
+    for prefix in blocks:
+        for values in table.blocks[prefix].values.T:
+            out = _mixed(out, pd.util.hash_array(np.ascontiguousarray(values)))
+    return out
+
+
+def _mixed(a: _Hashes, b: _Hashes) -> _Hashes:
+    return (a ^ b) * np.uint64(0x9E3779B97F4A7C15) + (a >> np.uint64(29))
+
+
+def _column_hashes(column: pd.Series[Any]) -> _Hashes:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return np.asarray(pd.util.hash_array(column.cat.codes.to_numpy()))
+    if pd.api.types.is_numeric_dtype(column):
+        return np.asarray(pd.util.hash_array(column.to_numpy(np.float64, na_value=np.nan)))
+    if pd.api.types.is_string_dtype(column):
+        return hashes(column.array)
+    return np.asarray(pd.util.hash_array(pd.factorize(column)[0]))
+
+
+def _in_order(whole: _Hashes) -> Bools:
+    """Rows that say again, in order, what the table's first rows say: ``(n,)``."""
+    n, again = len(whole), np.zeros(len(whole), dtype=bool)
+    for length in _RUNS:
+        if length > n // 2:
+            break
+        counts = np.unique(whole[:length], return_counts=True)[1] / length
+        if n * float((counts**2).sum()) ** length > _UNLIKELY:
+            continue  # rows too much alike: sorted by class, say
+        starts = [p for p in np.flatnonzero(whole[1 : n - length + 1] == whole[0]) + 1 if _agree(whole, p, length)]
+        if starts and starts[0] < length:
+            break  # the rows follow a short pattern of their own: a drawn table, not a repeated one
+        for p in starts:
+            differ = np.flatnonzero(whole[p:] != whole[: n - p])
+            again[p : p + (int(differ[0]) if len(differ) else n - p)] = True
+        break
+    return again
+
+
+def _agree(whole: _Hashes, start: int, length: int) -> bool:
+    return bool(np.array_equal(whole[start : start + length], whole[:length]))
+
+
+def _keys(table: PredictionTable) -> list[tuple[tuple[_Hashes, Bools], int]]:
+    """What tells faces apart: hashes and the rows in which they do, and the repeats from which on they are evidence."""
+    found = []
+    for name in table.columns:
+        picture = name.lower() in PICTURE_COLUMNS
+        if name in (*IDS, "identity", "cluster", "label", "pred") or not (picture or _is_text(table.columns[name])):
+            continue
+        if table.columns[name].nunique() > (1 if picture else MOST_GROUPS):
+            known = table.columns[name].notna().to_numpy(bool)
+            found.append(((_column_hashes(table.columns[name]), known), 1 if picture else _LEAST))
+    if "prob_" in table.blocks:
+        found.append(((_row_hashes(table, [], ["prob_"]), _detailed(table.blocks["prob_"].values)), 1))
+    return found
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column))
+
+
+def _detailed(probs: NDArray[Any]) -> Bools:
+    """Rows whose probabilities are hardly those of another face: not sure of one class, three decimals or more."""
+    fine = np.zeros(len(probs), dtype=bool)
+    for values in probs.T:
+        fine |= np.abs(values * 100 - np.round(values * 100)) > 1e-3
+    return np.asarray(fine & (probs.max(1) < _SURE))
+
+
+def _keyed(key: tuple[_Hashes, Bools], whole: _Hashes, least: int) -> Bools:
+    """Rows that repeat an earlier row in a column that tells faces apart, and in all others: ``(n,)``."""
+    again, (hashed, rows) = np.zeros(len(whole), dtype=bool), key
+    at = np.flatnonzero(rows)
+    shared, same = _pairs(hashed[at]), _pairs(_mixed(hashed[at], whole[at]))
+    if not same or same < _NEARLY_ALL * shared:
+        return again
+    twice = at[pd.Series(whole[at]).duplicated().to_numpy()]
+    if len(twice) >= least:
+        again[twice] = True
+    return again
+
+
+def _pairs(hashed: _Hashes) -> int:
+    """Pairs of rows that agree."""
+    sizes = np.unique(hashed, return_counts=True)[1].astype(np.int64)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _two_results(table: PredictionTable, whole: _Hashes) -> list[str]:
+    """Pictures that stand there again, annotated alike and predicted otherwise: two results in one table."""
+    for name in table.columns:
+        column = table.columns[name]
+        if name.lower() not in PICTURE_COLUMNS or column.nunique() <= MOST_GROUPS:
+            continue
+        at = np.flatnonzero(column.notna().to_numpy(bool))
+        key = _column_hashes(column)[at]
+        stable = [c for c in table.columns if c not in (*IDS, name, "pred") and _is_group(table.columns[c])]
+        annotated = _row_hashes(table, stable, [p for p in ("target_", "votes_") if p in table.blocks])[at]
+        shared, alike = _pairs(key), _pairs(_mixed(key, annotated))
+        other = alike - _pairs(_mixed(key, whole[at]))
+        if len(stable) >= 2 and other >= _LEAST and alike >= _NEARLY_ALL * shared and other > shared / 10:
+            n_twice, n_names = int(pd.Series(key).duplicated().sum()), len(np.unique(key))
+            return [
+                f"{n_twice:,} of the {table.n:,} rows name a picture ('{name}') that an earlier row names, annotated "
+                f"alike but predicted otherwise: {n_names:,} pictures stand in the table. It may hold the results of "
+                "two models, or of one model run twice: keep one of them. If the rows are frames of a film or several "
+                "faces of a picture, say which belong together in a column 'cluster'."
+            ]
+    return []
+
+
+def _is_group(column: pd.Series[Any]) -> bool:
+    return _is_text(column) and column.nunique() <= MOST_GROUPS
