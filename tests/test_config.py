@@ -42,6 +42,27 @@ def test_the_explained_configuration_reads_back() -> None:
         ({"data": {"store": "s"}, "train": {"optimizer": {"name": "sdg"}}}, r"optimizer\.name: 'sdg'"),
         ({"data": {"store": "s"}, "seed": -1, "train": {"epochs": 0}}, "1 more mistakes"),
         (
+            {"data": {"store": "s"}, "train": {"epochs": True}},
+            r"config: train\.epochs: true .*a whole number of 1 or mo",
+        ),
+        ({"data": {"store": "s"}, "train": {"epochs": 0.1}}, r"train\.epochs: 0\.1, expected a whole number of 1 or m"),
+        (
+            {"data": {"store": "s"}, "train": {"optimizer": {"lr": "nan"}}},
+            r"optimizer\.lr: 'nan', expected a number ab",
+        ),
+        ({"data": {"store": "s"}, "train": {"optimizer": {"lr": float("inf")}}}, r"optimizer\.lr: infinity"),
+        ({"data": {"store": "s"}, "augment": {"flip": True}}, r"augment\.flip: true .*a number from 0 to 1"),
+        ({"data": {"store": "s"}, "augment": {"zoom": [1, "x"]}}, r"augment\.zoom\[1\]: 'x', expected a number"),
+        ({"data": {"store": "s"}, "augment": None}, "augment: nothing, expected a section with keys such as enabled"),
+        ({"data": {"store": "s"}, "model": "mienet"}, "model: 'mienet', expected a section with keys such as name"),
+        ({"data": {"store": "s"}, "train": {"schedule": {"factor": [0.2]}}}, r"schedule\.factor: \[0\.2\]"),
+        ({"data": {"store": "s"}, "train": {"schedule": {"name": "cosin"}}}, "'cosin', expected one of cosine, plat"),
+        ({"data": {"store": "s"}, "labels": {"attributes": "race", "weights": {"race": True}}}, r"weights\.race: true"),
+        ({"data": {"store": "s"}, "audit": {"by": [3]}}, r"audit\.by\[0\]: 3, expected text\. Put it in quotes"),
+        ({"data": {"store": "s"}, "name": ""}, "name: '', expected text that is not empty"),
+        ({"data": {"store": None}}, r"data\.store: nothing, expected text"),
+        ({True: 1, "data": {"store": "s"}}, "unknown key"),
+        (
             {"data": {"store": "s"}, "labels": {"attributes": ["race"], "weights": {"gender": 2}}},
             "labels: .*weights are of the attributes that are learnt, found gender",
         ),
@@ -69,10 +90,39 @@ def test_overrides(tmp_path: Path) -> None:
         load_config(path, ["data.store.name=x"])
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "a: [1\n"])
-def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
+def test_numbers_that_are_text_are_numbers_where_numbers_are_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {store: s}\ntrain: {epochs: '3', ema: 9e-1, optimizer: {lr: 1e-1}}\naudit: {by: gender}\n")
+    config = load_config(path, ["augment.flip='0.25'"])
+    assert (config.train.epochs, config.train.ema, config.train.optimizer.lr) == (3, 0.9, 0.1)
+    assert config.augment.flip == 0.25
+    assert config.audit.by == ("gender",)
+
+
+def test_a_wrong_value_is_traced_to_the_file_or_the_override(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {store: s}\ntrain: {epochs: yes}\n")
+    with pytest.raises(ConfigError, match=r"^c\.yaml: train\.epochs: true"):
+        load_config(path, ["train.batch_size=64"])
+    with pytest.raises(ConfigError, match=r"^--set train\.epochs: 'x'"):
+        load_config(path, ["train.epochs=x"])
+    with pytest.raises(ConfigError, match=r"^--set train: 3, expected a section"):
+        load_config(path, ["train=3"])
+
+
+def test_a_section_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("data: {store: s}\ntrain: {epochs: 3}\ntrain: {batch_size: 64}\n")
+    with pytest.raises(ConfigError, match="the key 'train' stands twice, in line 2 and in line 3"):
+        load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "is empty"), ("# later\n", "is empty"), ("- a\n", "a list"), ("a\n", "one value"), ("a: [1\n", "line 2")],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=message):
         load_config(tmp_path / "c.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "missing.yaml")

@@ -181,7 +181,7 @@ class ExperimentConfig(_Section):
 
     data: DataConfig
     name: str = Field("run", min_length=1)
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
     labels: LabelsConfig = LabelsConfig()
     split: Component = Component(name="corpus")
     augment: AugmentConfig = AugmentConfig()
@@ -261,10 +261,8 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
     path, overrides = Path(path), tuple(overrides)
     content = read_yaml(path, _EXPECTED)
     if not isinstance(content, dict):
-        found = (
-            "is empty" if content is None else f"holds a {'list' if isinstance(content, list) else 'value'}, no keys"
-        )
-        raise ConfigError(str(path), found, "sections of keys, with at least data.store")
+        found = "is empty" if content is None else f"holds {'a list' if isinstance(content, list) else 'one value'}"
+        raise ConfigError(str(path), found, "keys in sections, with at least data.store")
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:

@@ -108,7 +108,8 @@ def describe(hint: Any) -> str:
         return f"a list of {least}{_many(arguments[0])}"
     if origin in (dict, Mapping):
         return f"a section of names and {_many(arguments[1])}"
-    return _KINDS.get(base, ("a value", ""))[0] + _range(bounds)
+    filled = " that is not empty" if base is str and _bound(bounds, "min_length") else ""
+    return _KINDS.get(base, ("a value", ""))[0] + _range(bounds) + filled
 
 
 def shown(value: Any) -> str:
@@ -124,7 +125,7 @@ def shown(value: Any) -> str:
         return "nothing"
     if isinstance(value, float) and not math.isfinite(value):
         return "no number (.nan)" if math.isnan(value) else f"{'-' if value < 0 else ''}infinity"
-    text = " ".join(repr(value).split())
+    text = " ".join((str(value) if type(value).__module__ == "datetime" else repr(value)).split())
     return text if len(text) <= 100 else text[:97] + "..."
 
 
@@ -148,10 +149,10 @@ def _bound(bounds: Sequence[Any], name: str) -> Any:
 
 def _range(bounds: Sequence[Any]) -> str:
     ge, gt, le, lt, step = (_bound(bounds, n) for n in ("ge", "gt", "le", "lt", "multiple_of"))
-    low = f"{ge:g}" if ge is not None else f"above {gt:g}" if gt is not None else ""
+    low = f"{ge}" if ge is not None else f"above {gt}" if gt is not None else ""
     words = ""
     if le is not None or lt is not None:
-        high = f"{le:g}" if le is not None else f"below {lt:g}"
+        high = f"{le}" if le is not None else f"below {lt}"
         words = f" from {low} to {high}" if ge is not None else f" {low} and {high}" if low else f" up to {high}"
         if gt is not None and le is not None:
             words = f" {low} and at most {high}"
@@ -159,7 +160,7 @@ def _range(bounds: Sequence[Any]) -> str:
         words = f" of {low} or more"
     elif gt is not None:
         words = f" {low}"
-    return words + (f" and a multiple of {step:g}" if step is not None else "")
+    return words + (f" and a multiple of {step}" if step is not None else "")
 
 
 def _many(hint: Any) -> str:
@@ -204,7 +205,8 @@ def _one_of(hint: Any, value: Any) -> Any:
     if len(own) == 1 or len(failed) == 1:
         raise Unfit(failed[0].found, describe(hint), failed[0].fix, failed[0].place)
     deeper = next((f for f in failed if f.place), None)
-    raise deeper or Unfit(shown(value), describe(hint))
+    fix = next((f.fix for f in failed if f.fix), "")
+    raise deeper or Unfit(shown(value), describe(hint), fix if len(failed) <= 2 else "")
 
 
 def _choice(hint: Any, value: Any) -> Any:

@@ -84,12 +84,11 @@ def train(
         The run folder; runs/NAME by default.
     """
     from mien import terminal
-    from mien.config import load_config
     from mien.report import save_curves
     from mien.runs import Run
-    from mien.train import train
+    from mien.train import load_experiment, train
 
-    experiment = load_config(config, set)
+    experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
     try:
         with terminal.progress("training", "steps") as progress:
@@ -119,10 +118,10 @@ def study(
         Override a setting: train.epochs=5.
     """
     from mien import terminal
-    from mien.config import load_config
     from mien.study import run_experiment
+    from mien.train import load_experiment
 
-    experiment = load_config(config, set)
+    experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
     with terminal.progress("training", "steps") as progress:
         run_experiment(experiment, folder, on=on, force=force, say=terminal.say, progress=progress)

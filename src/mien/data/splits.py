@@ -16,7 +16,7 @@ from mien.samples import SampleTable
 from mien.units import joined_units
 
 # What options may be; read_options holds the values of a configuration to it.
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Faces = Annotated[int, Field(ge=0)]

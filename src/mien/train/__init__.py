@@ -1,5 +1,6 @@
 """Training: configuration in, run folder out."""
 
+from mien.train.components import load_experiment
 from mien.train.loop import train
 
-__all__ = ["train"]
+__all__ = ["load_experiment", "train"]

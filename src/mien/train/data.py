@@ -64,7 +64,6 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
     """
     store = Store.open(config.data.store)
-    store.verify()  # the record vouches for these pictures and votes
     table = store.table
     _check_attributes(config, table)
     heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
@@ -77,6 +76,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         if not keep.any():
             raise DataError(f"split {part!r}", "no face has a label", "faces with what is to be learnt")
         parts[part] = (faces.frame["image"].to_numpy(np.int64)[keep], probs[keep])
+    store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
     mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
     return TrainingData(store, table, heads, parts[TRAIN], parts[VALIDATION], dropped, mean, std)
 
@@ -202,21 +202,8 @@ def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
 
 
 def _split(config: ExperimentConfig, table: SampleTable, strata: NDArray[np.int64]) -> SampleTable:
-    name, options = config.split.name, dict(config.split.options)
-    if name not in SPLITS:
-        raise ConfigError("split.name", f"unknown split {name!r}", "", nearest(name, list(SPLITS)))
-    function = SPLITS[name]
-    known = list(function.__kwdefaults__ or {})
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"split.options.{option}", f"split {name!r} has no such option", "", nearest(option, known)
-            )
-    options.setdefault("seed", config.seed)
-    try:
-        return function(table, strata, **options)  # type: ignore[no-any-return, operator]
-    except TypeError as error:
-        raise ConfigError("split.options", str(error), f"values that the split {name!r} can use") from error
+    options = {"seed": config.seed, **config.split.options}
+    return SPLITS[config.split.name](table, strata, **options)  # type: ignore[no-any-return, operator]
 
 
 def _pixel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], most: int = 4000) -> tuple[float, float]:

@@ -49,6 +49,7 @@ from mien.train.callbacks import (
     Progress,
     StepProgress,
 )
+from mien.train.components import check_components
 from mien.train.data import (
     TrainingData,
     check_start,
@@ -58,7 +59,7 @@ from mien.train.data import (
     train_loader,
     validation_loader,
 )
-from mien.train.module import ExpressionModule, build_model, check_components
+from mien.train.module import ExpressionModule, build_model
 from mien.train.stopping import StopSignals, TrainingStopped
 
 
@@ -95,7 +96,7 @@ def train(
         ConfigError: If it would begin with weights that learnt its held-out faces.
     """
     out = Path(out)
-    check_components(config)
+    config = check_components(config)
     previous = _previous(out, config, force)
     if previous is not None and previous.status == "finished":
         if finished_ok:

@@ -23,18 +23,6 @@ from mien.train.data import Batch, head_slices
 SMALL_GREY = "small_grey"
 
 
-def check_components(config: ExperimentConfig) -> None:
-    """Check the names and options of model and loss before anything is read or written.
-
-    Raises:
-        ConfigError: On an unknown name or option.
-    """
-    MODELS.get(config.model.name, "model.name")
-    MODELS.check_options(config.model.name, config.model.options, "model.options", ("num_classes", "in_channels"))
-    LOSSES.get(config.loss.name, "loss.name")
-    LOSSES.check_options(config.loss.name, config.loss.options, "loss.options", ("logits", "targets", "weights"))
-
-
 def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, resumed: bool = False) -> ExpressionModel:
     """The configured model with weights drawn from the run's seed, or its body from ``model.weights``.
 
