@@ -182,18 +182,29 @@ class Predictions:
         os.replace(partial, path)
 
     @classmethod
-    def load(cls, path: Path | str, classes: Sequence[str] | None = None) -> Predictions:
-        """Read CSV or Parquet with the columns of :meth:`from_frame`.
+    def load(
+        cls, path: Path | str, classes: Sequence[str] | None = None, *, annotations: Path | str | None = None
+    ) -> Predictions:
+        """Read CSV or Parquet with the columns of :meth:`from_frame`, or what other tools write.
 
-        Ten million rows of Parquet take seconds and about their own size in memory. In CSV an empty
-        cell is a missing value, and so are NA, N/A, nan, null and None, as pandas and R write them: no
-        group can be called so. A CSV column of numbers only is numeric, and no attribute.
+        CSV may have commas, semicolons or tabs, any usual encoding, and be packed; JSON of deepface and of
+        Hugging Face's pipelines, tables of fer, py-feat and timm, and arrays (``.npy``, ``.npz``) are read too.
+        Ten million rows of Parquet take seconds and about their own size in memory. An empty cell is a
+        missing value, and so is every word of :data:`mien.missing.MISSING_WORDS`. A CSV column of numbers
+        only is numeric, and no attribute.
+
+        Args:
+            path: The file.
+            classes: As for :meth:`from_frame`; of an array, the classes of its columns.
+            annotations: Another such file, with the labels and groups of the same pictures, where the tool's
+                own file has none; see :func:`mien.prediction_tables.annotations.joined`.
 
         Raises:
             DataError: If the file cannot be read or a column is wrong; with the line in a CSV file,
                 with the row (from 0) in a Parquet file.
         """
-        return cls(**fields_of(read_table(Path(path)), classes))
+        other = None if annotations is None else Path(annotations)
+        return cls(**fields_of(read_table(Path(path), annotations=other, classes=classes), classes))
 
     @classmethod
     def from_frame(

@@ -23,6 +23,8 @@ def audit(
     by: str | None = None,
     out: Path | None = None,
     on: str | None = None,
+    annotations: Path | None = None,
+    classes: str | None = None,
     confounders: str | None = None,
     annotator_error: tuple[str, ...] = (),
     leakage: Annotated[bool | None, Parameter(negative=())] = None,
@@ -44,13 +46,17 @@ def audit(
     ----------
     predictions
         A run folder, or a file with label (or target_<class>), pred (or prob_<class>) and attribute
-        columns; see docs/audit.md.
+        columns; see docs/audit.md. Other tools' own files are read too; see docs/adapters.md.
     by
         Attributes, with commas: gender,age,gender*age; brightness:3 cuts a column of numbers in three.
     out
         Folder for audit.json, CSV tables, audit.md and audit.html; RUN/audit/NAME for a run.
     on
         Which of a run's predictions; its only ones by default.
+    annotations
+        Of a tool's file without labels: a table with label, groups and the names of the same pictures.
+    classes
+        The classes in order, with commas: needed by an array of probabilities (.npy).
     confounders
         Columns of numbers to hold common, with commas, or 'none'; by default those with well-known
         names (brightness, sharpness, size, yaw, ...).
@@ -96,6 +102,8 @@ def audit(
         predictions, out = _run_predictions(predictions, on, out)
         base, seed = config.audit, config.seed if seed is None else seed
         features = features or (run.features.get(predictions.stem) if leakage or base.leakage else None)
+        if annotations is not None:
+            raise UsageError("--annotations", str(annotations), "a file of predictions", "A run has its own labels.")
     elif on is not None:
         raise UsageError("--on", repr(on), "a run folder", f"{predictions} is a file.")
     settings = audit_settings(
@@ -115,7 +123,7 @@ def audit(
         raise UsageError("--features", "is for the leakage probe", "--leakage beside it")
     for text in settings.fail_if:
         parse_gate(text)  # a slip is told before the work, not after
-    table = Predictions.load(predictions)
+    table = Predictions.load(predictions, names_of(classes), annotations=annotations)
     given = load_features(features, table.sample_id) if features and settings.leakage else None
     with terminal.progress("auditing", "attributes") as progress:
         found = audit_predictions(table, settings, seed or 0, out, features=given, progress=progress)

@@ -320,7 +320,8 @@ def agreement(
     Parameters
     ----------
     what
-        A store with votes, whose annotators are then not known, or a database of 'mien label'.
+        A store with votes, whose annotators are then not known; a database of 'mien label'; or a table of
+        ratings (CSV, Parquet): one row a rating (item, rater, label), one column a rater, or votes_<class>.
     store
         Of a database: the store that was labelled, so that copies of a picture count once.
     of
@@ -332,10 +333,13 @@ def agreement(
     seed
         Seed of everything drawn.
     """
+    from dataclasses import replace
+
     from mien.agreement.summary import summarise, summary_text
 
-    votes, asked = _answers(what, store, of)
+    votes, asked, said = _answers(what, store, of)
     found = summarise(votes, what, n_boot=n_boot, seed=seed, **asked)
+    found = replace(found, notes=[*said, *found.notes])
     if json:
         print_json(found.content())
     if out is not None:
@@ -354,8 +358,17 @@ def agreement(
         print(summary_text(found))
 
 
-def _answers(what: str, store: Path | None, of: str | None) -> tuple[Votes, dict[str, Any]]:
-    """The votes of a store or a database, and what a summary must know about the questions."""
+def _is_table(path: Path) -> bool:
+    """Whether something is a file and no database of SQLite."""
+    if not path.is_file() or path.suffix == ".db":
+        return False
+    with open(path, "rb") as file:
+        return not file.read(16).startswith(b"SQLite format 3")
+
+
+def _answers(what: str, store: Path | None, of: str | None) -> tuple[Votes, dict[str, Any], list[str]]:
+    """The votes of a store, a table or a database, what a summary must know of the questions, and notes."""
+    from mien.agreement.ratings import read_ratings
     from mien.agreement.summary import EXPRESSION
     from mien.agreement.votes import Votes
     from mien.data.images import Store
@@ -366,7 +379,13 @@ def _answers(what: str, store: Path | None, of: str | None) -> tuple[Votes, dict
             if given is not None:
                 raise UsageError(f"{option} {given}", f"does nothing: {what} is a store", "a database of 'mien label'")
         faces = Store.open(what).table
-        return Votes.from_table(faces, what, cluster=split_units(faces)), {}
+        return Votes.from_table(faces, what, cluster=split_units(faces)), {}, []
+    if _is_table(Path(what)):
+        for option, given in (("--store", store), ("--of", of)):
+            if given is not None:
+                raise UsageError(f"{option} {given}", f"does nothing: {what} is a table", "a database of 'mien label'")
+        votes, said = read_ratings(Path(what))
+        return votes, {}, said
     from mien.labelling.database import LabelDatabase
     from mien.labelling.results import agreement_votes, asked_questions, question_votes
 
@@ -380,7 +399,7 @@ def _answers(what: str, store: Path | None, of: str | None) -> tuple[Votes, dict
         metrics = asked_questions(held)
         if of is None or of == EXPRESSION:
             others = {q: (question_votes(held, q, table), metric) for q, metric in metrics.items() if of is None}
-            return agreement_votes(held, table), {"others": others}
-        return question_votes(held, of, table), {"question": of, "metric": metrics[of]}
+            return agreement_votes(held, table), {"others": others}, []
+        return question_votes(held, of, table), {"question": of, "metric": metrics[of]}, []
     finally:
         held.close()

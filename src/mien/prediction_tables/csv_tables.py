@@ -127,8 +127,9 @@ class _Batches:
     def again(self, column: str) -> pd.Series[Any]:
         """A column read anew, as text."""
         values: pd.Series[Any] = self._open(usecols=[column], dtype=str, na_values=[""], skip_blank_lines=True)[column]
-        gone = np.concatenate(self.blank) if self.blank else np.zeros(0, dtype=np.int64)
-        return values.drop(index=gone).reset_index(drop=True)
+        kept = np.ones(len(values), dtype=bool)
+        kept[np.concatenate(self.blank) if self.blank else []] = False
+        return values if kept.all() else values[kept].reset_index(drop=True)
 
     def notes(self) -> tuple[str, ...]:
         """What was left out."""

@@ -61,7 +61,8 @@ def _votes_for_classes(table: PredictionTable) -> PredictionTable:
         return table
     aside = float(np.nansum(block.values[:, other]))
     words = ", ".join(f"votes_{c}" for c, o in zip(block.names, other, strict=True) if o)
-    note = f"{words} are no expressions: their {aside:,.0f} of {float(np.nansum(block.values)):,.0f} votes do not count."
+    of_all = f"{aside:,.0f} of {float(np.nansum(block.values)):,.0f} votes"
+    note = f"{words} are no expressions: their {of_all} do not count."
     kept = Block(tuple(c for c, o in zip(block.names, other, strict=True) if not o), block.values[:, ~other])
     return replace(table, blocks={**table.blocks, "votes_": kept}, notes=(*table.notes, note))
 
@@ -141,7 +142,7 @@ def _brought_to_one(table: PredictionTable, prefix: str) -> list[str]:
     allowed = max(_HALF, 0.0 if decimals is None else 0.5 * 10.0**-decimals * values.shape[1])
     if (np.abs(sums[off] - 1) > allowed + 1e-9).any():
         return notes  # not what rounding can do: block_of refuses the row
-    ties = _ties(values, off, known) if decimals is not None else 0
+    ties = _ties(values, known) if decimals is not None else 0
     values[off] /= sums[off, None].astype(values.dtype)
     how = f"rounded to {decimals} decimals" if decimals is not None else "of low precision"
     if percent and decimals is not None:
@@ -187,7 +188,7 @@ def _decimals(values: Floats, known: Bools) -> int | None:
     return None
 
 
-def _ties(values: Floats, off: Bools, known: Bools) -> int:
+def _ties(values: Floats, known: Bools) -> int:
     found = values[known]
     return int(((found == found.max(1, keepdims=True)).sum(1) > 1).sum())
 

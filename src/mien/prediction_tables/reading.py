@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,40 @@ import pyarrow.parquet as pq
 
 from mien.errors import DataError
 from mien.prediction_tables import gathering
+from mien.prediction_tables.annotations import joined, refuse_half
+from mien.prediction_tables.arrays import read_arrays
 from mien.prediction_tables.csv_tables import UNNAMED, read_csv
 from mien.prediction_tables.distributions import settled
 from mien.prediction_tables.gathering import IDS, Gathered, arrow_text
-from mien.prediction_tables.kinds import PARQUET, kind_of
+from mien.prediction_tables.json_files import read_json
+from mien.prediction_tables.kinds import ARRAY, ARRAYS, JSON, PARQUET, kind_of
 from mien.prediction_tables.table import PredictionTable, check_names, table_of
+from mien.prediction_tables.tool_tables import recognised
 
 _METADATA = b"mien"
 
 
-def read_table(path: Path) -> PredictionTable:
-    """Read a file of predictions: CSV in any dialect, or Parquet; what it is, its first bytes say.
+def read_table(path: Path, *, annotations: Path | None = None, classes: Sequence[str] | None = None) -> PredictionTable:
+    """Read a file of predictions: CSV in any dialect, Parquet, JSON or arrays; its first bytes say which.
 
     An empty cell is a missing value, and so is every word of :data:`mien.missing.MISSING_WORDS`. A CSV
-    column of numbers only is numeric.
+    column of numbers only is numeric. Tables of other tools are told by their columns, and get the names
+    that an audit asks for; whatever was changed or left out stands in the table's notes.
+
+    Args:
+        path: The file.
+        annotations: Another file of any of these kinds, with the labels and groups of the same pictures.
+        classes: The classes of an array's columns.
 
     Raises:
-        DataError: If the file cannot be read, or a probability, target or vote is no number.
+        DataError: If a file cannot be read, holds predictions without annotations, or a probability, target
+            or vote is no number.
     """
-    if not path.is_file():
-        raise DataError(str(path), "no such file", "a CSV or Parquet file of predictions")
-    try:
-        return settled(_read(path))
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "a CSV or Parquet table") from error
+    table = _whole(path, classes)
+    if annotations is None:
+        refuse_half(table)
+        return table
+    return joined(table, _whole(annotations, None))
 
 
 def read_frame(frame: pd.DataFrame, source: str) -> PredictionTable:
@@ -46,11 +56,38 @@ def read_frame(frame: pd.DataFrame, source: str) -> PredictionTable:
     Raises:
         DataError: If two columns share a name or a number is not one.
     """
-    return settled(table_of(frame, source))
+    return settled(recognised(table_of(frame, source)))
 
 
-def _read(path: Path) -> PredictionTable:
-    return _read_parquet(path) if kind_of(path) == PARQUET else read_csv(path)
+def table_as_found(path: Path, classes: Sequence[str] | None = None) -> PredictionTable:
+    """A table of any of these kinds, with its columns as they stand.
+
+    Args:
+        path: The file.
+        classes: The classes of an array's columns.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    if not path.is_file():
+        raise DataError(str(path), "no such file", "a CSV or Parquet file of predictions")
+    try:
+        return _read(path, classes)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "a CSV or Parquet table") from error
+
+
+def _whole(path: Path, classes: Sequence[str] | None) -> PredictionTable:
+    return settled(recognised(table_as_found(path, classes)))
+
+
+def _read(path: Path, classes: Sequence[str] | None) -> PredictionTable:
+    kind = kind_of(path)
+    if kind in (ARRAY, ARRAYS):
+        return read_arrays(path, classes)
+    if kind == JSON:
+        return read_json(path)
+    return _read_parquet(path) if kind == PARQUET else read_csv(path)
 
 
 def _read_parquet(path: Path) -> PredictionTable:

@@ -1,0 +1,170 @@
+"""Ratings in a table of anybody's making: one row a rating, one column a rater, or counts of votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.agreement.votes import Votes
+from mien.errors import DataError
+from mien.missing import missing_mask
+from mien.prediction_tables.reading import table_as_found
+from mien.prediction_tables.table import PredictionTable
+from mien.prediction_tables.tool_tables import recognised
+from mien.spellings import canonical, folded
+
+ITEM = ("item", "face", "picture", "image", "filename", "file", "path", "img", "stimulus", "sample_id", "id", "unit")
+RATER = ("rater", "annotator", "coder", "judge", "worker", "worker_id", "participant", "labeler", "labeller", "user")
+LABEL = ("label", "rating", "choice", "answer", "expression", "emotion", "vote", "class", "code")
+MOST_WORDS = 50  # more different answers than this are no classes but free text
+_LONG = "one row a rating: item, rater, label"
+_LAYOUTS = f"{_LONG}; or one column a rater; or votes_<class> columns"
+
+
+def read_ratings(path: Path) -> tuple[Votes, list[str]]:
+    """Read ratings from CSV (any separator), Parquet or JSON.
+
+    Three layouts are told apart by their columns: *long* (an item, a rater and a label in each row),
+    *votes* (``votes_<class>`` columns with counts) and *wide* (one column a rater). What
+    :mod:`mien.missing` calls missing is no rating. Two spellings of one answer are one.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The votes, and what was joined or left out, in sentences.
+
+    Raises:
+        DataError: If it is none of the three, a rater judged an item twice, or there are fewer than two
+            answers or more than fifty.
+    """
+    table = table_as_found(path)
+    if not table.n:
+        raise DataError(str(path), "has no rows", _LAYOUTS)
+    rater, label = _named(table, RATER), _named(table, LABEL)
+    if rater and label:
+        return _long(table, rater, label)
+    counted = recognised(table)
+    block = counted.blocks.get("votes_")
+    if block is not None:
+        _refuse_lost(table, block.values)
+        name = _named(counted, ITEM)
+        faces = None if name is None else _words(counted.columns[name])
+        votes = Votes.from_counts(block.values, block.names, faces=faces, source=str(path))
+        return votes, list(counted.notes)
+    return _wide(table)
+
+
+def _refuse_lost(table: PredictionTable, values: NDArray[Any]) -> None:
+    lost = np.flatnonzero(np.isnan(values).any(1))
+    if len(lost):
+        raise DataError(table.place(int(lost[0])), "a count of votes is missing", "0 where nobody voted so")
+
+
+def _named(table: PredictionTable, names: Sequence[str]) -> str | None:
+    """The first of some columns that is there, whatever its case."""
+    found = {folded(c): c for c in table.columns}
+    return next((found[n] for n in names if n in found), None)
+
+
+def _words(values: pd.Series[Any]) -> NDArray[Any]:
+    """``(n,)`` a column's values as text, None where missing; numbers without a trailing ``.0``."""
+    plain = values.astype(object)
+    codes, distinct = pd.factorize(plain)
+    texts = [f"{v:g}" if isinstance(v, float) else str(v).strip() for v in distinct]
+    gone = missing_mask(texts) if texts else np.zeros(0, dtype=bool)
+    kept = np.array([*(None if g else t for t, g in zip(texts, gone, strict=True)), None], dtype=object)
+    return np.asarray(kept[codes])
+
+
+def _long(table: PredictionTable, rater: str, label: str) -> tuple[Votes, list[str]]:
+    item = _named(table, ITEM)
+    if item is None:
+        found = f"has raters in {rater!r} and no column that names what they judged (it has {', '.join(table.names)})"
+        raise DataError(table.source, found, _LONG, "Call that column 'item'.")
+    items, raters, answers = (_words(table.columns[c]) for c in (item, rater, label))
+    for name, values in ((item, items), (rater, raters)):
+        lost = [i for i, v in enumerate(values) if v is None]
+        if lost:
+            raise DataError(table.place(lost[0]), f"{name} is missing", "a name in each row")
+    pairs = pd.DataFrame({"item": items, "rater": raters})[answers != None]  # noqa: E711 (elementwise)
+    twice = pairs.duplicated()
+    if twice.any():
+        row = int(twice.index[int(twice.to_numpy().argmax())])
+        found = f"{rater} {raters[row]!r} judged {item} {items[row]!r} a second time ({int(twice.sum())} such rows)"
+        raise DataError(table.place(row), found, "one row an item and rater", "Keep the last one.")
+    return _chosen(table, items, raters, answers)
+
+
+def _wide(table: PredictionTable) -> tuple[Votes, list[str]]:
+    name = _named(table, ITEM)
+    columns = [c for c in table.columns if c != name]
+    raters = [c for c in columns if any(folded(c).startswith(r) for r in RATER)]
+    if len(raters) < 2:
+        raters = _alike(table, columns)
+    if len(raters) < 2:
+        raise DataError(table.source, f"has the columns {', '.join(table.names)}", _LAYOUTS)
+    answers = [_words(table.columns[c]) for c in raters]
+    items = np.arange(table.n).astype(object) if name is None else _words(table.columns[name])
+    lost = [i for i, v in enumerate(items) if v is None]
+    if lost:
+        raise DataError(table.place(lost[0]), f"{name} is missing", "a name in each row")
+    again = pd.Series(items).duplicated()
+    if again.any():
+        row = int(again.to_numpy().argmax())
+        raise DataError(table.place(row), f"{name} {items[row]!r} stands there a second time", "one row an item")
+    whole = [np.repeat(np.array(raters, dtype=object), table.n), np.concatenate(answers)]
+    votes, notes = _chosen(table, np.tile(items, len(raters)), whole[0], whole[1])
+    return votes, [f"The columns {', '.join(raters)} were read as one rater each.", *notes]
+
+
+def _alike(table: PredictionTable, columns: Sequence[str]) -> list[str]:
+    """Columns whose answers are those of another column too: raters under any name."""
+    words: dict[str, set[str]] = {}
+    for name in columns:
+        found = {canonical(w) for w in _words(table.columns[name]) if w is not None}
+        if 0 < len(found) <= MOST_WORDS:
+            words[name] = found
+
+    def shared(name: str) -> bool:
+        mine = words[name]
+        return any(len(mine & other) * 2 >= len(mine) for c, other in words.items() if c != name)
+
+    return [name for name in words if shared(name)]
+
+
+def _chosen(
+    table: PredictionTable, items: NDArray[Any], raters: NDArray[Any], answers: NDArray[Any]
+) -> tuple[Votes, list[str]]:
+    """Votes of one answer each, two spellings of an answer joined; and what to say of them."""
+    given = [a for a in dict.fromkeys(answers.tolist()) if a is not None]
+    first: dict[str, str] = {}
+    for word in given:
+        first.setdefault(canonical(word), word)
+    if not 2 <= len(first) <= MOST_WORDS:
+        found = f"holds {len(first)} different answers"
+        raise DataError(table.source, found, f"2 to {MOST_WORDS}", "Is this the column of the ratings?")
+    notes = list(table.notes)
+    ways = [w for w in given if first[canonical(w)] != w]
+    if ways:
+        notes.append(f"Spellings were joined: {', '.join(f'{w} is {first[canonical(w)]}' for w in ways)}.")
+    lost = sum(a is None for a in answers)
+    if lost:
+        notes.append(f"{lost:,} of {len(answers):,} ratings are missing.")
+    spelt = {w: first[canonical(w)] for w in given}
+    choice = np.array([None if a is None else spelt[a] for a in answers], dtype=object)
+    vocabulary = sorted(first.values(), key=_order)
+    return Votes.from_choices(items, raters, choice, vocabulary, source=table.source), notes
+
+
+def _order(word: str) -> tuple[float, str]:
+    """Numbers as numbers, before words."""
+    try:
+        return float(word), word
+    except ValueError:
+        return float("inf"), word

@@ -1,0 +1,188 @@
+"""A tool's predictions and somebody's annotations, joined by the pictures' names.
+
+Tools know neither what a face shows nor to which group it belongs: both stand in another table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+from mien.prediction_tables.gathering import IDS
+from mien.prediction_tables.table import PredictionTable
+from mien.prediction_tables.tool_tables import PICTURES, has_annotations, has_predictions, rows_of
+
+Ints = NDArray[np.int64]
+_ASKED = "a table with the column 'label', the groups, and the pictures' names"
+
+
+def joined(predictions: PredictionTable, annotations: PredictionTable) -> PredictionTable:
+    """Predictions with the annotations of the same pictures.
+
+    Pictures are paired by their names: the columns of the two tables that share most values, with their
+    folders or, where these differ, without. Only where the predictions name no pictures at all are they
+    paired by place, in tables of one length, and a warning says so.
+
+    Args:
+        predictions: What a tool said; its own columns give way to those of the annotations.
+        annotations: What the faces are.
+
+    Raises:
+        DataError: If one of the two is not what it should be, no name is shared, or a name stands twice.
+    """
+    if not has_annotations(annotations):
+        raise DataError(annotations.source, f"has no column 'label' (it has {', '.join(annotations.names)})", _ASKED)
+    if not has_predictions(predictions):
+        found = f"has no predictions (it has {', '.join(predictions.names)})"
+        raise DataError(predictions.source, found, "'pred' or 'prob_<class>' columns")
+    pairing = _paired_names(predictions, annotations)
+    if pairing is None:
+        return _by_place(predictions, annotations)
+    key, rows, places = pairing.column, pairing.rows, pairing.places
+    notes, warnings = [], []
+    unknown, left = predictions.n - len(rows), annotations.n - len(rows)
+    if unknown:
+        notes.append(f"{unknown:,} of {predictions.n:,} predictions have no annotation and did not count.")
+    if left:
+        warnings.append(
+            f"{left:,} of {annotations.n:,} annotated faces have no prediction in {Path(predictions.source).name} and "
+            "did not count. If the tool found no face there, the groups in which it fails most look better than they "
+            "are: give those faces a row with detected=0."
+        )
+    said, known = rows_of(predictions, rows), rows_of(annotations, places)
+    columns = {**said.columns, **known.columns}
+    if not any(c in columns for c in IDS):
+        columns = {"sample_id": known.columns[key].astype(str), **columns}
+    return replace(
+        said,
+        columns=columns,
+        blocks={**said.blocks, **known.blocks},
+        notes=(*predictions.notes, *annotations.notes, *notes),
+        warnings=(*predictions.warnings, *annotations.warnings, *warnings),
+        annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
+    )
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """Rows of the predictions beside rows of the annotations.
+
+    Attributes:
+        column: The column of the annotations that names the pictures.
+        rows: ``(m,)`` rows of the predictions, ascending.
+        places: ``(m,)`` the rows of the annotations that belong to them.
+    """
+
+    column: str
+    rows: Ints
+    places: Ints
+
+
+def _paired_names(predictions: PredictionTable, annotations: PredictionTable) -> _Pairing | None:
+    """The pairing by names that pairs most; None where the predictions name no pictures.
+
+    Raises:
+        DataError: If they name pictures and none is among the annotations, or a name stands twice.
+    """
+    ours, theirs = _naming(predictions), _naming(annotations)
+    if not ours:
+        return None
+    best: tuple[int, str, str, bool] = (0, "", "", False)
+    for mine in ours:
+        for other in theirs:
+            for bare in (False, True):
+                known = set(_names(annotations, other, bare))
+                n = sum(name in known for name in _names(predictions, mine, bare) if name)
+                best = max(best, (n, mine, other, bare), key=lambda found: found[0])
+    n, mine, other, bare = best
+    if not n:
+        example = str(predictions.columns[ours[0]].iloc[0])
+        raise DataError(
+            annotations.source,
+            f"names none of the pictures of {predictions.source} (the first is {example!r} in {ours[0]!r})",
+            "a column with the same names",
+            f"It has {', '.join(annotations.names)}.",
+        )
+    place = _places(annotations, other, bare)
+    names = _names(predictions, mine, bare)
+    _refuse_twice(predictions, mine, [name if name in place else "" for name in names])
+    rows = np.array([i for i, name in enumerate(names) if name in place], dtype=np.int64)
+    return _Pairing(other, rows, np.array([place[names[i]] for i in rows], dtype=np.int64))
+
+
+def _naming(table: PredictionTable) -> list[str]:
+    """Columns that may name pictures: the well-known ones first, then any whose values are all different."""
+    known = [c for c in table.columns if c.lower() in (*PICTURES, *IDS)]
+    rest = [
+        c
+        for c, values in table.columns.items()
+        if c not in (*known, "label", "pred")
+        and not pd.api.types.is_numeric_dtype(values)
+        and len(values) > 1
+        and values.nunique() == len(values)
+    ]
+    return [*known, *rest]
+
+
+def _names(table: PredictionTable, column: str, bare: bool) -> list[str]:
+    """``(n,)`` names as they are compared: with forward slashes, without their folders where ``bare``."""
+    values = table.columns[column]
+    texts = values.astype(object).where(values.notna(), "").astype(str).str.strip().str.replace("\\", "/")
+    texts = texts.str.rsplit("/", n=1).str[-1] if bare else texts.str.removeprefix("./")
+    return [str(t) for t in texts.tolist()]
+
+
+def _places(table: PredictionTable, column: str, bare: bool) -> dict[str, int]:
+    names = _names(table, column, bare)
+    _refuse_twice(table, column, names)
+    return {name: i for i, name in enumerate(names) if name}
+
+
+def _refuse_twice(table: PredictionTable, column: str, names: list[str]) -> None:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name and name in seen:
+            found = f"{column} {name!r} stands there a second time"
+            raise DataError(table.place(i), found, "each picture once", "Remove the repeats, or give whole paths.")
+        seen.add(name)
+
+
+def _by_place(predictions: PredictionTable, annotations: PredictionTable) -> PredictionTable:
+    """Rows paired one by one, where the predictions name no pictures."""
+    name = Path(predictions.source).name
+    fix = "Save the pictures' names with the results, as a dictionary from name to result."
+    if predictions.n != annotations.n:
+        found = f"names no pictures and has {predictions.n:,} entries, {annotations.source} has {annotations.n:,} rows"
+        raise DataError(predictions.source, found, "the pictures' names, or as many entries as rows", fix)
+    warning = (
+        f"{name} does not name its pictures: its first entry was taken for the first row of "
+        f"{Path(annotations.source).name}, and so on. If the order differs, every number here is wrong. {fix}"
+    )
+    return replace(
+        predictions,
+        columns={**predictions.columns, **annotations.columns},
+        blocks={**predictions.blocks, **annotations.blocks},
+        notes=(*predictions.notes, *annotations.notes),
+        warnings=(*predictions.warnings, *annotations.warnings, warning),
+        annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
+    )
+
+
+def refuse_half(table: PredictionTable) -> None:
+    """Refuse a table that holds predictions and no annotations; with what to do.
+
+    Raises:
+        DataError: In that case only: what else may be missing is said where it is looked for.
+    """
+    if has_predictions(table) and not has_annotations(table):
+        raise DataError(
+            table.source,
+            f"holds predictions, but no column 'label' and no 'target_<class>' (it has {', '.join(table.names)})",
+            "what the faces are, too",
+            f"Give it beside the predictions: --annotations FILE, {_ASKED}.",
+        )

@@ -1,0 +1,168 @@
+"""Tables as tools write them, told by their columns, with the columns that an audit asks for.
+
+timm writes ``filename,label,prob``, where ``label`` is what the model said; data frames of deepface hold
+a dictionary in a cell; scikit-learn's users say ``y_true`` and ``y_pred``. Each is told by columns that
+belong to no other table, and what was read as what is said in the notes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mien.errors import DataError
+from mien.prediction_tables.class_columns import with_class_columns
+from mien.prediction_tables.table import Block, PredictionTable
+from mien.spellings import folded
+
+#: Other names of the two columns, where the table does not have them.
+_OTHER_NAMES = {
+    "label": ("y_true", "true_label", "ground_truth", "gt", "annotation", "true label", "actual"),
+    "pred": ("y_pred", "pred_label", "predicted_label", "prediction", "predicted", "dominant_emotion"),
+}
+#: Columns that name the picture, the surest first.
+PICTURES = ("filename", "file_name", "file", "path", "img_path", "image_path", "input", "image", "img", "name")
+_DICTS = ("emotion", "emotions", "scores", "probs", "probabilities", "results", "predictions")
+_PAIR = re.compile(r"['\"]([^'\"]+)['\"]\s*:\s*(?:[\w.]+\()?(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
+_SCORED = re.compile(
+    r"['\"]label['\"]\s*:\s*['\"]([^'\"]+)['\"]\s*,\s*['\"]score['\"]\s*:\s*(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
+)
+_LISTED = re.compile(r"[^\s,\[\]'\"]+")
+_BOX = ("FaceRectWidth", "FaceRectHeight")
+
+
+def recognised(table: PredictionTable) -> PredictionTable:
+    """The table with a tool's columns under the names that an audit asks for.
+
+    Raises:
+        DataError: If the tool wrote scores that are no probabilities.
+    """
+    if not table.n:
+        return table
+    return _largest_faces(with_class_columns(_dicts_in_cells(_renamed(_timm(table)))))
+
+
+def has_annotations(table: PredictionTable) -> bool:
+    """Whether the table says what the faces are."""
+    return "label" in table.columns or "target_" in table.blocks
+
+
+def has_predictions(table: PredictionTable) -> bool:
+    """Whether the table says what a model thought of them."""
+    return "pred" in table.columns or "prob_" in table.blocks
+
+
+def picture_column(table: PredictionTable) -> str | None:
+    """The column that names the pictures; None where no column does."""
+    by_name = {c.lower(): c for c in table.columns}
+    named = [by_name[p] for p in PICTURES if p in by_name]
+    return next((c for c in named if not pd.api.types.is_numeric_dtype(table.columns[c])), None)
+
+
+def _renamed(table: PredictionTable) -> PredictionTable:
+    """``Label`` and ``y_true`` are ``label``, ``y_pred`` is ``pred``, where only one column can be meant."""
+    columns, notes = dict(table.columns), []
+    for wanted, others in _OTHER_NAMES.items():
+        prefix = "target_" if wanted == "label" else "prob_"
+        if wanted in columns or prefix in table.blocks:
+            continue
+        found = [c for c in columns if folded(c) == wanted] or [c for c in columns if folded(c) in others]
+        if len(found) == 1:
+            columns = {wanted if c == found[0] else c: values for c, values in columns.items()}
+            notes.append(f"The column {found[0]!r} was read as {wanted!r}.")
+    return replace(table, columns=columns, notes=(*table.notes, *notes)) if notes else table
+
+
+def _timm(table: PredictionTable) -> PredictionTable:
+    """Tables of timm's ``inference.py``: each picture's best classes, side by side or as lists in cells.
+
+    ``label`` (or ``index``) is then the model's answer. Where every class stands in each row, these are
+    distributions; where only the best do, their scores cannot be completed.
+    """
+    ranked = table.blocks.get("prob_")
+    n_ranks = len(ranked.names) if ranked and ranked.names == tuple(str(i) for i in range(len(ranked.names))) else 0
+    columns = table.columns
+    if "filename" not in columns or "pred" in columns or "target_" in table.blocks:
+        return table
+    kind = next((k for k in ("label", "index") if f"{k}_0" in columns or k in columns), None)
+    if kind is None or not (n_ranks or "prob" in columns or "logit" in columns or "logit_0" in columns):
+        return table
+    if n_ranks and f"{kind}_0" in columns and ranked is not None:
+        words = [columns[f"{kind}_{i}"].astype(str).tolist() for i in range(n_ranks) if f"{kind}_{i}" in columns]
+        answers, scores = [list(row) for row in zip(*words, strict=True)], ranked.values.tolist()
+    elif kind in columns and "prob" in columns:
+        answers = [_LISTED.findall(str(v)) if str(v).startswith("[") else [str(v)] for v in columns[kind].tolist()]
+        scores = [[float(s) for s in _LISTED.findall(str(v))] for v in columns["prob"].tolist()]
+    else:
+        fix = "Call timm's inference.py with --output-type prob."
+        raise DataError(table.source, "is timm's table of logits", "probabilities", fix)
+    mine = re.compile(r"(label|index|prob|logit)(_\d+)?")
+    rest = {c: v for c, v in columns.items() if not mine.fullmatch(c)}
+    blocks = {p: b for p, b in table.blocks.items() if p != "prob_"}
+    note = f"{table.source} is a table of timm: its column {kind!r} is what the model said."
+    made = _ranked(answers, scores)
+    if isinstance(made, Block):
+        return replace(table, columns=rest, blocks={**blocks, "prob_": made}, notes=(*table.notes, note))
+    kept = "It has the scores of the best classes only, so that calibration is not audited (--topk 0 has all)."
+    return replace(table, columns={**rest, "pred": made}, blocks=blocks, notes=(*table.notes, note, kept))
+
+
+def _ranked(answers: Sequence[Sequence[str]], scores: Sequence[Sequence[float]]) -> Block | pd.Series[Any]:
+    """Classes and scores of each row as a block; the best class alone where not all stand in every row."""
+    classes = tuple(dict.fromkeys(c for row in answers for c in row))
+    if any(len(row) != len(classes) or len(set(row)) != len(row) for row in answers):
+        best = [row[int(np.argmax(s))] for row, s in zip(answers, scores, strict=True)]
+        return pd.Series(pd.Categorical(best))
+    place = {c: k for k, c in enumerate(classes)}
+    values = np.empty((len(answers), len(classes)))
+    for i, (row, given) in enumerate(zip(answers, scores, strict=True)):
+        values[i, [place[c] for c in row]] = given
+    return Block(classes, values)
+
+
+def _dicts_in_cells(table: PredictionTable) -> PredictionTable:
+    """``{'angry': 93.1, ...}`` or ``[{'label': 'angry', 'score': 0.93}, ...]`` in the cells of one column."""
+    if "prob_" in table.blocks:
+        return table
+    for name in (c for c in table.columns if folded(c) in _DICTS):
+        cells = [str(v).strip() for v in table.columns[name].tolist()]
+        if not any(c.startswith(("{", "[{")) for c in cells):
+            continue
+        rows = [dict(_SCORED.findall(c) or _PAIR.findall(c)) for c in cells]
+        classes = tuple(dict.fromkeys(k for row in rows for k in row))
+        if len(classes) < 2 or any(row and len(row) != len(classes) for row in rows):
+            continue
+        values = np.array([[float(row.get(c, "nan")) for c in classes] for row in rows])
+        columns = {c: v for c, v in table.columns.items() if c not in (name, "dominant_emotion")}
+        note = f"The cells of the column {name!r} were read as the model's probabilities."
+        made = replace(table, columns=columns, blocks={**table.blocks, "prob_": Block(classes, values)})
+        return replace(made, notes=(*table.notes, note))
+    return table
+
+
+def _largest_faces(table: PredictionTable) -> PredictionTable:
+    """One row a picture of py-feat's tables, which have one a face: the largest face counts."""
+    key = next((c for c in ("input", "frame") if c in table.columns), None)
+    if key is None or not set(_BOX) <= set(table.columns):
+        return table
+    keys = pd.DataFrame({c: table.columns[c].astype(str) for c in ("input", "frame") if c in table.columns})
+    if not keys.duplicated().any():
+        return table
+    area = np.nan_to_num(np.prod([table.columns[c].to_numpy(np.float64) for c in _BOX], axis=0), nan=-1.0)
+    order = keys.assign(area=area).sort_values("area", ascending=False, kind="stable")
+    rows = np.sort(order.drop_duplicates(list(keys.columns)).index.to_numpy())
+    note = f"{table.n - len(rows):,} further faces of pictures with several did not count: the largest does."
+    return replace(rows_of(table, rows), notes=(*table.notes, note))
+
+
+def rows_of(table: PredictionTable, rows: np.ndarray[Any, Any]) -> PredictionTable:
+    """Some rows of a table, in the order given; messages still name them by their place in the file."""
+    columns = {c: v.iloc[rows].reset_index(drop=True) for c, v in table.columns.items()}
+    blocks = {p: Block(b.names, b.values[rows]) for p, b in table.blocks.items()}
+    place = table.place
+    return replace(table, columns=columns, blocks=blocks, n=len(rows), where=lambda row: place(int(rows[row])))
