@@ -17,6 +17,7 @@ from mien.audit.inferred.results import CORRECTED
 from mien.audit.leakage.results import LeakageResult
 from mien.audit.plain_results import from_plain
 from mien.audit.vocabulary import metric_title
+from mien.audit.warned import finding_of
 from mien.errors import DataError
 from mien.records import Estimate, plain, write_json
 
@@ -209,7 +210,7 @@ class Audit:
         n_clusters: Independent units.
         overall: Metric -> Estimate over all faces.
         attributes: One result an attribute.
-        verdict: The finding in a sentence or two.
+        verdict: Warnings about the table, if any, and the finding in a sentence or two.
         method_notes: How the numbers were made and how far they can be trusted.
         level: Coverage that the intervals aim at.
         n_boot: Bootstrap replicates.
@@ -220,6 +221,7 @@ class Audit:
         version: Version of Mien.
         not_tested: What this audit says nothing about.
         per_class: Recall, precision and F1 of each class over all faces.
+        warnings: What puts the whole finding in doubt, in sentences.
     """
 
     source: str
@@ -239,6 +241,12 @@ class Audit:
     version: str
     not_tested: list[str] = field(default_factory=list)
     per_class: list[ClassResult] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def finding(self) -> str:
+        """The verdict without the warnings before it."""
+        return finding_of(self.verdict, self.warnings)
 
     def attribute(self, name: str) -> AttributeResult:
         """The result for an attribute; KeyError if it was not audited."""

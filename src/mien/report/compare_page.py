@@ -61,6 +61,7 @@ def render_comparison(comparison: Comparison | Sequence[Comparison], out: Path) 
         _TEMPLATE,
         title=f"{listed([c.names[1] for c in several])} against {first.names[0]}",
         facts=[_faces(first.n, first.n_clusters, first.classes), *_models(several)],
+        warnings=list(dict.fromkeys(w for c in several for w in c.warnings)),
         blocks=[_comparison_block(c, f"c{i}", len(several) > 1) for i, c in enumerate(several, 1)],
         notes=[*first.method_notes, _P_MEANS, _made(first)],
     )
@@ -87,7 +88,8 @@ def render_seeds(audit: SeedAudit, out: Path) -> Path:
         _TEMPLATE,
         title=f"Audit over {len(audit.names)} seeds",
         facts=facts,
-        blocks=[Block("", "s", audit.verdict, seed_sections(audit, "s"))],
+        warnings=audit.warnings,
+        blocks=[Block("", "s", audit.finding, seed_sections(audit, "s"))],
         notes=[*audit.method_notes, _made(audit)],
     )
 
@@ -123,7 +125,7 @@ def _made(result: Comparison | SeedAudit) -> str:
 def _comparison_block(c: Comparison, anchor: str, titled: bool) -> Block:
     sections = [_attribute_section(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)]
     title = f"{c.names[1]} against {c.names[0]}" if titled else ""
-    return Block(title, anchor, c.verdict, [*sections, _overall_section(c, f"{anchor}-all")])
+    return Block(title, anchor, c.finding, [*sections, _overall_section(c, f"{anchor}-all")])
 
 
 def _overall_section(c: Comparison, anchor: str) -> FurtherSection:

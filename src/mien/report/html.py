@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mien import __version__
 from mien.audit import Audit
+from mien.audit.warned import headline
 from mien.data.images import Store
 from mien.errors import UsageError
 from mien.report import sections, words
@@ -133,6 +134,7 @@ def page_environment() -> Environment:
         "metric_about": lambda name: words.metric_words(name)[1],
         "verdict_words": words.verdict_words,
         "capital": words.capital,
+        "headline": headline,
         "in_order": words.in_order,
     }
     return environment

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from mien.audit.compare.results import AttributeChange, Change, Comparison, GroupChange
 from mien.audit.markdown import interval, p_value, table
+from mien.audit.warned import warning_lines
 
 _METRICS = ("accuracy", "macro_f1")
 
 
 def comparison_text(comparisons: Sequence[Comparison]) -> str:
     """Comparisons with one first model, as Markdown that also reads well as plain text."""
-    lines = ["# Comparison", ""]
+    lines = ["# Comparison", "", *warning_lines(list(dict.fromkeys(w for c in comparisons for w in c.warnings)))]
     for c in comparisons:
-        lines += [f"## {c.names[1]} against {c.names[0]}", "", c.verdict, ""]
+        lines += [f"## {c.names[1]} against {c.names[0]}", "", c.finding, ""]
         left = ", ".join(f"{n} of {name}" for n, name in zip(c.n_left_out, c.names, strict=True) if n)
         shared = f"{c.n} shared faces in {c.n_clusters} independent units"
         lines += [f"{shared}; left out: {left}." if left else f"{shared}.", ""]

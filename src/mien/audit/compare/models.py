@@ -23,6 +23,7 @@ from mien.audit.compare.results import Comparison
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.compare.text import judged, method_notes
 from mien.audit.settings import Settings, check_settings
+from mien.audit.warned import of_models
 from mien.records import Predictions
 
 
@@ -103,6 +104,7 @@ def compare_many(
                 overall=overall[0],
                 attributes=[attribute_change(first, run, attribute, settings) for attribute in attributes],
                 verdict="",
+                warnings=of_models({str(names[k]): shared.warnings[k] for k in (0, i)}),
                 method_notes=[*notes, *method_notes(settings, first.cluster is not None, len(predictions))],
                 level=level,
                 n_boot=n_boot,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mien.audit.vocabulary import metric_title
+from mien.audit.warned import finding_of
 from mien.records import Estimate
 
 SIGNIFICANT = 0.05
@@ -161,6 +162,7 @@ class Comparison:
         min_class_n: Least faces of a class in a group to enter that class's recall gap.
         seed: Seed of everything drawn.
         version: Version of Mien.
+        warnings: What puts the whole finding in doubt, in sentences; the verdict begins with them.
     """
 
     names: list[str]
@@ -179,6 +181,12 @@ class Comparison:
     min_class_n: int
     seed: int
     version: str
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def finding(self) -> str:
+        """The verdict without the warnings before it."""
+        return finding_of(self.verdict, self.warnings)
 
     def attribute(self, name: str) -> AttributeChange:
         """The result for an attribute; KeyError if it was not compared."""

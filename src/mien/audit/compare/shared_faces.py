@@ -8,11 +8,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from mien.audit.attributes import candidate_attributes
 from mien.audit.cells import independent_units
+from mien.audit.compare.pairing import paired
+from mien.audit.table_checks import table_warnings
 from mien.errors import DataError, UsageError
+from mien.missing import missing_mask
 from mien.records import Predictions
+from mien.samples import PERCEIVED
+from mien.spellings import folded
 from mien.units import joined_units
+
+_SLIPS, _FEW_SLIPS = 0.01, 4  # so many faces' groups may differ by a slip; in another order many more do
 
 
 @dataclass(frozen=True)
@@ -23,17 +32,19 @@ class SharedFaces:
         runs: One table a model, row for row the same faces.
         n_left_out: Faces of each model that not all models have.
         notes: What differed and was settled.
+        warnings: For each model, what puts every finding about its table in doubt.
     """
 
     runs: list[Predictions]
     n_left_out: list[int]
     notes: list[str]
+    warnings: list[list[str]]
 
 
 def shared_faces(
     runs: Sequence[Predictions], names: Sequence[str], by: Sequence[str] = (), least: int = 2
 ) -> SharedFaces:
-    """Match the rows of several tables by ``sample_id``.
+    """Match the rows of several tables; see :func:`mien.audit.compare.pairing.paired`.
 
     Faces that not all tables have are left out and counted. Groups that only some tables have serve
     for all; where two tables name a group differently, the first one's counts and a note says so.
@@ -47,7 +58,8 @@ def shared_faces(
 
     Raises:
         UsageError: If there are fewer than two tables, or not one distinct name for each.
-        DataError: If the classes or the annotated classes differ, an id stands twice, or too few faces are shared.
+        DataError: If the classes or the annotated classes differ, an id stands twice, too few faces are shared, or
+            the rows can be matched by their places only and these disagree.
     """
     if len(runs) < 2:
         raise UsageError("comparison", f"has {len(runs)} table of predictions", "two or more")
@@ -59,33 +71,41 @@ def shared_faces(
             raise DataError(
                 name, f"sample_id {str(index[index.duplicated()][0])!r} stands there twice", "each face once"
             )
-    shared = np.logical_and.reduce([ids[0].isin(index) for index in ids])
-    if shared.sum() < max(least, 2):
+    pairing = paired(runs, names, max(least, 2))
+    n_shared = len(pairing.rows[0])
+    if n_shared < max(least, 2):
         raise DataError(
             f"{' and '.join(names)}",
-            f"share {int(shared.sum())} faces",
-            f"{max(least, 2)} or more with the same sample_id",
+            f"share {n_shared} faces",
+            f"{max(least, 2)} or more with the same sample_id, or the same path in a column that both have",
             f"{names[0]} has ids such as {str(ids[0][0])!r}, {names[1]} such as {str(ids[1][0])!r}."
             if len(ids[1])
             else "",
         )
-    rows = [index.get_indexer(ids[0][shared]).astype(np.int64) for index in ids]
-    cut = [_in_order(run.select(r), first.classes, n) for run, r, n in zip(runs, rows, names, strict=True)]
+    selected = zip(runs, pairing.rows, names, strict=True)
+    cut = [_in_order(run.select(r), first.classes, n) for run, r, n in selected]
+    if pairing.by_place:
+        for run, name in zip(cut[1:], names[1:], strict=True):
+            _check_places(cut[0], run, (names[0], name), by)
     for run, name in zip(cut[1:], names[1:], strict=True):
         _check_labels(cut[0], run, names[0], name)
-    notes: list[str] = []
+    notes = list(pairing.notes)
     groups = _merged_groups(cut, names, by, notes)
     votes = next((run.votes for run in cut if run.votes is not None), None)
     if votes is None and any(not np.allclose(run.targets, cut[0].targets, atol=1e-3) for run in cut[1:]):
         notes.append(f"The annotated distributions differ: KL divergence is to that of {names[0]} for every model.")
-    if all(len(i) and i[-1] == str(len(i) - 1) and np.array_equal(i, np.arange(len(i)).astype(str)) for i in ids):
-        notes.append("The ids are row numbers: the faces were matched by their place in the tables.")
+    if pairing.by_place:
+        notes.append(
+            "The ids are row numbers: the faces were matched by their place in the tables. If the tables list the "
+            "faces in different orders, the comparison is void: a column with the path of each picture would tell."
+        )
     notes += _not_found(runs, ids, names)
     joined = [pd.Series(run.cluster) for run in cut if run.cluster is not None]
     unit = independent_units(joined_units(joined)) if joined else None
     soft = cut[0].soft_targets
     cut = [replace(run, groups=groups, cluster=unit, soft_targets=soft, votes=votes) for run in cut]
-    return SharedFaces(cut, [len(run) - int(shared.sum()) for run in runs], notes)
+    warnings = [table_warnings(run, by) for run in runs]
+    return SharedFaces(cut, [len(run) - n_shared for run in runs], notes, warnings)
 
 
 def _not_found(runs: Sequence[Predictions], ids: Sequence[pd.Index[Any]], names: Sequence[str]) -> Iterator[str]:
@@ -136,6 +156,30 @@ def _check_labels(a: Predictions, b: Predictions, name_a: str, name_b: str) -> N
         )
 
 
+def _check_places(a: Predictions, b: Predictions, names: tuple[str, str], by: Sequence[str]) -> None:
+    """Refuse rows that only their places match, where the groups say that these are other faces."""
+    asked = {part.strip() for spec in by for part in spec.split("*")}
+    columns = [c for c in candidate_attributes(a) if c in asked or not c.startswith(PERCEIVED)]
+    for name in columns:
+        n = int(_other_group(a.groups[name], b.groups[name]).sum()) if name in b.groups else 0
+        if n > max(_SLIPS * len(a), _FEW_SLIPS):
+            raise DataError(
+                " and ".join(names),
+                f"can be matched by the places of their rows only, and {n:,} of {len(a):,} rows have another {name!r}: "
+                "the tables list the faces in different orders",
+                "the same faces in the same order, or a name for each face",
+                "Give both tables a column that names each face, such as the path of its picture ('path'): the rows "
+                "are then matched by it, in whatever order they stand.",
+            )
+
+
+def _other_group(ours: pd.Series[Any], theirs: pd.Series[Any]) -> NDArray[np.bool_]:
+    """``(n,)`` faces whose groups are known in both columns and differ by more than their spelling."""
+    known = ~missing_mask(ours, group=True) & ~missing_mask(theirs, group=True)
+    texts = [[folded(str(v)) for v in column] for column in (ours, theirs)]
+    return np.asarray(known & (np.array(texts[0], dtype=object) != np.array(texts[1], dtype=object)), dtype=np.bool_)
+
+
 def _merged_groups(
     runs: Sequence[Predictions], names: Sequence[str], by: Sequence[str], notes: list[str]
 ) -> pd.DataFrame:
@@ -148,8 +192,7 @@ def _merged_groups(
                 groups[column] = run.groups[column]
         for column in dict.fromkeys(part.strip() for spec in by for part in spec.split("*")):
             if column in run.groups and column in first:
-                ours, theirs = first[column], run.groups[column]
-                differ = int((ours.notna() & theirs.notna() & (ours.astype(str) != theirs.astype(str))).sum())
+                differ = int(_other_group(first[column], run.groups[column]).sum())
                 if differ:
                     notes.append(f"{differ} faces have another {column} in {name}: that of {names[0]} counts.")
     return groups

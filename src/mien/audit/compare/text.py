@@ -26,6 +26,7 @@ from mien.audit.intervals import adjust_bh
 from mien.audit.markdown import p_words
 from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
+from mien.audit.warned import said_first
 from mien.records import Estimate
 
 _MOST = 0.75  # an end that makes up this share of a gap's change is named as its cause
@@ -50,7 +51,7 @@ def judged(comparisons: list[Comparison]) -> list[Comparison]:
             for a in c.attributes
         ]
         c = replace(c, overall=overall, attributes=attributes)
-        out.append(replace(c, verdict=_verdict(c)))
+        out.append(replace(c, verdict=said_first(c.warnings, _verdict(c))))
     return out
 
 

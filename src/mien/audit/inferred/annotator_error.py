@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import DataError, UsageError
+from mien.missing import is_missing
 from mien.registry import nearest
+from mien.spellings import folded
 
 Array = NDArray[np.float64]
 MAX_CONDITION = 20.0
 PRIOR_FACES = 1.0  # a row's prior, shared equally by its cells: too little to blur a matrix of many groups
 _SIZE_COLUMN = "n"
+_PERCEIVED_WORDS = ("perceived", "predicted", "prediction", "pred", "guess", "guessed", "annotator", "estimated")
+_TRUE_WORDS = ("true", "truth", "annotated", "actual", "real", "stated", "reference", "known", "self", "target")
+_COLUMN_WORDS, _ROW_WORDS = {"column", "columns"}, {"row", "rows"}
 _LAYOUT = "first column the true group, one column for each perceived group"
 
 
@@ -77,12 +83,13 @@ class AnnotatorError:
         """Read a CSV or a JSON file.
 
         CSV: first column the true group, one column for each perceived group, counts; or rates and a
-        column ``n`` with the validation faces of each true group. JSON: ``groups``, ``counts`` (or
-        ``rates`` and ``n``), optionally ``source``.
+        column ``n`` with the validation faces of each true group. The first cell may say what the rows are
+        (``true``, ``perceived``, ``perceived\\true``): where these are the perceived groups, the table is
+        turned, and :attr:`note` says so. JSON: ``groups``, ``counts`` (or ``rates`` and ``n``), optionally ``source``.
 
         Raises:
-            DataError: If the file cannot be read, names differ between rows and columns, or the
-                counts cannot serve: see the class.
+            DataError: If the file cannot be read, names differ between rows and columns, the first cell says that
+                rows and columns are the same side, or the counts cannot serve: see the class.
         """
         path = Path(path)
         try:
@@ -130,18 +137,19 @@ class AnnotatorError:
         Raises:
             DataError: If a group is not in the matrix.
         """
+        place = {folded(g): i for i, g in enumerate(self.groups)}
         for group in groups:
-            if group not in self.groups:
+            if folded(group) not in place:
                 raise DataError(
                     self.where,
                     f"has no group {group!r}",
                     "every group that the attribute has",
                     nearest(group, list(self.groups)),
                 )
-        order = [self.groups.index(g) for g in groups] + [i for i, g in enumerate(self.groups) if g not in groups]
-        return AnnotatorError(
-            [self.groups[i] for i in order], [[self.counts[i][j] for j in order] for i in order], self.source, self.note
-        )
+        order = [place[folded(g)] for g in groups]
+        order += [i for i in range(len(self.groups)) if i not in order]
+        names = [*groups, *(self.groups[i] for i in order[len(groups) :])]
+        return AnnotatorError(names, [[self.counts[i][j] for j in order] for i in order], self.source, self.note)
 
     def drawn(self, n_draws: int, rng: np.random.Generator) -> Array:
         """Matrices as plausible as the validation set leaves them: ``(n_draws, G, G)`` rates.
@@ -221,13 +229,37 @@ def _from_csv(text: str, where: str) -> AnnotatorError:
     _check_names(where, rows, groups)
     table = {row: dict(zip(columns, line[1:], strict=True)) for row, line in zip(rows, body, strict=True)}
     values = _numbers(where, [[table[g][h] for h in groups] for g in groups])
-    if not sized:
+    turned = _rows_are_perceived(header[0], where)
+    sizes = _numbers(where, [table[g][_SIZE_COLUMN] for g in groups]) if sized else values.sum(1)
+    if not sized or np.array_equal(values.sum(1), sizes):
         _refuse_fractions(where, values)
-        return AnnotatorError(groups, values.tolist(), where)
-    sizes = _numbers(where, [table[g][_SIZE_COLUMN] for g in groups])
-    if np.array_equal(values.sum(1), sizes):
-        return AnnotatorError(groups, values.tolist(), where)
+        return _turned(groups, values, where) if turned else AnnotatorError(groups, values.tolist(), where)
+    if turned:
+        # Shares of a perceived group and how many faces were perceived so: counts, which can be turned.
+        counts = np.asarray(AnnotatorError.from_rates(groups, values, sizes, where).counts)
+        return _turned(groups, counts, where)
     return AnnotatorError.from_rates(groups, values, sizes, where)
+
+
+def _turned(groups: list[str], counts: Array, where: str) -> AnnotatorError:
+    note = "The first cell of the table says that its rows are the perceived groups: it was turned."
+    return AnnotatorError(groups, counts.T.tolist(), where, note)
+
+
+def _rows_are_perceived(corner: str, where: str) -> bool:
+    r"""Whether the first cell says that rows are perceived groups; ``a\b``, ``a/b`` and ``a vs b`` name the rows first.
+
+    Raises:
+        DataError: If it names one side twice.
+    """
+    words = re.findall(r"[a-z]+", folded(corner))
+    sides = [word in _PERCEIVED_WORDS for word in words if word in (*_PERCEIVED_WORDS, *_TRUE_WORDS)]
+    if len(sides) > 1 and len(set(sides)) == 1:
+        side = "perceived" if sides[0] else "true"
+        raise DataError(f"{where} first cell", f"holds {corner!r}: {side} groups on both sides", _LAYOUT)
+    if len(sides) == 1 and set(words) & _COLUMN_WORDS and not set(words) & _ROW_WORDS:
+        return not sides[0]  # "perceived in columns"
+    return bool(sides) and sides[0]
 
 
 def _check_names(where: str, rows: list[str], columns: list[str]) -> None:
@@ -240,9 +272,7 @@ def _check_names(where: str, rows: list[str], columns: list[str]) -> None:
         where,
         f"{side} {odd[0]!r} has no {other} of that name",
         _LAYOUT,
-        "Leave out the faces to which the annotator gave no group."
-        if odd[0].lower() in ("unknown", "none", "nan", "")
-        else nearest(odd[0], known),
+        "Leave out the faces to which the annotator gave no group." if is_missing(odd[0]) else nearest(odd[0], known),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mien.audit.markdown import interval, number, p_value, table
 from mien.audit.seeds.results import SeedAttribute, SeedAudit
+from mien.audit.warned import warning_lines
 
 
 def seed_text(audit: SeedAudit) -> str:
     """The whole audit as Markdown that also reads well as plain text."""
-    lines = ["# Audit over seeds", "", audit.verdict, ""]
+    lines = ["# Audit over seeds", "", *warning_lines(audit.warnings), audit.finding, ""]
     lines += [f"{len(audit.names)} runs on {audit.n} shared faces in {audit.n_clusters} independent units.", ""]
     for attribute in audit.attributes:
         lines += [f"## {attribute.label}", "", *_groups(audit, attribute), *_gaps(attribute)]

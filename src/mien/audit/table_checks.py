@@ -1,0 +1,271 @@
+"""Checks of a table as a whole: faults that no single row shows, and that put every finding in doubt.
+
+Each ends in a sentence with the number of faces and what to do, for people who know no Python. An
+audit says these sentences before its finding, for the finding may be about the fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.audit.attributes import missing_words
+from mien.audit.cells import Ints
+from mien.missing import missing_mask
+from mien.records import Predictions
+from mien.spellings import folded
+
+Array = NDArray[np.float64]
+LOST = 0.05  # share of the faces whose group was taken for missing, from which on it is said first
+_OFTEN, _LEAST = 0.05, 10  # a class is there often: a share of the faces, and a number of them
+_Z = 3.29  # one in two thousand: said first, a false alarm would cost trust
+_TIE = 1e-6
+_SPLITS = {
+    "train": ("train", "training", "trn", "fit"),
+    "validation": ("val", "valid", "validation", "dev", "development", "publictest", "public test"),
+    "test": ("test", "testing", "tst", "eval", "evaluation", "holdout", "held-out", "privatetest", "private test"),
+}
+_SPLIT_OF = {word: name for name, words in _SPLITS.items() for word in words}
+
+
+def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
+    """What puts every finding about these predictions in doubt, in sentences, the gravest first.
+
+    Args:
+        pred: The predictions.
+        by: Specifications of the attributes in question, as for :func:`mien.audit.attributes.resolve_attributes`.
+    """
+    checks: tuple[Callable[[Predictions], Iterator[str]], ...] = (
+        _against_probabilities,
+        _counted_from_another_base,
+        _other_vocabularies,
+        _exchanged_classes,
+        _below_chance,
+    )
+    found = [sentence for check in checks for sentence in check(pred)]
+    found += pred.warnings
+    found += [*_learnt_from(pred), *_lost_groups(pred, by)]
+    return list(dict.fromkeys(found))
+
+
+def table_notes(pred: Predictions) -> list[str]:
+    """What a reader should know of the table as a whole but need not fear, in sentences."""
+    if pred.probs is None:
+        return []
+    n = int(_not_largest(pred).sum())
+    if not n or list(_against_probabilities(pred)):
+        return []
+    return [
+        f"For {n:,} of {len(pred):,} faces the predicted class is not the one with the largest probability, as where a "
+        "threshold decides. The predicted class counts; calibration and top-2 go by the probabilities."
+    ]
+
+
+def _not_largest(pred: Predictions) -> NDArray[np.bool_]:
+    """``(n,)`` faces whose predicted class has less than the largest probability."""
+    if pred.probs is None:
+        return np.zeros(len(pred), dtype=np.bool_)
+    own = pred.probs[np.arange(len(pred)), pred.predicted]
+    return np.asarray(own < pred.probs.max(1) - _TIE, dtype=np.bool_)
+
+
+def _counts(rows: Ints, columns: Ints, k: int) -> Ints:
+    return np.bincount(rows * k + columns, minlength=k * k).reshape(k, k).astype(np.int64)
+
+
+def _against_probabilities(pred: Predictions) -> Iterator[str]:
+    """Predicted classes that are not those of the largest probability, as a rule or by exchanged columns."""
+    if pred.probs is None:
+        return
+    off = _not_largest(pred)
+    largest = np.where(off, pred.probs.argmax(1), pred.predicted)
+    cycle = exchanged(_counts(pred.predicted, largest, len(pred.classes)))
+    if off.sum() < _LEAST or (off.mean() <= 0.5 and not cycle):
+        return
+    right, by_largest = float((pred.labels == pred.predicted).mean()), float((pred.labels == largest).mean())
+    columns = f", most of all for {_listed(pred, cycle)}" if cycle and off.mean() <= 0.5 else ""
+    yield (
+        f"The predicted class ('pred') is not the one with the largest probability for {int(off.sum()):,} of "
+        f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {right:.0%} of the "
+        f"faces, by the largest probability for {by_largest:.0%}. Most often the prob_<class> columns stand in another "
+        "order than their names: write them anew from the model's own list of classes."
+    )
+
+
+def _counted_from_another_base(pred: Predictions) -> Iterator[str]:
+    """Classes that are numbers, counted from 0 on one side and from 1 on the other."""
+    codes = [folded(c) for c in pred.classes]
+    if not all(c.isdigit() for c in codes):
+        return
+    numbers = np.array([int(c) for c in codes], dtype=np.int64)
+    labels, predicted = numbers[pred.labels], numbers[pred.predicted]
+    ends = [(int(values.min()), int(values.max())) for values in (labels, predicted)]
+    shift = ends[0][0] - ends[1][0]
+    agree, shifted = float((labels == predicted).mean()), float((labels == predicted + shift).mean())
+    if abs(shift) != 1 or ends[0][1] - ends[1][1] != shift or shifted <= agree:
+        return
+    yield (
+        f"The annotated classes are the numbers {ends[0][0]} to {ends[0][1]}, the predicted ones {ends[1][0]} to "
+        f"{ends[1][1]}: one side counts from 0, the other from 1. As the table stands, {agree:.0%} of {len(pred):,} "
+        f"faces agree; counted alike, {shifted:.0%} would. Write the names of the classes in both columns."
+    )
+
+
+def _other_vocabularies(pred: Predictions) -> Iterator[str]:
+    """A class that is often annotated and never predicted, beside one often predicted and never annotated."""
+    table = pred.confusion()
+    annotated, predicted, n = table.sum(1), table.sum(0), len(pred)
+    never_predicted = np.flatnonzero((predicted == 0) & (annotated >= _LEAST))
+    never_annotated = np.flatnonzero((annotated == 0) & (predicted >= _LEAST))
+    pairs = [
+        (a, p)
+        for a in never_predicted
+        for p in never_annotated
+        if min(annotated[a], predicted[p]) >= _OFTEN * n or table[a, p] > annotated[a] / 2
+    ]
+    if not pairs:
+        return
+    rows, columns = (list(dict.fromkeys(side)) for side in zip(*pairs, strict=True))
+    yield (
+        f"{_names(pred, rows)} {_is(rows)} annotated ({int(annotated[rows].sum()):,} of {n:,} faces) but never "
+        f"predicted, and {_names(pred, columns)} {_is(columns)} predicted ({int(predicted[columns].sum()):,}) but never "
+        "annotated: annotation and model seem to use different lists of classes. If two of these mean the same, give "
+        "them one name; if not, leave out the faces that the model cannot get right."
+    )
+
+
+def exchanged(table: Ints) -> list[int]:
+    """Classes that are taken for each other in a ring, each of them for the next one by most of its faces.
+
+    Args:
+        table: ``(K, K)`` counts.
+
+    Returns:
+        The classes of all rings. A model that confuses disgust with anger is none: anger would have to be
+        taken for disgust as well.
+
+    >>> exchanged(np.array([[1, 30, 0], [28, 2, 0], [0, 1, 40]]))
+    [0, 1]
+    """
+    n, most = table.sum(1), table.max(1)
+    # More than half, beyond what chance does to a coin.
+    sure = (n >= _LEAST) & (most > n / 2 + _Z * np.sqrt(n) / 2)
+    target = np.where(sure, table.argmax(1), np.arange(len(table)))
+    rings = set()
+    for start in range(len(table)):
+        at, path = start, []
+        while at not in path:
+            path.append(at)
+            at = int(target[at])
+        if at == start and len(path) > 1:
+            rings.update(path)
+    return sorted(rings)
+
+
+def _exchanged_classes(pred: Predictions) -> Iterator[str]:
+    table = pred.confusion()
+    ring = exchanged(table)
+    if not ring:
+        return
+    goes = "; ".join(f"{pred.classes[k]} for {pred.classes[int(table[k].argmax())]}" for k in ring[:4])
+    more = f"; and {len(ring) - 4} more" if len(ring) > 4 else ""
+    yield (
+        f"Most faces of some classes are predicted as another class, in a ring ({goes}{more}): "
+        f"{int(table[ring].sum()):,} of {len(pred):,} faces are annotated with these. No model confuses classes so; the "
+        "names of the classes seem to be exchanged. Compare the order of the classes in the program that wrote the "
+        "table with the model's own."
+    )
+
+
+def _below_chance(pred: Predictions) -> Iterator[str]:
+    """An accuracy below what labels and predictions with these frequencies give when they know nothing of each other.
+
+    The number of matches of two shuffled columns has mean sum(n_k m_k) / n and the variance of
+    Hoeffding's combinatorial theorem (1951); dependent faces count as their units.
+    """
+    table, n = pred.confusion().astype(np.float64), len(pred)
+    if n < 2:
+        return
+    rows, columns, k = table.sum(1), table.sum(0), len(table)
+    share = float((rows * columns).sum() / n**2)
+    centred = np.eye(k) - columns[:, None] / n - rows[None, :] / n + share
+    variance = float((rows[:, None] * columns[None, :] * centred**2).sum() / (n - 1))
+    units = n if pred.cluster is None else len(np.unique(pred.cluster))
+    deviation = math.sqrt(variance * n / units)
+    hits = float(np.trace(table))
+    if deviation == 0 or hits >= n * share - _Z * deviation:
+        return
+    yield (
+        f"The model is right for {hits / n:.1%} of {n:,} faces; guessing, with each class as often as the model names "
+        f"it, would be right for {share:.1%}. A model that knows nothing does better, so annotated and predicted "
+        "classes do not fit together: the classes may be in another order, or the rows of two files may be shifted "
+        "against each other."
+    )
+
+
+def _learnt_from(pred: Predictions) -> Iterator[str]:
+    """Faces that the model was trained on, alone or beside others."""
+    for name in pred.groups.columns:
+        splits = _splits(pred.groups[name])
+        if "train" not in splits:
+            continue
+        said = ", ".join(f"{n:,} {split}" for split, n in splits.items())
+        mixed = len(splits) > 1
+        yield (
+            f"The column '{name}' says that {splits['train']:,} of {len(pred):,} faces are of the training split "
+            f"({said}): a model does better on faces that it learnt from, and gaps on them say little of new faces. "
+            + (
+                "Keep the rows of one split that the model has not seen."
+                if mixed
+                else "Audit faces that are new to it."
+            )
+        )
+
+
+def _splits(column: pd.Series[object]) -> dict[str, int]:
+    """Split -> faces, of a column that holds nothing but names of splits; empty otherwise."""
+    if pd.api.types.is_numeric_dtype(column) or column.nunique() > len(_SPLIT_OF):
+        return {}
+    counts = column.astype(object).value_counts()
+    words = [str(w) for w in counts.index]
+    found: dict[str, int] = {}
+    for word, n, gone in zip(words, counts.tolist(), missing_mask(words), strict=True):
+        if gone:
+            continue
+        if folded(word) not in _SPLIT_OF:
+            return {}
+        split = _SPLIT_OF[folded(word)]
+        found[split] = found.get(split, 0) + int(n)
+    return {s: found[s] for s in _SPLITS if s in found}
+
+
+def _lost_groups(pred: Predictions, by: Sequence[str]) -> Iterator[str]:
+    """Attributes of which more than a twentieth of the faces say a word that means missing."""
+    parts = [part.strip() for spec in by for part in spec.split("*")]
+    for name in dict.fromkeys(p for p in parts if p in pred.groups.columns):
+        words = missing_words(pred.groups[name])
+        n = sum(words.values())
+        if n > LOST * len(pred):
+            said = ", ".join(f"{w!r}" for w in sorted(words, key=lambda w: -words[w])[:4])
+            yield (
+                f"{n:,} of {len(pred):,} faces take no part in what is said of {name}: their cells hold {said}, which "
+                "was taken for 'not known'. If that is a group of its own, give it another name."
+            )
+
+
+def _listed(pred: Predictions, classes: Sequence[int]) -> str:
+    names = [str(pred.classes[k]) for k in classes]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _names(pred: Predictions, classes: Sequence[int]) -> str:
+    more = f" and {len(classes) - 4} more" if len(classes) > 4 else ""
+    return ", ".join(str(pred.classes[k]) for k in classes[:4]) + more
+
+
+def _is(classes: Sequence[int]) -> str:
+    return "is" if len(classes) == 1 else "are"
