@@ -40,6 +40,7 @@ def joined(predictions: PredictionTable, annotations: PredictionTable) -> Predic
     if not has_predictions(predictions):
         found = f"has no predictions (it has {', '.join(predictions.names)})"
         raise DataError(predictions.source, found, "'pred' or 'prob_<class>' columns")
+    annotations = _without_predictions(annotations)
     pairing = _paired_names(predictions, annotations)
     if pairing is None:
         return _by_place(predictions, annotations)
@@ -54,6 +55,7 @@ def joined(predictions: PredictionTable, annotations: PredictionTable) -> Predic
             "did not count. If the tool found no face there, the groups in which it fails most look better than they "
             "are: give those faces a row with detected=0."
         )
+    notes += _replaced(predictions, annotations)
     said, known = rows_of(predictions, rows), rows_of(annotations, places)
     columns = {**said.columns, **known.columns}
     if not any(c in columns for c in IDS):
@@ -66,6 +68,22 @@ def joined(predictions: PredictionTable, annotations: PredictionTable) -> Predic
         warnings=(*predictions.warnings, *annotations.warnings, *warnings),
         annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
     )
+
+
+def _without_predictions(annotations: PredictionTable) -> PredictionTable:
+    """What another model said of the same pictures does not count."""
+    columns = {c: v for c, v in annotations.columns.items() if c not in ("pred", "detected")}
+    blocks = {p: b for p, b in annotations.blocks.items() if p != "prob_"}
+    return replace(annotations, columns=columns, blocks=blocks)
+
+
+def _replaced(predictions: PredictionTable, annotations: PredictionTable) -> list[str]:
+    """A sentence on the columns that both tables have."""
+    both = [c for c in annotations.columns if c in predictions.columns and c not in (*PICTURES, *IDS)]
+    if not both:
+        return []
+    ours, theirs = Path(predictions.source).name, Path(annotations.source).name
+    return [f"{', '.join(both)} of {ours} gave way to {'those' if len(both) > 1 else 'that'} of {theirs}."]
 
 
 @dataclass(frozen=True)
@@ -155,7 +173,7 @@ def _refuse_twice(table: PredictionTable, column: str, names: list[str]) -> None
 def _by_place(predictions: PredictionTable, annotations: PredictionTable) -> PredictionTable:
     """Rows paired one by one, where the predictions name no pictures."""
     name = Path(predictions.source).name
-    fix = "Save the pictures' names with the results, as a dictionary from name to result."
+    fix = "Save the pictures' names too: as the keys of a JSON dictionary, or as a column 'filename'."
     if predictions.n != annotations.n:
         found = f"names no pictures and has {predictions.n:,} entries, {annotations.source} has {annotations.n:,} rows"
         raise DataError(predictions.source, found, "the pictures' names, or as many entries as rows", fix)
@@ -167,7 +185,7 @@ def _by_place(predictions: PredictionTable, annotations: PredictionTable) -> Pre
         predictions,
         columns={**predictions.columns, **annotations.columns},
         blocks={**predictions.blocks, **annotations.blocks},
-        notes=(*predictions.notes, *annotations.notes),
+        notes=(*predictions.notes, *annotations.notes, *_replaced(predictions, annotations)),
         warnings=(*predictions.warnings, *annotations.warnings, warning),
         annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
     )

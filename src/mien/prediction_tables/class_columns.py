@@ -123,7 +123,7 @@ def _as_block(table: PredictionTable, families: list[_Family], role: str) -> Pre
     prefix = role or _meant(table, chosen, classes)
     if prefix is None or prefix in table.blocks:
         return table
-    used = {c for f in families for c in f.columns}
+    used = {c for f in families for c in (*f.columns, f"box{f.face}")}
     if prefix == "prob_":  # a model's answer "unknown" is an answer; a column of that name alone is anything
         kept = [k for k, c in enumerate(classes) if canonical(c) in EXPRESSIONS or role]
         chosen, classes = chosen[:, kept], tuple(classes[k] for k in kept)
@@ -164,8 +164,9 @@ def _largest(table: PredictionTable, families: list[_Family], values: list[NDArr
         areas.append(np.where(np.isnan(scores).all(1), -1.0, area))
     best = np.argmax(np.stack(areas), axis=0)
     out = np.stack(values)[best, np.arange(table.n)]
-    several = int((np.stack(areas) >= 0).sum(0).__gt__(1).sum())
-    return out, f"In {several:,} rows the tool found several faces: the largest counts." if several else ""
+    several = int(((np.stack(areas) >= 0).sum(0) > 1).sum())
+    note = f"In {several:,} of {table.n:,} pictures the tool found several faces: the largest counts."
+    return out, note if several else ""
 
 
 def _area(box: str) -> float:

@@ -96,6 +96,8 @@ class _Batches:
 
     def _filled(self, batch: pd.DataFrame, begin: int) -> pd.DataFrame:
         """The rows that hold anything; Excel ends its files with rows of separators."""
+        if self.dialect.blank_rows_count:
+            return batch
         # Of most files no row is blank, and one look at a column or two says so.
         empty = np.ones(len(batch), dtype=bool)
         for name in self.names:
@@ -136,7 +138,7 @@ class _Batches:
         name, said = self.dialect.path.name, []
         if self.n_unnamed:
             many = "A column" if self.n_unnamed == 1 else f"{self.n_unnamed} columns"
-            said.append(f"{many} of {name} without a name (pandas numbers rows so) did not count.")
+            said.append(f"{many} of {name} without a name (row numbers, or empty ones) did not count.")
         if self.blank:
             n = sum(len(b) for b in self.blank)
             said.append(f"{n} {'row' if n == 1 else 'rows'} of {name} without any cell filled did not count.")

@@ -25,6 +25,7 @@ FALLBACK = ("cp1252", "latin-1")  # what a file that is not UTF-8 most often is;
 _SEPARATORS = (",", ";", "\t", "|")
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEP_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line, which names the separator
+_OF_A_FACE = re.compile(r"\D+\d+")  # fer's columns: box0, angry0, ..., box1, angry1, ...
 _WITH_COMMA, _WITH_POINT = (re.compile(rf"-?\d*\{sign}\d+(e[+-]?\d+)?", re.IGNORECASE) for sign in ",.")
 _PACKED: tuple[tuple[bytes, str, Callable[..., Any]], ...] = (
     (b"\x1f\x8b", "gzip", gzip.open),
@@ -54,6 +55,11 @@ class Dialect:
     encoding: str = "utf-8"
     compression: str | None = None
     skip: int = 0
+
+    @property
+    def blank_rows_count(self) -> bool:
+        """Whether a row without any cell filled is a row: of fer's videos, a picture without a face."""
+        return all(_OF_A_FACE.fullmatch(name) for name in self.header)
 
     def options(self) -> dict[str, Any]:
         """The arguments of :func:`pandas.read_csv`."""
@@ -96,7 +102,8 @@ class Dialect:
             with self.open() as file:
                 reader, wanted, begin = csv.reader(file, delimiter=self.separator), row + 1, 1
                 for record in reader:
-                    blank = reader.line_num <= self.skip or not any(cell.strip() for cell in record)
+                    empty = not record if self.blank_rows_count else not any(cell.strip() for cell in record)
+                    blank = reader.line_num <= self.skip or empty
                     if not blank and not wanted:
                         return f"{self.path} line {begin}"
                     wanted -= not blank

@@ -20,6 +20,9 @@ from mien.prediction_tables.table import Block, PredictionTable
 from mien.spellings import canonical
 
 TOLERANCE = 1e-3  # of a row's sum: what single precision and six printed digits do
+_CLOSE = (
+    0.9 * TOLERANCE
+)  # a sum nearer to 1 is left alone; less than what is refused, for sums differ in the last digit
 _HALF = 1e-2  # what half precision does to a row's sum
 _BELOW = 1e-6  # a value so little below 0 is a 0 that was computed
 _DECIMALS = (2, 3, 4)  # roundings that are told; to one decimal, a row of seven could sum to anything
@@ -127,14 +130,14 @@ def _brought_to_one(table: PredictionTable, prefix: str) -> list[str]:
         notes.append(f"{found.n_below} values of {prefix}<class> lie a hair below 0 and were read as 0.")
     sums = found.values
     known = np.isfinite(sums)
-    off = known & (np.abs(sums - 1) > TOLERANCE)
+    off = known & (np.abs(sums - 1) > _CLOSE)
     if not off.any():
         return notes
     percent = _percentages(table, prefix, sums)
     if percent:
         values /= 100
         sums = sums / 100
-        off = known & (np.abs(sums - 1) > TOLERANCE)
+        off = known & (np.abs(sums - 1) > _CLOSE)
         notes.append(f"{what} are percentages (their rows sum to 100) and were divided by 100.")
         if not off.any():
             return notes
@@ -168,8 +171,8 @@ def _percentages(table: PredictionTable, prefix: str, sums: Floats) -> bool:
         row = int(one.argmax()) if hundred[known].mean() > 0.5 else int(hundred.argmax())
         raise DataError(
             table.place(row),
-            f"{prefix}* values sum to {sums[row]:.4g}, where {int(hundred.sum())} rows are percentages (they sum to "
-            f"100) and {int(one.sum())} are shares (they sum to 1)",
+            f"{prefix}* values sum to {sums[row]:.4g}: {int(hundred.sum()):,} of the rows hold percentages (they sum "
+            f"to 100) and {int(one.sum()):,} shares (they sum to 1)",
             "one of the two in all rows",
             "Divide the percentages by 100.",
         )
@@ -216,9 +219,10 @@ def block_of(
     bad = _wrong_rows(values, distribution, needed)
     if len(bad):
         row = values[int(bad[0])].astype(np.float64)
+        what = "are incomplete" if np.isnan(row).any() else f"sum to {row.sum():.4f}"
         raise DataError(
             table.place(int(bad[0])),
-            f"{prefix}* values {row.round(4).tolist()} sum to {row.sum():.4f} ({len(bad)} such rows)",
+            f"{prefix}* values {row.round(4).tolist()} {what} ({len(bad)} such rows)",
             "numbers of 0 or more that sum to 1" if distribution else "counts of 0 or more",
             _advice(values, row, prefix) if distribution else "",
         )
@@ -261,6 +265,9 @@ def _advice(values: Floats, wrong: Floats, prefix: str) -> str:
         return "Mend the row, or take it out." + (lost if share and not np.nansum(wrong) else "")
     if (known == np.rint(known)).all() and known.sum(1).max() > 1:
         return "If these are counts of votes, call the columns votes_<class>."
+    tenths = known[:1000] * 10.0
+    if known.max() <= 1 and np.abs(tenths - np.rint(tenths)).max() < 1e-4:
+        return "Rounded to one decimal, a row no longer says what the model thought: write three decimals or more."
     if share and known.max() <= 1:
         return (
             "If each class was scored for itself (sigmoid), or only the best classes were written, leave these "

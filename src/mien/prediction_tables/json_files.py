@@ -8,7 +8,8 @@ counts, or a list of labels with scores (Hugging Face). Any other list of flat r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,19 @@ from mien.prediction_tables.tool_tables import PICTURES
 
 _SCORES = ("emotion", "emotions", "scores", "probs", "probabilities")
 _ENTRIES = ("results", "result", "predictions", "faces", "output", "outputs", "data")
+_NUMBERED = re.compile(r"LABEL_(\d+)")
 _WANTED = "what deepface, fer or a pipeline of Hugging Face returned, or a list of rows"
 
 
-def read_json(path: Path) -> PredictionTable:
+def read_json(path: Path, classes: Sequence[str] | None = None) -> PredictionTable:
     """Read JSON, or one JSON value a line.
 
+    Args:
+        path: The file.
+        classes: Names of the classes that Hugging Face calls ``LABEL_0`` and so on, in this order.
+
     Raises:
-        DataError: If it is no JSON, or none of these layouts.
+        DataError: If it is no JSON, or none of these layouts, or its classes have no names.
     """
     content = _parsed(path)
     table = _as_table(content)
@@ -40,7 +46,19 @@ def read_json(path: Path) -> PredictionTable:
     if not entries:
         raise DataError(str(path), "has no entries", _WANTED)
     rows = [_row(name, entry, f"{path} entry {i}") for i, (name, entry) in enumerate(entries, start=1)]
-    return _gathered(rows, path)
+    return _gathered(_with_names(rows, path, classes), path)
+
+
+def _with_names(rows: list[dict[str, Any]], path: Path, classes: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Rows whose classes are words, where the model's configuration named none."""
+    numbers = {c: _NUMBERED.fullmatch(c) for r in rows for c in r["scores"] or ()}
+    if not numbers or not all(numbers.values()):
+        return rows
+    called = {c: int(found.group(1)) for c, found in numbers.items() if found}
+    if classes is None or max(called.values()) >= len(classes):
+        found = f"calls its classes {', '.join(sorted(called)[:3])}, ...: the model does not know their names"
+        raise DataError(str(path), found, "", "Give them in the model's order: --classes angry,disgust,fear,...")
+    return [{**r, "scores": r["scores"] and {classes[called[c]]: v for c, v in r["scores"].items()}} for r in rows]
 
 
 def _parsed(path: Path) -> Any:
@@ -77,7 +95,10 @@ def _as_table(content: Any) -> pd.DataFrame | None:
             if named or any(k.startswith(PREFIXES) for k in content):
                 return pd.DataFrame(content).reset_index(drop=True)
             frame = pd.DataFrame.from_dict(content, orient="index")
-            return frame.reset_index(names="filename") if "filename" not in frame else frame.reset_index(drop=True)
+            numbered = list(frame.index) == [str(i) for i in range(len(frame))]
+            return (
+                frame.reset_index(drop=True) if numbered or "filename" in frame else frame.reset_index(names="filename")
+            )
     return None
 
 
@@ -98,7 +119,17 @@ def _entries(content: Any) -> list[tuple[str | None, Any]]:
         if any(k in content for k in _SCORES):
             return [(None, content)]
         return [(str(name), entry) for name, entry in content.items()]
+    if isinstance(content, list) and _one_picture(content):
+        return [(None, content)]
     return [(None, entry) for entry in content] if isinstance(content, list) else []
+
+
+def _one_picture(content: list[Any]) -> bool:
+    """Whether a list of labels with scores is one picture's, and not the best label of several."""
+    if not all(isinstance(e, dict) and set(e) == {"label", "score"} for e in content):
+        return False
+    labels = {str(e["label"]) for e in content}
+    return len(labels) == len(content) > 1 and abs(sum(_number(e["score"]) for e in content) - 1) < 0.01
 
 
 def _row(name: str | None, entry: Any, where: str) -> dict[str, Any]:
@@ -123,9 +154,9 @@ def _row(name: str | None, entry: Any, where: str) -> dict[str, Any]:
         face = max(faces, key=_area)
         key = next((k for k in _SCORES if isinstance(face.get(k), dict | list)), None)
         if key is None:
-            raise DataError(where, f"has no scores of emotions (it has {', '.join(face)})", _WANTED)
+            fix = "Where the tool found no face, write an empty list."
+            raise DataError(where, f"has no scores of emotions (it has {', '.join(face)})", _WANTED, fix)
         row["scores"] = _scores(face[key], where)
-        row["confidence"] = face.get("face_confidence")
         row["kept"] |= {k: v for k, v in face.items() if k != key and _plain(v)}
     for key in PICTURES if name is None else ():
         if isinstance(row["kept"].get(key), str):
@@ -155,7 +186,9 @@ def _area(face: dict[str, Any]) -> float:
     """Area of a face's box: deepface's ``region``, fer's and others' ``box``."""
     region = face.get("region") or face.get("facial_area") or face.get("box") or {}
     if isinstance(region, dict):
-        width, height = region.get("w", region.get("width", 0)), region.get("h", region.get("height", 0))
+        width, height = (
+            region.get(short) or region.get(long) or 0 for short, long in (("w", "width"), ("h", "height"))
+        )
     else:
         width, height = list(region)[2:4] if len(region) == 4 else (0, 0)
     try:
@@ -172,7 +205,7 @@ def _gathered(rows: list[dict[str, Any]], path: Path) -> PredictionTable:
     if all(r["name"] is not None for r in rows):
         columns["filename"] = [r["name"] for r in rows]
     columns |= _words_of(rows)
-    lost, notes = _not_found(rows, path)
+    lost, notes = [not r["scores"] for r in rows], []
     whole = all(len(r["scores"]) == len(classes) for r in rows if r["scores"])
     if whole:
         columns |= {f"prob_{c}": [(r["scores"] or {}).get(c, np.nan) for r in rows] for c in classes}
@@ -185,6 +218,7 @@ def _gathered(rows: list[dict[str, Any]], path: Path) -> PredictionTable:
         )
     if any(lost):
         columns["detected"] = [0 if gone else 1 for gone in lost]
+        notes.append(f"The tool found no face in {sum(lost):,} of {len(rows):,} pictures of {path.name}.")
     several = sum(r["n_faces"] > 1 for r in rows)
     if several:
         notes.append(f"In {several:,} of {len(rows):,} pictures the tool found several faces: the largest counts.")
@@ -194,31 +228,5 @@ def _gathered(rows: list[dict[str, Any]], path: Path) -> PredictionTable:
 
 def _words_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """What else entries say: annotations and groups that somebody added, and what the tool perceived."""
-    skipped = {"face_confidence", "dominant_emotion", "name"}
-    names: Iterable[str] = dict.fromkeys(k for r in rows for k in r["kept"] if k not in skipped)
-    out = {}
-    for name in names:
-        # A tool's guess must not pass for an annotation.
-        to = f"perceived_{name.removeprefix('dominant_')}" if name.startswith("dominant_") else name
-        to = "perceived_age_years" if name == "age" and any("dominant_gender" in r["kept"] for r in rows) else to
-        out[to] = [r["kept"].get(name) for r in rows]
-    return out
-
-
-def _not_found(rows: list[dict[str, Any]], path: Path) -> tuple[list[bool], list[str]]:
-    """Pictures in which the tool found no face, and what to say of them.
-
-    With ``enforce_detection=False`` deepface judges the whole picture where it finds no face, and gives its
-    confidence as 0; where all are 0 it was told to look for none (``detector_backend="skip"``).
-    """
-    guessed = [r.get("confidence") == 0 for r in rows]
-    guessed = guessed if not all(guessed) else [False] * len(rows)
-    lost = [not r["scores"] or g for r, g in zip(rows, guessed, strict=True)]
-    notes = []
-    if any(lost):
-        notes.append(f"The tool found no face in {sum(lost):,} of {len(rows):,} pictures of {path.name}.")
-    if any(guessed):
-        notes.append(
-            f"In {sum(guessed):,} of these it judged the whole picture (face_confidence is 0): that does not count."
-        )
-    return lost, notes
+    names: Iterable[str] = dict.fromkeys(k for r in rows for k in r["kept"] if k != "name")
+    return {name: [r["kept"].get(name) for r in rows] for name in names}

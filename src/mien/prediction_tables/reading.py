@@ -64,13 +64,13 @@ def table_as_found(path: Path, classes: Sequence[str] | None = None) -> Predicti
 
     Args:
         path: The file.
-        classes: The classes of an array's columns.
+        classes: The classes of an array's columns, in order.
 
     Raises:
         DataError: If the file cannot be read.
     """
     if not path.is_file():
-        raise DataError(str(path), "no such file", "a CSV or Parquet file of predictions")
+        raise DataError(str(path), "no such file", "a CSV, Parquet or JSON file")
     try:
         return _read(path, classes)
     except (ValueError, OSError, pa.ArrowException) as error:
@@ -86,7 +86,7 @@ def _read(path: Path, classes: Sequence[str] | None) -> PredictionTable:
     if kind in (ARRAY, ARRAYS):
         return read_arrays(path, classes)
     if kind == JSON:
-        return read_json(path)
+        return read_json(path, classes)
     return _read_parquet(path) if kind == PARQUET else read_csv(path)
 
 

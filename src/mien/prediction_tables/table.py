@@ -84,7 +84,9 @@ def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
             values = stacked([numbers(series[c], c, lambda row: f"{source} row {row}") for c in part])
             blocks[prefix] = Block(tuple(c.removeprefix(prefix) for c in part), values)
     plain = {
-        c: s if c in _WORDS else with_numbers(s, c, typed=True) for c, s in series.items() if not c.startswith(PREFIXES)
+        c: s if c in _WORDS or isinstance(s.dtype, pd.CategoricalDtype) else with_numbers(s, c, typed=True)
+        for c, s in series.items()
+        if not c.startswith(PREFIXES)
     }
     return PredictionTable(plain, blocks, len(frame), source)
 
@@ -133,7 +135,7 @@ def with_numbers(values: pd.Series[Any], name: str, *, typed: bool) -> pd.Series
         typed: Its file or frame said that it holds text: then whole numbers of few values are codes of
             groups, which stay words. A CSV says nothing, and numbers are numbers.
     """
-    if name in _UNITS or isinstance(values.dtype, pd.CategoricalDtype) and typed:
+    if name in _UNITS:
         return values
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, words = values.cat.codes.to_numpy(), list(values.cat.categories)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def recognised(table: PredictionTable) -> PredictionTable:
     """
     if not table.n:
         return table
-    return _largest_faces(with_class_columns(_dicts_in_cells(_renamed(_timm(table)))))
+    return _largest_faces(_deepface(with_class_columns(_renamed(_dicts_in_cells(_timm(table))))))
 
 
 def has_annotations(table: PredictionTable) -> bool:
@@ -104,7 +105,7 @@ def _timm(table: PredictionTable) -> PredictionTable:
     mine = re.compile(r"(label|index|prob|logit)(_\d+)?")
     rest = {c: v for c, v in columns.items() if not mine.fullmatch(c)}
     blocks = {p: b for p, b in table.blocks.items() if p != "prob_"}
-    note = f"{table.source} is a table of timm: its column {kind!r} is what the model said."
+    note = f"{Path(table.source).name} is a table of timm: its column {kind!r} is what the model said."
     made = _ranked(answers, scores)
     if isinstance(made, Block):
         return replace(table, columns=rest, blocks={**blocks, "prob_": made}, notes=(*table.notes, note))
@@ -138,11 +139,46 @@ def _dicts_in_cells(table: PredictionTable) -> PredictionTable:
         if len(classes) < 2 or any(row and len(row) != len(classes) for row in rows):
             continue
         values = np.array([[float(row.get(c, "nan")) for c in classes] for row in rows])
-        columns = {c: v for c, v in table.columns.items() if c not in (name, "dominant_emotion")}
+        columns = {c: v for c, v in table.columns.items() if c != name}
         note = f"The cells of the column {name!r} were read as the model's probabilities."
         made = replace(table, columns=columns, blocks={**table.blocks, "prob_": Block(classes, values)})
         return replace(made, notes=(*table.notes, note))
     return table
+
+
+def _deepface(table: PredictionTable) -> PredictionTable:
+    """What else deepface says of a face: how sure it was that there is one, and its guesses of the person.
+
+    With ``enforce_detection=False`` it judges the whole picture where it finds no face, and gives its
+    confidence as 0; where all are 0 it was told to look for none (``detector_backend="skip"``).
+    """
+    if "face_confidence" not in table.columns or not any(c.startswith("dominant_") for c in table.columns):
+        return table
+    # A tool's guess must not pass for an annotation.
+    columns = {
+        f"perceived_{c.removeprefix('dominant_')}" if c.startswith("dominant_") and c != "dominant_emotion" else c: v
+        for c, v in table.columns.items()
+        if not _holds_dicts(v) and not (c == "dominant_emotion" and "prob_" in table.blocks)
+    }
+    if "age" in columns and pd.api.types.is_numeric_dtype(columns["age"]):
+        columns = {"perceived_age_years" if c == "age" else c: v for c, v in columns.items()}
+    guesses = [c for c in columns if c.startswith("perceived_")]
+    notes = [f"What deepface guessed of the persons stands in {', '.join(guesses)}."] if guesses else []
+    confidence = pd.to_numeric(columns.pop("face_confidence"), errors="coerce").to_numpy(np.float64)
+    guessed = confidence == 0
+    if guessed.any() and not guessed[np.isfinite(confidence)].all():
+        found = table.columns.get("detected", pd.Series(np.ones(table.n, dtype=np.int64)))
+        columns["detected"] = found.where(~guessed, 0)
+        notes.append(
+            f"In {int(guessed.sum()):,} of {table.n:,} pictures deepface found no face and judged the whole picture "
+            "(its face_confidence is 0): they count as faces that were not found."
+        )
+    return replace(table, columns=columns, notes=(*table.notes, *notes))
+
+
+def _holds_dicts(values: pd.Series[Any]) -> bool:
+    first = next((str(v) for v in values.dropna().iloc[:1].tolist()), "")
+    return first.startswith("{")
 
 
 def _largest_faces(table: PredictionTable) -> PredictionTable:
@@ -156,7 +192,8 @@ def _largest_faces(table: PredictionTable) -> PredictionTable:
     area = np.nan_to_num(np.prod([table.columns[c].to_numpy(np.float64) for c in _BOX], axis=0), nan=-1.0)
     order = keys.assign(area=area).sort_values("area", ascending=False, kind="stable")
     rows = np.sort(order.drop_duplicates(list(keys.columns)).index.to_numpy())
-    note = f"{table.n - len(rows):,} further faces of pictures with several did not count: the largest does."
+    several = int((order.groupby(list(keys.columns), sort=False).size() > 1).sum())
+    note = f"In {several:,} of {len(rows):,} pictures the tool found several faces: the largest counts."
     return replace(rows_of(table, rows), notes=(*table.notes, note))
 
 
