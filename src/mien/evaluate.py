@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit import ClassResult, class_results, summary_estimates
+from mien.data.class_notes import class_notes, present_classes
 from mien.data.images import Store
 from mien.data.labelled import labelled_faces
 from mien.data.splits import TEST, TRAIN, VALIDATION
@@ -113,6 +114,7 @@ def evaluate(
         classifier.probabilities(store.images, faces.rows, progress=progress),
         f"{run.path.name} on {store.path.name}:{split or 'all'}",
         attributes={COPY_COLUMN: np.where(copies, "yes", "no"), **faces.quality(store.images)},
+        notes=_notes(faces.targets, faces.classes),
     )
     name = (split or "all") if same else f"{store.path.name}-{split or 'all'}"
     some = 0 < copies.sum() < len(copies)
@@ -132,6 +134,11 @@ def evaluate(
     )
     _write(run, evaluation)
     return evaluation
+
+
+def _notes(targets: NDArray[np.floating], classes: tuple[str, ...]) -> list[str]:
+    """What must be known of the classes of these faces."""
+    return class_notes(present_classes(targets, classes), "evaluated face", "how often it is found is not known")
 
 
 def _faces(store: Store, split: str | None, run: Run, same: bool) -> SampleTable:

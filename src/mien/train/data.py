@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.config import ExperimentConfig
+from mien.data.class_notes import class_notes, present_classes
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from mien.demographics import HEADS, PREFIX
@@ -45,6 +46,7 @@ class TrainingData:
         dropped: Faces without a target: part -> reason -> faces.
         mean: Mean of the training pixels, 0 to 1.
         std: Their standard deviation.
+        notes: What must be known before training: classes without faces, or with few, in a part.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class TrainingData:
     dropped: dict[str, dict[str, int]]
     mean: float
     std: float
+    notes: tuple[str, ...] = ()
 
 
 def load_training_data(config: ExperimentConfig) -> TrainingData:
@@ -76,9 +79,10 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         if not keep.any():
             raise DataError(f"split {part!r}", "no face has a label", "faces with what is to be learnt")
         parts[part] = (faces.frame["image"].to_numpy(np.int64)[keep], probs[keep])
+    notes = _class_notes(heads, parts[TRAIN][1], parts[VALIDATION][1])
     store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
     mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
-    return TrainingData(store, table, heads, parts[TRAIN], parts[VALIDATION], dropped, mean, std)
+    return TrainingData(store, table, heads, parts[TRAIN], parts[VALIDATION], dropped, mean, std, notes)
 
 
 # Faces of a part -> (n, K) targets, (n,) whether there is one, and why not: reason -> faces.
@@ -101,6 +105,10 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         raise LabelError(
             "labels", f"{learn.name} has {learn.classes}, {judge.name} has {judge.classes}", "the same classes"
         )
+    if len(learn.classes) < 2:
+        only = ", ".join(learn.classes)
+        fix = "Prepare a corpus with other expressions too, or learn its attributes: labels.attributes."
+        raise LabelError("labels", f"all faces are {only}", "two or more classes to tell apart", fix)
     judged = judge.targets(table.votes, table.vocabulary)
     strata = np.where(judged.keep, judged.probs.argmax(1), len(judge.classes))
 
@@ -109,6 +117,29 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         return targets.probs, targets.keep, targets.dropped
 
     return {EXPRESSION: judge.classes}, encode, strata
+
+
+def _class_notes(
+    heads: Mapping[str, Sequence[str]], train: NDArray[np.float32], validation: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """What must be known of classes in training and validation; refuses training faces of one class only."""
+    notes = []
+    for head, block in head_slices(heads).items():
+        shares = dict(zip(heads[head], train[:, block].sum(0), strict=True))
+        there = [c for c, share in shares.items() if share > 0]
+        of = "" if head == EXPRESSION else f"{head}: "
+        if len(there) == 1:
+            fix = "Split in another way, or choose other labels."
+            raise DataError(
+                "split", f"{of}all {len(train):,} training faces are {there[0]}", "two or more classes to learn", fix
+            )
+        # A class may be no face's first and yet have a share of many: it is learnt, and not named.
+        counts = {c: n for c, n in present_classes(train[:, block], heads[head]).items() if n or not shares[c]}
+        told = class_notes(counts, "training face", "the model cannot learn to give that answer")
+        judged = present_classes(validation[:, block], heads[head])
+        told += class_notes(judged, "validation face", "how well it is found has no part in choosing the weights")
+        notes += [of + note for note in told]
+    return tuple(notes)
 
 
 def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:

@@ -217,6 +217,8 @@ class _Fit:
             f"{n_train} training and {n_validation} validation faces, {len(self.card.classes)} classes, "
             f"{self.config.model.name} with {self.record.model['parameters'] / 1e6:.2f} M parameters, {self.precision}"
         )
+        for note in self.data.notes:
+            self.say(f"note: {note}")
         self._began = time.monotonic()
         status = "failed"
         try:
@@ -348,6 +350,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "training_faces": len(data.train[0]),
         "validation_faces": len(data.validation[0]),
         "dropped_by_labels": data.dropped,
+        "notes": list(data.notes),
         "training_classes": dict(zip(class_names(data.heads), _class_counts(data), strict=True)),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
