@@ -212,7 +212,7 @@ ERRORS = {
     ),
     "logits": (
         frame(prob_sad=[0.1, 0.9, 0.4, 0.25]),
-        r"t row 1: prob_\* values \[0\.2, 0\.2, 0\.9\] sum to 1\.3000 \(1 such rows\).*softmax outputs, not logits",
+        r"t row 1: prob_\* values \[0\.2, 0\.2, 0\.9\] sum to 1\.3000 \(1 such rows\).*Mend the row",
     ),
     "negative": (frame(prob_sad=[-0.1, 0.6, 0.4, 0.25], prob_happy=[0.4, 0.2, 0.5, 0.5]), r"t row 0: prob_\*"),
     "nan": (frame(prob_sad=[0.1, 0.6, np.nan, 0.25]), r"t row 2: prob_\*"),

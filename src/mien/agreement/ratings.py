@@ -124,18 +124,27 @@ def _wide(table: PredictionTable) -> tuple[Votes, list[str]]:
 
 
 def _alike(table: PredictionTable, columns: Sequence[str]) -> list[str]:
-    """Columns whose answers are those of another column too: raters under any name."""
-    words: dict[str, set[str]] = {}
+    """Columns whose answers are those of another column too: raters under any name.
+
+    Raises:
+        DataError: If there are two such sets, of which one may be no raters but groups.
+    """
+    sets: list[tuple[set[str], list[str]]] = []
     for name in columns:
         found = {canonical(w) for w in _words(table.columns[name]) if w is not None}
-        if 0 < len(found) <= MOST_WORDS:
-            words[name] = found
-
-    def shared(name: str) -> bool:
-        mine = words[name]
-        return any(len(mine & other) * 2 >= len(mine) for c, other in words.items() if c != name)
-
-    return [name for name in words if shared(name)]
+        if not 0 < len(found) <= MOST_WORDS:
+            continue
+        words, members = next((s for s in sets if 2 * len(s[0] & found) >= min(len(s[0]), len(found))), (set(), []))
+        if not members:
+            sets.append((words, members))
+        words |= found
+        members.append(name)
+    several = [members for _, members in sets if len(members) > 1]
+    if len(several) > 1:
+        found_sets = " and in ".join(", ".join(m) for m in several)
+        fix = "Call the columns of the raters rater_1, rater_2, ..."
+        raise DataError(table.source, f"the same answers stand in {found_sets}", "one set of raters", fix)
+    return several[0] if several else []
 
 
 def _chosen(
@@ -147,7 +156,8 @@ def _chosen(
     for word in given:
         first.setdefault(canonical(word), word)
     if not 2 <= len(first) <= MOST_WORDS:
-        found = f"holds {len(first)} different answers"
+        few = f"one answer only ({given[0]!r})" if first else "no answer"
+        found = f"holds {f'{len(first)} different answers' if len(first) > 1 else few}"
         raise DataError(table.source, found, f"2 to {MOST_WORDS}", "Is this the column of the ratings?")
     notes = list(table.notes)
     ways = [w for w in given if first[canonical(w)] != w]

@@ -359,7 +359,9 @@ def agreement(
 
 
 def _is_table(path: Path) -> bool:
-    """Whether something is a file and no database of SQLite."""
+    """Whether something is called as tables are, or is a file and no database of SQLite."""
+    if {".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet"} & {s.lower() for s in path.suffixes}:
+        return True
     if not path.is_file() or path.suffix == ".db":
         return False
     with open(path, "rb") as file:
