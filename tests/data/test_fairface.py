@@ -112,8 +112,8 @@ def test_a_picture_cut_short_is_named(root):
     ("name", "wrong", "message"),
     [
         ("race", "East Asain", r"line 4: race 'East Asain', expected White, Black, Lat"),
-        ("race", "", "line 4: race '', expected White"),
-        ("gender", "male", r"line 4: gender 'male', expected Male, Female"),
+        ("gender", "men", r"line 4: gender 'men', expected Male, Female"),
+        ("age", "9-Mar", r"line 4: age '9-Mar', expected 0-2, .* A spreadsheet took the ages for dates"),
         ("age", "above 70", r"line 4: age 'above 70', expected 0-2, 3-9,.* 70\+"),
     ],
 )
@@ -132,6 +132,37 @@ def test_an_unknown_group_is_named_with_its_line_or_dropped(tmp_path, name, wron
     assert fairface(tmp_path).detail == {"faces without a known group": 1}
 
 
+@pytest.mark.parametrize("word", ["", "unknown", "N/A", " nan "])
+def test_a_group_that_is_missing_is_missing_and_counted(tmp_path, word):
+    rows = write_fairface(tmp_path, IMAGES)
+    edit(tmp_path, 4, ",".join(rows[2].values()), ",".join({**rows[2], "race": word}.values()))
+    corpus = fairface(tmp_path)
+    _, frame = read_all(corpus)
+    assert frame["race"].isna().tolist() == [i == 2 for i in range(12)]
+    assert corpus.detail == {"faces without a known group": 0, "rows without a value": {"race": 1}}
+
+
+def test_case_and_blanks_make_no_group(tmp_path):
+    rows = write_fairface(tmp_path, IMAGES)
+    changed = {**rows[2], "race": " east  asian", "gender": "MALE", "age": "More than 70"}
+    edit(tmp_path, 4, ",".join(rows[2].values()), ",".join(changed.values()))
+    _, frame = read_all(fairface(tmp_path))
+    assert frame[["race", "gender", "age"]].iloc[2].tolist() == ["East Asian", "Male", "70+"]
+
+
+def test_labels_with_semicolons_a_mark_and_capitals_beside_a_folder_of_pictures(tmp_path):
+    rows = write_fairface(tmp_path, IMAGES)
+    text = (tmp_path / TRAIN_CSV).read_text().replace(",", ";")
+    (tmp_path / TRAIN_CSV).unlink()
+    (tmp_path / "FairFace_label_train.CSV").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (tmp_path / "fairface-img-margin025").mkdir()
+    (tmp_path / "train").rename(tmp_path / "fairface-img-margin025" / "train")
+    assert detect(tmp_path) == 3
+    _, frame = read_all(fairface(tmp_path))
+    assert frame["sample_id"].tolist() == [row["file"] for row in rows]
+    assert frame["age"].tolist() == [row["age"] for row in rows]
+
+
 @pytest.mark.parametrize("column", ["file", "age", "gender", "race"])
 def test_a_missing_column_is_named(root, column):
     edit(root, 1, column, "x" + column)
@@ -143,7 +174,7 @@ def test_what_is_not_fairface_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no label file, expected fairface_label_train\.csv or fairface_label_val"):
         fairface(tmp_path)
     (tmp_path / TRAIN_CSV).write_text("")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is empty"):
         fairface(tmp_path)
     (tmp_path / TRAIN_CSV).write_text("file,age,gender,race\n")
     with pytest.raises(DataError, match="name no face"):

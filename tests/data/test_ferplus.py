@@ -105,36 +105,64 @@ def test_a_whole_split_may_be_absent_from_the_folders_and_is_recorded(beside_fol
 # --- Files that do not fit each other ------------------------------------------------------------------
 
 
-def test_a_pixel_file_that_ends_within_a_split_is_refused_row_by_row(beside_csv):
+def refused_whatever_the_policy(root):
+    """The error under both policies for bad rows, which must be one: leaving rows out cannot mend an order."""
+    errors = []
+    for policy in ("error", "drop"):
+        with pytest.raises(DataError, match="the two files are not row for row.*Restore the published file") as caught:
+            read_all(ferplus(root), BadRows(policy))
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    return errors[0]
+
+
+def test_a_pixel_file_that_ends_within_a_split_is_refused(beside_csv):
     write_challenge(beside_csv / "fer2013.csv", IMAGES[:-2], np.arange(N - 2) % 7, USAGE[:-2])
-    images, _, errors, detail = dropped(beside_csv)
-    assert len(images) == N - 2
-    assert [str(e) for e in errors] == [
-        f"fer2013.csv: ends after {N - 2} rows, expected a row for fer2013new.csv line {line}." for line in (N, N + 1)
-    ]
-    assert detail == {}
-    with pytest.raises(DataError, match=rf"ends after {N - 2} rows.*2 bad rows in all"):
-        read_all(ferplus(beside_csv))
+    error = refused_whatever_the_policy(beside_csv)
+    assert error.startswith(f"fer2013.csv: ends after {N - 2} rows, expected a row for fer2013new.csv line {N}")
 
 
-def test_a_votes_file_that_is_shorter_is_refused_row_by_row(beside_csv):
+def test_a_votes_file_that_is_shorter_is_refused(beside_csv):
     write_votes(beside_csv / VOTES_FILE, COUNTS[:-2], USAGE[:-2])
+    error = refused_whatever_the_policy(beside_csv)
+    assert error.startswith(f"fer2013new.csv: has {N - 2} rows, expected one for row {N - 1} of fer2013.csv too")
+
+
+def test_votes_without_a_whole_split_leave_its_pictures_out_as_bad_rows(beside_csv):
+    n = USAGE.index("PrivateTest")
+    write_votes(beside_csv / VOTES_FILE, COUNTS[:n], USAGE[:n])
     images, frame, errors, _ = dropped(beside_csv)
-    np.testing.assert_array_equal(images, IMAGES[:-2])
-    np.testing.assert_array_equal(frame[VOTES], COUNTS[:-2])
-    assert [(e.where, e.found) for e in errors] == [(VOTES_FILE, f"has {N - 2} rows")] * 2
-    assert errors[0].expected == f"one for fer2013.csv line {N} too"
+    np.testing.assert_array_equal(images, IMAGES[:n])
+    np.testing.assert_array_equal(frame[VOTES], COUNTS[:n])
+    assert [e.found for e in errors] == ["has no votes for the split PrivateTest"] * (N - n)
 
 
-def test_files_that_are_not_row_for_row_are_refused_with_the_line(beside_csv):
+def test_another_split_on_the_same_line_is_refused(beside_csv):
+    replace_line(beside_csv / VOTES_FILE, 4, lambda s: s.replace("Training", "PublicTest"))
+    error = refused_whatever_the_policy(beside_csv)
+    assert error.startswith("fer2013new.csv line 4: 'Usage' is 'PublicTest', expected 'Training' as in fer2013.csv")
+
+
+def test_a_first_line_that_was_taken_out_is_told_by_the_picture_names(beside_csv):
     # Without its first line the votes of each face are those of the next one.
     replace_line(beside_csv / VOTES_FILE, 2, lambda _: None)
-    first_public = USAGE.index("PublicTest")
-    with pytest.raises(DataError) as caught:
-        read_all(ferplus(beside_csv))
-    assert caught.value.where == f"fer2013new.csv line {first_public + 1}"
-    assert caught.value.found == "'Usage' is 'PublicTest'"
-    assert "'Training' as in fer2013.csv: the two files are not row for row" in caught.value.expected
+    error = refused_whatever_the_policy(beside_csv)
+    assert error.startswith("fer2013new.csv line 2: names the picture fer0000001.png, expected fer0000000.png by the")
+
+
+def test_votes_sorted_by_the_picture_names_are_refused(beside_csv):
+    # As a spreadsheet does: inside each split, the rows without a name first.
+    header, *lines = (beside_csv / VOTES_FILE).read_text().splitlines()
+    lines.sort(key=lambda s: (["Training", "PublicTest", "PrivateTest"].index(s.split(",")[0]), s.split(",")[1]))
+    (beside_csv / VOTES_FILE).write_text("\n".join([header, *lines]) + "\n")
+    assert "names the picture" in refused_whatever_the_policy(beside_csv)
+
+
+def test_votes_without_the_rows_that_have_no_name_are_refused(beside_csv):
+    header, *lines = (beside_csv / VOTES_FILE).read_text().splitlines()
+    named = [line for line in lines if line.split(",")[1]]
+    (beside_csv / VOTES_FILE).write_text("\n".join([header, *named]) + "\n")
+    assert "fer2013new.csv line 8: names the picture fer0000007.png" in refused_whatever_the_policy(beside_csv)
 
 
 @pytest.mark.parametrize("line", [2, 9, N + 1])
@@ -228,7 +256,7 @@ def test_a_line_of_votes_that_ends_early_is_refused(tmp_path):
 def test_a_line_of_votes_that_is_too_long_is_refused(tmp_path):
     write_votes(tmp_path / VOTES_FILE, COUNTS, USAGE)
     replace_line(tmp_path / VOTES_FILE, 7, lambda s: s + ",1")
-    with pytest.raises(DataError, match="cannot be read .*line 7"):
+    with pytest.raises(DataError, match="line 7: 13 cells, expected 12"):
         read_votes(tmp_path / VOTES_FILE)
 
 

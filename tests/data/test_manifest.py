@@ -69,8 +69,8 @@ def test_everything_a_manifest_can_say(write):
     assert frame["sample_id"].tolist() == ["000", "001", "002", "003", "004", "005"]
     assert frame["split"].tolist() == ["train"] * 4 + ["test"] * 2
     assert frame["identity"].tolist() == ["p1", "p1", "", "p2", "p3", "p3"]
-    assert frame["gender"].isna().tolist() == [False, True, False, False, False, False]
-    assert frame["gender"].iloc[5] == "NA"
+    assert frame["gender"].isna().tolist() == [False, True, False, False, False, True]
+    assert corpus.detail == {"rows without a value": {"identity": 1, "gender": 2}}
     assert set(frame["gender_source"]) == {"perceived"}
     np.testing.assert_array_equal(frame["gender_confidence"], [0.9, np.nan, 0.5, 1, 0, 0.25])
     assert set(frame["data_source"]) == {"web"}
@@ -167,13 +167,16 @@ def test_columns_that_have_a_meaning_later_are_refused(write, column):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "cannot be read"),
+        ("", "is empty"),
         ("path,label\n", "0 rows with the columns path, label, expected rows with a 'path' column"),
         ("file,label\na.png,sad\n", "1 rows with the columns file, label, expected rows with a 'path' column"),
         ("path,Emotion\na.png,sad\n", "line 1: no label, but a column 'Emotion', expected .* Call it 'label'"),
         ("path,Votes_sad\na.png,3\n", "line 1: no label, but a column 'Votes_sad'"),
-        ("path, label\na.png,sad\n", "line 1: no label, but a column ' label'"),
-        ("path,label\na.png,sad\na.png,sad,1\n", "cannot be read .*line 3"),
+        ("path, emotion\na.png,sad\n", "line 1: no label, but a column 'emotion'"),
+        ("path,label\na.png,sad\na.png,sad,1\n", "line 3: 3 cells, expected 2, one a column"),
+        ("path,label,path\na.png,sad,b.png\n", "line 1: two columns called 'path', expected each name once"),
+        ('path,label\n"a.png,sad\nb.png,sad\n', "cannot be read .*unexpected end"),
+        ("path,votes_anger,votes_angry\na.png,1,0\n", "the classes anger, angry, expected each expression once"),
         ("path,label\na.png,sad\n", "no picture can be opened"),
     ],
 )
@@ -190,7 +193,7 @@ def test_pictures_that_nobody_has_labelled(write, labels):
     images, frame = read_all(corpus)
     np.testing.assert_array_equal(images, IMAGES)
     assert (corpus.vocabulary, corpus.attributes) == ((), ("gender",))
-    assert corpus.detail == {"pictures without a label": N}
+    assert corpus.detail == {"pictures without a label": N, "rows without a value": {"gender": 3}}
     assert not list(frame.filter(like="votes_")) + list(frame.filter(like="label"))
     assert frame["gender"].tolist()[2] == "male"
     assert set(frame["split"]) == {"train"}

@@ -279,7 +279,7 @@ def test_a_chunk_of_nothing_but_bad_rows_is_no_hindrance(source, tmp_path, monke
 def test_two_faces_of_one_id_are_refused(source, tmp_path):
     rows = [{"path": f"{i % 5}.png", "label": "sad"} for i in range(N)]
     write_manifest(source / "list.csv", rows, PICTURES)
-    with pytest.raises(DataError, match=r"sample_id '0\.png' occurs twice"):
+    with pytest.raises(DataError, match=r"line 7: path '0\.png' occurs twice, first in line 2"):
         prepare(source / "list.csv", tmp_path / "store")
     assert contents(tmp_path) == ["corpus"]
 

@@ -35,9 +35,9 @@ def prepare(
     dataset
         Reader to use; found by the layout by default ('mien list datasets').
     size
-        Side in pixels; by default the corpus's own.
+        Side in pixels; by default that of most pictures.
     channels
-        1 for grey, 3 for colour; by default the corpus's own.
+        1 for grey, 3 for colour; by default as most pictures.
     on_bad_row
         'error' writes nothing if a row is bad; 'drop' leaves bad rows out and counts them.
     option
@@ -58,11 +58,21 @@ def prepare(
     for split, n in store.table.splits.items():
         print(f"  {split or '(no split)'}: {n}")
     print(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
+    if info["classes"]:
+        single = bool(((store.table.votes > 0).sum(axis=1) == 1).all())
+        print(f"  classes{'' if single else ', by most votes'}: {_listed(info['classes'])}")
     for what, n in info["detail"].items():
-        print(f"  {what}: {n}")
+        print(f"  {what}: {_listed(n)}")
     if info["n_dropped"]:
         print(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
     print(f"  terms: {info['terms']}")
+
+
+def _listed(value: object) -> str:
+    """What is counted of several things, in one line: ``.zip 1, .heic 3``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {n}" for name, n in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @app.command

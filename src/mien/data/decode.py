@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mien.data.corpus import BadRows
+from mien.data.picture_files import dead_link, plain_name
 from mien.errors import ConfigError, DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-
-_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# Pillow's readers of damaged files raise almost anything; none of it may end a corpus.
+_UNREADABLE = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+_SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # a phone's JPEG (MPO) holds previews beside its picture
+_LOOKED_AT = 4000  # under half a second on a warm disk; the commonest shape shows long before
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
+@dataclass
+class Changes:
+    """What was done to pictures so that all have one size and colour; each picture is counted where it applies.
+
+    Attributes:
+        resized: Square pictures of another size.
+        squeezed: Names of pictures that were no square.
+        greyed: Colour pictures made grey.
+        coloured: Grey pictures made colour.
+        first_frames: Moving pictures or pages, of which the first was read.
+    """
+
+    resized: int = 0
+    squeezed: list[str] = field(default_factory=list)
+    greyed: int = 0
+    coloured: int = 0
+    first_frames: int = 0
+
+    def facts(self, size: int) -> dict[str, Any]:
+        """What was changed, for people to read; empty where nothing was."""
+        named = f"{len(self.squeezed)} ({', '.join(self.squeezed[:3])}{', ...' if len(self.squeezed) > 3 else ''})"
+        found: dict[str, Any] = {
+            f"brought to {size}x{size} pixels": self.resized,
+            f"no square crop, squeezed to {size}x{size} pixels": named if self.squeezed else 0,
+            "colour pictures made grey": self.greyed,
+            "grey pictures stored as colour": self.coloured,
+            "first frame or page of several": self.first_frames,
+        }
+        return {what: n for what, n in found.items() if n}
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One picture, and how its file differed from it."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    grey: bool
+    several: bool
+
+
 def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> NDArray[np.uint8]:
-    """Decode one picture, upright by its EXIF mark.
+    """Decode one picture, upright by its EXIF mark; of several frames or pages, the first.
 
     Args:
         path: The file.
@@ -34,18 +94,43 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> ND
     Raises:
         DataError: If the file is missing, truncated, no picture, or (without ``resize``) of another size.
     """
+    return _decode(path, size, channels, resize).pixels
+
+
+def _decode(path: Path, size: int, channels: int, resize: bool) -> _Decoded:
     try:
         with Image.open(path) as opened:
-            image = _eight_bit(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
+            grey = _is_grey(opened)
+            several = opened.format in _SEVERAL and bool(getattr(opened, "is_animated", False))
+            if several:
+                opened.seek(0)  # to count the frames it went through them
+            image = _without_palette(_eight_bit(ImageOps.exif_transpose(opened)))
+            image = image.convert("L" if channels == 1 else "RGB")
     except FileNotFoundError:
-        raise DataError(str(path), "no such file", "a picture") from None
+        raise (dead_link(path) if path.is_symlink() else DataError(str(path), "no such file", "a picture")) from None
     except _UNREADABLE as error:
         raise DataError(str(path), f"cannot be decoded ({error})", "a whole picture") from None
-    if image.size != (size, size):
+    found = image.size
+    if found != (size, size):
         if not resize:
-            raise DataError(str(path), f"is {image.size[0]}x{image.size[1]} pixels", f"{size}x{size}")
+            raise DataError(str(path), f"is {found[0]}x{found[1]} pixels", f"{size}x{size}")
         image = image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(image, dtype=np.uint8)
+    return _Decoded(np.asarray(image, dtype=np.uint8), found, grey, several)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether a picture has no colour by its mode, or by a palette of greys (as GIF files of grey pictures have)."""
+    if image.mode not in ("P", "PA") or image.palette is None:
+        return image.mode in ("L", "LA", "La", "1", *_SIXTEEN_BIT)
+    order, entries = image.palette.getdata()  # not getpalette(), which would decode the whole picture
+    colours = np.frombuffer(bytes(entries), dtype=np.uint8)
+    colours = colours[: len(colours) // len(order) * len(order)].reshape(-1, len(order))[:, :3]
+    return bool((colours == colours[:, :1]).all())
+
+
+def _without_palette(image: Image.Image) -> Image.Image:
+    """Resolve a palette whose colours carry transparency: Pillow warns where it has to drop it."""
+    return image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -62,8 +147,8 @@ def decode_files(
     size: int,
     channels: int,
     bad: BadRows,
-    resize: bool = True,
     lines: Sequence[str] | None = None,
+    changes: Changes | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Decode many pictures on two threads; those that fail go to ``bad``.
 
@@ -72,16 +157,16 @@ def decode_files(
         size: See :func:`decode_file`.
         channels: See :func:`decode_file`.
         bad: Takes the errors.
-        resize: See :func:`decode_file`.
         lines: Where each file is named, e.g. ``list.csv line 7``, for the errors.
+        changes: Counts what had to be changed; without it, a picture of another size is an error.
 
     Returns:
         Images ``(n, size, size)`` or ``(n, size, size, 3)`` and ``(n,)`` bool, False where one failed.
     """
 
-    def one(path: Path) -> NDArray[np.uint8] | DataError:
+    def one(path: Path) -> _Decoded | DataError:
         try:
-            return decode_file(path, size, channels, resize)
+            return _decode(path, size, channels, resize=changes is not None)
         except DataError as error:
             return error
 
@@ -95,16 +180,36 @@ def decode_files(
                 bad.add(DataError(where, result.found, result.expected, result.fix))
                 ok[i] = False
             else:
-                images[i] = result
+                images[i] = result.pixels
+                if changes is not None:
+                    _count(changes, paths[i], result, size, channels)
     return images, ok
 
 
+def _count(changes: Changes, path: Path, found: _Decoded, size: int, channels: int) -> None:
+    if found.size[0] != found.size[1]:
+        changes.squeezed.append(plain_name(Path(*path.parts[-2:])))
+    elif found.size != (size, size):
+        changes.resized += 1
+    changes.greyed += channels == 1 and not found.grey
+    changes.coloured += channels == 3 and found.grey
+    changes.first_frames += found.several
+
+
 def picture_shape(paths: Sequence[Path], size: int | None, channels: int | None) -> tuple[int, int]:
-    """Side and channels of a corpus: as asked, else those of the first picture that opens.
+    """Side and channels of a corpus: as asked, else those that most of its pictures have.
+
+    Up to 4,000 pictures, all are looked at; beyond, 4,000 drawn evenly (seeded). Of equally common sizes
+    or colours that of the earlier picture counts.
+
+    Args:
+        paths: The pictures.
+        size: Side in pixels, if it was asked for.
+        channels: 1 or 3, if they were asked for.
 
     Raises:
         ConfigError: If ``size`` or ``channels`` is impossible.
-        DataError: If none opens, or the picture is not square (then ``size`` must be given).
+        DataError: If no picture opens, or most are not square (then ``size`` must be given).
     """
     if size is not None and not 8 <= size <= 4096:
         raise ConfigError("option.size", str(size), "8 to 4096 pixels")
@@ -112,19 +217,42 @@ def picture_shape(paths: Sequence[Path], size: int | None, channels: int | None)
         raise ConfigError("option.channels", str(channels), "1 for grey or 3 for colour")
     if size is not None and channels is not None:
         return size, channels
-    found_size, found_channels = _first_shape(paths, square=size is None)
-    return size or found_size, channels or found_channels
+    shapes = count_shapes(paths)
+    if not shapes:
+        raise DataError(str(paths[0]) if paths else "the folder", "no picture can be opened", "at least one picture")
+    colours: Counter[int] = Counter()
+    squares: Counter[int] = Counter()
+    others: Counter[tuple[int, int]] = Counter()
+    for (width, height, planes), n in shapes.items():
+        colours[planes] += n
+        if width == height:
+            squares[width] += n
+        else:
+            others[width, height] += n
+    if size is None and others.total() > squares.total():
+        path, width, height = _first_oblong(paths)
+        fix = f"Pass size (--size 96) to squeeze them: {others.total()} of {shapes.total()} pictures are no squares."
+        raise DataError(str(path), f"is {width}x{height} pixels", "a square crop", fix)
+    # Where two are equally common, the one that came first: max keeps the order of a Counter.
+    return size or max(squares, key=lambda s: squares[s]), channels or max(colours, key=lambda c: colours[c])
 
 
-def _first_shape(paths: Sequence[Path], square: bool) -> tuple[int, int]:
+def _first_oblong(paths: Sequence[Path]) -> tuple[Path, int, int]:
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-                channels = 1 if image.mode in ("L", "LA", "1", *_SIXTEEN_BIT) else 3
-        except _UNREADABLE:
-            continue
-        if square and width != height:
-            raise DataError(str(path), f"is {width}x{height} pixels", "a square crop", "Pass size (--size 96).")
-        return width, channels
-    raise DataError(str(paths[0]) if paths else "the folder", "no picture can be opened", "at least one picture")
+        with suppress(*_UNREADABLE), Image.open(path) as image:
+            if image.width != image.height:
+                return path, image.width, image.height
+    raise DataError(str(paths[0].parent), "changes while it is read", "files that stay as they are")
+
+
+def count_shapes(paths: Sequence[Path]) -> Counter[tuple[int, int, int]]:
+    """Width, height and channels (1 or 3) of pictures, counted; see :func:`picture_shape`. Unreadable ones are not."""
+    if len(paths) > _LOOKED_AT:
+        # Drawn, not every k-th: files often come in a regular order of classes or persons.
+        chosen = np.random.default_rng(0).choice(len(paths), _LOOKED_AT, replace=False)
+        paths = [paths[i] for i in sorted(chosen.tolist())]
+    found: Counter[tuple[int, int, int]] = Counter()
+    for path in paths:
+        with suppress(*_UNREADABLE), Image.open(path) as image:
+            found[(*image.size, 1 if _is_grey(image) else 3)] += 1
+    return found

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
+from mien.outputs import check_folder, writing
 from mien.records import write_json
 from mien.samples import SampleTable
 
@@ -47,7 +49,7 @@ class Store:
     @property
     def description(self) -> dict[str, Any]:
         """What :attr:`info` says of the corpus, without what follows from the faces."""
-        return {k: v for k, v in self.info.items() if k not in ("format", "n", "shape", "fingerprint")}
+        return {k: v for k, v in self.info.items() if k not in ("format", "n", "shape", "fingerprint", "classes")}
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
@@ -104,7 +106,8 @@ class StoreWriter:
         force: Replace a store that is there.
 
     Raises:
-        UsageError: If ``out`` exists and ``force`` is not given, or is not a store.
+        UsageError: If ``out`` exists and ``force`` is not given, or is not a store, or cannot be written.
+        OutputError: From any method, if the disk is full or the place changed meanwhile; nothing is left behind.
     """
 
     def __init__(self, out: Path, force: bool = False) -> None:
@@ -119,19 +122,22 @@ class StoreWriter:
                 raise UsageError(str(self.out), "exists and is not a store", "a new folder or a store to replace")
             if is_store and not force:
                 raise UsageError(str(self.out), "exists already", "a new folder", "Pass --force to replace it.")
+        check_folder(self.out.parent if self.out.exists() else self.out)
         self.partial = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}")
         self.shape: tuple[int, ...] | None = None
         self.n = 0
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> StoreWriter:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        for stale in self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-*"):
-            if not _alive(stale.name.rsplit("-", 1)[1]):
-                shutil.rmtree(stale, ignore_errors=True)
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir()
-        self._file = open(self.partial / IMAGES, "wb")
+        with writing(self.out):
+            self._made = [p for p in self.out.absolute().parents if not p.exists()]
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            for stale in self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-*"):
+                if not _alive(stale.name.rsplit("-", 1)[1]):
+                    shutil.rmtree(stale, ignore_errors=True)
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.mkdir()
+            self._file = open(self.partial / IMAGES, "wb")
         return self
 
     def append(self, images: NDArray[np.uint8]) -> None:
@@ -148,7 +154,8 @@ class StoreWriter:
             raise DataError(str(self.out), f"image of shape {images.shape[1:]}", str(self.shape))
         data = np.ascontiguousarray(images, dtype=np.uint8)
         self._hash.update(data.data)
-        self._file.write(data.data)
+        with writing(self.out):
+            self._file.write(data.data)
         self.n += len(images)
 
     def copy(self, store: Store, rows: NDArray[np.int64] | None = None, chunk: int = 4096) -> None:
@@ -165,33 +172,39 @@ class StoreWriter:
 
     def images(self) -> NDArray[np.uint8]:
         """``(n, H, W, C)``, all images written so far, memory-mapped read-only; at least one must be."""
-        self._file.flush()
+        with writing(self.out):
+            self._file.flush()
         return np.memmap(self.partial / IMAGES, np.uint8, "r", shape=(self.n, *(self.shape or ())))
 
     def commit(self, table: SampleTable, info: dict[str, Any]) -> Store:
         """Write table and info, and move the whole to its place."""
-        self._file.close()
         _hash_table(self._hash, table)
-        table.save(self.partial / TABLE)
         shape = [self.n, *(self.shape or (0, 0, 1))]
-        write_json(
-            self.partial / INFO,
-            {"format": FORMAT, **info, "n": self.n, "shape": shape, "fingerprint": self._hash.hexdigest()},
-        )
-        if self.out.exists():
-            old = self.out.with_name(f".{self.out.name}.partial-old-{os.getpid()}")
-            os.replace(self.out, old)
-            os.replace(self.partial, self.out)
-            shutil.rmtree(old)
-        else:
-            os.replace(self.partial, self.out)
+        content = {"format": FORMAT, **info, "n": self.n, "shape": shape, "fingerprint": self._hash.hexdigest()}
+        with writing(self.out):
+            self._file.close()
+            table.save(self.partial / TABLE)
+            write_json(self.partial / INFO, content)
+            if self.out.exists():
+                old = self.out.with_name(f".{self.out.name}.partial-old-{os.getpid()}")
+                os.replace(self.out, old)
+                os.replace(self.partial, self.out)
+                shutil.rmtree(old)
+            else:
+                os.replace(self.partial, self.out)
         return Store.open(self.out)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # on a full disk, closing fails as writing did
+            self._file.close()
         shutil.rmtree(self.partial, ignore_errors=True)
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:  # it holds the store, or something of somebody else
+                break
 
 
 def _read_info(path: Path) -> dict[str, Any] | None:

@@ -15,10 +15,13 @@ from mien.data.cleaning import exact_hashes, find_duplicates, perceptual_hashes
 from mien.data.corpus import BadRows, Corpus, OnBadRow
 from mien.data.datasets import DATASETS
 from mien.data.images import Store, StoreWriter
+from mien.data.picture_files import subfolders
 from mien.errors import DataError, UsageError
 from mien.samples import SampleTable, Step
 
 Progress = Callable[[int, int | None], None]
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
+_WRAPPERS = 3  # folders that archives put around a corpus, at most
 
 
 def find_dataset(source: Path) -> str:
@@ -29,16 +32,49 @@ def find_dataset(source: Path) -> str:
     """
     if not source.exists():
         raise DataError(str(source), "does not exist", "a file, a folder, or the name of an embedded dataset")
-    scores = {n: int(sys.modules[DATASETS.get(n).__module__].detect(source)) for n in DATASETS}  # type: ignore[attr-defined]
+    scores = {name: int(_reader(name).detect(source)) for name in DATASETS}
     best = max(scores, key=lambda n: scores[n])
     if scores[best] == 0:
         raise DataError(
             str(source),
             "is in no known layout",
             f"that of one of: {', '.join(DATASETS.names())}",
-            "Name the dataset (--dataset) to see what is missing, or write a CSV manifest: path, and any label.",
+            f"{_nearest_layout(source)}Name the dataset (--dataset) to see what is missing, or write a CSV manifest: "
+            "path, and any label.",
         )
     return best
+
+
+def _reader(name: str) -> Any:
+    """The module of a dataset, which holds ``detect`` and, where a layout can be half there, ``lacks``."""
+    return sys.modules[DATASETS.get(name).__module__]  # type: ignore[attr-defined]
+
+
+def _nearest_layout(source: Path) -> str:
+    """A sentence on what the nearest layout lacks; '' where none is near."""
+    if source.is_file() and source.suffix.lower() in _ARCHIVES:
+        return "It is an archive: unpack it, and give the folder. "
+    found = [_reader(name).lacks(source) for name in DATASETS if hasattr(_reader(name), "lacks")]
+    near, what = max(found, key=lambda f: f[0], default=(0, ""))
+    return f"It is nearest to {what}. " if near else ""
+
+
+def _unwrapped(path: Path, dataset: str | None) -> Path:
+    """``path``, or the folder in it where it holds nothing but that one: archives often add a folder or two."""
+
+    def known(at: Path) -> bool:
+        readers = map(_reader, [dataset] if dataset else DATASETS)
+        return any(reader.detect(at) for reader in readers if hasattr(reader, "detect"))
+
+    at = path
+    for _ in range(_WRAPPERS):
+        if not at.is_dir() or known(at):
+            break
+        inner = subfolders(at)
+        if len(inner) != 1:
+            break
+        at = inner[0]
+    return at if at.is_dir() and known(at) else path
 
 
 def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) -> Corpus:
@@ -58,10 +94,15 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
     if dataset == "synthetic":
         DATASETS.check_options(dataset, options, "option", skip=("root",))
         return DATASETS.get(dataset)(**options)  # type: ignore[no-any-return]
-    path = Path(source)
+    if dataset is not None:
+        DATASETS.get(dataset, "dataset")
+    path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
     DATASETS.check_options(name, options, "option", skip=("root",))
-    return DATASETS.get(name, "dataset")(path, **options)  # type: ignore[no-any-return]
+    corpus: Corpus = DATASETS.get(name, "dataset")(path, **options)
+    if path != Path(source):
+        corpus.detail["read from the folder"] = str(path.relative_to(source))
+    return corpus
 
 
 def prepare(
@@ -91,14 +132,16 @@ def prepare(
 
     Raises:
         DataError: With file, line and what was expected, on anything that cannot be read.
-        UsageError: If ``out`` exists.
+        UsageError: If ``out`` exists, or cannot be written; before anything is read.
+        OutputError: If the disk is full. Nothing is left behind.
     """
     if on_bad_row not in ("error", "drop"):
         raise UsageError("on_bad_row", repr(on_bad_row), "'error' or 'drop'")
+    place = StoreWriter(Path(out), force)  # before anything is read: it says whether the place can be written
     corpus = open_corpus(source, dataset, **options)
     bad = BadRows(on_bad_row)
     frames, exact, perceptual = [], [], []
-    with StoreWriter(Path(out), force) as writer:
+    with place as writer:
         for chunk in corpus.chunks(bad):
             if len(chunk.images) == 0:
                 continue  # every row of it was bad
@@ -125,9 +168,23 @@ def prepare(
             "n_near_copies": duplicates.n_near,
             "n_dropped": len(bad.errors),
             "dropped": [str(e) for e in bad.errors[:100]],
+            "classes": class_counts(table),
             "detail": corpus.detail,
         }
         return writer.commit(table, info)
+
+
+def class_counts(table: SampleTable) -> dict[str, int]:
+    """Class -> faces of which it has the most votes; faces where two lead stand under ``no single class``."""
+    votes = table.votes
+    if not table.vocabulary:
+        return {}
+    leads = votes == votes.max(axis=1, keepdims=True, initial=0)
+    clear = leads.sum(axis=1) == 1
+    counts = np.bincount(votes[clear].argmax(axis=1), minlength=len(table.vocabulary))
+    found = {name: int(n) for name, n in zip(table.vocabulary, counts, strict=True)}
+    tied = int((~clear).sum())
+    return found | ({"no single class": tied} if tied else {})
 
 
 def _table(corpus: Corpus, frame: pd.DataFrame, hashes: Any, cluster: Any, bad: BadRows) -> SampleTable:

@@ -1,7 +1,7 @@
 """FER2013 (Goodfellow et al. 2013): the challenge's CSV, or the image folders made from it.
 
-Research use; 48x48 grey. Layouts: ``fer2013.csv`` with the columns ``emotion,pixels,Usage`` (any
-order), and ``train|test/<expression>/*.png``.
+Research use; 48x48 grey. Layouts: ``fer2013.csv`` or ``icml_face_data.csv`` with the columns
+``emotion,pixels,Usage`` (any order), also in a folder ``fer2013``, and ``train|test/<expression>/*.png``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.data.corpus import BadRows, Chunk, Corpus
+from mien.data.csv_files import csv_files_in, header_of
 from mien.data.datasets import DATASETS, folder
+from mien.data.decode import count_shapes
+from mien.data.picture_files import find_file, find_folder, has_picture_ending, subfolders
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
+from mien.prediction_tables.dialects import dialect_of
+from mien.spellings import folded
 
 SIDE = 48
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -46,53 +52,92 @@ class ChallengeRows:
 
 
 def detect(root: Path) -> int:
-    """2 where ``root`` is FER2013's CSV or a folder with it, 2 for folders of just its expressions, else 0."""
+    """2 where ``root`` is FER2013's CSV or a folder with it, 2 for 48-pixel folders of just its expressions, else 0."""
     if challenge_csv(root) is not None:
         return 2
     if not root.is_dir():
         return 0
-    classes = {c.name for s in ("train", "test") if (root / s).is_dir() for c in (root / s).iterdir() if c.is_dir()}
-    return 2 if classes and classes <= set(FER2013_CLASSES) else 0
+    classes = [c for split in subfolders(root) if folder.is_split(split.name) for c in subfolders(split)]
+    names = {folded(c.name) for c in classes}
+    # Other corpora have these seven folders too: larger pictures must not be shrunk in FER2013's name.
+    return 2 if names and names <= set(FER2013_CLASSES) and _mostly_48(classes) else 0
+
+
+def lacks(root: Path) -> tuple[int, str]:
+    """How near a place is to these layouts (0 to 3), and what it lacks."""
+    best = (0, "")
+    for path in [root] if root.is_file() else csv_files_in(root):
+        names = {n.lower() for n in header_of(path)}
+        missing = [c for c in ("emotion", "pixels", "Usage") if c.lower() not in names]
+        if len(missing) < 3 and 3 - len(missing) > best[0]:
+            best = (3 - len(missing), f"FER2013, but {path.name} has no column {' and no column '.join(missing)}")
+    return best
 
 
 def challenge_csv(root: Path) -> Path | None:
-    """The challenge CSV that ``root`` is or holds; None if there is none."""
-    path = root / "fer2013.csv" if root.is_dir() else root
-    if path.suffix != ".csv" or not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        return path if _header(file.readline()) is not None else None
+    """The challenge CSV that ``root`` is or holds, whatever it is called; None if there is none."""
+    if not root.is_dir():
+        return root if root.suffix.lower() == ".csv" and root.is_file() and _is_challenge(root) else None
+    inner = find_folder(root, "fer2013")
+    for base in (root, inner) if inner else (root,):
+        known = [find_file(base, name) for name in ("fer2013.csv", "icml_face_data.csv")]
+        for path in (*known, *csv_files_in(base)):
+            if path is not None and _is_challenge(path):
+                return path
+    return None
 
 
-def _header(line: bytes) -> list[str] | None:
-    names = [n.strip().strip('"').lower() for n in line.decode("latin-1").split(",")]
-    return names if {"emotion", "pixels", "usage"} <= set(names) else None
+def _is_challenge(path: Path) -> bool:
+    return {"emotion", "pixels", "usage"} <= {n.lower() for n in header_of(path)}
+
+
+def _mostly_48(classes: list[Path]) -> bool:
+    """Whether most of the first pictures of each class are of FER2013's size; True where there are none."""
+    first = [p for c in classes for p in islice((p for p in sorted(c.iterdir()) if has_picture_ending(p)), 5)]
+    shapes = count_shapes(first)
+    return 2 * sum(n for (*sides, _), n in shapes.items() if sides == [SIDE, SIDE]) >= shapes.total()
 
 
 def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
     """Stream the challenge CSV in chunks; bad rows go to ``bad`` with their line number."""
+    if not _is_challenge(path):
+        raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
+    dialect = dialect_of(path)
+    if dialect.encoding.startswith("utf-16"):
+        raise DataError(str(path), "is written in UTF-16", "UTF-8", "Save it as CSV UTF-8, or take the original file.")
+    names = [n.lower() for n in dialect.header]
+    order = [names.index(n) for n in ("emotion", "pixels", "usage")]
+    form = _Form(path.name, order, len(names), dialect.separator.encode())
     with open(path, "rb") as file:
-        names = _header(file.readline())
-        if names is None:
-            raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
-        order = [names.index(n) for n in ("emotion", "pixels", "usage")]
+        begun = False
         lines: list[tuple[int, bytes]] = []
         first = 0
-        for number, line in enumerate(file, start=2):
-            if not line.strip():
+        for number, line in enumerate(file, start=1):
+            if not line.strip() or number <= dialect.skip:
                 continue  # as in any CSV: an empty line is no row, so that the votes' rows stay in step
+            if not begun:
+                begun = True  # the header
+                continue
             lines.append((number, line))
             if len(lines) == _CHUNK:
-                yield _parse(path, lines, first, order, len(names), bad)
+                yield _parse(form, lines, first, bad)
                 first += len(lines)
                 lines = []
         if lines:
-            yield _parse(path, lines, first, order, len(names), bad)
+            yield _parse(form, lines, first, bad)
 
 
-def _parse(
-    path: Path, lines: list[tuple[int, bytes]], first: int, order: list[int], width: int, bad: BadRows
-) -> ChallengeRows:
+@dataclass(frozen=True)
+class _Form:
+    """How the lines of a challenge CSV are written: name, places of emotion, pixels and usage, width, separator."""
+
+    name: str
+    order: list[int]
+    width: int
+    separator: bytes
+
+
+def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows) -> ChallengeRows:
     row: list[int] = []
     emotion: list[int] = []
     usage: list[str] = []
@@ -101,12 +146,12 @@ def _parse(
         # fromstring warns and stops at a non-number; the count below then differs, or this raises.
         warnings.simplefilter("error", DeprecationWarning)
         for i, (number, line) in enumerate(lines):
-            where = f"{path.name} line {number}"
-            fields = line.strip().split(b",")
-            if len(fields) != width:
-                bad.add(DataError(where, f"{len(fields)} fields", f"{width} as in the header"))
+            where = f"{form.name} line {number}"
+            fields = line.strip().split(form.separator)
+            if len(fields) != form.width:
+                bad.add(DataError(where, f"{len(fields)} fields", f"{form.width} as in the header"))
                 continue
-            e, p, u = (fields[j].strip().strip(b'"') for j in order)
+            e, p, u = (fields[j].strip().strip(b'"').strip() for j in form.order)
             error = _check(where, e, p, u, images[len(row)])
             if error is not None:
                 bad.add(error)
@@ -160,7 +205,9 @@ def fer2013(root: Path) -> Corpus:
     path = challenge_csv(root)
     if path is None:
         if not detect(root):
-            raise DataError(str(root), "is not FER2013", "fer2013.csv, or folders train|test/<expression>/*.png")
+            nearest = lacks(root)[1]
+            expected = "fer2013.csv, or folders train|test/<expression>/*.png"
+            raise DataError(str(root), "is not FER2013", expected, f"It is nearest to {nearest}." if nearest else "")
         return folder.image_folder(root, vocabulary=FER2013_CLASSES, size=SIDE, channels=1, name="fer2013", terms=TERMS)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.decode import SUFFIXES, decode_files, picture_shape
+from mien.data.decode import Changes, decode_files, picture_shape
+from mien.data.picture_files import holds_picture, list_pictures, plain_name
+from mien.data.words import joined_spellings
 from mien.errors import DataError
 from mien.spellings import canonical, distinct
 
@@ -21,19 +24,33 @@ _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "publ
 
 def detect(root: Path) -> int:
     """1 where ``root`` is a folder with pictures in it or one or two folders down, else 0."""
+    return int(root.is_dir() and holds_picture(root))
+
+
+def lacks(root: Path) -> tuple[int, str]:
+    """How near a folder is to this layout (0 to 3), and what it lacks."""
     if not root.is_dir():
-        return 0
-    found = (*root.glob("*"), *root.glob("*/*"), *root.glob("*/*/*"))
-    return int(any(p.suffix.lower() in SUFFIXES for p in found))
+        return 0, ""
+    listing = list_pictures(root)
+    if listing.pictures:
+        depth = len(listing.pictures[0].relative_to(root).parts) - 1
+        return 3, f"a folder of pictures, but they lie {depth} folders deep: {_LAYOUTS} is read"
+    unread = ", ".join(f"{ending} {n}" for ending, n in list(listing.unread.items())[:5])
+    return (1, f"a folder of pictures, but none is there (files found: {unread})") if unread else (0, "")
 
 
-def _list(root: Path) -> pd.DataFrame:
-    """All pictures in a fixed order, with split and class ('' without one)."""
+def is_split(name: str) -> bool:
+    """Whether a folder is called like a split (``train``, ``Test``, ``FER2013Valid``), in capitals or not."""
+    return name.lower().removeprefix("fer2013").strip("_- ") in _SPLIT_NAMES
+
+
+def _arrange(root: Path, pictures: Sequence[Path]) -> pd.DataFrame:
+    """All pictures with split and class ('' without one)."""
     rows: list[tuple[Path, str, str]] = []
     depths: dict[int, Path] = {}
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    for path in pictures:
         below = path.relative_to(root)
-        *folders, _ = below.parts
+        *folders, _ = map(plain_name, map(Path, below.parts))
         if len(folders) > 2:
             raise DataError(str(path), f"lies {len(folders)} folders deep", _LAYOUTS)
         depths.setdefault(len(folders), below)
@@ -48,11 +65,15 @@ def _list(root: Path) -> pd.DataFrame:
         _check_unlabelled(root)
         return frame
     labels = set(frame["label"])
-    if all(label.lower().removeprefix("fer2013") in _SPLIT_NAMES for label in labels):
-        raise DataError(
-            str(root), f"pictures lie right under {', '.join(sorted(labels))}", "a folder for each expression"
-        )
+    if all(is_split(label) for label in labels):
+        found = f"pictures lie right under {', '.join(sorted(labels))}"
+        fix = "If these are FERPlus's, put fer2013new.csv beside the folders." if _is_ferplus(labels) else ""
+        raise DataError(str(root), found, "a folder for each expression", fix)
     return frame
+
+
+def _is_ferplus(labels: set[str]) -> bool:
+    return all(label.lower().startswith("fer2013") for label in labels)
 
 
 def _check_unlabelled(root: Path) -> None:
@@ -85,16 +106,19 @@ def image_folder(
         root: The folder.
         vocabulary: The classes in order; by default the folder names, sorted. Other spellings of a
             class (``anger`` for ``angry``) are understood. Where it is given, pictures must lie in class folders.
-        size: Side in pixels to which every picture is brought; by default that of the first.
-        channels: 1 for grey, 3 for colour; by default as the first picture.
+        size: Side in pixels to which every picture is brought; by default that of most squares.
+        channels: 1 for grey, 3 for colour; by default as most pictures.
         name: Name of the corpus.
         terms: Its licence or terms.
+
+    What was left out (litter, files that are no pictures) or changed (size, colour) is counted in the history.
 
     Raises:
         DataError: If the folder holds no pictures, or a class outside the vocabulary, or pictures both in
             folders and in none, or in none beside a CSV.
     """
-    listing = _list(root)
+    found = list_pictures(root)
+    listing = _arrange(root, found.pictures)
     labelled = listing["label"].ne("").all()
     if vocabulary and not labelled:
         raise DataError(str(root), "has pictures in no class folder", f"folders called {', '.join(vocabulary)}")
@@ -106,17 +130,22 @@ def image_folder(
     codes = listing["label"].map(lambda c: index.get(canonical(c), -1)).to_numpy(np.int64)
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
+    detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
+    detail |= found.facts | joined_spellings("folders read as one class", listing["label"], canonical)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
+        changes = Changes()
+        for error in found.bad_links():
+            bad.add(error)
         for start in range(0, len(paths), _CHUNK):
             part = slice(start, start + _CHUNK)
-            images, ok = decode_files(paths[part], side, planes, bad)
+            images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
             columns: dict[str, object] = {
-                "sample_id": [str(p.relative_to(root)) for p in paths[part]],
+                "sample_id": [plain_name(p.relative_to(root)) for p in paths[part]],
                 "split": listing["split"].to_numpy()[part],
             }
             columns |= {f"votes_{c}": (codes[part] == k).astype(np.uint8) for k, c in enumerate(classes)}
             yield Chunk(images[ok], pd.DataFrame(columns)[ok])
+        detail.update(changes.facts(side))
 
-    detail = {} if labelled else {"pictures without a label": len(paths)}
-    return Corpus(name, classes, (), terms, chunks, len(paths), detail)
+    return Corpus(name, classes, (), terms, chunks, len(paths) + len(found.dead), detail)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mien.data import manifest_rows
 from mien.data.corpus import BadRows, Chunk, Corpus
+from mien.data.csv_files import header_of, read_rows
 from mien.data.datasets import DATASETS
-from mien.data.decode import decode_files, picture_shape
+from mien.data.decode import Changes, decode_files, picture_shape
+from mien.data.words import joined_spellings, without_missing
 from mien.errors import DataError
+from mien.missing import is_missing
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
 from mien.spellings import canonical, distinct
@@ -20,15 +25,29 @@ from mien.spellings import canonical, distinct
 _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")
 _TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred", "detected")
+_ENDINGS = (".csv", ".tsv")
+_LIKE_PATH = ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "picture", "name")
 _LIKE_LABEL = ("label", "labels", "class", "expression", "emotion")
 
 
 def detect(root: Path) -> int:
     """1 where ``root`` is a CSV with a column ``path``, else 0."""
-    if root.suffix != ".csv" or not root.is_file():
+    if root.suffix.lower() not in _ENDINGS or not root.is_file():
         return 0
-    with open(root, encoding="utf-8-sig", errors="replace") as file:
-        return int("path" in [c.strip().strip('"') for c in file.readline().split(",")])
+    return int("path" in [c.lower() for c in header_of(root)])
+
+
+def lacks(root: Path) -> tuple[int, str]:
+    """How near a file is to a manifest (0 to 3), and what it lacks."""
+    if root.suffix.lower() not in _ENDINGS or not root.is_file():
+        return 0, ""
+    names = header_of(root)
+    if not names:
+        return 1, f"a CSV manifest, but {root.name} is empty"
+    meant = next((c for c in names if c.lower() in _LIKE_PATH), None)
+    rename = f"; if {meant!r} names the pictures, call it 'path'" if meant else ""
+    what = f"a CSV manifest, but {root.name} has no column 'path' (it has {', '.join(names)}{rename})"
+    return (3 if meant else 2), what
 
 
 @DATASETS.register("manifest")
@@ -44,15 +63,16 @@ def manifest(
     """A CSV manifest: ``path`` and ``label`` or ``votes_<class>``; optionally split, identity, attributes.
 
     Without votes and with no label at all, its corpus has no expressions, for people to label.
-    Every other column is an attribute, empty where unknown; ``<attribute>_source`` (``annotated`` or ``perceived``) and
-    ``<attribute>_confidence`` (0 to 1) belong to it. Paths are relative to the CSV.
+    Every other column is an attribute, empty where unknown (or one of the words that mean missing);
+    ``<attribute>_source`` (``annotated`` or ``perceived``) and ``<attribute>_confidence`` (0 to 1) belong to it.
+    Paths are relative to the CSV. Spellings of one group are joined under the commonest, and that is said.
 
     Args:
         root: The CSV.
         vocabulary: The classes in order; by default the ``votes_`` columns, else the sorted labels. Where it is
             given, pictures must have labels or votes.
-        size: Side in pixels to which every picture is brought; by default that of the first.
-        channels: 1 for grey, 3 for colour; by default as the first picture.
+        size: Side in pixels to which every picture is brought; by default that of most squares.
+        channels: 1 for grey, 3 for colour; by default as most pictures.
         name: Name of the corpus; by default the CSV's.
         terms: Its licence or terms.
 
@@ -60,48 +80,67 @@ def manifest(
         DataError: If the CSV has no ``path``, a column whose name is taken, or no label but a column that looks
             like one.
     """
-    try:
-        # A line that ends early lacks its last values even so.
-        frame = pd.read_csv(root, dtype=str, keep_default_na=False).fillna("")
-    except (ValueError, OSError) as error:
-        raise DataError(str(root), f"cannot be read ({error})", "a CSV manifest") from error
+    frame = _named(read_rows(root, "a CSV manifest"))
     if "path" not in frame or len(frame) == 0:
         found = f"{len(frame)} rows with the columns {', '.join(frame.columns)}"
         raise DataError(str(root), found, "rows with a 'path' column")
     voted = [c for c in frame.columns if c.startswith("votes_")]
-    unlabelled = not voted and ("label" not in frame or (frame["label"].str.strip() == "").all())
+    labels = without_missing(frame["label"]) if "label" in frame else None
+    unlabelled = not voted and (labels is None or bool(labels.isna().all()))
     if unlabelled:
         _check_unlabelled(root, frame, vocabulary)
-    classes = tuple(vocabulary) if vocabulary else _classes(frame, voted)
+    classes = tuple(vocabulary) if vocabulary else _classes(labels, voted)
     extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
+    _check_columns(root, extra, classes, voted)
+    attributes = tuple(c for c in extra if _base(c) not in extra)
+    paths = manifest_rows.paths_of(root, frame["path"])
+    frame, said = manifest_rows.tidied(frame, attributes)
+    repeated = manifest_rows.faults(frame, paths, labels)
+    side, planes = picture_shape(paths, size, channels)
+    detail: dict[str, Any] = {"pictures without a label": len(frame)} if unlabelled else {}
+    detail |= said
+    if labels is not None and not vocabulary:
+        detail |= joined_spellings("labels read as one class", labels.dropna(), canonical)
+
+    def chunks(bad: BadRows) -> Iterator[Chunk]:
+        changes = Changes()
+        for start in range(0, len(frame), _CHUNK):
+            part = frame.iloc[start : start + _CHUNK]
+            votes, errors = _votes(part, classes, bool(voted))
+            errors = _check_extra(part, extra) | errors
+            errors |= {i - start: repeated[i] for i in range(start, start + len(part)) if i in repeated}
+            lines = [f"{root.name} line {line}" for line in part.index]
+            for i in sorted(errors):
+                bad.add(DataError(lines[i], errors[i].found, errors[i].expected, errors[i].fix))
+            good = np.array([i for i in range(len(part)) if i not in errors], dtype=np.int64)
+            images, ok = decode_files(
+                [paths[start + i] for i in good], side, planes, bad, [lines[i] for i in good], changes
+            )
+            read = good[ok]
+            yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
+        detail.update(changes.facts(side))
+
+    return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame), detail)
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's own columns in small letters, however a spreadsheet wrote them."""
+    small = {c: c.lower() for c in frame.columns if c.lower() in _OWN and c.lower() not in frame.columns}
+    return frame.rename(columns=small)
+
+
+def _check_columns(root: Path, extra: list[str], classes: tuple[str, ...], voted: list[str]) -> None:
     taken = [c for c in extra if c in _TAKEN or c.startswith(("prob_", "target_"))]
     if taken:
         raise DataError(
             f"{root.name} line 1", f"column {taken[0]!r}", "another name", "It has a meaning here: rename it."
         )
+    if len(distinct(classes)) < len(classes):
+        found = f"the classes {', '.join(classes)}"
+        raise DataError(f"{root.name} line 1", found, "each expression once, under any spelling")
     missing = [f"votes_{c}" for c in classes if voted and f"votes_{c}" not in voted]
     if missing:
         raise DataError(f"{root.name} line 1", f"no column {missing[0]!r}", "votes for every class of the vocabulary")
-    attributes = tuple(c for c in extra if _base(c) not in extra)
-    paths = [root.parent / p for p in frame["path"]]
-    side, planes = picture_shape(paths, size, channels)
-
-    def chunks(bad: BadRows) -> Iterator[Chunk]:
-        for start in range(0, len(frame), _CHUNK):
-            part = frame.iloc[start : start + _CHUNK]
-            votes, errors = _votes(part, classes, bool(voted))
-            errors = _check_extra(part, extra) | errors
-            for i in sorted(errors):
-                where = f"{root.name} line {start + i + 2}"
-                bad.add(DataError(where, errors[i].found, errors[i].expected, errors[i].fix))
-            good = np.array([i for i in range(len(part)) if i not in errors], dtype=np.int64)
-            lines = [f"{root.name} line {start + i + 2}" for i in good]
-            images, ok = decode_files([paths[start + i] for i in good], side, planes, bad, lines=lines)
-            read = good[ok]
-            yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
-
-    detail = {"pictures without a label": len(frame)} if unlabelled else {}
-    return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame), detail)
 
 
 def _check_unlabelled(root: Path, frame: pd.DataFrame, vocabulary: Sequence[str] | None) -> None:
@@ -119,10 +158,10 @@ def _check_unlabelled(root: Path, frame: pd.DataFrame, vocabulary: Sequence[str]
         )
 
 
-def _classes(frame: pd.DataFrame, voted: list[str]) -> tuple[str, ...]:
+def _classes(labels: pd.Series[str] | None, voted: list[str]) -> tuple[str, ...]:
     if voted:
         return tuple(c[6:] for c in voted)
-    return distinct(sorted({c for c in frame.get("label", ()) if c.strip()}))
+    return () if labels is None else distinct(sorted(set(labels.dropna())))
 
 
 def _base(column: str) -> str:
@@ -134,13 +173,15 @@ def _base(column: str) -> str:
 
 
 def _check_extra(part: pd.DataFrame, extra: list[str]) -> dict[int, DataError]:
-    """Rows of a chunk with an empty path, or a source or confidence that is none: row -> error."""
-    errors = {int(i): DataError("", "'path' is empty", "a picture") for i in np.flatnonzero(part["path"] == "")}
+    """Rows of a chunk with no path, or a source or confidence that is none: row -> error."""
+    no_path = without_missing(part["path"]).isna()
+    errors = {int(i): DataError("", "'path' is empty", "a picture") for i in np.flatnonzero(no_path)}
     for column in (c for c in extra if _base(c) in extra):
         if column.endswith("_source"):
-            wrong, expected = ~part[column].isin(["", ANNOTATED, PERCEIVED]), f"{ANNOTATED!r} or {PERCEIVED!r}"
+            wrong = part[column].notna() & ~part[column].isin([ANNOTATED, PERCEIVED])
+            expected = f"{ANNOTATED!r} or {PERCEIVED!r}"
         else:
-            wrong = ~pd.to_numeric(part[column], errors="coerce").between(0, 1) & (part[column] != "")
+            wrong = ~pd.to_numeric(part[column], errors="coerce").between(0, 1) & part[column].notna()
             expected = "a number from 0 to 1"
         for i in np.flatnonzero(wrong):
             errors[int(i)] = DataError("", f"{column!r} is {part[column].iloc[i]!r}", expected)
@@ -166,19 +207,20 @@ def _votes(
     codes = part["label"].map(lambda c: index.get(canonical(c), -1)).to_numpy(np.int64)
     for i in np.flatnonzero(codes < 0).tolist():
         label = part["label"].iloc[i]
-        errors[i] = DataError("", f"'label' is {label!r}", "a class", nearest(label, list(classes)))
+        none = is_missing(label) and bool(label.strip())
+        fix = "This means that it has no label." if none else nearest(label, list(classes))
+        errors[i] = DataError("", f"'label' is {label!r}", "a class", fix)
     return np.eye(len(classes))[codes], errors
 
 
 def _rows(part: pd.DataFrame, votes: NDArray[np.float64], classes: tuple[str, ...], extra: list[str]) -> pd.DataFrame:
     columns: dict[str, object] = {
-        "sample_id": part["sample_id" if "sample_id" in part else "path"].to_numpy(),
+        "sample_id": part["sample_id" if "sample_id" in part else "path"].to_numpy(dtype=object),
         "split": part["split"].to_numpy() if "split" in part else "",
         "identity": part["identity"].to_numpy() if "identity" in part else "",
     }
     columns |= {f"votes_{c}": votes[:, k] for k, c in enumerate(classes)}
     for column in extra:
-        values = part[column].mask(part[column] == "")
         number = column.endswith("_confidence") and _base(column) in extra
-        columns[column] = pd.to_numeric(values).to_numpy(np.float64) if number else values.to_numpy()
+        columns[column] = pd.to_numeric(part[column]).to_numpy(np.float64) if number else part[column].to_numpy()
     return pd.DataFrame(columns)
