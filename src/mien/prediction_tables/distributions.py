@@ -260,14 +260,19 @@ def _advice(values: Floats, wrong: Floats, prefix: str) -> str:
     share = prefix == "prob_"
     if (wrong < 0).any():
         return "Pass softmax outputs, not logits."
+    tenths = known[:1000] * 10.0
+    if (
+        len(known)
+        and known.max() <= 1
+        and not (known == np.rint(known)).all()
+        and np.abs(tenths - np.rint(tenths)).max() < 1e-4
+    ):
+        return "Rounded to one decimal, a row no longer says what the model thought: write three decimals or more."
     if not len(known) or (np.abs(known.sum(1) - 1) <= TOLERANCE).mean() >= 0.5:
         lost = " If the tool found no face there, leave all of the row's cells empty, or write detected=0."
         return "Mend the row, or take it out." + (lost if share and not np.nansum(wrong) else "")
     if (known == np.rint(known)).all() and known.sum(1).max() > 1:
         return "If these are counts of votes, call the columns votes_<class>."
-    tenths = known[:1000] * 10.0
-    if known.max() <= 1 and np.abs(tenths - np.rint(tenths)).max() < 1e-4:
-        return "Rounded to one decimal, a row no longer says what the model thought: write three decimals or more."
     if share and known.max() <= 1:
         return (
             "If each class was scored for itself (sigmoid), or only the best classes were written, leave these "

@@ -140,6 +140,8 @@ def _row(name: str | None, entry: Any, where: str) -> dict[str, Any]:
         inside = next((k for k in _ENTRIES if isinstance(entry.get(k), list | dict | None) and k in entry), None)
         if inside is not None:
             kept, entry = {k: v for k, v in entry.items() if k != inside and _plain(v)}, entry[inside]
+        elif len(entry) == 1 and isinstance(next(iter(entry.values())), list | dict | None):
+            return _row(*next(iter(entry.items())), where)  # {"a.jpg": [...]} on a line of its own
         elif _numeric(entry):
             entry = {"scores": entry}
     faces = entry if isinstance(entry, list) else [] if entry is None else [entry]
