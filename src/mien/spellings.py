@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _SYNONYMS = {
     "anger": ("angry", "mad", "angriness"),
@@ -53,6 +53,15 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         first.setdefault(canonical(name), name)
     return tuple(first.values())
+
+
+def commonest(ways: Mapping[str, int]) -> str:
+    """The spelling that counts, of several of one word: the commonest; of two as common the plain one.
+
+    >>> commonest({"Male": 3, "male": 3, "MALE": 3}), commonest({"Male": 4, "male": 3})
+    ('male', 'Male')
+    """
+    return min(ways, key=lambda word: (-ways[word], word != folded(word), word))
 
 
 def spellings(words: Iterable[str]) -> dict[str, list[str]]:

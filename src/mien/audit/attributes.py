@@ -17,7 +17,7 @@ from mien.missing import NO_NAME, missing_mask
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
-from mien.spellings import folded
+from mien.spellings import commonest, folded
 
 MAX_GROUPS = 50
 MAX_INTERSECTIONS = 400
@@ -228,7 +228,7 @@ class _Words:
     Attributes:
         codes: ``(n,)`` codes of distinct values, -1 where there is none.
         forms: Each distinct value's folded form; None for a word that means missing.
-        names: Folded form -> the commonest spelling, of two as common the first in the alphabet.
+        names: Folded form -> the commonest spelling.
         missing: Word for missing -> rows; empty cells are not counted.
         joined: Commonest spelling -> its other spellings with their rows.
     """
@@ -270,7 +270,7 @@ def _words(column: pd.Series[Any]) -> _Words:
         kept = missing if form is None else rows.setdefault(form, {})
         if text:
             kept[text] = kept.get(text, 0) + n
-    names = {form: min(ways, key=lambda w: (-ways[w], w)) for form, ways in rows.items()}
+    names = {form: commonest(ways) for form, ways in rows.items()}
     joined = {names[f]: {w: ways[w] for w in sorted(ways) if w != names[f]} for f, ways in sorted(rows.items())}
     return _Words(codes, forms, names, missing, {name: others for name, others in joined.items() if others})
 

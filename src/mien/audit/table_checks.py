@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import missing_words
 from mien.audit.cells import Ints
+from mien.audit.confounders import candidate_confounders
 from mien.missing import missing_mask
 from mien.records import Predictions
 from mien.spellings import folded
@@ -54,14 +55,15 @@ def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
 
 def table_notes(pred: Predictions) -> list[str]:
     """What a reader should know of the table as a whole but need not fear, in sentences."""
-    if pred.probs is None:
-        return []
+    missing = {c: int(pred.groups[c].isna().sum()) for c in candidate_confounders(pred)}
+    notes = [f"'{c}' is not known for {n:,} of {len(pred):,} faces." for c, n in missing.items() if n]
     n = int(_not_largest(pred).sum())
     if not n or list(_against_probabilities(pred)):
-        return []
+        return notes
     return [
+        *notes,
         f"For {n:,} of {len(pred):,} faces the predicted class is not the one with the largest probability, as where a "
-        "threshold decides. The predicted class counts; calibration and top-2 go by the probabilities."
+        "threshold decides. The predicted class counts; calibration and top-2 go by the probabilities.",
     ]
 
 
@@ -90,9 +92,9 @@ def _against_probabilities(pred: Predictions) -> Iterator[str]:
     columns = f", most of all for {_listed(pred, cycle)}" if cycle and off.mean() <= 0.5 else ""
     yield (
         f"The predicted class ('pred') is not the one with the largest probability for {int(off.sum()):,} of "
-        f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {right:.0%} of the "
-        f"faces, by the largest probability for {by_largest:.0%}. Most often the prob_<class> columns stand in another "
-        "order than their names: write them anew from the model's own list of classes."
+        f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {_percent(right)} of "
+        f"the faces, by the largest probability for {_percent(by_largest)}. Most often the prob_<class> columns stand "
+        "in another order than their names: write them anew from the model's own list of classes."
     )
 
 
@@ -110,8 +112,9 @@ def _counted_from_another_base(pred: Predictions) -> Iterator[str]:
         return
     yield (
         f"The annotated classes are the numbers {ends[0][0]} to {ends[0][1]}, the predicted ones {ends[1][0]} to "
-        f"{ends[1][1]}: one side counts from 0, the other from 1. As the table stands, {agree:.0%} of {len(pred):,} "
-        f"faces agree; counted alike, {shifted:.0%} would. Write the names of the classes in both columns."
+        f"{ends[1][1]}: one side counts from 0, the other from 1. As the table stands, {_percent(agree)} of "
+        f"{len(pred):,} faces agree; counted alike, {_percent(shifted)} would. Write the names of the classes in both "
+        "columns."
     )
 
 
@@ -132,9 +135,9 @@ def _other_vocabularies(pred: Predictions) -> Iterator[str]:
     rows, columns = (list(dict.fromkeys(side)) for side in zip(*pairs, strict=True))
     yield (
         f"{_names(pred, rows)} {_is(rows)} annotated ({int(annotated[rows].sum()):,} of {n:,} faces) but never "
-        f"predicted, and {_names(pred, columns)} {_is(columns)} predicted ({int(predicted[columns].sum()):,}) but never "
-        "annotated: annotation and model seem to use different lists of classes. If two of these mean the same, give "
-        "them one name; if not, leave out the faces that the model cannot get right."
+        f"predicted, and {_names(pred, columns)} {_is(columns)} predicted ({int(predicted[columns].sum()):,}) but "
+        "never annotated: annotation and model seem to use different lists of classes. If two of these mean the same, "
+        "give them one name; if not, leave out the faces that the model cannot get right."
     )
 
 
@@ -175,9 +178,9 @@ def _exchanged_classes(pred: Predictions) -> Iterator[str]:
     more = f"; and {len(ring) - 4} more" if len(ring) > 4 else ""
     yield (
         f"Most faces of some classes are predicted as another class, in a ring ({goes}{more}): "
-        f"{int(table[ring].sum()):,} of {len(pred):,} faces are annotated with these. No model confuses classes so; the "
-        "names of the classes seem to be exchanged. Compare the order of the classes in the program that wrote the "
-        "table with the model's own."
+        f"{int(table[ring].sum()):,} of {len(pred):,} faces are annotated with these. No model confuses classes "
+        "so; the names of the classes seem to be exchanged. Compare the order of the classes in the program that wrote "
+        "the table with the model's own."
     )
 
 
@@ -200,10 +203,10 @@ def _below_chance(pred: Predictions) -> Iterator[str]:
     if deviation == 0 or hits >= n * share - _Z * deviation:
         return
     yield (
-        f"The model is right for {hits / n:.1%} of {n:,} faces; guessing, with each class as often as the model names "
-        f"it, would be right for {share:.1%}. A model that knows nothing does better, so annotated and predicted "
-        "classes do not fit together: the classes may be in another order, or the rows of two files may be shifted "
-        "against each other."
+        f"The model is right for {_percent(hits / n, 1)} of {n:,} faces; guessing, with each class as often as the "
+        f"model names it, would be right for {_percent(share, 1)}. A model that knows nothing does better, so "
+        "annotated and predicted classes do not fit together: the classes may be in another order, or the rows of two "
+        "files may be shifted against each other."
     )
 
 
@@ -255,6 +258,10 @@ def _lost_groups(pred: Predictions, by: Sequence[str]) -> Iterator[str]:
                 f"{n:,} of {len(pred):,} faces take no part in what is said of {name}: their cells hold {said}, which "
                 "was taken for 'not known'. If that is a group of its own, give it another name."
             )
+
+
+def _percent(share: float, decimals: int = 0) -> str:
+    return f"{100 * share:.{decimals}f} %"
 
 
 def _listed(pred: Predictions, classes: Sequence[int]) -> str:

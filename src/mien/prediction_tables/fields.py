@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mien.errors import DataError
 from mien.prediction_tables.columns import Bools, Ints, Texts, detected_of, ids_of, images_of, row_numbers
 from mien.prediction_tables.distributions import block_of
+from mien.prediction_tables.gathering import IDS
 from mien.prediction_tables.number_columns import attributes_of
 from mien.prediction_tables.repeats import refuse_headers, repeats_of
 from mien.prediction_tables.table import PredictionTable
@@ -45,7 +46,7 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
         "cluster": units.codes,
         "image": images_of(table),
     }
-    repeats = repeats_of(table, _number_rows(ids))
+    repeats = repeats_of(table, _number_rows(table, ids))
     if repeats.keep is not None:
         fields = _counted_once(fields, repeats.keep)
         detected = None if detected is None else detected[repeats.keep]
@@ -88,12 +89,14 @@ def _classes_of_rows(
     }
 
 
-def _number_rows(ids: Any) -> bool:
+def _number_rows(table: PredictionTable, ids: Any) -> bool:
     """Whether ids only number the rows, from 0 or 1: then they do not tell one face from another."""
+    if not any(c in table.columns for c in IDS):
+        return True
     n, first = len(ids), str(ids[0])
     if first not in ("0", "1") or str(ids[n - 1]) != str(n - 1 + int(first)):
         return False
-    return bool((pd.Series(ids).astype(object) == pd.Series(np.arange(n) + int(first)).astype(str)).all())
+    return bool((np.asarray(ids.astype(object)) == (np.arange(n) + int(first)).astype(str)).all())
 
 
 def _counted_once(fields: dict[str, Any], keep: Bools) -> dict[str, Any]:

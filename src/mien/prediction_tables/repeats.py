@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError
 from mien.prediction_tables.columns import Bools, Texts, hashes
+from mien.prediction_tables.gathering import IDS
 from mien.prediction_tables.number_columns import MOST_GROUPS
-from mien.prediction_tables.reading import IDS
 from mien.prediction_tables.table import PredictionTable
 
 #: Columns that name pictures in the tables of common tools, in lower case.

@@ -47,9 +47,9 @@ def units_of(table: PredictionTable) -> UnitsFound:
     joined = joined_units([pd.Series(c).where(c >= 0) for c in columns])
     if not warnings and (row := _large_row(joined)) is not None:
         warnings = [
-            f"{int((joined == joined[row]).sum()):,} of the {len(joined):,} faces hang together through shared pictures "
-            f"and persons ('cluster' and 'identity'), and count as one. The first is {table.place(row)}. If a value "
-            "stands there that means nobody, leave these cells empty."
+            f"{int((joined == joined[row]).sum()):,} of the {len(joined):,} faces hang together through shared "
+            f"pictures and persons ('cluster' and 'identity'), and count as one. The first is {table.place(row)}. If a "
+            "value stands there that means nobody, leave these cells empty."
         ]
     return UnitsFound(joined, notes, warnings)
 

@@ -16,7 +16,7 @@ from mien.missing import is_missing
 from mien.prediction_tables.columns import Bools, Ints, Texts
 from mien.prediction_tables.table import PredictionTable
 from mien.registry import nearest
-from mien.spellings import canonical, folded
+from mien.spellings import canonical, commonest, folded
 
 _LOOKS_ALIKE = 0.85  # of difflib: one slip in a word of seven letters
 
@@ -69,11 +69,11 @@ def _each_once(names: tuple[str, ...], prefix: str, source: str) -> tuple[str, .
 
 
 def _spelling(texts: Texts) -> dict[str, str]:
-    """Canonical class -> its commonest spelling in a column; of two as common the first in the alphabet."""
-    found: dict[str, str] = {}
-    for word, _ in sorted(_counted(texts).items(), key=lambda item: (-item[1], item[0])):
-        found.setdefault(canonical(word), word)
-    return found
+    """Canonical class -> its commonest spelling in a column."""
+    ways: dict[str, dict[str, int]] = {}
+    for word, n in _counted(texts).items():
+        ways.setdefault(canonical(word), {})[word] = n
+    return {name: commonest(found) for name, found in ways.items()}
 
 
 def _counted(texts: Texts) -> dict[str, int]:
