@@ -20,6 +20,7 @@ NUMBER_WORDS = (
 )
 MOST_GROUPS = 50  # a column with more distinct values can be no attribute
 _NEARLY_ALL = 0.9  # of a column's values are numbers: the rest are slips
+_LOOKED_AT = 5_000
 _FOREIGN = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*%|[+-]?\d+,\d+")
 
 
@@ -53,6 +54,9 @@ def check_numbers(table: PredictionTable, name: str) -> None:
     column = table.columns[name]
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return
+    # Names of a million pictures are no numbers, as their first thousands show.
+    if len(column) > _LOOKED_AT and not _looks_like_numbers(Texts.of(column.iloc[:_LOOKED_AT])):
+        return
     texts = Texts.of(column)
     counts = np.bincount(texts.codes[texts.codes >= 0], minlength=len(texts.words))
     numbers = np.isfinite(pd.to_numeric(pd.Series(texts.words, dtype=object), errors="coerce").to_numpy(np.float64))
@@ -76,6 +80,12 @@ def check_numbers(table: PredictionTable, name: str) -> None:
         row, word = _first(texts, known & ~numbers)
         found = f"column {name!r} holds {word!r}"
         raise DataError(table.place(row), found, "a number, or an empty cell where there is none")
+
+
+def _looks_like_numbers(texts: Texts) -> bool:
+    """Whether at least some words are numbers, in whatever way of writing."""
+    plain = [w.strip().rstrip("% ").replace(",", ".") for w in texts.words]
+    return bool(pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").notna().any())
 
 
 def _first(texts: Texts, which: NDArray[np.bool_]) -> tuple[int, str]:

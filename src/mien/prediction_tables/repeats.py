@@ -62,9 +62,12 @@ def refuse_headers(table: PredictionTable) -> None:
         column = table.columns.get(name)
         if column is None or pd.api.types.is_numeric_dtype(column) or name in IDS:
             continue
-        texts = Texts.of(column)
-        own = [w.strip() == name for w in texts.words]
-        if any(own) and (rows := np.flatnonzero(np.array([*own, False])[texts.codes])).size:
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            texts = Texts.of(column)
+            rows = np.flatnonzero(np.array([*(w.strip() == name for w in texts.words), False])[texts.codes])
+        else:
+            rows = np.flatnonzero((column == name).fillna(False).to_numpy(bool))
+        if len(rows):
             raise DataError(
                 table.place(int(rows[0])),
                 f"column {name!r} holds its own name ({len(rows)} such rows): the header stands there again",
@@ -80,7 +83,7 @@ def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
         table: The table.
         ids_are_numbers: Whether its ids only number the rows, so that they tell no face from another.
     """
-    if not ids_are_numbers or table.n < 2:
+    if not ids_are_numbers or table.n < 2 or _all_named(table):
         return RepeatsFound()
     whole = _row_hashes(table, [c for c in table.columns if c not in IDS], list(table.blocks))
     again = _in_order(whole)
@@ -96,6 +99,13 @@ def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
         "writes such rows: delete them, or, if these are different faces, give each an id of its own ('sample_id')."
     )
     return RepeatsFound(~again, [sentence, *warnings])
+
+
+def _all_named(table: PredictionTable) -> bool:
+    """Whether a column of texts tells every row from every other, as paths of pictures do."""
+    texts = [c for name, c in table.columns.items() if name not in IDS and _is_text(c)]
+    plain = [c for c in texts if not isinstance(c.dtype, pd.CategoricalDtype) or len(c.cat.categories) >= len(c)]
+    return any(c.nunique() == table.n for c in plain)
 
 
 def _row_hashes(table: PredictionTable, columns: list[str], blocks: list[str]) -> _Hashes:
