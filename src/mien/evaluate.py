@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mien.data.images import Store
 from mien.data.labelled import labelled_faces
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.models.weights import Classifier, refuse_attributes
+from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.samples import SampleTable
@@ -94,6 +94,7 @@ def evaluate(
         DataError: If the store or split is not there, or no face has a label.
         LabelError: If the labels there are not the model's classes.
     """
+    check_folder(run.path / PREDICTIONS)
     classifier = Classifier.load(run.path, device)
     refuse_attributes(classifier, run.path)
     record = run.record
@@ -162,7 +163,6 @@ def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.b
 
 def _write(run: Run, evaluation: Evaluation) -> None:
     folder = run.path / PREDICTIONS
-    folder.mkdir(exist_ok=True)
     features_path = run.path / FEATURES / f"{evaluation.name}.npz"
     features_path.unlink(missing_ok=True)  # first, so that old features never stand beside new predictions
     evaluation.predictions.save(folder / f"{evaluation.name}.parquet")
@@ -186,8 +186,5 @@ def _write(run: Run, evaluation: Evaluation) -> None:
 
 def _write_features(path: Path, sample_id: NDArray[Any], features: NDArray[np.float32]) -> None:
     """Write ``.npz``, at once or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
+    with whole(path) as partial, open(partial, "wb") as file:
         np.savez(file, sample_id=sample_id.astype(str), features=features)
-    os.replace(partial, path)

@@ -63,7 +63,12 @@ def check_file(path: Path | str, option: str = "", inputs: Iterable[Path | str] 
 
 
 def check_folder(
-    path: Path | str, option: str = "", inputs: Iterable[Path | str] = (), files: Iterable[str] = ()
+    path: Path | str,
+    option: str = "",
+    inputs: Iterable[Path | str] = (),
+    files: Iterable[str] = (),
+    *,
+    beside: bool = False,
 ) -> Path:
     """Refuse a folder in which nothing can be written, before any work is done.
 
@@ -72,6 +77,7 @@ def check_folder(
         option: How the user named it, such as ``--out``; for the message.
         inputs: Files and folders that are read: neither the folder nor its files may be one of them.
         files: Names of what will be written into it.
+        beside: It will be written beside its place, under a longer name, and moved there.
 
     Raises:
         UsageError: If it is a file or an input, or nothing can be written there.
@@ -83,16 +89,32 @@ def check_folder(
         if os.path.isdir(path / name):
             raise UsageError(where, f"holds a folder {name}, which is the name of a result", "another folder")
         _refuse_inputs(_where(option, path / name), path / name, inputs)
-    _try(where, path, "results")
+    _try(where, _beside(path) if beside else path, "results")
     return path
 
 
+def check_distinct(*named: tuple[str, Path]) -> None:
+    """Refuse one place for two results: the second would replace the first.
+
+    Args:
+        named: What each is called and where it goes.
+
+    Raises:
+        UsageError: If two are the same.
+    """
+    for i, (name, path) in enumerate(named):
+        for other, place in named[:i]:
+            if _same(path, place):
+                raise UsageError(_where(name, path), f"is the place of {other} too", "a place of its own for each")
+
+
 @contextmanager
-def writing(where: Path | str) -> Iterator[None]:
+def writing(where: Path | str, *, mixed: bool = False) -> Iterator[None]:
     """Turn whatever prevents writing into one sentence.
 
     Args:
         where: What is written.
+        mixed: Files are read inside as well: only what writing alone can bring (a full disk) is turned.
 
     Raises:
         OutputError: In place of an OSError.
@@ -100,6 +122,8 @@ def writing(where: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if mixed and error.errno not in ONLY_WRITING:
+            raise
         found, fix = _reason(error)
         raise OutputError(str(where), f"could not be written: {found}", "", fix) from error
 
@@ -220,6 +244,11 @@ def _try(where: str, folder: Path, name: str) -> None:
         with suppress(OSError, ValueError):  # most often nothing was written
             trial.unlink()
         _remove(made)
+
+
+def _beside(path: Path) -> Path:
+    path = path if path.name not in ("", "..") else Path(os.path.realpath(path))
+    return path.parent / f".{path.name}.partial-trial-{os.getpid()}"
 
 
 def _make(folder: Path) -> list[Path]:

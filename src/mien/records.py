@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.outputs import whole, write_text
 from mien.prediction_tables.fields import fields_of
 from mien.prediction_tables.reading import read_frame, read_table, write_parquet
 
@@ -173,13 +173,12 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
-        partial = path.with_name(path.name + ".partial")
-        if path.suffix == ".parquet":
-            said = {"notes": list(self.notes), "warnings": list(self.warnings)}
-            write_parquet(self.to_frame(), partial, {**said, "annotator_errors": self.annotator_errors})
-        else:
-            self.to_frame().to_csv(partial, index=False, float_format="%.6g")
-        os.replace(partial, path)
+        with whole(path) as partial:
+            if path.suffix == ".parquet":
+                said = {"notes": list(self.notes), "warnings": list(self.warnings)}
+                write_parquet(self.to_frame(), partial, {**said, "annotator_errors": self.annotator_errors})
+            else:
+                self.to_frame().to_csv(partial, index=False, float_format="%.6g")
 
     @classmethod
     def load(
@@ -285,9 +284,7 @@ class RunRecord:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON at once or not at all; NaN becomes null, numpy values become plain ones."""
-    partial = Path(path).with_name(Path(path).name + ".partial")
-    partial.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
-    os.replace(partial, path)
+    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ import pandas as pd
 from mien import __version__
 from mien.config import ExperimentConfig, dump_config, parse_config
 from mien.errors import RunError
+from mien.outputs import write_text
 from mien.records import RunRecord
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
@@ -81,9 +82,7 @@ class Run:
     def save_record(self, record: RunRecord) -> None:
         """Write record and configuration."""
         record.save(self.path / RECORD)
-        partial = self.path / (CONFIG + ".partial")
-        partial.write_text(dump_config(parse_config(record.config)))
-        os.replace(partial, self.path / CONFIG)
+        write_text(self.path / CONFIG, dump_config(parse_config(record.config)))
 
 
 def code_versions(*packages: str) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from mien.audit.seeds.markdown import seed_text
 from mien.config import AuditConfig, ExperimentConfig
 from mien.errors import ConfigError
 from mien.evaluate import evaluate
+from mien.outputs import check_folder, whole_folder, write_text
 from mien.records import Predictions, plain, write_json
 from mien.report import render_audit, render_comparison, render_report, render_seeds, save_curves
 from mien.runs import AUDITS, Run
 from mien.train import train
 
+AUDIT_FILES = ("audit.json", "groups.csv", "gaps.csv", "audit.md", "audit.html")
+COMPARISON_FILES = ("comparison.json", "comparison.md", "comparison.html")
+SEED_FILES = ("seeds.json", "seeds.md", "seeds.html")
 Progress = Callable[[int, int | None], None]
 
 
@@ -55,6 +60,8 @@ def run_experiment(
             "no attributes",
             "Call 'mien train', then 'mien annotator RUN'.",
         )
+    for path in config.audit.annotator_error.values():
+        AnnotatorError.load(path)  # a slip is told before the training, not after
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
     save_curves(run)
     evaluation = evaluate(run, on, features=config.audit.leakage)
@@ -95,6 +102,8 @@ def audit_predictions(
         DataError: If the predictions or an annotator's confusion cannot serve.
         UsageError: If an attribute does not exist.
     """
+    if out is not None:
+        check_folder(out, files=AUDIT_FILES)
     found = audit(
         table,
         settings.by,
@@ -111,9 +120,10 @@ def audit_predictions(
         progress=progress,
     )
     if out is not None:
-        found.save(out)
-        (out / "audit.md").write_text(render_text(found))
-        render_audit(found, out / "audit.html")
+        with whole_folder(out) as folder:
+            found.save(folder)
+            write_text(folder / "audit.md", render_text(found))
+            render_audit(found, folder / "audit.html")
     return found
 
 
@@ -132,14 +142,16 @@ def compare_predictions(
     Returns:
         Plain content for JSON, and Markdown.
     """
+    if out is not None:
+        check_folder(out, files=COMPARISON_FILES)
     found = compare_many(tables, names, by, **settings)
     content, text = (
         {"kind": "mien comparison", "comparisons": plain([asdict(c) for c in found])},
         comparison_text(found),
     )
     if out is not None:
-        _write(out, "comparison", content, text)
-        render_comparison(found, out / "comparison.html")
+        with _written(out, "comparison", content, text) as folder:
+            render_comparison(found, folder / "comparison.html")
     return content, text
 
 
@@ -147,15 +159,20 @@ def seed_predictions(
     tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
 ) -> tuple[Any, str]:
     """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
+    if out is not None:
+        check_folder(out, files=SEED_FILES)
     found = seed_audit(tables, by, names=names, **settings)
     content, text = {"kind": "mien seed audit", **plain(asdict(found))}, seed_text(found)
     if out is not None:
-        _write(out, "seeds", content, text)
-        render_seeds(found, out / "seeds.html")
+        with _written(out, "seeds", content, text) as folder:
+            render_seeds(found, folder / "seeds.html")
     return content, text
 
 
-def _write(out: Path, name: str, content: Any, text: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / f"{name}.json", content)
-    (out / f"{name}.md").write_text(text)
+@contextmanager
+def _written(out: Path, name: str, content: Any, text: str) -> Iterator[Path]:
+    """A folder with JSON and Markdown, for a page beside them; all of them appear in ``out``, or none."""
+    with whole_folder(out) as folder:
+        write_json(folder / f"{name}.json", content)
+        write_text(folder / f"{name}.md", text)
+        yield folder

@@ -20,6 +20,7 @@ from mien.data.images import Store
 from mien.data.splits import VALIDATION
 from mien.demographics import Head
 from mien.errors import DataError, UsageError
+from mien.outputs import check_folder
 from mien.records import write_json
 from mien.runs import Run
 
@@ -62,6 +63,7 @@ def pack_annotator(
 
     out = Path(out)
     _check_place(out, force)
+    check_folder(out, beside=True)
     classifier = Classifier.load(run.path)
     if not classifier.card.heads:
         raise UsageError(str(run.path), "learnt expressions", "a run with labels.attributes")

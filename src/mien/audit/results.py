@@ -19,6 +19,7 @@ from mien.audit.plain_results import from_plain
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import finding_of
 from mien.errors import DataError
+from mien.outputs import whole_folder
 from mien.records import Estimate, plain, write_json
 
 _FORMAT = 2
@@ -275,10 +276,10 @@ class Audit:
     def save(self, folder: Path | str) -> Path:
         """Write ``audit.json``, ``groups.csv`` and ``gaps.csv``; returns the folder."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in self.tables().items():
-            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        write_json(folder / "audit.json", self.to_dict())
+        with whole_folder(folder) as partial:
+            for name, table in self.tables().items():
+                table.to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
+            write_json(partial / "audit.json", self.to_dict())
         return folder
 
     @classmethod

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, app, names_of, options_of, pair_of, print_json
+from mien.cli.app import Force, Json, Out, app, names_of, options_of, pair_of, print_json
 from mien.errors import ConfigError
+from mien.outputs import check_folder
 
 if TYPE_CHECKING:
     from mien.annotators.holdout import Holdout
@@ -21,7 +22,7 @@ def annotate(
     store: Path,
     /,
     *,
-    out: Path,
+    out: Out,
     by: str = "mien",
     option: tuple[str, ...] = (),
     least: tuple[str, ...] = (),
@@ -59,6 +60,7 @@ def annotate(
     from mien.data.images import Store
     from mien.evaluate import parse_on
 
+    check_folder(out, "--out", beside=True)
     annotator = load_annotator(by, options_of(option))
     faces = Store.open(store)
     bars = check_least(_bars(least), annotator)
@@ -157,7 +159,7 @@ def annotator(
     run: Path,
     /,
     *,
-    out: Path,
+    out: Out,
     version: Annotated[
         str | None, Parameter(help="Stands in every column that it fills; from the weights' checksum by default.")
     ] = None,
@@ -177,6 +179,7 @@ def annotator(
     from mien.annotators.packing import CARD_TEXT, pack_annotator
     from mien.runs import Run
 
+    check_folder(out, "--out", [run], beside=True)
     with terminal.progress("looking at held-out faces", "faces") as progress:
         made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
     size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from mien import __version__
 from mien.errors import ConfigError, MienError, MissingExtra
+from mien.outputs import writing
 
 # Nothing heavy is imported up here: 'mien --help' must answer at once.
 
@@ -20,6 +24,15 @@ app = App(
     help="Train, audit and mitigate facial expression recognition.\n\nStart with: mien demo --out demo",
 )
 
+
+def _place(type_: Any, tokens: Sequence[Token]) -> Path:
+    """The place of a result. An empty one is most often an unset variable, and would mean this very folder."""
+    if not tokens[0].value.strip():
+        raise ValueError("nothing is named: give a file or a folder (a variable may be unset)")
+    return Path(tokens[0].value)
+
+
+Out = Annotated[Path, Parameter(converter=_place)]
 Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -38,7 +51,9 @@ def _fail(error: MienError) -> NoReturn:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
     try:
-        result = app(exit_on_error=False, print_error=True)
+        with writing("result", mixed=True):  # whatever a verb has not foreseen, a full disk is one sentence
+            result = app(exit_on_error=False, print_error=True)
+            _flush()
     except CycloptsError:
         sys.exit(2)
     except MienError as error:
@@ -57,6 +72,18 @@ def main() -> None:
             sys.exit(130)
         raise
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _flush() -> None:
+    """Write what was printed, so that a full disk behind ``>`` is told and not swallowed at the exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # What cannot be written would be tried again at the exit, and fail there with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def options_of(pairs: tuple[str, ...]) -> dict[str, Any]:

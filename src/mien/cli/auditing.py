@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import GATE_FAILED, Json, app, names_of, pair_of, print_json
+from mien.cli.app import GATE_FAILED, Json, Out, app, names_of, pair_of, print_json
 from mien.errors import UsageError
+from mien.outputs import check_distinct, check_file, check_folder, write_text
 
 if TYPE_CHECKING:
     from mien.audit import Audit
@@ -21,7 +24,7 @@ def audit(
     /,
     *,
     by: str | None = None,
-    out: Path | None = None,
+    out: Out | None = None,
     on: str | None = None,
     annotations: Path | None = None,
     classes: str | None = None,
@@ -31,7 +34,7 @@ def audit(
     features: Path | None = None,
     fail_if: tuple[str, ...] = (),
     allow_undecided: Annotated[bool, Parameter(negative=())] = False,
-    junit: Path | None = None,
+    junit: Out | None = None,
     n_boot: int | None = None,
     n_perm: int | None = None,
     min_n: int | None = None,
@@ -123,6 +126,7 @@ def audit(
         raise UsageError("--features", "is for the leakage probe", "--leakage beside it")
     for text in settings.fail_if:
         parse_gate(text)  # a slip is told before the work, not after
+    _check_places(out, junit, [predictions, features, annotations, *settings.annotator_error.values()])
     table = Predictions.load(predictions, names_of(classes), annotations=annotations)
     given = load_features(features, table.sample_id) if features and settings.leakage else None
     with terminal.progress("auditing", "attributes") as progress:
@@ -136,18 +140,30 @@ def audit(
     return _gate(found, settings.fail_if, allow_undecided, junit)
 
 
+def _check_places(out: Path | None, junit: Path | None, read: Sequence[Path | str | None]) -> None:
+    """Refuse places that cannot be written, or would overwrite what is read, before anything is."""
+    from mien.study import AUDIT_FILES
+
+    inputs = [path for path in read if path is not None]
+    if out is not None:
+        check_folder(out, "--out", inputs, AUDIT_FILES)
+    if junit is not None:
+        check_file(junit, "--junit", inputs)
+        if out is not None:
+            check_distinct(("--out", out), *(("--out", out / name) for name in AUDIT_FILES), ("--junit", junit))
+
+
 def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:
     """Check the conditions, say each result on stderr, and return the exit code."""
     from mien.audit import FAILED, PASSED, UNDECIDED, check_gates, junit_xml
 
     results = check_gates(found, conditions)
-    if junit is not None:
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        junit.write_text(junit_xml(results, f"audit of {found.source}", allow_undecided=allow_undecided))
     stops = {FAILED} if allow_undecided else {FAILED, UNDECIDED}
     for result in results:
         words = {PASSED: "gate passed", FAILED: "GATE FAILED", UNDECIDED: "GATE UNDECIDED"}[result.status]
         print(f"{words}: {result.expression}\n  {result.reason}", file=sys.stderr)
+    if junit is not None:
+        write_text(junit, junit_xml(results, f"audit of {found.source}", allow_undecided=allow_undecided))
     return GATE_FAILED if any(r.status in stops for r in results) else 0
 
 
@@ -157,7 +173,7 @@ def compare(
     /,
     *,
     by: str | None = None,
-    out: Path | None = None,
+    out: Out | None = None,
     names: str | None = None,
     seeds: Annotated[bool, Parameter(negative=())] = False,
     n_boot: int = 2000,
@@ -194,7 +210,7 @@ def compare(
     """
     from mien import terminal
     from mien.records import Predictions
-    from mien.study import compare_predictions, seed_predictions
+    from mien.study import COMPARISON_FILES, SEED_FILES, compare_predictions, seed_predictions
 
     if len(predictions) < 2:
         raise UsageError("mien compare", f"{len(predictions)} set of predictions", "two or more")
@@ -202,6 +218,8 @@ def compare(
     called = list(names_of(names) or _short_names(predictions))
     if len(called) != len(files):
         raise UsageError("--names", f"{len(called)} names", f"one for each of the {len(files)} models")
+    if out is not None:
+        check_folder(out, "--out", files, SEED_FILES if seeds else COMPARISON_FILES)
     tables = [Predictions.load(f) for f in files]
     work = seed_predictions if seeds else compare_predictions
     with terminal.waiting("comparing"):
@@ -250,7 +268,7 @@ def report(
     what: Annotated[tuple[Path, ...], Parameter(allow_leading_hyphen=False)],
     /,
     *,
-    out: Path | None = None,
+    out: Out | None = None,
     by: str | None = None,
     labels: str = "majority",
     min_n: int = 30,
@@ -277,6 +295,9 @@ def report(
     from mien.report import render_report, render_store
     from mien.runs import RECORD, Run
 
+    if out is not None and not os.path.isdir(out):
+        # An older page may be replaced; whatever else lies in a run or a store may not.
+        check_file(out, "--out", [f for w in what if w.is_dir() for f in w.iterdir() if f.suffix != ".html"])
     if len(what) == 1 and not (what[0] / "store.json").is_file():
         if not (what[0] / RECORD).is_file():
             made = "Make one with 'mien train' or 'mien prepare'."

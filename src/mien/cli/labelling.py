@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, app, names_of, print_json
+from mien.cli.app import Force, Json, Out, app, names_of, print_json
 from mien.errors import UsageError
+from mien.outputs import check_file, check_folder, whole_folder, write_text
 
 if TYPE_CHECKING:
     from mien.agreement.votes import Votes
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from mien.labelling.task import LabelTask
 
 Flag = Parameter(negative=())
+_AGREEMENT_FILES = ("agreement.json", "agreement.md", "sufficiency.png", "annotators.png")
 
 
 @app.command
@@ -113,6 +116,8 @@ def label(
     }
     opened = Store.open(store)
     where = database or str(Path("labels") / f"{store.resolve().name}.db")
+    if "://" not in where:
+        (check_folder if os.path.isdir(where) else check_file)(where, "--database")
     chosen = {k: v for k, v in given.items() if v is not None}
     task = _task(opened, where, chosen, predictions)
     names = names_of(hosts) or ()
@@ -168,16 +173,16 @@ def labels(
     store: Path,
     /,
     *,
-    ferplus: Path | None = None,
+    ferplus: Out | None = None,
     ten_votes: Annotated[bool, Flag] = False,
-    manifest: Path | None = None,
+    manifest: Out | None = None,
     pictures: Annotated[bool, Flag] = False,
-    raw: Path | None = None,
+    raw: Out | None = None,
     names: Annotated[bool, Flag] = False,
-    out: Path | None = None,
+    out: Out | None = None,
     unlabelled: Literal["drop", "keep"] | None = None,
     person: str | None = None,
-    export: Path | None = None,
+    export: Out | None = None,
     delete: Annotated[bool, Flag] = False,
     force: Force = False,
 ) -> None:
@@ -273,8 +278,7 @@ def _refuse_idle(*options: tuple[str, object, str, object]) -> None:
 def _refuse_existing(force: bool, *files: Path) -> None:
     """Refuse files that are there, unless they may be replaced, and one file for two options."""
     for i, file in enumerate(files):
-        if file.is_dir():
-            raise UsageError(str(file), "is a folder", "a file")
+        check_file(file)
         if file.exists() and not force:
             raise UsageError(str(file), "exists already", "a new file", "Pass --force to replace it.")
         if file.resolve() in [f.resolve() for f in files[:i]]:
@@ -310,7 +314,7 @@ def agreement(
     *,
     store: Path | None = None,
     of: str | None = None,
-    out: Path | None = None,
+    out: Out | None = None,
     n_boot: int = 1000,
     seed: int = 0,
     json: Json = False,
@@ -337,6 +341,8 @@ def agreement(
 
     from mien.agreement.summary import summarise, summary_text
 
+    if out is not None:
+        check_folder(out, "--out", [what], _AGREEMENT_FILES)
     votes, asked, said = _answers(what, store, of)
     found = summarise(votes, what, n_boot=n_boot, seed=seed, **asked)
     found = replace(found, notes=[*said, *found.notes])
@@ -347,13 +353,13 @@ def agreement(
         from mien.report.agreement_plots import outlier_plot, sufficiency_plot
         from mien.report.figures import save_png
 
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "agreement.json", found.content())
-        (out / "agreement.md").write_text(summary_text(found))
-        if found.sufficiency is not None:
-            save_png(sufficiency_plot(found.sufficiency), out / "sufficiency.png")
-        if found.outliers is not None:
-            save_png(outlier_plot(found.outliers), out / "annotators.png")
+        with whole_folder(out) as folder:
+            write_json(folder / "agreement.json", found.content())
+            write_text(folder / "agreement.md", summary_text(found))
+            if found.sufficiency is not None:
+                save_png(sufficiency_plot(found.sufficiency), folder / "sufficiency.png")
+            if found.outliers is not None:
+                save_png(outlier_plot(found.outliers), folder / "annotators.png")
     if not json:
         print(summary_text(found))
 

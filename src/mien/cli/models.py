@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, app, names_of, options_of, print_json
+from mien.cli.app import Json, Out, app, names_of, options_of, print_json
 from mien.errors import UsageError
+from mien.outputs import check_file
 
 
 @app.command
@@ -21,7 +22,7 @@ def evaluate(
     labels: str = "majority",
     only: str | None = None,
     option: tuple[str, ...] = (),
-    out: Path | None = None,
+    out: Out | None = None,
     device: str = "cpu",
     json: Json = False,
 ) -> None:
@@ -83,8 +84,9 @@ def _evaluate_other(
         raise UsageError(str(out), "is not a file of predictions", "a name that ends in .csv or .parquet")
     if not out.parent.is_dir():
         raise UsageError(str(out), f"the folder {out.parent} does not exist", "a file in a folder that exists")
-    loaded = load_model(model, options_of(option), device=device)
     path, split = parse_on(on)
+    check_file(out, "--out", [model, *(path.iterdir() if path.is_dir() else ())])
+    loaded = load_model(model, options_of(option), device=device)
     with terminal.progress("evaluating", "faces") as progress:
         table = predictions_from(
             loaded, Store.open(path), split, labels=labels, only=names_of(only) or (), progress=progress

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, app, options_of, print_json
+from mien.cli.app import Force, Json, Out, app, options_of, print_json
+from mien.outputs import check_folder
 
 
 @app.command
@@ -15,7 +16,7 @@ def prepare(
     source: str,
     /,
     *,
-    out: Path,
+    out: Out,
     dataset: str | None = None,
     size: int | None = None,
     channels: Literal[1, 3] | None = None,
@@ -46,6 +47,7 @@ def prepare(
     from mien import terminal
     from mien.data.prepare import prepare
 
+    check_folder(out, "--out", [source], beside=True)
     options = options_of(option)
     options |= {k: v for k, v in {"size": size, "channels": channels}.items() if v is not None}
     with terminal.progress("reading", "faces") as progress:
@@ -80,7 +82,7 @@ def train(
     config: Path,
     /,
     *,
-    out: Path | None = None,
+    out: Out | None = None,
     set: Annotated[tuple[str, ...], Parameter(help="Override a setting: train.epochs=5.")] = (),
     force: Force = False,
 ) -> None:
@@ -112,7 +114,7 @@ def train(
 
 @app.command
 def study(
-    config: Path, /, *, out: Path | None = None, on: str | None = None, set: tuple[str, ...] = (), force: Force = False
+    config: Path, /, *, out: Out | None = None, on: str | None = None, set: tuple[str, ...] = (), force: Force = False
 ) -> None:
     """Train, evaluate, audit and report in one go.
 
@@ -138,7 +140,7 @@ def study(
 
 
 @app.command
-def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 7, seed: int = 0, force: Force = False) -> None:
+def demo(*, out: Out = Path("demo"), n: int = 16_000, epochs: int = 7, seed: int = 0, force: Force = False) -> None:
     """Draw faces with a known bias, train, audit, report, and compare with what was injected.
 
     Parameters
@@ -155,6 +157,7 @@ def demo(*, out: Path = Path("demo"), n: int = 16_000, epochs: int = 7, seed: in
     from mien import terminal
     from mien.demo import demo
 
+    check_folder(out, "--out")
     with terminal.stages() as stages:
         result = demo(out, n=n, epochs=epochs, seed=seed, force=force, say=terminal.say, progress=stages)
     terminal.table("What was injected, and what the audit found", ["attribute", "injected", "found"], result.rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from mien.errors import DataError, LabelError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.results import SUGGESTIONS_SHOWN, event_frame, label_notes, merge_labels, vocabulary
 from mien.labels import FERPLUS_VOCABULARY, label_scheme
+from mien.outputs import whole, writing
 from mien.samples import SampleTable
 from mien.spellings import canonical
 
@@ -235,10 +235,12 @@ def _picture_names(table: SampleTable) -> list[str]:
 
 def _write_pictures(store: Store, table: SampleTable, paths: list[Path]) -> None:
     for folder in {p.parent for p in paths}:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     for row, path in zip(table.frame["image"], paths, strict=True):
         image = store.images[int(row)]
-        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(path)
+        with whole(path) as partial:
+            Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(partial, "PNG")
 
 
 def _write_ferplus_pictures(store: Store, table: SampleTable, root: Path, usage: list[str], names: list[str]) -> None:
@@ -247,8 +249,5 @@ def _write_ferplus_pictures(store: Store, table: SampleTable, root: Path, usage:
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     """Write a CSV at once or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    frame.to_csv(partial, index=False, float_format="%.6g")
-    os.replace(partial, path)
+    with whole(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.6g")

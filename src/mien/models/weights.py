@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,6 +24,7 @@ from torch.nn import functional
 from mien.errors import UsageError, WeightsError
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
+from mien.outputs import whole
 from mien.records import write_json
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -63,14 +68,32 @@ class WeightCard:
 
 def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
     """Write weights and card, each at once or not at all; returns the card with its checksum."""
-    weights, described = folder / (WEIGHTS + ".new"), folder / (CARD + ".new")
-    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
-    full = WeightCard(**{**asdict(card), "sha256": _checksum(weights)})
-    write_json(described, asdict(full))
     # Both are whole before either takes its place, so that hardly any time lies between the two.
-    os.replace(weights, folder / WEIGHTS)
-    os.replace(described, folder / CARD)
+    with whole(folder / CARD) as described, whole(folder / WEIGHTS) as weights:
+        with file_errors():
+            save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
+        full = WeightCard(**{**asdict(card), "sha256": _checksum(weights)})
+        write_json(described, asdict(full))
     return full
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """Turn what torch and safetensors raise when a file cannot be written into an OSError, as all others do.
+
+    Neither says with a type or a number what went wrong; safetensors has the number in its text.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        known = re.search(r"os error (\d+)", str(error))
+        if known is None:
+            raise
+        raise OSError(int(known[1]), os.strerror(int(known[1]))) from error
+    except RuntimeError as error:
+        if "inline_container" not in str(error) and "file write failed" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def load_card(folder: Path) -> WeightCard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import textwrap
 import uuid
@@ -19,6 +18,8 @@ from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from mien.outputs import whole
 
 # Okabe and Ito's colours keep apart under the common colour-vision deficiencies.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a929b"
@@ -164,8 +165,6 @@ def _head(text: str, title: object, figure: Figure) -> str:
 def save_png(figure: Figure, path: Path | str, dpi: int = 144) -> Path:
     """Write a figure as PNG on white; a half-written file is never left behind."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with figure_style():
+    with whole(path) as partial, figure_style():
         figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
-    os.replace(partial, path)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mien.audit import Audit
 from mien.audit.warned import headline
 from mien.data.images import Store
 from mien.errors import UsageError
+from mien.outputs import check_file, write_text
 from mien.report import sections, words
 from mien.report.audit_section import audit_section
 from mien.report.figures import save_png
@@ -101,15 +101,13 @@ def check_out(out: Path) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         found = "is a folder" if out.is_dir() else f"the folder {out.parent} does not exist"
         raise UsageError(str(out), found, "a file in a folder that exists")
-    return out
+    return check_file(out)
 
 
 def write_page(out: Path, template: str, **content: Any) -> Path:
     """Render to ``out``, at once or not at all."""
     text = page_environment().get_template(template).render(version=__version__, **content)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, out)
+    write_text(out, text)
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mien.config import TrainConfig
 from mien.errors import RunError
-from mien.models.weights import WeightCard, save_weights
+from mien.models.weights import WeightCard, file_errors, save_weights
+from mien.outputs import whole
 from mien.train.module import ExpressionModule
 
 Progress = Callable[[int, int | None], None]
@@ -90,7 +90,8 @@ class BestWeights(L.Callback):
         row = {"epoch": trainer.current_epoch, "train_loss": loss / n, "train_accuracy": hits / n, **metrics}
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}
         self.rows.append(row)
-        pd.DataFrame(self.rows).to_csv(self.folder / "history.csv", index=False)
+        with whole(self.folder / "history.csv") as partial:
+            pd.DataFrame(self.rows).to_csv(partial, index=False)
         sign = 1 if self.monitor == "val_accuracy" else -1
         better = self.monitor == "last" or not self.best
         better = better or sign * metrics[self.monitor] > sign * self.best[self.monitor]
@@ -120,10 +121,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``path`` at once or not at all."""
-        partial = Path(f"{path}.partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        with whole(path) as partial, file_errors():
+            torch.save(checkpoint, partial)
 
 
 class Patience(EarlyStopping):

@@ -24,6 +24,7 @@ from mien.config import ExperimentConfig, parse_config
 from mien.errors import ConfigError, RunError, UsageError
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
+from mien.outputs import check_folder, whole, writing
 from mien.records import RunRecord
 from mien.runs import (
     AUDITS,
@@ -102,6 +103,7 @@ def train(
         if finished_ok:
             return Run(out)
         raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
+    check_folder(out)
     data = load_training_data(config)
     if previous is not None:
         _check_same_faces(out, previous, data)
@@ -112,7 +114,7 @@ def train(
     done = _epochs_done(resume)
     fit = _Fit(config, data, run, _record(config, data, previous), tell, progress, resumed=resume is not None)
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out):
+    with writing(out, mixed=True), _lock(out):
         # Only now, when nothing of the user's can be wrong any more, does an earlier run go.
         _clear(out, everything=previous is None)
         if previous is not None:
@@ -120,7 +122,8 @@ def train(
             tell(goes_on if resume else f"restarting {out}: no epoch had ended")
             fit.record.resumed.append({"at": _now(), "after_epoch": done})
         run.save_record(fit.record)
-        _faces(data).to_parquet(out / SPLITS, index=False)
+        with whole(out / SPLITS) as partial:
+            _faces(data).to_parquet(partial, index=False)
         fit.run_until_done(resume)
     return run
 
