@@ -58,13 +58,6 @@ def has_predictions(table: PredictionTable) -> bool:
     return "pred" in table.columns or "prob_" in table.blocks
 
 
-def picture_column(table: PredictionTable) -> str | None:
-    """The column that names the pictures; None where no column does."""
-    by_name = {c.lower(): c for c in table.columns}
-    named = [by_name[p] for p in PICTURES if p in by_name]
-    return next((c for c in named if not pd.api.types.is_numeric_dtype(table.columns[c])), None)
-
-
 def _renamed(table: PredictionTable) -> PredictionTable:
     """``Label`` and ``y_true`` are ``label``, ``y_pred`` is ``pred``, where only one column can be meant."""
     columns, notes = dict(table.columns), []
