@@ -64,8 +64,9 @@ def check_numbers(table: PredictionTable, name: str) -> None:
     n_numbers, n_known = int(counts[numbers & known].sum()), int(counts[known].sum())
     foreign = np.array([bool(_FOREIGN.fullmatch(w.strip())) for w in texts.words], dtype=bool) & known
     wanted = means_numbers(name)
-    # A few shares with a sign of per cent are names of groups ("25 %" of the face covered), as are few numbers.
-    meant = n_numbers >= n_known / 2 or (wanted and int(known.sum()) > MOST_GROUPS)
+    # A few shares with a sign of per cent are names of groups: "25 %" of the face covered.
+    groups = int(known.sum()) <= MOST_GROUPS and any("%" in w for w in texts.words)
+    meant = n_numbers >= n_known / 2 or (wanted and not groups)
     if meant and foreign.any():
         row, word = _first(texts, foreign)
         raise DataError(

@@ -141,7 +141,8 @@ def _in_order(whole: _Hashes) -> Bools:
         counts = np.unique(whole[:length], return_counts=True)[1] / length
         if n * float((counts**2).sum()) ** length > _UNLIKELY:
             continue  # rows too much alike: sorted by class, say
-        starts = [p for p in np.flatnonzero(whole[1 : n - length + 1] == whole[0]) + 1 if _agree(whole, p, length)]
+        alike = (np.flatnonzero(whole[1 : n - length + 1] == whole[0]) + 1).tolist()
+        starts = [p for p in alike if np.array_equal(whole[p : p + length], whole[:length])]
         if starts and starts[0] < length:
             break  # the rows follow a short pattern of their own: a drawn table, not a repeated one
         for p in starts:
@@ -149,10 +150,6 @@ def _in_order(whole: _Hashes) -> Bools:
             again[p : p + (int(differ[0]) if len(differ) else n - p)] = True
         break
     return again
-
-
-def _agree(whole: _Hashes, start: int, length: int) -> bool:
-    return bool(np.array_equal(whole[start : start + length], whole[:length]))
 
 
 def _keys(table: PredictionTable) -> list[tuple[tuple[_Hashes, Bools], int]]:

@@ -31,11 +31,13 @@ class Pairing:
 
     Attributes:
         rows: One ``(m,)`` array of rows a table: entry by entry the same face.
+        by_ids: Whether their ``sample_id`` says so.
         by_place: Whether nothing but the place of the rows says so.
         notes: How they were matched, where that is not by ``sample_id``, in sentences.
     """
 
     rows: list[Ints]
+    by_ids: bool
     by_place: bool
     notes: list[str]
 
@@ -85,8 +87,8 @@ def paired(runs: Sequence[Predictions], names: Sequence[str], least: int) -> Pai
     if not any(numbered):
         found = _matched(ids, least) or _matched([_without_folders(i) for i in ids], least)
         if found:
-            files = "" if _matched(ids, least) else _files_note([i.column for i in ids], names)
-            return Pairing(found, False, [files] if files else [])
+            whole = _matched(ids, least) is not None
+            return Pairing(found, whole, False, [] if whole else [_files_note([i.column for i in ids], names)])
     candidates = [[*([] if n else [i]), *_unique_columns(run)] for run, n, i in zip(runs, numbered, ids, strict=True)]
     for chosen in _choices(candidates):
         for bare in (False, True):
@@ -94,9 +96,11 @@ def paired(runs: Sequence[Predictions], names: Sequence[str], least: int) -> Pai
             rows = _matched(keys, max(least, 2))
             if rows and (len({c.column for c in chosen}) == 1 or len(rows[0]) >= _HALF * min(map(len, runs))):
                 columns = [c.column for c in chosen]
-                return Pairing(rows, False, [_files_note(columns, names) if bare else _column_note(columns, names)])
+                return Pairing(
+                    rows, False, False, [_files_note(columns, names) if bare else _column_note(columns, names)]
+                )
     rows = _matched(ids, 0) or [np.zeros(0, dtype=np.int64) for _ in runs]
-    return Pairing(rows, all(numbered), [])
+    return Pairing(rows, True, all(numbered), [])
 
 
 def _matched(keys: Sequence[_Names | None], least: int) -> list[Ints] | None:

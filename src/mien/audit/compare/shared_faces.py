@@ -18,7 +18,7 @@ from mien.errors import DataError, UsageError
 from mien.missing import missing_mask
 from mien.records import Predictions
 from mien.samples import PERCEIVED
-from mien.spellings import folded
+from mien.spellings import canonical, folded
 from mien.units import joined_units
 
 _SLIPS, _FEW_SLIPS = 0.01, 4  # so many faces' groups may differ by a slip; in another order many more do
@@ -99,7 +99,7 @@ def shared_faces(
             "The ids are row numbers: the faces were matched by their place in the tables. If the tables list the "
             "faces in different orders, the comparison is void: a column with the path of each picture would tell."
         )
-    notes += _not_found(runs, ids, names)
+    notes += _not_found(runs, ids, names, pairing.by_ids)
     joined = [pd.Series(run.cluster) for run in cut if run.cluster is not None]
     unit = independent_units(joined_units(joined)) if joined else None
     soft = cut[0].soft_targets
@@ -108,10 +108,16 @@ def shared_faces(
     return SharedFaces(cut, [len(run) - n_shared for run in runs], notes, warnings)
 
 
-def _not_found(runs: Sequence[Predictions], ids: Sequence[pd.Index[Any]], names: Sequence[str]) -> Iterator[str]:
+def _not_found(
+    runs: Sequence[Predictions], ids: Sequence[pd.Index[Any]], names: Sequence[str], by_ids: bool
+) -> Iterator[str]:
     """Faces that one model did not find and another did take no part: a comparison cannot see that failure."""
     for run, name in zip(runs, names, strict=True):
-        if run.undetected is not None and len(run.undetected):
+        if run.undetected is None or not len(run.undetected):
+            continue
+        if not by_ids:
+            yield f"{name} did not find {len(run.undetected)} faces; they are left out here."
+        else:
             missed = pd.Index(run.undetected["sample_id"].astype(object))
             n = int(np.logical_or.reduce([missed.isin(index) for index in ids]).sum())
             if n:
@@ -119,10 +125,12 @@ def _not_found(runs: Sequence[Predictions], ids: Sequence[pd.Index[Any]], names:
 
 
 def _in_order(run: Predictions, classes: tuple[str, ...], name: str) -> Predictions:
-    """The same predictions with the classes in another order."""
+    """The same predictions with the classes in another order and spelling."""
     if run.classes == classes:
         return run
-    if set(run.classes) != set(classes):
+    spelt = {canonical(c): k for k, c in enumerate(run.classes)}
+    wanted = [canonical(c) for c in classes]
+    if set(spelt) != set(wanted) or len(spelt) < len(run.classes):
         odd = sorted(map(str, set(run.classes) ^ set(classes)))
         raise DataError(
             name,
@@ -130,7 +138,7 @@ def _in_order(run: Predictions, classes: tuple[str, ...], name: str) -> Predicti
             f"{', '.join(classes)}",
             f"Not in both: {', '.join(odd)}. Map them to one vocabulary first.",
         )
-    order = np.array([run.classes.index(c) for c in classes])
+    order = np.array([spelt[c] for c in wanted])
     place = np.argsort(order)
     return replace(
         run,
