@@ -175,6 +175,7 @@ def compare(
     by: str | None = None,
     out: Out | None = None,
     names: str | None = None,
+    annotations: Path | None = None,
     seeds: Annotated[bool, Parameter(negative=())] = False,
     n_boot: int = 2000,
     min_n: int = 30,
@@ -195,6 +196,8 @@ def compare(
         Folder for the page, the Markdown and the JSON file.
     names
         Names of the models, with commas; those of the files by default.
+    annotations
+        Of tools' files without labels: a table with label, groups and the names of the same pictures.
     seeds
         The predictions are of one model trained with several seeds: tell real gaps from seed noise.
     n_boot
@@ -220,7 +223,7 @@ def compare(
         raise UsageError("--names", f"{len(called)} names", f"one for each of the {len(files)} models")
     if out is not None:
         check_folder(out, "--out", files, SEED_FILES if seeds else COMPARISON_FILES)
-    tables = [Predictions.load(f) for f in files]
+    tables = [Predictions.load(f, annotations=annotations) for f in files]
     work = seed_predictions if seeds else compare_predictions
     with terminal.waiting("comparing"):
         content, text = work(
