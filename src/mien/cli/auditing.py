@@ -100,13 +100,13 @@ def audit(
 
     base = AuditConfig()
     if predictions.is_dir():
+        if annotations is not None:
+            raise UsageError("--annotations", str(annotations), "no annotations beside a run", "A run has its own.")
         run = Run.open(predictions)
         config = run.config
         predictions, out = _run_predictions(predictions, on, out)
         base, seed = config.audit, config.seed if seed is None else seed
         features = features or (run.features.get(predictions.stem) if leakage or base.leakage else None)
-        if annotations is not None:
-            raise UsageError("--annotations", str(annotations), "a file of predictions", "A run has its own labels.")
     elif on is not None:
         raise UsageError("--on", repr(on), "a run folder", f"{predictions} is a file.")
     settings = audit_settings(
