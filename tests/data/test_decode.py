@@ -8,7 +8,7 @@ from PIL import Image
 from writers import faces
 
 from mien.data.corpus import BadRows
-from mien.data.decode import decode_file, decode_files, picture_shape
+from mien.data.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
 from mien.errors import ConfigError, DataError
 
 GREY = faces(1, 32)[0]
@@ -123,7 +123,100 @@ def test_no_files_give_no_images():
     assert ok.shape == (0,)
 
 
-def test_the_shape_is_that_of_the_first_picture_that_opens_or_as_asked(tmp_path):
+def test_the_commonest_size_and_colour_decide_and_not_the_first_picture(tmp_path):
+    paths = [save(tmp_path / "0000_scan.png", GREY)]
+    paths += [save(tmp_path / f"{i}.png", image) for i, image in enumerate(faces(3, 64, 3))]
+    paths += [save(tmp_path / "wide.png", faces(1, 64, 3)[0][:20])]
+    for order in (paths, paths[::-1]):
+        assert picture_shape(order, None, None) == (64, 3)
+        assert picture_shape(order, 48, None) == (48, 3)
+        assert picture_shape(order, None, 1) == (64, 1)
+
+
+def test_of_many_pictures_enough_are_looked_at_to_tell(tmp_path, monkeypatch):
+    opened = []
+    real = Image.open
+    monkeypatch.setattr("mien.data.decode._LOOKED_AT", 60)
+    monkeypatch.setattr(Image, "open", lambda path, *a: opened.append(path) or real(path, *a))
+    small, large = save(tmp_path / "s.png", GREY), save(tmp_path / "l.png", faces(1, 64)[0])
+    # every other picture is small: looking at each k-th would see one kind only
+    assert count_shapes([small, large] * 500).keys() == {(32, 32, 1), (64, 64, 1)}
+    assert len(opened) == 60
+    assert picture_shape([small, *[large] * 999], None, None) == (64, 1)
+
+
+def test_most_pictures_that_are_no_squares_need_a_size(tmp_path):
+    wide = [save(tmp_path / f"w{i}.png", GREY[:20]) for i in range(2)]
+    square = [save(tmp_path / f"s{i}.png", GREY) for i in range(2)]
+    assert picture_shape(wide + square, None, None) == (32, 1)
+    with pytest.raises(DataError, match=r"w0\.png: is 32x20 pixels, expected a square crop\. .*2 of 3 pictures are no"):
+        picture_shape([square[0], *wide], None, None)
+    assert picture_shape(wide, 48, None) == (48, 1)
+
+
+def test_what_was_changed_is_counted(tmp_path):
+    paths = [
+        save(tmp_path / "same.png", GREY),
+        save(tmp_path / "big.png", faces(1, 64)[0]),
+        save(tmp_path / "colour.png", COLOUR),
+        save(tmp_path / "wide.png", faces(1, 64, 3)[0][:20]),
+    ]
+    changes = Changes()
+    images, ok = decode_files(paths, 32, 1, BadRows(), changes=changes)
+    assert ok.all()
+    assert images.shape == (4, 32, 32)
+    assert changes.facts(32) == {
+        "brought to 32x32 pixels": 1,
+        "no square crop, squeezed to 32x32 pixels": f"1 ({tmp_path.name}/wide.png)",
+        "colour pictures made grey": 2,
+    }
+    changes = Changes()
+    decode_files(paths, 32, 3, BadRows(), changes=changes)
+    assert changes.facts(32)["grey pictures stored as colour"] == 2
+    assert Changes().facts(32) == {}
+
+
+def test_without_counting_another_size_is_an_error(tmp_path):
+    bad = BadRows("drop")
+    _, ok = decode_files([save(tmp_path / "big.png", faces(1, 64)[0])], 32, 1, bad)
+    assert not ok.any()
+    assert bad.errors[0].found == "is 64x64 pixels"
+
+
+def test_a_palette_of_greys_is_grey(tmp_path):
+    paths = [tmp_path / "grey.gif", tmp_path / "grey.png", tmp_path / "colour.png"]
+    Image.fromarray(GREY).save(paths[0])
+    Image.fromarray(GREY).convert("P").save(paths[1])
+    Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE).save(paths[2])
+    assert [picture_shape([p], None, None) for p in paths] == [(32, 1), (32, 1), (32, 3)]
+    np.testing.assert_array_equal(decode_file(paths[0], 32, 1), GREY)
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
+    path = tmp_path / "t.png"
+    Image.fromarray(GREY).convert("P").save(path, transparency=bytes(range(256)))
+    np.testing.assert_array_equal(decode_file(path, 32, 1), GREY)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "TIFF", "BMP", "TGA"])
+def test_damaged_files_of_any_format_never_raise_anything_else(tmp_path, kind):
+    rng = np.random.default_rng(1)
+    buffer = io.BytesIO()
+    Image.fromarray(COLOUR).save(buffer, kind)
+    outcomes = set()
+    for _ in range(60):
+        data = bytearray(buffer.getvalue())
+        for position in rng.integers(0, min(200, len(data)), 4):
+            data[position] = rng.integers(256)
+        (tmp_path / "damaged").write_bytes(data[: rng.integers(1, len(data))])
+        try:
+            outcomes.add(decode_file(tmp_path / "damaged", 32, 3).shape)
+        except (DataError, UserWarning, Image.DecompressionBombWarning) as error:  # warnings are errors in these tests
+            outcomes.add(type(error))
+    assert DataError in outcomes
+
+
+def test_of_equally_common_shapes_that_of_the_first_picture_that_opens_counts(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     paths = [tmp_path / "a.png", save(tmp_path / "b.png", GREY), save(tmp_path / "c.png", faces(1, 64, 3)[0])]
     assert picture_shape(paths, None, None) == (32, 1)

@@ -6,7 +6,7 @@ from PIL import Image
 from writers import faces, read_all, replace_line, usages, write_challenge, write_fer2013_folders
 
 from mien.data.corpus import BadRows
-from mien.data.datasets.fer2013 import _CHUNK, challenge_csv, detect, fer2013
+from mien.data.datasets.fer2013 import _CHUNK, challenge_csv, detect, fer2013, lacks
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
 
@@ -64,6 +64,52 @@ def test_the_columns_may_stand_in_the_order_of_the_later_download(tmp_path, quot
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(frame[VOTES], np.eye(7)[EMOTIONS])
     assert frame["split"].tolist() == USAGE
+
+
+SPREADSHEETS = {
+    "a byte-order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "sep= and semicolons": lambda text: b"sep=;\r\n" + text.replace(",", ";").encode(),
+    "Windows' line ends": lambda text: text.replace("\n", "\r\n").encode(),
+    "blanks": lambda text: text.replace("emotion,pixels,Usage", "emotion, pixels , Usage").replace(",", " ,").encode(),
+}
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_the_csv_as_spreadsheets_save_it(tmp_path, name):
+    write_challenge(tmp_path / "plain.csv", IMAGES, EMOTIONS, USAGE)
+    text = (tmp_path / "plain.csv").read_text()
+    (tmp_path / "plain.csv").unlink()
+    (tmp_path / "FER2013.CSV").write_bytes(SPREADSHEETS[name](text))
+    for source in (tmp_path, tmp_path / "FER2013.CSV"):
+        assert detect(source) == 2
+        images, frame = read_all(fer2013(source))
+        np.testing.assert_array_equal(images, IMAGES)
+        assert frame["split"].tolist() == USAGE
+
+
+@pytest.mark.parametrize("place", ["icml_face_data.csv", "fer2013/fer2013.csv", "FER2013/icml_face_data.csv"])
+def test_the_csv_where_archives_put_it(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    write_challenge(tmp_path / place, IMAGES, EMOTIONS, USAGE)
+    np.testing.assert_array_equal(read_all(fer2013(tmp_path))[0], IMAGES)
+
+
+def test_a_csv_in_utf16_is_refused_in_one_sentence(tmp_path):
+    write_challenge(tmp_path / "plain.csv", IMAGES[:2], EMOTIONS[:2], USAGE[:2])
+    (tmp_path / "fer2013.csv").write_bytes((tmp_path / "plain.csv").read_text().encode("utf-16"))
+    with pytest.raises(DataError, match=r"fer2013\.csv: is written in UTF-16, expected UTF-8"):
+        read_all(fer2013(tmp_path / "fer2013.csv"))
+
+
+def test_the_column_that_is_missing_is_named(tmp_path):
+    (tmp_path / "train.csv").write_text("emotion,pixels\n0,1 2 3\n")
+    with pytest.raises(DataError, match=r"is not FER2013.*nearest to FER2013, but train\.csv has no column Usage"):
+        fer2013(tmp_path)
+    assert lacks(tmp_path / "train.csv")[0] == 2
+    (tmp_path / "other").mkdir()
+    assert lacks(tmp_path / "other") == (0, "")
 
 
 def test_the_number_of_rows_is_estimated_for_the_progress_bar(challenge):

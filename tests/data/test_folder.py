@@ -47,14 +47,25 @@ def test_colour_is_kept_and_grey_can_be_asked_for(tmp_path):
     np.testing.assert_allclose(grey, images @ [0.299, 0.587, 0.114], atol=1)
 
 
-def test_pictures_are_brought_to_the_size_of_the_first_or_as_asked(tmp_path):
-    write(tmp_path, "sad/a.png", images=faces(1, 32))
-    write(tmp_path, "sad/b.png", images=faces(1, 80))
-    assert read_all(image_folder(tmp_path))[0].shape == (2, 32, 32)
-    assert read_all(image_folder(tmp_path, size=16))[0].shape == (2, 16, 16)
+def test_pictures_are_brought_to_the_size_of_most_or_as_asked(tmp_path):
+    write(tmp_path, "sad/a.png", images=faces(1, 80))
+    write(tmp_path, "sad/b.png", "sad/c.png", images=faces(2, 32))
+    corpus = image_folder(tmp_path)
+    assert read_all(corpus)[0].shape == (3, 32, 32)
+    assert corpus.detail == {"brought to 32x32 pixels": 1}
+    assert read_all(image_folder(tmp_path, size=16))[0].shape == (3, 16, 16)
 
 
-def test_a_first_picture_that_is_not_square_needs_a_size_and_a_size_is_enough(tmp_path):
+@pytest.mark.parametrize("name", ["sad/0.png", "sad/z.png"])
+def test_a_picture_that_is_no_square_crop_is_treated_alike_wherever_it_stands(tmp_path, name):
+    write(tmp_path, "sad/a.png", "sad/b.png", images=faces(2, 32))
+    write(tmp_path, name, images=faces(1, 64)[:, :20])
+    corpus = image_folder(tmp_path)
+    assert read_all(corpus)[0].shape == (3, 32, 32)
+    assert corpus.detail == {"no square crop, squeezed to 32x32 pixels": f"1 ({name})"}
+
+
+def test_pictures_that_are_not_square_need_a_size_and_a_size_is_enough(tmp_path):
     write(tmp_path, "sad/a.png", images=faces(1, 40)[:, :30])
     with pytest.raises(DataError, match=r"a\.png: is 40x30 pixels, expected a square crop\. Pass size \(--size 96\)"):
         image_folder(tmp_path)
@@ -85,6 +96,7 @@ def test_two_spellings_of_a_class_are_one_class(tmp_path):
     _, frame = read_all(corpus)
     assert corpus.vocabulary == ("anger", "sad")
     assert frame["votes_anger"].tolist() == [1, 0, 1]
+    assert corpus.detail == {"folders read as one class": {"anger": "(anger, angry)"}}
 
 
 def test_a_folder_that_is_no_class_is_named(tmp_path):

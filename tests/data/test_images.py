@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -9,7 +10,7 @@ import pytest
 from writers import faces
 
 from mien.data.images import IMAGES, INFO, TABLE, Store, StoreWriter
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, OutputError, UsageError
 from mien.samples import SampleTable
 
 
@@ -205,6 +206,58 @@ def test_a_file_is_never_replaced(tmp_path):
     with pytest.raises(UsageError, match="exists and is not a store"):
         write(tmp_path / "file", faces(2, 16), force=True)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+class FullDisk:
+    """A file on a disk that is full after some bytes; closing it fails too, as the system's buffers do."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        self.room -= len(memoryview(data).cast("B"))
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        self.file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    writer = StoreWriter(tmp_path / "new" / "deep" / "store")
+
+    def fill():
+        with writer:
+            writer._file = FullDisk(writer._file, 1000)
+            writer.append(faces(3, 20))
+
+    with pytest.raises(OutputError, match=r"store: could not be written: the disk is full\. Free some space"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_the_end_keeps_the_old_store(store, monkeypatch):
+    before = Store.open(store).fingerprint
+
+    def save(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SampleTable, "save", save)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write(store, faces(4, 20), force=True)
+    monkeypatch.undo()
+    assert Store.open(store).fingerprint == before
+    assert [p.name for p in store.parent.iterdir()] == [store.name]
+
+
+@pytest.mark.parametrize("out", ["file/store", "dead/store", "x" * 300])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path, out):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere" / "deep")
+    with pytest.raises(UsageError, match="cannot be written: "):
+        StoreWriter(tmp_path / out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dead", "file"]
 
 
 def test_an_empty_folder_is_taken(tmp_path):

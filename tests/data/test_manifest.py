@@ -5,7 +5,8 @@ import pytest
 from writers import faces, read_all, replace_line, write_manifest
 
 from mien.data.corpus import BadRows
-from mien.data.datasets.manifest import detect, manifest
+from mien.data.datasets.manifest import detect, lacks, manifest
+from mien.data.prepare import prepare
 from mien.errors import DataError
 
 N = 6
@@ -231,3 +232,174 @@ def test_detection(tmp_path, mark):
     assert detect(tmp_path / "b.csv") == 0
     assert detect(tmp_path) == 0
     assert detect(tmp_path / "none.csv") == 0
+
+
+# --- As people write them ---------------------------------------------------------------------------
+
+
+def written(tmp_path, text, encoding="utf-8", name="faces.csv"):
+    """A manifest as bytes beside pictures 0.png to 5.png, and what comes of it."""
+    write_manifest(tmp_path / "pictures.csv", [{"path": f"{i}.png"} for i in range(N)], IMAGES)
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    corpus = manifest(tmp_path / name)
+    bad = BadRows("drop")
+    images, frame = read_all(corpus, bad)
+    return images, frame, corpus, bad.errors
+
+
+PLAIN = "path,label,gender\n0.png,sad,male\n1.png,happy,female\n2.png,sad,\n"
+WAYS = {
+    "as it is": (PLAIN, "utf-8"),
+    "a byte-order mark": (PLAIN, "utf-8-sig"),
+    "semicolons": (PLAIN.replace(",", ";"), "utf-8"),
+    "tabs": (PLAIN.replace(",", "\t"), "utf-8"),
+    "Excel's Unicode text": (PLAIN.replace(",", "\t").replace("\n", "\r\n"), "utf-16"),
+    "Excel's sep=": ("sep=;\r\n" + PLAIN.replace(",", ";"), "utf-8"),
+    "a column of row numbers": ("," + PLAIN.replace("\n", "\n7,").removesuffix("7,"), "utf-8"),
+    "empty lines and cells": (PLAIN.replace("\n", "\n\n") + ",,\n\n", "utf-8"),
+    "capitals and blanks in its names": (PLAIN.replace("path,label", " Path , LABEL"), "utf-8"),
+    "blanks around the paths": (PLAIN.replace(".png", ".png "), "utf-8"),
+    "quotes": (PLAIN.replace("0.png", '"0.png"'), "utf-8"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_table_in_many_ways(tmp_path, way):
+    images, frame, corpus, errors = written(tmp_path, *WAYS[way])
+    assert errors == []
+    np.testing.assert_array_equal(images, IMAGES[:3])
+    assert frame[["votes_happy", "votes_sad"]].to_numpy().tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert (corpus.attributes, frame["gender"].tolist()[:2]) == (("gender",), ["male", "female"])
+    assert corpus.detail["rows without a value"] == {"gender": 1}
+
+
+def test_how_the_file_was_read_is_said(tmp_path):
+    _, frame, corpus, _ = written(tmp_path, "path;label\n0.png;müde\n", "latin-1")
+    assert frame["votes_müde"].tolist() == [1]
+    assert "semicolons" in corpus.detail["how the file was read"][0]
+    assert "cp1252" in corpus.detail["how the file was read"][1]
+
+
+@pytest.mark.parametrize("name", ["FACES.CSV", "faces.tsv"])
+def test_other_endings(tmp_path, name):
+    text = PLAIN.replace(",", "\t") if name.endswith("tsv") else PLAIN
+    images, *_ = written(tmp_path, text, name=name)
+    assert (len(images), detect(tmp_path / name)) == (3, 1)
+
+
+@pytest.mark.parametrize("word", ["unknown", "N/A", "nan", "none", "-", " n.a. ", "NULL"])
+def test_words_that_mean_missing_mean_it_in_every_column(tmp_path, word):
+    header = "path,label,identity,split,brightness,eyewear"
+    text = f"{header}\n0.png,sad,p1,train,0.5,glasses\n1.png,sad,{word},{word},{word},{word}\n"
+    _, frame, corpus, errors = written(tmp_path, text)
+    assert errors == []
+    assert frame[["identity", "split"]].iloc[1].tolist() == ["", ""]
+    assert np.isnan(frame["brightness"].iloc[1])
+    # no glasses is an answer: "none" is a group there
+    assert frame["eyewear"].isna().iloc[1] == (word != "none")
+    columns = ["identity", "split", "brightness", *(["eyewear"] if word != "none" else [])]
+    assert corpus.detail["rows without a value"] == dict.fromkeys(columns, 1)
+
+
+@pytest.mark.parametrize("word", ["unknown", "N/A", "none"])
+def test_a_label_that_means_missing_is_none(tmp_path, word):
+    _, frame, corpus, errors = written(tmp_path, f"path,label\n0.png,sad\n1.png,{word}\n")
+    assert (corpus.vocabulary, len(frame)) == (("sad",), 1)
+    assert [(e.where, e.fix) for e in errors] == [("faces.csv line 3", "This means that it has no label.")]
+    _, _, corpus, errors = written(tmp_path, f"path,label\n0.png,{word}\n1.png,\n")
+    assert (corpus.vocabulary, corpus.detail, errors) == ((), {"pictures without a label": 2}, [])
+
+
+def test_spellings_of_one_group_are_joined_under_the_commonest_and_that_is_said(tmp_path):
+    words = ["male", "Male", "MALE ", "male", "fe\u0301minin", "f\u00e9minin"]
+    ages = ["2", "2.0", "3", "3", "3", "3"]
+    rows = zip(range(6), words, ages, strict=True)
+    text = "path,label,gender,age\n" + "".join(f"{i}.png,sad,{w},{a}\n" for i, w, a in rows)
+    _, frame, corpus, _ = written(tmp_path, text)
+    assert frame["gender"].tolist()[:4] == ["male"] * 4
+    assert frame["gender"].nunique() == 2
+    assert frame["age"].tolist() == ["2", "2", "3", "3", "3", "3"]
+    assert corpus.detail["gender, spellings read as one"]["male"] == "(male, MALE, Male)"
+    assert list(corpus.detail["age, spellings read as one"]) == ["2"]
+
+
+def test_measured_numbers_stay_as_they_are(tmp_path):
+    _, frame, corpus, _ = written(tmp_path, "path,label,brightness\n0.png,sad,0.5\n1.png,sad,1\n2.png,sad,1.0\n")
+    assert frame["brightness"].tolist() == ["0.5", "1", "1.0"]
+    assert corpus.detail == {}
+
+
+def test_splits_in_two_spellings_are_one_split(tmp_path):
+    _, frame, corpus, _ = written(tmp_path, "path,label,split\n0.png,sad,train\n1.png,sad,Train\n2.png,sad,train \n")
+    assert frame["split"].tolist() == ["train"] * 3
+    assert corpus.detail == {"split, spellings read as one": {"train": "(train, Train)"}}
+
+
+def test_labels_in_two_spellings_are_one_class_and_that_is_said(tmp_path):
+    _, frame, corpus, _ = written(tmp_path, "path,label\n0.png,Angry\n1.png,anger\n2.png,sad\n")
+    assert corpus.vocabulary == ("Angry", "sad")
+    assert frame["votes_Angry"].tolist() == [1, 1, 0]
+    assert corpus.detail == {"labels read as one class": {"Angry": "(Angry, anger)"}}
+
+
+@pytest.mark.parametrize("path", ["far\\0.png", "./far/0.png", "far//0.png", " far/0.png"])
+def test_paths_of_another_system_are_found(tmp_path, path):
+    write_manifest(tmp_path / "x.csv", [{"path": "far/0.png"}], IMAGES[:1])
+    (tmp_path / "faces.csv").write_text(f"path,label\n{path},sad\n")
+    np.testing.assert_array_equal(read_all(manifest(tmp_path / "faces.csv"))[0], IMAGES[:1])
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path):
+    write_manifest(tmp_path / "x.csv", [{"path": "a\\b.png"}], IMAGES[:1])
+    (tmp_path / "faces.csv").write_text("path,label\na\\b.png,sad\n")
+    np.testing.assert_array_equal(read_all(manifest(tmp_path / "faces.csv"))[0], IMAGES[:1])
+
+
+def test_a_drive_of_another_computer_is_named(tmp_path):
+    *_, errors = written(tmp_path, "path,label\n0.png,sad\nC:\\data\\1.png,sad\nD:/data/2.png,sad\n")
+    assert [(e.where, e.expected) for e in errors] == [
+        (f"faces.csv line {i}", "a path on this computer") for i in (3, 4)
+    ]
+
+
+def test_a_row_that_stands_twice_is_read_once_and_named(tmp_path):
+    images, _, _, errors = written(tmp_path, "path,label\n0.png,sad\n1.png,sad\n0.png,sad\n")
+    np.testing.assert_array_equal(images, IMAGES[:2])
+    assert [(e.where, e.found) for e in errors] == [("faces.csv line 4", "path '0.png' occurs twice, first in line 2")]
+    *_, errors = written(tmp_path, "path,sample_id,label\n0.png,a,sad\n1.png,a,sad\n")
+    assert errors[0].found == "sample_id 'a' occurs twice, first in line 2"
+
+
+@pytest.mark.parametrize("again", ["0.png", "./0.png", ".\\0.png"])
+def test_one_picture_with_two_labels_is_named_and_neither_is_kept(tmp_path, again):
+    images, _, _, errors = written(tmp_path, f"path,label\n0.png,sad\n1.png,sad\n{again},happy\n")
+    np.testing.assert_array_equal(images, IMAGES[1:2])
+    assert [e.where for e in errors] == ["faces.csv line 2", "faces.csv line 4"]
+    assert errors[0].found == "one picture has two labels: 0.png is 'sad' in line 2, 'happy' in line 4"
+
+
+def test_one_picture_under_two_ids_with_one_label_stays_two_samples(tmp_path):
+    images, frame, _, errors = written(tmp_path, "path,sample_id,label\n0.png,a,sad\n0.png,b,Sad\n")
+    assert (len(images), frame["sample_id"].tolist(), errors) == (2, ["a", "b"], [])
+
+
+def test_a_header_among_the_rows_is_named(tmp_path):
+    images, _, corpus, errors = written(tmp_path, "path,label\n0.png,sad\npath,label\n1.png,sad\n")
+    assert len(images) == 2
+    assert [(e.where, e.found) for e in errors] == [("faces.csv line 3", "the header stands here again")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file,label\na.png,sad\n", "no column 'path' (it has file, label; if 'file' names the pictures, call it"),
+        ("x,y\n1,2\n", "no column 'path' (it has x, y)"),
+        ("", "faces.csv is empty"),
+    ],
+)
+def test_what_a_csv_lacks_is_said(tmp_path, content, message):
+    (tmp_path / "faces.csv").write_text(content)
+    assert message in lacks(tmp_path / "faces.csv")[1]
+    with pytest.raises(DataError) as caught:
+        prepare(tmp_path / "faces.csv", tmp_path / "store")
+    assert message in str(caught.value)

@@ -25,6 +25,11 @@ def header_of(path: Path) -> tuple[str, ...]:
         return ()
 
 
+def notes_on(path: Path) -> tuple[str, ...]:
+    """What must be known of how a CSV was read: another separator, another encoding; empty for an ordinary one."""
+    return dialect_of(path).notes()
+
+
 def csv_files_in(root: Path) -> list[Path]:
     """The CSV files right in a folder, in capitals or not, in order of their names."""
     return sorted(p for p in root.iterdir() if p.suffix.lower() == ".csv" and p.is_file() and p.name[0] != ".")

@@ -112,17 +112,17 @@ class StoreWriter:
 
     def __init__(self, out: Path, force: bool = False) -> None:
         self.out = Path(out)
-        if not self.out.exists():
+        if not os.path.exists(self.out):  # unlike Path.exists, no error for a name that is too long
             # A replacement that was killed between its two moves: the old store is the good one.
             for old in sorted(self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-old-*"))[:1]:
                 os.replace(old, self.out)
-        if self.out.exists():
+        if os.path.exists(self.out):
             is_store = _read_info(self.out) is not None
             if not is_store and any(self.out.iterdir() if self.out.is_dir() else [1]):
                 raise UsageError(str(self.out), "exists and is not a store", "a new folder or a store to replace")
             if is_store and not force:
                 raise UsageError(str(self.out), "exists already", "a new folder", "Pass --force to replace it.")
-        check_folder(self.out.parent if self.out.exists() else self.out)
+        check_folder(self.out.parent if os.path.exists(self.out) else self.out)
         self.partial = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}")
         self.shape: tuple[int, ...] | None = None
         self.n = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.words import join_spellings, joined_spellings, without_missing
+from mien.data.words import join_spellings, joined_groups, without_missing
 from mien.errors import DataError
 from mien.spellings import canonical
 
@@ -55,7 +55,7 @@ def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame
         if out[column].isna().any() and not column.endswith(("_source", "_confidence")):
             missing[column] = int(out[column].isna().sum())
         if column == "split" or (column in attributes and not _fractions(out[column])):
-            joined |= joined_spellings(f"{column}: spellings read as one", out[column].dropna())
+            joined |= joined_groups(column, out[column].dropna())
             out[column] = join_spellings(out[column])
         if column in ("split", "identity"):
             out[column] = out[column].fillna("")

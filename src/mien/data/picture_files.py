@@ -89,7 +89,7 @@ def list_pictures(root: Path) -> Listing:
     resolved = root.resolve()
     above = frozenset(filter(None, map(_identity, (resolved, *resolved.parents))))
     walk.folder(root, "", above)
-    pictures = tuple(sorted(walk.pictures))
+    pictures = tuple(sorted(walk.pictures, key=lambda p: p.parts))
     ordered = sorted(walk.unread.items(), key=lambda item: (-item[1], item[0]))
     return Listing(
         root=root,
@@ -193,9 +193,9 @@ def dead_link(path: Path) -> DataError:
     return DataError(str(path), f"is a link to {os.readlink(path)}, which is not there", "a picture or a folder", fix)
 
 
-def plain_name(path: Path) -> str:
+def plain_name(path: Path | str) -> str:
     """A path as text that any file can hold, with ``/`` between folders; bytes that are no UTF-8 become ``\\xNN``."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")
 
 
 @cache

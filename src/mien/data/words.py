@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from mien.missing import missing_mask
-from mien.spellings import folded
+from mien.spellings import canonical, folded
 
 
-def joined_spellings(what: str, words: Iterable[str], form: Callable[[str], str] = folded) -> dict[str, Any]:
-    """Which words are written in more than one way, for the history: ``{what: {"male": "MALE, Male"}}``; else empty.
+def joined_classes(what: str, words: Iterable[str], classes: Sequence[str]) -> dict[str, Any]:
+    """Classes that are written in more than one way, for the history; empty where none is.
 
     Args:
-        what: What the words are.
-        words: The words, each as often as it occurs.
-        form: The form under which two are one.
+        what: Where they are written: ``labels``, ``folders``.
+        words: The words, as often as they occur.
+        classes: The names under which they are kept.
     """
-    found = {first: ", ".join(others) for first, *others in _ways(words, form) if others}
-    return {what: {name: f"also written {others}" for name, others in found.items()}} if found else {}
+    names = {canonical(c): c for c in classes}
+    found = [ways for ways in _ways(words, canonical) if len(ways) > 1]
+    said = {names[canonical(w[0])]: f"({', '.join(w)})" for w in found if canonical(w[0]) in names}
+    return {f"{what} read as one class": said} if said else {}
+
+
+def joined_groups(column: str, words: Iterable[str]) -> dict[str, Any]:
+    """Groups of a column that are written in more than one way, for the history; see :func:`join_spellings`."""
+    said = {ways[0]: f"({', '.join(ways)})" for ways in _ways(words, folded) if len(ways) > 1}
+    return {f"{column}, spellings read as one": said} if said else {}
 
 
 def join_spellings(column: pd.Series[str]) -> pd.Series[str]:
     """Words of one form under their commonest spelling (of equally common ones, the first in the alphabet)."""
-    renamed = {other: first for first, *others in _ways(column[column.notna()]) for other in others}
+    renamed = {other: first for first, *others in _ways(column[column.notna()], folded) for other in others}
     return column.replace(renamed) if renamed else column
 
 
@@ -47,7 +55,7 @@ def without_missing(column: pd.Series[str], *, group: bool = False) -> pd.Series
     return plain.mask(plain.isin(gone))
 
 
-def _ways(words: Iterable[str], form: Callable[[str], str] = folded) -> list[list[str]]:
+def _ways(words: Iterable[str], form: Callable[[str], str]) -> list[list[str]]:
     """Spellings of each form, the commonest first."""
     counts = Counter(words)
     ways: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ Research use; 48x48 grey. Layouts: ``fer2013.csv`` or ``icml_face_data.csv`` wit
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def _is_challenge(path: Path) -> bool:
 
 def _mostly_48(classes: list[Path]) -> bool:
     """Whether most of the first pictures of each class are of FER2013's size; True where there are none."""
-    first = [p for c in classes for p in islice((p for p in sorted(c.iterdir()) if has_picture_ending(p)), 5)]
+    first = [p for c in classes for p in islice(filter(has_picture_ending, (c / n for n in sorted(os.listdir(c)))), 5)]
     shapes = count_shapes(first)
     return 2 * sum(n for (*sides, _), n in shapes.items() if sides == [SIDE, SIDE]) >= shapes.total()
 

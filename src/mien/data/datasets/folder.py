@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.picture_files import holds_picture, list_pictures, plain_name
-from mien.data.words import joined_spellings
+from mien.data.words import joined_classes
 from mien.errors import DataError
 from mien.spellings import canonical, distinct
 
@@ -34,9 +35,10 @@ def lacks(root: Path) -> tuple[int, str]:
     listing = list_pictures(root)
     if listing.pictures:
         depth = len(listing.pictures[0].relative_to(root).parts) - 1
-        return 3, f"a folder of pictures, but they lie {depth} folders deep: {_LAYOUTS} is read"
+        return 3, f"a folder of pictures, but they lie {depth} folders deep, where {_LAYOUTS} is expected"
     unread = ", ".join(f"{ending} {n}" for ending, n in list(listing.unread.items())[:5])
-    return (1, f"a folder of pictures, but none is there (files found: {unread})") if unread else (0, "")
+    there = f"files found: {unread}" if unread else f"empty folders: {', '.join(listing.empty[:5])}"
+    return (1, f"a folder of pictures, but none is there ({there})") if unread or listing.empty else (0, "")
 
 
 def is_split(name: str) -> bool:
@@ -48,9 +50,10 @@ def _arrange(root: Path, pictures: Sequence[Path]) -> pd.DataFrame:
     """All pictures with split and class ('' without one)."""
     rows: list[tuple[Path, str, str]] = []
     depths: dict[int, Path] = {}
+    plain_folder = cache(plain_name)  # few folders hold many pictures
     for path in pictures:
         below = path.relative_to(root)
-        *folders, _ = map(plain_name, map(Path, below.parts))
+        folders = [plain_folder(part) for part in below.parts[:-1]]
         if len(folders) > 2:
             raise DataError(str(path), f"lies {len(folders)} folders deep", _LAYOUTS)
         depths.setdefault(len(folders), below)
@@ -131,7 +134,7 @@ def image_folder(
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
     detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
-    detail |= found.facts | joined_spellings("folders read as one class", listing["label"], canonical)
+    detail |= found.facts | joined_classes("folders", listing["label"], classes)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
         changes = Changes()

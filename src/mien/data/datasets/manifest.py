@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mien.data import manifest_rows
 from mien.data.corpus import BadRows, Chunk, Corpus
-from mien.data.csv_files import header_of, read_rows
+from mien.data.csv_files import header_of, notes_on, read_rows
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
-from mien.data.words import joined_spellings, without_missing
+from mien.data.words import joined_classes, without_missing
 from mien.errors import DataError
 from mien.missing import is_missing
 from mien.registry import nearest
@@ -100,7 +100,9 @@ def manifest(
     detail: dict[str, Any] = {"pictures without a label": len(frame)} if unlabelled else {}
     detail |= said
     if labels is not None and not vocabulary:
-        detail |= joined_spellings("labels read as one class", labels.dropna(), canonical)
+        detail |= joined_classes("labels", labels.dropna(), classes)
+    if notes := notes_on(root):
+        detail["how the file was read"] = list(notes)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
         changes = Changes()
