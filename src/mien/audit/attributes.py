@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
 from mien.missing import NO_NAME, missing_mask
+from mien.prediction_tables.table import in_order
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
@@ -315,15 +315,12 @@ def _ordered(column: pd.Series[Any], names: Mapping[str, str]) -> tuple[str, ...
         names: Folded form -> name of each group.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        forms = (folded(str(c)) for c in column.dtype.categories)
-        named = [names[form] for form in forms if form in names]
-        return tuple(dict.fromkeys([*named, *sorted(set(names.values()) - set(named))]))
-
-    def key(group: str) -> tuple[float, str]:
-        number = re.match(r"\d+", group)
-        return (float(number.group()) if number else float("inf"), group)
-
-    return tuple(sorted(names.values(), key=key))
+        written = [str(c) for c in column.dtype.categories]
+        # Files give their words in alphabetical order; only another order is somebody's choice.
+        if written != in_order(written):
+            named = [names[form] for form in map(folded, written) if form in names]
+            return tuple(dict.fromkeys([*named, *in_order(set(names.values()) - set(named))]))
+    return tuple(in_order(names.values()))
 
 
 def _source(pred: Predictions, name: str, known: NDArray[np.bool_]) -> str:

@@ -34,7 +34,7 @@ def classes_of(table: PredictionTable, classes: Sequence[str] | None, named: Map
             ``pred`` share none or differ by a slip of the pen.
     """
     if classes:
-        return _each_once(tuple(classes), "", table.source)
+        return _each_once(tuple(map(str, classes)), "", table.source)
     for prefix in ("prob_", "target_"):
         if prefix in table.blocks:
             return table.blocks[prefix].names
