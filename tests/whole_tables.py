@@ -27,7 +27,7 @@ def faces(n=300, **columns):
 def with_probs(frame, order=range(7), decimals=6):
     """The table with probabilities whose largest is ``pred``; ``order`` says under which names they are written."""
     rng = np.random.default_rng(1)
-    predicted = np.array([int(np.flatnonzero(CLASSES == p)[0]) for p in frame["pred"]])
+    predicted = np.array([int(np.flatnonzero(p == CLASSES)[0]) for p in frame["pred"]])
     probs = rng.dirichlet(np.full(7, 0.3), len(frame))
     probs[np.arange(len(frame)), predicted] += 1.5
     probs = (probs / probs.sum(1, keepdims=True)).round(decimals)
