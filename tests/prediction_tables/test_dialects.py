@@ -179,6 +179,13 @@ def test_a_parquet_file_is_one_under_any_name(tmp_path):
         assert len(Predictions.load(tmp_path / name)) == 60
 
 
+def test_a_frame_that_was_read_with_its_row_labels(tmp_path):
+    frame = pd.DataFrame({"Unnamed: 0": [f"row {i}" for i in range(60)]}).join(faces())
+    found = Predictions.from_frame(frame)
+    assert "Unnamed: 0" not in found.groups
+    assert found.notes == ("A column of predictions without a name (row numbers, or empty ones) did not count.",)
+
+
 def test_one_row_is_a_table(tmp_path):
     (tmp_path / "p.csv").write_text(text(faces(1), **GERMAN))
     assert len(Predictions.load(tmp_path / "p.csv")) == 1

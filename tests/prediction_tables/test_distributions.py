@@ -104,7 +104,7 @@ def test_rows_without_any_probability_are_faces_not_found(tmp_path, ending):
 def test_where_a_class_is_predicted_the_face_was_found(tmp_path):
     frame = faces().assign(pred=np.array(CLASSES)[faces()[PROBS].to_numpy().argmax(1)])
     frame.loc[5, PROBS] = np.nan
-    with pytest.raises(DataError, match=r"line 7: prob_\* values .* are incomplete \(1 such rows\)"):
+    with pytest.raises(DataError, match=r"line 7: prob_\* values .* are incomplete \(1 such rows\).*write detected=0"):
         loaded(frame, tmp_path)
     frame.loc[5, "pred"] = None
     assert loaded(frame, tmp_path).undetected["sample_id"].tolist() == ["f5"]

@@ -156,6 +156,8 @@ def test_classes_without_names_are_asked_for(tmp_path):
         ({"a.jpg": [{"region": {}}]}, "entry 1: has no scores of emotions.*write an empty list"),
         ([[{"emotion": {"sad": "much"}}]], "entry 1: has a score that is no number"),
         ([None, []], "no entry has scores"),
+        ('{"a.jpg": [{"emotion": {"sad": 1}}], "a.jpg": []}', "has the key 'a.jpg' twice"),
+        ("[" * 9999 + "]" * 9999, "is nested too deep"),
     ],
 )
 def test_other_json_is_refused_with_the_entry(tmp_path, content, message):

@@ -279,7 +279,8 @@ def _advice(values: Floats, wrong: Floats, prefix: str) -> str:
     ):
         return "Rounded to one decimal, a row no longer says what the model thought: write three decimals or more."
     if not len(known) or (np.abs(known.sum(1) - 1) <= TOLERANCE).mean() >= 0.5:
-        lost = " If the tool found no face there, leave all of the row's cells empty, or write detected=0."
+        how = "write detected=0" if np.isnan(wrong).all() else "leave all of the row's cells empty, or write detected=0"
+        lost = f" If the tool found no face there, {how}."
         return "Mend the row, or take it out." + (lost if share and not np.nansum(wrong) else "")
     if (known == np.rint(known)).all() and known.sum(1).max() > 1:
         return "If these are counts of votes, call the columns votes_<class>."

@@ -67,7 +67,11 @@ def _parsed(path: Path) -> Any:
         raise DataError(str(path), f"is packed JSON ({packing})", "plain JSON", "Unpack it.")
     text = path.read_text(encoding=encoding_of(start))
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once)
+    except RecursionError as error:
+        raise DataError(str(path), "is nested too deep", _WANTED) from error
+    except _Twice as error:
+        raise DataError(str(path), f"has the key {str(error)!r} twice", "each picture once") from error
     except json.JSONDecodeError as whole:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2:
@@ -80,6 +84,18 @@ def _parsed(path: Path) -> Any:
             found = f"is neither JSON nor JSON lines ({error.msg})"
             raise DataError(f"{path} line {i}", found, "one JSON value on each line") from error
     return out
+
+
+class _Twice(Exception):
+    """A key stands twice in a JSON object, of which Python would keep the last in silence."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _as_table(content: Any) -> pd.DataFrame | None:

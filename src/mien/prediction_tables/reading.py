@@ -56,7 +56,12 @@ def read_frame(frame: pd.DataFrame, source: str) -> PredictionTable:
     Raises:
         DataError: If two columns share a name or a number is not one.
     """
-    return settled(recognised(table_of(frame, source)))
+    unnamed = [c for c in frame.columns if UNNAMED.fullmatch(str(c))]
+    table = table_of(frame.drop(columns=unnamed), source) if unnamed else table_of(frame, source)
+    if unnamed:
+        said = f"A column of {source} without a name (row numbers, or empty ones) did not count."
+        table = replace(table, notes=(*table.notes, said))
+    return settled(recognised(table))
 
 
 def table_as_found(path: Path, classes: Sequence[str] | None = None) -> PredictionTable:
