@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
 
 from mien.audit import Audit, audit, compare, compare_many, render_text, seed_audit
 from mien.audit.compare.markdown import comparison_text
@@ -16,6 +15,7 @@ from mien.audit.seeds.markdown import seed_text
 from mien.audit.table_checks import exchanged, table_notes, table_warnings
 from mien.metrics import evaluate_predictions
 from mien.records import Predictions
+from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
 
 QUICK = {"n_boot": 50, "n_perm": 99}
 EXCHANGED = [0, 1, 6, 3, 4, 5, 2]  # fear and surprise

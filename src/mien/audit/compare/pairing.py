@@ -61,14 +61,11 @@ def row_numbers(run: Predictions) -> bool:
     ids = pd.Series(run.sample_id).astype(str)
     if lost is not None and len(lost):
         ids = pd.concat([ids, lost["sample_id"].astype(str)], ignore_index=True)
-    n, first = len(ids), ids.iloc[0] if len(ids) else ""
-    if first not in ("0", "1"):
-        first = "0"
-    wanted = set(range(int(first), n + int(first)))
     # One odd id settles it; only ids that could be numbers are all looked at.
-    if not n or not str(ids.iloc[-1]).isdigit() or not ids.str.isdigit().all():
+    if not len(ids) or not str(ids.iloc[-1]).isdigit() or not ids.str.fullmatch("0|[1-9][0-9]{0,17}").all():
         return False
-    return {int(i) for i in ids} == wanted and bool((ids == ids.str.lstrip("0").replace("", "0")).all())
+    numbers = np.sort(ids.to_numpy(dtype=np.int64))
+    return int(numbers[0]) in (0, 1) and bool((np.diff(numbers) == 1).all())
 
 
 def paired(runs: Sequence[Predictions], names: Sequence[str], least: int) -> Pairing:
