@@ -121,6 +121,10 @@ def writing(where: Path | str, *, mixed: bool = False) -> Iterator[None]:
     """
     try:
         yield
+    except OutputError as error:
+        if mixed:
+            raise  # it names the very file
+        raise OutputError(str(where), error.found, "", error.fix) from error
     except OSError as error:
         if mixed and error.errno not in ONLY_WRITING:
             raise

@@ -51,7 +51,7 @@ def _fail(error: MienError) -> NoReturn:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
     try:
-        with writing("result", mixed=True):  # whatever a verb has not foreseen, a full disk is one sentence
+        with writing("output", mixed=True):  # whatever a verb has not foreseen, a full disk is one sentence
             result = app(exit_on_error=False, print_error=True)
             _flush()
     except CycloptsError:
