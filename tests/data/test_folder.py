@@ -99,6 +99,35 @@ def test_two_spellings_of_a_class_are_one_class(tmp_path):
     assert corpus.detail == {"folders read as one class": {"anger": "(anger, angry)"}}
 
 
+def test_two_spellings_of_a_split_are_one_split(tmp_path):
+    write(tmp_path, "Train/sad/a.png", "train/sad/b.png", "train/happy/c.png", "test/sad/d.png")
+    corpus = image_folder(tmp_path)
+    assert sorted(read_all(corpus)[1]["split"]) == ["test", "train", "train", "train"]
+    assert corpus.detail == {"split, spellings read as one": {"train": "(train, Train)"}}
+
+
+PLACEHOLDERS = {
+    "a pointer of Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+        "it only says where its picture is stored",
+    ),
+    "a pointer of git-annex": (b"/annex/objects/SHA256E-s1--abc.png\n", "it only says where its picture is stored"),
+    "a web page": (b"\n<!DOCTYPE html><html>404</html>", "it is a web page under a picture's name"),
+    "nothing": (b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("name", PLACEHOLDERS)
+def test_what_stands_in_the_place_of_a_picture_is_named(tmp_path, name):
+    content, found = PLACEHOLDERS[name]
+    write(tmp_path, "sad/a.png")
+    (tmp_path / "sad" / "b.png").write_bytes(content)
+    bad = BadRows("drop")
+    read_all(image_folder(tmp_path), bad)
+    assert bad.errors[0].found == f"cannot be decoded ({found})"
+    assert bad.errors[0].fix
+
+
 def test_a_folder_that_is_no_class_is_named(tmp_path):
     write(tmp_path, "angry/a.png", "cats/a.png")
     with pytest.raises(DataError, match="folder 'cats' is not a class, expected angry, sad"):

@@ -109,13 +109,28 @@ def _decode(path: Path, size: int, channels: int, resize: bool) -> _Decoded:
     except FileNotFoundError:
         raise (dead_link(path) if path.is_symlink() else DataError(str(path), "no such file", "a picture")) from None
     except _UNREADABLE as error:
-        raise DataError(str(path), f"cannot be decoded ({error})", "a whole picture") from None
+        instead, fix = _in_its_place(path)
+        raise DataError(str(path), f"cannot be decoded ({instead or error})", "a whole picture", fix) from None
     found = image.size
     if found != (size, size):
         if not resize:
             raise DataError(str(path), f"is {found[0]}x{found[1]} pixels", f"{size}x{size}")
         image = image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _Decoded(np.asarray(image, dtype=np.uint8), found, grey, several)
+
+
+def _in_its_place(path: Path) -> tuple[str, str]:
+    """What stands in a file that is no picture, where that is known, and what to do; else two empty words."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(100)
+    except OSError:
+        return "", ""
+    if start.startswith((b"version https://git-lfs", b"/annex/objects", b"../.git/annex")):
+        return "it only says where its picture is stored", "Fetch the pictures (git lfs pull, git annex get)."
+    if start.lstrip()[:14].lower().startswith((b"<html", b"<!doctype html")):
+        return "it is a web page under a picture's name", "Download the picture again."
+    return ("it is empty", "Copy or download the picture again.") if not start else ("", "")
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -219,7 +234,10 @@ def picture_shape(paths: Sequence[Path], size: int | None, channels: int | None)
         return size, channels
     shapes = count_shapes(paths)
     if not shapes:
-        raise DataError(str(paths[0]) if paths else "the folder", "no picture can be opened", "at least one picture")
+        where, fix = (str(paths[0]) if paths else "the folder"), ""
+        if paths and not paths[0].exists():
+            fix = f"{'Its link leads nowhere' if paths[0].is_symlink() else 'It is not there'}, nor can others be read."
+        raise DataError(where, "no picture can be opened", "at least one picture", fix)
     colours: Counter[int] = Counter()
     squares: Counter[int] = Counter()
     others: Counter[tuple[int, int]] = Counter()

@@ -154,10 +154,12 @@ def holds_picture(root: Path, depth: int = 3) -> bool:
         entries = [e for e in _entries(root) if not _litter(e.name)]
     except DataError:
         return False
-    folders = [e for e in entries if _is_folder(e)]
-    files = (Path(e.path) for e in entries if e not in folders)
-    if any(has_picture_ending(f) or (f.exists() and _by_content(f)) for f in files):
-        return True
+    folders: list[os.DirEntry[str]] = []
+    for entry in entries:
+        if _is_folder(entry):
+            folders.append(entry)
+        elif has_picture_ending(path := Path(entry.path)) or _by_content(path):
+            return True
     return depth > 1 and any(holds_picture(Path(e.path), depth - 1) for e in folders)
 
 
@@ -172,7 +174,8 @@ def find_file(root: Path, name: str) -> Path | None:
         return root / name
     if not root.is_dir():
         return None
-    return next((root / e.name for e in _entries(root) if e.name.lower() == name.lower() and e.is_file()), None)
+    named = (root / e.name for e in _entries(root) if e.name.lower() == name.lower())
+    return next((path for path in named if path.is_file()), None)
 
 
 def find_folder(root: Path, name: str) -> Path | None:

@@ -140,25 +140,12 @@ def prepare(
     place = StoreWriter(Path(out), force)  # before anything is read: it says whether the place can be written
     corpus = open_corpus(source, dataset, **options)
     bad = BadRows(on_bad_row)
-    frames, exact, perceptual = [], [], []
     with place as writer:
-        for chunk in corpus.chunks(bad):
-            if len(chunk.images) == 0:
-                continue  # every row of it was bad
-            writer.append(chunk.images)
-            frames.append(chunk.frame)
-            exact.append(exact_hashes(chunk.images))
-            perceptual.append(perceptual_hashes(chunk.images))
-            if progress:
-                progress(writer.n, corpus.n_rows)
-        bad.finish()
-        if writer.n == 0 or writer.shape is None:
+        frame, hashes = _pack(corpus, writer, bad, progress)
+        if frame is None:
             raise DataError(str(source), "holds no readable face", "at least one")
-        images = writer.images()
-        hashes = np.concatenate(exact), np.concatenate(perceptual)
-        duplicates = find_duplicates(images, *hashes)
-        del images
-        table = _table(corpus, pd.concat(frames, ignore_index=True), hashes, duplicates.cluster, bad)
+        duplicates = find_duplicates(writer.images(), *hashes)
+        table = _table(corpus, frame, hashes, duplicates.cluster, bad)
         info = {
             "corpus": corpus.name,
             "terms": corpus.terms,
@@ -172,6 +159,26 @@ def prepare(
             "detail": corpus.detail,
         }
         return writer.commit(table, info)
+
+
+def _pack(
+    corpus: Corpus, writer: StoreWriter, bad: BadRows, progress: Progress | None
+) -> tuple[pd.DataFrame | None, Any]:
+    """Write all images; their rows (None without any) and their exact and perceptual hashes."""
+    frames, exact, perceptual = [], [], []
+    for chunk in corpus.chunks(bad):
+        if len(chunk.images) == 0:
+            continue  # every row of it was bad
+        writer.append(chunk.images)
+        frames.append(chunk.frame)
+        exact.append(exact_hashes(chunk.images))
+        perceptual.append(perceptual_hashes(chunk.images))
+        if progress:
+            progress(writer.n, corpus.n_rows)
+    bad.finish()
+    if not frames:
+        return None, ()
+    return pd.concat(frames, ignore_index=True), (np.concatenate(exact), np.concatenate(perceptual))
 
 
 def class_counts(table: SampleTable) -> dict[str, int]:

@@ -14,7 +14,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.picture_files import holds_picture, list_pictures, plain_name
-from mien.data.words import joined_classes
+from mien.data.words import join_spellings, joined_classes, joined_groups
 from mien.errors import DataError
 from mien.spellings import canonical, distinct
 
@@ -134,6 +134,8 @@ def image_folder(
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
     detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
+    detail |= joined_groups("split", listing["split"])
+    listing["split"] = join_spellings(listing["split"])
     detail |= found.facts | joined_classes("folders", listing["label"], classes)
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:

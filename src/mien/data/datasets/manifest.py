@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,26 +82,17 @@ def manifest(
             like one.
     """
     frame = _named(read_rows(root, "a CSV manifest"))
-    if "path" not in frame or len(frame) == 0:
-        found = f"{len(frame)} rows with the columns {', '.join(frame.columns)}"
-        raise DataError(str(root), found, "rows with a 'path' column")
-    voted = [c for c in frame.columns if c.startswith("votes_")]
-    labels = without_missing(frame["label"]) if "label" in frame else None
-    unlabelled = not voted and (labels is None or bool(labels.isna().all()))
-    if unlabelled:
-        _check_unlabelled(root, frame, vocabulary)
-    classes = tuple(vocabulary) if vocabulary else _classes(labels, voted)
-    extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
-    _check_columns(root, extra, classes, voted)
+    kinds = _columns(root, frame, vocabulary)
+    classes, extra = kinds.classes, kinds.extra
     attributes = tuple(c for c in extra if _base(c) not in extra)
     paths = manifest_rows.paths_of(root, frame["path"])
     frame, said = manifest_rows.tidied(frame, attributes)
-    repeated = manifest_rows.faults(frame, paths, labels)
+    repeated = manifest_rows.faults(frame, paths, kinds.labels)
     side, planes = picture_shape(paths, size, channels)
-    detail: dict[str, Any] = {"pictures without a label": len(frame)} if unlabelled else {}
+    detail: dict[str, Any] = {} if classes else {"pictures without a label": len(frame)}
     detail |= said
-    if labels is not None and not vocabulary:
-        detail |= joined_classes("labels", labels.dropna(), classes)
+    if kinds.labels is not None and not vocabulary:
+        detail |= joined_classes("labels", kinds.labels.dropna(), classes)
     if notes := notes_on(root):
         detail["how the file was read"] = list(notes)
 
@@ -108,7 +100,7 @@ def manifest(
         changes = Changes()
         for start in range(0, len(frame), _CHUNK):
             part = frame.iloc[start : start + _CHUNK]
-            votes, errors = _votes(part, classes, bool(voted))
+            votes, errors = _votes(part, classes, kinds.voted)
             errors = _check_extra(part, extra) | errors
             errors |= {i - start: repeated[i] for i in range(start, start + len(part)) if i in repeated}
             lines = [f"{root.name} line {line}" for line in part.index]
@@ -129,6 +121,37 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """The manifest's own columns in small letters, however a spreadsheet wrote them."""
     small = {c: c.lower() for c in frame.columns if c.lower() in _OWN and c.lower() not in frame.columns}
     return frame.rename(columns=small)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the columns of a manifest are.
+
+    Attributes:
+        classes: The classes, from votes, labels or the vocabulary that was asked for; empty without labels.
+        voted: Whether votes give them.
+        labels: Labels, NaN where missing; None without such a column.
+        extra: Every other column: attributes and what belongs to them.
+    """
+
+    classes: tuple[str, ...]
+    voted: bool
+    labels: pd.Series[str] | None
+    extra: list[str]
+
+
+def _columns(root: Path, frame: pd.DataFrame, vocabulary: Sequence[str] | None) -> _Columns:
+    if "path" not in frame or len(frame) == 0:
+        found = f"{len(frame)} rows with the columns {', '.join(frame.columns)}"
+        raise DataError(str(root), found, "rows with a 'path' column")
+    voted = [c for c in frame.columns if c.startswith("votes_")]
+    labels = without_missing(frame["label"]) if "label" in frame else None
+    if not voted and (labels is None or bool(labels.isna().all())):
+        _check_unlabelled(root, frame, vocabulary)
+    classes = tuple(vocabulary) if vocabulary else _classes(labels, voted)
+    extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
+    _check_columns(root, extra, classes, voted)
+    return _Columns(classes, bool(voted), labels, extra)
 
 
 def _check_columns(root: Path, extra: list[str], classes: tuple[str, ...], voted: list[str]) -> None:
