@@ -349,6 +349,20 @@ def test_faces_in_one_table_only_are_counted(tmp_path):
     assert "10 of 55 annotated faces have no prediction in tool.csv" in found.warnings[0]
 
 
+def test_ids_that_number_rows_are_doubted_and_names_go_before_them(tmp_path):
+    frame = py_feat().rename(columns={"input": "filename"}).assign(id=range(N))
+    table = faces(N)[["label", "gender"]].assign(path=NAMES, id=range(N)).iloc[::-1]
+    table.to_csv(tmp_path / "a.csv", index=False)
+    frame.drop(columns="filename").to_csv(tmp_path / "tool.csv", index=False)
+    found = Predictions.load(tmp_path / "tool.csv", annotations=tmp_path / "a.csv")
+    assert len(found.warnings) == 1
+    assert "'id' only numbers the rows of tool.csv" in found.warnings[0]
+    frame.assign(id=range(N - 1, -1, -1)).to_csv(tmp_path / "tool.csv", index=False)
+    found = Predictions.load(tmp_path / "tool.csv", annotations=tmp_path / "a.csv")
+    assert answers(found) == EXPECTED
+    assert found.warnings == ()
+
+
 def test_what_another_model_said_stays_out(tmp_path):
     py_feat().to_csv(tmp_path / "tool.csv", index=False)
     table = faces(N).assign(path=NAMES, pred="neutral", detected=1)

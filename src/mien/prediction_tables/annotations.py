@@ -44,29 +44,44 @@ def joined(predictions: PredictionTable, annotations: PredictionTable) -> Predic
     pairing = _paired_names(predictions, annotations)
     if pairing is None:
         return _by_place(predictions, annotations)
-    key, rows, places = pairing.column, pairing.rows, pairing.places
-    notes, warnings = [], []
-    unknown, left = predictions.n - len(rows), annotations.n - len(rows)
-    if unknown:
-        notes.append(f"{unknown:,} of {predictions.n:,} predictions have no annotation and did not count.")
+    unknown = predictions.n - len(pairing.rows)
+    note = f"{unknown:,} of {predictions.n:,} predictions have no annotation and did not count."
+    said, known = rows_of(predictions, pairing.rows), rows_of(annotations, pairing.places)
+    if not any(c in (*said.columns, *known.columns) for c in IDS):
+        known = replace(known, columns={"sample_id": known.columns[pairing.column].astype(str), **known.columns})
+    return _merged(said, known, [note] if unknown else [], _doubts(predictions, annotations, pairing))
+
+
+def _doubts(predictions: PredictionTable, annotations: PredictionTable, pairing: _Pairing) -> list[str]:
+    """Why faces paired by their names may yet be the wrong ones, or not all."""
+    ours, theirs = Path(predictions.source).name, Path(annotations.source).name
+    left, doubts = annotations.n - len(pairing.rows), []
     if left:
-        warnings.append(
-            f"{left:,} of {annotations.n:,} annotated faces have no prediction in {Path(predictions.source).name} and "
-            "did not count. If the tool found no face there, the groups in which it fails most look better than they "
-            "are: give those faces a row with detected=0."
+        doubts.append(
+            f"{left:,} of {annotations.n:,} annotated faces have no prediction in {ours} and did not count. If the tool "
+            "found no face there, the groups in which it fails most look better than they are: give those faces a row "
+            "with detected=0."
         )
-    notes += _replaced(predictions, annotations)
-    said, known = rows_of(predictions, rows), rows_of(annotations, places)
-    columns = {**said.columns, **known.columns}
-    if not any(c in columns for c in IDS):
-        columns = {"sample_id": known.columns[key].astype(str), **columns}
+    if pairing.numbered:
+        doubts.append(
+            f"{pairing.column!r} only numbers the rows of {ours}: if row 5 there is another picture than number 5 of "
+            f"{theirs}, every number here is wrong. Pair them by the pictures' names."
+        )
+    return doubts
+
+
+def _merged(
+    predictions: PredictionTable, annotations: PredictionTable, notes: list[str], warnings: list[str]
+) -> PredictionTable:
+    """Two tables of the same faces side by side; where both have a column, that of the annotations stays."""
+    said = (*predictions.notes, *annotations.notes, *notes, *_replaced(predictions, annotations))
     return replace(
-        said,
-        columns=columns,
-        blocks={**said.blocks, **known.blocks},
-        notes=(*predictions.notes, *annotations.notes, *notes),
+        predictions,
+        columns={**predictions.columns, **annotations.columns},
+        blocks={**predictions.blocks, **annotations.blocks},
+        notes=said,
         warnings=(*predictions.warnings, *annotations.warnings, *warnings),
-        annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
+        annotator_errors={**predictions.annotator_errors, **annotations.annotator_errors},
     )
 
 
@@ -94,11 +109,13 @@ class _Pairing:
         column: The column of the annotations that names the pictures.
         rows: ``(m,)`` rows of the predictions, ascending.
         places: ``(m,)`` the rows of the annotations that belong to them.
+        numbered: The names number the rows of the predictions from 0 or 1, and so may name other pictures there.
     """
 
     column: str
     rows: Ints
     places: Ints
+    numbered: bool
 
 
 def _paired_names(predictions: PredictionTable, annotations: PredictionTable) -> _Pairing | None:
@@ -130,12 +147,13 @@ def _paired_names(predictions: PredictionTable, annotations: PredictionTable) ->
     names = _names(predictions, mine, bare)
     _refuse_twice(predictions, mine, [name if name in place else "" for name in names])
     rows = np.array([i for i, name in enumerate(names) if name in place], dtype=np.int64)
-    return _Pairing(other, rows, np.array([place[names[i]] for i in rows], dtype=np.int64))
+    numbered = any(names == [str(i + first) for i in range(len(names))] for first in (0, 1))
+    return _Pairing(other, rows, np.array([place[names[i]] for i in rows], dtype=np.int64), numbered)
 
 
 def _naming(table: PredictionTable) -> list[str]:
     """Columns that may name pictures: the well-known ones first, then any whose values are all different."""
-    known = [c for c in table.columns if c.lower() in (*PICTURES, *IDS)]
+    known = [c for names in (PICTURES, IDS) for c in table.columns if c.lower() in names]
     rest = [
         c
         for c, values in table.columns.items()
@@ -181,14 +199,7 @@ def _by_place(predictions: PredictionTable, annotations: PredictionTable) -> Pre
         f"{name} does not name its pictures: its first entry was taken for the first row of "
         f"{Path(annotations.source).name}, and so on. If the order differs, every number here is wrong. {fix}"
     )
-    return replace(
-        predictions,
-        columns={**predictions.columns, **annotations.columns},
-        blocks={**predictions.blocks, **annotations.blocks},
-        notes=(*predictions.notes, *annotations.notes, *_replaced(predictions, annotations)),
-        warnings=(*predictions.warnings, *annotations.warnings, warning),
-        annotator_errors={**annotations.annotator_errors, **predictions.annotator_errors},
-    )
+    return _merged(predictions, annotations, [], [warning])
 
 
 def refuse_half(table: PredictionTable) -> None:
