@@ -58,8 +58,8 @@ def _doubts(predictions: PredictionTable, annotations: PredictionTable, pairing:
     left, doubts = annotations.n - len(pairing.rows), []
     if left:
         doubts.append(
-            f"{left:,} of {annotations.n:,} annotated faces have no prediction in {ours} and did not count. If the tool "
-            "found no face there, the groups in which it fails most look better than they are: give those faces a row "
+            f"{left:,} of {annotations.n:,} annotated faces have no prediction in {ours} and did not count. If the "
+            "tool found no face there, the groups in which it fails most look better than they are: give those faces a row "
             "with detected=0."
         )
     if pairing.numbered:
