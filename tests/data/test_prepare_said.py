@@ -143,6 +143,9 @@ def test_files_that_are_nearly_a_corpus_say_what_to_give(tmp_path):
     (tmp_path / "faces.zip").write_bytes(b"x")
     with pytest.raises(DataError, match="It is an archive: unpack it"):
         find_dataset(tmp_path / "faces.zip")
+    (tmp_path / "faces.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="save the table as CSV, with a column path"):
+        find_dataset(tmp_path / "faces.parquet")
     (tmp_path / "fairface_label_train.csv").write_text("file,age,gender,race\n")
     with pytest.raises(DataError, match="nearest to FairFace, but it is the folder"):
         find_dataset(tmp_path / "fairface_label_train.csv")

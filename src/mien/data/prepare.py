@@ -21,6 +21,7 @@ from mien.samples import SampleTable, Step
 
 Progress = Callable[[int, int | None], None]
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
+_TABLES = (".parquet", ".feather", ".json", ".jsonl", ".xlsx", ".xls", ".ods", ".txt", ".dat")
 _WRAPPERS = 3  # folders that archives put around a corpus, at most
 
 
@@ -54,6 +55,8 @@ def _nearest_layout(source: Path) -> str:
     """A sentence on what the nearest layout lacks; '' where none is near."""
     if source.is_file() and source.suffix.lower() in _ARCHIVES:
         return "It is an archive: unpack it, and give the folder. "
+    if source.is_file() and source.suffix.lower() in _TABLES:
+        return "It is nearest to a CSV manifest: save the table as CSV, with a column path. "
     found = [_reader(name).lacks(source) for name in DATASETS if hasattr(_reader(name), "lacks")]
     near, what = max(found, key=lambda f: f[0], default=(0, ""))
     return f"It is nearest to {what}. " if near else ""
