@@ -38,6 +38,7 @@ Side = Annotated[int, Field(ge=16, le=1024, multiple_of=16)]
         (Sequence[Count], [1, "2"], [1, 2]),
         (Sequence[Count], (1, 2), (1, 2)),
         (Sequence[str], "happy, sad", ["happy", "sad"]),
+        (Sequence[str], [0, 1], ["0", "1"]),
         (tuple[str, ...], "worst(recall, by=age) < 0.5", ["worst(recall, by=age) < 0.5"]),
         (tuple[float, float], [1, "2"], [1.0, 2.0]),
         (str | Share | None, "0.1", "0.1"),

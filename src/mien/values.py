@@ -222,6 +222,8 @@ def _several(hint: Any, value: Any) -> Any:
     if isinstance(value, str) and kinds and _parts(kinds[0])[0] is str and not pair:
         # One name alone is a list of one; where a function takes any sequence, it may be names with commas.
         value = [value] if typing.get_origin(hint) is tuple else [v.strip() for v in value.split(",")]
+    if typing.get_origin(hint) is Sequence and kinds[0] is str and isinstance(value, list | tuple):
+        value = [str(v) if type(v) in (int, float) else v for v in value]  # classes may be called 0, 1, 2
     if not isinstance(value, list | tuple) or (pair and len(value) != len(kinds)):
         raise Unfit(shown(value), describe(hint))
     hints = kinds if pair else [kinds[0] if kinds else Any] * len(value)

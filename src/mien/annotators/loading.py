@@ -21,7 +21,7 @@ def load_annotator(name: str, options: Mapping[str, Any] | None = None) -> Annot
     """
     given = dict(options or {})
     maker = ANNOTATORS.get(name, "annotator")
-    ANNOTATORS.check_options(name, given)
+    given = ANNOTATORS.check_options(name, given)
     for parameter in inspect.signature(maker).parameters.values():
         if parameter.default is parameter.empty and parameter.name not in given:
             raise ConfigError(
