@@ -59,8 +59,8 @@ def _doubts(predictions: PredictionTable, annotations: PredictionTable, pairing:
     if left:
         doubts.append(
             f"{left:,} of {annotations.n:,} annotated faces have no prediction in {ours} and did not count. If the "
-            "tool found no face there, the groups in which it fails most look better than they are: give those faces a row "
-            "with detected=0."
+            "tool found no face there, the groups in which it fails most look better than they are: give those faces a "
+            "row with detected=0."
         )
     if pairing.numbered:
         doubts.append(
