@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, Out, app, options_of, print_json
+from mien.errors import OutputError
 from mien.outputs import check_folder
 
 
@@ -107,7 +108,10 @@ def train(
             run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
     finally:
         if (folder / "record.json").is_file():
-            save_curves(Run(folder))
+            try:
+                save_curves(Run(folder))
+            except OutputError as error:
+                terminal.say(str(error))  # and no more: why the training ended matters more than its curves
     best = run.record.best
     print(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
 
