@@ -219,6 +219,9 @@ class Predictions:
         0): where it is 0 the tool did not find the face, ``pred`` and ``prob_<class>`` may be
         missing, and the row goes to :attr:`undetected`. Every other column is an attribute.
 
+        Spellings of one class are joined, words that mean missing are missing, and rows that repeat
+        earlier ones in every column count once: :attr:`notes` and :attr:`warnings` say so.
+
         Args:
             frame: The table.
             classes: The classes, in order; by default those of the ``prob_`` or ``target_`` columns,

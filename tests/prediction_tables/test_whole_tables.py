@@ -224,6 +224,8 @@ def test_rows_that_repeat_are_named_and_count_once(tmp_path, way, table, n, firs
         faces(path=[f"party/{i // 3}.jpg" for i in range(300)]),  # several faces of a picture
         faces(identity=[f"p{i // 10}" for i in range(300)]),
         faces(name=[f"p{i // 4}" for i in range(300)]),
+        faces(film=[f"f{k}.mp4" for k in range(300)]).iloc[np.repeat(np.arange(60), 5)].reset_index(drop=True),
+        faces(path=[f"f{k}.mp4" for k in range(300)]).iloc[np.repeat(np.arange(60), 5)].reset_index(drop=True),
         faces(2),
         pd.DataFrame({"label": ["anger"], "pred": ["anger"], "path": ["1.jpg"]}),
         pd.DataFrame({"label": ["anger"] * 2, "pred": ["anger"] * 2, "gender": ["female"] * 2}),

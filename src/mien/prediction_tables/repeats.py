@@ -6,9 +6,9 @@ shrink, and a chance gap becomes a finding. But equal rows alone are no evidence
 
 - The rows from some place on say again, in the same order, what the table's first rows say, for so
   many rows that chance cannot do it.
-- A column that tells faces apart (the path of a picture, a text of many values, probabilities with
-  three decimals or more) agrees in two rows, and nearly always when it agrees, all else does too. Faces
-  of one group photo, or of one person, differ in something.
+- What tells faces apart (the path of a picture, probabilities with three decimals or more) agrees in two
+  rows, and nearly always when it agrees, all else does too. Faces of one group photo differ in something;
+  frames of a film may not, but follow each other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ PICTURE_COLUMNS = (
     *("path", "image_path", "img_path", "file_path", "filepath", "filename", "file_name", "file", "image_name"),
     *("img_name", "image_file", "image", "img", "picture", "photo", "url", "image_id", "img_id", "input"),
 )
-_LEAST = 10  # equal rows that make a text column without a telling name evidence
+_LEAST = 10  # pairs of rows that make evidence of two results
+_HALF = 0.5
 _NEARLY_ALL = 0.98
 _UNLIKELY = 1e-6  # that a run of rows agrees by chance somewhere in the table
 _RUNS = (30, 100, 300)  # rows that are compared in order
@@ -87,8 +88,8 @@ def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
         return RepeatsFound()
     whole = _row_hashes(table, [c for c in table.columns if c not in IDS], list(table.blocks))
     again = _in_order(whole)
-    for keys, least in _keys(table):
-        again |= _keyed(keys, whole, least)
+    for keys in _keys(table):
+        again |= _keyed(keys, whole)
     warnings = _two_results(table, whole)
     if not again.any():
         return RepeatsFound(None, warnings)
@@ -152,18 +153,12 @@ def _in_order(whole: _Hashes) -> Bools:
     return again
 
 
-def _keys(table: PredictionTable) -> list[tuple[tuple[_Hashes, Bools], int]]:
-    """What tells faces apart: hashes and the rows in which they do, and the repeats from which on they are evidence."""
-    found = []
-    for name in table.columns:
-        picture = name.lower() in PICTURE_COLUMNS
-        if name in (*IDS, "identity", "cluster", "label", "pred") or not (picture or _is_text(table.columns[name])):
-            continue
-        if table.columns[name].nunique() > (1 if picture else MOST_GROUPS):
-            known = table.columns[name].notna().to_numpy(bool)
-            found.append(((_column_hashes(table.columns[name]), known), 1 if picture else _LEAST))
+def _keys(table: PredictionTable) -> list[tuple[_Hashes, Bools]]:
+    """What tells faces apart: hashes, and the rows in which they do."""
+    names = [c for c in table.columns if c.lower() in PICTURE_COLUMNS and table.columns[c].nunique() > 1]
+    found = [(_column_hashes(table.columns[c]), table.columns[c].notna().to_numpy(bool)) for c in names]
     if "prob_" in table.blocks:
-        found.append(((_row_hashes(table, [], ["prob_"]), _detailed(table.blocks["prob_"].values)), 1))
+        found.append((_row_hashes(table, [], ["prob_"]), _detailed(table.blocks["prob_"].values)))
     return found
 
 
@@ -179,7 +174,7 @@ def _detailed(probs: NDArray[Any]) -> Bools:
     return np.asarray(fine & (probs.max(1) < _SURE))
 
 
-def _keyed(key: tuple[_Hashes, Bools], whole: _Hashes, least: int) -> Bools:
+def _keyed(key: tuple[_Hashes, Bools], whole: _Hashes) -> Bools:
     """Rows that repeat an earlier row in a column that tells faces apart, and in all others: ``(n,)``."""
     again, (hashed, rows) = np.zeros(len(whole), dtype=bool), key
     at = np.flatnonzero(rows)
@@ -187,7 +182,8 @@ def _keyed(key: tuple[_Hashes, Bools], whole: _Hashes, least: int) -> Bools:
     if not same or same < _NEARLY_ALL * shared:
         return again
     twice = at[pd.Series(whole[at]).duplicated().to_numpy()]
-    if len(twice) >= least:
+    # Frames of a film follow each other; a table that was added to an old one stands far below.
+    if float((whole[twice] == whole[twice - 1]).mean()) < _HALF:
         again[twice] = True
     return again
 
