@@ -5,8 +5,13 @@ from audit_simulation import noisy, predictions
 import mien.metrics as m
 from mien.audit import audit
 from mien.audit.gaps import DISTANCE, RATIO, rates_of, reduce_values, table_measures
+from mien.audit.settings import Settings
 
 CLASSES = ["a", "b", "c"]
+
+
+def settings(min_n, min_class_n):
+    return Settings(0.95, 100, 100, min_n, min_class_n, 0)
 
 
 def tables(seed=0, g=4, k=3, n=200):
@@ -17,7 +22,8 @@ def tables(seed=0, g=4, k=3, n=200):
 def test_measures_equal_the_public_metrics():
     counts = tables()
     rates = rates_of(counts[None])
-    found = {x.name: float(x.statistic(rates)[0]) for x in table_measures(counts, CLASSES, 1, 1) if not x.class_name}
+    measures = table_measures(counts, CLASSES, settings(1, 1))
+    found = {x.name: float(x.statistic(rates)[0]) for x in measures if not x.class_name}
     assert found["accuracy"] == pytest.approx(np.ptp(m.accuracy(counts)))
     for name in (
         "equal_odds_fairness",
@@ -36,7 +42,7 @@ def test_what_takes_part_is_decided_on_the_observed_counts():
     counts[0, 2] = 0  # nobody of the first group is annotated with the last class
     counts[1] = 0
     counts[1, 0, 0] = 5
-    measures = {(x.name, x.class_name): x for x in table_measures(counts, CLASSES, 30, 10)}
+    measures = {(x.name, x.class_name): x for x in table_measures(counts, CLASSES, settings(30, 10))}
     assert measures["accuracy", ""].eligible.tolist() == [[True, False, True, True]]
     assert measures["recall", "c"].eligible.tolist() == [[False, False, True, True]]
     odds = measures["equal_odds_fairness", ""]
@@ -52,7 +58,7 @@ def test_rates_too_rare_to_compare_enter_no_ratio():
     counts = tables()
     counts[:, :, 2] = 0
     counts[0, 0, 2] = 2  # two predictions of c in all
-    measure = next(x for x in table_measures(counts, CLASSES, 1, 1) if x.name == "demographic_parity_ratio")
+    measure = next(x for x in table_measures(counts, CLASSES, settings(1, 1)) if x.name == "demographic_parity_ratio")
     assert "c" in measure.note
     assert measure.statistic(rates_of(counts[None]))[0] > 0
 

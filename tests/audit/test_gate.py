@@ -7,6 +7,7 @@ from audit_simulation import noisy, predictions
 
 from mien.audit import ClassResult, audit
 from mien.audit.gate import FAILED, PASSED, UNDECIDED, GateResult, check_gate, check_gates, junit_xml, parse_gate
+from mien.audit.limits import at_level
 from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW
 from mien.errors import UsageError
 from mien.records import Estimate
@@ -36,6 +37,17 @@ def recalls(found, attribute, group):
     return {c: e.value for c, e in found.attribute(attribute).group(group).recall.items()}
 
 
+def picked(found, attribute, metric):
+    """The interval of the smallest of several true values: all of them hold at once (Bonferroni)."""
+    groups = found.attribute(attribute).groups
+    if metric == "recall":
+        cells = [e for g in groups for e in g.recall.values()]
+    else:
+        cells = [g.metrics[metric] for g in groups]
+    each = [at_level(e, 1 - 0.05 / len(cells)) for e in cells]
+    return min(e.low for e in each), min(e.high for e in each)
+
+
 def test_the_worst_class_of_the_worst_group(found):
     worst = min(min(recalls(found, "gender", g).values()) for g in "fm")
     c, value = min(recalls(found, "gender", "f").items(), key=lambda pair: pair[1])
@@ -47,10 +59,13 @@ def test_the_worst_class_of_the_worst_group(found):
     result = check_gate(found, "worst(recall, by=gender) < 0.70")
     estimate = found.attribute("gender").group("f").recall[c]
     assert result.expression == "worst(recall, by=gender) < 0.70"
+    low, high = picked(found, "gender", "recall")
     assert result.reason == (
-        f"worst(recall, by=gender) is {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}], below 0.70 "
+        f"worst(recall, by=gender) is {estimate.value:.3f} [{low:.3f}, {high:.3f}], below 0.70 "
         f"(recall of {c}, gender = f, {estimate.n} faces)."
     )
+    assert low < estimate.low
+    assert high > estimate.high  # of the eight it was picked from
     best = max(max(recalls(found, "gender", g).values()) for g in "fm")
     assert status(found, f"best(recall, by=gender) == {best!r}") == FAILED
     one = min(recalls(found, "gender", g)["c2"] for g in "fm")
@@ -99,14 +114,42 @@ def test_gaps_ratios_and_p_values(found):
 
 def test_ends_of_intervals(found):
     estimate = found.attribute("gender").group("f").metrics["accuracy"]
-    assert status(found, f"upper(worst(accuracy, by=gender)) == {estimate.high!r}") == FAILED
-    assert status(found, f"lower(worst(accuracy, by=gender)) == {estimate.low!r}") == FAILED
+    low, high = picked(found, "gender", "accuracy")
+    assert status(found, f"upper(worst(accuracy, by=gender)) == {high!r}") == FAILED
+    assert status(found, f"lower(worst(accuracy, by=gender)) == {low!r}") == FAILED
+    assert status(found, f"upper(group(accuracy, by=gender, is=f)) == {estimate.high!r}") == FAILED  # nothing picked
     assert f"is {estimate.value:.3f} [" in check_gate(found, "upper(worst(accuracy, by=gender)) < 0.1").reason
     bare = replace(found, overall={"accuracy": Estimate(0.5, n=10)})
     result = check_gate(bare, "upper(accuracy) < 0.7")
     assert result.status == UNDECIDED
     assert "accuracy has no interval" in result.reason
     assert status(bare, "accuracy < 0.7") == FAILED
+
+
+def test_a_sound_model_passes():
+    """Ten groups of seven classes, every recall truly 0.72: the worst is seen far below 0.70, and is not."""
+    rng, failed = np.random.default_rng(7), []
+    for seed in range(40):
+        labels = rng.integers(0, 7, 4000)
+        groups = {"gender": np.repeat([f"g{i}" for i in range(10)], 400)}
+        sound = audit(predictions(labels, noisy(rng, labels, 0.72, 7), groups), "gender", n_boot=5, n_perm=5, seed=seed)
+        failed.append(status(sound, "upper(worst(recall, by=gender)) < 0.70") == FAILED)
+        assert status(sound, "worst(recall, by=gender) < 0.70") == FAILED
+    assert np.mean(failed) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 40)
+
+
+def test_fewer_than_two_groups_decide_nothing(found):
+    """One group with enough faces is no comparison: neither the worst nor the best of groups."""
+    gender = found.attribute("gender")
+    small = replace(gender, groups=[gender.groups[0], replace(gender.groups[1], verdict=TOO_FEW)])
+    lone = replace(found, attributes=[small])
+    for text in ("worst(accuracy, by=gender) < 0.1", "best(recall, by=gender) > 0", "upper(worst(f1, by=gender)) < 1"):
+        result = check_gate(lone, text)
+        assert result.status == UNDECIDED, text
+        assert "fewer than two groups" in result.reason
+    assert status(lone, "group(accuracy, by=gender, is=f) < 2") == FAILED  # one group is asked for
+    assert status(lone, "n(by=gender) > 0") == FAILED
+    assert status(lone, "not worst(accuracy, by=gender) < 0.1") == UNDECIDED
 
 
 def test_faces(found):

@@ -5,8 +5,6 @@ from scipy.stats import binomtest, false_discovery_control
 
 from mien.audit.intervals import (
     adjust_bh,
-    gap_interval,
-    implied_errors,
     mean_estimate,
     percentile,
     permutation_p,
@@ -14,7 +12,6 @@ from mien.audit.intervals import (
     wilson,
     wilson_estimate,
 )
-from mien.records import Estimate
 
 NONE = np.zeros(0)
 
@@ -91,32 +88,3 @@ def test_benjamini_hochberg_against_scipy():
     assert np.isnan(adjust_bh(holes)[np.isnan(holes)]).all()
     assert np.isnan(adjust_bh([float("nan")])).all()
     assert adjust_bh([]).shape == (0,)
-
-
-@pytest.mark.parametrize("truth", [[0.7] * 7, [0.7, 0.7], [0.6, 0.8], [0.6, 0.7, 0.9, 0.7], [0.7, 0.72, 0.74]])
-def test_gap_intervals_cover_and_hold_the_observed_gap(truth):
-    """Near zero too, where percentiles of bootstrapped gaps hardly ever cover."""
-    rng = np.random.default_rng(0)
-    truth = np.array(truth)
-    n_sims, covered = 300, 0
-    for _ in range(n_sims):
-        observed = rng.binomial(250, truth) / 250
-        replicates = rng.binomial(250, observed, size=(400, len(truth))) / 250
-        low, high = gap_interval(observed, replicates)
-        assert 0 <= low <= np.ptp(observed) <= high
-        covered += low <= np.ptp(truth) <= high
-    assert covered / n_sims >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / n_sims)
-    if len(set(truth)) == 1 or len(truth) == 2:  # elsewhere it is conservative
-        assert covered / n_sims <= 0.95 + 4 * np.sqrt(0.05 * 0.95 / n_sims)
-
-
-def test_gap_intervals_where_a_bootstrap_sees_no_spread():
-    same = np.ones((50, 2))
-    assert gap_interval(np.ones(2), same) == (0.0, 0.0)
-    edges = implied_errors([wilson_estimate(10, 10), wilson_estimate(12, 12)])
-    low, high = gap_interval(np.ones(2), same, floor=edges)
-    assert low == 0
-    assert 0.15 < high < 0.4
-    assert implied_errors([Estimate(0.5, 0.4, 0.6), Estimate(0.5)]) == pytest.approx([0.1 / 1.959964, 0.0])
-    undefined = np.where(np.arange(50)[:, None] > 0, np.nan, same)
-    assert np.isnan(gap_interval(np.ones(2), undefined)).all()

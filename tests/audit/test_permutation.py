@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy.stats import ks_2samp
 from mien.audit import permutation as module
 from mien.audit.cells import Rows
 from mien.audit.permutation import hypergeometric_tables, permuted_tables, plan_permutation
+from mien.audit.unit_departures import departure_tables, unit_departures
 from mien.metrics import accuracy, macro_f1, max_min_gap
 
 
@@ -111,13 +113,92 @@ def persons(rng, n_persons=120, n_faces=8, k=5):
     return Rows(group, label, np.where(hit, label, (label + rng.integers(1, k, len(unit))) % k), unit, 2, k)
 
 
-def test_persons_are_exchanged_and_keep_the_class_mix():
+def test_persons_stay_and_keep_the_class_mix():
     rows = persons(np.random.default_rng(0))
-    plan = plan_permutation(rows)
-    assert plan.n_pooled > 0.5 * len(rows)
-    tables = draw(rows, 50)
-    np.testing.assert_allclose(tables.sum(3), np.broadcast_to(rows.tables().sum(2), (50, 2, 5)), atol=2.5)
-    assert accuracy(tables).std(0).min() > 0.005
+    assert plan_permutation(rows).weighted is not None
+    tables = draw(rows, 4000)
+    np.testing.assert_allclose(tables.sum(3), np.broadcast_to(rows.tables().sum(2), (4000, 2, 5)), atol=1e-9)
+    # On average each group is served as all faces annotated alike.
+    pooled = rows.tables().sum(0)
+    chance = pooled / pooled.sum(1, keepdims=True)
+    expected = rows.tables().sum(2)[..., None] * chance
+    np.testing.assert_allclose(tables.mean(0), expected, atol=5 * tables.std(0).max() / np.sqrt(4000))
+
+
+def test_a_departure_by_hand():
+    """Two persons of two faces in one group, four single faces in the other, one class of two."""
+    group = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    unit = np.array([0, 0, 1, 1, 2, 3, 4, 5])
+    label = np.zeros(8, dtype=np.int64)
+    predicted = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    units = unit_departures(Rows(group, label, predicted, unit, 2, 2))
+    np.testing.assert_allclose(units.chance[0], [0.5, 0.5])
+    np.testing.assert_allclose(units.freedom, [1, 3])  # two persons, four single faces
+    # A person holds a quarter of the class, a single face an eighth: 2 / sqrt(3/4) and 1 / sqrt(7/8).
+    weights = sorted(set(np.round(units.sums.data, 6)))
+    assert weights == pytest.approx([1 / np.sqrt(7 / 8), 2 / np.sqrt(3 / 4)], abs=1e-6)
+    endless = replace(units, freedom=np.full(2, np.inf))
+    drawn = np.concatenate(list(departure_tables(endless, 40_000, np.random.default_rng(0))))
+    # Hits vary by the sum of squares of (hits - half of the faces) of each unit, with those weights.
+    np.testing.assert_allclose(drawn[:, 0, 0, 0].var(), 2 * 1 / (3 / 4), rtol=0.03)
+    np.testing.assert_allclose(drawn[:, 1, 0, 0].var(), 4 * 0.25 / (7 / 8), rtol=0.03)
+    few = np.concatenate(list(departure_tables(units, 4000, np.random.default_rng(0))))
+    assert np.quantile(few[:, 0, 0, 0], 0.975) > 2 * np.quantile(
+        drawn[:, 0, 0, 0], 0.975
+    )  # Student's t with one degree
+
+
+def lonely(rng, shares, copies=4, n=400):
+    """One group's faces all in copies, the other's all single: nothing can be exchanged."""
+    k = 3
+    label = [rng.integers(0, k, n // copies), rng.integers(0, k, n)]
+    predicted = [np.where(rng.random(len(y)) < s, y, (y + 1) % k) for y, s in zip(label, shares, strict=True)]
+    size = [copies, 1]
+    return Rows(
+        np.repeat([0, 1], n),
+        np.concatenate([np.repeat(y, s) for y, s in zip(label, size, strict=True)]),
+        np.concatenate([np.repeat(p, s) for p, s in zip(predicted, size, strict=True)]),
+        np.concatenate([np.repeat(np.arange(n // copies), copies), n + np.arange(n)]),
+        2,
+        k,
+    )
+
+
+def p_of(rows, seed, n=199):
+    observed = max_min_gap(accuracy(rows.tables()))
+    return float((1 + (max_min_gap(accuracy(draw(rows, n, seed))) >= observed - 1e-12).sum()) / (n + 1))
+
+
+def test_where_nothing_can_be_exchanged_a_gap_is_found_and_none_is_not():
+    rng = np.random.default_rng(4)
+    shares = {"gap": (0.8, 0.6), "the other way": (0.6, 0.8), "none": (0.7, 0.7)}
+    found = {name: np.array([p_of(lonely(rng, s), i) for i in range(150)]) for name, s in shares.items()}
+    assert (found["gap"] <= 0.05).mean() > 0.9  # a Welch test over units finds 98 %
+    assert (found["the other way"] <= 0.05).mean() > 0.9
+    assert (found["none"] <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+    assert abs(found["none"].mean() - 0.5) < 4 * np.sqrt(1 / 12 / 150)
+
+
+def test_units_of_unlike_sizes_that_go_with_the_group_are_not_exchanged():
+    """Nine in ten units of one group are pairs, one in ten of the other: shuffles would carry 64 % of a gap along."""
+    rng, parts = np.random.default_rng(5), []
+    for g, pairs in ((0, 180), (1, 20)):
+        size = np.r_[np.full(pairs, 2), np.ones(400 - 2 * pairs, dtype=int)]
+        parts.append((np.full(len(size), g), size))
+    group, size = (np.concatenate(x) for x in zip(*parts, strict=True))
+    label = rng.integers(0, 2, len(group))
+    predicted = np.where(rng.random(len(group)) < np.array([0.85, 0.70])[group], label, 1 - label)
+    group, label, predicted, unit = (np.repeat(x, size) for x in (group, label, predicted, np.arange(len(size))))
+    rows = Rows(group, label, predicted, unit, 2, 2)
+    assert plan_permutation(rows).weighted is not None
+    assert p_of(rows, 0, 999) < 0.01
+    even = Rows(np.repeat(rng.permutation(group[np.r_[True, np.diff(unit) > 0]]), size), label, predicted, unit, 2, 2)
+    assert plan_permutation(even).weighted is None
+
+
+def test_groups_without_a_common_class_are_compared_with_nobody():
+    rows = Rows(np.array([0] * 5 + [1] * 5 + [2]), np.array([0] * 5 + [1] * 5 + [1]), np.arange(11) % 2, None, 3, 2)
+    assert plan_permutation(rows).comparable.tolist() == [0, 5, 1]
 
 
 def test_p_values_of_persons_are_honest():

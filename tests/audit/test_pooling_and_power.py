@@ -1,11 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
-from audit_simulation import two_groups
+from audit_simulation import noisy, predictions, two_groups
 
-from mien.audit import audit
+from mien.audit import DISPARITY, audit
 from mien.audit.intervals import wilson_estimate
 from mien.audit.pooling import pooled_estimates
-from mien.audit.power import detectable_gaps
 
 
 def test_pooled_intervals_cover_and_are_shorter_than_each_alone():
@@ -40,27 +41,53 @@ def test_alike_groups_are_pooled_and_unlike_ones_are_not():
     assert pooled_estimates(alike[:2], [40, 40], rng) == [None, None]
 
 
-@pytest.mark.parametrize("sizes", [(200, 200), (400, 60), (150, 150, 150, 150)])
-def test_a_detectable_gap_is_detected_four_times_in_five(sizes):
-    rng = np.random.default_rng(2)
-    sizes = np.array(sizes)
-    null = rng.binomial(sizes, 0.7, size=(4000, len(sizes))) / sizes
-    critical = np.quantile(np.ptp(null, 1), 0.95)
-    for g, gap in enumerate(detectable_gaps(null)):
-        truth = np.full(len(sizes), 0.7)
-        truth[g] -= gap
-        shown = np.ptp(rng.binomial(sizes, truth, size=(4000, len(sizes))) / sizes, 1) > critical
-        assert shown.mean() == pytest.approx(0.8, abs=0.04)
+def unequal(rng, sizes, recalls):
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    labels = rng.integers(0, 3, len(group))
+    return predictions(labels, noisy(rng, labels, np.asarray(recalls)[group], 3), {"g": group.astype(str)}, n_classes=3)
+
+
+@pytest.mark.parametrize(("sizes", "share"), [((150, 150), 0.7), ((400, 80), 0.9)])
+def test_the_verdict_names_a_detectable_gap_four_times_in_five(sizes, share, monkeypatch):
+    """All adjustments included, with the group served worse that is said to be hardest."""
+
+    def without_power(results, samples, seed):
+        return results  # slow, and not needed below
+
+    rng, said = np.random.default_rng(2), []
+    for seed in range(6):
+        found = audit(unequal(rng, sizes, [share] * 2), "g", n_boot=5, n_perm=600, seed=seed).attribute("g")
+        said.append([g.detectable for g in found.groups])
+    monkeypatch.setattr(sys.modules["mien.audit.audit"], "_with_power", without_power)
+    group = int(np.argmax(np.mean(said, 0)))
+    recalls = np.full(2, share)
+    recalls[group] -= np.mean(said, 0)[group]
+    named = [
+        audit(unequal(rng, sizes, recalls), "g", n_boot=5, n_perm=400, seed=i).attribute("g").gap("accuracy").verdict
+        for i in range(200)
+    ]
+    assert np.mean(np.array(named) == DISPARITY) == pytest.approx(0.8, abs=0.09)
 
 
 def test_groups_that_take_no_part_have_no_detectable_gap():
-    null = np.random.default_rng(0).normal(size=(50, 3))
-    null[:, 1] = np.nan
-    found = detectable_gaps(null)
-    assert np.isnan(found).tolist() == [False, True, False]
-    assert np.isnan(detectable_gaps(null[:, :2])).all()
-    worse_if_more = detectable_gaps(-null, lower_is_worse=False)
-    np.testing.assert_allclose(worse_if_more, found)
+    rng = np.random.default_rng(0)
+    found = audit(unequal(rng, (200, 10, 200), [0.7] * 3), "g", n_boot=20, n_perm=100).attribute("g")
+    assert np.isnan([g.detectable for g in found.groups]).tolist() == [False, True, False]
+    gap = found.gap("accuracy")
+    assert gap.detectable == min(found.groups[i].detectable for i in (0, 2))
+    assert gap.detectable_high == max(found.groups[i].detectable for i in (0, 2))
+    assert all(np.isnan(g.detectable) for g in found.gaps if g.family != "headline")
+
+
+def test_many_groups_are_interpolated_by_size():
+    rng = np.random.default_rng(0)
+    sizes = np.linspace(60, 400, 24).astype(int)
+    found = audit(unequal(rng, sizes, [0.7] * 24), "g", n_boot=10, n_perm=200).attribute("g")
+    detectable = np.array([g.detectable for g in found.groups])
+    order = np.argsort([g.n for g in found.groups])
+    assert not np.isnan(detectable).any()
+    assert (np.diff(detectable[order]) < 0.03).all()
+    assert detectable[order][0] > 1.1 * detectable[order][-1]
 
 
 def test_the_audit_says_what_it_could_have_shown():

@@ -123,7 +123,9 @@ def test_overview_draws_the_band_and_the_power_of_each_gap(wide):
     widths = {round(p.get_width(), 9) for p in ax.patches}
     assert widths == {round(v, 9) for g in gaps for v in (g.expected, g.expected_high)}
     upright = [line.get_xdata()[0] for line in ax.get_lines() if len(set(line.get_xdata())) < len(line.get_xdata())]
-    assert sorted(upright) == pytest.approx(sorted(g.detectable_high for g in gaps))
+    known = [g.detectable_high for g in gaps if not np.isnan(g.detectable_high)]  # no loss of recall may be enough
+    own = [x for x in upright if np.isclose(x, known).any()]
+    assert sorted(own) == pytest.approx(sorted(known))
 
 
 def test_overview_says_in_words_what_it_shows(wide):

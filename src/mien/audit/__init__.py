@@ -14,12 +14,13 @@ from mien.audit.overall import summary_estimates
 from mien.audit.results import AttributeResult, Audit, ClassResult, GapResult, GroupResult
 from mien.audit.seeds import SeedAudit, seed_audit
 from mien.audit.text import render_text
-from mien.audit.vocabulary import DISPARITY, NOT_SHOWN, TOO_FEW
+from mien.audit.vocabulary import DISPARITY, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
 
 __all__ = [
     "DISPARITY",
     "FAILED",
     "NOT_SHOWN",
+    "NOT_TESTABLE",
     "PASSED",
     "TOO_FEW",
     "UNDECIDED",

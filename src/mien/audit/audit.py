@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,19 +28,23 @@ from mien.audit.gaps import (
     stacked_rates,
     table_measures,
 )
-from mien.audit.group_estimates import GroupTables, group_results
+from mien.audit.group_estimates import GroupTables, group_results, mean_recall
 from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.intervals import adjust_bh
 from mien.audit.judgement import SIGNIFICANT, Evidence, judge, verdict_of
+from mien.audit.limits import implied_trials
 from mien.audit.overall import summary_estimates
 from mien.audit.permutation import permuted_tables, plan_permutation
+from mien.audit.power import NullSample, detectable_gaps, headline
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.score_gaps import score_results
 from mien.audit.scores import Scores, Units, row_scores
 from mien.audit.settings import Settings, check_settings
+from mien.audit.table_checks import table_notes, table_warnings
 from mien.audit.text import attribute_notes, method_notes, not_tested
 from mien.audit.verdict import verdict_sentences
 from mien.audit.vocabulary import ABOVE, BELOW
+from mien.audit.warned import said_first
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 from mien.registry import nearest
@@ -109,13 +114,15 @@ def audit(
     columns = candidate_confounders(predictions) if confounders is None else list(confounders)
     errors, error_notes = _errors(predictions, annotator_errors, attributes)
     further = Further(columns, errors, leakage, features)
-    results = []
+    results, samples = [], []
     for i, attribute in enumerate(attributes):
-        result = _audit_attribute(predictions, attribute, scores, settings, clusters)
+        result, sample = _audit_attribute(predictions, attribute, scores, settings, clusters)
         results.append(further_results(predictions, attribute, result, further, settings))
+        samples.append(sample)
         if progress:
             progress(i + 1, len(attributes))
-    results = _adjusted(results)
+    results = _with_power(_adjusted(results), samples, seed)
+    warnings = table_warnings(predictions, [a.name for a in attributes])
     return Audit(
         source=predictions.source,
         classes=[str(c) for c in predictions.classes],
@@ -123,9 +130,11 @@ def audit(
         n_clusters=n if predictions.cluster is None else int(predictions.cluster.max()) + 1,
         overall=summary_estimates(predictions, n_boot=n_boot, seed=seed, level=level, scores=scores),
         attributes=results,
-        verdict=verdict_sentences(results, min_n),
+        verdict=said_first(warnings, verdict_sentences(results, min_n)),
+        warnings=warnings,
         method_notes=[
             *predictions.notes,
+            *table_notes(predictions),
             *error_notes,
             *method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n),
         ],
@@ -175,7 +184,7 @@ def _errors(
 
 def _audit_attribute(
     pred: Predictions, attribute: Attribute, scores: Scores, settings: Settings, clusters: Ints | None
-) -> AttributeResult:
+) -> tuple[AttributeResult, NullSample]:
     known = np.flatnonzero(attribute.codes >= 0)
     rows = Rows(
         attribute.codes[known],
@@ -189,47 +198,92 @@ def _audit_attribute(
         raise DataError(f"attribute {attribute.name!r}", "no face has a known value in every part", "some that do")
     classes = [str(c) for c in pred.classes]
     tables = rows.tables()
-    counted_units = rows.units_per_group()
-    measures = table_measures(tables, classes, settings.min_n, settings.min_class_n, counted_units)
+    counted_units = rows.unit_counts()
+    measures = table_measures(tables, classes, settings, counted_units)
     boot = stacked_rates(bootstrap_tables(rows, settings.n_boot, settings.stream(attribute.name, "bootstrap")))
     plan = plan_permutation(rows)
     permuted = permuted_tables(plan, settings.n_perm, settings.stream(attribute.name, "permutation"))
     null = null_of(permuted, measures, lambda m: m.family == HEADLINE)
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
-    counted = GroupTables(tables, counted_units, rows.units_per_class(), rows.units_per_prediction(), boot)
+    counted = GroupTables(tables, counted_units, boot)
     scored = score_results(pred, attribute, known, scores, units, settings, clusters)
-    groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], settings)
+    tested = plan.comparable > 0
+    groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], tested, settings)
     observed = rates_of(tables[None])
     gaps = []
     for i, m in enumerate(measures):
         evidence = Evidence(
-            m.masked(observed)[0],
-            m.masked(boot),
-            null.statistics[i],
-            null.values.get(i),
-            _group_estimates(m, groups),
-            tables.sum((1, 2)),
-            counted_units,
+            values=m.masked(observed)[0],
+            replicates=m.masked(boot),
+            null=null.statistics[i],
+            estimates=_group_estimates(m, groups, counted, settings),
+            sizes=tables.sum((1, 2)),
+            units=counted_units.groups,
+            tested=tested,
+            crossed=counted_units.crossed,
         )
         gaps.append(judge(m, attribute.groups, evidence, settings.level, settings.seed))
-    return AttributeResult(
-        attribute.name,
-        attribute.label,
-        attribute.source,
-        attribute.confidence,
-        len(rows),
-        len(pred) - len(rows),
-        groups,
-        [*gaps, *scored.gaps],
-        [
-            *([attribute.note] if attribute.note else []),
-            *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.n_pooled / len(rows)),
-        ],
-        group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
+    chosen = headline(measures)
+    sample = NullSample(
+        measures=[measures[i] for i in chosen],
+        tables=null.tables,
+        statistics=[null.statistics[i] for i in chosen],
+        accuracies=null.values[0],
+        inflation=_inflation(groups),
+        tested=tested,
+    )
+    apart = [name for name, t in zip(attribute.groups, tested, strict=True) if not t]
+    return (
+        AttributeResult(
+            attribute.name,
+            attribute.label,
+            attribute.source,
+            attribute.confidence,
+            len(rows),
+            len(pred) - len(rows),
+            groups,
+            [*gaps, *scored.gaps],
+            [
+                *([attribute.note] if attribute.note else []),
+                *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.weighted is not None, apart),
+            ],
+            group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
+        ),
+        sample,
     )
 
 
-def _group_estimates(measure: Measure, groups: Sequence[GroupResult]) -> list[Estimate] | None:
+def _inflation(groups: Sequence[GroupResult]) -> NDArray[np.float64]:
+    """Dependent faces that weigh as much as an independent one, by the interval of each group's accuracy."""
+    estimates = [g.metrics["accuracy"] for g in groups]
+    return np.array([max(e.n / max(implied_trials(e), 1.0), 1.0) if e.clusters < e.n else 1.0 for e in estimates])
+
+
+def _with_power(results: list[AttributeResult], samples: Sequence[NullSample], seed: int) -> list[AttributeResult]:
+    """Say of each headline gap, and of each group, how large a gap the verdict would have named."""
+    judged = [g.p for r in results for g in r.gaps if g.family == HEADLINE] + [g.p for r in results for g in r.groups]
+    n_tests = sum(not math.isnan(p) for p in judged)
+    out = []
+    for result, sample in zip(results, samples, strict=True):
+        found = detectable_gaps(sample, n_tests, seed)
+        ends = {
+            (m.name, m.class_name): (float(low), float(high))
+            for m, low, high in zip(sample.measures, found.low, found.high, strict=True)
+        }
+        nothing = (float("nan"), float("nan"))
+        gaps = []
+        for gap in result.gaps:
+            named = gap.family == HEADLINE and not math.isnan(gap.p)
+            low, high = ends.get((gap.metric, gap.class_name), nothing) if named else nothing
+            gaps.append(replace(gap, detectable=low, detectable_high=high))
+        groups = [replace(g, detectable=float(d)) for g, d in zip(result.groups, found.groups, strict=True)]
+        out.append(replace(result, gaps=gaps, groups=groups))
+    return out
+
+
+def _group_estimates(
+    measure: Measure, groups: Sequence[GroupResult], counted: GroupTables, settings: Settings
+) -> list[Estimate] | None:
     """The groups' own estimates of what a measure compares; None where it compares several things at once."""
     if measure.name in HEADLINE_METRICS:
         return [g.metrics[measure.name] for g in groups]
@@ -237,6 +291,8 @@ def _group_estimates(measure: Measure, groups: Sequence[GroupResult]) -> list[Es
         return [g.metrics["accuracy"] for g in groups]
     if measure.name in CLASS_METRICS:
         return [getattr(g, measure.name)[measure.class_name] for g in groups]
+    if measure.means:
+        return [mean_recall(counted, g, measure.means, settings) for g in range(len(groups))]
     return None
 
 

@@ -24,6 +24,34 @@ _LEAST_BLOCKS, _MOST_BLOCKS, _BLOCK_NUMBERS = 1000, 10_000, 20_000_000
 
 
 @dataclass(frozen=True)
+class UnitCounts:
+    """Independent units behind the shares of groups: floors and intervals count these, never copies.
+
+    Attributes:
+        groups: ``(G,)`` units with a face in the group.
+        annotated: ``(G, K)`` units with a face of the group annotated with the class (behind a recall).
+        predicted: ``(G, K)`` units with a face predicted as it (behind a precision).
+        either: ``(G, K)`` units with a face that is one or the other (behind an F1).
+        others: ``(G, K)`` units with a face annotated otherwise (behind a rate of false positives).
+        crossed: Whether some unit has faces in several groups.
+    """
+
+    groups: Ints
+    annotated: Ints
+    predicted: Ints
+    either: Ints
+    others: Ints
+    crossed: bool
+
+    @classmethod
+    def of_faces(cls, tables: NDArray[Any]) -> UnitCounts:
+        """Where every face is its own unit: from ``(G, K, K)`` counts."""
+        n, annotated, predicted = (tables.sum(axes).astype(np.int64) for axes in ((1, 2), 2, 1))
+        hits = np.diagonal(tables, axis1=1, axis2=2).astype(np.int64)
+        return cls(n, annotated, predicted, annotated + predicted - hits, n[:, None] - annotated, crossed=False)
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of one attribute whose group is known.
 
@@ -61,19 +89,50 @@ class Rows:
         shape = (self.n_groups, self.n_classes, self.n_classes)
         return np.bincount(self.cells, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
 
+    def unit_counts(self) -> UnitCounts:
+        """Independent units behind every kind of share; where no unit has two rows, they are the faces."""
+        if self.cluster is None:
+            return UnitCounts.of_faces(self.tables())
+        shape = (self.n_groups, self.n_classes)
+        groups = self._units(self.group, self.n_groups)
+        by_class = self._class_units(self.label)
+        both = np.concatenate([self.label, self.predicted])
+        twice = Rows(np.tile(self.group, 2), both, both, np.tile(self.cluster, 2), self.n_groups, self.n_classes)
+        return UnitCounts(
+            groups,
+            by_class,
+            self._class_units(self.predicted),
+            twice._class_units(both),
+            groups[:, None] - self._units_of_one_class().reshape(shape),
+            crossed=int(groups.sum()) > len(np.unique(self.cluster)),
+        )
+
+    def _class_units(self, classes: Ints) -> Ints:
+        """``(G, K)`` units with a row of the group and of the class."""
+        codes = self.group * self.n_classes + classes
+        return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
+
+    def _units_of_one_class(self) -> Ints:
+        """``(G * K,)`` units all of whose rows in the group are annotated with the one class."""
+        if self.cluster is None:
+            return np.zeros(self.n_groups * self.n_classes, dtype=np.int64)
+        cells = np.unique((self.cluster * self.n_groups + self.group) * self.n_classes + self.label)
+        owner, first, several = np.unique(cells // self.n_classes, return_index=True, return_counts=True)
+        alone = several == 1
+        codes = owner[alone] % self.n_groups * self.n_classes + cells[first[alone]] % self.n_classes
+        return np.bincount(codes, minlength=self.n_groups * self.n_classes).astype(np.int64)
+
     def units_per_group(self) -> Ints:
         """``(G,)`` independent units with a row in the group."""
         return self._units(self.group, self.n_groups)
 
     def units_per_class(self) -> Ints:
         """``(G, K)`` independent units with a row of the group annotated with the class."""
-        codes = self.group * self.n_classes + self.label
-        return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
+        return self._class_units(self.label)
 
     def units_per_prediction(self) -> Ints:
         """``(G, K)`` independent units with a row of the group predicted as the class."""
-        codes = self.group * self.n_classes + self.predicted
-        return self._units(codes, self.n_groups * self.n_classes).reshape(self.n_groups, self.n_classes)
+        return self._class_units(self.predicted)
 
     def _units(self, codes: Ints, n_codes: int) -> Ints:
         if self.cluster is not None:

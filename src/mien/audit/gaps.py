@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.audit.cells import UnitCounts
+from mien.audit.settings import Settings
 from mien.metrics import (
     accuracy,
     balanced_accuracy,
@@ -43,6 +45,7 @@ DIFFERENCE, RATIO, DISTANCE = "difference", "ratio", "distance"
 HEADLINE, FURTHER = "headline", "further"
 FALSE_POSITIVES = "false positives"
 _LEAST_EXPECTED = 5.0  # faces expected in a cell for its rate to enter a ratio or an odds measure
+_KEPT_NUMBERS = 2_000_000
 _MANY_GROUPS = 60  # above, distances of all pairs of groups are not looked at
 
 Rates = dict[str, Array]
@@ -79,6 +82,7 @@ class Contrast:
         components: What each component is, for people.
         eligible: ``(C, G)`` bool, which groups enter which component.
         trials: ``(C, G)`` faces behind each value where it is a share; None elsewhere.
+        units: ``(C, G)`` independent units behind each share; None where each face is one.
         note: Which classes were left out.
     """
 
@@ -89,6 +93,7 @@ class Contrast:
     components: tuple[str, ...] = ("",)
     eligible: NDArray[np.bool_]
     trials: NDArray[Any] | None = None
+    units: NDArray[Any] | None = None
     note: str = ""
 
 
@@ -98,9 +103,13 @@ class Measure(Contrast):
 
     Attributes:
         values: Rates -> ``(b, C, G)``.
+        means: The classes over whose recalls the value is a mean; empty for other measures.
+        class_index: The class of a comparison of one class; None otherwise.
     """
 
     values: Callable[[Rates], Array]
+    means: tuple[int, ...] = ()
+    class_index: int | None = None
 
     def masked(self, rates: Rates) -> Array:
         """``(b, C, G)`` values, NaN where a group does not take part."""
@@ -134,29 +143,31 @@ def _distances(values: Array) -> Array:
 
 
 def table_measures(
-    tables: NDArray[Any],
-    classes: Sequence[str],
-    min_n: int,
-    min_class_n: int,
-    units: NDArray[np.int64] | None = None,
+    tables: NDArray[Any], classes: Sequence[str], settings: Settings, units: UnitCounts | None = None
 ) -> list[Measure]:
     """The measures that confusion counts allow, with what takes part in each.
 
     Args:
         tables: ``(G, K, K)`` observed counts.
         classes: The K classes.
-        min_n: Least faces of a group.
-        min_class_n: Least annotated (for precision: predicted) faces of a class in a group.
-        units: ``(G,)`` independent units; a group of one has no interval and takes no part.
+        settings: Says how many faces and units a group, and a class in a group, need. Units are what counts:
+            ten copies of one picture are one observation.
+        units: The independent units; by default each face is one.
     """
+    units = UnitCounts.of_faces(tables) if units is None else units
     annotated, predicted, n = tables.sum(-1).T, tables.sum(-2).T, tables.sum((-2, -1))
-    groups = n >= max(min_n, 1)
-    if units is not None:
-        groups &= units > 1
-    enough = {"recall": annotated, "precision": predicted, "f1": annotated}
+    groups = settings.enough(n, units.groups)
+    faces = {"recall": annotated, "precision": predicted, "f1": annotated}
+    enough = {"recall": units.annotated.T, "precision": units.predicted.T, "f1": units.annotated.T}
+    least = max(settings.min_class_n, 1)
     out = [
         Measure(
-            name=m, family=HEADLINE, eligible=groups[None], trials=n[None] if m == "accuracy" else None, values=_rate(m)
+            name=m,
+            family=HEADLINE,
+            eligible=groups[None],
+            trials=n[None] if m == "accuracy" else None,
+            units=units.groups[None],
+            values=_rate(m),
         )
         for m in HEADLINE_METRICS
     ]
@@ -166,15 +177,17 @@ def table_measures(
                 Measure(
                     name=name,
                     class_name=class_name,
+                    class_index=k,
                     family=HEADLINE if name == "recall" else FURTHER,
-                    eligible=(groups & (enough[name][k] >= max(min_class_n, 1)))[None],
-                    trials=None if name == "f1" else enough[name][k][None],
+                    eligible=(groups & (enough[name][k] >= least))[None],
+                    trials=None if name == "f1" else faces[name][k][None],
+                    units=enough[name][k][None],
                     values=_rate(name, k),
                 )
             )
     wrong = predicted - np.diagonal(tables, axis1=-2, axis2=-1).T
-    odds = _odds_measures(annotated, wrong, groups, classes, min_class_n)
-    return [*out, *odds, *_parity(predicted, groups, n, classes)]
+    odds = _odds_measures(annotated, wrong, groups, classes, least, units)
+    return [*out, *odds, *_parity(predicted, groups, n, classes, units)]
 
 
 def _rate(name: str, k: int | None = None) -> Callable[[Rates], Array]:
@@ -182,7 +195,12 @@ def _rate(name: str, k: int | None = None) -> Callable[[Rates], Array]:
 
 
 def _odds_measures(
-    annotated: NDArray[Any], wrong: NDArray[Any], groups: NDArray[np.bool_], classes: Sequence[str], min_class_n: int
+    annotated: NDArray[Any],
+    wrong: NDArray[Any],
+    groups: NDArray[np.bool_],
+    classes: Sequence[str],
+    least: int,
+    units: UnitCounts,
 ) -> list[Measure]:
     """Equalised odds of all classes, equal-odds fairness, and the ratio of accuracies.
 
@@ -191,19 +209,21 @@ def _odds_measures(
         wrong: ``(K, G)`` faces wrongly predicted as each class.
         groups: ``(G,)`` bool, groups with enough faces.
         classes: The K classes.
-        min_class_n: Least faces of a class in a group.
+        least: Least units of a class in a group.
+        units: The independent units.
     """
     n = annotated.sum(0)
-    others, least = n - annotated, max(min_class_n, 1)
-    enough = groups & (annotated >= least)
+    others = n - annotated
+    enough = groups & (least <= units.annotated.T)
     common: NDArray[np.bool_] = np.asarray(enough[:, groups].all(1) & groups.any())
     lacking = [c for c, there in zip(classes, common, strict=True) if not there]
     dropped = f"without {', '.join(lacking)}: too rare in some group" if lacking and common.any() else ""
     names = tuple(f"recall of {c}" for c in classes) + tuple(f"{FALSE_POSITIVES} of {c}" for c in classes)
-    odds = np.concatenate([enough, groups & (others >= least)])
+    odds = np.concatenate([enough, groups & (least <= units.others.T)])
     trials = np.concatenate([annotated, others]).astype(np.float64)
+    behind = np.concatenate([units.annotated.T, units.others.T])
     pooled = wrong[:, groups].sum(1, keepdims=True) / np.maximum(others[:, groups].sum(1, keepdims=True), 1)
-    often = np.concatenate([enough, groups & (pooled * others >= _LEAST_EXPECTED)])
+    often = np.concatenate([enough, groups & (pooled * units.others.T >= _LEAST_EXPECTED)])
 
     def both(rates: Rates) -> Array:
         return np.concatenate([rates["recall"], rates["false_positive_rate"]], axis=1)
@@ -214,37 +234,66 @@ def _odds_measures(
         return np.asarray(recall.sum(1, keepdims=True) / max(int(common.sum()), 1))
 
     return [
-        Measure(name="equalized_odds_difference", components=names, eligible=odds, trials=trials, values=both),
-        Measure(name="equalized_odds_ratio", kind=RATIO, components=names, eligible=often, trials=trials, values=both),
+        Measure(
+            name="equalized_odds_difference",
+            components=names,
+            eligible=odds,
+            trials=trials,
+            units=behind,
+            values=both,
+        ),
+        Measure(
+            name="equalized_odds_ratio",
+            kind=RATIO,
+            components=names,
+            eligible=often,
+            trials=trials,
+            units=behind,
+            values=both,
+        ),
         Measure(
             name="equal_odds_fairness",
             kind=RATIO,
             eligible=groups[None] & common.any(),
             note=dropped,
             values=mean_recall,
+            means=tuple(int(k) for k in np.flatnonzero(common)),
         ),
-        Measure(name="min_max_accuracy", kind=RATIO, eligible=groups[None], trials=n[None], values=_rate("accuracy")),
+        Measure(
+            name="min_max_accuracy",
+            kind=RATIO,
+            eligible=groups[None],
+            trials=n[None],
+            units=units.groups[None],
+            values=_rate("accuracy"),
+        ),
     ]
 
 
 def _parity(
-    predicted: NDArray[Any], groups: NDArray[np.bool_], n: NDArray[Any], classes: Sequence[str]
+    predicted: NDArray[Any], groups: NDArray[np.bool_], n: NDArray[Any], classes: Sequence[str], units: UnitCounts
 ) -> list[Measure]:
     """Demographic parity of every class and statistical parity of all together."""
     names = tuple(f"predictions of {c}" for c in classes)
     everywhere = np.broadcast_to(groups, predicted.shape)
     total = max(int(n[groups].sum()), 1)
-    often = predicted[:, groups].sum(1, keepdims=True) / total * n >= _LEAST_EXPECTED
+    often = predicted[:, groups].sum(1, keepdims=True) / total * units.groups >= _LEAST_EXPECTED
     rare = [c for c, row in zip(classes, often[:, groups], strict=True) if not row.all()]
     note = f"groups with fewer than 5 such predictions expected take no part for {', '.join(rare)}" if rare else ""
     trials = np.broadcast_to(n, predicted.shape).astype(np.float64)
+    behind = np.broadcast_to(units.groups, predicted.shape)
     share = _rate("selection_rate")
     many = f"not looked at for more than {_MANY_GROUPS} groups" if groups.sum() > _MANY_GROUPS else ""
     few = groups if groups.sum() <= _MANY_GROUPS else np.zeros_like(groups)
     whole = np.broadcast_to(few, predicted.shape)
     return [
         Measure(
-            name="demographic_parity_difference", components=names, eligible=everywhere, trials=trials, values=share
+            name="demographic_parity_difference",
+            components=names,
+            eligible=everywhere,
+            trials=trials,
+            units=behind,
+            values=share,
         ),
         Measure(
             name="demographic_parity_ratio",
@@ -252,6 +301,7 @@ def _parity(
             components=names,
             eligible=everywhere & often,
             trials=trials,
+            units=behind,
             note=note,
             values=share,
         ),
@@ -262,6 +312,7 @@ def _parity(
             components=names,
             eligible=whole,
             trials=trials,
+            units=behind,
             values=share,
         ),
     ]
@@ -274,10 +325,12 @@ class Null:
     Attributes:
         statistics: One ``(b,)`` a measure, in their order.
         values: Measure's index -> ``(b, G)`` values of the measures with one component.
+        tables: ``(c, G, K, K)`` the first of the counts themselves.
     """
 
     statistics: list[Array]
     values: dict[int, Array]
+    tables: NDArray[Any]
 
 
 def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: Callable[[Measure], bool]) -> Null:
@@ -290,13 +343,25 @@ def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: C
     """
     statistics: list[list[Array]] = [[] for _ in measures]
     values: dict[int, list[Array]] = {i: [] for i, m in enumerate(measures) if keep(m)}
+    first: list[NDArray[Any]] = []
     for tables in chunks:
+        if (wanted := _kept_tables(tables) - sum(len(t) for t in first)) > 0:
+            first.append(tables[:wanted].copy())
         rates = rates_of(tables)
         for i, measure in enumerate(measures):
             statistics[i].append(measure.statistic(rates))
             if i in values:
                 values[i].append(measure.masked(rates)[:, 0])
-    return Null([np.concatenate(s) for s in statistics], {i: np.concatenate(v) for i, v in values.items()})
+    return Null(
+        [np.concatenate(s) for s in statistics],
+        {i: np.concatenate(v) for i, v in values.items()},
+        np.concatenate(first),
+    )
+
+
+def _kept_tables(tables: NDArray[Any]) -> int:
+    """How many counts are kept to work out the power: 300, fewer of many groups."""
+    return int(np.clip(_KEPT_NUMBERS // tables[0].size, 100, 300))
 
 
 def stacked_rates(chunks: Iterable[NDArray[Any]]) -> Rates:

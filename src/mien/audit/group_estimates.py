@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints
+from mien.audit.cells import Ints, UnitCounts
 from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
 from mien.audit.intervals import (
     effective_trials,
@@ -21,7 +21,6 @@ from mien.audit.intervals import (
     wilson,
 )
 from mien.audit.pooling import pooled_estimates
-from mien.audit.power import detectable_gaps
 from mien.audit.results import GroupResult
 from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
@@ -37,16 +36,12 @@ class GroupTables:
 
     Attributes:
         tables: ``(G, K, K)`` observed counts.
-        units: ``(G,)`` independent units.
-        annotated_units: ``(G, K)`` units with a face annotated with the class.
-        predicted_units: ``(G, K)`` units with a face predicted as it.
+        units: The independent units.
         boot: Rates of the bootstrap replicates.
     """
 
     tables: Ints
-    units: Ints
-    annotated_units: Ints
-    predicted_units: Ints
+    units: UnitCounts
     boot: Rates
 
 
@@ -54,50 +49,52 @@ def class_estimates(counted: GroupTables, g: int, settings: Settings) -> ClassEs
     """Recall, precision, F1 and selection rate of each class in group ``g``; K estimates each."""
     table, boot = counted.tables[g], counted.boot
     hits, annotated, predicted, n = np.diagonal(table), table.sum(1), table.sum(0), int(table.sum())
-    units = int(counted.units[g])
+    units = counted.units
     found: ClassEstimates = {"recall": [], "precision": [], "f1": [], "selection_rate": []}
     for k in range(len(table)):
         parts = {
-            "recall": (hits[k], annotated[k], counted.annotated_units[g, k], "nobody annotated with it"),
-            "precision": (hits[k], predicted[k], counted.predicted_units[g, k], "never predicted"),
-            "selection_rate": (predicted[k], n, units, "no faces"),
+            "recall": (hits[k], annotated[k], units.annotated[g, k], "nobody annotated with it"),
+            "precision": (hits[k], predicted[k], units.predicted[g, k], "never predicted"),
+            "selection_rate": (predicted[k], n, units.groups[g], "no faces"),
         }
         for name, (top, bottom, own, nobody) in parts.items():
-            note = nobody if not bottom else TOO_FEW if bottom < settings.min_class_n else ""
+            note = nobody if not bottom else TOO_FEW if own < settings.min_class_n else ""
             drawn = boot[name][:, k, g]
             found[name].append(
                 share_estimate(
                     float(top), int(bottom), int(own), drawn, level=settings.level, seed=settings.seed, note=note
                 )
             )
-        share = units / max(n, 1)
-        union = int(annotated[k] + predicted[k] - hits[k])
-        found["f1"].append(_f1(float(hits[k]), union, int(annotated[k]), share, boot["f1"][:, k, g], settings))
+        few = bool(units.annotated[g, k] < settings.min_class_n)
+        found["f1"].append(_f1(table, k, int(units.either[g, k]), few, boot["f1"][:, k, g], settings))
     return found
 
 
-def _f1(hits: float, union: int, annotated: int, units_per_face: float, drawn: Array, settings: Settings) -> Estimate:
+def _f1(table: Ints, k: int, clusters: int, few: bool, drawn: Array, settings: Settings) -> Estimate:
     """F1 = 2J / (1 + J), with J = hits / (annotated or predicted faces), which is a share: Wilson's interval of J."""
+    annotated = int(table[k].sum())
     if not annotated:
         return undefined(0, 0, "nobody annotated with it", settings.level)
-    jaccard = hits / union
-    clusters = max(round(union * units_per_face), 1)
+    union = annotated + int(table[:, k].sum() - table[k, k])
+    jaccard = float(table[k, k]) / union
     shares = drawn[~np.isnan(drawn)] / (2 - drawn[~np.isnan(drawn)])
     variance = float(shares.var()) if len(shares) > 1 else 0.0
     trials = (
-        float(union) if units_per_face == 1 else effective_trials(jaccard, union, clusters, variance, settings.level)
+        float(union)
+        if clusters >= union
+        else float(effective_trials(jaccard, union, clusters, variance, settings.level))
     )
     low, high = wilson(jaccard * trials, trials, settings.level)
     value, low, high = (2 * j / (1 + j) for j in (jaccard, low, high))
-    note = TOO_FEW if annotated < settings.min_class_n else ""
-    return Estimate(value, low, high, settings.level, "wilson of the overlap", union, clusters, settings.seed, note)
+    note, method = TOO_FEW if few else "", "wilson of the overlap"
+    return Estimate(value, low, high, settings.level, method, union, clusters, settings.seed, note)
 
 
 def headline_estimates(
     counted: GroupTables, g: int, by_class: ClassEstimates, settings: Settings
 ) -> dict[str, Estimate]:
     """Accuracy, balanced accuracy, macro and weighted F1 of group ``g``."""
-    table, n, units = counted.tables[g], int(counted.tables[g].sum()), int(counted.units[g])
+    table, n, units = counted.tables[g], int(counted.tables[g].sum()), int(counted.units.groups[g])
     level, seed = settings.level, settings.seed
     drawn = counted.boot["accuracy"][:, 0, g]
     out = {"accuracy": share_estimate(float(np.trace(table)), n, units, drawn, level=level, seed=seed)}
@@ -123,12 +120,26 @@ def headline_estimates(
     return {name: out[name] for name in HEADLINE_METRICS}
 
 
+def mean_recall(counted: GroupTables, g: int, classes: Sequence[int], settings: Settings) -> Estimate:
+    """The mean of the recalls of some classes in group ``g``, as equal-odds fairness compares it."""
+    index = list(classes)
+    recalls = [class_estimates(counted, g, settings)["recall"][k] for k in index]
+    weights = np.full(len(index), 1 / max(len(index), 1))
+    points, low, high = (np.array([getattr(e, end) for e in recalls]) for end in ("value", "low", "high"))
+    drawn = counted.boot["recall"][:, index, g]
+    sides = macro_sides(points, low, high, weights, drawn)
+    n = int(counted.tables[g][index].sum())
+    units = int(counted.units.groups[g])
+    return macro_estimate(float(points @ weights), drawn @ weights, sides, level=settings.level, n=n, clusters=units)
+
+
 def group_results(
     attribute: Attribute,
     classes: Sequence[str],
     counted: GroupTables,
     scores: Sequence[dict[str, Estimate]],
     null_accuracy: Array,
+    tested: NDArray[np.bool_],
     settings: Settings,
 ) -> list[GroupResult]:
     """The results of every group.
@@ -139,20 +150,21 @@ def group_results(
         counted: Its counts and their bootstrap.
         scores: Further metrics of each group.
         null_accuracy: ``(b, G)`` accuracies under no disparity, NaN for groups out of the gap.
+        tested: ``(G,)`` groups with a face annotated as a face of another group is.
         settings: The audit's settings.
     """
     by_class = [class_estimates(counted, g, settings) for g in range(len(attribute.groups))]
     headline = [headline_estimates(counted, g, by_class[g], settings) for g in range(len(attribute.groups))]
     accuracies = [h["accuracy"] for h in headline]
     trials = [
-        effective_trials(e.value, e.n, e.clusters, float(np.nanvar(counted.boot["accuracy"][:, 0, g])), e.level)
+        float(effective_trials(e.value, e.n, e.clusters, float(np.nanvar(counted.boot["accuracy"][:, 0, g])), e.level))
         if e.clusters < e.n
         else e.n
         for g, e in enumerate(accuracies)
     ]
     pooled = pooled_estimates(accuracies, trials, settings.stream(attribute.name, "pooling"))
-    detectable = detectable_gaps(null_accuracy)
-    expected, p = departures(np.array([e.value for e in accuracies]), null_accuracy)
+    expected, p = departures(np.array([e.value for e in accuracies]), null_accuracy, tested)
+    enough = settings.enough(counted.tables.sum((1, 2)), counted.units.groups)
     out = []
     for g, name in enumerate(attribute.groups):
         table = counted.tables[g]
@@ -162,8 +174,8 @@ def group_results(
             GroupResult(
                 name,
                 n,
-                int(counted.units[g]),
-                "" if n >= max(settings.min_n, 1) and counted.units[g] > 1 else TOO_FEW,
+                int(counted.units.groups[g]),
+                "" if enough[g] else TOO_FEW,
                 headline[g] | scores[g],
                 named["recall"],
                 named["precision"],
@@ -172,16 +184,15 @@ def group_results(
                 {c: int(m) for c, m in zip(classes, annotated, strict=True)},
                 [[int(v) for v in row] for row in table],
                 pooled[g],
-                float(detectable[g]),
-                float(expected[g]),
-                float(p[g]),
+                expected=float(expected[g]),
+                p=float(p[g]),
                 note=_lacking(classes, annotated) if n else "no faces",
             )
         )
     return out
 
 
-def departures(values: Array, null_values: Array) -> tuple[Array, Array]:
+def departures(values: Array, null_values: Array, tested: NDArray[np.bool_] | None = None) -> tuple[Array, Array]:
     """What each group would have under no disparity, and how often chance alone takes it so far from that.
 
     A largest gap among many groups is soon one of the smallest group's noise, which hides what
@@ -190,12 +201,15 @@ def departures(values: Array, null_values: Array) -> tuple[Array, Array]:
     Args:
         values: ``(G,)`` observed values.
         null_values: ``(b, G)`` values under no disparity; NaN where a group takes no part.
+        tested: ``(G,)`` groups that are compared with another; all by default.
 
     Returns:
         Expected values and two-sided p-values, each ``(G,)``; NaN where a group takes no part, and
         everywhere with fewer than two groups.
     """
     part = ~np.isnan(null_values).any(0) & ~np.isnan(values)
+    if tested is not None:
+        part &= tested
     expected, p = np.full((2, len(values)), np.nan)
     if part.sum() < 2:
         return expected, p

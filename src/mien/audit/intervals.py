@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -14,7 +13,6 @@ from mien.records import Estimate
 
 Array = NDArray[np.float64]
 _UNDEFINED_SHARE = 0.05
-_MANY_GROUPS, _FEW_REPLICATES = 60, 400
 NAN = float("nan")
 
 
@@ -116,7 +114,7 @@ def share_estimate(
     if n == 0 or clusters >= n:
         return wilson_estimate(k, n, level, note)
     defined = replicates[~np.isnan(replicates)]
-    trials = effective_trials(k / n, n, clusters, float(defined.var()) if len(defined) > 1 else 0.0, level)
+    trials = float(effective_trials(k / n, n, clusters, float(defined.var()) if len(defined) > 1 else 0.0, level))
     low, high = wilson(k / n * trials, trials, level)
     return Estimate(k / n, low, high, level, "wilson, effective trials", n, clusters, seed, note)
 
@@ -138,30 +136,35 @@ def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level
         return wilson_estimate(float(hits.sum()), n, level)
     departure = np.bincount(units, weights=hits - share)
     variance = m / max(m - 1, 1) * float((departure**2).sum()) / n**2
-    trials = effective_trials(share, n, m, variance, level)
+    trials = float(effective_trials(share, n, m, variance, level))
     low, high = wilson(share * trials, trials, level)
     return Estimate(share, low, high, level, "wilson, effective trials", n, m)
 
 
-def effective_trials(share: float, n: int, clusters: int, variance: float, level: float = 0.95) -> float:
-    """Independent faces that a share of ``n`` dependent ones is worth.
+def effective_trials(
+    share: ArrayLike, n: ArrayLike, clusters: ArrayLike, variance: ArrayLike, level: float = 0.95
+) -> Array:
+    """Independent faces that shares of ``n`` dependent ones are worth, element by element.
 
-    Its binomial variance over its real one, between 1 and ``n``; the number of units where no
+    Their binomial variance over their real one, between 1 and ``n``; the number of units where no
     variation is seen, as at 0 of n. Fewer still with few units, whose variance is itself uncertain:
     by the squared ratio of the normal quantile to Student's (Korn and Graubard 1998).
 
     Args:
-        share: The share.
+        share: The shares.
         n: Faces.
         clusters: Independent units.
-        variance: The share's variance, robust to dependence within units.
+        variance: The shares' variance, robust to dependence within units.
         level: Coverage aimed at.
     """
-    binomial = share * (1 - share)
-    seen = variance > 1e-12 * max(binomial, 1e-12)  # less is rounding
-    trials = float(np.clip(binomial / variance, 1.0, n)) if seen and clusters > 1 else float(clusters)
+    p, faces, units, seen = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (share, n, clusters, variance)))
+    binomial = p * (1 - p)
+    usable = (seen > 1e-12 * np.maximum(binomial, 1e-12)) & (units > 1)  # less is rounding
+    worth = np.divide(binomial, seen, out=np.ones(p.shape), where=usable)
+    trials = np.where(usable, np.clip(worth, 1.0, np.maximum(faces, 1.0)), units)
     q = 0.5 + level / 2
-    return max(trials * float(NormalDist().inv_cdf(q) / stdtrit(max(clusters - 1, 1), q)) ** 2, 1.0)
+    few = NormalDist().inv_cdf(q) / stdtrit(np.maximum(units - 1, 1), q)
+    return np.asarray(np.maximum(trials * few**2, 1.0))
 
 
 def macro_estimate(
@@ -296,102 +299,6 @@ def _hall(t: float, skewness: float, units: int) -> float:
         return t
     root = np.sqrt(units)
     return float(3 * root / skewness * (np.cbrt(1 + skewness * (t / root - skewness / (6 * units))) - 1))
-
-
-def gap_interval(
-    values: Array,
-    replicates: Array,
-    level: float = 0.95,
-    floor: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-) -> tuple[float, float]:
-    """An interval for a largest-minus-smallest gap that holds near zero too.
-
-    Percentiles of bootstrapped gaps are biased upwards (each replicate picks its own extremes) and
-    may even miss the observed gap. Here the differences of all pairs of groups get simultaneous
-    intervals d_ij +- c s_ij, with c the quantile of the largest |d*_ij - d_ij| / s_ij over the
-    bootstrap (as Tukey and Kramer's, with the bootstrap in place of the normal). If all hold, the
-    largest true difference lies between max(d_ij - c s_ij) and max(d_ij + c s_ij). Without any
-    disparity the coverage is the level; with one it is more, the more groups there are.
-
-    Args:
-        values: ``(G,)`` observed values, or ``(C, G)`` where the gap is the largest over C components
-            (classes); NaN ones take no part.
-        replicates: ``(b, G)`` or ``(b, C, G)`` bootstrap replicates; NaN ones take no part.
-        level: Coverage aimed at.
-        floor: Least standard errors, in the shape of ``values``: a bootstrap sees none at 0 % or 100 %.
-        bounds: Smallest and largest possible gap.
-
-    Returns:
-        ``(low, high)``; NaN where no pair has two defined replicates.
-    """
-    values, replicates = np.atleast_2d(values), replicates.reshape(len(replicates), -1, values.shape[-1])
-    least = np.zeros(values.shape) if floor is None else np.nan_to_num(floor).reshape(values.shape) ** 2
-    if values.shape[1] > _MANY_GROUPS:
-        replicates = replicates[:_FEW_REPLICATES]  # the pairs grow with the square of the groups
-    largest = np.zeros(len(replicates))
-    centres, spreads = [], []
-    for c in range(len(values)):
-        for i in range(values.shape[1] - 1):
-            centre = values[c, i] - values[c, i + 1 :]
-            use = np.flatnonzero(~np.isnan(centre))
-            departure = replicates[:, c, i, None] - replicates[:, c, i + 1 + use] - centre[use]
-            defined = ~np.isnan(departure)
-            n = defined.sum(0)
-            use, departure, defined = use[n > 1], departure[:, n > 1], defined[:, n > 1]
-            if not len(use):
-                continue
-            if not defined.all():
-                departure = np.where(defined, departure, 0.0)
-            variance = np.einsum("ij,ij->j", departure, departure) / n[n > 1]
-            spread = np.sqrt(np.maximum(variance, least[c, i] + least[c, i + 1 + use]))
-            ratio = np.abs(departure) / np.where(spread > 0, spread, np.inf)
-            largest = np.maximum(largest, ratio.max(1))
-            centres.append(np.abs(centre[use]))
-            spreads.append(spread)
-    if not centres:
-        return NAN, NAN
-    # Several intervals at once are never narrower than one alone.
-    reach = max(float(np.quantile(largest, level)), NormalDist().inv_cdf(0.5 + level / 2)) * np.concatenate(spreads)
-    difference = np.concatenate(centres)
-    low, high = float((difference - reach).max()), float((difference + reach).max())
-    return max(low, bounds[0]), min(high, bounds[1])
-
-
-def ratio_interval(
-    values: Array, replicates: Array, trials: Array | None, level: float = 0.95, floor: Array | None = None
-) -> tuple[float, float]:
-    """An interval for a smallest-over-largest ratio: :func:`gap_interval` of the logarithms.
-
-    Args:
-        values: ``(C, G)`` observed values of 0 or more; NaN ones take no part.
-        replicates: ``(b, C, G)`` bootstrap replicates.
-        trials: ``(C, G)`` trials behind each share: half a success and half a failure are added, for
-            the interval only, so that a rate of 0 has a logarithm; None for values far from 0.
-        level: Coverage aimed at.
-        floor: ``(C, G)`` least standard errors of the values.
-
-    Returns:
-        ``(low, high)`` within 0 and 1; NaN where undefined.
-    """
-
-    def smooth(rates: Array) -> Array:
-        return rates if trials is None else (rates * trials + 0.5) / (trials + 1)
-
-    centre, drawn = smooth(values), smooth(replicates)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs, drawn_logs = np.log(centre), np.log(drawn)
-        least = None if floor is None else floor / centre
-    logs, drawn_logs = (np.where(np.isfinite(x), x, np.nan) for x in (logs, drawn_logs))
-    low, high = gap_interval(logs, drawn_logs, level, least, (0.0, np.inf))
-    return float(np.exp(-high)), float(np.exp(-low))
-
-
-def implied_errors(estimates: Sequence[Estimate]) -> Array:
-    """Standard errors that the groups' own intervals imply, 0 where there is none: ``(G,)``."""
-    z = [NormalDist().inv_cdf(0.5 + e.level / 2) for e in estimates]
-    errors = [(e.high - e.low) / (2 * q) for e, q in zip(estimates, z, strict=True)]
-    return np.asarray(np.nan_to_num(np.array(errors)), dtype=np.float64)
 
 
 def permutation_p(observed: float, null: Array) -> float:

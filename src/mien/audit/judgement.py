@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gaps import DIFFERENCE, DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
-from mien.audit.intervals import (
-    gap_interval,
-    implied_errors,
-    percentile,
-    permutation_p,
-    ratio_interval,
-    share_estimate,
-    undefined,
-    wilson_bounds,
-)
-from mien.audit.power import detectable_gaps
+from mien.audit.gap_intervals import gap_interval, ratio_interval
+from mien.audit.gaps import DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
+from mien.audit.intervals import effective_trials, percentile, permutation_p, share_estimate, undefined
+from mien.audit.limits import estimate_limits, share_limits
 from mien.audit.results import GapResult
-from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, TOO_FEW
+from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
 from mien.metrics import min_max_ratio
 from mien.records import Estimate
 
@@ -31,7 +22,7 @@ SIGNIFICANT = 0.05
 _NO_GROUPS = "fewer than two groups with enough faces"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """All that one gap is judged by.
 
@@ -39,19 +30,23 @@ class Evidence:
         values: ``(C, G)`` observed values, NaN where a group takes no part.
         replicates: ``(b, C, G)`` bootstrap replicates.
         null: ``(b,)`` the statistic under no disparity.
-        null_values: ``(b, G)`` group values under no disparity, or None.
         estimates: The groups' own estimates where there is one component, or None.
         sizes: ``(G,)`` faces of the groups.
         units: ``(G,)`` independent units of the groups.
+        tested: ``(G,)`` groups with a face annotated as a face of another group is; None for all.
+        crossed: Whether units have faces in several groups.
+        interval: The gap's interval where the measure brings one of its own.
     """
 
     values: Array
     replicates: Array
     null: Array
-    null_values: Array | None = None
     estimates: Sequence[Estimate] | None = None
     sizes: NDArray[np.int64] | None = None
     units: NDArray[np.int64] | None = None
+    tested: NDArray[np.bool_] | None = None
+    crossed: bool = False
+    interval: tuple[float, float] | None = None
 
 
 def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
@@ -71,10 +66,11 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
     method = "simultaneous bootstrap" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
     value = Estimate(observed, *inside, level, method, n, units, seed)
     sign = -1.0 if measure.kind == RATIO else 1.0
-    defined = evidence.null[~np.isnan(evidence.null)]
+    testable = _testable(evidence)
+    null = evidence.null if testable else evidence.null[:0]
+    defined = null[~np.isnan(null)]
     tail = 0.05 if measure.kind == RATIO else 0.95
     expected, limit = (float(defined.mean()), float(np.quantile(defined, tail))) if len(defined) else (nan, nan)
-    detectable = _detectable(measure, evidence)
     return GapResult(
         measure.name,
         measure.class_name,
@@ -85,15 +81,20 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
         _end(measure, evidence, component, best, level),
         expected,
         limit,
-        permutation_p(sign * observed, sign * evidence.null),
+        permutation_p(sign * observed, sign * null),
         nan,
         n_groups,
-        NOT_SHOWN,
+        NOT_SHOWN if testable else NOT_TESTABLE,
         "; ".join(filter(None, [measure.components[component] if measure.kind != DISTANCE else "", measure.note])),
         measure.kind,
         measure.family,
-        *detectable,
     )
+
+
+def _testable(evidence: Evidence) -> bool:
+    """Whether chance could have dealt the faces otherwise: two groups that take part share an annotated class."""
+    part = (~np.isnan(evidence.values)).any(0)
+    return evidence.tested is None or int((part & evidence.tested).sum()) >= 2
 
 
 def _behind(evidence: Evidence, measure: Contrast) -> tuple[int, int]:
@@ -134,19 +135,33 @@ def _filled(values: Array, fill: float) -> Array:
 
 def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[float, float]:
     values, drawn = evidence.values, evidence.replicates
+    if evidence.interval is not None:
+        return evidence.interval
     if measure.kind == DISTANCE:
         return _distance_interval(values, drawn, level)
-    if evidence.estimates is not None:
-        floor = implied_errors(evidence.estimates)[None]
-    elif measure.trials is not None:
-        low, high = wilson_bounds(np.nan_to_num(values), measure.trials, level)
-        floor = np.nan_to_num(high - low) / (2 * NormalDist().inv_cdf(0.5 + level / 2))
-    else:
-        floor = np.zeros(values.shape)
+    trials = _independent_trials(measure, evidence, level)
+    limits = None if evidence.estimates is None else estimate_limits(evidence.estimates)
     if measure.kind == RATIO:
-        return ratio_interval(values, drawn, measure.trials, level, floor)
+        return ratio_interval(values, drawn, trials, level, limits if trials is None else None, evidence.crossed)
+    if limits is None and trials is not None:
+        limits = share_limits(values, trials)
     bounds = (0.0, 1.0) if measure.trials is not None or measure.name not in LOWER_IS_BETTER else (0.0, np.inf)
-    return gap_interval(values, drawn, level, floor, bounds)
+    return gap_interval(values, drawn, level, limits, bounds, evidence.crossed)
+
+
+def _independent_trials(measure: Contrast, evidence: Evidence, level: float) -> Array | None:
+    """``(C, G)`` independent faces that each share is worth; None where the measure is not of shares."""
+    if measure.trials is None:
+        return None
+    trials = np.broadcast_to(np.asarray(measure.trials, np.float64), evidence.values.shape)
+    if measure.units is None:
+        return np.array(trials)
+    defined = ~np.isnan(evidence.replicates)
+    n = np.maximum(defined.sum(0), 1)
+    departure = np.where(defined, evidence.replicates - evidence.values, 0.0)
+    variance = (departure**2).sum(0) / n
+    worth = effective_trials(np.nan_to_num(evidence.values), trials, measure.units, variance, level)
+    return np.where(np.asarray(measure.units) >= trials, trials, worth)
 
 
 def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float, float]:
@@ -167,27 +182,12 @@ def _end(measure: Contrast, evidence: Evidence, component: int, group: int, leve
     if measure.trials is None:
         return percentile(value, evidence.replicates[:, component, group], level=level)
     n = int(measure.trials[component, group])
-    size, units = (
-        (n, n)
-        if evidence.sizes is None or evidence.units is None
-        else (int(evidence.sizes[group]), int(evidence.units[group]))
-    )
-    clusters = n if units >= size else max(round(n * units / size), 1)
+    clusters = n if measure.units is None else int(measure.units[component, group])
     return share_estimate(value * n, n, clusters, evidence.replicates[:, component, group], level=level)
-
-
-def _detectable(measure: Contrast, evidence: Evidence) -> tuple[float, float]:
-    """The smallest detectable gap of the group where it is smallest, and of the group where it is largest."""
-    if evidence.null_values is None or measure.kind != DIFFERENCE:
-        return float("nan"), float("nan")
-    found = detectable_gaps(evidence.null_values, measure.name not in LOWER_IS_BETTER)
-    if np.isnan(found).all():
-        return float("nan"), float("nan")
-    return float(np.nanmin(found)), float(np.nanmax(found))
 
 
 def verdict_of(gap: GapResult, p_adjusted: float) -> str:
     """What follows from an adjusted p-value."""
-    if gap.verdict == TOO_FEW:
-        return TOO_FEW
+    if gap.verdict in (TOO_FEW, NOT_TESTABLE):
+        return gap.verdict
     return DISPARITY if p_adjusted < SIGNIFICANT else NOT_SHOWN

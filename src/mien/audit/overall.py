@@ -30,9 +30,7 @@ def counts_of_all(pred: Predictions, n_boot: int, rng: np.random.Generator) -> t
     """Counts of all faces as one group, and their ``(n_boot, K, K)`` bootstrap over independent units."""
     rows = _everybody(pred)
     drawn = np.concatenate(list(bootstrap_tables(rows, n_boot, rng)))
-    counted = GroupTables(
-        rows.tables(), rows.units_per_group(), rows.units_per_class(), rows.units_per_prediction(), rates_of(drawn)
-    )
+    counted = GroupTables(rows.tables(), rows.unit_counts(), rates_of(drawn))
     return counted, drawn[:, 0]
 
 
@@ -62,7 +60,7 @@ def summary_estimates(
     counted, drawn = counts_of_all(pred, n_boot, random_stream(seed, "", "bootstrap"))
     by_class = class_estimates(counted, 0, settings)
     headline = headline_estimates(counted, 0, by_class, settings)
-    n, clusters = len(pred), int(counted.units[0])
+    n, clusters = len(pred), int(counted.units.groups[0])
     out = {}
     for name in metric_names():
         if name in _OTHER_NAMES:

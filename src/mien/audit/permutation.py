@@ -12,9 +12,13 @@ tuple of its annotated classes, its *type* the multiset of its (annotated, predi
   from its exact law, by hypergeometric draws vectorised over the replicates. The cost does not
   depend on the number of rows.
 * Other strata that hold two groups or more: the units' groups are shuffled.
-* Strata that only one group has (persons with many faces hardly ever share one): units of about
-  equal size are shuffled across strata, and each group's counts are brought back to its own class
-  mix with the pooled probabilities of a prediction given the class. This last part is approximate.
+* Strata that only one group has (persons with many faces hardly ever share one) cannot move.
+
+Strata that go with the groups make the test blind. What is shuffled within a stratum leaves the
+stratum's own share of right answers where it is; if one group fills a stratum, the permuted group looks as
+the observed one does. How much of a gap is carried along so is the squared association (Cramer's V) of
+group and stratum among the faces of a class. Above a tenth, nothing is permuted: units stay, and their
+departures from expectation get random weights (:mod:`mien.audit.unit_departures`).
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.cells import Ints, Rows, chunk_sizes, units_by_size
+from mien.audit.unit_departures import UnitDepartures, departure_tables, unit_departures
 
+MOST_CARRIED = 0.1
 _MANY = 4  # a stratum is drawn by hypergeometric laws if it has this many times types x groups units
 
 
@@ -61,7 +67,7 @@ class _Shuffle:
     pairs: Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PermutationPlan:
     """Everything the draws need; see :func:`plan_permutation`.
 
@@ -69,26 +75,35 @@ class PermutationPlan:
         exact: Strata drawn by hypergeometric laws.
         shuffles: Units shuffled within their strata.
         pooled: Units shuffled within sizes and brought back to the class mix of their group.
+        weighted: The units where too little could be exchanged; then nothing is permuted.
         n_groups: G.
         n_classes: K.
         n_fixed: Rows that cannot move, since no other group has a unit to exchange with.
-        n_pooled: Rows in the approximate part.
+        comparable: ``(G,)`` rows annotated with a class that another group has too. A group without any is
+            compared with nobody.
     """
 
     exact: tuple[_Margins, ...]
     shuffles: tuple[_Shuffle, ...]
     pooled: tuple[_Shuffle, ...]
+    weighted: UnitDepartures | None
     n_groups: int
     n_classes: int
     n_fixed: int
-    n_pooled: int
+    comparable: Ints
 
 
-def plan_permutation(rows: Rows) -> PermutationPlan:
+def plan_permutation(rows: Rows, *, pool_sizes: bool = False) -> PermutationPlan:
     """Sort the units into strata and choose how each is permuted.
 
     The choice looks at annotated classes and groups only, never at predictions, except to tell how
     long a draw would take.
+
+    Args:
+        rows: The rows.
+        pool_sizes: Where both margins must stay (who is in a corpus, not how well it is served): units without
+            a counterpart are shuffled with those of about their size and brought back to the margins, and
+            nothing is weighted.
     """
     pairs, unit = rows.pairs, rows.cluster
     if unit is not None:
@@ -96,23 +111,61 @@ def plan_permutation(rows: Rows) -> PermutationPlan:
     exact: list[_Margins] = []
     shuffles: list[_Shuffle] = []
     lonely: dict[int, list[tuple[Ints, Ints]]] = {}
+    kept = np.zeros((rows.n_groups, rows.n_classes))
     for first, members in units_by_size(unit, pairs):
         content, group = pairs[members], rows.group[first]
+        if unit is not None:
+            kept += _kept_rows(content // rows.n_classes, group, rows)
         lone = _plan_size(content, group, rows, exact, shuffles)
         if lone.any():
             lonely.setdefault(int(np.log2(members.shape[1])), []).append((content[lone], group[lone]))
     pooled, n_fixed = [], 0
     for blocks in lonely.values():
-        n_rows = sum(c.size for c, _ in blocks)
-        if blocks[0][0].shape[1] == 1 or len({int(g) for _, gs in blocks for g in gs}) == 1:
-            exact += [m for c, g in blocks for m in _fixed(c, g, rows.n_groups)]
-            n_fixed += n_rows
-        else:
+        if pool_sizes and blocks[0][0].shape[1] > 1 and len({int(g) for _, gs in blocks for g in gs}) > 1:
             pooled.append(_pad(blocks))
-    n_pooled = sum(int((p.pairs >= 0).sum()) for p in pooled)
+        else:
+            exact += [m for c, g in blocks for m in _fixed(c, g, rows.n_groups)]
+            n_fixed += sum(c.size for c, _ in blocks)
+    carried = unit is not None and not pool_sizes and _carried(kept, rows) > MOST_CARRIED
+    faces = rows.tables().sum(-1)
+    shared = (faces > 0).sum(0) > 1
     return PermutationPlan(
-        tuple(exact), tuple(shuffles), tuple(pooled), rows.n_groups, rows.n_classes, n_fixed, n_pooled
+        exact=tuple(exact),
+        shuffles=tuple(shuffles),
+        pooled=tuple(pooled),
+        weighted=unit_departures(rows) if carried else None,
+        n_groups=rows.n_groups,
+        n_classes=rows.n_classes,
+        n_fixed=int(faces[:, ~shared].sum()) if carried else n_fixed,
+        comparable=faces[:, shared].sum(1).astype(np.int64),
     )
+
+
+def _kept_rows(labels: Ints, group: Ints, rows: Rows) -> NDArray[np.float64]:
+    """Rows that each group gets back from itself, on average, when units of one size are shuffled: ``(G, K)``."""
+    g, k = rows.n_groups, rows.n_classes
+    stratum = _row_codes(labels)
+    n_strata = int(stratum.max()) + 1
+    units = np.bincount(stratum * g + group, minlength=n_strata * g).reshape(n_strata, g).astype(np.float64)
+    total = units.sum(1)
+    back = np.divide(units**2, total[:, None], out=np.zeros(units.shape), where=total[:, None] > 0)
+    first = np.zeros(n_strata, dtype=np.int64)
+    first[stratum] = np.arange(len(stratum))
+    owner = np.repeat(np.arange(n_strata), labels.shape[1])
+    content = np.bincount(owner * k + labels[first].ravel(), minlength=n_strata * k).reshape(n_strata, k)
+    return np.asarray(back.T @ content)
+
+
+def _carried(kept: NDArray[np.float64], rows: Rows) -> float:
+    """Share of a gap that permutations would carry along: squared association of group and stratum, over classes."""
+    faces = rows.tables().sum(-1).astype(np.float64)
+    groups = (faces > 0).sum(0)
+    ratio = np.divide(kept, faces, out=np.zeros(kept.shape), where=faces > 0).sum(0)
+    shared = groups > 1
+    if not shared.any():
+        return 0.0
+    association = (ratio[shared] - 1) / (groups[shared] - 1)
+    return float(np.average(association, weights=faces.sum(0)[shared]))
 
 
 def _plan_size(
@@ -192,8 +245,11 @@ def permuted_tables(plan: PermutationPlan, n_perm: int, rng: np.random.Generator
         rng: Source of randomness.
 
     Yields:
-        Chunks ``(b, G, K, K)``; integers, except where rows are pooled.
+        Chunks ``(b, G, K, K)``; integers, except where units are weighted or pooled.
     """
+    if plan.weighted is not None:
+        yield from departure_tables(plan.weighted, n_perm, rng)
+        return
     g, k = plan.n_groups, plan.n_classes
     for b in chunk_sizes(n_perm, 4 * g * k * k):
         tables: NDArray[Any] = np.zeros((b, g, k * k), dtype=np.int64)

@@ -78,6 +78,7 @@ class Units:
         unit_group: ``(U,)`` group of each pair; None where each row is its own.
         n_groups: G.
         n_classes: K.
+        crossed: Whether some unit has rows in several groups.
     """
 
     group: Ints
@@ -86,6 +87,14 @@ class Units:
     unit_group: Ints | None
     n_groups: int
     n_classes: int
+    crossed: bool = False
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """``(G,)`` groups with a face annotated as a face of another group is: the others are compared with nobody."""
+        cells = np.bincount(self.group * self.n_classes + self.label, minlength=self.n_groups * self.n_classes)
+        there = cells.reshape(self.n_groups, self.n_classes) > 0
+        return np.asarray(there[:, there.sum(0) > 1].any(1))
 
     @classmethod
     def of(cls, group: Ints, label: Ints, cluster: Ints | None, n_groups: int, n_classes: int) -> Units:
@@ -93,7 +102,8 @@ class Units:
         if cluster is None:
             return cls(group, label, None, None, n_groups, n_classes)
         distinct, unit = np.unique(cluster * n_groups + group, return_inverse=True)
-        return cls(group, label, unit.reshape(-1), distinct % n_groups, n_groups, n_classes)
+        crossed = len(np.unique(distinct // n_groups)) < len(distinct)
+        return cls(group, label, unit.reshape(-1), distinct % n_groups, n_groups, n_classes, crossed)
 
 
 @dataclass(frozen=True)
@@ -289,7 +299,7 @@ def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]
         if not n:
             out.append(undefined(0, 0, "no faces", level))
         elif name in SHARES:
-            trials = float(n) if units == n else effective_trials(value, int(n), units, variance, level)
+            trials = float(n) if units == n else float(effective_trials(value, int(n), units, variance, level))
             method = "wilson" if units == n else "wilson, effective trials"
             out.append(Estimate(value, *wilson(value * trials, trials, level), level, method, int(n), units))
         else:

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import UsageError
 
@@ -19,7 +20,7 @@ class Settings:
         n_boot: Bootstrap replicates.
         n_perm: Permutations.
         min_n: Least faces of a group to enter gaps.
-        min_class_n: Least faces of a class in a group to enter that class's gaps.
+        min_class_n: Least independent faces (units) of a class in a group to enter that class's gaps.
         seed: Seed of everything drawn.
     """
 
@@ -29,6 +30,26 @@ class Settings:
     min_n: int
     min_class_n: int
     seed: int
+
+    @property
+    def min_units(self) -> int:
+        """Least independent units of a group to enter gaps: 2, and as many as a class needs where faces repeat.
+
+        Thirty frames of one person are one observation; ten persons are ten.
+        """
+        return max(2, min(self.min_class_n, self.min_n))
+
+    def enough(self, n: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which groups enter gaps.
+
+        Args:
+            n: ``(G,)`` faces.
+            units: ``(G,)`` independent units.
+
+        Returns:
+            ``(G,)``.
+        """
+        return np.asarray((n >= max(self.min_n, 1)) & (units >= self.min_units))
 
     def stream(self, name: str, purpose: str) -> np.random.Generator:
         """The generator of an attribute and a purpose; see :func:`random_stream`."""

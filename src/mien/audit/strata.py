@@ -31,7 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.cells import Ints
-from mien.audit.intervals import gap_interval, undefined, wilson
+from mien.audit.gap_intervals import gap_interval
+from mien.audit.intervals import undefined, wilson
+from mien.audit.limits import estimate_limits
 from mien.audit.stratify import codes_without_holes, common_support
 from mien.records import Estimate
 
@@ -228,7 +230,7 @@ def adjusted_gap(
     The parts are of the two groups that are furthest apart before adjustment. Picking these two
     makes their difference, and what remains of it, somewhat too large if groups are many and alike.
     The intervals of ``raw``, ``compared`` and ``adjusted`` hold whichever groups are extreme: they are
-    :func:`mien.audit.intervals.gap_interval`'s, with normal draws in place of bootstrap replicates.
+    :func:`mien.audit.gap_intervals.gap_interval`'s, with normal draws in place of bootstrap replicates.
 
     Args:
         strata: The faces; at least two groups.
@@ -354,9 +356,7 @@ def _group_estimates(step: _Step, n: NDArray[np.integer], n_units: int, inferenc
 
 def _gap(step: _Step, estimates: Sequence[Estimate], n_units: int, inference: Inference) -> Estimate:
     drawn = inference.draws(step.values, step.covariance)
-    # A group at 0 % or 100 % shows no variation, but its own interval has a width.
-    floor = np.array([(e.high - e.low) / (2 * inference.z) if e.value in (0.0, 1.0) else 0.0 for e in estimates])
-    low, high = gap_interval(step.values, drawn, inference.level, floor)
+    low, high = gap_interval(step.values, drawn, inference.level, estimate_limits(estimates), crossed=True)
     n = sum(e.n for e in estimates)
     about = (inference.level, "simultaneous normal", n, min(n, n_units), inference.seed)
     return Estimate(float(np.ptp(step.values)), low, high, *about)

@@ -12,6 +12,7 @@ from mien.audit.inferred.results import THRESHOLDED
 from mien.audit.markdown import interval, number, p_value, table
 from mien.audit.results import AttributeResult, Audit
 from mien.audit.vocabulary import metric_title
+from mien.audit.warned import warning_lines
 from mien.records import Predictions
 from mien.samples import PERCEIVED
 
@@ -21,13 +22,14 @@ _PERCEIVED = (
 )
 
 
-def attribute_notes(source: str, fixed: float, pooled: float) -> list[str]:
+def attribute_notes(source: str, fixed: float, weighted: bool, apart: Sequence[str]) -> list[str]:
     """What to mind for one attribute.
 
     Args:
         source: ``annotated``, ``perceived`` or ``not stated``.
         fixed: Share of rows that no permutation can move.
-        pooled: Share of rows permuted approximately.
+        weighted: Whether units were weighted at random, since too few could be exchanged.
+        apart: Groups that share no annotated class with another group.
     """
     notes = []
     if source == "perceived":
@@ -39,10 +41,17 @@ def attribute_notes(source: str, fixed: float, pooled: float) -> list[str]:
             f"{fixed:.0%} of the faces have no counterpart annotated alike in another group: they cannot be exchanged, "
             "and the permutation test says nothing about them."
         )
-    if pooled > 0.01:
+    if weighted:
         notes.append(
-            f"{pooled:.0%} of the faces belong to units (persons) whose set of annotated classes no other group has: "
-            "these are exchanged across sets and brought back to the group's class mix, which is approximate."
+            "Too few independent units (pictures with their copies, persons) have a counterpart of the same size and "
+            "annotation in another group to be exchanged with. So the units stay where they are, and what each adds "
+            "beyond expectation is weighted at random: expected gaps and p-values are approximate, and rest on the "
+            "number of units, not of faces."
+        )
+    if apart:
+        notes.append(
+            f"No face of {_some(apart)} is annotated as a face of another group is: whether such a group is served as "
+            "the others cannot be tested."
         )
     return notes
 
@@ -223,9 +232,7 @@ def _power(result: AttributeResult) -> str:
     ends = f"{gap.detectable:.3f}"
     if gap.detectable_high - gap.detectable > 0.0005:
         ends += f" to {gap.detectable_high:.3f}, by the group"
-    return (
-        f"This sample would have shown an accuracy gap of {ends}, four times in five (before adjusting for many looks)."
-    )
+    return f"The verdict would have named an accuracy gap of {ends}, four times in five (all adjustments included)."
 
 
 def _inferred_lines(result: AttributeResult, inferred: InferredResult) -> list[str]:
@@ -267,7 +274,7 @@ def _findings(result: AttributeResult) -> list[str]:
 
 def render_text(audit: Audit) -> str:
     """The whole audit as Markdown that also reads well as plain text."""
-    lines = ["# Audit", "", audit.verdict, ""]
+    lines = ["# Audit", "", *warning_lines(audit.warnings), audit.finding, ""]
     units = "" if audit.n_clusters == audit.n else f" in {audit.n_clusters} independent units"
     where = f" Source: {audit.source}." if audit.source else ""
     lines += [f"{audit.n} faces{units}, {len(audit.classes)} classes.{where}", ""]

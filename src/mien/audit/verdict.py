@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mien.audit.gaps import HEADLINE
 from mien.audit.inferred.quotes import MANY_UNKNOWN
 from mien.audit.results import AttributeResult, GapResult, GroupResult
-from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN
+from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, NOT_TESTABLE
 from mien.records import Estimate
 
 _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
@@ -18,7 +19,16 @@ _MOST_NAMED = 4
 
 def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
     """The finding in two or three sentences; and which attributes many faces took no part in."""
-    return " ".join(filter(None, [_finding(results, min_n), _absent_sentence(results)]))
+    return " ".join(filter(None, [_finding(results, min_n), _untestable_sentence(results), _absent_sentence(results)]))
+
+
+def _untestable_sentence(results: Sequence[AttributeResult]) -> str:
+    """Attributes that could not be tested, where others could."""
+    state = {r.label: {g.verdict for g in r.gaps if g.family == HEADLINE} for r in results}
+    blind = [label for label, seen in state.items() if NOT_TESTABLE in seen and not seen & {DISPARITY, NOT_SHOWN}]
+    if not blind or len(blind) == len(state):
+        return ""
+    return f"{', '.join(blind)} could not be tested: its groups share no annotated class."
 
 
 def _absent_sentence(results: Sequence[AttributeResult]) -> str:
@@ -42,6 +52,11 @@ def _absent_sentence(results: Sequence[AttributeResult]) -> str:
 def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
     gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
     judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
+    if not judged and any(g.verdict == NOT_TESTABLE for _, g in gaps):
+        return (
+            "Nothing can be said: no face of one group is annotated as a face of another group is, so that no test of "
+            "a disparity is possible. The gaps that are shown may come from the annotation alone."
+        )
     if not judged:
         return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
     found = [(r, g) for r, g in judged if g.verdict == DISPARITY]
@@ -60,8 +75,10 @@ def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]]) -> str:
     labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
     p = min(g.p_adjusted for _, g in judged)
     text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p {_p(p)})."
-    hidden = [g.detectable_high for _, g in judged if g.metric == "accuracy" and g.detectable_high == g.detectable_high]
-    if hidden:
+    hidden = [g.detectable_high for _, g in judged if g.metric == "accuracy"]
+    if any(math.isnan(h) for h in hidden):
+        text += " This is not proof of equality: with so few faces, a gap of any size could have stayed hidden."
+    elif hidden:
         text += (
             " This is not proof of equality: with so few faces, an accuracy gap below "
             f"{_points(max(hidden))} could have stayed hidden."

@@ -5,6 +5,7 @@ from __future__ import annotations
 DISPARITY = "disparity"
 NOT_SHOWN = "no disparity shown"
 TOO_FEW = "too few"
+NOT_TESTABLE = "not testable"
 BELOW, ABOVE = "below expectation", "above expectation"
 LOWER_IS_BETTER = frozenset({"kl", "nll", "brier", "ece", "overconfidence", "risk", "detection_failure"})
 _TITLES = {

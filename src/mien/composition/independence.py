@@ -173,7 +173,7 @@ def independence_tables(group: Ints, label: Ints, unit: Ints | None, shape: tupl
     g, k = shape
     # One annotated class for all, so that a unit may take the place of any other of its size.
     rows = Rows(group, np.zeros_like(group), label, unit, g, k)
-    drawn = permuted_tables(plan_permutation(rows), setting.n_perm, setting.rng)
+    drawn = permuted_tables(plan_permutation(rows, pool_sizes=True), setting.n_perm, setting.rng)
     return np.concatenate([np.rint(chunk[:, :, 0, :]).astype(np.int64) for chunk in drawn])
 
 

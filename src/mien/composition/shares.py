@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import chndtrinc
 
 from mien.audit.cells import Ints, bootstrap_counts
-from mien.audit.intervals import effective_trials, ratio_interval, undefined, wilson, wilson_bounds
+from mien.audit.gap_intervals import ratio_interval
+from mien.audit.intervals import effective_trials, undefined, wilson
 from mien.metrics.association import effective_number, entropy, evenness, imbalance_ratio
 from mien.records import Estimate
 
@@ -114,7 +115,7 @@ def count_shares(base: Ints, n_base: int, category: Ints, n_category: int, unit:
     for b, c in np.argwhere(totals[:, None] > np.zeros(n_category)):
         n, m = int(totals[b]), int(units[b])
         single = m >= n
-        trials[b, c] = n if single else effective_trials(float(share[b, c]), n, m, float(variance[b, c]), level)
+        trials[b, c] = n if single else float(effective_trials(float(share[b, c]), n, m, float(variance[b, c]), level))
     return Counted(counts, per_cell(np.ones_like(in_cell)).astype(np.int64), totals, units, trials)
 
 
@@ -273,10 +274,12 @@ def _imbalance(
         return undefined(n, n_units, f"no face of {empty[0]}{more}", level)
     drawn = np.concatenate(list(bootstrap_counts(category, unit, len(groups), n_boot, rng)))
     totals = np.maximum(drawn.sum(1, keepdims=True), 1)
-    shares, trials = (counts / n)[None], np.full((1, len(groups)), float(n_units))
-    lower, upper = wilson_bounds(shares, trials, level)
-    floor = (upper - lower) / 4
-    low, high = ratio_interval(shares, (drawn / totals)[:, None], trials, level, floor)
+    shares = (counts / n)[None]
+    trials = np.full((1, len(groups)), float(n))
+    if n_units < n:
+        trials = effective_trials(shares, n, n_units, (drawn / totals).var(0), level)
+    # Shares of one corpus move against each other: where one group has more faces, another has fewer.
+    low, high = ratio_interval(shares, (drawn / totals)[:, None], trials, level, crossed=True)
     value = float(imbalance_ratio(counts))
     ends = (1 / high, 1 / low if low > 0 else float("inf"))
     return Estimate(value, min(ends[0], value), max(ends[1], value), level, "simultaneous bootstrap", n, n_units)

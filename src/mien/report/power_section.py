@@ -48,4 +48,4 @@ def _sentences(result: AttributeResult, gap: GapResult) -> list[str]:
             f"{words.points(gap.detectable)} or more, with {easiest.name} served worse, and "
             f"{words.points(gap.detectable_high)} or more with {hardest.name}."
         )
-    return [first, "Smaller gaps may be there and stay unseen. Judging many gaps at once takes somewhat larger ones."]
+    return [first, "Smaller gaps may be there and stay unseen. That many gaps were judged at once is allowed for."]

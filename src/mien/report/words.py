@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mien.audit import DISPARITY, NOT_SHOWN, AttributeResult, Audit, GapResult
+from mien.audit import DISPARITY, NOT_SHOWN, NOT_TESTABLE, AttributeResult, Audit, GapResult
 from mien.audit.vocabulary import BELOW, metric_title
 from mien.records import Estimate
 
@@ -227,4 +227,5 @@ def audit_facts(audit: Audit) -> str:
 
 def verdict_words(verdict: str) -> str:
     """A gap's verdict for people who read no p-values."""
-    return {DISPARITY: "more than chance", NOT_SHOWN: "could be chance"}.get(verdict, "too few faces")
+    said = {DISPARITY: "more than chance", NOT_SHOWN: "could be chance", NOT_TESTABLE: "cannot be tested"}
+    return said.get(verdict, "too few faces")

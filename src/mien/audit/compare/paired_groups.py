@@ -20,9 +20,11 @@ from mien.audit.compare.results import (
     GapChange,
     GroupChange,
 )
+from mien.audit.gap_intervals import gap_interval, implied_errors, ratio_interval
 from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.intervals import gap_interval, implied_errors, percentile, ratio_interval, undefined
+from mien.audit.intervals import percentile, undefined
+from mien.audit.limits import estimate_limits
 from mien.audit.scores import Units, group_means, mean_estimates
 from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
@@ -71,10 +73,7 @@ def paired_rows(
         Rows(codes[known], label, b.predicted[known], unit, g, k),
     )
     boot = _bootstrap_rates(*rows, n_boot, stream)
-    counted = [
-        GroupTables(r.tables(), r.units_per_group(), r.units_per_class(), r.units_per_prediction(), rates)
-        for r, rates in zip(rows, boot, strict=True)
-    ]
+    counted = [GroupTables(r.tables(), r.unit_counts(), rates) for r, rates in zip(rows, boot, strict=True)]
     right = [(r.predicted == label).astype(np.int64) for r in rows]
     scores: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     if a.probs is not None and b.probs is not None:
@@ -137,14 +136,14 @@ def _group_change(
     return GroupChange(
         paired.names[g],
         len(members),
-        int(paired.counted[0].units[g]),
+        int(paired.counted[0].units.groups[g]),
         metrics | scores,
         recall,
         int((gain < 0).sum()),
         int((gain > 0).sum()),
         sign_flip_p(net) if len(members) else float("nan"),
         float("nan"),
-        NO_CHANGE if len(members) >= max(settings.min_n, 1) else TOO_FEW,
+        NO_CHANGE if _enough(g, paired, settings) else TOO_FEW,
         note if len(members) else "no faces",
     )
 
@@ -158,7 +157,7 @@ def _macro_difference(metric: str, g: int, paired: Paired, recall: dict[str, Cha
     """
     observed, drawn = paired.values(metric)
     value, draws = float(observed[1, g] - observed[0, g]), drawn[:, 1, g] - drawn[:, 0, g]
-    n, units = int(paired.counted[0].tables[g].sum()), int(paired.counted[0].units[g])
+    n, units = int(paired.counted[0].tables[g].sum()), int(paired.counted[0].units.groups[g])
     out = percentile(value, draws, level=settings.level, n=n, clusters=units, seed=settings.seed)
     if np.isnan(out.low) or metric != "balanced_accuracy":
         return replace(out, method=f"paired {out.method}") if out.method != "none" else out
@@ -192,9 +191,11 @@ def _gap_change(metric: str, k: int, paired: Paired, groups: Sequence[GroupChang
     class_name = paired.classes[k] if metric == "recall" else ""
     observed, drawn = paired.values(metric, k)
     annotated = paired.counted[0].tables.sum(-1)
-    enough = annotated.sum(-1) >= max(settings.min_n, 1)
+    unit_counts = paired.counted[0].units
+    crossed = unit_counts.crossed
+    enough = settings.enough(annotated.sum(-1), unit_counts.groups)
     if class_name:
-        enough &= annotated[:, k] >= max(settings.min_class_n, 1)
+        enough &= unit_counts.annotated[:, k] >= max(settings.min_class_n, 1)
     part = np.flatnonzero(enough & ~np.isnan(observed).any(0)).tolist()
     changes = [groups[i].recall[class_name] if class_name else groups[i].metrics[metric] for i in part]
     n, units = sum(c.a.n for c in changes), sum(c.a.clusters for c in changes)
@@ -207,7 +208,7 @@ def _gap_change(metric: str, k: int, paired: Paired, groups: Sequence[GroupChang
     floor = implied_errors([c.difference for c in changes])
     found = {s: change_of_extreme(x, draws, s, settings.level, floor) for s in ("gap", "worst", "best")}
     change = {s: replace(e, n=n, clusters=units, seed=settings.seed) for s, (e, _) in found.items()}
-    gaps = [_gap(x[m], draws[:, m], [(c.a, c.b)[m] for c in changes], n, units, settings) for m in (0, 1)]
+    gaps = [_gap(x[m], draws[:, m], [(c.a, c.b)[m] for c in changes], n, units, settings, crossed) for m in (0, 1)]
     low, high = x.argmin(1), x.argmax(1)
     return GapChange(
         metric,
@@ -226,8 +227,15 @@ def _gap_change(metric: str, k: int, paired: Paired, groups: Sequence[GroupChang
     )
 
 
-def _gap(x: Array, draws: Array, own: Sequence[Estimate], n: int, units: int, settings: Settings) -> Estimate:
-    low, high = gap_interval(x, draws, settings.level, implied_errors(own))
+def _enough(g: int, paired: Paired, settings: Settings) -> bool:
+    counted = paired.counted[0]
+    return bool(settings.enough(counted.tables.sum((1, 2)), counted.units.groups)[g])
+
+
+def _gap(
+    x: Array, draws: Array, own: Sequence[Estimate], n: int, units: int, settings: Settings, crossed: bool
+) -> Estimate:
+    low, high = gap_interval(x, draws, settings.level, estimate_limits(own), crossed=crossed)
     value = float(x.max() - x.min())
     return Estimate(value, low, high, settings.level, "simultaneous bootstrap", n, units, settings.seed)
 
@@ -235,8 +243,9 @@ def _gap(x: Array, draws: Array, own: Sequence[Estimate], n: int, units: int, se
 def _fairness_change(paired: Paired, groups: Sequence[GroupChange], settings: Settings) -> Change:
     """Equal-odds fairness: smallest over largest sum of recalls, over the classes that all groups have enough of."""
     annotated = paired.counted[0].tables.sum(-1)
-    part = np.flatnonzero(annotated.sum(-1) >= max(settings.min_n, 1)).tolist()
-    common = np.flatnonzero((annotated[part] >= max(settings.min_class_n, 1)).all(0)).tolist()
+    unit_counts = paired.counted[0].units
+    part = np.flatnonzero(settings.enough(annotated.sum(-1), unit_counts.groups)).tolist()
+    common = np.flatnonzero((unit_counts.annotated[part] >= max(settings.min_class_n, 1)).all(0)).tolist()
     n, units = int(annotated[part][:, common].sum()), sum(groups[i].n_clusters for i in part)
     if len(part) < 2 or not len(common):
         nothing = undefined(n, units, "no two groups with enough faces of a common class", settings.level)

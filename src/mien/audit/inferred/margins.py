@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.intervals import NAN, gap_interval, undefined, wilson
+from mien.audit.gap_intervals import gap_interval
+from mien.audit.intervals import NAN, undefined, wilson
+from mien.audit.limits import Limits, jeffreys_bounds
 from mien.audit.vocabulary import metric_title
 from mien.records import Estimate
 
@@ -121,9 +123,22 @@ class Counted:
         size = float(sizes[part].sum())
         if len(part) < 2:
             return self.estimate(NAN, NAN, NAN, size, "none", "fewer than two groups with enough faces"), part
-        floor = edge_floor(values[part], sizes[part], self.level)
-        low, high = gap_interval(values[part], drawn[:, part], self.level, floor)
+        low, high = gap_interval(
+            values[part], drawn[:, part], self.level, self._limits(values, drawn, sizes, part), crossed=True
+        )
         return self.estimate(float(np.ptp(values[part])), low, high, size, "simultaneous bootstrap"), part
+
+    def _limits(self, values: Array, drawn: Array, sizes: Array, part: NDArray[np.int64]) -> Limits:
+        """Limits of the groups' values; at 0 and 1 they reach as far as the replicates' spread does."""
+        trials = np.array([self.value(float(values[g]), drawn[:, g], float(sizes[g]))[1] for g in part])
+        shares, edge = values[part], (values[part] == 0) | (values[part] == 1)
+        spread = np.where(edge, np.sqrt(np.nan_to_num(np.nanmean((drawn[:, part] - shares) ** 2, axis=0))), 0.0)
+
+        def limits(z: float) -> tuple[Array, Array]:
+            low, high = jeffreys_bounds(shares, trials, z)
+            return np.minimum(low, shares - z * spread), np.maximum(high, shares + z * spread)
+
+        return limits
 
 
 def margins_of(tables: NDArray[Any]) -> Array:

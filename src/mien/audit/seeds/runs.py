@@ -20,6 +20,7 @@ from mien.audit.seeds.results import (
 from mien.audit.seeds.text import judged, lead, method_notes, twins
 from mien.audit.settings import Settings, check_settings
 from mien.audit.vocabulary import TOO_FEW
+from mien.audit.warned import of_models, said_first
 from mien.errors import DataError, UsageError
 from mien.records import Predictions
 
@@ -62,6 +63,7 @@ def seed_audit(
     everybody = _rows(shared.runs, np.zeros(len(first), dtype=np.int64), 1)
     overall = _groups(everybody, spreads_of(everybody), [""], first.classes, settings)[0]
     attributes = judged(attributes, len(runs))
+    warnings = of_models(dict(zip(names, shared.warnings, strict=True)))
     return SeedAudit(
         names=list(names),
         sources=[run.source for run in shared.runs],
@@ -71,7 +73,8 @@ def seed_audit(
         n_left_out=shared.n_left_out,
         overall=overall,
         attributes=attributes,
-        verdict=" ".join(lead(a) for a in attributes),
+        verdict=said_first(warnings, " ".join(lead(a) for a in attributes)),
+        warnings=warnings,
         method_notes=[*shared.notes, *twins(shared.runs, names), *method_notes(settings, len(runs))],
         level=level,
         n_boot=n_boot,
@@ -99,6 +102,7 @@ def _groups(
 ) -> list[SeedGroup]:
     annotated = rows[0].tables().sum(-1)
     units, class_units = rows[0].units_per_group(), rows[0].units_per_class()
+    enough = settings.enough(annotated.sum(-1), units)
     out = []
     for g, name in enumerate(names):
         n = int(annotated[g].sum())
@@ -109,10 +113,11 @@ def _groups(
         recall = {}
         for c, class_name in enumerate(classes):
             n_class = int(annotated[g, c])
-            note = "nobody annotated with it" if not n_class else TOO_FEW if n_class < settings.min_class_n else ""
+            few = class_units[g, c] < settings.min_class_n
+            note = "nobody annotated with it" if not n_class else TOO_FEW if few else ""
             spread = spreads["recall", c]
             recall[str(class_name)] = seed_value(spread, g, n_class, int(class_units[g, c]), note, settings)
-        verdict = "" if n >= max(settings.min_n, 1) else TOO_FEW
+        verdict = "" if enough[g] else TOO_FEW
         out.append(SeedGroup(name, n, int(units[g]), metrics, recall, verdict))
     return out
 
@@ -129,9 +134,9 @@ def _attribute(runs: Sequence[Predictions], attribute: Attribute, settings: Sett
     gaps = []
     for (metric, c), spread in spreads.items():
         of_class = metric == "recall"
-        enough = annotated.sum(-1) >= max(settings.min_n, 1)
+        enough = settings.enough(annotated.sum(-1), units)
         if of_class:
-            enough &= annotated[:, c] >= max(settings.min_class_n, 1)
+            enough &= class_units[:, c] >= max(settings.min_class_n, 1)
         part = np.flatnonzero(enough & ~np.isnan(spread.values).any(0)).tolist()
         n = int((annotated[part, c] if of_class else annotated[part].sum(-1)).sum())
         m = int((class_units[part, c] if of_class else units[part]).sum())
