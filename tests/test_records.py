@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mien.errors import DataError
+from mien.errors import DataError, OutputError
 from mien.records import Estimate, Predictions, RunRecord, plain, write_json
 
 CLASSES = ("angry", "happy", "sad")
@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match="could not be written: disk full"):
         full().save(path)
     assert path.read_text() == "old"
 
