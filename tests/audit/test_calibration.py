@@ -51,3 +51,32 @@ def test_over_and_underconfidence_have_a_sign():
     assert over.low < 0.3 * 0.8 * 3 / 4.3 < over.high
     calibrated = summary_estimates(faces(np.random.default_rng(1), 2000), n_boot=50)["overconfidence"]
     assert calibrated.low < 0 < calibrated.high
+
+
+def test_bins_do_not_hang_on_the_number_format():
+    """0.6 as float32 is 0.60000002, which leaves the bin (8/15, 9/15] by a rounding."""
+    probs = np.zeros((400, 3))
+    probs[:200], probs[200:] = [0.6, 0.3, 0.1], [0.59, 0.31, 0.1]
+    labels = np.repeat([0, 1, 0, 1], [160, 40, 80, 120])
+    groups = {"g": np.array(["a", "b"])[np.arange(400) % 2]}
+    by_hand = abs(0.6 - 0.595)  # one bin holds all: 240 of 400 right, surest by 0.595
+    for dtype in (np.float64, np.float32):
+        pred = predictions(labels, np.zeros(400), groups, n_classes=3, probs=probs.astype(dtype))
+        assert expected_calibration_error(pred.probs, labels) == pytest.approx(by_hand, abs=1e-6)
+        assert audit(pred, "g", n_boot=5, n_perm=5).overall["ece"].value == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_gap_of_two_calibrated_groups_of_unequal_sizes():
+    """The error is biased upwards by more the fewer faces: the observed gap is 0.1 where there is none."""
+    held, width = 0, []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        pred = faces(rng, 3060)
+        order = np.array(["a", "b"])[(np.arange(3060) >= 3000).astype(int)]
+        pred.groups["g"] = order
+        gap = audit(pred, "g", n_boot=200, n_perm=20, seed=seed).attribute("g").gap("ece")
+        assert gap.value.value > 0.02
+        held += gap.value.low <= 1e-12
+        width.append(gap.value.high)
+    assert held >= 36
+    assert np.mean(width) < 0.4

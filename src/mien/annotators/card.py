@@ -13,7 +13,7 @@ from mien.annotators.mien import VIEWS, MienAnnotator
 from mien.audit.intervals import clustered_share, mean_estimate, wilson_estimate
 from mien.audit.markdown import table
 from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
-from mien.metrics.probability import calibration_errors, ece_interval, expected_calibration_error
+from mien.metrics.probability import calibration_errors, confidence_bins, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
 
 _BINS = 15
@@ -204,7 +204,7 @@ def least_calibration_error(probs: NDArray[np.float64], n_draws: int = 200, seed
 
 def _bins(top: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(n, 15)`` which bin of confidence each face is in."""
-    return np.asarray(np.eye(_BINS)[np.clip(np.ceil(top * _BINS).astype(int) - 1, 0, _BINS - 1)])
+    return np.asarray(np.eye(_BINS)[confidence_bins(top, _BINS)])
 
 
 def _by_group(holdout: Holdout, view: str) -> list[str]:

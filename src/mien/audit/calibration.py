@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.audit.cells import Ints
 from mien.audit.scores import GroupMeans, Scores, Units, abstention_threshold, group_means
-from mien.metrics import calibration_errors, ece_interval
+from mien.metrics import calibration_errors, confidence_bins, ece_interval
 from mien.records import Estimate
 
 Array = NDArray[np.float64]
@@ -71,17 +71,14 @@ class GroupCalibration:
     abstention: list[AbstentionPoint]
 
 
-def confidence_bins(confidence: NDArray[np.float32]) -> Ints:
-    """The bin of each confidence: ``(n,)`` from 0 to 14, each bin closed on the right."""
-    return np.clip(np.ceil(confidence.astype(np.float64) * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
-
-
 def calibration_means(scores: Scores, rows: Ints, units: Units) -> GroupMeans:
     """Signed confidence minus accuracy of each bin, as shares of the group: sums to the overconfidence.
 
     The expected calibration error (Guo et al. 2017, equation 3) is the sum of their absolute values.
     """
-    return group_means(scores["overconfidence"][rows], units, confidence_bins(scores["confidence"][rows]), N_BINS)
+    return group_means(
+        scores["overconfidence"][rows], units, confidence_bins(scores["confidence"][rows], N_BINS), N_BINS
+    )
 
 
 def calibration_error(values: Array) -> Array:
@@ -93,7 +90,7 @@ def bin_components(scores: Scores, rows: Ints, units: Units) -> Array:
     """Faces, sum of their confidence, and hits of each bin: ``(G, 3, 15)``."""
     confidence = scores["confidence"][rows].astype(np.float64)
     hit = confidence - scores["overconfidence"][rows]
-    index = units.group * N_BINS + confidence_bins(scores["confidence"][rows])
+    index = units.group * N_BINS + confidence_bins(scores["confidence"][rows], N_BINS)
     sums = [np.bincount(index, weights=w, minlength=units.n_groups * N_BINS) for w in (None, confidence, hit)]
     return np.stack([x.reshape(-1, N_BINS) for x in sums], axis=1).astype(np.float64)
 

@@ -12,6 +12,7 @@ from mien.metrics.catalogue import METRICS
 
 Array = NDArray[np.float64]
 FLOOR = 1e-7  # probabilities are clipped here before a logarithm
+_ON_EDGE = 1e-6
 _FAR = 3.0  # standard errors from 0 beyond which a bin's noise cannot change its sign
 
 
@@ -181,6 +182,26 @@ def overconfidence(probs: Array, labels: NDArray[np.int64], predicted: NDArray[n
     return _mean(overconfidence_rows(probs, labels, predicted))
 
 
+def confidence_bins(confidence: NDArray[Any], n_bins: int = 15) -> NDArray[np.int64]:
+    """The bin of each confidence: equal width over (0, 1], closed on the right.
+
+    A confidence within a millionth above an edge is on it: 0.6 as float32 is 0.60000002, and ten thousand
+    faces that a tool wrote so must not change their bin with the number format.
+
+    Args:
+        confidence: ``(n,)`` in [0, 1], float16 to float64.
+        n_bins: Bins.
+
+    Returns:
+        ``(n,)`` from 0 to ``n_bins - 1``.
+
+    >>> confidence_bins(np.array([0.6, 0.61], dtype=np.float32)).tolist(), confidence_bins(np.array([0.6])).tolist()
+    ([8, 9], [8])
+    """
+    inside = np.ceil((confidence.astype(np.float64) - _ON_EDGE) * n_bins).astype(np.int64) - 1
+    return np.asarray(np.clip(inside, 0, n_bins - 1))
+
+
 def calibration_table(probs: Array, labels: NDArray[np.int64], n_bins: int = 15) -> dict[str, Array]:
     """Confidence against accuracy in equal-width bins of the top probability, for a reliability plot.
 
@@ -195,7 +216,7 @@ def calibration_table(probs: Array, labels: NDArray[np.int64], n_bins: int = 15)
     """
     top = probs.max(1) if len(probs) else np.zeros(0)
     hit = (probs.argmax(1) == labels) if len(probs) else np.zeros(0, dtype=bool)
-    index = np.clip(np.ceil(top * n_bins).astype(int) - 1, 0, n_bins - 1)
+    index = confidence_bins(top, n_bins)
     n = np.bincount(index, minlength=n_bins).astype(np.float64)
     edges = np.linspace(0, 1, n_bins + 1)
     table = {"low": edges[:-1], "high": edges[1:], "n": n}
