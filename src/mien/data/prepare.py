@@ -95,13 +95,13 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
     if dataset is None and str(source) == "synthetic" and not Path(source).exists():
         dataset = "synthetic"
     if dataset == "synthetic":
-        DATASETS.check_options(dataset, options, "option", skip=("root",))
+        options = DATASETS.check_options(dataset, options, "option", skip=("root",))
         return DATASETS.get(dataset)(**options)  # type: ignore[no-any-return]
     if dataset is not None:
         DATASETS.get(dataset, "dataset")
     path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
-    DATASETS.check_options(name, options, "option", skip=("root",))
+    options = DATASETS.check_options(name, options, "option", skip=("root",))
     corpus: Corpus = DATASETS.get(name, "dataset")(path, **options)
     if path != Path(source):
         corpus.detail["read from the folder"] = str(path.relative_to(source))
