@@ -53,6 +53,8 @@ def test_none_is_a_group_and_other_words_for_missing_are_not(tmp_path, way):
     assert found.groups == ("glasses", "none", "sunglasses")
     assert (found.codes < 0).sum() == 100
     assert "Taken for missing, not for a group: 'n/a' (50), 'unknown' (50)" in found.note
+    assert "'none' counts as a group" in found.note
+    assert "counts as a group" not in resolve_attribute(read_as(faces(), way, tmp_path), "gender").note
 
 
 @pytest.mark.parametrize("column", ["label", "pred"])

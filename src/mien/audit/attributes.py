@@ -254,6 +254,11 @@ class _Words:
         if self.missing:
             words = ", ".join(f"{w!r} ({n:,})" for w, n in sorted(self.missing.items()))
             said.append(f"Taken for missing, not for a group: {words}.")
+        if NO_NAME in self.names:
+            said.append(
+                f"{self.names[NO_NAME]!r} counts as a group, as where nobody wears glasses; if it means that nothing is "
+                "known, leave these cells empty."
+            )
         return " ".join(said)
 
 
