@@ -256,8 +256,8 @@ class _Words:
             said.append(f"Taken for missing, not for a group: {words}.")
         if NO_NAME in self.names:
             said.append(
-                f"{self.names[NO_NAME]!r} counts as a group, as where nobody wears glasses; if it means that nothing is "
-                "known, leave these cells empty."
+                f"{self.names[NO_NAME]!r} counts as a group, as where nobody wears glasses; if it means that nothing "
+                "is known, leave these cells empty."
             )
         return " ".join(said)
 

@@ -61,16 +61,7 @@ def shared_faces(
         DataError: If the classes or the annotated classes differ, an id stands twice, too few faces are shared, or
             the rows can be matched by their places only and these disagree.
     """
-    if len(runs) < 2:
-        raise UsageError("comparison", f"has {len(runs)} table of predictions", "two or more")
-    if len(names) != len(runs) or len(set(names)) < len(runs):
-        raise UsageError("names", f"are {list(names)}", f"{len(runs)} different names, one for each table")
-    first, ids = runs[0], [pd.Index(run.sample_id).astype(object) for run in runs]
-    for name, index in zip(names, ids, strict=True):
-        if not index.is_unique:
-            raise DataError(
-                name, f"sample_id {str(index[index.duplicated()][0])!r} stands there twice", "each face once"
-            )
+    first, ids = runs[0], _unique_ids(runs, names)
     pairing = paired(runs, names, max(least, 2))
     n_shared = len(pairing.rows[0])
     if n_shared < max(least, 2):
@@ -106,6 +97,20 @@ def shared_faces(
     cut = [replace(run, groups=groups, cluster=unit, soft_targets=soft, votes=votes) for run in cut]
     warnings = [table_warnings(run, by) for run in runs]
     return SharedFaces(cut, [len(run) - n_shared for run in runs], notes, warnings)
+
+
+def _unique_ids(runs: Sequence[Predictions], names: Sequence[str]) -> list[pd.Index[Any]]:
+    """The ids of each table; refuses what cannot be compared at all."""
+    if len(runs) < 2:
+        raise UsageError("comparison", f"has {len(runs)} table of predictions", "two or more")
+    if len(names) != len(runs) or len(set(names)) < len(runs):
+        raise UsageError("names", f"are {list(names)}", f"{len(runs)} different names, one for each table")
+    ids = [pd.Index(run.sample_id).astype(object) for run in runs]
+    for name, index in zip(names, ids, strict=True):
+        if not index.is_unique:
+            twice = str(index[index.duplicated()][0])
+            raise DataError(name, f"sample_id {twice!r} stands there twice", "each face once")
+    return ids
 
 
 def _not_found(
