@@ -67,6 +67,7 @@ def audit(
     annotator_errors: Mapping[str, AnnotatorError] | None = None,
     leakage: bool = False,
     features: NDArray[Any] | None = None,
+    power: bool = True,
     seed: int = 0,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Audit:
@@ -91,6 +92,8 @@ def audit(
         annotator_errors: Attribute -> the known confusion of the annotator who perceived it.
         leakage: Probe the features and probabilities for the attributes; takes seconds an attribute.
         features: ``(n, D)`` the model's features, for the leakage probe.
+        power: Work out how large a gap the verdict would have named; simulations that do not look at it save a
+            good part of the time.
         seed: Seed of everything drawn; the order of ``by`` does not change any number, nor does
             the order of the rows.
         progress: Called with attributes done and in all.
@@ -121,7 +124,9 @@ def audit(
         samples.append(sample)
         if progress:
             progress(i + 1, len(attributes))
-    results = _with_power(_adjusted(results), samples, seed)
+    results = _adjusted(results)
+    if power:
+        results = _with_power(results, samples, seed)
     warnings = table_warnings(predictions, [a.name for a in attributes])
     return Audit(
         source=predictions.source,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ Array = NDArray[np.float64]
 POWER = 0.8
 SIGNIFICANCE = 0.05
 _TRIED = 10  # shares of right answers lost
+_TABLES_OF_CLASS = 120
 _MOST_GROUPS = 16  # above, groups in between are interpolated by their size
 
 
@@ -115,6 +118,14 @@ class _Search:
         wrong = self.tables.mean(0).sum(0) * (1 - np.eye(k))
         self.mistakes = wrong / np.maximum(wrong.sum(1, keepdims=True), 1e-9)
 
+    @cached_property
+    def thinned(self) -> _Search:
+        """The same with fewer tables, for the recalls: there are K of them, and each is looked at by itself."""
+        few = copy(self)
+        few.tables, few.values = self.tables[:_TABLES_OF_CLASS], self.values[:, :_TABLES_OF_CLASS]
+        few.noise = self.noise[:_TABLES_OF_CLASS]
+        return few
+
     def by_group(self, part: NDArray[np.int64]) -> Array:
         """``(P, M)`` detectable losses in each group; of many groups some, and between these by size."""
         size = self.tables[0].sum((1, 2)) / self.sample.inflation
@@ -135,6 +146,8 @@ class _Search:
 
     def losses(self, group: int, of_class: int | None = None) -> Array:
         """``(M,)`` the loss of each measure that is named four times in five, in its own units; NaN if none is."""
+        if of_class is not None and len(self.tables) > _TABLES_OF_CLASS:
+            return self.thinned.losses(group, of_class)
         shares = self._shares(group, of_class)
         named, values = self._named(group, shares, of_class)
         out = np.full(len(self.sample.measures), np.nan)
