@@ -124,3 +124,31 @@ def test_distinct_rows_by_number_and_by_sorting():
         expected, counts = np.unique(table, axis=0, return_counts=True)
         np.testing.assert_array_equal(distinct, expected)
         np.testing.assert_array_equal(number, counts)
+
+
+def test_what_units_of_unlike_sizes_are_worth():
+    """Three bursts of five and fifteen single faces are worth ten units of equal size; by class and by the others."""
+    size = np.r_[np.full(3, 5), np.ones(15, dtype=int)]
+    unit = np.repeat(np.arange(18), size)
+    label = np.where(unit < 3, 0, 1)
+    label[unit == 0] = [0, 0, 1, 1, 1]
+    group = np.zeros(30, dtype=np.int64)
+    counts = Rows(group, label, label, unit, 1, 2).unit_counts()
+    assert counts.groups.tolist() == [18]
+    assert counts.annotated.tolist() == [[3, 16]]
+    assert counts.others.tolist() == [[16, 3]]
+    assert counts.either.tolist() == [[3, 16]]
+    assert not counts.crossed
+    whole, annotated, others = counts.worth
+    np.testing.assert_allclose(whole, [[30**2 / (3 * 25 + 15)]])
+    np.testing.assert_allclose(annotated, [[12**2 / (4 + 25 + 25), 18**2 / (9 + 15)]])
+    np.testing.assert_allclose(others, annotated[:, ::-1])
+    alone = Rows(group, label, label, None, 1, 2).unit_counts()
+    assert alone.groups.tolist() == [30]
+    np.testing.assert_allclose(alone.worth[1], [[12, 18]])
+
+
+def test_units_in_two_groups_are_crossed():
+    rows = Rows(np.array([0, 1, 0]), np.zeros(3, dtype=np.int64), np.array([0, 1, 1]), np.array([0, 0, 1]), 2, 2)
+    assert rows.unit_counts().crossed
+    assert rows.unit_counts().either.tolist() == [[2, 1], [1, 1]]

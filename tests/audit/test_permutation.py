@@ -139,9 +139,12 @@ def test_a_departure_by_hand():
     assert weights == pytest.approx([1 / np.sqrt(7 / 8), 2 / np.sqrt(3 / 4)], abs=1e-6)
     endless = replace(units, freedom=np.full(2, np.inf))
     drawn = np.concatenate(list(departure_tables(endless, 40_000, np.random.default_rng(0))))
-    # Hits vary by the sum of squares of (hits - half of the faces) of each unit, with those weights.
-    np.testing.assert_allclose(drawn[:, 0, 0, 0].var(), 2 * 1 / (3 / 4), rtol=0.03)
-    np.testing.assert_allclose(drawn[:, 1, 0, 0].var(), 4 * 0.25 / (7 / 8), rtol=0.03)
+    # Hits vary by the sum of squares of (hits - half of the faces) of each unit, with those weights; half of what
+    # both groups show together is nobody's departure.
+    persons, single = 2 * 1 / (3 / 4), 4 * 0.25 / (7 / 8)
+    np.testing.assert_allclose(drawn[:, 0, 0, 0].var(), (persons + single) / 4, rtol=0.03)
+    np.testing.assert_allclose(drawn[:, 0].sum(0), 40_000 * np.array([[2, 2], [0, 0]]), atol=5 * 200)
+    np.testing.assert_allclose(drawn.sum(1), np.broadcast_to([[4, 4], [0, 0]], (40_000, 2, 2)), atol=1e-9)
     few = np.concatenate(list(departure_tables(units, 4000, np.random.default_rng(0))))
     assert np.quantile(few[:, 0, 0, 0], 0.975) > 2 * np.quantile(
         drawn[:, 0, 0, 0], 0.975

@@ -18,9 +18,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 _CHUNK = 12_000_000  # numbers held at once
 _MANY_SIGNATURES = 20_000
 _LEAST_BLOCKS, _MOST_BLOCKS, _BLOCK_NUMBERS = 1000, 10_000, 20_000_000
+
+
+def _kish(faces: NDArray[Any], squares: NDArray[Any]) -> Floats:
+    return np.asarray(np.divide(faces**2, squares, out=np.zeros(faces.shape), where=squares > 0))
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,9 @@ class UnitCounts:
         either: ``(G, K)`` units with a face that is one or the other (behind an F1).
         others: ``(G, K)`` units with a face annotated otherwise (behind a rate of false positives).
         crossed: Whether some unit has faces in several groups.
+        worth: Units of equal size that units of unlike sizes amount to (Kish 1965: the squared number of faces over
+            the sum of squares), for ``groups`` ``(G, 1)``, ``annotated`` and ``others`` ``(G, K)``. Variances are
+            as sure as these are many: three bursts of five and fifteen single faces are worth ten.
     """
 
     groups: Ints
@@ -42,13 +50,16 @@ class UnitCounts:
     either: Ints
     others: Ints
     crossed: bool
+    worth: tuple[Floats, Floats, Floats]
 
     @classmethod
     def of_faces(cls, tables: NDArray[Any]) -> UnitCounts:
         """Where every face is its own unit: from ``(G, K, K)`` counts."""
         n, annotated, predicted = (tables.sum(axes).astype(np.int64) for axes in ((1, 2), 2, 1))
         hits = np.diagonal(tables, axis1=1, axis2=2).astype(np.int64)
-        return cls(n, annotated, predicted, annotated + predicted - hits, n[:, None] - annotated, crossed=False)
+        others = n[:, None] - annotated
+        worth = (n[:, None].astype(np.float64), annotated.astype(np.float64), others.astype(np.float64))
+        return cls(n, annotated, predicted, annotated + predicted - hits, others, crossed=False, worth=worth)
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,27 @@ class Rows:
             twice._class_units(both),
             groups[:, None] - self._units_of_one_class().reshape(shape),
             crossed=int(groups.sum()) > len(np.unique(self.cluster)),
+            worth=self._worth(),
         )
+
+    def _worth(self) -> tuple[Floats, Floats, Floats]:
+        """See :attr:`UnitCounts.worth`."""
+        if self.cluster is None:
+            return UnitCounts.of_faces(self.tables()).worth
+        g, k = self.n_groups, self.n_classes
+        cells, faces = np.unique((self.cluster * g + self.group) * k + self.label, return_counts=True)
+        owner, code = np.unique(cells // k, return_inverse=True)
+        whole = np.bincount(code, weights=faces)  # faces of each unit in a group
+        group = owner % g
+        n = np.bincount(group, weights=whole, minlength=g)
+        square = np.bincount(group, weights=whole**2, minlength=g)
+        # Of a unit with w faces in the group, of which m are of the class, w - m are not: (w - m)^2 = w^2 - 2wm + m^2.
+        cell = group[code] * k + cells % k
+        of_class, squares, crossed = (
+            np.bincount(cell, weights=x, minlength=g * k).reshape(g, k) for x in (faces, faces**2, whole[code] * faces)
+        )
+        rest = square[:, None] - 2 * crossed + squares
+        return _kish(n[:, None], square[:, None]), _kish(of_class, squares), _kish(n[:, None] - of_class, rest)
 
     def _class_units(self, classes: Ints) -> Ints:
         """``(G, K)`` units with a row of the group and of the class."""

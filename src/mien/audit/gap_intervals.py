@@ -157,6 +157,8 @@ def ratio_interval(
     trials: Array | None,
     level: float = 0.95,
     limits: Limits | None = None,
+    *,
+    units: Array | None = None,
     crossed: bool = False,
 ) -> tuple[float, float]:
     """An interval for a smallest-over-largest ratio: :func:`gap_interval` of the logarithms.
@@ -169,6 +171,7 @@ def ratio_interval(
         level: Coverage aimed at.
         limits: The values' limits at a critical value; by default those of the shares where there are
             ``trials``, else the bootstrap's.
+        units: ``(C, G)`` independent units behind the shares' trials; None where each face is one.
         crossed: Whether units have faces in several groups.
 
     Returns:
@@ -180,7 +183,7 @@ def ratio_interval(
 
     centre, drawn = smooth(values), smooth(replicates)
     if limits is None and trials is not None:
-        limits = share_limits(centre, trials + 1)
+        limits = share_limits(centre, trials + 1, units)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs, drawn_logs = np.log(centre), np.log(drawn)
     logs, drawn_logs = (np.where(np.isfinite(x), x, np.nan) for x in (logs, drawn_logs))

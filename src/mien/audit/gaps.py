@@ -83,6 +83,7 @@ class Contrast:
         eligible: ``(C, G)`` bool, which groups enter which component.
         trials: ``(C, G)`` faces behind each value where it is a share; None elsewhere.
         units: ``(C, G)`` independent units behind each share; None where each face is one.
+        worth: ``(C, G)`` units of equal size that these amount to.
         note: Which classes were left out.
     """
 
@@ -94,6 +95,7 @@ class Contrast:
     eligible: NDArray[np.bool_]
     trials: NDArray[Any] | None = None
     units: NDArray[Any] | None = None
+    worth: NDArray[np.float64] | None = None
     note: str = ""
 
 
@@ -222,6 +224,7 @@ def _odds_measures(
     odds = np.concatenate([enough, groups & (least <= units.others.T)])
     trials = np.concatenate([annotated, others]).astype(np.float64)
     behind = np.concatenate([units.annotated.T, units.others.T])
+    worth = np.concatenate([units.worth[1].T, units.worth[2].T])
     pooled = wrong[:, groups].sum(1, keepdims=True) / np.maximum(others[:, groups].sum(1, keepdims=True), 1)
     often = np.concatenate([enough, groups & (pooled * units.others.T >= _LEAST_EXPECTED)])
 
@@ -240,6 +243,7 @@ def _odds_measures(
             eligible=odds,
             trials=trials,
             units=behind,
+            worth=worth,
             values=both,
         ),
         Measure(
@@ -249,6 +253,7 @@ def _odds_measures(
             eligible=often,
             trials=trials,
             units=behind,
+            worth=worth,
             values=both,
         ),
         Measure(
@@ -265,6 +270,7 @@ def _odds_measures(
             eligible=groups[None],
             trials=n[None],
             units=units.groups[None],
+            worth=units.worth[0].T,
             values=_rate("accuracy"),
         ),
     ]
@@ -282,6 +288,7 @@ def _parity(
     note = f"groups with fewer than 5 such predictions expected take no part for {', '.join(rare)}" if rare else ""
     trials = np.broadcast_to(n, predicted.shape).astype(np.float64)
     behind = np.broadcast_to(units.groups, predicted.shape)
+    worth = np.broadcast_to(units.worth[0].T, predicted.shape)
     share = _rate("selection_rate")
     many = f"not looked at for more than {_MANY_GROUPS} groups" if groups.sum() > _MANY_GROUPS else ""
     few = groups if groups.sum() <= _MANY_GROUPS else np.zeros_like(groups)
@@ -293,6 +300,7 @@ def _parity(
             eligible=everywhere,
             trials=trials,
             units=behind,
+            worth=worth,
             values=share,
         ),
         Measure(
@@ -302,6 +310,7 @@ def _parity(
             eligible=everywhere & often,
             trials=trials,
             units=behind,
+            worth=worth,
             note=note,
             values=share,
         ),
@@ -313,6 +322,7 @@ def _parity(
             eligible=whole,
             trials=trials,
             units=behind,
+            worth=worth,
             values=share,
         ),
     ]

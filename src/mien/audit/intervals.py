@@ -142,7 +142,7 @@ def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level
 
 
 def effective_trials(
-    share: ArrayLike, n: ArrayLike, clusters: ArrayLike, variance: ArrayLike, level: float = 0.95
+    share: ArrayLike, n: ArrayLike, clusters: ArrayLike, variance: ArrayLike, level: float | None = 0.95
 ) -> Array:
     """Independent faces that shares of ``n`` dependent ones are worth, element by element.
 
@@ -155,16 +155,22 @@ def effective_trials(
         n: Faces.
         clusters: Independent units.
         variance: The shares' variance, robust to dependence within units.
-        level: Coverage aimed at.
+        level: Coverage aimed at; None to take the variance as known.
     """
     p, faces, units, seen = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (share, n, clusters, variance)))
     binomial = p * (1 - p)
     usable = (seen > 1e-12 * np.maximum(binomial, 1e-12)) & (units > 1)  # less is rounding
     worth = np.divide(binomial, seen, out=np.ones(p.shape), where=usable)
     trials = np.where(usable, np.clip(worth, 1.0, np.maximum(faces, 1.0)), units)
-    q = 0.5 + level / 2
-    few = NormalDist().inv_cdf(q) / stdtrit(np.maximum(units - 1, 1), q)
-    return np.asarray(np.maximum(trials * few**2, 1.0))
+    if level is not None:
+        trials = trials * student_share(units, NormalDist().inv_cdf(0.5 + level / 2))
+    return np.asarray(np.maximum(trials, 1.0))
+
+
+def student_share(units: ArrayLike, z: float) -> Array:
+    """How much a trial is worth if its variance is estimated from ``units``: (z / t)^2 (Korn and Graubard 1998)."""
+    t = stdtrit(np.maximum(np.asarray(units, np.float64) - 1, 1), NormalDist().cdf(z))
+    return np.asarray((z / t) ** 2)
 
 
 def macro_estimate(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.audit.gap_intervals import gap_interval, ratio_interval
 from mien.audit.gaps import DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
-from mien.audit.intervals import effective_trials, percentile, permutation_p, share_estimate, undefined
+from mien.audit.intervals import percentile, permutation_p, share_estimate, undefined
 from mien.audit.limits import estimate_limits, share_limits
 from mien.audit.results import GapResult
 from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
@@ -139,29 +139,49 @@ def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[floa
         return evidence.interval
     if measure.kind == DISTANCE:
         return _distance_interval(values, drawn, level)
-    trials = _independent_trials(measure, evidence, level)
+    trials = _independent_trials(measure, evidence)
+    units = _dependent_units(measure)
     limits = None if evidence.estimates is None else estimate_limits(evidence.estimates)
     if measure.kind == RATIO:
-        return ratio_interval(values, drawn, trials, level, limits if trials is None else None, evidence.crossed)
+        of_shares = limits if trials is None else None
+        return ratio_interval(values, drawn, trials, level, of_shares, units=units, crossed=evidence.crossed)
     if limits is None and trials is not None:
-        limits = share_limits(values, trials)
+        limits = share_limits(values, trials, units)
     bounds = (0.0, 1.0) if measure.trials is not None or measure.name not in LOWER_IS_BETTER else (0.0, np.inf)
     return gap_interval(values, drawn, level, limits, bounds, evidence.crossed)
 
 
-def _independent_trials(measure: Contrast, evidence: Evidence, level: float) -> Array | None:
-    """``(C, G)`` independent faces that each share is worth; None where the measure is not of shares."""
+def _dependent_units(measure: Contrast) -> Array | None:
+    """``(1, G)`` units of equal size that tell how dependent a group's faces are; None where each face is a unit."""
+    if measure.trials is None or measure.units is None or not (measure.units < measure.trials).any():
+        return None
+    behind = measure.units if measure.worth is None else measure.worth
+    return np.asarray(np.where(measure.units < measure.trials, behind, np.inf).max(0, keepdims=True))
+
+
+def _independent_trials(measure: Contrast, evidence: Evidence) -> Array | None:
+    """``(C, G)`` independent faces that each share is worth; None where the measure is not of shares.
+
+    How alike the faces of a unit are (their intraclass correlation) is taken from all components of a group
+    together, as what their variances exceed the binomial ones by: of a class with three bursts of five, the
+    own variance is the smaller the more extreme the share is, and fourteen rates at once find that.
+    """
     if measure.trials is None:
         return None
     trials = np.broadcast_to(np.asarray(measure.trials, np.float64), evidence.values.shape)
-    if measure.units is None:
+    if measure.units is None or not (measure.units < measure.trials).any():
         return np.array(trials)
-    defined = ~np.isnan(evidence.replicates)
-    n = np.maximum(defined.sum(0), 1)
-    departure = np.where(defined, evidence.replicates - evidence.values, 0.0)
-    variance = (departure**2).sum(0) / n
-    worth = effective_trials(np.nan_to_num(evidence.values), trials, measure.units, variance, level)
-    return np.where(np.asarray(measure.units) >= trials, trials, worth)
+    units = np.broadcast_to(np.asarray(measure.units, np.float64), trials.shape)
+    worth = units if measure.worth is None else np.broadcast_to(measure.worth, trials.shape)
+    departure = np.where(np.isnan(evidence.replicates), 0.0, evidence.replicates - evidence.values)
+    variance = (departure**2).mean(0) * units / np.maximum(units - 1, 1)  # of a bootstrap of few units too small
+    binomial = evidence.values * (1 - evidence.values) / np.maximum(trials, 1)
+    usable = (binomial > 0) & (units < trials) & (units > 1)
+    inflation = np.divide(variance, binomial, out=np.ones(trials.shape), where=usable)
+    excess = np.divide(trials, worth, out=np.ones(trials.shape), where=worth > 0) - 1
+    seen, possible = (np.where(usable, trials * x, 0.0).sum(0) for x in (inflation - 1, excess))
+    alike = np.clip(np.divide(seen, possible, out=np.ones(len(seen)), where=possible > 0), 0.0, 1.0)
+    return np.asarray(np.maximum(trials / (1 + excess * alike), 0.5))
 
 
 def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float, float]:

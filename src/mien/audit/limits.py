@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, stdtrit
 
+from mien.audit.intervals import student_share
 from mien.records import Estimate
 
 Array = NDArray[np.float64]
@@ -55,9 +56,18 @@ def jeffreys_bounds(share: ArrayLike, n: ArrayLike, z: float) -> tuple[Array, Ar
     return np.where(known, np.minimum(low, p), np.nan), np.where(known, np.maximum(high, p), np.nan)
 
 
-def share_limits(shares: Array, trials: ArrayLike) -> Limits:
-    """Limits of shares; ``trials`` are the independent faces that each is worth."""
-    return lambda z: jeffreys_bounds(shares, trials, z)
+def share_limits(shares: Array, trials: ArrayLike, units: ArrayLike | None = None) -> Limits:
+    """Limits of shares.
+
+    Args:
+        shares: The shares.
+        trials: Independent faces that each is worth, by a variance taken as known.
+        units: Independent units from which that variance was estimated: further out, Student's quantile leaves
+            the normal one behind, and fewer trials are sure. None where every face is a unit.
+    """
+    if units is None:
+        return lambda z: jeffreys_bounds(shares, trials, z)
+    return lambda z: jeffreys_bounds(shares, np.maximum(np.asarray(trials) * student_share(units, z), 0.5), z)
 
 
 def estimate_limits(estimates: Sequence[Estimate]) -> Limits:
@@ -133,5 +143,9 @@ def _overlap(f1: float) -> float:
 
 
 def _share_ends(e: Estimate, z: float) -> tuple[float, float]:
-    low, high = jeffreys_bounds(e.value, implied_trials(e), z)
+    trials = implied_trials(e)
+    if e.clusters < e.n:
+        own = NormalDist().inv_cdf(0.5 + e.level / 2)
+        trials *= float(student_share(e.clusters, z) / student_share(e.clusters, own))
+    low, high = jeffreys_bounds(e.value, trials, z)
     return float(low), float(high)

@@ -18,7 +18,9 @@ Strata that go with the groups make the test blind. What is shuffled within a st
 stratum's own share of right answers where it is; if one group fills a stratum, the permuted group looks as
 the observed one does. How much of a gap is carried along so is the squared association (Cramer's V) of
 group and stratum among the faces of a class. Above a tenth, nothing is permuted: units stay, and their
-departures from expectation get random weights (:mod:`mien.audit.unit_departures`).
+departures from expectation get random weights (:mod:`mien.audit.unit_departures`). So do they where more
+than a tenth of the faces belong to units with faces in several groups (one face shown as both): shuffles
+would take these apart, and with them what makes their difference sure.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ def plan_permutation(rows: Rows, *, pool_sizes: bool = False) -> PermutationPlan
         else:
             exact += [m for c, g in blocks for m in _fixed(c, g, rows.n_groups)]
             n_fixed += sum(c.size for c, _ in blocks)
-    carried = unit is not None and not pool_sizes and _carried(kept, rows) > MOST_CARRIED
+    carried = not pool_sizes and (_carried(kept, rows) > MOST_CARRIED or _in_several_groups(rows) > MOST_CARRIED)
     faces = rows.tables().sum(-1)
     shared = (faces > 0).sum(0) > 1
     return PermutationPlan(
@@ -158,6 +160,8 @@ def _kept_rows(labels: Ints, group: Ints, rows: Rows) -> NDArray[np.float64]:
 
 def _carried(kept: NDArray[np.float64], rows: Rows) -> float:
     """Share of a gap that permutations would carry along: squared association of group and stratum, over classes."""
+    if rows.cluster is None:
+        return 0.0
     faces = rows.tables().sum(-1).astype(np.float64)
     groups = (faces > 0).sum(0)
     ratio = np.divide(kept, faces, out=np.zeros(kept.shape), where=faces > 0).sum(0)
@@ -166,6 +170,16 @@ def _carried(kept: NDArray[np.float64], rows: Rows) -> float:
         return 0.0
     association = (ratio[shared] - 1) / (groups[shared] - 1)
     return float(np.average(association, weights=faces.sum(0)[shared]))
+
+
+def _in_several_groups(rows: Rows) -> float:
+    """Share of the rows whose unit has rows in several groups."""
+    if rows.cluster is None:
+        return 0.0
+    unit, n_groups = np.unique(
+        np.unique(rows.cluster * rows.n_groups + rows.group) // rows.n_groups, return_counts=True
+    )
+    return float(np.isin(rows.cluster, unit[n_groups > 1]).mean())
 
 
 def _plan_size(

@@ -99,6 +99,7 @@ def departure_tables(units: UnitDepartures, n_draws: int, rng: np.random.Generat
     """
     g, k = units.observed.shape[:2]
     expected = units.observed.sum(-1)
+    share = expected / np.maximum(expected.sum(0), 1)
     few = units.freedom < _NORMAL
     for b in chunk_sizes(n_draws, len(units.spread) + 4 * g * k * k):
         weights = rng.standard_normal((b, len(units.spread))) * units.spread
@@ -108,4 +109,7 @@ def departure_tables(units: UnitDepartures, n_draws: int, rng: np.random.Generat
             v = units.freedom[few]
             scale[:, few] = np.sqrt(v / rng.chisquare(v, (b, int(few.sum()))))
             drawn = drawn * scale[:, :, None, None]
-        yield drawn + (expected - drawn.sum(-1))[..., None] * units.chance
+        departure = drawn - drawn.sum(-1, keepdims=True) * units.chance
+        # What all groups share moves the pooled probabilities with it: it is nobody's departure from them.
+        departure -= share[..., None] * departure.sum(1, keepdims=True)
+        yield expected[..., None] * units.chance + departure
