@@ -3,9 +3,13 @@
 Faces are drawn from a model of a classifier whose every metric is known (confusion probabilities,
 class mix, confidences), in groups without a disparity or with a known one; each sample goes through
 `mien.audit.audit` as a user's would. Counted are the intervals that hold the truth, the p-values
-below 0.05 (and their whole distribution), and how often a known gap is shown.
+below 0.05 (and their whole distribution), how often a known gap is shown, how often a gate fails a sound
+model, and how often the verdict names the gap that it is said to be able to.
 
-Full size (1,000 samples a design) takes about half an hour on two cores; `--quick` 20 samples each.
+Groups are of one size, and as people have them: 5,000 against 40, fourteen of 60 to 800, one group's faces
+all in copies of four, persons of few faces against persons of many, a model that is nearly always right.
+
+Full size (1,000 samples a design) takes about an hour on two cores; `--quick` 20 samples each.
 Writes `coverage.json`, `coverage.md` and `coverage.png` into `--out` (docs/results/coverage).
 """
 
@@ -23,7 +27,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mien.audit import audit
+from mien.audit import DISPARITY, FAILED, audit, check_gates
 from mien.metrics import per_class_f1, per_class_precision, per_class_recall, weighted_f1
 from mien.records import Predictions
 from mien.runs import code_versions
@@ -34,6 +38,15 @@ MIXES = {
     "even mix": np.full(8, 0.125),
 }
 SIZES = (30, 100, 300, 1000, 5000)
+FOURTEEN = (60, 70, 80, 90, 100, 120, 150, 180, 220, 280, 350, 450, 600, 800)
+COPIES_OF = 4
+HARD = 0.25  # share of persons who are hard to read
+# Measures that are truly 0 between groups that are served alike and have one class mix.
+ALIKE = (
+    "macro_f1", "balanced_accuracy", "weighted_f1", "precision", "f1", "equalized_odds_difference",
+    "demographic_parity_difference", "statistical_parity", "ece", "top2", "kl", "overconfidence",
+)  # fmt: skip
+POWER_LOOKED = 20  # samples of a design whose detectable gap is worked out
 N_REPLICATES = 500
 LEVEL = 0.95
 
@@ -50,6 +63,10 @@ class Design:
         loss: How much lower every recall of the first group is.
         copies: Share of the pictures that are in the sample twice.
         tilt: Whether the groups' class mixes differ.
+        sizes: Faces of each group where these differ.
+        fours: Whether all faces of the first group come in copies of four, and the others' are single.
+        persons: Fewest and most faces of a person, a pair for each group; a quarter of the persons are hard to read.
+        ease: How much surer than usual the classifier is; at 2 it is right for 99 %.
     """
 
     name: str
@@ -59,6 +76,29 @@ class Design:
     loss: float = 0.0
     copies: float = 0.0
     tilt: bool = False
+    sizes: tuple[int, ...] = ()
+    fours: bool = False
+    persons: tuple[tuple[int, int], ...] = ()
+    ease: float = 1.0
+
+    @property
+    def faces(self) -> tuple[int, ...]:
+        """Faces of each group."""
+        return self.sizes or (self.n,) * self.n_groups
+
+
+def uneven() -> list[Design]:
+    """Groups as people have them, all without a gap."""
+    return [
+        Design("5,000 against 40", "FER+ mix", 2, 5000, sizes=(5000, 40)),
+        Design("5,000, 200 and 40", "FER+ mix", 3, 5000, sizes=(5000, 200, 40)),
+        Design("14 groups of 60 to 800", "FER+ mix", 14, 800, sizes=FOURTEEN),
+        Design("one group in copies of four", "FER+ mix", 2, 400, fours=True),
+        Design("persons of 8-15 faces against 4-7", "FER+ mix", 2, 500, persons=((8, 15), (4, 7))),
+        Design("20 persons of 15 faces a group", "FER+ mix", 2, 300, persons=((15, 15), (15, 15))),
+        Design("99 % right, 400 a group", "FER+ mix", 2, 400, ease=2.0),
+        Design("99 % right, 5,000 against 40", "FER+ mix", 2, 5000, sizes=(5000, 40), ease=2.0),
+    ]
 
 
 def designs(sizes: tuple[int, ...]) -> list[Design]:
@@ -80,10 +120,10 @@ class World:
     Metrics are means over `n` faces of each class drawn once: the truth that samples are held to.
     """
 
-    def __init__(self, loss: float, n: int = 60_000, seed: int = 99) -> None:
+    def __init__(self, loss: float, n: int = 60_000, seed: int = 99, ease: float = 1.0) -> None:
         rng = np.random.default_rng(seed)
         k = len(CLASSES)
-        lift = np.array([2.9, 3.2, 2.7, 2.2, 2.4, 2.0, 1.8, 1.6])[:, None]
+        lift = np.array([2.9, 3.2, 2.7, 2.2, 2.4, 2.0, 1.8, 1.6])[:, None] * ease
         logits = rng.normal(size=(k, n, k)) + 0.5 * rng.normal(size=(k, 1, k))
         logits[np.arange(k), :, np.arange(k)] += lift
         probs = np.exp(1.3 * logits)
@@ -97,9 +137,22 @@ class World:
                 rows = np.flatnonzero(flip[c])
                 first, second = order[c, rows, -1], order[c, rows, -2]
                 probs[c, rows, first], probs[c, rows, second] = probs[c, rows, second], probs[c, rows, first]
+        self._of(probs)
+
+    def _of(self, probs: np.ndarray) -> None:
         self.probs = probs
         predicted = probs.argmax(2)
-        self.confusion = np.stack([np.bincount(p, minlength=k) for p in predicted]) / n
+        self.confusion = np.stack([np.bincount(p, minlength=len(CLASSES)) for p in predicted]) / probs.shape[1]
+
+    @classmethod
+    def of_persons(cls) -> World:
+        """Faces of easy persons first, then those of hard ones: as many as there are persons of either kind."""
+        easy, hard = cls(0.0), cls(0.3, seed=98)
+        n = easy.probs.shape[1]
+        both = cls.__new__(cls)
+        first = round(n * (1 - HARD))
+        both._of(np.concatenate([easy.probs[:, :first], hard.probs[:, first:]], axis=1))
+        return both
 
     def truth(self, mix: np.ndarray, present: np.ndarray) -> dict[str, float]:
         """Metric -> its value for a class mix; means over classes run over those present in the sample."""
@@ -128,15 +181,27 @@ class World:
         return out | {f"{m}:{c}": float(v[i]) for m, v in per_class.items() for i, c in enumerate(CLASSES)}
 
 
-_WORLDS: dict[float, World] = {}
-_TRUTHS: dict[tuple[float, str, bytes], dict[str, float]] = {}
+_WORLDS: dict[object, World] = {}
+_TRUTHS: dict[tuple[object, str, bytes], dict[str, float]] = {}
 
 
-def world(loss: float) -> World:
-    """The world of a loss, made once a process."""
-    if loss not in _WORLDS:
-        _WORLDS[loss] = World(loss)
-    return _WORLDS[loss]
+def key_of(design: Design, group: int) -> object:
+    """What tells the world of a group from others."""
+    if design.persons:
+        return "persons"
+    loss = design.loss if group == 0 else 0.0
+    return loss if design.ease == 1 else (loss, design.ease)
+
+
+def world(key: object) -> World:
+    """The world of a key, made once a process."""
+    if key not in _WORLDS:
+        if key == "persons":
+            _WORLDS[key] = World.of_persons()
+        else:
+            loss, ease = key if isinstance(key, tuple) else (key, 1.0)
+            _WORLDS[key] = World(loss, ease=ease)
+    return _WORLDS[key]
 
 
 def mixes_of(design: Design) -> list[np.ndarray]:
@@ -151,25 +216,54 @@ def mixes_of(design: Design) -> list[np.ndarray]:
 def sample(design: Design, rng: np.random.Generator) -> Predictions:
     """Draw one sample of a design."""
     labels, probs, group, unit = [], [], [], []
-    for g, mix in enumerate(mixes_of(design)):
-        source = world(design.loss if g == 0 else 0.0).probs
-        n_pictures = round(design.n / (1 + design.copies))
+    n_units = 0
+    for g, (mix, n) in enumerate(zip(mixes_of(design), design.faces, strict=True)):
+        source = world(key_of(design, g)).probs
+        index, owner = pictures(design, g, n, rng)
+        n_pictures = int(index.max()) + 1
         label = rng.choice(len(CLASSES), n_pictures, p=mix)
-        index = np.arange(n_pictures)
-        twice = rng.choice(n_pictures, design.n - n_pictures, replace=False)
-        index = np.concatenate([index, twice])
-        row = rng.integers(0, source.shape[1], n_pictures)
+        if design.persons:
+            row = rows_of_persons(owner, source.shape[1], rng)
+        else:
+            row = rng.integers(0, source.shape[1], n_pictures)
         labels.append(label[index])
         probs.append(source[label, row][index])
-        group.append(np.full(len(index), f"g{g}", dtype=object))
-        unit.append(index + g * n_pictures)
+        group.append(np.full(len(index), f"g{g:02d}", dtype=object))
+        unit.append(owner + n_units)
+        n_units += int(owner.max()) + 1
     label, prob = np.concatenate(labels), np.concatenate(probs)
     n = len(label)
     return Predictions(
         np.arange(n).astype(str), CLASSES, label.astype(np.int64), prob.argmax(1).astype(np.int64), prob, None, None,
         pd.DataFrame({"group": np.concatenate(group)}),
-        np.concatenate(unit).astype(np.int64) if design.copies else None, None, "simulated",
+        np.concatenate(unit).astype(np.int64) if design.copies or design.fours or design.persons else None, None,
+        "simulated",
     )  # fmt: skip
+
+
+def pictures(design: Design, group: int, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Which picture each face is, and which unit it belongs to: ``(n,)`` each."""
+    if design.persons:
+        fewest, most = design.persons[group]
+        sizes = rng.integers(fewest, most + 1, n)
+        sizes = sizes[: int(np.searchsorted(np.cumsum(sizes), n)) + 1]
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        return np.arange(len(owner)), owner
+    if design.fours:
+        index = np.repeat(np.arange(n // COPIES_OF), COPIES_OF) if group == 0 else np.arange(n)
+        return index, index
+    n_pictures = round(n / (1 + design.copies))
+    twice = rng.choice(n_pictures, n - n_pictures, replace=False)
+    index = np.concatenate([np.arange(n_pictures), twice])
+    return index, index
+
+
+def rows_of_persons(owner: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """A row of the world for each face: from its first part for easy persons, from its last for hard ones."""
+    hard = rng.random(int(owner.max()) + 1) < HARD
+    first = round(n_rows * (1 - HARD))
+    easy_row, hard_row = rng.integers(0, first, len(owner)), rng.integers(first, n_rows, len(owner))
+    return np.where(hard[owner], hard_row, easy_row)
 
 
 def study(job: tuple[Design, int, int]) -> tuple[Design, dict[str, list[float]]]:
@@ -179,22 +273,88 @@ def study(job: tuple[Design, int, int]) -> tuple[Design, dict[str, list[float]]]
     with threadpool_limits(1):
         for i in range(n_sims):
             pred = sample(design, np.random.default_rng([seed, i]))
-            result = audit(pred, ["group"], n_boot=N_REPLICATES, n_perm=N_REPLICATES, seed=i, min_n=1)
+            # Half of these samples' time would go into what could have been shown; design "detectable" looks at it.
+            result = audit(
+                pred,
+                ["group"],
+                n_boot=N_REPLICATES,
+                n_perm=N_REPLICATES,
+                seed=i,
+                min_n=30 if design in uneven() else 1,
+                power=design.loss > 0 and i < POWER_LOOKED,
+            )
             _note_intervals(design, result, found)
             _note_gaps(design, result, found)
     return design, found
 
 
+SOUND = "upper(worst(recall, by=group)) < 0.70"
+GATES = ((2, 150), (2, 400), (10, 150), (10, 400))  # groups and faces of each, every recall truly 0.72
+SEEN = ((0.75, (300, 300)), (0.9, (300, 300)), (0.6, (300, 300)), (0.75, (100, 100)), (0.95, (200, 200)),
+        (0.8, (1000, 100)), (0.75, (200,) * 5))  # fmt: skip  # accuracy and faces of the groups
+
+
+def plain_sample(sizes: tuple[int, ...], recalls: list[float], rng: np.random.Generator) -> Predictions:
+    """Seven classes as common as each other, one recall a group, mistakes spread evenly."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    label = rng.integers(0, 7, len(group))
+    wrong = (label + rng.integers(1, 7, len(group))) % 7
+    predicted = np.where(rng.random(len(group)) < np.array(recalls)[group], label, wrong)
+    frame = pd.DataFrame({"group": np.array([f"g{g}" for g in range(len(sizes))], dtype=object)[group]})
+    return Predictions(
+        np.arange(len(group)).astype(str), CLASSES[:7], label, predicted, None, None, None, frame, None, None,
+        "simulated",
+    )  # fmt: skip
+
+
+def gate_study(job: tuple[tuple[int, int], int, int]) -> dict[str, object]:
+    """How often a gate on the worst recall fails a model that is sound."""
+    (groups, n), n_sims, seed = job
+    with threadpool_limits(1):
+        failed = []
+        for i in range(n_sims):
+            pred = plain_sample((n,) * groups, [0.72] * groups, np.random.default_rng([seed, i]))
+            result = audit(pred, ["group"], n_boot=20, n_perm=20, power=False, seed=i)
+            failed.append(check_gates(result, [SOUND, SOUND.replace("upper(worst(recall, by=group))",
+                                                                    "worst(recall, by=group)")]))  # fmt: skip
+    upper, bare = ([f[i].status == FAILED for f in failed] for i in (0, 1))
+    return {"kind": "gate", "n_groups": groups, "n": n, "n_values": n_sims, "mean": float(np.mean(upper)),
+            "bare": float(np.mean(bare))}  # fmt: skip
+
+
+def power_study(job: tuple[tuple[float, tuple[int, ...]], int, int]) -> dict[str, object]:
+    """What is said to be detectable with each group served worse, and how often the verdict names just that."""
+    (accuracy, sizes), n_sims, seed = job
+    with threadpool_limits(1):
+        said = []
+        for i in range(20):
+            pred = plain_sample(sizes, [accuracy] * len(sizes), np.random.default_rng([seed, 1, i]))
+            found = audit(pred, ["group"], n_boot=20, n_perm=N_REPLICATES, seed=i).attributes[0]
+            said.append([g.detectable for g in found.groups])
+        smallest = int(np.argmin(sizes))
+        loss = float(np.mean(said, 0)[smallest])
+        recalls = [accuracy] * len(sizes)
+        recalls[smallest] -= loss
+        gaps = []
+        for i in range(n_sims):
+            pred = plain_sample(sizes, recalls, np.random.default_rng([seed, 2, i]))
+            found = audit(pred, ["group"], n_boot=20, n_perm=N_REPLICATES, power=False, seed=i)
+            gaps.append(found.attributes[0].gap("accuracy"))
+    return {"kind": "detectable", "accuracy": accuracy, "sizes": list(sizes), "n_values": n_sims, "said": loss,
+            "mean": float(np.mean([g.verdict == DISPARITY for g in gaps])),
+            "raw": float(np.mean([g.p < 0.05 for g in gaps]))}  # fmt: skip
+
+
 def _note_intervals(design: Design, result: object, found: dict[str, list[float]]) -> None:
     for g, (group, mix) in enumerate(zip(result.attributes[0].groups, mixes_of(design), strict=True)):
         present = np.array([n > 0 for n in group.n_per_class.values()])
-        loss = design.loss if g == 0 else 0.0
-        key = (loss, mix.tobytes().hex(), present.tobytes())
-        truth = _TRUTHS.setdefault(key, None) or world(loss).truth(mix, present)
+        own = key_of(design, g)
+        key = (own, mix.tobytes().hex(), present.tobytes())
+        truth = _TRUTHS.setdefault(key, None) or world(own).truth(mix, present)
         _TRUTHS[key] = truth
         by_class = {f"{m}:{c}": e for m in ("recall", "precision", "f1") for c, e in getattr(group, m).items()}
         for metric, e in (group.metrics | by_class).items():
-            if metric not in truth or e.low != e.low or e.note == "too few":
+            if metric not in truth or e.low != e.low or "too few" in e.note:
                 continue
             found[f"interval {metric.split(':')[0]}"].append(float(e.low <= truth[metric] <= e.high))
 
@@ -209,12 +369,16 @@ def _note_gaps(design: Design, result: object, found: dict[str, list[float]]) ->
                     "risk", "equal_odds_fairness", "equalized_odds_difference", "statistical_parity", "recall",
                     "min_max_accuracy", "demographic_parity_difference"):  # fmt: skip
             found[f"p {name}"].append(gap.p)
-        comparable = name == "recall" or (design.mix == "even mix" and name in ("balanced_accuracy", "macro_f1"))
+        of_loss = design.mix == "even mix" and name in ("balanced_accuracy", "macro_f1") and design.loss > 0
+        comparable = name == "recall" or of_loss
         # Other class mixes make a true gap in accuracy, though nobody is served worse.
         if (name == "accuracy" and not design.tilt) or comparable:
             found[f"gap {name}"].append(float(gap.value.low - 1e-12 <= design.loss <= gap.value.high + 1e-12))
-        if name == "min_max_accuracy" and not design.loss and not design.tilt:
-            found["gap min_max_accuracy"].append(float(gap.value.high >= 1 - 1e-12))
+        if not design.loss and not design.tilt and gap.value.low == gap.value.low:
+            if gap.kind == "ratio":
+                found[f"gap {name}"].append(float(gap.value.high >= 1 - 1e-12))
+            elif name in ALIKE:
+                found[f"gap {name}"].append(float(gap.value.low <= 1e-12))
         if name == "accuracy":
             found["detectable"].append(gap.detectable)
             found["value"].append(gap.value.value)
@@ -231,15 +395,18 @@ def summarise(results: list[tuple[Design, dict[str, list[float]]]]) -> list[dict
             if kind == "p":
                 row |= {f"below_{a}": float((x <= a).mean()) for a in (0.01, 0.05, 0.1, 0.25, 0.5)}
             else:
-                row["mean"] = float(np.nanmean(x))
+                row["mean"] = float(np.nanmean(x)) if not np.isnan(x).all() else float("nan")
             rows.append(row)
     return rows
+
+
+UNEVEN = tuple(d.name for d in uneven())
 
 
 def outside(rows: list[dict[str, object]], low: float = 0.93, high: float = 0.97) -> str:
     """How many kinds of interval hold the truth 93 to 97 % of the time, and which do not."""
     table = pd.DataFrame(rows)
-    part = table[(table.loss == 0) & table.kind.isin(["interval", "gap"])]
+    part = table[(table.loss == 0) & table.kind.isin(["interval", "gap"]) & (table.n_values >= 100)]
     good = part[part["mean"].between(low, high)]
     few, many = part[part["mean"] < low], part[part["mean"] > high]
     listed = "; ".join(f"{r.kind} of {r.metric}, {r['name']}, {r.n:,}: {r['mean']:.3f}" for _, r in few.iterrows())
@@ -264,7 +431,8 @@ def markdown(rows: list[dict[str, object]], n_sims: int, command: str) -> str:
         outside(rows),
         "",
     ]
-    null = table[(table.loss == 0)]
+    lines += _uneven_tables(table)
+    null = table[(table.loss == 0) & ~table.name.isin(UNEVEN)]
     for kind, title, column in (
         ("interval", "Share of 95 % intervals of a group's metric that hold the truth", "mean"),
         ("gap", "Share of 95 % intervals of a gap that hold 0, where there is none", "mean"),
@@ -291,12 +459,54 @@ def markdown(rows: list[dict[str, object]], n_sims: int, command: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def _uneven_tables(table: pd.DataFrame) -> list[str]:
+    """The designs of unequal sizes, copies and persons: one row a measure, one column a design."""
+    part = table[table.name.isin(UNEVEN)]
+    lines = ["## Groups of unequal sizes, copies, persons, and a model that is nearly always right", ""]
+    for kind, title, column in (
+        ("gap", "Intervals of a gap that hold 0 (of a ratio: 1), where there is none", "mean"),
+        ("interval", "Intervals of a group's metric that hold the truth", "mean"),
+        ("p", "p-values of at most 0.05, where there is no disparity", "below_0.05"),
+    ):
+        wide = part[part.kind == kind].pivot_table(index="metric", columns="name", values=column, sort=False)
+        wide = wide[[n for n in UNEVEN if n in wide]]
+        lines += [
+            f"**{title}**",
+            "",
+            "| | " + " | ".join(wide.columns) + " |",
+            "|" + " --- |" * (len(wide.columns) + 1),
+        ]
+        for metric, values in wide.iterrows():
+            lines.append(f"| {metric} | " + " | ".join("–" if v != v else f"{v:.3f}" for v in values) + " |")
+        lines.append("")
+    return lines
+
+
+def further(gates: list[dict[str, object]], seen: list[dict[str, object]]) -> list[str]:
+    """Gates on sound models, and gaps that were said to be detectable."""
+    lines = ["## Gates on a sound model", "",
+             f"Every recall is truly 0.72. How often `{SOUND}` fails the model, and how often the bare worst recall "
+             "would.", "",
+             "| groups | faces of each | fails | without `upper` | samples |", "|" + " --- |" * 5]  # fmt: skip
+    lines += [f"| {g['n_groups']} | {g['n']} | {g['mean']:.3f} | {g['bare']:.3f} | {g['n_values']} |" for g in gates]
+    lines += ["", "## Gaps that the verdict is said to name four times in five", "",
+              "The smallest group is served worse by just what the audit says (mean of 20 audits).", "",
+              "| accuracy | faces of the groups | said to be named | named by the verdict | p below 0.05 | samples |",
+              "|" + " --- |" * 6]  # fmt: skip
+    lines += [
+        f"| {s['accuracy']} | {', '.join(f'{n:,}' for n in s['sizes'])} | {s['said']:.3f} | {s['mean']:.3f} | "
+        f"{s['raw']:.3f} | {s['n_values']} |"
+        for s in seen
+    ]
+    return [*lines, ""]
+
+
 def plot(rows: list[dict[str, object]], path: Path) -> None:
     """Coverage and false alarms against the size of the groups."""
     from mien.report.figures import BLUE, GREEN, GREY, INK, ORANGE, figure_style, new_figure, save_png
 
     table = pd.DataFrame(rows)
-    null = table[(table.loss == 0) & (table.name != "2 groups of other class mixes")]
+    null = table[(table.loss == 0) & (table.name != "2 groups of other class mixes") & ~table.name.isin(UNEVEN)]
     with figure_style():
         figure = new_figure(11, 7.6, "Coverage of intervals, false alarms and power against faces a group")
         axes = figure.subplots(2, 2)
@@ -345,17 +555,21 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="tables and plot from coverage.json as it is")
     options = parser.parse_args()
     if options.again:
-        rows = json.loads((options.out / "coverage.json").read_text())
-        _write(rows, options.out, options.sims, "python benchmarks/coverage.py")
+        content = json.loads((options.out / "coverage.json").read_text())
+        _write(content, options.out, options.sims, "python benchmarks/coverage.py")
         return
     n_sims = 20 if options.quick else options.sims
     jobs = [
         (d, max(n_sims // 10, 1), 1000 * i + part)
-        for i, d in enumerate(designs(tuple(options.sizes)))
+        for i, d in enumerate([*uneven(), *designs(tuple(options.sizes))])
         for part in range(min(10, n_sims))
     ]
     merged: dict[Design, dict[str, list[float]]] = {}
+    few = max(n_sims * 2 // 5, 10)
     with ProcessPoolExecutor(options.processes) as pool:
+        gates = list(pool.map(gate_study, [(g, few, 5000 + i) for i, g in enumerate(GATES)]))
+        seen = list(pool.map(power_study, [(s, few, 6000 + i) for i, s in enumerate(SEEN)]))
+        print("gates and detectable gaps done", flush=True)
         for done, (design, found) in enumerate(pool.map(study, jobs), 1):
             into = merged.setdefault(design, defaultdict(list))
             for name, values in found.items():
@@ -365,13 +579,17 @@ def main() -> None:
     rows = summarise(list(merged.items()))
     made = ", ".join(f"{k} {v}" for k, v in code_versions("numpy", "scipy").items())
     rows = [row | {"made": made} for row in rows]
-    _write(rows, options.out, n_sims, "python benchmarks/coverage.py" + (" --quick" if options.quick else ""))
+    content = {"rows": rows, "gates": gates, "detectable": seen}
+    _write(content, options.out, n_sims, "python benchmarks/coverage.py" + (" --quick" if options.quick else ""))
 
 
-def _write(rows: list[dict[str, object]], out: Path, n_sims: int, command: str) -> None:
+def _write(content: dict[str, list[dict[str, object]]], out: Path, n_sims: int, command: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "coverage.json").write_text(json.dumps(rows, indent=0) + "\n")
-    (out / "coverage.md").write_text(markdown(rows, n_sims, command))
+    rows = content["rows"]
+    (out / "coverage.json").write_text(json.dumps(content, indent=0) + "\n")
+    text = markdown(rows, n_sims, command)
+    text += "\n" + "\n".join(further(content["gates"], content["detectable"]))
+    (out / "coverage.md").write_text(text)
     plot(rows, out / "coverage.png")
     print(f"written to {out}")
 
