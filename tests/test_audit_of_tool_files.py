@@ -49,7 +49,7 @@ def deepface(frame: pd.DataFrame) -> list[list[dict[str, object]]]:
 
 def accuracy_gap(folder: Path) -> float:
     gaps = pd.read_csv(folder / "gaps.csv")
-    return float(gaps.loc[gaps["metric"] == "accuracy", "value"].iloc[0])
+    return float(gaps.loc[gaps["metric"] == "accuracy", "gap"].iloc[0])
 
 
 def test_deepface_by_name_gives_what_its_table_gives(tmp_path: Path, faces: pd.DataFrame, capsys) -> None:
