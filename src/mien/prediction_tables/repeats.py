@@ -54,27 +54,37 @@ class RepeatsFound:
 
 
 def refuse_headers(table: PredictionTable) -> None:
-    """Refuse rows in which cells repeat their own column's name, as joined files have them.
+    """Refuse rows in which every cell of text repeats its own column's name, as joined files have them.
+
+    One such cell alone is a value: a column ``glasses`` may hold ``glasses`` and ``none``.
 
     Raises:
         DataError: With the first such row.
     """
-    for name in ("label", "pred", *(c for c in table.columns if c not in ("label", "pred"))):
-        column = table.columns.get(name)
-        if column is None or pd.api.types.is_numeric_dtype(column) or name in IDS:
-            continue
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            texts = Texts.of(column)
-            rows = np.flatnonzero(np.array([*(w.strip() == name for w in texts.words), False])[texts.codes])
-        else:
-            rows = np.flatnonzero((column == name).fillna(False).to_numpy(bool))
-        if len(rows):
-            raise DataError(
-                table.place(int(rows[0])),
-                f"column {name!r} holds its own name ({len(rows)} such rows): the header stands there again",
-                "one header, at the top",
-                "Delete these lines. If the table was made by joining files, see that no face stands there twice.",
-            )
+    texts = {n: c for n, c in table.columns.items() if not pd.api.types.is_numeric_dtype(c)}
+    if len(texts) < 2:
+        return
+    header = np.ones(table.n, dtype=np.bool_)
+    for name, column in texts.items():
+        header &= _own_name(name, column)
+        if not header.any():
+            return
+    row = int(header.argmax())
+    raise DataError(
+        table.place(row),
+        f"the header stands there again ({int(header.sum())} such rows): every cell holds its column's name",
+        "one header, at the top",
+        "Delete these lines. If the table was made by joining files, see that no face stands there twice.",
+    )
+
+
+def _own_name(name: str, column: pd.Series[Any]) -> NDArray[np.bool_]:
+    """``(n,)`` whether a cell holds the name of its column."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = Texts.of(column)
+        own = np.array([*(w.strip() == name for w in texts.words), False], dtype=np.bool_)
+        return np.asarray(own[texts.codes])
+    return np.asarray((column == name).fillna(False).to_numpy(bool))
 
 
 def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
