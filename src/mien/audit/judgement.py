@@ -63,7 +63,9 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
     component, worst, best = _extremes(measure, evidence.values)
     low, high = _interval(measure, evidence, level)
     inside = (min(low, observed), max(high, observed)) if low == low else (low, high)
-    method = "simultaneous bootstrap" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
+    method = "simultaneous, sides of each group" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
+    if evidence.interval is not None:
+        method = "intervals of all groups at once"
     value = Estimate(observed, *inside, level, method, n, units, seed)
     sign = -1.0 if measure.kind == RATIO else 1.0
     testable = _testable(evidence)

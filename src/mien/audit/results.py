@@ -45,8 +45,8 @@ class GroupResult:
         n_per_class: Class -> annotated faces.
         confusion: K rows of K counts, rows annotated, columns predicted.
         pooled: Accuracy after partial pooling over the attribute's groups; None with fewer than three.
-        detectable: How much lower the group's accuracy would have to be for the test to see it four
-            times in five; NaN if the group takes no part.
+        detectable: How much lower the group's accuracy would have to be for the verdict to name that gap four
+            times in five; NaN if the group takes no part, or no loss would be named.
         expected: The accuracy to expect if the group's faces were served as all faces annotated alike
             are; NaN if the group takes no part, as the next two.
         p: Permutation p-value of the departure from it, to either side.
@@ -83,7 +83,7 @@ class GapResult:
         metric: ``accuracy``, ``recall``, ``equal_odds_fairness``, ...
         class_name: The class of a gap of one class; empty otherwise.
         value: Largest minus smallest over the groups that take part (of a ratio: smallest over largest),
-            with an interval from simultaneous bootstrap intervals of all pairs.
+            with an interval from simultaneous intervals of all pairs.
         worst: The group that is served worst; empty if undefined.
         best: The group that is served best. For rates that are neither good nor bad (demographic and
             statistical parity), the groups with the smallest and the largest rate.
@@ -95,13 +95,14 @@ class GapResult:
         p_adjusted: The same after Benjamini and Hochberg: over all headline gaps and groups of the audit, or
             over all further gaps.
         n_groups: Groups that take part.
-        verdict: ``disparity`` (adjusted p below 0.05), ``no disparity shown`` or ``too few``.
+        verdict: ``disparity`` (adjusted p below 0.05), ``no disparity shown``, ``not testable`` (the groups share no
+            annotated class; p and what is expected are NaN) or ``too few``.
         note: Which class decides, and what was left out.
         kind: ``difference``, ``ratio`` or ``distance``.
         family: ``headline`` (accuracy, balanced accuracy, macro and weighted F1, recalls) or ``further``.
-        detectable: The smallest gap that this sample would have shown four times in five (p below 0.05,
-            before adjusting for many looks), if the group where it is smallest were the one served
-            worse; NaN where it is not worked out.
+        detectable: The smallest gap that the verdict would have named four times in five, all adjustments included,
+            if the group where it is smallest were the one served worse; NaN where no gap would have been, for
+            ratios and for the further measures.
         detectable_high: The same for the group where it is largest.
     """
 

@@ -80,8 +80,9 @@ def method_notes(
         "permutations, whose small p-values are only about right for skewed scores of small groups). "
         "Each group keeps its mix of classes, so what that mix alone does to a gap is part of what is expected.",
         "A largest-minus-smallest gap is positive even where no disparity exists: judge it by the expected gap and "
-        "the p-value. Its interval comes from simultaneous bootstrap intervals of all pairs of groups. It holds near "
-        "zero too, and is wide with many or small groups; a disparity can be shown although it reaches down to 0.",
+        "the p-value. Its interval comes from simultaneous intervals of all pairs of groups, each side as far as the "
+        "groups' own limits reach. It holds near zero too, and is wide with many or small groups; a disparity can be "
+        "shown although it reaches down to 0.",
         f"p-values are adjusted (Benjamini and Hochberg) over the {len(families[0])} headline gaps of this audit "
         f"(accuracy, balanced accuracy, macro and weighted F1, recalls) and its {n_groups} groups together, and apart "
         f"from them over the {len(families[1])} further gaps; a disparity is an adjusted p below 0.05. 'No disparity "
@@ -90,8 +91,9 @@ def method_notes(
         "Beside each group stands the accuracy to expect if it were served as all faces annotated alike, and the "
         "p-value of its departure from that. Among groups of very different sizes this sees what the largest gap "
         "hides.",
-        f"Groups below {min_n} faces or of one independent unit are shown but enter no gap; classes below "
-        f"{min_class_n} faces in a group enter no gap of that class, but macro values still average over them. "
+        f"Groups below {min_n} faces or {max(2, min(min_class_n, min_n))} independent units are shown but enter no "
+        f"gap; classes below {min_class_n} units in a group enter no gap of that class, but macro values still average "
+        "over them. Where no picture or person repeats, units are faces. "
         "Undefined values are empty, never 0.",
         "Macro values average over the classes that a group has; groups that lack a class are compared over different "
         "classes (each group's note says so). Equal-odds fairness leaves out every class that is too rare in some "

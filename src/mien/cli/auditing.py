@@ -158,6 +158,9 @@ def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, juni
     from mien.audit import FAILED, PASSED, UNDECIDED, check_gates, junit_xml
 
     results = check_gates(found, conditions)
+    if conditions:
+        for warning in found.warnings:
+            print(f"IN DOUBT: {warning}", file=sys.stderr)
     stops = {FAILED} if allow_undecided else {FAILED, UNDECIDED}
     for result in results:
         words = {PASSED: "gate passed", FAILED: "GATE FAILED", UNDECIDED: "GATE UNDECIDED"}[result.status]
