@@ -92,11 +92,20 @@ def _against_probabilities(pred: Predictions) -> Iterator[str]:
         return
     right, by_largest = float((pred.labels == pred.predicted).mean()), float((pred.labels == largest).mean())
     columns = f", most of all for {_listed(pred, cycle)}" if cycle and off.mean() <= 0.5 else ""
+    if by_largest > right:
+        mend = (
+            "The names in 'pred' seem to come from another list of classes: write them anew from the model's own, or "
+            "leave 'pred' out, and the largest probability decides."
+        )
+    else:
+        mend = (
+            "Most often the prob_<class> columns stand in another order than their names: write them anew from the "
+            "model's own list of classes."
+        )
     yield (
         f"The predicted class ('pred') is not the one with the largest probability for {int(off.sum()):,} of "
         f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {_percent(right)} of "
-        f"the faces, by the largest probability for {_percent(by_largest)}. Most often the prob_<class> columns stand "
-        "in another order than their names: write them anew from the model's own list of classes."
+        f"the faces, by the largest probability for {_percent(by_largest)}. {mend}"
     )
 
 
