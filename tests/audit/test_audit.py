@@ -9,7 +9,18 @@ from audit_simulation import noisy, predictions, two_groups
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score, recall_score
 
-from mien.audit import DISPARITY, NOT_SHOWN, TOO_FEW, Audit, audit, render_text, summary_estimates
+from mien.audit import (
+    DISPARITY,
+    NOT_SHOWN,
+    NOT_TESTABLE,
+    TOO_FEW,
+    UNDECIDED,
+    Audit,
+    audit,
+    check_gate,
+    render_text,
+    summary_estimates,
+)
 from mien.errors import DataError, MienError, UsageError
 from mien.records import Predictions
 
@@ -428,3 +439,29 @@ def test_p_values_of_scores_where_groups_cluster_differently():
         gap = audit(pred, "g", n_boot=20, n_perm=200, seed=seed).attribute("g").gap("kl")
         low.append(gap.p < 0.05)
     assert np.mean(low) < 0.15
+
+
+def test_thirty_frames_of_one_person_are_one_observation():
+    """400 faces of four persons a group: enough faces, far too few units for a finding."""
+    pred = two_groups(np.random.default_rng(0), n=800)
+    person = np.arange(800) // 100 * 2 + (pred.groups["gender"] == "f").to_numpy()
+    few = predictions(pred.labels, pred.predicted, pred.groups, person % 8, n_classes=3)
+    result = audit(few, "gender", **QUICK)
+    assert all(g.n >= 300 and g.n_clusters == 4 and g.verdict == TOO_FEW for g in result.attribute("gender").groups)
+    assert "enough different pictures or persons" in result.verdict
+
+
+def test_groups_that_share_no_class_cannot_be_tested():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    groups = {"g": np.repeat(["a", "b"], 100), "other": np.array(["x", "y"])[np.arange(200) % 2]}
+    result = audit(predictions(labels, noisy(rng, labels, 0.7, 2), groups), ["g", "other"], **QUICK)
+    gap = result.attribute("g").gap("accuracy")
+    assert gap.verdict == NOT_TESTABLE
+    assert np.isnan([gap.p, gap.p_adjusted, gap.expected, gap.detectable]).all()
+    assert all(np.isnan([g.p, g.expected, g.detectable]).all() for g in result.attribute("g").groups)
+    assert "g could not be tested" in result.verdict
+    assert any("annotated as a face of another group" in n for n in result.attribute("g").notes)
+    alone = audit(predictions(labels, labels, {"g": groups["g"]}), "g", **QUICK)
+    assert alone.verdict.startswith("Nothing can be said: no face of one group")
+    assert check_gate(result, "p(accuracy, by=g) < 0.05").status == UNDECIDED

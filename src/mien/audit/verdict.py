@@ -58,7 +58,8 @@ def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
             "a disparity is possible. The gaps that are shown may come from the annotation alone."
         )
     if not judged:
-        return f"Nothing can be said: no attribute has two groups of {min_n} faces or more."
+        few = "" if not _enough_faces(results, min_n) else " that come from enough different pictures or persons"
+        return f"Nothing can be said: no attribute has two groups of {min_n} faces or more{few}."
     found = [(r, g) for r, g in judged if g.verdict == DISPARITY]
     if not found and (worst := _worst_placed(results)):
         return _placed_sentence(*worst)
@@ -69,6 +70,11 @@ def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
     if len(found) > 1:
         text += f" In all, {len(found)} of the {len(judged)} headline gaps are more than chance alone would show."
     return text
+
+
+def _enough_faces(results: Sequence[AttributeResult], min_n: int) -> bool:
+    """Whether it is the units that are too few, and not the faces."""
+    return any(sum(g.n >= min_n for g in r.groups) >= 2 for r in results)
 
 
 def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]]) -> str:

@@ -153,7 +153,8 @@ def method_notes(settings: Settings, clustered: bool, n_models: int) -> list[str
         f"McNemar's test is exact (mid-p){' and counts units, not faces' if clustered else ''}. p-values are adjusted "
         f"over all groups, and over all gaps{', of all models together' if n_models > 2 else ''} (Benjamini and "
         "Hochberg).",
-        f"Groups below {settings.min_n} faces, and classes below {settings.min_class_n} faces in a group, are shown "
+        f"Groups below {settings.min_n} faces, or {settings.min_units} independent units, and classes below "
+        f"{settings.min_class_n} units in a group, are shown "
         "but enter no gap. Undefined values are empty, never 0.",
         "Two single runs also differ by their seeds. Only several runs of each model, as in the audit of seeds, tell "
         "a better method from a lucky run.",

@@ -87,6 +87,7 @@ def method_notes(settings: Settings, k: int) -> list[str]:
         "all gaps, Benjamini and Hochberg), and within seed noise if its upper end is below what one run's seed "
         "gives equal groups. Else nothing is known. A difference in class mix counts as a gap here: the audit of a "
         "run says what that alone would do.",
-        f"Groups below {settings.min_n} faces, and classes below {settings.min_class_n} faces in a group, are shown "
+        f"Groups below {settings.min_n} faces, or {settings.min_units} independent units, and classes below "
+        f"{settings.min_class_n} units in a group, are shown "
         "but enter no gap. Undefined values are empty, never 0.",
     ]
