@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,11 @@ def found(a, b, **options):
         ({"path": PATHS}, {"path": [f"C:\\faces\\{p.split('/')[-1]}" for p in PATHS]}, "'path', without folders"),
         ({"sample_id": PATHS}, {"sample_id": [p.split("/")[-1] for p in PATHS]}, "'sample_id', without folders"),
         ({"sample_id": PATHS}, {"sample_id": PATHS}, ""),
+        ({"path": PATHS}, {"path": [p.replace(".png", ".jpg") for p in PATHS]}, "without folders and endings"),
+        ({"path": PATHS}, {"path": [p.split("/")[-1][:-4] for p in PATHS]}, "without folders and endings"),
+        ({"sample_id": PATHS}, {"sample_id": [p.replace(".png", ".JPEG") for p in PATHS]}, "without folders and end"),
+        ({"path": PATHS}, {"path": [p.replace(".png", "_aligned.png") for p in PATHS]}, "words such as '_aligned'"),
+        ({"filename": PATHS}, {"path": [p.upper().replace(".PNG", "-crop.bmp") for p in PATHS]}, "such as '_aligned'"),
         ({"id": range(1, N + 1), "path": PATHS}, {"id": range(N), "path": PATHS}, "by the column 'path'"),
     ],
 )
@@ -114,13 +121,60 @@ def test_one_slip_in_a_hundred_is_none_of_order(slips, refused):
         return
     c = found(a, b)
     assert (c.overall.only_a, c.overall.only_b) == (0, GAINED)
-    assert any("matched by their place" in n and "the comparison is void" in n for n in c.method_notes)
+    assert len(c.warnings) == 1
+    assert c.verdict.startswith("one and two: Nothing in the tables names a face: the rows were matched by their place")
+    assert not any("matched" in n for n in c.method_notes)
+
+
+@pytest.mark.parametrize("other", [None, "column", "ids"])
+def test_one_table_without_names_is_matched_by_place_and_that_is_said_first(other):
+    b = {None: {}, "column": {"comment": ["x"] * N}, "ids": {"sample_id": np.arange(N) + 1}}[other]
+    a = {"path": PATHS, **({"sample_id": np.arange(N) + 1} if other == "ids" else {})}
+    c = found(first(**a), first(**b).assign(pred=CLASSES[BETTER]))
+    assert [w[:44] for w in c.warnings] == ["one and two: Nothing in the tables names a f"]
 
 
 def test_file_names_that_stand_twice_match_nothing():
     twice = [f"{i % 2}/{i // 2}.png" for i in range(N)]
-    with pytest.raises(DataError, match="have another 'gender'"):
+    with pytest.raises(DataError, match="name other pictures"):
         found(first(path=twice), second(path=[f"x{p}" for p in twice]))
+    c = found(first(path=twice), first(path=[f"x{p}" for p in twice]))  # in one order, as their names say
+    assert c.warnings == []
+    assert any("the file names in 'path' of one and 'path' of two agree there" in n for n in c.method_notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"other_{i}.png" for i in range(N)],
+        [f"{zlib.crc32(str(i).encode()):08x}.jpg" for i in range(N)],
+        [p if i < 20 else f"new/{i}.png" for i, p in enumerate(PATHS)],  # a few pictures are in both
+        [f"/data/b/{9000 + i}.png" for i in range(N)],
+        [f"https://host/{i}?size=4" for i in range(N)],
+    ],
+)
+@pytest.mark.parametrize("ids", [{}, {"sample_id": np.arange(N)}])
+def test_tables_that_name_other_pictures_are_refused_with_what_stands_there(names, ids):
+    with pytest.raises(DataError, match=r"one and two: name other pictures: in \d+ of 700.*'test/.*' of one"):
+        found(first(path=PATHS, **ids), first(path=names, **ids).assign(pred=CLASSES[BETTER]))
+
+
+@pytest.mark.parametrize("start", [100, 5000])
+def test_ids_that_number_rows_and_are_contradicted_by_paths_do_not_count(start):
+    numbers = np.arange(N) + start
+    b = second(path=PATHS).assign(label=CLASSES[LABELS[ORDER]], sample_id=numbers)
+    c = found(first(path=PATHS, sample_id=numbers), b)
+    assert (c.n, c.overall.only_a, c.overall.only_b) == (N, 0, GAINED)
+    moved = int((np.arange(N) != ORDER).sum())
+    assert f"'sample_id' puts other pictures together than their names do, for {moved} of 700" in c.warnings[0]
+
+
+@pytest.mark.parametrize("other", [PATHS, [f"crop/{i}.png" for i in range(N)], ["face.png"] * N])
+def test_ids_of_their_own_count_whatever_the_pictures_are_called(other):
+    ids = np.arange(N) * 3 + 17
+    b = first(path=other, sample_id=ids).assign(pred=CLASSES[BETTER]).iloc[ORDER]
+    c = found(first(path=PATHS, sample_id=ids), b)
+    assert (c.n, c.overall.only_a, c.overall.only_b, c.warnings) == (N, 0, GAINED, [])
 
 
 def test_groups_that_differ_by_spelling_are_alike():

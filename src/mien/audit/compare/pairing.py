@@ -6,9 +6,10 @@ rows, and a comparison by place is then one of different faces.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ import pandas as pd
 
 from mien.audit.attributes import is_number
 from mien.audit.cells import Ints
+from mien.errors import DataError
 from mien.missing import missing_mask
 from mien.prediction_tables.repeats import PICTURE_COLUMNS
 from mien.records import Predictions
 
 ID = "sample_id"
 _SLASHES = re.compile(r"[\\/]+")
+_ENDING = re.compile(r"\.(?:jpe?g|png|bmp|gif|tiff?|webp|ppm|pgm|npy|npz)$", re.IGNORECASE)
+_ADDED = re.compile(r"(?:[ _.-](?:aligned|align|cropped|crop|faces?|resized|gr[ae]y))+$")
+_SLIPS = 0.01  # share of the rows that may disagree by a slip
 _HALF = 0.5  # columns of different names pair only where they name mostly the same
 
 
@@ -34,12 +39,14 @@ class Pairing:
         by_ids: Whether their ``sample_id`` says so.
         by_place: Whether nothing but the place of the rows says so.
         notes: How they were matched, where that is not by ``sample_id``, in sentences.
+        warnings: What puts the match in doubt, in sentences.
     """
 
     rows: list[Ints]
     by_ids: bool
     by_place: bool
     notes: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,32 +79,104 @@ def paired(runs: Sequence[Predictions], names: Sequence[str], least: int) -> Pai
     """Match the rows of several tables.
 
     By ``sample_id`` where the ids are more than row numbers; else by a column that is unique in each table
-    (``path``, ``filename`` or any other text), if need be without folders; else by place.
+    (``path``, ``filename`` or any other text), if need be without folders or endings; else by place.
 
     Args:
         runs: Two or more tables whose ids are unique.
         names: What to call them.
         least: Fewest shared faces: a column that gives fewer is not taken.
+
+    Raises:
+        DataError: If only the places of the rows are left, and columns that name pictures say that these differ.
     """
     numbered = [row_numbers(run) for run in runs]
     ids = [_Names(ID, pd.Series(run.sample_id).astype(object)) for run in runs]
     if not any(numbered):
-        found = _matched(ids, least) or _matched([_without_folders(i) for i in ids], least)
+        found = _by_columns([ids], names, least)
+        if found and not found.notes:
+            return _unless_contradicted(replace(found, by_ids=True), runs, ids, names)
         if found:
-            whole = _matched(ids, least) is not None
-            return Pairing(found, whole, False, [] if whole else [_files_note([i.column for i in ids], names)])
-    candidates = [[*([] if n else [i]), *_unique_columns(run)] for run, n, i in zip(runs, numbered, ids, strict=True)]
-    for chosen in _choices(candidates):
-        for bare in (False, True):
-            keys = [_without_folders(c) for c in chosen] if bare else list(chosen)
-            rows = _matched(keys, max(least, 2))
-            if rows and (len({c.column for c in chosen}) == 1 or len(rows[0]) >= _HALF * min(map(len, runs))):
-                columns = [c.column for c in chosen]
-                return Pairing(
-                    rows, False, False, [_files_note(columns, names) if bare else _column_note(columns, names)]
-                )
+            return found
+    columns = [_unique_columns(run) for run in runs]
+    candidates = [[*([] if n else [i]), *c] for n, i, c in zip(numbered, ids, columns, strict=True)]
+    if found := _by_columns(_choices(candidates), names, max(least, 2)):
+        return found
     rows = _matched(ids, 0) or [np.zeros(0, dtype=np.int64) for _ in runs]
-    return Pairing(rows, True, all(numbered), [])
+    notes = _names_at_places(columns, rows, names) if all(numbered) else []
+    return Pairing(rows, True, all(numbered) and not notes, notes)
+
+
+def _by_columns(choices: Iterable[Sequence[_Names]], names: Sequence[str], least: int) -> Pairing | None:
+    """The first columns, one of each table, by which enough faces are found in all tables; in their plainest form."""
+    for chosen in choices:
+        columns = [c.column for c in chosen]
+        fewest = min(len(c.values) for c in chosen)
+        for form, words in _FORMS:
+            rows = _matched([_in_form(c, form) for c in chosen], least)
+            loose = len(set(columns)) > 1 or form in (_stem, _bare)
+            if rows is None or (loose and len(rows[0]) < _HALF * fewest):
+                continue
+            if set(columns) == {ID} and not words:
+                return Pairing(rows, False, False, [])
+            note = _files_note(columns, names, words) if words else _column_note(columns, names)
+            return Pairing(rows, False, False, [note])
+    return None
+
+
+def _unless_contradicted(
+    by_ids: Pairing, runs: Sequence[Predictions], ids: Sequence[_Names], names: Sequence[str]
+) -> Pairing:
+    """The match by ids; or by the names of pictures, where ids that are mere numbers put other pictures together."""
+    if not all(str(i.values.iloc[-1]).isdigit() for i in ids):
+        return by_ids
+    pictures = [[c for c in _unique_columns(run) if c.column.lower() in PICTURE_COLUMNS] for run in runs]
+    found = _by_columns(_choices(pictures), names, max(2, math.ceil(_HALF * min(map(len, runs)))))
+    if found is None:
+        return by_ids
+    partners = [pd.Series(dict(zip(p.rows[0].tolist(), p.rows[1].tolist(), strict=True))) for p in (by_ids, found)]
+    both = partners[0].index.intersection(partners[1].index)
+    n = int((partners[0][both] != partners[1][both]).sum())
+    if n <= _SLIPS * len(both):
+        return by_ids
+    return replace(
+        found,
+        warnings=[
+            f"'{ID}' puts other pictures together than their names do, for {n:,} of {len(both):,} faces: it seems to "
+            f"number the rows only. {found.notes[0].split(', for the')[0].rstrip('.')}. If the names are wrong, leave "
+            "them out."
+        ],
+    )
+
+
+def _names_at_places(columns: Sequence[Sequence[_Names]], rows: Sequence[Ints], names: Sequence[str]) -> list[str]:
+    """Whether names of pictures that match nothing as a whole still agree place by place: then a note says so.
+
+    Raises:
+        DataError: Where two tables name other pictures at the same places.
+    """
+    pictures = [next((c for c in own if c.column.lower() in PICTURE_COLUMNS), None) for own in columns]
+    notes: list[str] = []
+    for other, at, name in zip(pictures[1:], rows[1:], names[1:], strict=True):
+        first = pictures[0]
+        if first is None or other is None or not len(at):
+            continue
+        ours, theirs = (c.values.iloc[r].map(_stem, na_action="ignore") for c, r in ((first, rows[0]), (other, at)))
+        differ = np.flatnonzero(ours.to_numpy() != theirs.to_numpy())
+        if len(differ) > _SLIPS * len(at):
+            i, n = int(differ[0]), f"{len(differ):,} of {len(at):,}"
+            raise DataError(
+                f"{names[0]} and {name}",
+                f"name other pictures: in {n} rows the names differ, such as {first.values.iloc[rows[0][i]]!r} in "
+                f"'{first.column}' of {names[0]} and {other.values.iloc[at[i]]!r} in '{other.column}' of {name}",
+                "the same pictures in both tables, under the same file names",
+                "Write the same names in both tables (folders and endings such as .jpg may differ), or leave the "
+                "columns out if the rows are in the same order.",
+            )
+        notes.append(
+            f"The faces were matched by their places in the tables; the file names in '{first.column}' of {names[0]} "
+            f"and '{other.column}' of {name} agree there, but do not tell all faces apart."
+        )
+    return notes if len(notes) == len(rows) - 1 else []
 
 
 def _matched(keys: Sequence[_Names | None], least: int) -> list[Ints] | None:
@@ -134,10 +213,34 @@ def _texts(values: pd.Series[Any]) -> pd.Series[Any]:
     return texts.where(~missing_mask(texts), None)
 
 
-def _without_folders(names: _Names) -> _Names | None:
-    """The names of files alone; None where two files of different folders are called alike."""
-    files = names.values.map(lambda v: _SLASHES.split(str(v))[-1], na_action="ignore")
-    return None if files.dropna().duplicated().any() else _Names(names.column, files)
+def _in_form(names: _Names, form: Callable[[str], str]) -> _Names | None:
+    """Names in a shorter form; None where two of them are then alike."""
+    short = names.values.map(lambda v: form(str(v)), na_action="ignore")
+    return None if short.dropna().duplicated().any() else _Names(names.column, short)
+
+
+def _file(name: str) -> str:
+    """``a/b/im_1.jpg`` -> ``im_1.jpg``, with slashes of either kind."""
+    return _SLASHES.split(name)[-1]
+
+
+def _stem(name: str) -> str:
+    """``a/b/im_1.jpg`` -> ``im_1``."""
+    return _ENDING.sub("", _file(name))
+
+
+def _bare(name: str) -> str:
+    """``a/b/IM_1_aligned.jpg`` -> ``im_1``: without what tools add to the name of a picture that they cut out."""
+    return _ADDED.sub("", _stem(name).casefold())
+
+
+#: The forms in which names are compared, and what they leave out, in words.
+_FORMS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (str, ""),
+    (_file, "folders"),
+    (_stem, "folders and endings"),
+    (_bare, "folders, endings and words such as '_aligned'"),
+)
 
 
 def _choices(candidates: Sequence[Sequence[_Names]]) -> Iterator[tuple[_Names, ...]]:
@@ -161,9 +264,9 @@ def _column_note(columns: Sequence[str], names: Sequence[str]) -> str:
     return f"The faces were matched by {said}, for the tables have no ids in common."
 
 
-def _files_note(columns: Sequence[str], names: Sequence[str]) -> str:
+def _files_note(columns: Sequence[str], names: Sequence[str], without: str) -> str:
     said = f"'{columns[0]}'" if len(set(columns)) == 1 else _column_note(columns, names).split("matched by ")[1]
     return (
-        f"The faces were matched by the names of the picture files in {said.split(', for the')[0]}, without folders: "
-        "the folders differ between the tables, and no file name stands twice in one."
+        f"The faces were matched by the names of the picture files in {said.split(', for the')[0]}, without {without}: "
+        "these differ between the tables, and no name stands twice in one."
     )

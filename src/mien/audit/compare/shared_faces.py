@@ -21,6 +21,11 @@ from mien.samples import PERCEIVED
 from mien.spellings import canonical, folded
 from mien.units import joined_units
 
+BY_PLACE = (
+    "Nothing in the tables names a face: the rows were matched by their places, the first with the first. If they "
+    "list the faces in different orders, the comparison is void: a column with the path of each picture ('path') in "
+    "each table would tell."
+)
 _SLIPS, _FEW_SLIPS = 0.01, 4  # so many faces' groups may differ by a slip; in another order many more do
 
 
@@ -32,7 +37,8 @@ class SharedFaces:
         runs: One table a model, row for row the same faces.
         n_left_out: Faces of each model that not all models have.
         notes: What differed and was settled.
-        warnings: For each model, what puts every finding about its table in doubt.
+        warnings: For each model, what puts every finding about its table in doubt; first how the rows were matched,
+            where nothing names them.
     """
 
     runs: list[Predictions]
@@ -85,17 +91,13 @@ def shared_faces(
     votes = next((run.votes for run in cut if run.votes is not None), None)
     if votes is None and any(not np.allclose(run.targets, cut[0].targets, atol=1e-3) for run in cut[1:]):
         notes.append(f"The annotated distributions differ: KL divergence is to that of {names[0]} for every model.")
-    if pairing.by_place:
-        notes.append(
-            "The ids are row numbers: the faces were matched by their place in the tables. If the tables list the "
-            "faces in different orders, the comparison is void: a column with the path of each picture would tell."
-        )
     notes += _not_found(runs, ids, names, pairing.by_ids)
     joined = [pd.Series(run.cluster) for run in cut if run.cluster is not None]
     unit = independent_units(joined_units(joined)) if joined else None
     soft = cut[0].soft_targets
     cut = [replace(run, groups=groups, cluster=unit, soft_targets=soft, votes=votes) for run in cut]
-    warnings = [table_warnings(run, by) for run in runs]
+    doubts = [*pairing.warnings, *([BY_PLACE] if pairing.by_place else [])]
+    warnings = [[*doubts, *table_warnings(run, by)] for run in runs]
     return SharedFaces(cut, [len(run) - n_shared for run in runs], notes, warnings)
 
 
