@@ -257,6 +257,59 @@ def test_results_of_two_models_in_one_table_are_named():
     assert "300 of the 600 rows name a picture ('path') that an earlier row names" in found.warnings[0]
 
 
+def of_models(times, n=300, **columns):
+    """One table in which each picture stands once for each model."""
+    parts = []
+    for k in range(times):
+        part = faces(n, path=paths(n), **{c: v[k] for c, v in columns.items()})
+        parts.append(part.assign(pred=np.where(np.arange(n) % (4 + k) == 0, np.roll(part["pred"], k), part["pred"])))
+    return joined(*parts)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"model": ["resnet", "vgg", "vit", "a", "b"]}, "('model')"),
+        ({"Checkpoint": ["last", "best"]}, "('Checkpoint')"),
+        ({"epoch": [1, 2, 3]}, "('epoch')"),
+        ({"seed": [0, 1]}, "('seed')"),
+        ({"model": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1]}, "('model' and 'seed')"),
+        ({"run": ["r1", "r2"]}, "('run')"),
+    ],
+)
+def test_results_of_several_models_are_named_with_the_column_that_tells_them_apart(tmp_path, way, columns, said):
+    times = len(next(iter(columns.values())))
+    found = read_as(of_models(times, **columns).sample(frac=1, random_state=0), way, tmp_path)
+    assert len(found) == 300 * times
+    assert found.warnings[0].startswith(f"One picture again, predicted by several models {said}: 300 pictures ('path')")
+    assert "audit each alone" in found.warnings[0]
+    assert len(found.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        faces(path=paths(), model=["a", "b"] * 150),  # each picture by one of two models
+        faces(path=[f"party/{i // 3}.jpg" for i in range(300)], model=["a"] * 300),
+        faces(path=[f"party/{i // 3}.jpg" for i in range(300)], model=["a", "b", "c"] * 100),  # persons in a picture
+        faces(model=[f"m{i // 60}" for i in range(300)]),  # persons who were photographed
+        faces(path=paths(), seed=range(300)),
+        of_models(2, cluster=[None, None]).assign(cluster=[*range(300)] * 2),  # said to be one
+    ],
+)
+def test_other_columns_called_model_are_no_fault(table):
+    assert Predictions.from_frame(table).warnings == ()
+
+
+def test_ids_that_stand_there_once_for_each_model_are_refused_with_the_column():
+    table = of_models(2, model=["a", "b"]).assign(sample_id=[*paths()] * 2)
+    with pytest.raises(DataError, match=r"a second time.*several models predicted each face \('model'\)"):
+        Predictions.from_frame(table)
+    with pytest.raises(DataError, match="distributed samplers pad"):
+        Predictions.from_frame(table.drop(columns="model"))
+
+
 def test_equal_hashes_alone_drop_no_row(monkeypatch):
     monkeypatch.setattr(repeats, "_mixed", lambda a, b: np.zeros(len(a), dtype=np.uint64))
     assert len(Predictions.from_frame(faces(path=paths()))) == 300  # a path names every row: nothing is compared

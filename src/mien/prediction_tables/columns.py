@@ -16,6 +16,11 @@ from mien.prediction_tables.table import PredictionTable
 from mien.spellings import folded
 
 RESERVED = (*IDS, "label", "pred", "cluster", "identity", "detected")
+#: Columns that say which model, or which state of one, predicted a row, in lower case.
+RUN_COLUMNS = (
+    *("model", "model_name", "model_id", "run", "run_id", "epoch", "checkpoint", "ckpt", "seed", "weights"),
+    *("backbone", "network", "classifier", "method", "algorithm", "experiment", "system", "architecture", "arch"),
+)
 _CHUNK = 1_000_000  # rows checked at once
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 
@@ -56,11 +61,14 @@ def ids_of(table: PredictionTable) -> Any:
     ids = arrow_text(text_array(column))
     twice = _repeats(ids)
     if len(twice):
+        runs = [c for c in table.columns if c.lower() in RUN_COLUMNS and table.columns[c].nunique() > 1]
         raise DataError(
             table.place(int(twice[0])),
             f"{name} {ids[int(twice[0])]!r} stands there a second time ({len(twice)} repeats in all)",
             "each face exactly once",
-            "Remove the repeats; distributed samplers pad with them.",
+            f"If several models predicted each face ('{runs[0]}'), make a table of each and audit each alone."
+            if runs
+            else "Remove the repeats; distributed samplers pad with them.",
         )
     return ids
 

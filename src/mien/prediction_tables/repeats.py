@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.prediction_tables.columns import Bools, Texts, hashes
+from mien.prediction_tables.columns import RUN_COLUMNS, Bools, Ints, Texts, hashes
 from mien.prediction_tables.gathering import IDS
 from mien.prediction_tables.number_columns import MOST_GROUPS
 from mien.prediction_tables.table import PredictionTable
@@ -94,8 +94,9 @@ def repeats_of(table: PredictionTable, ids_are_numbers: bool) -> RepeatsFound:
         table: The table.
         ids_are_numbers: Whether its ids only number the rows, so that they tell no face from another.
     """
-    if not ids_are_numbers or table.n < 2 or _all_named(table):
-        return RepeatsFound()
+    models = several_models(table)
+    if models or not ids_are_numbers or table.n < 2 or _all_named(table):
+        return RepeatsFound(None, models)
     whole = _row_hashes(table, [c for c in table.columns if c not in IDS], list(table.blocks))
     again = _in_order(whole)
     for keys in _keys(table):
@@ -204,6 +205,28 @@ def _pairs(hashed: _Hashes) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
+def several_models(table: PredictionTable) -> list[str]:
+    """Pictures that stand there once for each model, where columns such as ``model`` or ``epoch`` say so."""
+    runs = [c for c in table.columns if c.lower() in RUN_COLUMNS and table.columns[c].nunique() > 1]
+    pictures = [c for c in table.columns if c.lower() in PICTURE_COLUMNS] if runs else []
+    for name in pictures:
+        at = np.flatnonzero(table.columns[name].notna().to_numpy(bool))
+        key = _column_hashes(table.columns[name])[at]
+        labels = [c for c in ("label",) if c in table.columns]
+        annotated = _mixed(key, _row_hashes(table, labels, [p for p in ("target_",) if p in table.blocks])[at])
+        shared, of_one_run = _pairs(key), _pairs(_mixed(key, _row_hashes(table, runs, [])[at]))
+        # Several faces of a picture differ in what was annotated, or stand there several times for one model.
+        if shared < _LEAST or _pairs(annotated) < _NEARLY_ALL * shared or of_one_run > (1 - _NEARLY_ALL) * shared:
+            continue
+        said = " and ".join(f"'{c}'" for c in runs)
+        return [
+            f"One picture again, predicted by several models ({said}): {len(np.unique(key)):,} pictures ('{name}') "
+            f"stand in {len(at):,} rows. Each face counts once for each model, and the numbers are of none of them: "
+            "make a table of each and audit each alone; 'mien compare' sets two beside each other."
+        ]
+    return []
+
+
 def _two_results(table: PredictionTable, whole: _Hashes) -> list[str]:
     """Pictures that stand there again, annotated alike and predicted otherwise: two results in one table."""
     for name in table.columns:
@@ -216,6 +239,8 @@ def _two_results(table: PredictionTable, whole: _Hashes) -> list[str]:
         annotated = _row_hashes(table, stable, [p for p in ("target_", "votes_") if p in table.blocks])[at]
         shared, alike = _pairs(key), _pairs(_mixed(key, annotated))
         other = alike - _pairs(_mixed(key, whole[at]))
+        if _said_to_belong_together(table, key, at, shared):
+            continue
         if len(stable) >= 2 and other >= _LEAST and alike >= _NEARLY_ALL * shared and other > shared / 10:
             n_twice, n_names = int(pd.Series(key).duplicated().sum()), len(np.unique(key))
             return [
@@ -225,6 +250,11 @@ def _two_results(table: PredictionTable, whole: _Hashes) -> list[str]:
                 "faces of a picture, say which belong together in a column 'cluster'."
             ]
     return []
+
+
+def _said_to_belong_together(table: PredictionTable, key: _Hashes, rows: Ints, shared: int) -> bool:
+    """Whether ``cluster`` joins the rows of each picture: then its owner knows that they are one."""
+    return "cluster" in table.columns and _pairs(_mixed(key, _column_hashes(table.columns["cluster"])[rows])) == shared
 
 
 def _is_group(column: pd.Series[Any]) -> bool:
