@@ -294,7 +294,7 @@ def test_undefined_stays_undefined():
 def test_nothing_found_and_nothing_to_say():
     rng = np.random.default_rng(4)
     pred = two_groups(rng, n=300)
-    assert audit(pred, ["gender"], **QUICK).verdict.startswith("No gap larger than chance alone would show")
+    assert audit(pred, ["gender"], **QUICK).verdict.startswith("No gap in accuracy, F1 or recall larger than chance")
     assert audit(pred, ["gender"], min_n=1000, **QUICK).verdict.startswith("Nothing can be said")
 
 
@@ -465,3 +465,39 @@ def test_groups_that_share_no_class_cannot_be_tested():
     alone = audit(predictions(labels, labels, {"g": groups["g"]}), "g", **QUICK)
     assert alone.verdict.startswith("Nothing can be said: no face of one group")
     assert check_gate(result, "p(accuracy, by=g) < 0.05").status == UNDECIDED
+
+
+def test_a_model_that_is_always_right_leaves_little_hidden():
+    """Of a class that is never mistaken too it is known what a loss would look like."""
+    rng = np.random.default_rng(0)
+    labels, groups = rng.integers(0, 3, 4000), {"g": np.array(["a", "b"])[np.arange(4000) % 2]}
+    perfect = audit(predictions(labels, labels, groups), "g", n_boot=50, n_perm=300)
+    assert "of any size" not in perfect.verdict
+    assert 0 < perfect.attribute("g").gap("accuracy").detectable < 0.02
+    assert 0 < perfect.attribute("g").gap("recall", "c1").detectable < 0.05
+    silent = audit(predictions(labels, noisy(rng, labels, 0.8, 3), groups), "g", power=False, n_boot=50, n_perm=99)
+    assert "stayed hidden" not in silent.verdict
+    assert not any("stands beside" in note and "named" in note for note in silent.method_notes)
+
+
+def test_the_verdict_names_what_differs_beside_the_headlines():
+    """Served alike where a face is found, but half of one group's faces are not."""
+    rng = np.random.default_rng(3)
+    pred = two_groups(rng, n=1200)
+    frame = pred.to_frame()
+    frame["detected"] = np.where((frame["gender"] == "m") & (rng.random(1200) < 0.4), 0, 1)
+    missed = audit(Predictions.from_frame(frame), "gender", n_boot=50, n_perm=999)
+    assert "No gap in accuracy" in missed.verdict
+    assert "Faces not found differ by more than chance" in missed.verdict
+    assert "for m against" in missed.verdict
+
+
+def test_a_small_group_that_fails_is_named():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 640)
+    group = np.where(np.arange(640) < 20, "x", np.where(np.arange(640) % 2, "f", "m"))
+    predicted = np.where(group == "x", (labels + 1) % 3, noisy(rng, labels, 0.8, 3))
+    result = audit(predictions(labels, predicted, {"gender": group}), "gender", **QUICK)
+    assert "gender = x (20 faces, right for 0.0 %" in result.verdict
+    alike = audit(predictions(labels, noisy(rng, labels, 0.8, 3), {"gender": group}), "gender", **QUICK)
+    assert "Too few faces to be judged" not in alike.verdict

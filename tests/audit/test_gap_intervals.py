@@ -166,3 +166,12 @@ def test_gaps_of_separate_intervals():
     assert separate_gap([0.1, 0.4, np.nan], [0.2, 0.5, np.nan]) == pytest.approx((0.2, 0.4))
     assert separate_gap([0.1, 0.1], [0.3, 0.2])[0] == 0
     assert np.isnan(separate_gap([0.1], [0.2])).all()
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 60), (60, 60), (59, 60), (30, 60), (3, 3)])
+def test_a_higher_level_is_never_nearer(k, n):
+    own = wilson_estimate(k, n)
+    for level in (0.951, 0.975, 0.99, 0.9999):
+        wider = at_level(own, level)
+        assert wider.low <= own.low
+        assert wider.high >= own.high

@@ -343,3 +343,21 @@ def test_junit_xml():
     lenient = ElementTree.fromstring(junit_xml(results, "audit", allow_undecided=True))
     assert (lenient.get("errors"), lenient.get("skipped")) == ("0", "1")
     assert ElementTree.fromstring(junit_xml([], "audit")).get("tests") == "0"
+
+
+def test_the_largest_gap_of_several_classes_is_picked_too(found):
+    gaps = [g.value for g in found.attribute("gender").gaps if g.metric == "recall"]
+    largest = max(gaps, key=lambda e: e.value)
+    text = check_gate(found, "lower(gap(recall, by=gender)) > 0.9").reason
+    widened = [at_level(e, 1 - 0.05 / len(gaps)) for e in gaps]
+    assert f"is {largest.value:.3f} [{max(e.low for e in widened):.3f}, {max(e.high for e in widened):.3f}]" in text
+    one = found.attribute("gender").gap("recall", "c2").value
+    assert f"[{one.low:.3f}, {one.high:.3f}]" in check_gate(found, "lower(gap(recall[c2], by=gender)) > 0.9").reason
+
+
+def test_no_gate_passes_where_the_classes_do_not_fit(found):
+    doubt = replace(found, classes_in_doubt=True)
+    result = check_gate(doubt, "worst(accuracy, by=gender) < 0.1")
+    assert result.status == UNDECIDED
+    assert "do not fit together" in result.reason
+    assert status(doubt, "worst(accuracy, by=gender) < 0.99") == FAILED

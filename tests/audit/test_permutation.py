@@ -133,7 +133,7 @@ def test_a_departure_by_hand():
     predicted = np.array([0, 0, 1, 1, 0, 0, 1, 1])
     units = unit_departures(Rows(group, label, predicted, unit, 2, 2))
     np.testing.assert_allclose(units.chance[0], [0.5, 0.5])
-    np.testing.assert_allclose(units.freedom, [1, 3])  # two persons, four single faces
+    np.testing.assert_allclose(units.freedom, [3, 3])  # four single faces; two persons would be one, and 3 is the least
     # A person holds a quarter of the class, a single face an eighth: 2 / sqrt(3/4) and 1 / sqrt(7/8).
     weights = sorted(set(np.round(units.sums.data, 6)))
     assert weights == pytest.approx([1 / np.sqrt(7 / 8), 2 / np.sqrt(3 / 4)], abs=1e-6)
@@ -145,10 +145,9 @@ def test_a_departure_by_hand():
     np.testing.assert_allclose(drawn[:, 0, 0, 0].var(), (persons + single) / 4, rtol=0.03)
     np.testing.assert_allclose(drawn[:, 0].sum(0), 40_000 * np.array([[2, 2], [0, 0]]), atol=5 * 200)
     np.testing.assert_allclose(drawn.sum(1), np.broadcast_to([[4, 4], [0, 0]], (40_000, 2, 2)), atol=1e-9)
-    few = np.concatenate(list(departure_tables(units, 4000, np.random.default_rng(0))))
-    assert np.quantile(few[:, 0, 0, 0], 0.975) > 2 * np.quantile(
-        drawn[:, 0, 0, 0], 0.975
-    )  # Student's t with one degree
+    few = np.concatenate(list(departure_tables(units, 40_000, np.random.default_rng(0))))
+    # Student's t with three degrees of freedom reaches farther than the normal.
+    assert np.quantile(few[:, 0, 0, 0] - 2, 0.975) > 1.2 * np.quantile(drawn[:, 0, 0, 0] - 2, 0.975)
 
 
 def lonely(rng, shares, copies=4, n=400):
@@ -217,3 +216,15 @@ def test_p_values_of_persons_are_honest():
     assert np.mean(np.array(dependent) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
     assert abs(np.mean(dependent) - 0.5) < 4 * np.sqrt(1 / 12 / 150)
     assert np.mean(np.array(naive) <= 0.05) > 0.07
+
+
+def test_of_many_kinds_of_units_a_group_of_few_is_still_known():
+    """60,000 kinds of units in one group do not make twelve persons of another any more."""
+    rng = np.random.default_rng(0)
+    big = np.arange(60_000)
+    faces = rng.integers(1, 5, len(big))
+    group = np.concatenate([np.zeros(faces.sum(), dtype=np.int64), np.ones(120, dtype=np.int64)])
+    unit = np.concatenate([np.repeat(big, faces), 60_000 + np.repeat(np.arange(12), 10)])
+    label, predicted = rng.integers(0, 8, (2, len(group)))
+    found = unit_departures(Rows(group, label, predicted, unit, 2, 8))
+    np.testing.assert_allclose(found.freedom, [faces.sum() ** 2 / (faces**2).sum() - 1, 11])

@@ -3,7 +3,7 @@ import pytest
 
 from mien.audit.cells import bootstrap_counts
 from mien.audit.intervals import wilson
-from mien.audit.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows
+from mien.audit.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows, units_of_groups
 from mien.audit.stratify import N_FOLDS, common_support, large_groups, prognostic_score, quantile_bins, units_per_cell
 
 
@@ -226,3 +226,17 @@ def test_the_score_knows_nothing_of_groups_and_of_its_own_fold():
     assert np.diff(by_class) == pytest.approx(0.05, abs=0.04)
     changed = np.where(fold == 2, ~hit, hit)
     np.testing.assert_array_equal(prognostic_score(x, label, group, changed, fold, False)[fold == 2], score[fold == 2])
+
+
+def test_units_are_counted_in_each_group():
+    """Ten persons of ten faces beside 200 single ones are ten units, not a hundred."""
+    group = np.repeat([0, 1], [100, 200])
+    cluster = np.concatenate([np.repeat(np.arange(10), 10), 10 + np.arange(200)])
+    assert units_of_groups(group, cluster, 3).tolist() == [10, 200, 0]
+    assert units_of_groups(group, None, 2).tolist() == [100, 200]
+    hit = np.concatenate([np.ones(100, bool), np.arange(200) < 170])
+    strata = Strata(group, hit, [np.zeros(300, dtype=np.int64)], cluster, ("a", "b"))
+    found = adjusted_gap(strata, ["mix"], "", inference())
+    assert found.groups[0].adjusted.clusters == 10
+    assert found.groups[0].adjusted.low < 0.8  # ten of ten
+    assert found.compared.low < 0.03

@@ -40,7 +40,7 @@ from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.score_gaps import score_results
 from mien.audit.scores import Scores, Units, row_scores
 from mien.audit.settings import Settings, check_settings
-from mien.audit.table_checks import table_notes, table_warnings
+from mien.audit.table_checks import class_faults, table_notes, table_warnings
 from mien.audit.text import attribute_notes, method_notes, not_tested
 from mien.audit.verdict import verdict_sentences
 from mien.audit.vocabulary import ABOVE, BELOW
@@ -135,13 +135,14 @@ def audit(
         n_clusters=n if predictions.cluster is None else int(predictions.cluster.max()) + 1,
         overall=summary_estimates(predictions, n_boot=n_boot, seed=seed, level=level, scores=scores),
         attributes=results,
-        verdict=said_first(warnings, verdict_sentences(results, min_n)),
+        verdict=said_first(warnings, verdict_sentences(results, min_n, power)),
         warnings=warnings,
+        classes_in_doubt=bool(class_faults(predictions)),
         method_notes=[
             *predictions.notes,
             *table_notes(predictions),
             *error_notes,
-            *method_notes(results, clustered, level, n_boot, n_perm, min_n, min_class_n),
+            *method_notes(results, clustered, settings, power),
         ],
         not_tested=not_tested(predictions, results, clustered, further.leakage),
         per_class=class_results(predictions, n_boot=n_boot, seed=seed, level=level),
@@ -250,7 +251,7 @@ def _audit_attribute(
             [*gaps, *scored.gaps],
             [
                 *([attribute.note] if attribute.note else []),
-                *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.weighted is not None, apart),
+                *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.why, apart),
             ],
             group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
         ),

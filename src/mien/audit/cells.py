@@ -161,10 +161,6 @@ class Rows:
         """``(G, K)`` independent units with a row of the group annotated with the class."""
         return self._class_units(self.label)
 
-    def units_per_prediction(self) -> Ints:
-        """``(G, K)`` independent units with a row of the group predicted as the class."""
-        return self._class_units(self.predicted)
-
     def _units(self, codes: Ints, n_codes: int) -> Ints:
         if self.cluster is not None:
             both = np.sort(self.cluster * n_codes + codes)  # faster than np.unique

@@ -357,7 +357,8 @@ def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: C
     for tables in chunks:
         if (wanted := _kept_tables(tables) - sum(len(t) for t in first)) > 0:
             first.append(tables[:wanted].copy())
-        rates = rates_of(tables)
+        # Tables of weighted units are no counts: a rare cell may fall below 0, and a rate beyond what rates can be.
+        rates = {name: np.clip(values, 0.0, 1.0) for name, values in rates_of(tables).items()}
         for i, measure in enumerate(measures):
             statistics[i].append(measure.statistic(rates))
             if i in values:

@@ -142,7 +142,7 @@ def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level
 
 
 def effective_trials(
-    share: ArrayLike, n: ArrayLike, clusters: ArrayLike, variance: ArrayLike, level: float | None = 0.95
+    share: ArrayLike, n: ArrayLike, clusters: ArrayLike, variance: ArrayLike, level: float = 0.95
 ) -> Array:
     """Independent faces that shares of ``n`` dependent ones are worth, element by element.
 
@@ -155,15 +155,14 @@ def effective_trials(
         n: Faces.
         clusters: Independent units.
         variance: The shares' variance, robust to dependence within units.
-        level: Coverage aimed at; None to take the variance as known.
+        level: Coverage aimed at.
     """
     p, faces, units, seen = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (share, n, clusters, variance)))
     binomial = p * (1 - p)
     usable = (seen > 1e-12 * np.maximum(binomial, 1e-12)) & (units > 1)  # less is rounding
     worth = np.divide(binomial, seen, out=np.ones(p.shape), where=usable)
     trials = np.where(usable, np.clip(worth, 1.0, np.maximum(faces, 1.0)), units)
-    if level is not None:
-        trials = trials * student_share(units, NormalDist().inv_cdf(0.5 + level / 2))
+    trials = trials * student_share(units, NormalDist().inv_cdf(0.5 + level / 2))
     return np.asarray(np.maximum(trials, 1.0))
 
 

@@ -158,7 +158,9 @@ def _dependent_units(measure: Contrast) -> Array | None:
     if measure.trials is None or measure.units is None or not (measure.units < measure.trials).any():
         return None
     behind = measure.units if measure.worth is None else measure.worth
-    return np.asarray(np.where(measure.units < measure.trials, behind, np.inf).max(0, keepdims=True))
+    dependent = measure.units < measure.trials
+    most = np.where(dependent, behind, 0.0).max(0, keepdims=True)
+    return np.asarray(np.where(dependent.any(0, keepdims=True), most, np.inf))
 
 
 def _independent_trials(measure: Contrast, evidence: Evidence) -> Array | None:
@@ -175,8 +177,10 @@ def _independent_trials(measure: Contrast, evidence: Evidence) -> Array | None:
         return np.array(trials)
     units = np.broadcast_to(np.asarray(measure.units, np.float64), trials.shape)
     worth = units if measure.worth is None else np.broadcast_to(measure.worth, trials.shape)
-    departure = np.where(np.isnan(evidence.replicates), 0.0, evidence.replicates - evidence.values)
-    variance = (departure**2).mean(0) * units / np.maximum(units - 1, 1)  # of a bootstrap of few units too small
+    defined = ~np.isnan(evidence.replicates)
+    departure = np.where(defined, evidence.replicates - evidence.values, 0.0)
+    variance = (departure**2).sum(0) / np.maximum(defined.sum(0), 1)
+    variance = variance * units / np.maximum(units - 1, 1)  # a bootstrap of few units sees too little
     binomial = evidence.values * (1 - evidence.values) / np.maximum(trials, 1)
     usable = (binomial > 0) & (units < trials) & (units > 1)
     inflation = np.divide(variance, binomial, out=np.ones(trials.shape), where=usable)

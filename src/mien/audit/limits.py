@@ -93,6 +93,9 @@ def at_level(estimate: Estimate, level: float) -> Estimate:
     if math.isnan(estimate.low) or level == estimate.level:
         return estimate
     low, high = _ends(estimate, NormalDist().inv_cdf(0.5 + level / 2))
+    if level > estimate.level:
+        # At 0 of n Jeffreys' end is nearer than Wilson's at a somewhat lower level.
+        low, high = min(low, estimate.low), max(high, estimate.high)
     return replace(estimate, low=low, high=high, level=level)
 
 
@@ -147,5 +150,5 @@ def _share_ends(e: Estimate, z: float) -> tuple[float, float]:
     if e.clusters < e.n:
         own = NormalDist().inv_cdf(0.5 + e.level / 2)
         trials *= float(student_share(e.clusters, z) / student_share(e.clusters, own))
-    low, high = jeffreys_bounds(e.value, trials, z)
+    low, high = jeffreys_bounds(e.value, max(trials, 0.5), z)
     return float(low), float(high)

@@ -36,6 +36,7 @@ from mien.audit.cells import Ints, Rows, chunk_sizes, units_by_size
 from mien.audit.unit_departures import UnitDepartures, departure_tables, unit_departures
 
 MOST_CARRIED = 0.1
+SPANNING, UNMATCHED = "spanning", "unmatched"
 _MANY = 4  # a stratum is drawn by hypergeometric laws if it has this many times types x groups units
 
 
@@ -78,6 +79,7 @@ class PermutationPlan:
         shuffles: Units shuffled within their strata.
         pooled: Units shuffled within sizes and brought back to the class mix of their group.
         weighted: The units where too little could be exchanged; then nothing is permuted.
+        why: ``spanning`` where units have rows in several groups, ``unmatched`` where they have no counterpart.
         n_groups: G.
         n_classes: K.
         n_fixed: Rows that cannot move, since no other group has a unit to exchange with.
@@ -85,10 +87,11 @@ class PermutationPlan:
             compared with nobody.
     """
 
-    exact: tuple[_Margins, ...]
-    shuffles: tuple[_Shuffle, ...]
-    pooled: tuple[_Shuffle, ...]
-    weighted: UnitDepartures | None
+    exact: tuple[_Margins, ...] = ()
+    shuffles: tuple[_Shuffle, ...] = ()
+    pooled: tuple[_Shuffle, ...] = ()
+    weighted: UnitDepartures | None = None
+    why: str = ""
     n_groups: int
     n_classes: int
     n_fixed: int
@@ -110,14 +113,23 @@ def plan_permutation(rows: Rows, *, pool_sizes: bool = False) -> PermutationPlan
     pairs, unit = rows.pairs, rows.cluster
     if unit is not None:
         unit = unit * rows.n_groups + rows.group
+    faces = rows.tables().sum(-1)
+    shared = (faces > 0).sum(0) > 1
+    comparable = faces[:, shared].sum(1).astype(np.int64)
+    if not pool_sizes and (reason := _not_exchangeable(rows, unit)):
+        return PermutationPlan(
+            weighted=unit_departures(rows),
+            why=reason,
+            n_groups=rows.n_groups,
+            n_classes=rows.n_classes,
+            n_fixed=int(faces[:, ~shared].sum()),
+            comparable=comparable,
+        )
     exact: list[_Margins] = []
     shuffles: list[_Shuffle] = []
     lonely: dict[int, list[tuple[Ints, Ints]]] = {}
-    kept = np.zeros((rows.n_groups, rows.n_classes))
     for first, members in units_by_size(unit, pairs):
         content, group = pairs[members], rows.group[first]
-        if unit is not None:
-            kept += _kept_rows(content // rows.n_classes, group, rows)
         lone = _plan_size(content, group, rows, exact, shuffles)
         if lone.any():
             lonely.setdefault(int(np.log2(members.shape[1])), []).append((content[lone], group[lone]))
@@ -128,19 +140,27 @@ def plan_permutation(rows: Rows, *, pool_sizes: bool = False) -> PermutationPlan
         else:
             exact += [m for c, g in blocks for m in _fixed(c, g, rows.n_groups)]
             n_fixed += sum(c.size for c, _ in blocks)
-    carried = not pool_sizes and (_carried(kept, rows) > MOST_CARRIED or _in_several_groups(rows) > MOST_CARRIED)
-    faces = rows.tables().sum(-1)
-    shared = (faces > 0).sum(0) > 1
     return PermutationPlan(
         exact=tuple(exact),
         shuffles=tuple(shuffles),
         pooled=tuple(pooled),
-        weighted=unit_departures(rows) if carried else None,
         n_groups=rows.n_groups,
         n_classes=rows.n_classes,
-        n_fixed=int(faces[:, ~shared].sum()) if carried else n_fixed,
-        comparable=faces[:, shared].sum(1).astype(np.int64),
+        n_fixed=n_fixed,
+        comparable=comparable,
     )
+
+
+def _not_exchangeable(rows: Rows, unit: Ints | None) -> str:
+    """Why units are weighted and not permuted; empty where they are."""
+    if unit is None:
+        return ""
+    if _in_several_groups(rows) > MOST_CARRIED:
+        return SPANNING
+    kept = np.zeros((rows.n_groups, rows.n_classes))
+    for first, members in units_by_size(unit, rows.pairs):
+        kept += _kept_rows(rows.pairs[members] // rows.n_classes, rows.group[first], rows)
+    return UNMATCHED if _carried(kept, rows) > MOST_CARRIED else ""
 
 
 def _kept_rows(labels: Ints, group: Ints, rows: Rows) -> NDArray[np.float64]:

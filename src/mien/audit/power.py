@@ -115,8 +115,10 @@ class _Search:
         self.departures = [departures[:, i] if tested[i] else departures[:0, i] for i in range(g)]
         self.n_tests = max(n_tests, len(self.null) + g)
         self.noise = rng.standard_normal((b, k))
-        wrong = self.tables.mean(0).sum(0) * (1 - np.eye(k))
-        self.mistakes = wrong / np.maximum(wrong.sum(1, keepdims=True), 1e-9)
+        wrong = np.maximum(self.tables.mean(0).sum(0), 0.0) * (1 - np.eye(k))
+        # A class that is never mistaken would be taken for any other.
+        wrong = np.where(wrong.sum(1, keepdims=True) > 1e-9, wrong, 1 - np.eye(k))
+        self.mistakes = wrong / wrong.sum(1, keepdims=True)
 
     @cached_property
     def thinned(self) -> _Search:
@@ -283,7 +285,8 @@ def _falling(losses: Array, size: Array) -> Array:
 def _rates(tables: Array) -> Rates:
     """The rates that headline measures compare."""
     rates: Rates = {name: metric(tables)[:, None] for name, metric in HEADLINE_METRICS.items()}
-    return rates | {"recall": np.moveaxis(per_class_recall(tables), -1, 1)}
+    rates |= {"recall": np.moveaxis(per_class_recall(tables), -1, 1)}
+    return {name: np.clip(values, 0.0, 1.0) for name, values in rates.items()}  # weighted units may fall below 0
 
 
 def _p_values(statistic: Array, ordered: Array) -> Array:

@@ -224,6 +224,7 @@ class Audit:
         not_tested: What this audit says nothing about.
         per_class: Recall, precision and F1 of each class over all faces.
         warnings: What puts the whole finding in doubt, in sentences.
+        classes_in_doubt: Whether annotated and predicted classes do not fit together: then no gate passes.
     """
 
     source: str
@@ -244,6 +245,7 @@ class Audit:
     not_tested: list[str] = field(default_factory=list)
     per_class: list[ClassResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    classes_in_doubt: bool = False
 
     @property
     def finding(self) -> str:

@@ -67,8 +67,8 @@ def check_settings(level: float, n_boot: int, n_perm: int = 1, seed: int = 0) ->
     Raises:
         UsageError: On a level outside (0, 1), fewer than one replicate or a negative seed.
     """
-    if not 0 < level < 1:
-        raise UsageError("level", f"is {level}", "a number between 0 and 1, such as 0.95")
+    if not 0.01 <= level <= 0.9999:
+        raise UsageError("level", f"is {level}", "a number between 0.01 and 0.9999, such as 0.95")
     for name, number, least in (("n_boot", n_boot, 1), ("n_perm", n_perm, 1), ("seed", seed, 0)):
         if number < least:
             raise UsageError(name, f"is {number}", f"{least} or more")

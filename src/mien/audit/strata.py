@@ -248,7 +248,8 @@ def adjusted_gap(
         return _not_compared(strata, raws, raw, words, note)
     steps, units = _steps(strata, kept)
     n = np.bincount(strata.group[kept], minlength=g)
-    before, after = (_group_estimates(steps[i], n, units.n, inference) for i in (0, -1))
+    own_units = units_of_groups(strata.group[kept], None if strata.cluster is None else strata.cluster[kept], g)
+    before, after = (_group_estimates(steps[i], n, own_units, inference) for i in (0, -1))
     compared = _gap(steps[0], before, units.n, inference)
     pieces, remaining, shares = _pieces(steps, parts, compared, units, inference)
     groups = zip(strata.names, raws, n, after, strict=True)
@@ -268,6 +269,14 @@ def adjusted_gap(
         *_ends(steps[-1], strata.names),
         note,
     )
+
+
+def units_of_groups(group: Ints, cluster: Ints | None, n_groups: int) -> Ints:
+    """``(G,)`` independent units with a face in each group."""
+    if cluster is None:
+        return np.bincount(group, minlength=n_groups).astype(np.int64)
+    joint = np.unique(codes_without_holes(cluster) * n_groups + group)
+    return np.bincount(joint % n_groups, minlength=n_groups).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -346,11 +355,14 @@ def _standardised(
     return _Step(values, units.covariance(influence), influence)
 
 
-def _group_estimates(step: _Step, n: NDArray[np.integer], n_units: int, inference: Inference) -> list[Estimate]:
-    rows = zip(step.values, np.diag(step.covariance), n, strict=True)
+def _group_estimates(
+    step: _Step, n: NDArray[np.integer], units: NDArray[np.integer], inference: Inference
+) -> list[Estimate]:
+    """Shares of the groups, ``n`` ``(G,)`` faces from ``units`` ``(G,)`` independent units of each."""
+    rows = zip(step.values, np.diag(step.covariance), n, units, strict=True)
     return [
-        wilson_from_variance(float(value), float(variance), int(m), min(int(m), n_units), inference.level)
-        for value, variance, m in rows
+        wilson_from_variance(float(value), float(variance), int(m), min(int(m), int(u)), inference.level)
+        for value, variance, m, u in rows
     ]
 
 

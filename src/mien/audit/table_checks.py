@@ -42,6 +42,11 @@ def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
         pred: The predictions.
         by: Specifications of the attributes in question, as for :func:`mien.audit.attributes.resolve_attributes`.
     """
+    return list(dict.fromkeys([*class_faults(pred), *pred.warnings, *_learnt_from(pred), *_lost_groups(pred, by)]))
+
+
+def class_faults(pred: Predictions) -> list[str]:
+    """Why annotated and predicted classes do not fit together, in sentences: then no number means a thing."""
     # One fault of the classes shows in several ways: the first check that sees it can say best what it is.
     checks: tuple[Callable[[Predictions], Iterator[str]], ...] = (
         _counted_from_another_base,
@@ -50,9 +55,7 @@ def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
         _below_chance,
     )
     classes: list[str] = next((said for check in checks if (said := list(check(pred)))), [])
-    found = [*_against_probabilities(pred), *classes, *pred.warnings]
-    found += [*_learnt_from(pred), *_lost_groups(pred, by)]
-    return list(dict.fromkeys(found))
+    return [*_against_probabilities(pred), *classes]
 
 
 def table_notes(pred: Predictions) -> list[str]:

@@ -10,7 +10,9 @@ from mien.audit.inferred import InferredResult
 from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
 from mien.audit.inferred.results import THRESHOLDED
 from mien.audit.markdown import interval, number, p_value, table
+from mien.audit.permutation import SPANNING
 from mien.audit.results import AttributeResult, Audit
+from mien.audit.settings import Settings
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import warning_lines
 from mien.records import Predictions
@@ -22,13 +24,13 @@ _PERCEIVED = (
 )
 
 
-def attribute_notes(source: str, fixed: float, weighted: bool, apart: Sequence[str]) -> list[str]:
+def attribute_notes(source: str, fixed: float, why: str, apart: Sequence[str]) -> list[str]:
     """What to mind for one attribute.
 
     Args:
         source: ``annotated``, ``perceived`` or ``not stated``.
         fixed: Share of rows that no permutation can move.
-        weighted: Whether units were weighted at random, since too few could be exchanged.
+        why: Why units were weighted at random and not exchanged; empty where they were exchanged.
         apart: Groups that share no annotated class with another group.
     """
     notes = []
@@ -41,10 +43,16 @@ def attribute_notes(source: str, fixed: float, weighted: bool, apart: Sequence[s
             f"{fixed:.0%} of the faces have no counterpart annotated alike in another group: they cannot be exchanged, "
             "and the permutation test says nothing about them."
         )
-    if weighted:
+    if why:
+        reason = (
+            "Many independent units (pictures with their copies, persons) have faces in several groups, and exchanging "
+            "single faces would take them apart."
+            if why == SPANNING
+            else "Too few independent units (pictures with their copies, persons) have a counterpart of the same size "
+            "and annotation in another group to be exchanged with."
+        )
         notes.append(
-            "Too few independent units (pictures with their copies, persons) have a counterpart of the same size and "
-            "annotation in another group to be exchanged with. So the units stay where they are, and what each adds "
+            f"{reason} So the units stay where they are, and what each adds "
             "beyond expectation is weighted at random: expected gaps and p-values are approximate, and rest on the "
             "number of units, not of faces."
         )
@@ -57,15 +65,18 @@ def attribute_notes(source: str, fixed: float, weighted: bool, apart: Sequence[s
 
 
 def method_notes(
-    results: Sequence[AttributeResult],
-    clustered: bool,
-    level: float,
-    n_boot: int,
-    n_perm: int,
-    min_n: int,
-    min_class_n: int,
+    results: Sequence[AttributeResult], clustered: bool, settings: Settings, power: bool = True
 ) -> list[str]:
-    """How the numbers were made and how far they can be trusted."""
+    """How the numbers were made and how far they can be trusted.
+
+    Args:
+        results: The audited attributes.
+        clustered: Whether the table says which faces belong together.
+        settings: The audit's settings.
+        power: Whether it was worked out how large a gap the verdict would have named.
+    """
+    level, n_boot, n_perm = settings.level, settings.n_boot, settings.n_perm
+    min_n, min_class_n = settings.min_n, settings.min_class_n
     families = [[g for r in results for g in r.gaps if g.family == f and g.p == g.p] for f in (HEADLINE, FURTHER)]
     n_groups = sum(g.p == g.p for r in results for g in r.groups)
     unit = "independent units (copies of a picture, or faces of a person, are one)" if clustered else "faces"
@@ -86,12 +97,12 @@ def method_notes(
         f"p-values are adjusted (Benjamini and Hochberg) over the {len(families[0])} headline gaps of this audit "
         f"(accuracy, balanced accuracy, macro and weighted F1, recalls) and its {n_groups} groups together, and apart "
         f"from them over the {len(families[1])} further gaps; a disparity is an adjusted p below 0.05. 'No disparity "
-        "shown' is not proof of equality: few faces hide large gaps. The smallest gap that this sample could have "
-        "shown stands beside.",
+        "shown' is not proof of equality: few faces hide large gaps."
+        + (" The smallest gap that the verdict would have named stands beside." if power else ""),
         "Beside each group stands the accuracy to expect if it were served as all faces annotated alike, and the "
         "p-value of its departure from that. Among groups of very different sizes this sees what the largest gap "
         "hides.",
-        f"Groups below {min_n} faces or {max(2, min(min_class_n, min_n))} independent units are shown but enter no "
+        f"Groups below {min_n} faces or {settings.min_units} independent units are shown but enter no "
         f"gap; classes below {min_class_n} units in a group enter no gap of that class, but macro values still average "
         "over them. Where no picture or person repeats, units are faces. "
         "Undefined values are empty, never 0.",

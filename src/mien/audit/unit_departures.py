@@ -16,7 +16,7 @@ classes exactly.
 
 Two corrections for few units: a unit that holds a share h of all faces of a class pulls P(. | t) towards
 itself, which is undone by 1 / sqrt(1 - h) (MacKinnon and White 1985, HC2); and a group's weights are divided
-by sqrt(chi2_v / v) with v the number of its units of equal size less one, as for Student's t.
+by sqrt(chi2_v / v) with v the number of its units of equal size less one (3 at least), as for Student's t.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from scipy.sparse import csr_array
 from mien.audit.cells import Ints, Rows, chunk_sizes, signatures
 
 Array = NDArray[np.float64]
+_LEAST_FREEDOM = 3.0
 _NORMAL = 200.0  # degrees of freedom above which Student's t is taken for the normal
 
 
@@ -76,13 +77,21 @@ def unit_departures(rows: Rows) -> UnitDepartures:
 
 
 def _freedom(counts: csr_array, number: Ints, n_groups: int) -> Array:
-    """Units of equal size that each group's faces amount to, less one: ``(G,)``, at least 1."""
-    per_group = counts.toarray().reshape(len(number), n_groups, -1).sum(-1) if counts.shape[0] < 50_000 else None
-    if per_group is None:  # so many kinds of unit that no group is short of them
-        return np.full(n_groups, np.inf)
-    faces, squares = (number[:, None] * per_group).sum(0), (number[:, None] * per_group**2).sum(0)
+    """Units of equal size that each group's faces amount to, less one: ``(G,)``, at least 3.
+
+    Student's t with fewer has no variance, and what it draws says nothing of a share.
+    """
+    cells = counts.tocoo()
+    group = cells.coords[1] // (counts.shape[1] // n_groups)
+    held = csr_array((cells.data, (cells.coords[0], group)), shape=(counts.shape[0], n_groups))
+    faces, squares = (np.asarray(held.power(p).T @ number, dtype=np.float64) for p in (1, 2))
     worth = np.divide(faces**2, squares, out=np.ones(n_groups), where=squares > 0)
-    return np.asarray(np.maximum(worth - 1, 1.0))
+    return np.asarray(np.maximum(worth - 1, _LEAST_FREEDOM))
+
+
+def expected_tables(units: UnitDepartures) -> Array:
+    """``(G, K, K)`` counts to expect if each group were served as all faces annotated alike."""
+    return np.asarray(units.observed.sum(-1)[..., None] * units.chance)
 
 
 def departure_tables(units: UnitDepartures, n_draws: int, rng: np.random.Generator) -> Iterator[Array]:
@@ -99,6 +108,7 @@ def departure_tables(units: UnitDepartures, n_draws: int, rng: np.random.Generat
     """
     g, k = units.observed.shape[:2]
     expected = units.observed.sum(-1)
+    mean = expected_tables(units)
     share = expected / np.maximum(expected.sum(0), 1)
     few = units.freedom < _NORMAL
     for b in chunk_sizes(n_draws, len(units.spread) + 4 * g * k * k):
@@ -112,4 +122,4 @@ def departure_tables(units: UnitDepartures, n_draws: int, rng: np.random.Generat
         departure = drawn - drawn.sum(-1, keepdims=True) * units.chance
         # What all groups share moves the pooled probabilities with it: it is nobody's departure from them.
         departure -= share[..., None] * departure.sum(1, keepdims=True)
-        yield expected[..., None] * units.chance + departure
+        yield mean + departure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mien.audit.gaps import HEADLINE
+from mien.audit.gaps import FURTHER, HEADLINE
 from mien.audit.inferred.quotes import MANY_UNKNOWN
 from mien.audit.results import AttributeResult, GapResult, GroupResult
 from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, NOT_TESTABLE
@@ -15,11 +15,75 @@ _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "reca
 
 
 _MOST_NAMED = 4
+_ANY_SIZE = 0.5
+_LEAST_SAID = 5  # faces of a group too small to be judged that is spoken of
+_SHARES = ("detection_failure", "top2", "tie_accuracy", "coverage", "risk", "precision", "f1", "selection_rate")
 
 
-def verdict_sentences(results: Sequence[AttributeResult], min_n: int) -> str:
-    """The finding in two or three sentences; and which attributes many faces took no part in."""
-    return " ".join(filter(None, [_finding(results, min_n), _untestable_sentence(results), _absent_sentence(results)]))
+def verdict_sentences(results: Sequence[AttributeResult], min_n: int, power: bool = True) -> str:
+    """The finding in two or three sentences; and which attributes many faces took no part in.
+
+    Args:
+        results: The audited attributes.
+        min_n: Least faces of a group to be judged.
+        power: Whether it was worked out how large a gap the verdict would have named.
+    """
+    further = (_further_sentence, _untestable_sentence, _small_sentence, _absent_sentence)
+    return " ".join(filter(None, [_finding(results, min_n, power), *(sentence(results) for sentence in further)]))
+
+
+def _further_sentence(results: Sequence[AttributeResult]) -> str:
+    """Further measures that differ by more than chance: faces not found always, others where nothing else does."""
+    found = [(r, g) for r in results for g in r.gaps if g.family == FURTHER and g.verdict == DISPARITY]
+    missed = [(r, g) for r, g in found if g.metric == "detection_failure"]
+    headline = any(g.verdict == DISPARITY for r in results for g in r.gaps if g.family == HEADLINE)
+    placed = any(g.standing for r in results for g in r.groups)
+    if not found or (not missed and (headline or placed)):
+        return ""
+    result, gap = missed[0] if missed else min(found, key=lambda rg: rg[1].p_adjusted)
+    text = (
+        f"{gap.title[:1].upper()}{gap.title[1:]} differ by more than chance alone would show: "
+        if gap.metric == "detection_failure"
+        else f"Of the further measures, {gap.title} differs by more than chance alone would show: "
+    )
+    ends = [f"{_measured(gap, value)} for {group}" for value, group in _ends_of(gap)]
+    text += f"{result.label}, {' against '.join(ends)} (adjusted p {_p(gap.p_adjusted)})."
+    others = [g.title for _, g in found if g is not gap]
+    if others and not headline:
+        text += f" So do {len(others)} more: {', '.join(dict.fromkeys(others[:_MOST_NAMED]))}" + (
+            ", and others." if len(others) > _MOST_NAMED else "."
+        )
+    return text
+
+
+def _ends_of(gap: GapResult) -> list[tuple[Estimate, str]]:
+    if gap.worst_value is None or gap.best_value is None:
+        return [(gap.value, f"{gap.worst} against {gap.best}")]
+    return [(gap.worst_value, gap.worst), (gap.best_value, gap.best)]
+
+
+def _measured(gap: GapResult, value: Estimate) -> str:
+    """A share in per cent, any other number as it is."""
+    return _percent(value) if gap.metric in _SHARES else f"{value.value:.3f}"
+
+
+def _small_sentence(results: Sequence[AttributeResult]) -> str:
+    """Groups too small to be judged that are served worse than every group that was."""
+    said = []
+    for result in results:
+        judged = [g.metrics["accuracy"].value for g in result.groups if not g.verdict]
+        small = [g for g in result.groups if g.verdict and g.n >= _LEAST_SAID]
+        below = [g for g in small if judged and g.metrics["accuracy"].high < min(judged)]
+        said += [
+            f"{result.label} = {g.name} ({g.n} faces, right for {_percent(g.metrics['accuracy'])})"
+            for g in sorted(below, key=lambda g: g.metrics["accuracy"].value)
+        ]
+    if not said:
+        return ""
+    more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
+    return (
+        f"Too few faces to be judged, and seen served worse than all that were: {'; '.join(said[:_MOST_NAMED])}{more}."
+    )
 
 
 def _untestable_sentence(results: Sequence[AttributeResult]) -> str:
@@ -49,7 +113,7 @@ def _absent_sentence(results: Sequence[AttributeResult]) -> str:
     return f"{', '.join(said[:-1])} and {said[-1]}: they took no part there."
 
 
-def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
+def _finding(results: Sequence[AttributeResult], min_n: int, power: bool) -> str:
     gaps = [(result, gap) for result in results for gap in result.gaps if gap.family == HEADLINE]
     judged = [(r, g) for r, g in gaps if g.verdict in (DISPARITY, NOT_SHOWN)]
     if not judged and any(g.verdict == NOT_TESTABLE for _, g in gaps):
@@ -64,7 +128,7 @@ def _finding(results: Sequence[AttributeResult], min_n: int) -> str:
     if not found and (worst := _worst_placed(results)):
         return _placed_sentence(*worst)
     if not found:
-        return _nothing_found(judged)
+        return _nothing_found(judged, power)
     result, lead = min(found, key=lambda rg: (_LEAD_ORDER.index(rg[1].metric), -_excess(rg[1])))
     text = _lead_sentence(result, lead)
     if len(found) > 1:
@@ -77,13 +141,22 @@ def _enough_faces(results: Sequence[AttributeResult], min_n: int) -> bool:
     return any(sum(g.n >= min_n for g in r.groups) >= 2 for r in results)
 
 
-def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]]) -> str:
+def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]], power: bool) -> str:
     labels = ", ".join(dict.fromkeys(r.label for r, _ in judged))
     p = min(g.p_adjusted for _, g in judged)
-    text = f"No gap larger than chance alone would show was found for {labels} (smallest adjusted p {_p(p)})."
-    hidden = [g.detectable_high for _, g in judged if g.metric == "accuracy"]
+    text = (
+        f"No gap in accuracy, F1 or recall larger than chance alone would show was found for {labels} (smallest "
+        f"adjusted p {_p(p)})."
+    )
+    accuracy = [g for _, g in judged if g.metric == "accuracy"]
+    hidden = [g.detectable_high for g in accuracy]
+    if not power:
+        return f"{text} This is not proof of equality."
     if any(math.isnan(h) for h in hidden):
-        text += " This is not proof of equality: with so few faces, a gap of any size could have stayed hidden."
+        # Nothing would have been named, or nothing varies: the interval still says how far a gap may reach.
+        reach = max((g.value.high for g in accuracy if not math.isnan(g.value.high)), default=math.nan)
+        size = "of any size" if math.isnan(reach) or reach > _ANY_SIZE else f"of up to {_points(reach)}"
+        text += f" This is not proof of equality: with so few faces, a gap {size} could have stayed hidden."
     elif hidden:
         text += (
             " This is not proof of equality: with so few faces, an accuracy gap below "

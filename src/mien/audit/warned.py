@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+_RESERVE = "If the table is right all the same:"
+
 
 def said_first(warnings: Sequence[str], finding: str) -> str:
-    """The verdict: whatever puts the finding in doubt, then the finding."""
-    return " ".join([*warnings, finding])
+    """The verdict: whatever puts the finding in doubt, then the finding, under that reserve."""
+    return " ".join([*warnings, f"{_RESERVE} {finding}"]) if warnings else finding
 
 
 def finding_of(verdict: str, warnings: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Gates: conditions on an audit that stop a build, such as ``worst(recall, by=gender) < 0.70``.
 
 A gate *fails* where its condition is true, *passes* where it is false, and is *undecided* where a
-number that it needs is undefined (no group has enough faces): that is never a pass.
+number that it needs is undefined (no group has enough faces), or where the table's classes do not fit
+together, so that no number of it means a thing: that is never a pass.
 
 Grammar::
 
@@ -37,6 +38,7 @@ tighter than ``and``, and ``and`` tighter than ``or``.
   that are all 0.72 one is soon seen at 0.60. So the interval of a worst or best value is wider than its
   group's own. It comes from the intervals of all that it was picked from, each at a level (Bonferroni)
   at which they hold all at once: a sound model fails in at most one case in twenty.
+  The same holds for the gap of a metric that each class has, where the class is not named.
 * ``worst`` and ``best`` by an attribute compare groups: with fewer than two groups that have enough faces
   they are undefined, whatever the one group shows.
 
@@ -71,7 +73,7 @@ from mien.audit.gate.language import (
 )
 from mien.audit.limits import at_level
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
-from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW, metric_title
+from mien.audit.vocabulary import LOWER_IS_BETTER, NOT_TESTABLE, TOO_FEW, metric_title
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
@@ -130,6 +132,9 @@ class Gate:
         except UsageError as error:
             raise UsageError(f"gate {self.text!r}", error.found, error.expected, error.fix) from None
         status = UNDECIDED if truth is None else FAILED if truth else PASSED
+        if status == PASSED and audit.classes_in_doubt:
+            status = UNDECIDED
+            reasons = [*reasons, "undecided all the same, for annotated and predicted classes do not fit together"]
         return GateResult(self.text, status, "; ".join(reasons) + ".")
 
 
@@ -407,10 +412,16 @@ def _gap(audit: Audit, attribute: AttributeResult, query: Query) -> _Found:
     missing = len(gaps) - len(usable)
     left = _count(missing, "undefined value") if missing and len(gaps) > 1 else ""
     if not usable:
-        return _Found(_NAN, who=gaps[0].value.note or "too few faces", left_out=left)
+        untestable = query.function == "p" and any(g.verdict == NOT_TESTABLE for g in gaps)
+        why = "the groups share no annotated class" if untestable else gaps[0].value.note or "too few faces"
+        return _Found(_NAN, who=why, left_out=left)
     number, gap = (max if query.function == "gap" else min)(usable, key=lambda pair: pair[0])
     sides = f"{attribute.name} = {gap.worst} against {gap.best}, {_count(gap.value.n or attribute.n, 'face')}"
-    found = _Found(gap.value.value, gap.value.low, gap.value.high, f"{gap.title}, {sides}", left)
+    # The largest of several classes' gaps is picked too.
+    low, high = _picked_interval([g.value for _, g in usable], largest=query.function == "gap")
+    if query.function == "p":
+        low, high = gap.value.low, gap.value.high
+    found = _Found(gap.value.value, low, high, f"{gap.title}, {sides}", left)
     return _Found(number, who=f"{gap.title} {found.show()}, {sides}", left_out=left) if query.function == "p" else found
 
 
