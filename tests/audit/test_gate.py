@@ -147,7 +147,7 @@ def test_fewer_than_two_groups_decide_nothing(found):
         result = check_gate(lone, text)
         assert result.status == UNDECIDED, text
         assert "fewer than two groups" in result.reason
-    assert status(lone, "group(accuracy, by=gender, is=f) < 2") == FAILED  # one group is asked for
+    assert status(lone, "group(accuracy, by=gender, is=f) <= 1") == FAILED  # one group is asked for
     assert status(lone, "n(by=gender) > 0") == FAILED
     assert status(lone, "not worst(accuracy, by=gender) < 0.1") == UNDECIDED
 
@@ -164,11 +164,11 @@ def test_intersections_and_odd_names(found):
     cells = [g.metrics["accuracy"].value for g in found.attribute("gender*age").groups if g.verdict != TOO_FEW]
     for name in ("gender*age", "gender * age", "'gender*age'", "age*gender"):
         assert status(found, f"worst(accuracy, by={name}) == {min(cells)!r}") == FAILED
-    assert status(found, "group(accuracy, by=gender*age, is=f*child) < 2") == FAILED
-    assert status(found, "group(accuracy, by=age, is='10-19') < 2") == FAILED
-    assert status(found, 'group(accuracy, by=age, is="old age") < 2') == FAILED
+    assert status(found, "group(accuracy, by=gender*age, is=f*child) <= 1") == FAILED
+    assert status(found, "group(accuracy, by=age, is='10-19') <= 1") == FAILED
+    assert status(found, 'group(accuracy, by=age, is="old age") <= 1') == FAILED
     binned = replace(found, attributes=[replace(found.attributes[0], name="brightness:3")])
-    assert status(binned, "gap(accuracy, by=brightness:3) < 2") == FAILED
+    assert status(binned, "gap(accuracy, by=brightness:3) <= 1") == FAILED
 
 
 def test_too_few_take_no_part_and_are_counted(found):
@@ -223,12 +223,12 @@ def test_undefined_is_never_a_pass(found):
         ("1.5e-1 == .15", FAILED),
         ("0.1 + 0.2 == 0.3", FAILED),
         ("0.1 + 0.2 > 0.3", PASSED),
-        ("not 1 < 2", PASSED),
-        ("not not 1 < 2", FAILED),
+        ("not 1 <= 1", PASSED),
+        ("not not 1 <= 1", FAILED),
         ("1 < 2 or 1 < 2 and 2 < 1", FAILED),
-        ("(1 < 2 or 1 < 2) and 2 < 1", PASSED),
+        ("(1 < 2 or 1 <= 1) and 2 < 1", PASSED),
         ("not 2 < 1 and 2 < 1", PASSED),
-        ("1 < 2 AND 1 < 2", FAILED),
+        ("1 < 2 AND 1 <= 1", FAILED),
         ("  1\n<\t2  ", FAILED),
     ],
 )
@@ -361,3 +361,23 @@ def test_no_gate_passes_where_the_classes_do_not_fit(found):
     assert result.status == UNDECIDED
     assert "do not fit together" in result.reason
     assert status(doubt, "worst(accuracy, by=gender) < 0.99") == FAILED
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("gap(accuracy, by=gender) > 5", "0.05"),
+        ("upper(worst(recall, by=gender)) < 70", "0.7"),
+        ("accuracy < 80 or macro_f1 < 0.1", "0.8"),
+        ("not 1.5 < accuracy", "0.015"),
+    ],
+)
+def test_a_share_is_not_compared_with_what_it_cannot_be(text, fix):
+    with pytest.raises(UsageError, match="a number from 0 to 1") as told:
+        parse_gate(text)
+    assert fix in told.value.fix
+
+
+def test_other_numbers_may_be_compared_with_any():
+    for text in ("n(by=gender) < 100", "worst(kl, by=gender) > 2", "gap(accuracy, by=gender) * 100 > 5"):
+        parse_gate(text)

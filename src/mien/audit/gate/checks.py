@@ -80,6 +80,7 @@ from mien.registry import nearest
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 CLASS_METRICS = ("recall", "precision", "f1", "selection_rate")
+_UNBOUNDED = frozenset({"kl", "nll", "brier", "overconfidence"})
 _ROUNDING = 1e-12  # equal numbers may differ in their last bits
 _NAN = float("nan")
 _RELATIONS: dict[str, tuple[str, str, Callable[[float, float], bool]]] = {
@@ -145,7 +146,29 @@ def parse_gate(text: str) -> Gate:
         UsageError: With the place, if it is not of the language.
     """
     line = re.sub(r"\s", " ", text).strip()
-    return Gate(line, parse_condition(line))
+    gate = Gate(line, parse_condition(line))
+    _check_limits(gate, gate.condition)
+    return gate
+
+
+def _check_limits(gate: Gate, node: Condition) -> None:
+    """Refuse a share compared with what no share can be: a gap of five points is 0.05, and never above 5."""
+    if not isinstance(node, Comparison):
+        for part in node.parts:
+            _check_limits(gate, part)
+        return
+    for value, limit in ((node.left, node.right), (node.right, node.left)):
+        query = value.of if isinstance(value, End) else value
+        if not isinstance(query, Query) or not isinstance(limit, Number):
+            continue
+        if query.function == "n" or query.metric in _UNBOUNDED or 0 <= limit.value <= 1:
+            continue
+        raise UsageError(
+            f"gate {gate.text!r}",
+            f"{gate.text[query.start : query.end]} is a share and is compared with {limit.value:g}",
+            "a number from 0 to 1",
+            f"Write {limit.value / 100:g} for {limit.value:g} per cent or points." if 1 < limit.value <= 100 else "",
+        )
 
 
 def check_gate(audit: Audit, text: str) -> GateResult:
