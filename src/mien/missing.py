@@ -34,6 +34,12 @@ MISSING_WORDS = frozenset(
         "null",
         "missing",
         "unknown",
+        "not known",
+        "undefined",
+        "unspecified",
+        "not available",
+        "\u2013",  # the dashes of word processors
+        "\u2014",
     }
 )
 #: Missing in every column but those of groups, where "none" is an answer: no glasses, no beard, no mask.

@@ -23,16 +23,27 @@ _SYNONYMS = {
     "nf": ("not a face", "notface", "not-face", "noface", "no face"),
 }
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in words}
+#: Words for one group that are named, but not joined: a table may mean two things by two of them.
+_GROUP_WORDS = (
+    frozenset({"f", "w", "woman", "women", "female", "females"}),
+    frozenset({"m", "man", "men", "male", "males"}),
+)
+# NFKC leaves these apart: hyphen, figure dash, en dash, em dash, bar, minus.
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_RANGE = re.compile(r"(?<=\d) ?- ?(?=\d)")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 def folded(word: str) -> str:
     """The form under which two spellings are compared: Unicode NFKC, no case, single blanks, no trailing ``.0``.
 
-    >>> folded("  MALE "), folded("2.0"), folded("na\\u00efve") == folded("nai\\u0308ve")
-    ('male', '2', True)
+    All dashes are one, without blanks between two numbers.
+
+    >>> folded("  MALE "), folded("2.0"), folded("na\\u00efve") == folded("nai\\u0308ve"), folded("20 \\u2013 29")
+    ('male', '2', True, '20-29')
     """
     plain = " ".join(unicodedata.normalize("NFKC", word).split()).casefold()
+    plain = _RANGE.sub("-", _DASHES.sub("-", plain))
     whole = _WHOLE.fullmatch(plain)
     return whole.group(1) if whole else plain
 
@@ -45,6 +56,11 @@ def canonical(name: str) -> str:
     """
     key = folded(name)
     return _CANONICAL.get(key, key)
+
+
+def known_words() -> frozenset[str]:
+    """Every word whose expression is known, in the form of :func:`folded`."""
+    return frozenset(_CANONICAL) | frozenset(_SYNONYMS)
 
 
 def distinct(names: Iterable[str]) -> tuple[str, ...]:
@@ -74,3 +90,17 @@ def spellings(words: Iterable[str]) -> dict[str, list[str]]:
     for word in dict.fromkeys(words):
         ways.setdefault(folded(word), []).append(word)
     return {form: found for form, found in ways.items() if len(found) > 1}
+
+
+def same_group(words: Iterable[str]) -> list[list[str]]:
+    """Words of one column that may be one group, such as *F* and *female*; each form under its first spelling.
+
+    >>> same_group(["F", "female", "Female", "M"]), same_group(["f", "w"])
+    ([['F', 'female']], [])
+    """
+    first: dict[str, str] = {}
+    for word in words:
+        first.setdefault(folded(word), word)
+    found = [[word for form, word in first.items() if form in group] for group in _GROUP_WORDS]
+    # Letters alone are codes of anything.
+    return [group for group in found if len(group) > 1 and any(len(word.strip()) > 1 for word in group)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
 
 from mien.audit.attributes import candidate_attributes, resolve_attribute
 from mien.errors import DataError
 from mien.prediction_tables import repeats
 from mien.records import Predictions
+from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
 
 WAYS = ["csv", "parquet", "frame"]
 

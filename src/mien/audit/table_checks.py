@@ -8,31 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mien.audit.attributes import missing_words
 from mien.audit.cells import Ints
+from mien.audit.column_checks import column_warnings
 from mien.audit.confounders import candidate_confounders
-from mien.missing import missing_mask
 from mien.records import Predictions
 from mien.spellings import folded
 
 Array = NDArray[np.float64]
-LOST = 0.05  # share of the faces whose group was taken for missing, from which on it is said first
 _OFTEN, _LEAST = 0.05, 10  # a class is there often: a share of the faces, and a number of them
 _Z = 3.29  # one in two thousand: said first, a false alarm would cost trust
 _TIE = 1e-6
 _CLEARLY = 0.2  # more faces that agree when counted alike than as the table stands
-_SPLITS = {
-    "train": ("train", "training", "trn", "fit"),
-    "validation": ("val", "valid", "validation", "dev", "development", "publictest", "public test"),
-    "test": ("test", "testing", "tst", "eval", "evaluation", "holdout", "held-out", "privatetest", "private test"),
-}
-_SPLIT_OF = {word: name for name, words in _SPLITS.items() for word in words}
 
 
 def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
@@ -42,7 +32,7 @@ def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
         pred: The predictions.
         by: Specifications of the attributes in question, as for :func:`mien.audit.attributes.resolve_attributes`.
     """
-    return list(dict.fromkeys([*class_faults(pred), *pred.warnings, *_learnt_from(pred), *_lost_groups(pred, by)]))
+    return list(dict.fromkeys([*class_faults(pred), *pred.warnings, *column_warnings(pred, by)]))
 
 
 def class_faults(pred: Predictions) -> list[str]:
@@ -224,56 +214,6 @@ def _below_chance(pred: Predictions) -> Iterator[str]:
         "annotated and predicted classes do not fit together: the classes may be in another order, or the rows of two "
         "files may be shifted against each other."
     )
-
-
-def _learnt_from(pred: Predictions) -> Iterator[str]:
-    """Faces that the model was trained on, alone or beside others."""
-    for name in pred.groups.columns:
-        splits = _splits(pred.groups[name])
-        if "train" not in splits:
-            continue
-        said = ", ".join(f"{n:,} {split}" for split, n in splits.items())
-        mixed = len(splits) > 1
-        yield (
-            f"The column '{name}' says that {splits['train']:,} of {len(pred):,} faces are of the training split "
-            f"({said}): a model does better on faces that it learnt from, and gaps on them say little of new faces. "
-            + (
-                "Keep the rows of one split that the model has not seen."
-                if mixed
-                else "Audit faces that are new to it."
-            )
-        )
-
-
-def _splits(column: pd.Series[Any]) -> dict[str, int]:
-    """Split -> faces, of a column that holds nothing but names of splits; empty otherwise."""
-    if pd.api.types.is_numeric_dtype(column) or column.nunique() > len(_SPLIT_OF):
-        return {}
-    counts = column.astype(object).value_counts()
-    words = [str(w) for w in counts.index]
-    found: dict[str, int] = {}
-    for word, n, gone in zip(words, counts.tolist(), missing_mask(words), strict=True):
-        if gone:
-            continue
-        if folded(word) not in _SPLIT_OF:
-            return {}
-        split = _SPLIT_OF[folded(word)]
-        found[split] = found.get(split, 0) + int(n)
-    return {s: found[s] for s in _SPLITS if s in found}
-
-
-def _lost_groups(pred: Predictions, by: Sequence[str]) -> Iterator[str]:
-    """Attributes of which more than a twentieth of the faces say a word that means missing."""
-    parts = [part.strip() for spec in by for part in spec.split("*")]
-    for name in dict.fromkeys(p for p in parts if p in pred.groups.columns):
-        words = missing_words(pred.groups[name])
-        n = sum(words.values())
-        if n > LOST * len(pred):
-            said = ", ".join(f"{w!r}" for w in sorted(words, key=lambda w: -words[w])[:4])
-            yield (
-                f"{n:,} of {len(pred):,} faces take no part in what is said of {name}: their cells hold {said}, which "
-                "was taken for 'not known'. If that is a group of its own, give it another name."
-            )
 
 
 def _percent(share: float, decimals: int = 0) -> str:

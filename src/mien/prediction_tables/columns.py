@@ -22,7 +22,7 @@ RUN_COLUMNS = (
     *("backbone", "network", "classifier", "method", "algorithm", "experiment", "system", "architecture", "arch"),
 )
 _CHUNK = 1_000_000  # rows checked at once
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -102,7 +102,7 @@ def detected_of(table: PredictionTable) -> Bools | None:
     if "detected" not in table.columns:
         return None
     texts = Texts.of(table.columns["detected"])
-    meaning = [1 if folded(w) in _YES else 0 if folded(w) in _NO else -1 for w in texts.words]
+    meaning = [1 if folded(w) in YES else 0 if folded(w) in NO else -1 for w in texts.words]
     found = np.array([*meaning, -1])[texts.codes]
     wrong = np.flatnonzero(found < 0)
     if len(wrong):

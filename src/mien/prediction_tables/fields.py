@@ -16,7 +16,7 @@ from mien.prediction_tables.gathering import IDS
 from mien.prediction_tables.number_columns import attributes_of
 from mien.prediction_tables.repeats import refuse_headers, repeats_of
 from mien.prediction_tables.table import PredictionTable
-from mien.prediction_tables.unit_columns import numbered, units_of
+from mien.prediction_tables.unit_columns import numbered, units_of, with_unit_names
 from mien.prediction_tables.vocabulary import check_blocks, class_codes, classes_of, joined_note
 
 
@@ -34,6 +34,7 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
         raise DataError(table.source, "has no rows", "one row a face")
     refuse_headers(table)
     check_blocks(table)
+    table = with_unit_names(table)
     ids, detected = ids_of(table), detected_of(table)
     named: dict[str, Texts] = {c: Texts.of(table.columns[c]) for c in ("label", "pred") if c in table.columns}
     found = classes_of(table, classes, named)

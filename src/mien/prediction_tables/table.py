@@ -16,7 +16,7 @@ from mien.missing import missing_mask
 
 PREFIXES = ("target_", "prob_", "votes_")
 _WORDS = ("sample_id", "id", "label", "pred")  # never numbers, whatever they look like
-_UNITS = ("identity", "cluster")
+UNIT_COLUMNS = ("cluster", "identity")
 _CODES = 50  # more distinct whole numbers than this are no codes of groups
 Place = Callable[[int], str]
 
@@ -135,7 +135,7 @@ def with_numbers(values: pd.Series[Any], name: str, *, typed: bool) -> pd.Series
         typed: Its file or frame said that it holds text: then whole numbers of few values are codes of
             groups, which stay words. A CSV says nothing, and numbers are numbers.
     """
-    if name in _UNITS:
+    if name.strip().lower() in UNIT_COLUMNS:
         return values
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, words = values.cat.codes.to_numpy(), list(values.cat.categories)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mien.errors import DataError
 from mien.missing import MISSING_WORDS, NO_NAME, NOBODY, missing_mask
 from mien.prediction_tables.columns import Ints, Texts, hashes
-from mien.prediction_tables.table import PredictionTable
+from mien.prediction_tables.table import UNIT_COLUMNS, PredictionTable
 from mien.units import joined_units
 
-UNIT_COLUMNS = ("cluster", "identity")
 LARGE = 0.1  # a unit with a larger share of all faces is named: few data sets have such a person
 _MANY_FACES = 10  # but not in a table of a dozen rows
 _UNEVEN = 2.0  # nor where all persons are about as large: ten persons with a tenth each are no slip
@@ -32,6 +32,28 @@ class UnitsFound:
     codes: Ints | None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+def with_unit_names(table: PredictionTable) -> PredictionTable:
+    """The table with its columns of units under their own names: *Identity* and *CLUSTER * are these.
+
+    Raises:
+        DataError: If two columns are called so, as *Identity* and *identity* are.
+    """
+    meant: dict[str, list[str]] = {}
+    for name in table.columns:
+        if name.strip().lower() in UNIT_COLUMNS:
+            meant.setdefault(name.strip().lower(), []).append(name)
+    for unit, names in meant.items():
+        if len(names) > 1:
+            found = f"columns {' and '.join(map(repr, names))} are both {unit!r}"
+            raise DataError(table.source, found, f"one column {unit!r}", "Leave one out, or rename it.")
+    new = {names[0]: unit for unit, names in meant.items() if names[0] != unit}
+    if not new:
+        return table
+    notes = [f"The column {name!r} was read as {unit!r}." for name, unit in new.items()]
+    columns = {new.get(name, name): column for name, column in table.columns.items()}
+    return replace(table, columns=columns, notes=(*table.notes, *notes))
 
 
 def units_of(table: PredictionTable) -> UnitsFound:
