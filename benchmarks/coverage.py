@@ -417,10 +417,12 @@ def outside(rows: list[dict[str, object]], low: float = 0.93, high: float = 0.97
     )
 
 
-def markdown(rows: list[dict[str, object]], n_sims: int, command: str) -> str:
+def markdown(rows: list[dict[str, object]]) -> str:
     """The tables of the docs."""
     table = pd.DataFrame(rows)
-    made = rows[0]["made"]
+    n_sims = int(table["n_sims"].iloc[0])
+    command = f"python benchmarks/coverage.py --sims {n_sims}"
+    made = "; ".join(dict.fromkeys(table["made"]))
     lines = [
         "# Coverage of the audit's intervals, and size and power of its tests",
         "",
@@ -553,23 +555,29 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20 samples a design")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--again", action="store_true", help="tables and plot from coverage.json as it is")
+    parser.add_argument("--only", nargs="+", default=[], help="designs whose name contains a text; the rest is kept")
     options = parser.parse_args()
+    earlier: dict[str, list[dict[str, object]]] = {"rows": [], "gates": [], "detectable": []}
+    if options.again or options.only:
+        earlier = json.loads((options.out / "coverage.json").read_text())
     if options.again:
-        content = json.loads((options.out / "coverage.json").read_text())
-        _write(content, options.out, options.sims, "python benchmarks/coverage.py")
+        _write(earlier, options.out)
         return
     n_sims = 20 if options.quick else options.sims
     jobs = [
         (d, max(n_sims // 10, 1), 1000 * i + part)
         for i, d in enumerate([*uneven(), *designs(tuple(options.sizes))])
         for part in range(min(10, n_sims))
+        if not options.only or any(text in d.name for text in options.only)
     ]
     merged: dict[Design, dict[str, list[float]]] = {}
-    few = max(n_sims * 2 // 5, 10)
+    few = min(n_sims, 400)
     with ProcessPoolExecutor(options.processes) as pool:
-        gates = list(pool.map(gate_study, [(g, few, 5000 + i) for i, g in enumerate(GATES)]))
-        seen = list(pool.map(power_study, [(s, few, 6000 + i) for i, s in enumerate(SEEN)]))
-        print("gates and detectable gaps done", flush=True)
+        gates, seen = earlier["gates"], earlier["detectable"]
+        if not options.only:
+            gates = list(pool.map(gate_study, [(g, few, 5000 + i) for i, g in enumerate(GATES)]))
+            seen = list(pool.map(power_study, [(s, few, 6000 + i) for i, s in enumerate(SEEN)]))
+            print("gates and detectable gaps done", flush=True)
         for done, (design, found) in enumerate(pool.map(study, jobs), 1):
             into = merged.setdefault(design, defaultdict(list))
             for name, values in found.items():
@@ -578,16 +586,20 @@ def main() -> None:
                 print(f"{done} of {len(jobs)} parts", flush=True)
     rows = summarise(list(merged.items()))
     made = ", ".join(f"{k} {v}" for k, v in code_versions("numpy", "scipy").items())
-    rows = [row | {"made": made} for row in rows]
-    content = {"rows": rows, "gates": gates, "detectable": seen}
-    _write(content, options.out, n_sims, "python benchmarks/coverage.py" + (" --quick" if options.quick else ""))
+    rows = [row | {"made": made, "n_sims": n_sims} for row in rows]
+    anew = {(row["name"], row["n"]) for row in rows}
+    kept = [row for row in earlier["rows"] if (row["name"], row["n"]) not in anew]
+    # In the order of the designs, whichever were made anew.
+    order = {(d.name, d.n): i for i, d in enumerate([*uneven(), *designs(tuple(options.sizes))])}
+    rows = sorted([*kept, *rows], key=lambda row: order.get((row["name"], row["n"]), len(order)))
+    _write({"rows": rows, "gates": gates, "detectable": seen}, options.out)
 
 
-def _write(content: dict[str, list[dict[str, object]]], out: Path, n_sims: int, command: str) -> None:
+def _write(content: dict[str, list[dict[str, object]]], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = content["rows"]
     (out / "coverage.json").write_text(json.dumps(content, indent=0) + "\n")
-    text = markdown(rows, n_sims, command)
+    text = markdown(rows)
     text += "\n" + "\n".join(further(content["gates"], content["detectable"]))
     (out / "coverage.md").write_text(text)
     plot(rows, out / "coverage.png")

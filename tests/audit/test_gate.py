@@ -308,7 +308,7 @@ def test_errors_point_at_the_place(text, place, message):
         ("p(nothing, by=gender) < 1", "no p of 'nothing'. Known: accuracy"),
         ("gap(accuracy[c1], by=gender) < 1", "not known for each class"),
         # whatever decides beside it
-        ("accuracy < 2 or accurcy < 1", "Did you mean 'accuracy'"),
+        ("accuracy < 1 or accurcy < 1", "Did you mean 'accuracy'"),
     ],
 )
 def test_unknown_names(found, text, message):
