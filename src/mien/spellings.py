@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+NO_FACE = "no face"
+_NOT_FOUND = ("not detected", "undetected", "no face detected", "no face found", "face not found", "face not detected")
 _SYNONYMS = {
     "anger": ("angry", "mad", "angriness"),
     "happiness": ("happy", "joy"),
@@ -20,7 +22,7 @@ _SYNONYMS = {
     "fear": ("fearful", "afraid", "scared"),
     "neutral": ("natural", "normal", "neutrality"),
     "contempt": ("contemptuous",),
-    "nf": ("not a face", "notface", "not-face", "noface", "no face"),
+    "nf": ("not a face", "notface", "not-face", "noface", NO_FACE, "no-face", "no_face", *_NOT_FOUND),
 }
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in words}
 #: Words for one group that are named, but not joined: a table may mean two things by two of them.

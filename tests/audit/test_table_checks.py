@@ -11,8 +11,9 @@ import pytest
 
 from mien.audit import Audit, audit, compare, compare_many, render_text, seed_audit
 from mien.audit.compare.markdown import comparison_text
+from mien.audit.exchanged_classes import exchanged
 from mien.audit.seeds.markdown import seed_text
-from mien.audit.table_checks import exchanged, table_notes, table_warnings
+from mien.audit.table_checks import table_notes, table_warnings
 from mien.metrics import evaluate_predictions
 from mien.records import Predictions
 from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
@@ -44,9 +45,12 @@ _RARE = np.where(np.arange(700) % 60 == 0, 1, np.where(_L == 1, 0, _L))
         table(CLASSES[_L], CLASSES[_P]),
         table(_L, _P),
         table([f"{v}.0" for v in _L], [str(v) for v in _P]),
-        table(CLASSES[_L], CLASSES[_L]),
+        table(CLASSES[_L[:99]], CLASSES[_L[:99]]),  # always right, but of few faces
+        Predictions.from_frame(with_probs(faces(700).assign(label=faces(700)["pred"]))),  # or sure to a degree
         table(CLASSES[_RARE], CLASSES[np.where(_P == 1, 0, _P)]),  # a rare class that the model never predicts
-        table(CLASSES[_L], ["neutral"] * 700),
+        table(CLASSES[_L], np.where(np.arange(700) == 5, "anger", "neutral")),
+        table(["anger", "neutral"] * 2, ["neutral"] * 4),
+        table(["neutral"] * 700, ["neutral"] * 700),
         table(CLASSES[_L], CLASSES[np.random.default_rng(5).integers(0, 7, 700)]),  # a model that knows nothing
         table(_BINARY[_L % 2], _BINARY[_P % 2]),
         table(CLASSES[_L[:100]], CLASSES[_P[:100]]),
@@ -110,6 +114,29 @@ def test_a_binary_task_the_wrong_way_round_is_named():
         "in a ring (no smile for smile; smile for no smile)"
         in table_warnings(table(_BINARY[_L % 2], _BINARY[1 - _P % 2]))[0]
     )
+
+
+@pytest.mark.parametrize("n", [100, 700])
+@pytest.mark.parametrize("words", [CLASSES, np.arange(7), _BINARY[np.arange(7) % 2], np.char.upper(CLASSES)])
+def test_predictions_that_copy_the_annotation_are_named(n, words):
+    warnings = table_warnings(table(CLASSES[_L[:n]] if words[0] == "ANGER" else words[_L[:n]], words[_L[:n]]))
+    assert len(warnings) == 1
+    assert f"for every one of {n} faces: 'pred' may be a copy of 'label'" in warnings[0]
+
+
+def test_probabilities_of_nothing_but_0_and_1_may_be_a_copy_too():
+    sure = pd.get_dummies(pd.Series(CLASSES[_L])).astype(float).add_prefix("prob_")
+    assert "may be a copy" in table_warnings(Predictions.from_frame(sure.assign(label=CLASSES[_L])))[0]
+
+
+@pytest.mark.parametrize("n", [30, 700])
+@pytest.mark.parametrize("word", ["neutral", "happiness", "Joy"])
+def test_a_model_that_always_says_the_same_is_named(n, word):
+    warnings = table_warnings(table(CLASSES[_L[:n]], [word] * n))
+    assert len(warnings) == 1
+    name = "neutral" if word == "neutral" else "happiness"
+    right = int((CLASSES[_L[:n]] == name).sum())
+    assert f"is {name} for all {n} faces, of which {right} are annotated so" in warnings[0]
 
 
 @pytest.mark.parametrize("n", [100, 700])

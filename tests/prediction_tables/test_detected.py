@@ -107,3 +107,50 @@ def test_a_selection_leaves_them_behind():
 def test_errors(columns, message):
     with pytest.raises(DataError, match=f"^{message}"):
         Predictions.from_frame(frame(**columns), source="t")
+
+
+WORDS = ["no face", "noface", "Not Detected", "NO_FACE", "no face found", "undetected"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("detected", [False, True])
+def test_a_prediction_of_no_face_is_a_face_that_was_not_found(word, detected):
+    table = frame(pred=["happy", word, "sad", "happy", word])
+    table = table if detected else table.drop(columns="detected")
+    for given in (table, table.drop(columns=["prob_happy", "prob_sad"])):
+        pred = Predictions.from_frame(given)
+        assert pred.classes == ("happy", "sad")
+        assert pred.sample_id.tolist() == ["a", "c", "d"]
+        assert pred.undetected["sample_id"].tolist() == ["b", "e"]
+        assert f"In 2 rows 'pred' says {word!r}: they count as faces that were not found (detected = 0)." in pred.notes
+
+
+def test_what_pred_and_detected_say_is_put_together():
+    pred = Predictions.from_frame(frame(pred=["happy", None, "sad", "noface", None]))
+    assert pred.undetected["sample_id"].tolist() == ["b", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"label": ["happy", "sad", "not a face", "happy", "happy"]},
+        {"label": ["happy", "sad", "NF", "happy", "happy"]},
+    ],
+)
+def test_no_face_is_a_class_where_it_was_annotated(columns):
+    table = frame(pred=["happy", "no face", "sad", "happy", "sad"], **columns)
+    table = table.drop(columns=["detected", "prob_happy", "prob_sad"])
+    pred = Predictions.from_frame(table)
+    assert (len(pred), len(pred.classes), pred.undetected) == (5, 3, None)
+
+
+def test_no_face_is_a_class_where_it_has_a_probability_or_was_given():
+    table = frame(pred=["happy", "no face", "sad", "happy", "sad"]).drop(columns=["detected", "prob_happy", "prob_sad"])
+    assert len(Predictions.from_frame(table, classes=["happy", "sad", "nf"])) == 5
+    probs = {"prob_happy": [0.9, 0, 0.4, 0.7, 0.1], "prob_sad": [0.1, 0, 0.6, 0.3, 0.9], "prob_nf": [0, 1.0, 0, 0, 0]}
+    assert len(Predictions.from_frame(table.assign(**probs))) == 5
+
+
+def test_nothing_but_no_face_is_refused():
+    with pytest.raises(DataError, match="share no class"):
+        Predictions.from_frame(frame(pred=["no face"] * 5).drop(columns=["detected", "prob_happy", "prob_sad"]))

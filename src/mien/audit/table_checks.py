@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from mien.audit.cells import Ints
 from mien.audit.column_checks import column_warnings
 from mien.audit.confounders import candidate_confounders
+from mien.audit.exchanged_classes import LEAST, Z, exchanged
 from mien.records import Predictions
 from mien.spellings import folded
 
 Array = NDArray[np.float64]
-_OFTEN, _LEAST = 0.05, 10  # a class is there often: a share of the faces, and a number of them
-_Z = 3.29  # one in two thousand: said first, a false alarm would cost trust
+_OFTEN, _LEAST = 0.05, LEAST  # a class is there often: a share of the faces, and a number of them
+_COPY = 100  # faces that no model gets all right
+_SURE = 0.99  # a probability below is a model's, not a copy of the annotation
 _TIE = 1e-6
 _CLEARLY = 0.2  # more faces that agree when counted alike than as the table stands
 
@@ -39,6 +41,7 @@ def class_faults(pred: Predictions) -> list[str]:
     """Why annotated and predicted classes do not fit together, in sentences: then no number means a thing."""
     # One fault of the classes shows in several ways: the first check that sees it can say best what it is.
     checks: tuple[Callable[[Predictions], Iterator[str]], ...] = (
+        _all_alike,
         _counted_from_another_base,
         _other_vocabularies,
         _exchanged_classes,
@@ -147,47 +150,48 @@ def _other_vocabularies(pred: Predictions) -> Iterator[str]:
     )
 
 
-def exchanged(table: Ints) -> list[int]:
-    """Classes that are taken for each other in a ring, each of them for the next one by most of its faces.
-
-    Args:
-        table: ``(K, K)`` counts.
-
-    Returns:
-        The classes of all rings. A model that confuses disgust with anger is none: anger would have to be
-        taken for disgust as well.
-
-    >>> exchanged(np.array([[1, 30, 0], [28, 2, 0], [0, 1, 40]]))
-    [0, 1]
-    """
-    n, most = table.sum(1), table.max(1)
-    # More than half, beyond what chance does to a coin.
-    sure = (n >= _LEAST) & (most > n / 2 + _Z * np.sqrt(n) / 2)
-    target = np.where(sure, table.argmax(1), np.arange(len(table)))
-    rings = set()
-    for start in range(len(table)):
-        at, path = start, []
-        while at not in path:
-            path.append(at)
-            at = int(target[at])
-        if at == start and len(path) > 1:
-            rings.update(path)
-    return sorted(rings)
-
-
 def _exchanged_classes(pred: Predictions) -> Iterator[str]:
     table = pred.confusion()
-    ring = exchanged(table)
+    ring = exchanged(table, _units(pred))
     if not ring:
         return
+    n = int(table[ring].sum())
+    stands, back = int(table[ring, ring].sum()) / n, int(table[ring].max(1).sum()) / n
     goes = "; ".join(f"{pred.classes[k]} for {pred.classes[int(table[k].argmax())]}" for k in ring[:4])
     more = f"; and {len(ring) - 4} more" if len(ring) > 4 else ""
     yield (
         f"Most faces of some classes are predicted as another class, in a ring ({goes}{more}): "
-        f"{int(table[ring].sum()):,} of {len(pred):,} faces are annotated with these. No model confuses classes "
-        "so; the names of the classes seem to be exchanged. Compare the order of the classes in the program that wrote "
+        f"{n:,} of {len(pred):,} faces are annotated with these; {_percent(stands)} of them are right, and "
+        f"{_percent(back)} would be if the names were exchanged back. No model confuses classes so; the names of the "
+        "classes seem to be exchanged. Compare the order of the classes in the program that wrote "
         "the table with the model's own."
     )
+
+
+def _units(pred: Predictions) -> Ints | None:
+    """``(K,)`` independent units that were annotated with each class; None where each face is one."""
+    if pred.cluster is None:
+        return None
+    pairs = np.unique(np.stack([pred.labels, pred.cluster]), axis=1)
+    return np.bincount(pairs[0], minlength=len(pred.classes)).astype(np.int64)
+
+
+def _all_alike(pred: Predictions) -> Iterator[str]:
+    """Predictions that are a copy of the annotation, or one class for all faces: no model's, or no use."""
+    n, annotated = len(pred), np.bincount(pred.labels, minlength=len(pred.classes))
+    graded = pred.probs is not None and bool((pred.probs.max(1) < _SURE).any())
+    if n >= _COPY and not graded and (annotated > 0).sum() > 1 and (pred.labels == pred.predicted).all():
+        yield (
+            f"The predicted class is the annotated one for every one of {n:,} faces: 'pred' may be a copy of 'label'. "
+            "No model is always right; see whether the program wrote the model's own answers."
+        )
+    first = int(pred.predicted[0]) if n else 0
+    if n - annotated[first] >= _LEAST and (pred.predicted == first).all():
+        yield (
+            f"The predicted class is {pred.classes[first]} for all {n:,} faces, of which {int(annotated[first]):,} are "
+            "annotated so: a model that always says the same has learnt nothing, and its accuracy in a group only says "
+            "how often that class is annotated there. See whether the right model was run on the right pictures."
+        )
 
 
 def _below_chance(pred: Predictions) -> Iterator[str]:
@@ -206,7 +210,7 @@ def _below_chance(pred: Predictions) -> Iterator[str]:
     units = n if pred.cluster is None else len(np.unique(pred.cluster))
     deviation = math.sqrt(variance * n / units)
     hits = float(np.trace(table))
-    if deviation == 0 or hits >= n * share - _Z * deviation:
+    if deviation == 0 or hits >= n * share - Z * deviation:
         return
     yield (
         f"The model is right for {_percent(hits / n, 1)} of {n:,} faces; guessing, with each class as often as the "

@@ -17,7 +17,7 @@ from mien.prediction_tables.number_columns import attributes_of
 from mien.prediction_tables.repeats import refuse_headers, repeats_of
 from mien.prediction_tables.table import PredictionTable
 from mien.prediction_tables.unit_columns import numbered, units_of, with_unit_names
-from mien.prediction_tables.vocabulary import check_blocks, class_codes, classes_of, joined_note
+from mien.prediction_tables.vocabulary import check_blocks, class_codes, classes_of, joined_note, not_found
 
 
 def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> dict[str, Any]:
@@ -37,6 +37,10 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
     table = with_unit_names(table)
     ids, detected = ids_of(table), detected_of(table)
     named: dict[str, Texts] = {c: Texts.of(table.columns[c]) for c in ("label", "pred") if c in table.columns}
+    lost = not_found(table, classes, named)
+    if lost is not None:
+        named["pred"] = lost.named
+        detected = ~lost.rows if detected is None else detected & ~lost.rows
     found = classes_of(table, classes, named)
     joined = joined_note(table, named, found)
     units = units_of(table)
@@ -53,7 +57,7 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
         detected = None if detected is None else detected[repeats.keep]
     if detected is not None:
         fields = set_apart(fields, found, detected)
-    notes = [*table.notes, *filter(None, [joined]), *units.notes]
+    notes = [*table.notes, *filter(None, [joined, lost.note if lost else ""]), *units.notes]
     warnings = [*table.warnings, *repeats.warnings, *units.warnings]
     return {
         **fields,

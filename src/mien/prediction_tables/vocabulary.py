@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mien.missing import is_missing
 from mien.prediction_tables.columns import Bools, Ints, Texts
 from mien.prediction_tables.table import PredictionTable
 from mien.registry import nearest
-from mien.spellings import canonical, commonest, folded
+from mien.spellings import NO_FACE, canonical, commonest, folded
 
 _LOOKS_ALIKE = 0.85  # of difflib: one slip in a word of seven letters
 
@@ -50,6 +51,43 @@ def classes_of(table: PredictionTable, classes: Sequence[str] | None, named: Map
     spelt = {**_spelling(named["pred"]), **_spelling(named["label"])}
     _check_spelling(named, table.source)
     return tuple(sorted(spelt.values()))
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """Rows in which ``pred`` says that there is no face.
+
+    Attributes:
+        rows: ``(n,)`` these rows.
+        named: The predicted classes without that word.
+        note: What was read so, in a sentence.
+    """
+
+    rows: Bools
+    named: Texts
+    note: str
+
+
+def not_found(table: PredictionTable, classes: Sequence[str] | None, named: Mapping[str, Texts]) -> NotFound | None:
+    """Rows whose prediction is *no face*, where that is no class of the table: the tool found none there.
+
+    Args:
+        table: The table.
+        classes: The classes in order, or None.
+        named: ``label`` and ``pred``, those that are there.
+    """
+    if "pred" not in named:
+        return None
+    texts, label = named["pred"], named.get("label")
+    wanted = [*(classes or ()), *(name for block in table.blocks.values() for name in block.names)]
+    wanted += list(label.counts()) if label else []
+    lost = np.array([*(canonical(w) == canonical(NO_FACE) for w in texts.words), False])
+    rows = np.asarray(lost[texts.codes], dtype=np.bool_)
+    if not rows.any() or rows.all() or canonical(NO_FACE) in map(canonical, wanted):
+        return None
+    words = " and ".join(repr(w) for w, gone in zip(texts.words, lost, strict=False) if gone)
+    note = f"In {int(rows.sum()):,} rows 'pred' says {words}: they count as faces that were not found (detected = 0)."
+    return NotFound(rows, Texts(np.where(rows, -1, texts.codes), texts.words), note)
 
 
 def _each_once(names: tuple[str, ...], prefix: str, source: str) -> tuple[str, ...]:
