@@ -265,3 +265,28 @@ def test_real_rows_come_back_as_the_parquet_has_them(real_data, tmp_path):
     read, frame = read_all(fer2013(tmp_path))
     np.testing.assert_array_equal(read, images)
     np.testing.assert_array_equal(frame[VOTES].to_numpy().argmax(1), batch["emotion"])
+
+
+@pytest.mark.parametrize("policy", ["error", "drop"])
+@pytest.mark.parametrize("form", ["{}", "{}.0"])
+def test_expressions_that_count_from_one_are_refused_as_a_whole(tmp_path, policy, form):
+    write_challenge(tmp_path / "fer2013.csv", IMAGES, [form.format(e + 1) for e in EMOTIONS], USAGE)
+    with pytest.raises(DataError, match=r"'emotion' counts from 1: 1 rows have a 7 and none has a 0.*would shift"):
+        read_all(fer2013(tmp_path), BadRows(policy))
+
+
+def test_a_seven_beside_zeros_is_a_bad_row(tmp_path):
+    path = tmp_path / "fer2013.csv"
+    write_challenge(path, IMAGES, [7, *EMOTIONS[1:]], USAGE)  # the only 0 is in the last row
+    expect_one_bad_row(path, 2, "'emotion' is '7'", "0 to 6")
+
+
+@pytest.mark.parametrize("emotions", [[f"{e}.0" for e in EMOTIONS], [f"{e}.00" for e in EMOTIONS]])
+def test_whole_numbers_with_a_point_are_read(tmp_path, emotions):
+    write_challenge(tmp_path / "fer2013.csv", IMAGES, emotions, USAGE)
+    np.testing.assert_array_equal(read_all(fer2013(tmp_path))[1][VOTES], np.eye(7)[EMOTIONS])
+
+
+def test_a_part_without_zeros_and_sevens_is_read(tmp_path):
+    write_challenge(tmp_path / "fer2013.csv", IMAGES, [max(e, 1) for e in EMOTIONS], USAGE)
+    assert len(read_all(fer2013(tmp_path))[0]) == N

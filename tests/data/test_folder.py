@@ -191,7 +191,7 @@ def test_loose_pictures_have_no_label(tmp_path):
 
 def test_classes_without_loose_pictures_have_labels(tmp_path):
     write(tmp_path, "faces/a.png", "faces/b.png")
-    corpus = image_folder(tmp_path)
+    corpus = image_folder(tmp_path, vocabulary="faces")
     assert corpus.vocabulary == ("faces",)
     assert corpus.detail == {}
     assert read_all(corpus)[1]["votes_faces"].tolist() == [1, 1]

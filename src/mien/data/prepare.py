@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,7 @@ def prepare(
         if frame is None:
             raise DataError(str(source), "holds no readable face", "at least one")
         duplicates = find_duplicates(writer.images(), *hashes)
+        corpus.detail.update(copies_of_two_classes(corpus.vocabulary, frame, hashes[0]))
         table = _table(corpus, frame, hashes, duplicates.cluster, bad)
         info = {
             "corpus": corpus.name,
@@ -195,6 +196,26 @@ def class_counts(table: SampleTable) -> dict[str, int]:
     found = {name: int(n) for name, n in zip(table.vocabulary, counts, strict=True)}
     tied = int((~clear).sum())
     return found | ({"no single class": tied} if tied else {})
+
+
+def copies_of_two_classes(vocabulary: Sequence[str], frame: pd.DataFrame, exact: Any) -> dict[str, Any]:
+    """How many exact copies of one picture stand in several classes, with an example; empty where none does.
+
+    Args:
+        vocabulary: The classes.
+        frame: ``sample_id`` and ``votes_<class>`` of each row.
+        exact: ``(n,)`` hash of each picture.
+    """
+    votes = frame[[f"votes_{c}" for c in vocabulary]].to_numpy(np.float64)
+    clear = (votes == votes.max(axis=1, keepdims=True, initial=0)).sum(axis=1) == 1
+    rows = pd.DataFrame({"hash": exact, "code": votes.argmax(axis=1)} if len(vocabulary) else {"hash": [], "code": []})
+    rows = rows[clear[: len(rows)]]
+    torn = rows[rows.groupby("hash")["code"].transform("nunique") > 1]
+    if torn.empty:
+        return {}
+    one = torn[torn["hash"] == torn["hash"].iloc[0]].drop_duplicates("code")
+    said = [f"{frame['sample_id'].iloc[int(i)]} is {vocabulary[int(c)]}" for i, c in one["code"].iloc[:2].items()]
+    return {"exact copies of one picture in different classes": f"{len(torn)} of {len(frame)} ({', '.join(said)})"}
 
 
 def _table(corpus: Corpus, frame: pd.DataFrame, hashes: Any, cluster: Any, bad: BadRows) -> SampleTable:

@@ -7,7 +7,9 @@ Research use; 48x48 grey. Layouts: ``fer2013.csv`` or ``icml_face_data.csv`` wit
 from __future__ import annotations
 
 import os
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +23,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import csv_files_in, header_of
 from mien.data.datasets import DATASETS, folder
 from mien.data.decode import count_shapes
+from mien.data.folder_names import is_split
 from mien.data.picture_files import find_file, find_folder, has_picture_ending, subfolders
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
@@ -31,6 +34,8 @@ SIDE = 48
 USAGES = ("Training", "PublicTest", "PrivateTest")
 TERMS = "FER2013: research use (Goodfellow et al. 2013)"
 _CHUNK = 1024
+_CODE = re.compile(rb"([0-6])(\.0+)?")  # 0.0 is how pandas writes a column with a gap
+_FROM_ONE = re.compile(rb"7(\.0+)?")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def detect(root: Path) -> int:
         return 2
     if not root.is_dir():
         return 0
-    classes = [c for split in subfolders(root) if folder.is_split(split.name) for c in subfolders(split)]
+    classes = [c for split in subfolders(root) if is_split(split.name) for c in subfolders(split)]
     names = {folded(c.name) for c in classes}
     # Other corpora have these seven folders too: larger pictures must not be shrunk in FER2013's name.
     return 2 if names and names <= set(FER2013_CLASSES) and _mostly_48(classes) else 0
@@ -109,23 +114,45 @@ def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
     names = [n.lower() for n in dialect.header]
     order = [names.index(n) for n in ("emotion", "pixels", "usage")]
     form = _Form(path.name, order, len(names), dialect.separator.encode())
-    with open(path, "rb") as file:
-        begun = False
-        lines: list[tuple[int, bytes]] = []
-        first = 0
-        for number, line in enumerate(file, start=1):
-            if not line.strip() or number <= dialect.skip:
-                continue  # as in any CSV: an empty line is no row, so that the votes' rows stay in step
-            if not begun:
-                begun = True  # the header
-                continue
-            lines.append((number, line))
-            if len(lines) == _CHUNK:
-                yield _parse(form, lines, first, bad)
-                first += len(lines)
-                lines = []
-        if lines:
+    first, checked = 0, False
+    lines: list[tuple[int, bytes]] = []
+    for number, line in _data_lines(path, dialect.skip):
+        if not checked and _FROM_ONE.fullmatch(form.emotion(line)):
+            _check_codes(path, form, dialect.skip)
+            checked = True  # once: the seven is a slip
+        lines.append((number, line))
+        if len(lines) == _CHUNK:
             yield _parse(form, lines, first, bad)
+            first += len(lines)
+            lines = []
+    if lines:
+        yield _parse(form, lines, first, bad)
+
+
+def _data_lines(path: Path, skip: int) -> Iterator[tuple[int, bytes]]:
+    """The rows of a challenge CSV with their line numbers; an empty line is no row, so that votes stay in step."""
+    with open(path, "rb") as file:
+        filled = ((n, line) for n, line in enumerate(file, start=1) if n > skip and line.strip())
+        next(filled, None)  # the header
+        yield from filled
+
+
+def _check_codes(path: Path, form: _Form, skip: int) -> None:
+    """Refuse a file whose expressions count from 1: without the sevens, every face would get its neighbour's label.
+
+    Raises:
+        DataError: If there is no 0 beside the 7.
+    """
+    codes = Counter(form.emotion(line).split(b".")[0] for _, line in _data_lines(path, skip))
+    if codes[b"0"]:
+        return
+    raise DataError(
+        path.name,
+        f"'emotion' counts from 1: {codes[b'7']} rows have a 7 and none has a 0",
+        f"numbers from 0 to 6: {', '.join(f'{k} {c}' for k, c in enumerate(FER2013_CLASSES))}",
+        "Take 1 from each number if they stand for these in this order; leaving rows out (--on-bad-row drop) would "
+        "shift every label.",
+    )
 
 
 @dataclass(frozen=True)
@@ -136,6 +163,11 @@ class _Form:
     order: list[int]
     width: int
     separator: bytes
+
+    def emotion(self, line: bytes) -> bytes:
+        """The code of a row's expression; of a broken row b''."""
+        fields = line.split(self.separator, self.order[0] + 1)
+        return fields[self.order[0]].strip().strip(b'"').strip() if len(fields) > self.order[0] else b""
 
 
 def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows) -> ChallengeRows:
@@ -158,7 +190,7 @@ def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows
                 bad.add(error)
                 continue
             row.append(first + i)
-            emotion.append(int(e))
+            emotion.append(int(e[:1]))
             usage.append(u.decode())
     n = len(row)
     return ChallengeRows(
@@ -172,7 +204,7 @@ def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows
 
 def _check(where: str, emotion: bytes, pixels: bytes, usage: bytes, out: NDArray[np.uint8]) -> DataError | None:
     """Write the pixels of one row to ``out``, or say what is wrong with the row."""
-    if emotion not in (b"0", b"1", b"2", b"3", b"4", b"5", b"6"):
+    if not _CODE.fullmatch(emotion):
         return DataError(where, f"'emotion' is {emotion.decode('latin-1')!r}", "a number from 0 to 6")
     if usage.decode("latin-1") not in USAGES:
         return DataError(where, f"'Usage' is {usage.decode('latin-1')!r}", " or ".join(USAGES))

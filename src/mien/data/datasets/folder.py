@@ -13,14 +13,17 @@ import pandas as pd
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
+from mien.data.folder_names import check_above, check_classes, given_classes, is_split
+from mien.data.label_tables import check_tables, table_of_labels
 from mien.data.picture_files import holds_picture, list_pictures, plain_name
 from mien.data.words import join_spellings, joined_classes, joined_groups
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.spellings import canonical, distinct
 
 _CHUNK = 512
 _LAYOUTS = "<class>/picture or <split>/<class>/picture; pictures alone where nobody has labelled them"
-_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "publictest", "privatetest"}
+_SPLIT = "split"
+_TAKEN = ("", "sample_id", "image", "cluster", "hash", "phash", "fold", "label", "pred", "detected", "path")
 
 
 def detect(root: Path) -> int:
@@ -39,11 +42,6 @@ def lacks(root: Path) -> tuple[int, str]:
     unread = ", ".join(f"{ending} {n}" for ending, n in list(listing.unread.items())[:5])
     there = f"files found: {unread}" if unread else f"empty folders: {', '.join(listing.empty[:5])}"
     return (1, f"a folder of pictures, but none is there ({there})") if unread or listing.empty else (0, "")
-
-
-def is_split(name: str) -> bool:
-    """Whether a folder is called like a split (``train``, ``Test``, ``FER2013Valid``), in capitals or not."""
-    return name.lower().removeprefix("fer2013").strip("_- ") in _SPLIT_NAMES
 
 
 def _arrange(root: Path, pictures: Sequence[Path]) -> pd.DataFrame:
@@ -65,7 +63,7 @@ def _arrange(root: Path, pictures: Sequence[Path]) -> pd.DataFrame:
         raise DataError(str(root), found, _LAYOUTS, "Move those of one depth elsewhere.")
     frame = pd.DataFrame(rows, columns=["path", "split", "label"])
     if 0 in depths:
-        _check_unlabelled(root)
+        _check_unlabelled(root, pictures)
         return frame
     labels = set(frame["label"])
     if all(is_split(label) for label in labels):
@@ -79,9 +77,10 @@ def _is_ferplus(labels: set[str]) -> bool:
     return all(label.lower().startswith("fer2013") for label in labels)
 
 
-def _check_unlabelled(root: Path) -> None:
-    """Refuse loose pictures beside a CSV: it may hold their labels, which would be lost."""
-    beside = sorted(p.name for p in root.iterdir() if p.suffix.lower() == ".csv")
+def _check_unlabelled(root: Path, pictures: Sequence[Path]) -> None:
+    """Refuse loose pictures beside a CSV, or a JSON of labels: these would be lost."""
+    beside = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
+    beside += [table] if not beside and (table := table_of_labels(root, pictures)) else []
     if beside:
         raise DataError(
             str(root),
@@ -89,6 +88,30 @@ def _check_unlabelled(root: Path) -> None:
             "pictures alone where nobody has labelled them",
             f"If {beside[0]} says what they show, prepare a CSV with path and label; else move it elsewhere.",
         )
+
+
+def _check_folders(root: Path, listing: pd.DataFrame, told: bool, above: str | None) -> None:
+    """Refuse folders that are no classes (unless these were ``told``), and folders above them that are no splits."""
+    labelled = listing["label"].ne("").all()
+    nested = listing["split"].ne("").any()
+    if above is not None and (above in _TAKEN or above.startswith(("votes_", "prob_", "target_"))):
+        raise ConfigError("option.above", repr(above), "'split', 'identity', or the name of an attribute")
+    if above is not None and not nested:
+        raise DataError(str(root), f"has no folders above the classes for {above!r}", "<folder>/<class>/picture")
+    if labelled and not told:
+        check_tables(root, list(listing["path"]), list(listing["label"]))
+    if above is None:
+        check_above(root, filter(None, listing["split"]), listing["label"])
+    if labelled and not told:
+        check_classes(root, listing["label"])
+
+
+def _with_above(listing: pd.DataFrame, above: str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The folders above the classes in the column that they are, and the attributes."""
+    if above in (None, _SPLIT):
+        return listing, ()
+    moved = listing.rename(columns={"split": above}).assign(split="")
+    return moved, () if above == "identity" else (str(above),)
 
 
 @DATASETS.register("folder")
@@ -100,31 +123,40 @@ def image_folder(
     channels: int | None = None,
     name: str = "folder",
     terms: str = "unknown",
+    above: str | None = None,
 ) -> Corpus:
     """A folder of pictures sorted by expression, with or without splits above; one vote a face.
 
     Pictures in no class folder at all have no label: their corpus has no expressions, for people to label.
+    Folders that do not look like classes (one folder ``images``, one a person), and tables beside them that
+    say what the pictures show, are asked about.
 
     Args:
         root: The folder.
         vocabulary: The classes in order; by default the folder names, sorted. Other spellings of a
-            class (``anger`` for ``angry``) are understood. Where it is given, pictures must lie in class folders.
+            class (``anger`` for ``angry``) are understood. Where it is given, pictures must lie in class folders,
+            and their names are taken at their word.
         size: Side in pixels to which every picture is brought; by default that of most squares.
         channels: 1 for grey, 3 for colour; by default as most pictures.
         name: Name of the corpus.
         terms: Its licence or terms.
+        above: What the folders above the classes are: ``split``, ``identity``, or the name of an attribute. By
+            default splits, where they are called so.
 
     What was left out (litter, files that are no pictures) or changed (size, colour) is counted in the history.
 
     Raises:
         DataError: If the folder holds no pictures, or a class outside the vocabulary, or pictures both in
-            folders and in none, or in none beside a CSV.
+            folders and in none, or in none beside a CSV, or folders that do not look like classes and splits.
     """
     found = list_pictures(root)
     listing = _arrange(root, found.pictures)
     labelled = listing["label"].ne("").all()
+    vocabulary = given_classes(vocabulary)
     if vocabulary and not labelled:
         raise DataError(str(root), "has pictures in no class folder", f"folders called {', '.join(vocabulary)}")
+    _check_folders(root, listing, bool(vocabulary), above)
+    listing, attributes = _with_above(listing, above)
     classes = tuple(vocabulary) if vocabulary else distinct(sorted(set(listing["label"]) - {""}))
     index = {canonical(c): i for i, c in enumerate(classes)}
     unknown = sorted(c for c in set(listing["label"]) - {""} if canonical(c) not in index)
@@ -134,6 +166,8 @@ def image_folder(
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
     detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
+    if not labelled and (table := table_of_labels(root.resolve().parent, paths)):
+        detail["labels in a table above, not read"] = table
     detail |= joined_groups("split", listing["split"])
     listing["split"] = join_spellings(listing["split"])
     detail |= found.facts | joined_classes("folders", listing["label"], classes)
@@ -147,10 +181,10 @@ def image_folder(
             images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
             columns: dict[str, object] = {
                 "sample_id": [plain_name(p.relative_to(root)) for p in paths[part]],
-                "split": listing["split"].to_numpy()[part],
+                **{c: listing[c].to_numpy()[part] for c in listing.columns if c not in ("path", "label")},
             }
             columns |= {f"votes_{c}": (codes[part] == k).astype(np.uint8) for k, c in enumerate(classes)}
             yield Chunk(images[ok], pd.DataFrame(columns)[ok])
         detail.update(changes.facts(side))
 
-    return Corpus(name, classes, (), terms, chunks, len(paths) + len(found.dead), detail)
+    return Corpus(name, classes, attributes, terms, chunks, len(paths) + len(found.dead), detail)

@@ -16,6 +16,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import header_of, notes_on, read_rows
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
+from mien.data.folder_names import check_slips, given_classes
 from mien.data.words import joined_classes, without_missing
 from mien.errors import DataError
 from mien.missing import is_missing
@@ -81,6 +82,7 @@ def manifest(
         DataError: If the CSV has no ``path``, a column whose name is taken, or no label but a column that looks
             like one.
     """
+    vocabulary = given_classes(vocabulary)
     frame = _named(read_rows(root, "a CSV manifest"))
     kinds = _columns(root, frame, vocabulary)
     classes, extra = kinds.classes, kinds.extra
@@ -149,6 +151,8 @@ def _columns(root: Path, frame: pd.DataFrame, vocabulary: Sequence[str] | None) 
     if not voted and (labels is None or bool(labels.isna().all())):
         _check_unlabelled(root, frame, vocabulary)
     classes = tuple(vocabulary) if vocabulary else _classes(labels, voted)
+    if labels is not None and not voted and not vocabulary:
+        check_slips(root.name, labels.dropna().unique(), "label")
     extra = [c for c in frame.columns if c not in _OWN and not c.startswith("votes_")]
     _check_columns(root, extra, classes, voted)
     return _Columns(classes, bool(voted), labels, extra)
