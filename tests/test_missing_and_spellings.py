@@ -22,14 +22,16 @@ def test_the_examples_hold(module: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", " ", "NA", "n/a", "N.A.", "NaN", "-", "Unknown", " unknown ", "<NA>", "NULL", "?"]
+    "word", ["", " ", "NA", "n/a", "N.A.", "NaN", "-", "Unknown", " unknown ", "<NA>", "NULL", "?", "\u2013"]
 )
 def test_words_that_mean_missing_everywhere(word: str) -> None:
     assert is_missing(word)
     assert is_missing(word, group=True)
 
 
-@pytest.mark.parametrize("word", ["0", "no", "other", "nannan", "-1", "n", "unknown person 3"])
+@pytest.mark.parametrize(
+    "word", ["0", "no", "other", "nannan", "-1", "n", "unknown person 3", "known", "not", "available", "defined"]
+)
 def test_words_that_do_not(word: str) -> None:
     assert not is_missing(word)
 
@@ -59,6 +61,9 @@ def test_objects_are_looked_at_too() -> None:
         ("caf\u00e9", "cafe\u0301"),
         ("\uff11", "1"),
         ("east  asian", "East Asian"),
+        ("20-29", "20\u201329"),
+        ("20 - 29", "20-29"),
+        ("middle\u2013eastern", "middle-eastern"),
     ],
 )
 def test_spellings_of_one_word(one: str, other: str) -> None:
@@ -67,7 +72,8 @@ def test_spellings_of_one_word(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("1.5", "1"), ("10", "1"), ("male", "female"), ("1.01", "1"), ("a b", "ab")]
+    ("one", "other"),
+    [("1.5", "1"), ("10", "1"), ("male", "female"), ("1.01", "1"), ("a b", "ab"), ("a - b", "a-b"), ("-1", "1")],
 )
 def test_different_words_stay_different(one: str, other: str) -> None:
     assert folded(one) != folded(other)
@@ -90,3 +96,9 @@ def test_different_words_stay_different(one: str, other: str) -> None:
 )
 def test_synonyms_of_expressions(one: str, other: str) -> None:
     assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize("word", ["not known", "Undefined", " unspecified ", "Not Available", "\u2014"])
+def test_further_words_that_mean_missing(word: str) -> None:
+    assert is_missing(word)
+    assert is_missing(word, group=True)

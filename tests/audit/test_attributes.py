@@ -64,7 +64,7 @@ def test_refused_columns_say_what_to_do():
         ("age", "holds numbers.*age:3 makes three"),
         ("name", "60 distinct values.*Merge"),
         ("one", "one group only.*Leave it out"),
-        ("none", "no known value"),
+        ("none", "is empty"),
     ):
         with pytest.raises(DataError, match=found):
             resolve_attribute(pred, column)
@@ -110,3 +110,38 @@ def test_parts_of_a_column_of_numbers():
 def test_probabilities_of_groups_are_no_attributes():
     pred = table(gender=["f", "m"], gender_prob_f=[0.9, 0.2], gender_prob_m=[0.1, 0.8], mood_prob_x=["u", "v"])
     assert candidate_attributes(pred) == ["gender", "mood_prob_x"]
+
+
+@pytest.mark.parametrize("values", [[None] * 4, [np.nan] * 4, [""] * 4, [" ", None, "", None], pd.array([pd.NA] * 4)])
+def test_an_empty_column_is_called_empty(values):
+    with pytest.raises(DataError, match="column 'ward': is empty: no face has a value there"):
+        resolve_attribute(table(ward=values), "ward")
+    assert candidate_attributes(table(ward=values)) == []
+
+
+@pytest.mark.parametrize("word", ["unknown", "not known", "Undefined", "unspecified", "Not Available"])
+def test_a_column_of_words_for_missing_has_no_known_value(word):
+    with pytest.raises(DataError, match="no known value"):
+        resolve_attribute(table(ward=[word] * 4), "ward")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("label", "is the annotation"),
+        ("Label", "is the annotation"),
+        ("pred", "is the model's prediction"),
+        ("identity", "names persons"),
+        ("cluster", "one unit"),
+        ("sample_id", "names each face"),
+        ("gender*label", "is the annotation"),
+    ],
+)
+def test_columns_that_have_another_role_are_no_attributes(name, said):
+    pred = table(gender=["f", "m", "f", "m"])
+    with pytest.raises(UsageError, match=f"{said}.*Columns that could be: gender"):
+        resolve_attributes(pred, [name])
+
+
+def test_a_column_of_ones_own_may_be_called_so():
+    assert resolve_attribute(table(Label=["a", "b"]), "Label").groups == ("a", "b")

@@ -24,6 +24,15 @@ MAX_INTERSECTIONS = 400
 NOT_STATED, MEASURED = "not stated", "measured"
 _SOURCE, _CONFIDENCE, _ANNOTATOR, _PROB = "_source", "_confidence", "_annotator", "_prob_"
 _MOST_SPELLINGS = 20 * MAX_GROUPS
+_OTHER_ROLES = {
+    "label": "is the annotation: what each class is served like stands in every audit (recall of the class)",
+    "pred": "is the model's prediction: a model's own answers are no groups of faces",
+    "identity": "names persons: their faces count as one unit, and are no groups to compare",
+    "cluster": "names faces that belong together: they count as one unit, and are no groups to compare",
+    "detected": "says which faces were found: the audit counts the others for each group anyway",
+    "sample_id": "names each face: that is no group",
+    "id": "names each face: that is no group",
+}
 _SPLIT_COLUMNS = ("split", "subset", "partition", "usage", "fold")
 
 
@@ -156,6 +165,9 @@ def _single(pred: Predictions, name: str) -> Attribute:
         return _parts(pred, name, pred.groups[column_name], int(n_parts))
     if name not in pred.groups.columns:
         known = [str(c) for c in _attribute_columns(pred)]
+        if role := _OTHER_ROLES.get(name.strip().lower()):
+            candidates = ", ".join(candidate_attributes(pred)) or "none in this table"
+            raise UsageError(f"attribute {name!r}", role, "a column of groups", f"Columns that could be: {candidates}.")
         raise UsageError(
             f"attribute {name!r}",
             f"{pred.source or 'the table'} has no such column",
@@ -293,6 +305,9 @@ def is_number(column: pd.Series[Any]) -> bool:
 def _refusal(column: pd.Series[Any], unseen: _Words | None = None) -> tuple[str, str, str] | None:
     """Why a column cannot be an attribute: what was found, what was expected, what to do."""
     expected = f"2 to {MAX_GROUPS} named groups"
+    blank = column.isna().all() or (column.nunique() <= 2 and not (w := _words(column)).names and not w.missing)
+    if blank and not (unseen and unseen.names):
+        return "is empty: no face has a value there", expected, "Fill it, or leave it out."
     if is_number(column):
         fix = (
             f"Cut it into parts ({column.name}:3 makes three), or bin it into named groups; if the numbers are codes, "
