@@ -122,7 +122,7 @@ def test_one_slip_in_a_hundred_is_none_of_order(slips, refused):
     c = found(a, b)
     assert (c.overall.only_a, c.overall.only_b) == (0, GAINED)
     assert len(c.warnings) == 1
-    assert c.verdict.startswith("one and two: Nothing in the tables names a face: the rows were matched by their place")
+    assert c.verdict.startswith("one and two: Nothing names the faces in all tables: the rows were matched by")
     assert not any("matched" in n for n in c.method_notes)
 
 
@@ -131,7 +131,7 @@ def test_one_table_without_names_is_matched_by_place_and_that_is_said_first(othe
     b = {None: {}, "column": {"comment": ["x"] * N}, "ids": {"sample_id": np.arange(N) + 1}}[other]
     a = {"path": PATHS, **({"sample_id": np.arange(N) + 1} if other == "ids" else {})}
     c = found(first(**a), first(**b).assign(pred=CLASSES[BETTER]))
-    assert [w[:44] for w in c.warnings] == ["one and two: Nothing in the tables names a f"]
+    assert [w[:44] for w in c.warnings] == ["one and two: Nothing names the faces in all "]
 
 
 def test_file_names_that_stand_twice_match_nothing():

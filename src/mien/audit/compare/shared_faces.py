@@ -22,7 +22,7 @@ from mien.spellings import canonical, folded
 from mien.units import joined_units
 
 BY_PLACE = (
-    "Nothing in the tables names a face: the rows were matched by their places, the first with the first. If they "
+    "Nothing names the faces in all tables: the rows were matched by their places, the first with the first. If they "
     "list the faces in different orders, the comparison is void: a column with the path of each picture ('path') in "
     "each table would tell."
 )
