@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from writers import FERPLUS_HEADER, random_votes, usages, write_challenge, write_votes
+from writers import FERPLUS_HEADER, faces, random_votes, usages, write_challenge, write_votes
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.ferplus import ferplus, read_votes
@@ -210,3 +210,44 @@ def test_the_published_file_is_in_its_order_and_no_change_of_it_is(real_data, tm
     for changed in (votes[named], votes.sort_values("image_name"), votes.iloc[1:], votes.drop(index=[20_000])):
         with pytest.raises(DataError, match="names the picture"):
             check_order(changed.reset_index(drop=True), "fer2013new.csv")
+
+
+#: How somebody may have written the published names anew.
+CHANGED = {
+    "another ending": lambda name: name.replace("png", "jpg"),
+    "the number alone": lambda name: name[3:10],
+    "a short number": lambda name: name and f"img_{int(name[3:10])}.png",
+    "counted from one": lambda name: name and f"{int(name[3:10]) + 1}",
+    "as a spreadsheet writes numbers": lambda name: name and f"{int(name[3:10])}.0",
+}
+
+
+@pytest.mark.parametrize("form", CHANGED)
+@pytest.mark.parametrize("seed", range(3))
+def test_changed_names_tell_the_order_too(form, seed):
+    rng = np.random.default_rng(seed)
+    names = [CHANGED[form](n) for n in published(seed=seed)]
+    assert check_order(table(names), "votes.csv")
+    copied = list(names)
+    copied[0], copied[700] = names[900], names[100]
+    assert check_order(table(copied), "votes.csv")
+    within = [*rng.permutation(names[:1000]), *rng.permutation(names[1000:])]
+    for changed in (within, rng.permutation(names).tolist(), names[1000:] + names[:1000], names[::-1]):
+        with pytest.raises(DataError, match="not row for row"):
+            check(changed)
+
+
+@pytest.mark.parametrize("name", ["", "face.png", "face_1.png"])
+def test_names_without_numbers_cannot_tell(name):
+    assert not check_order(table([name and n for n in [name] * 50]), "votes.csv")
+
+
+def test_that_the_order_could_not_be_checked_is_kept(tmp_path):
+    votes = random_votes(20)
+    write_challenge(tmp_path / "fer2013.csv", faces(20), [0] * 20, usages(20))
+    write_votes(tmp_path / "fer2013new.csv", votes, usages(20))
+    key = "whether the votes stand row for row beside the pictures could not be checked"
+    assert key not in ferplus(tmp_path).detail
+    text = re.sub(r"fer\d{7}\.png", "", (tmp_path / "fer2013new.csv").read_text())
+    (tmp_path / "fer2013new.csv").write_text(text)
+    assert ferplus(tmp_path).detail[key] == "the picture names do not number the rows"

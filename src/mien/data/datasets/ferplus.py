@@ -30,6 +30,7 @@ VOTES_FILE, LABELS_FILE = "fer2013new.csv", "label.csv"
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 _VOTE_COLUMNS = [f"votes_{v}" for v in FERPLUS_VOCABULARY]
 _CHUNK = 1024
+_UNCHECKED = "whether the votes stand row for row beside the pictures could not be checked"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def ferplus(root: Path) -> Corpus:
 
     A whole split whose pictures are absent (many copies lack PrivateTest) is left out and named in
     the history. Beside the challenge's CSV the votes belong to its rows by their place alone: lines that were
-    sorted or taken out are refused, as the numbers in the picture names and the splits show.
+    sorted or taken out are refused, as the numbers in the picture names and the splits show; where the names
+    have no numbers the history says that nobody could check it.
 
     Raises:
         DataError: If ``root`` is in no layout, or the rows of votes and pictures do not belong together.
@@ -151,7 +153,8 @@ def ferplus(root: Path) -> Corpus:
     else:
         votes, sources = read_votes(found.votes), dict.fromkeys(FOLDERS, found.votes.name)
     if found.votes is not None and found.csv is not None:
-        check_order(votes, found.votes.name)
+        if not check_order(votes, found.votes.name):
+            detail[_UNCHECKED] = "the picture names do not number the rows"
         path, name = found.csv, found.votes.name
         n_rows = estimate_rows(path)
 
@@ -204,7 +207,8 @@ def _from_csv(path: Path, name: str, votes: pd.DataFrame, detail: dict[str, Any]
         raise not_row_for_row(path.name, f"ends after {seen} rows", f"a row for {name} line {line}")
     for split in sorted(absent):
         detail[f"rows without pictures, split {split} absent"] = int((usage[seen:] == split).sum())
-    agreement.check(name, path.name)
+    if agreement.check(name, path.name) and _UNCHECKED in detail:
+        detail[_UNCHECKED] += "; the labels of FER2013 fit the votes as a whole"
 
 
 def _from_folders(
