@@ -42,6 +42,11 @@ MISSING_WORDS = frozenset(
         "\u2014",
     }
 )
+#: What a rater says who does not know: in answers of people it means missing, elsewhere it may be a class.
+UNSURE_WORDS = frozenset(
+    {"don't know", "dont know", "do not know", "don\u2019t know", "not sure", "unsure", "no idea", "idk", "dk"}
+    | {"can't tell", "cannot tell", "can\u2019t tell", "can't say", "cannot say"}
+)
 #: Missing in every column but those of groups, where "none" is an answer: no glasses, no beard, no mask.
 NO_NAME = "none"
 #: Numbers that clustering tools give to what belongs to nobody.
@@ -61,6 +66,15 @@ def is_missing(word: str, *, group: bool = False, cluster: bool = False) -> bool
     """
     plain = word.strip().lower()
     return plain in MISSING_WORDS or (not group and plain == NO_NAME) or (cluster and plain in NOBODY)
+
+
+def is_unsure(word: str) -> bool:
+    """Whether a rater's answer says that the rater did not know.
+
+    >>> is_unsure("Don't know"), is_unsure("not_sure"), is_unsure("confused")
+    (True, True, False)
+    """
+    return " ".join(word.lower().replace("_", " ").split()).strip(".!?") in UNSURE_WORDS
 
 
 def missing_mask(values: Iterable[object], *, group: bool = False, cluster: bool = False) -> NDArray[np.bool_]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mien.agreement.raters import refuse_lost_raters, refuse_other_codes, set_aside
 from mien.agreement.votes import Votes
 from mien.errors import DataError
-from mien.missing import missing_mask
+from mien.missing import is_unsure, missing_mask
 from mien.prediction_tables.reading import table_as_found
 from mien.prediction_tables.table import PredictionTable
 from mien.prediction_tables.tool_tables import recognised
@@ -103,7 +104,7 @@ def _long(table: PredictionTable, rater: str, label: str) -> tuple[Votes, list[s
 
 def _wide(table: PredictionTable) -> tuple[Votes, list[str]]:
     name = _named(table, ITEM)
-    columns = [c for c in table.columns if c != name]
+    columns, notes = set_aside(table, [c for c in table.columns if c != name])
     raters = [c for c in columns if any(folded(c).startswith(r) for r in RATER)]
     if len(raters) < 2:
         raters = _alike(table, columns)
@@ -119,8 +120,11 @@ def _wide(table: PredictionTable) -> tuple[Votes, list[str]]:
         row = int(again.to_numpy().argmax())
         raise DataError(table.place(row), f"{name} {items[row]!r} stands there a second time", "one row an item")
     whole = [np.repeat(np.array(raters, dtype=object), table.n), np.concatenate(answers)]
-    votes, notes = _chosen(table, np.tile(items, len(raters)), whole[0], whole[1])
-    return votes, [f"The columns {', '.join(raters)} were read as one rater each.", *notes]
+    votes, said = _chosen(table, np.tile(items, len(raters)), whole[0], whole[1])
+    unread = [c for c in columns if c not in raters]
+    refuse_lost_raters(table.source, raters, unread)
+    notes += [f"Not read as raters: {', '.join(unread)}."] if unread else []
+    return votes, [f"The columns {', '.join(raters)} were read as one rater each.", *notes, *said]
 
 
 def _alike(table: PredictionTable, columns: Sequence[str]) -> list[str]:
@@ -151,6 +155,10 @@ def _chosen(
     table: PredictionTable, items: NDArray[Any], raters: NDArray[Any], answers: NDArray[Any]
 ) -> tuple[Votes, list[str]]:
     """Votes of one answer each, two spellings of an answer joined; and what to say of them."""
+    unsure = {a: is_unsure(a) for a in dict.fromkeys(answers.tolist()) if a is not None}
+    n_unsure = sum(unsure.get(a, False) for a in answers)
+    answers = np.array([None if unsure.get(a, False) else a for a in answers], dtype=object)
+    refuse_other_codes(table.source, items, raters, answers)
     given = [a for a in dict.fromkeys(answers.tolist()) if a is not None]
     first: dict[str, str] = {}
     for word in given:
@@ -163,6 +171,9 @@ def _chosen(
     ways = [w for w in given if first[canonical(w)] != w]
     if ways:
         notes.append(f"Spellings were joined: {', '.join(f'{w} is {first[canonical(w)]}' for w in ways)}.")
+    if n_unsure:
+        words = ", ".join(repr(a) for a, u in unsure.items() if u)
+        notes.append(f"{words} is no answer: {n_unsure:,} such ratings count as missing.")
     lost = sum(a is None for a in answers)
     if lost:
         notes.append(f"{lost:,} of {len(answers):,} ratings are missing.")

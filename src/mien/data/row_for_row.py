@@ -63,7 +63,7 @@ def check_order(votes: pd.DataFrame, name: str) -> bool:
     parts = names.str.extract(_NUMBERED)
     numbered = 0
     for _, rows in parts[parts[1].notna()].groupby(0, sort=False).groups.items():
-        number = parts[1][rows].astype(np.float64).to_numpy()
+        number = np.asarray(parts[1][rows], dtype=np.float64)
         if len(rows) < _FEWEST_NAMES or len(np.unique(number)) < _DISTINCT * len(rows):
             continue  # numbers that come again and again are no count of the pictures
         _check_rising(votes, np.asarray(rows, dtype=np.int64), number, name)
