@@ -42,7 +42,8 @@ def read_arrays(path: Path, classes: Sequence[str] | None = None) -> PredictionT
     values = next(iter(tables.values()))
     names = tuple(classes or _words(arrays, _CLASSES) or ())
     if not names:
-        fix = "Give them in the order of the columns: --classes angry,disgust,fear,happy,neutral,sad,surprise."
+        # No list of names: people would copy it, and models have their classes in orders of their own.
+        fix = "Give them in the order of the model's outputs: --classes CLASS1,CLASS2,..."
         raise DataError(str(path), f"has {values.shape[1]} columns and does not say of which classes", "", fix)
     if len(names) != values.shape[1]:
         found = f"has {values.shape[1]} columns, and {len(names)} classes are given ({', '.join(names)})"

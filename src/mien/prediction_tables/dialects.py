@@ -167,9 +167,44 @@ def dialect_of(path: Path) -> Dialect:
     header = _header(io.StringIO(text, newline=""), separator, skip)
     if not header:
         raise DataError(str(path), "is empty", "a header and one row a face")
+    _refuse_title(path, text, skip)
     # With commas between cells a decimal comma cannot be told from a separator.
     decimal = _decimal(text, separator) if separator != "," else "."
     return Dialect(path, header, separator, decimal, encoding, compression, skip)
+
+
+def _refuse_title(path: Path, text: str, skip: int) -> None:
+    """Refuse a title or a comment above the header, and cells that only blanks keep apart.
+
+    Raises:
+        DataError: With what stands there.
+    """
+    lines = [line.strip("\r\ufeff") for line in text.split("\n", 12)[skip:] if line.strip()][:8]
+    first = lines[0]
+    rest = [line for line in lines[1:] if not line.startswith("#")]
+    if not rest:
+        return
+    widths = {s: [_width(line, s) for line in (first, *rest)] for s in _SEPARATORS}
+    several = [w for w in widths.values() if min(w[1:]) > 1]
+    filled = [c for c in re.split(r"[,;\t|]", first) if c.strip()]
+    comment = first.startswith("#") and bool(several) and all(w[0] != w[1] for w in several)
+    title = len(filled) == 1 and first[0] not in ',;\t|"' and any(min(w[1:]) > 2 for w in several)
+    if comment or title:
+        what = "a comment" if comment else "a title"
+        fix = "Remove the lines above the header."
+        raise DataError(f"{path} line {skip + 1}", f"is {what} ({first.strip()[:40]!r})", "the header", fix)
+    blanks = len(first.split())
+    words_only = all(max(w) == 1 for w in widths.values()) and '"' not in first
+    if words_only and blanks > 1 and len(rest) > 1 and all(len(line.split()) == blanks for line in rest):
+        found = f"has only blanks between its cells ({first.strip()[:40]!r})"
+        raise DataError(str(path), found, "commas, semicolons, tabs or bars", "Save it as CSV.")
+
+
+def _width(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator)))
+    except csv.Error:
+        return 1
 
 
 def _header(file: TextIO, separator: str, skip: int) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from mien.prediction_tables.tool_tables import PICTURES
 _SCORES = ("emotion", "emotions", "scores", "probs", "probabilities")
 _ENTRIES = ("results", "result", "predictions", "faces", "output", "outputs", "data")
 _NUMBERED = re.compile(r"LABEL_(\d+)")
+_NO_FACE = "Where the tool found no face, write an empty list."
 _WANTED = "what deepface, fer or a pipeline of Hugging Face returned, or a list of rows"
 
 
@@ -55,9 +56,14 @@ def _with_names(rows: list[dict[str, Any]], path: Path, classes: Sequence[str] |
     if not numbers or not all(numbers.values()):
         return rows
     called = {c: int(found.group(1)) for c, found in numbers.items() if found}
-    if classes is None or max(called.values()) >= len(classes):
+    fix = "Give them in the order of the model's outputs: --classes CLASS1,CLASS2,..."
+    if classes is None:
         found = f"calls its classes {', '.join(sorted(called)[:3])}, ...: the model does not know their names"
-        raise DataError(str(path), found, "", "Give them in the model's order: --classes angry,disgust,fear,...")
+        raise DataError(str(path), found, "", fix)
+    n = max(called.values()) + 1
+    if n > len(classes):
+        found = f"has labels up to LABEL_{n - 1}, and {len(classes)} classes are given ({', '.join(classes)})"
+        raise DataError(str(path), found, f"{n} classes", fix)
     return [{**r, "scores": r["scores"] and {classes[called[c]]: v for c, v in r["scores"].items()}} for r in rows]
 
 
@@ -166,14 +172,14 @@ def _row(name: str | None, entry: Any, where: str) -> dict[str, Any]:
     elif len(faces) == 1 and isinstance(faces[0], list):
         return _row(name, faces[0], where)
     if not all(isinstance(f, dict) for f in faces):
-        raise DataError(where, f"is {str(entry)[:60]!r}", _WANTED)
+        fix = _NO_FACE if any(isinstance(f, str) for f in faces) else ""
+        raise DataError(where, f"is {str(entry)[:60]!r}", _WANTED, fix)
     row: dict[str, Any] = {"name": name, "scores": None, "n_faces": len(faces), "kept": kept}
     if faces:
         face = max(faces, key=_area)
         key = next((k for k in _SCORES if isinstance(face.get(k), dict | list)), None)
         if key is None:
-            fix = "Where the tool found no face, write an empty list."
-            raise DataError(where, f"has no scores of emotions (it has {', '.join(face)})", _WANTED, fix)
+            raise DataError(where, f"has no scores of emotions (it has {', '.join(face)})", _WANTED, _NO_FACE)
         row["scores"] = _scores(face[key], where)
         row["kept"] |= {k: v for k, v in face.items() if k != key and _plain(v)}
     for key in PICTURES if name is None else ():

@@ -83,7 +83,7 @@ def table_as_found(path: Path, classes: Sequence[str] | None = None) -> Predicti
 
 
 def _whole(path: Path, classes: Sequence[str] | None) -> PredictionTable:
-    return settled(recognised(table_as_found(path, classes)))
+    return settled(recognised(table_as_found(path, classes), classes))
 
 
 def _read(path: Path, classes: Sequence[str] | None) -> PredictionTable:

@@ -34,18 +34,49 @@ _SCORED = re.compile(
     r"['\"]label['\"]\s*:\s*['\"]([^'\"]+)['\"]\s*,\s*['\"]score['\"]\s*:\s*(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
 )
 _LISTED = re.compile(r"[^\s,\[\]'\"]+")
+_LARGEST = frozenset({"max", "top", "top1", "top_1", "best", "pred", "predicted", "argmax"})
 _BOX = ("FaceRectWidth", "FaceRectHeight")
 
 
-def recognised(table: PredictionTable) -> PredictionTable:
+def recognised(table: PredictionTable, classes: Sequence[str] | None = None) -> PredictionTable:
     """The table with a tool's columns under the names that an audit asks for.
 
+    Args:
+        table: The table as it was found.
+        classes: Names of the classes where the tool writes their numbers (timm's column ``index``).
+
     Raises:
-        DataError: If the tool wrote scores that are no probabilities.
+        DataError: If the tool wrote scores that are no probabilities, or a column of them is empty or no class.
     """
     if not table.n:
         return table
-    return _largest_faces(_deepface(with_class_columns(_renamed(_dicts_in_cells(_timm(table))))))
+    known = with_class_columns(_renamed(_dicts_in_cells(_timm(_without_largest(table), classes))))
+    return _largest_faces(_deepface(known))
+
+
+def _without_largest(table: PredictionTable) -> PredictionTable:
+    """The table without ``prob_max`` and its like, which repeats the largest probability and is no class.
+
+    Raises:
+        DataError: If a column of the block is empty throughout, or called so and something else.
+    """
+    block = table.blocks.get("prob_")
+    if block is None or len(block.names) < 3:
+        return table
+    empty = np.isnan(block.values).all(axis=0)
+    if empty.any() and not empty.all():
+        name = f"prob_{block.names[int(empty.argmax())]}"
+        raise DataError(table.source, f"the column {name!r} is empty throughout", "a probability in each row")
+    largest = np.array([folded(n) in _LARGEST for n in block.names])
+    if largest.sum() != 1 or len(block.names) < 4:
+        return table
+    name, others = f"prob_{block.names[int(largest.argmax())]}", block.values[:, ~largest]
+    if not np.allclose(np.nan_to_num(block.values[:, largest][:, 0]), np.nan_to_num(others).max(axis=1), atol=1e-3):
+        fix = "Call it something else, such as 'confidence'."
+        raise DataError(table.source, f"the column {name!r} is called like no class", "prob_<class>", fix)
+    names = tuple(n for n, top in zip(block.names, largest, strict=True) if not top)
+    note = f"The column {name!r} is the largest of the probabilities and no class: left out."
+    return replace(table, blocks={**table.blocks, "prob_": Block(names, others)}, notes=(*table.notes, note))
 
 
 def has_annotations(table: PredictionTable) -> bool:
@@ -72,7 +103,7 @@ def _renamed(table: PredictionTable) -> PredictionTable:
     return replace(table, columns=columns, notes=(*table.notes, *notes)) if notes else table
 
 
-def _timm(table: PredictionTable) -> PredictionTable:
+def _timm(table: PredictionTable, classes: Sequence[str] | None) -> PredictionTable:
     """Tables of timm's ``inference.py``: each picture's best classes, side by side or as lists in cells.
 
     ``label`` (or ``index``) is then the model's answer. Where every class stands in each row, these are
@@ -99,11 +130,22 @@ def _timm(table: PredictionTable) -> PredictionTable:
     rest = {c: v for c, v in columns.items() if not mine.fullmatch(c)}
     blocks = {p: b for p, b in table.blocks.items() if p != "prob_"}
     note = f"{Path(table.source).name} is a table of timm: its column {kind!r} is what the model said."
-    made = _ranked(answers, scores)
+    made = _ranked([_called(row, classes if kind == "index" else None, table) for row in answers], scores)
     if isinstance(made, Block):
         return replace(table, columns=rest, blocks={**blocks, "prob_": made}, notes=(*table.notes, note))
     kept = "It has the scores of the best classes only, so that calibration is not audited (--topk 0 has all)."
     return replace(table, columns={**rest, "pred": made}, blocks=blocks, notes=(*table.notes, note, kept))
+
+
+def _called(row: Sequence[str], classes: Sequence[str] | None, table: PredictionTable) -> Sequence[str]:
+    """The names of a row's classes, where numbers stand and names are given."""
+    if classes is None or not all(folded(w).isdigit() for w in row):
+        return row
+    numbers = [int(folded(w)) for w in row]
+    if max(numbers) >= len(classes):
+        found = f"has the index {max(numbers)}, and {len(classes)} classes are given ({', '.join(classes)})"
+        raise DataError(table.source, found, f"{max(numbers) + 1} classes or more")
+    return [classes[k] for k in numbers]
 
 
 def _ranked(answers: Sequence[Sequence[str]], scores: Sequence[Sequence[float]]) -> Block | pd.Series[Any]:
