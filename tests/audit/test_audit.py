@@ -462,7 +462,8 @@ def test_groups_that_share_no_class_cannot_be_tested():
     assert all(np.isnan([g.p, g.expected, g.detectable]).all() for g in result.attribute("g").groups)
     assert "g could not be tested" in result.verdict
     assert any("annotated as a face of another group" in n for n in result.attribute("g").notes)
-    alone = audit(predictions(labels, labels, {"g": groups["g"]}), "g", **QUICK)
+    nearly = np.where(np.arange(200) < 2, 1 - labels, labels)
+    alone = audit(predictions(labels, nearly, {"g": groups["g"]}), "g", **QUICK)
     assert alone.verdict.startswith("Nothing can be said: no face of one group")
     assert check_gate(result, "p(accuracy, by=g) < 0.05").status == UNDECIDED
 
