@@ -206,3 +206,12 @@ def test_copies_that_stand_in_two_classes_are_counted_and_named(tmp_path):
     store = prepare(tmp_path / "in", tmp_path / "other")
     assert key not in store.info["detail"]
     assert np.array_equal(store.table.votes.sum(1), np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "is empty"), ("My corpus\npath,label,sex\na.png,sad,f\n", "line 1 is a title")]
+)
+def test_why_a_manifest_has_no_header_is_said(tmp_path, text, found):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(DataError, match=f"a CSV manifest, but m.csv {found}"):
+        prepare(tmp_path / "m.csv", tmp_path / "store")

@@ -110,3 +110,18 @@ def test_a_face_that_deepface_did_not_find_gets_one_hint(tmp_path, failed):
     (tmp_path / "p.json").write_text(json.dumps([*faces, failed]))
     with pytest.raises(DataError, match="entry 13: .*Where the tool found no face, write an empty list"):
         read_table(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_drawn_sound_tables_are_read_whole(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    n, k = int(rng.integers(1, 30)), int(rng.integers(2, 7))
+    classes = rng.permutation(["angry", "not sure", "#tired", "top shot", "sad", "Wut", "0", "fear, mild"])[:k]
+    p = rng.dirichlet(np.ones(k), n).round(4)
+    frame = pd.DataFrame(p, columns=[f"prob_{c}" for c in classes]).assign(label=classes[p.argmax(1)])
+    if rng.random() < 0.5:
+        frame.insert(0, rng.choice(["#", "# no", "file name", "id"]), [f"a b, {i}" for i in range(n)])
+    sep, decimal = [(",", "."), (";", ","), (";", "."), ("\t", ","), ("|", ".")][rng.integers(5)]
+    read = read_table(write(tmp_path / "p.csv", frame, sep=sep, decimal=decimal))
+    assert sorted(read.blocks["prob_"].names) == sorted(classes)
+    assert read.n == n

@@ -25,6 +25,17 @@ def header_of(path: Path) -> tuple[str, ...]:
         return ()
 
 
+def fault_of(path: Path) -> str:
+    """Why a CSV has no header that can be read: ``is empty``, ``line 1 is a title ...``; '' where it has one."""
+    try:
+        dialect_of(path)
+    except DataError as error:
+        return f"line 1 {error.found}" if error.where.endswith("line 1") else error.found
+    except OSError as error:
+        return f"cannot be read ({error})"
+    return ""
+
+
 def notes_on(path: Path) -> tuple[str, ...]:
     """What must be known of how a CSV was read: another separator, another encoding; empty for an ordinary one."""
     return dialect_of(path).notes()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.data import manifest_rows
 from mien.data.corpus import BadRows, Chunk, Corpus
-from mien.data.csv_files import header_of, notes_on, read_rows
+from mien.data.csv_files import fault_of, header_of, notes_on, read_rows
 from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.folder_names import check_slips, given_classes
@@ -45,7 +45,7 @@ def lacks(root: Path) -> tuple[int, str]:
         return 0, ""
     names = header_of(root)
     if not names:
-        return 1, f"a CSV manifest, but {root.name} is empty"
+        return 1, f"a CSV manifest, but {root.name} {fault_of(root)}"
     meant = next((c for c in names if c.lower() in _LIKE_PATH), None)
     rename = f"; if {meant!r} names the pictures, call it 'path'" if meant else ""
     what = f"a CSV manifest, but {root.name} has no column 'path' (it has {', '.join(names)}{rename})"
