@@ -144,7 +144,7 @@ def _check_codes(path: Path, form: _Form, skip: int) -> None:
         DataError: If there is no 0 beside the 7.
     """
     codes = Counter(form.emotion(line).split(b".")[0] for _, line in _data_lines(path, skip))
-    if codes[b"0"]:
+    if codes[b"0"] or not any(codes[b"%d" % k] for k in range(1, 7)):
         return
     raise DataError(
         path.name,
