@@ -193,15 +193,15 @@ def test_undefined_is_never_a_pass(found):
         "group(accuracy, by=age, is=baby) != 0.9",
         "1 / 0 > 1",
         "0.5 < group(recall, by=age, is=baby) - 1",
-        "accuracy > 2 or group(accuracy, by=age, is=baby) < 0.9",
-        "accuracy < 2 and group(accuracy, by=age, is=baby) < 0.9",
+        "accuracy > 1 or group(accuracy, by=age, is=baby) < 0.9",
+        "accuracy <= 1 and group(accuracy, by=age, is=baby) < 0.9",
     ):
         result = check_gate(found, text)
         assert result.status == UNDECIDED, text
         assert "undefined" in result.reason
     # but the rest may decide
-    assert status(found, "accuracy < 2 or group(accuracy, by=age, is=baby) < 0.9") == FAILED
-    assert status(found, "group(accuracy, by=age, is=baby) < 0.9 and accuracy > 2") == PASSED
+    assert status(found, "accuracy <= 1 or group(accuracy, by=age, is=baby) < 0.9") == FAILED
+    assert status(found, "group(accuracy, by=age, is=baby) < 0.9 and accuracy > 1") == PASSED
     few = replace(found.attribute("gender").gap("accuracy"), value=Estimate(float("nan"), note="fewer than two groups"))
     alone = replace(
         found, attributes=[replace(found.attribute("gender"), gaps=[replace(few, p_adjusted=float("nan"))])]
