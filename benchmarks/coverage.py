@@ -401,19 +401,32 @@ def summarise(results: list[tuple[Design, dict[str, list[float]]]]) -> list[dict
 
 
 UNEVEN = tuple(d.name for d in uneven())
+WHY = (
+    "Why. Macro F1 and balanced accuracy average over the classes that a group has: forty faces lack the rare ones, "
+    "5,000 have all, so part of that gap is really there and counts as a miss here. Equalised odds are the largest of "
+    "sixteen differences and their ratio the smallest of as many: the interval must hold for whichever is extreme, and "
+    "is too wide where most of them are far from that; with twenty persons a group, hard or easy as a whole, their "
+    "spread is itself known from twenty, and it is too narrow. The calibration error is biased upwards: its interval "
+    "goes down by the noise of all bins and its gap by the intervals of all groups at once, which is valid and wide. "
+    "With a gap and more than two groups the interval of the largest gap holds for the largest of all pairs, and is "
+    "wide for the one that is."
+)
 
 
 def outside(rows: list[dict[str, object]], low: float = 0.93, high: float = 0.97) -> str:
-    """How many kinds of interval hold the truth 93 to 97 % of the time, and which do not."""
+    """How many kinds of interval hold the truth 93 to 97 % of the time, which do not, and why."""
     table = pd.DataFrame(rows)
     part = table[(table.loss == 0) & table.kind.isin(["interval", "gap"]) & (table.n_values >= 100)]
-    good = part[part["mean"].between(low, high)]
-    few, many = part[part["mean"] < low], part[part["mean"] > high]
+    error = np.sqrt(0.95 * 0.05 / part["n_sims"].astype(float))
+    good = part["mean"].between(low, high)
+    near = part["mean"].between(low - 2 * error, high + error) & ~good
+    few, many = part[part["mean"] < low - 2 * error], part[part["mean"] > high + error]
     listed = "; ".join(f"{r.kind} of {r.metric}, {r['name']}, {r.n:,}: {r['mean']:.3f}" for _, r in few.iterrows())
     wide = ", ".join(f"{metric} ({count})" for metric, count in many.metric.value_counts().items())
     return (
-        f"Without a gap, {len(good)} of {len(part)} kinds of interval hold the truth 93 % to 97 % of the time. "
-        f"Below 93 %: {listed or 'none'}. Above 97 %, wider than they need be: {wide or 'none'}."
+        f"Without a gap, {int(good.sum())} of {len(part)} kinds of interval hold the truth 93 % to 97 % of the time; "
+        f"{int(near.sum())} more are within the Monte Carlo error of that (two errors below, one above). Below 93 %: "
+        f"{listed or 'none'}. Above 97 %, wider than they need be: {wide or 'none'}.\n\n{WHY}"
     )
 
 
