@@ -48,7 +48,8 @@ def test_fewer_than_two_expressions_give_way_to_those_of_ferplus(
 ) -> None:
     corpus = tmp_path / "corpus"
     pictures(corpus / "faces")
-    store = prepare(corpus / source, tmp_path / "store")
+    options = {} if source else {"vocabulary": ["faces"]}  # a single folder is no class unless one says so
+    store = prepare(corpus / source, tmp_path / "store", **options)
     task, printed = asked(store, tmp_path / "x.db", monkeypatch, capsys)
     assert task is not None
     assert task.classes == FERPLUS_CLASSES
