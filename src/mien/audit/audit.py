@@ -127,7 +127,8 @@ def audit(
     results = _adjusted(results)
     if power:
         results = _with_power(results, samples, seed)
-    warnings = table_warnings(predictions, [a.name for a in attributes])
+    faults = class_faults(predictions)
+    warnings = table_warnings(predictions, [a.name for a in attributes], faults)
     return Audit(
         source=predictions.source,
         classes=[str(c) for c in predictions.classes],
@@ -137,7 +138,7 @@ def audit(
         attributes=results,
         verdict=said_first(warnings, verdict_sentences(results, min_n, power)),
         warnings=warnings,
-        classes_in_doubt=bool(class_faults(predictions)),
+        classes_in_doubt=bool(faults),
         method_notes=[
             *predictions.notes,
             *table_notes(predictions),
@@ -298,7 +299,10 @@ def _group_estimates(
     if measure.name in CLASS_METRICS:
         return [getattr(g, measure.name)[measure.class_name] for g in groups]
     if measure.means:
-        return [mean_recall(counted, g, measure.means, settings) for g in range(len(groups))]
+        return [
+            mean_recall(counted, g, list(group.recall.values()), measure.means, settings)
+            for g, group in enumerate(groups)
+        ]
     return None
 
 

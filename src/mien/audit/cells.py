@@ -24,7 +24,8 @@ _MANY_SIGNATURES = 20_000
 _LEAST_BLOCKS, _MOST_BLOCKS, _BLOCK_NUMBERS = 1000, 10_000, 20_000_000
 
 
-def _kish(faces: NDArray[Any], squares: NDArray[Any]) -> Floats:
+def equal_units(faces: NDArray[Any], squares: NDArray[Any]) -> Floats:
+    """Units of equal size that unlike ones amount to, from sums of their faces and of the squares (Kish 1965)."""
     return np.asarray(np.divide(faces**2, squares, out=np.zeros(faces.shape), where=squares > 0))
 
 
@@ -136,7 +137,11 @@ class Rows:
             np.bincount(cell, weights=x, minlength=g * k).reshape(g, k) for x in (faces, faces**2, whole[code] * faces)
         )
         rest = square[:, None] - 2 * crossed + squares
-        return _kish(n[:, None], square[:, None]), _kish(of_class, squares), _kish(n[:, None] - of_class, rest)
+        return (
+            equal_units(n[:, None], square[:, None]),
+            equal_units(of_class, squares),
+            equal_units(n[:, None] - of_class, rest),
+        )
 
     def _class_units(self, classes: Ints) -> Ints:
         """``(G, K)`` units with a row of the group and of the class."""

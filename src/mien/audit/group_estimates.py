@@ -120,10 +120,20 @@ def headline_estimates(
     return {name: out[name] for name in HEADLINE_METRICS}
 
 
-def mean_recall(counted: GroupTables, g: int, classes: Sequence[int], settings: Settings) -> Estimate:
-    """The mean of the recalls of some classes in group ``g``, as equal-odds fairness compares it."""
+def mean_recall(
+    counted: GroupTables, g: int, recalls: Sequence[Estimate], classes: Sequence[int], settings: Settings
+) -> Estimate:
+    """The mean of the recalls of some classes in group ``g``, as equal-odds fairness compares it.
+
+    Args:
+        counted: Counts of the groups.
+        g: The group.
+        recalls: Its recall of each of the K classes.
+        classes: Those that the mean is over.
+        settings: The audit's settings.
+    """
     index = list(classes)
-    recalls = [class_estimates(counted, g, settings)["recall"][k] for k in index]
+    recalls = [recalls[k] for k in index]
     weights = np.full(len(index), 1 / max(len(index), 1))
     points, low, high = (np.array([getattr(e, end) for e in recalls]) for end in ("value", "low", "high"))
     drawn = counted.boot["recall"][:, index, g]

@@ -27,14 +27,16 @@ _TIE = 1e-6
 _CLEARLY = 0.2  # more faces that agree when counted alike than as the table stands
 
 
-def table_warnings(pred: Predictions, by: Sequence[str] = ()) -> list[str]:
+def table_warnings(pred: Predictions, by: Sequence[str] = (), faults: Sequence[str] | None = None) -> list[str]:
     """What puts every finding about these predictions in doubt, in sentences, the gravest first.
 
     Args:
         pred: The predictions.
         by: Specifications of the attributes in question, as for :func:`mien.audit.attributes.resolve_attributes`.
+        faults: What :func:`class_faults` says, where it is known already.
     """
-    return list(dict.fromkeys([*class_faults(pred), *pred.warnings, *column_warnings(pred, by)]))
+    faults = class_faults(pred) if faults is None else faults
+    return list(dict.fromkeys([*faults, *pred.warnings, *column_warnings(pred, by)]))
 
 
 def class_faults(pred: Predictions) -> list[str]:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from mien.audit.cells import Ints, Rows, chunk_sizes, signatures
+from mien.audit.cells import Ints, Rows, chunk_sizes, equal_units, signatures
 
 Array = NDArray[np.float64]
 _LEAST_FREEDOM = 3.0
@@ -85,8 +85,7 @@ def _freedom(counts: csr_array, number: Ints, n_groups: int) -> Array:
     group = cells.coords[1] // (counts.shape[1] // n_groups)
     held = csr_array((cells.data, (cells.coords[0], group)), shape=(counts.shape[0], n_groups))
     faces, squares = (np.asarray(held.power(p).T @ number, dtype=np.float64) for p in (1, 2))
-    worth = np.divide(faces**2, squares, out=np.ones(n_groups), where=squares > 0)
-    return np.asarray(np.maximum(worth - 1, _LEAST_FREEDOM))
+    return np.asarray(np.maximum(equal_units(faces, squares) - 1, _LEAST_FREEDOM))
 
 
 def expected_tables(units: UnitDepartures) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mien.audit.gaps import FURTHER, HEADLINE
 from mien.audit.inferred.quotes import MANY_UNKNOWN
 from mien.audit.results import AttributeResult, GapResult, GroupResult
+from mien.audit.scores import SHARES
 from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, NOT_TESTABLE
 from mien.records import Estimate
 
@@ -17,7 +18,7 @@ _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "reca
 _MOST_NAMED = 4
 _ANY_SIZE = 0.5
 _LEAST_SAID = 5  # faces of a group too small to be judged that is spoken of
-_SHARES = ("detection_failure", "top2", "tie_accuracy", "coverage", "risk", "precision", "f1", "selection_rate")
+_IN_PER_CENT = (*SHARES, "precision", "f1", "selection_rate")
 
 
 def verdict_sentences(results: Sequence[AttributeResult], min_n: int, power: bool = True) -> str:
@@ -64,7 +65,7 @@ def _ends_of(gap: GapResult) -> list[tuple[Estimate, str]]:
 
 def _measured(gap: GapResult, value: Estimate) -> str:
     """A share in per cent, any other number as it is."""
-    return _percent(value) if gap.metric in _SHARES else f"{value.value:.3f}"
+    return _percent(value) if gap.metric in _IN_PER_CENT else f"{value.value:.3f}"
 
 
 def _small_sentence(results: Sequence[AttributeResult]) -> str:
