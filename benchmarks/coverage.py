@@ -9,18 +9,22 @@ model, and how often the verdict names the gap that it is said to be able to.
 Groups are of one size, and as people have them: 5,000 against 40, fourteen of 60 to 800, one group's faces
 all in copies of four, persons of few faces against persons of many, a model that is nearly always right.
 
-Full size (1,000 samples a design) takes about an hour on two cores; `--quick` 20 samples each.
+Full size (1,000 samples a design) takes two hours on two cores; `--quick` 20 samples each. With `--parts DIR`
+what is done is kept there, and a study that was stopped goes on when it is called again.
 Writes `coverage.json`, `coverage.md` and `coverage.png` into `--out` (docs/results/coverage).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -266,7 +270,7 @@ def rows_of_persons(owner: np.ndarray, n_rows: int, rng: np.random.Generator) ->
     return np.where(hard[owner], hard_row, easy_row)
 
 
-def study(job: tuple[Design, int, int]) -> tuple[Design, dict[str, list[float]]]:
+def study(job: tuple[Design, int, int]) -> dict[str, list[float]]:
     """Audit `n_sims` samples of one design; returns lists of 0 and 1, and of p-values."""
     design, n_sims, seed = job
     found: dict[str, list[float]] = defaultdict(list)
@@ -285,7 +289,7 @@ def study(job: tuple[Design, int, int]) -> tuple[Design, dict[str, list[float]]]
             )
             _note_intervals(design, result, found)
             _note_gaps(design, result, found)
-    return design, found
+    return dict(found)
 
 
 SOUND = "upper(worst(recall, by=group)) < 0.70"
@@ -398,6 +402,22 @@ def summarise(results: list[tuple[Design, dict[str, list[float]]]]) -> list[dict
                 row["mean"] = float(np.nanmean(x)) if not np.isnan(x).all() else float("nan")
             rows.append(row)
     return rows
+
+
+def made_once(part: Callable, folder: Path | None, versions: dict[str, str], job: tuple) -> object:
+    """The result of a part of the study, from `folder` where the same part by the same code is there."""
+    if folder is None:
+        return part(job)
+    described = [asdict(x) if isinstance(x, Design) else x for x in job]
+    key = json.dumps([part.__name__, described, N_REPLICATES, versions])
+    path = folder / f"{part.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    result = part(job)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(result))
+    unfinished.replace(path)
+    return result
 
 
 UNEVEN = tuple(d.name for d in uneven())
@@ -566,6 +586,7 @@ def main() -> None:
     parser.add_argument("--sims", type=int, default=1000)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--quick", action="store_true", help="20 samples a design")
+    parser.add_argument("--parts", type=Path, help="folder that keeps what is done, to go on from after a stop")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--again", action="store_true", help="tables and plot from coverage.json as it is")
     parser.add_argument("--only", nargs="+", default=[], help="designs whose name contains a text; the rest is kept")
@@ -585,20 +606,27 @@ def main() -> None:
     ]
     merged: dict[Design, dict[str, list[float]]] = {}
     few = min(n_sims, 400)
+    versions = code_versions("numpy", "scipy")
+    if options.parts:
+        options.parts.mkdir(parents=True, exist_ok=True)
+
+    def once(part: Callable) -> Callable:
+        return partial(made_once, part, options.parts, versions)
+
     with ProcessPoolExecutor(options.processes) as pool:
         gates, seen = earlier["gates"], earlier["detectable"]
         if not options.only:
-            gates = list(pool.map(gate_study, [(g, few, 5000 + i) for i, g in enumerate(GATES)]))
-            seen = list(pool.map(power_study, [(s, few, 6000 + i) for i, s in enumerate(SEEN)]))
+            gates = list(pool.map(once(gate_study), [(g, few, 5000 + i) for i, g in enumerate(GATES)]))
+            seen = list(pool.map(once(power_study), [(s, few, 6000 + i) for i, s in enumerate(SEEN)]))
             print("gates and detectable gaps done", flush=True)
-        for done, (design, found) in enumerate(pool.map(study, jobs), 1):
-            into = merged.setdefault(design, defaultdict(list))
+        for done, (job, found) in enumerate(zip(jobs, pool.map(once(study), jobs), strict=True), 1):
+            into = merged.setdefault(job[0], defaultdict(list))
             for name, values in found.items():
                 into[name] += values
             if done % 10 == 0:
                 print(f"{done} of {len(jobs)} parts", flush=True)
     rows = summarise(list(merged.items()))
-    made = ", ".join(f"{k} {v}" for k, v in code_versions("numpy", "scipy").items())
+    made = ", ".join(f"{k} {v}" for k, v in versions.items())
     rows = [row | {"made": made, "n_sims": n_sims} for row in rows]
     anew = {(row["name"], row["n"]) for row in rows}
     kept = [row for row in earlier["rows"] if (row["name"], row["n"]) not in anew]

@@ -21,7 +21,7 @@ def coverage():
 
 
 def shares(coverage, design, n_sims=40):
-    _, found = coverage.study((design, n_sims, 0))
+    found = coverage.study((design, n_sims, 0))
     return {name: float(np.mean(values)) for name, values in found.items()}, found
 
 
