@@ -22,7 +22,7 @@ demo: install
 	@$(BIN)/mien demo --out $(DEMO) --force
 
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: install
 	@$(BIN)/ruff check .
