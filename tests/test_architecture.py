@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["missing", "spellings", "outputs", "values", "yaml_files"],
+    ["missing", "spellings", "inputs", "outputs", "values", "yaml_files"],
     ["registry", "units"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
@@ -25,12 +25,14 @@ ROWS = [
     ["train", "evaluate", "predict", "adapters", "terminal"],
     ["annotators", "labelling"],
     ["report"],
+    ["judging"],
     ["study"],
     ["demo"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-WITHOUT_TORCH = [e for row in ROWS[:9] for e in row if e not in ("__init__", "models", "losses")] + ["report"]
+NEED_NO_TORCH = [e for row in ROWS[:9] for e in row if e not in ("__init__", "models", "losses")]
+WITHOUT_TORCH = [*NEED_NO_TORCH, "report", "judging"]
 
 
 def entry_of(path: Path) -> str:
