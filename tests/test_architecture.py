@@ -13,8 +13,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["missing", "spellings", "inputs", "outputs", "values", "yaml_files"],
-    ["registry", "units"],
+    ["missing", "spellings", "spreadsheets", "inputs", "outputs", "values"],
+    ["registry", "units", "own_files", "yaml_files"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
     ["data", "models", "losses", "metrics"],

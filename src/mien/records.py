@@ -16,6 +16,7 @@ from mien.errors import DataError
 from mien.outputs import whole, write_text
 from mien.prediction_tables.fields import fields_of
 from mien.prediction_tables.reading import read_frame, read_table, write_parquet
+from mien.spreadsheets import write_csv
 
 
 def thousandths(value: float) -> str:
@@ -172,13 +173,17 @@ class Predictions:
         return pd.concat([found, self.undetected.assign(detected=0)], ignore_index=True)
 
     def save(self, path: Path) -> None:
-        """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind."""
+        """Write CSV or Parquet, by the ending of ``path``; a half-written file is never left behind.
+
+        CSV is for people: names that a spreadsheet would take for formulas are marked (:mod:`mien.spreadsheets`),
+        and :meth:`load` takes the marks away. Parquet holds every name as it is.
+        """
         with whole(path) as partial:
             if path.suffix == ".parquet":
                 said = {"notes": list(self.notes), "warnings": list(self.warnings)}
                 write_parquet(self.to_frame(), partial, {**said, "annotator_errors": self.annotator_errors})
             else:
-                self.to_frame().to_csv(partial, index=False, float_format="%.6g")
+                write_csv(self.to_frame(), partial)
 
     @classmethod
     def load(

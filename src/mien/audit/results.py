@@ -21,6 +21,7 @@ from mien.audit.warned import finding_of
 from mien.errors import DataError
 from mien.outputs import whole_folder
 from mien.records import Estimate, plain, write_json
+from mien.spreadsheets import write_csv
 
 _FORMAT = 2
 
@@ -281,7 +282,7 @@ class Audit:
         folder = Path(folder)
         with whole_folder(folder) as partial:
             for name, table in self.tables().items():
-                table.to_csv(partial / f"{name}.csv", index=False, float_format="%.6g")
+                write_csv(table, partial / f"{name}.csv")
             write_json(partial / "audit.json", self.to_dict())
         return folder
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mien.errors import DataError
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
+from mien.spreadsheets import without_marks
 
 
 def header_of(path: Path) -> tuple[str, ...]:
@@ -86,12 +87,13 @@ def _rows(dialect: Dialect, names: Sequence[str]) -> pd.DataFrame:
             if line <= dialect.skip or not any(cell.strip() for cell in record):
                 continue
             if not columns:
-                columns = [cell.strip() for cell in record]
+                columns = [without_marks(cell.strip()) for cell in record]
                 _refuse_twins(f"{name} line {line}", columns)
                 continue
             if any(cell.strip() for cell in record[len(columns) :]):
                 raise DataError(f"{name} line {line}", f"{len(record)} cells", f"{len(columns)}, one a column")
-            rows.append((record + [""] * (len(columns) - len(record)))[: len(columns)])
+            cells = [without_marks(cell) for cell in record[: len(columns)]]
+            rows.append(cells + [""] * (len(columns) - len(cells)))
             lines.append(line)
     frame = pd.DataFrame(rows, index=lines, columns=columns, dtype=object)
     return frame.loc[:, [c != "" for c in columns]]

@@ -21,6 +21,7 @@ from mien.labels import FERPLUS_VOCABULARY, label_scheme
 from mien.outputs import whole, writing
 from mien.samples import SampleTable
 from mien.spellings import canonical
+from mien.spreadsheets import write_csv
 
 FERPLUS_VOTES = 10
 IMAGES = "images"
@@ -250,4 +251,4 @@ def _write_ferplus_pictures(store: Store, table: SampleTable, root: Path, usage:
 def _write(frame: pd.DataFrame, path: Path) -> None:
     """Write a CSV at once or not at all."""
     with whole(path) as partial:
-        frame.to_csv(partial, index=False, float_format="%.6g")
+        write_csv(frame, partial)

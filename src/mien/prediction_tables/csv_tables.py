@@ -21,6 +21,7 @@ from mien.prediction_tables import gathering
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
 from mien.prediction_tables.gathering import AS_TEXT, IDS, Gathered
 from mien.prediction_tables.table import PREFIXES, PredictionTable, check_names
+from mien.spreadsheets import unmarked, unmarked_table
 
 # Spellings that tools write into columns of numbers; others are understood too, but read more slowly.
 _NO_NUMBER = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "none", "-nan")
@@ -85,10 +86,10 @@ class _Batches:
                         "as many cells as columns",
                         "Give every column a name; where cells hold commas themselves, put those cells in quotes.",
                     )
-                rows = self._filled(batch, begin)
+                rows = unmarked_table(self._filled(batch, begin)[self.named])
                 self._refuse_header(rows, given)
                 begin, given = begin + len(batch), given + len(rows)
-                yield rows[self.named].reset_index(drop=True)
+                yield rows.reset_index(drop=True)
 
     def _open(self, **options: Any) -> Any:
         given = {**self.dialect.options(), "keep_default_na": False, "header": 0, "names": self.names}
@@ -129,6 +130,7 @@ class _Batches:
     def again(self, column: str) -> pd.Series[Any]:
         """A column read anew, as text."""
         values: pd.Series[Any] = self._open(usecols=[column], dtype=str, na_values=[""], skip_blank_lines=True)[column]
+        values = unmarked(values)
         kept = np.ones(len(values), dtype=bool)
         kept[np.concatenate(self.blank) if self.blank else []] = False
         return values if kept.all() else values[kept].reset_index(drop=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mien.errors import DataError
+from mien.spreadsheets import without_marks
 
 SAMPLE = 1 << 20  # bytes looked at; the decimal sign may show only after many rows of zeros and ones
 FALLBACK = ("cp1252", "latin-1")  # what a file that is not UTF-8 most often is; the second can hold any byte
@@ -212,7 +213,7 @@ def _header(file: TextIO, separator: str, skip: int) -> tuple[str, ...]:
     try:
         for record in reader:
             if reader.line_num > skip and any(cell.strip() for cell in record):
-                return tuple(cell.strip() for cell in record)
+                return tuple(without_marks(cell.strip()) for cell in record)
     except csv.Error:
         pass  # a quote that never ends: this is not the separator
     return ()

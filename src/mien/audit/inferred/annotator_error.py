@@ -17,6 +17,7 @@ from mien.errors import DataError, UsageError
 from mien.missing import is_missing
 from mien.registry import nearest
 from mien.spellings import folded
+from mien.spreadsheets import without_marks
 
 Array = NDArray[np.float64]
 MAX_CONDITION = 20.0
@@ -216,7 +217,7 @@ def _from_json(content: Any, where: str) -> AnnotatorError:
 
 
 def _from_csv(text: str, where: str) -> AnnotatorError:
-    lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines()) if any(line)]
+    lines = [[without_marks(cell.strip()) for cell in line] for line in csv.reader(text.splitlines()) if any(line)]
     if len(lines) < 2:
         raise DataError(where, f"has {len(lines)} lines", f"a table: {_LAYOUT}")
     header, body = lines[0], lines[1:]
