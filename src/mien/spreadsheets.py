@@ -90,18 +90,18 @@ def write_csv(frame: pd.DataFrame, path: Path, float_format: str | None = "%.6g"
         float_format: How fractions are written; None in full.
     """
     out = frame.rename(columns=lambda name: with_marks(str(name)))
+    breaks = any("\r" in name for name in out.columns)
     for k in range(frame.shape[1]):
         values = frame.iloc[:, k]
-        if not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)):
-            out.isetitem(k, values.map(_cell, na_action="ignore").astype(object).array)
+        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            continue
+        # As objects: text that is no UTF-8 is no text to Arrow.
+        cells: Any = pd.Series(
+            [with_marks(v) if isinstance(v, str) else v for v in values.astype(object)], dtype=object
+        )
+        breaks = breaks or any(isinstance(v, str) and "\r" in v for v in cells)
+        out.isetitem(k, cells)
     # Python 3.11 quotes no cell for a lone carriage return, at which readers would break the row.
-    texts = (out.iloc[:, k] for k in range(out.shape[1]) if out.iloc[:, k].dtype == object)
-    breaks = any(isinstance(v, str) and "\r" in v for column in texts for v in column.unique())
-    breaks = breaks or any("\r" in name for name in out.columns)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if breaks else csv.QUOTE_MINIMAL
     # A file name that is no UTF-8 is written with its odd bytes as text.
     out.to_csv(path, index=False, float_format=float_format, quoting=quoting, errors="backslashreplace")
-
-
-def _cell(value: Any) -> Any:
-    return with_marks(value) if isinstance(value, str) else value
