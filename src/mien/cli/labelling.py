@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from mien.cli.app import Force, Json, Out, app, names_of, print_json
 from mien.errors import UsageError
 from mien.outputs import check_file, check_folder, whole_folder, write_text
+from mien.shown import tell
 
 if TYPE_CHECKING:
     from mien.agreement.votes import Votes
@@ -163,7 +164,7 @@ def _classes(store: Store) -> tuple[str, ...]:
     if len(own) > 1:
         return own
     has = f"only the class {own[0]!r}" if own else "no expressions"
-    print(f"The store has {has}: people choose from {', '.join(FERPLUS_CLASSES)} (--classes changes them)")
+    tell(f"The store has {has}: people choose from {', '.join(FERPLUS_CLASSES)} (--classes changes them)")
     return FERPLUS_CLASSES
 
 
@@ -239,6 +240,7 @@ def labels(
     try:
         opened = Store.open(store)
         held.check_store(opened)
+        held.forget()  # somebody whose deletion could not be finished, for somebody read the database
         if person is not None:
             _person(held, person, export, delete)
             return
@@ -256,14 +258,14 @@ def labels(
         if raw is not None:
             written.append(exports.export_raw(held, raw, names=names))
         for file in written:
-            print(f"{file.path}: {file.n_rows} rows", *file.notes, sep="\n  ")
+            tell(f"{file.path}: {file.n_rows} rows", *(f"  {note}" for note in file.notes))
         if out is not None:
             made = results.write_labelled_store(opened, held, out, force=force, unlabelled=unlabelled or "drop")
-            print(f"{out}: {len(made.table)} faces", *results.label_notes(made.table), sep="\n  ")
+            tell(f"{out}: {len(made.table)} faces", *(f"  {note}" for note in results.label_notes(made.table)))
         if not files:
             frame = results.label_frame(held)
-            print(f"{frame['face'].nunique()} of {len(held.faces)} faces labelled, {len(frame)} labels in all")
-            print("take them out with --ferplus, --manifest, --raw or --out; how well people agree: mien agreement")
+            tell(f"{frame['face'].nunique()} of {len(held.faces)} faces labelled, {len(frame)} labels in all")
+            tell("take them out with --ferplus, --manifest, --raw or --out; how well people agree: mien agreement")
     finally:
         held.close()
 
@@ -301,10 +303,15 @@ def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool)
         raise UsageError(f"--person {person}", "nothing is asked", "--export FILE or --delete")
     if export is not None:
         write_json(export, stored_about(held, account.id))
-        print(f"{export}: everything stored about {account.name}")
+        tell(f"{export}: everything stored about {account.name}")
     if delete:
         n = delete_annotator(held, account.id)
-        print(f"{account.name} and {n} labels are deleted; files exported before still hold them")
+        tell(f"{account.name} and {n} labels are deleted; files exported before still hold them")
+        if held.traces:
+            tell(
+                f"The log beside {held.where} still holds traces of them, for somebody reads the database. "
+                "They are overwritten by the next 'mien label' or 'mien labels' once nobody does."
+            )
 
 
 @app.command
@@ -361,7 +368,7 @@ def agreement(
             if found.outliers is not None:
                 save_png(outlier_plot(found.outliers), folder / "annotators.png")
     if not json:
-        print(summary_text(found))
+        tell(*summary_text(found).split("\n"))
 
 
 def _is_table(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from mien.labelling.schema import annotators, faces, labels, leases, sa, skips
 from mien.registry import nearest
 
 MAX_NAME = 80
+_PSEUDONYM = "annotator"
+# Characters of other kinds than "control" that show nothing: fillers, selectors, an empty Braille cell.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,15 @@ def join(database: LabelDatabase, name: str, token: str, consent: bool) -> tuple
         raise Refused(400, "Nobody can label without agreeing to what is stored.")
     if not name or len(name) > MAX_NAME or any(unicodedata.category(c).startswith("C") for c in name):
         raise Refused(422, f"A name has 1 to {MAX_NAME} visible characters.")
+    key = name_key(name)
+    if not key:
+        raise Refused(422, f"A name has 1 to {MAX_NAME} visible characters.")
+    if re.fullmatch(f"{_PSEUDONYM}[0-9a-f]{{8}}", re.sub(r"[\W_]", "", key)):
+        raise Refused(422, f"The name {name!r} looks like a pseudonym, which the results give. Choose another one.")
     row = {
         "name": name,
-        "name_key": name_key(name),
-        "pseudonym": f"annotator-{secrets.token_hex(4)}",
+        "name_key": key,
+        "pseudonym": f"{_PSEUDONYM}-{secrets.token_hex(4)}",
         "token_hash": _hashed(token),
         "consent_version": database.task.consent_version,
         "joined": database.now(),
@@ -93,8 +104,9 @@ def sign_in(database: LabelDatabase, token: str) -> Account:
 
 
 def name_key(name: str) -> str:
-    """Names that differ in case or spaces only are one."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())[: 2 * MAX_NAME]
+    """Names that differ in case, spaces or what nobody sees only are one."""
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", name)))
+    return " ".join(seen.casefold().split())[: 2 * MAX_NAME]
 
 
 def all_annotators(database: LabelDatabase) -> list[Account]:
@@ -108,12 +120,19 @@ def find_annotator(database: LabelDatabase, name: str) -> Account:
     """The annotator of a name or pseudonym.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is none, or (in a database of an older version) one person's name is another's pseudonym.
     """
     people = all_annotators(database)
-    for person in people:
-        if name_key(name) == name_key(person.name) or name == person.pseudonym:
-            return person
+    found = [p for p in people if name_key(name) == name_key(p.name) or name == p.pseudonym]
+    if len(found) > 1:
+        raise UsageError(
+            f"annotator {name!r}",
+            f"is the name of one person and the pseudonym of another: {found[0].name!r} and {found[1].name!r}",
+            "the pseudonym or name that only one of them has",
+            f"Their pseudonyms are {found[0].pseudonym} and {found[1].pseudonym}.",
+        )
+    if found:
+        return found[0]
     fix = nearest(name, [person.name for person in people])
     raise UsageError(f"annotator {name!r}", "is not in the database", "one who joined", fix)
 
@@ -154,7 +173,8 @@ def delete_annotator(database: LabelDatabase, annotator: int) -> int:
     """Delete an annotator and all that is stored about them; their faces can be labelled by others again.
 
     SQLite overwrites the rows and empties its log. PostgreSQL frees their space at its next vacuum.
-    Backups and exported files are beyond reach.
+    Backups and exported files are beyond reach. While somebody reads the database, SQLite's log cannot be
+    emptied: then ``database.traces`` is true, and :meth:`LabelDatabase.forget_later` goes on.
 
     Returns:
         The number of labels deleted, undone ones included.

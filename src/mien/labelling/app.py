@@ -13,6 +13,7 @@ from mien.errors import MissingExtra, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.endpoints import Labelling, router
 from mien.labelling.guard import LOOPBACK, Guard
+from mien.labelling.pace import JoinPace
 from mien.labelling.queue import build_queue
 from mien.labelling.refusals import Refused
 from mien.labelling.schema import sa
@@ -27,6 +28,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("labelling", "label", error.name or "fastapi") from error
 
+_LONGEST = 1000
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -40,6 +42,7 @@ def create_app(
     lease_s: float = LEASE_S,
     hosts: Iterable[str] = LOOPBACK,
     addresses: bool = False,
+    pace: JoinPace | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> FastAPI:
     """The labelling page of a store.
@@ -53,6 +56,7 @@ def create_app(
         lease_s: Seconds for which the face on a screen is kept for its annotator.
         hosts: Names under which the server may be asked.
         addresses: Allow any numeric address as well.
+        pace: How fast people may join; by default a class at once.
         say: Takes lines for the user.
 
     Raises:
@@ -70,11 +74,17 @@ def create_app(
         queue = build_queue(store.table, task, predictions, say)
         opened = LabelDatabase.create(database, task, store, queue, say=say)
     opened.check_store(store)
+    opened.forget_later()  # of somebody who was deleted when the last server was killed
     frame = store.table.frame
     rows = dict(zip(frame["sample_id"], frame["image"].astype(int), strict=True))
     app = FastAPI(title="Mien labelling", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.labelling = Labelling(
-        opened, store.images, {f.sample_id: rows[f.sample_id] for f in opened.faces}, invite, lease_s
+        opened,
+        store.images,
+        {f.sample_id: rows[f.sample_id] for f in opened.faces},
+        invite,
+        lease_s,
+        pace or JoinPace(),
     )
     app.include_router(router)
     _serve_page(app)
@@ -102,13 +112,18 @@ def _static(content: bytes, media_type: str) -> Any:
     return answer
 
 
-def _answer(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status)
+def _answer(status: int, detail: str, **more: Any) -> JSONResponse:
+    """A sentence. It may quote what was sent: cut, and without halves of characters, which are no text."""
+    shown = detail if len(detail) <= _LONGEST else f"{detail[: _LONGEST // 2]}...{detail[-_LONGEST // 4 :]}"
+    return JSONResponse({"detail": shown.encode(errors="backslashreplace").decode(), **more}, status)
 
 
 async def _refused(_request: Request, error: Any) -> JSONResponse:
     detail = str(error)[:1].upper() + str(error)[1:]
-    return JSONResponse({"detail": detail, **({"reload": True} if error.reload else {})}, error.status)
+    answer = _answer(error.status, detail, **({"reload": True} if error.reload else {}))
+    if error.retry_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_s)
+    return answer
 
 
 async def _invalid(_request: Request, error: Any) -> JSONResponse:

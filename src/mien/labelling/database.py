@@ -29,6 +29,12 @@ from mien.labelling.task import LabelTask
 
 FILE = "labels.db"
 _PATIENCE_S = 20.0
+_BUSY_MS = 10000
+# Emptying SQLite's log: tries, each of which stops writers so long at most, and pauses between them.
+_TRIES = 3
+_TRY_MS = 100
+_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
 # Serialization failure, deadlock, lock not available.
 _TRY_AGAIN = ("40001", "40P01", "55P03")
 _WRITES = "mien_writes"
@@ -61,6 +67,7 @@ class LabelDatabase:
         store: Fingerprint of the store that it labels.
         faces: Its faces in the order of the queue.
         number: ``sample_id`` -> place in :attr:`faces`.
+        traces: Whether SQLite's log may still hold what was deleted.
 
     Raises:
         DataError: If there is no labelling task in it.
@@ -70,6 +77,10 @@ class LabelDatabase:
         self.engine = engine
         self.clock = clock
         self._writing = threading.Lock()
+        self.traces = False
+        self._forgetting: threading.Thread | None = None
+        self._forgetting_lock = threading.Lock()
+        self._closed = threading.Event()
         ordered = sa.select(faces.c.sample_id, faces.c.suggestion).order_by(faces.c.number)
         # The task first: should another replace it in between, its old id is refused with the first write.
         row, queued = self.read(lambda c: (c.execute(sa.select(tasks)).mappings().one(), c.execute(ordered).all()))
@@ -245,19 +256,52 @@ class LabelDatabase:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             return work(connection)
 
-    def forget(self) -> None:
-        """Leave nothing of deleted rows in SQLite's log (``secure_delete`` has overwritten them in the file)."""
-        if self.engine.dialect.name != "sqlite":
-            return
-        for _ in range(50):
-            with self._writing, self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-            if not busy:
+    def forget(self) -> bool:
+        """Leave nothing of deleted rows in SQLite's log (``secure_delete`` has overwritten them in the file).
+
+        Somebody who reads needs the log. So these are a few short tries, between which others write.
+
+        Returns:
+            Whether nothing is left (:attr:`traces`); if not, :meth:`forget_later` or the next server goes on.
+        """
+        for _ in range(_TRIES):
+            self.traces = self.engine.dialect.name == "sqlite" and not self._empty_log()
+            if not self.traces:
+                return True
+            time.sleep(random.uniform(0.5, 1.5) * _TRY_MS / 1000)
+        return False
+
+    def _empty_log(self) -> bool:
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_TRY_MS}")
+                try:
+                    return not connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        except sa.exc.SQLAlchemyError:  # what was deleted is committed: that the disk fails now is told by "traces"
+            return False
+
+    def forget_later(self) -> None:
+        """Go on to :meth:`forget` in the background, until nothing is left or the database is closed."""
+        with self._forgetting_lock:
+            if self._forgetting is None or not self._forgetting.is_alive():
+                self._forgetting = threading.Thread(target=self._forget_until_done, daemon=True)
+                self._forgetting.start()
+
+    def _forget_until_done(self) -> None:
+        wait = _PAUSE_S
+        while not self._closed.is_set():
+            if self.forget():
                 return
-            time.sleep(0.05)
+            self._closed.wait(wait)
+            wait = min(2 * wait, _LONGEST_PAUSE_S)
 
     def close(self) -> None:
         """Give all connections back."""
+        self._closed.set()
+        if self._forgetting is not None:
+            self._forgetting.join()
         self.engine.dispose()
 
 
@@ -320,7 +364,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event opens the transactions, not the driver
     cursor = connection.cursor()
     for pragma in (
-        "busy_timeout = 10000",
+        f"busy_timeout = {_BUSY_MS}",
         "journal_mode = WAL",
         "foreign_keys = ON",
         "secure_delete = ON",

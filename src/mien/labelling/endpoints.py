@@ -18,6 +18,7 @@ from mien.errors import MissingExtra
 from mien.labelling import accounts, voting
 from mien.labelling.accounts import Account
 from mien.labelling.database import LabelDatabase
+from mien.labelling.pace import JoinPace
 from mien.labelling.refusals import Refused
 
 try:
@@ -27,6 +28,11 @@ except ModuleNotFoundError as error:
     raise MissingExtra("labelling", "label", error.name or "fastapi") from error
 
 router = APIRouter(prefix="/api")
+
+# Numbers far beyond any that is right, so that what is wrong with one is still said in the words of the task.
+_Count = Annotated[StrictInt, Field(ge=-1000, le=1000)]
+_LONGEST_S = 1e9
+_TRACES = "Traces on the server's disk are overwritten as soon as nobody reads its database."
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Labelling:
         rows: Face of the task -> its row of the images.
         invite: What joining asks for; None where anybody may.
         lease_s: How long a face on a screen is kept for its annotator.
+        pace: How fast people may join.
     """
 
     database: LabelDatabase
@@ -46,6 +53,7 @@ class Labelling:
     rows: dict[str, int]
     invite: str | None
     lease_s: float
+    pace: JoinPace
 
 
 class JoinRequest(BaseModel):
@@ -76,12 +84,12 @@ class LabelRequest(BaseModel):
 
     submission_id: UUID
     sample_id: str
-    votes: dict[str, StrictInt] = Field(default_factory=dict, max_length=100)
-    unknown: StrictInt = 0
+    votes: dict[str, _Count] = Field(default_factory=dict, max_length=100)
+    unknown: _Count = 0
     not_a_face: StrictBool = False
-    intensity: dict[str, StrictInt] | None = Field(default=None, max_length=100)
+    intensity: dict[str, _Count] | None = Field(default=None, max_length=100)
     attributes: dict[str, str | None] = Field(default_factory=dict, max_length=100)
-    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    seconds: float = Field(default=0.0, ge=0, le=_LONGEST_S, allow_inf_nan=False)
 
 
 def _labelling(request: Request) -> Labelling:
@@ -118,14 +126,18 @@ def task(labelling: Context) -> dict[str, Any]:
 
 
 @router.post("/join")
-def join(body: JoinRequest, labelling: Context) -> dict[str, Any]:
+def join(body: JoinRequest, request: Request, labelling: Context) -> dict[str, Any]:
     """A new annotator, with consent to the text that the page shows; the same annotator where the page asks again."""
     database, invite = labelling.database, labelling.invite
     if (body.task, body.consent_version) != (database.id, database.task.consent_version):
         raise Refused(409, "The task has changed since this page was loaded. Load it again.", reload=True)
+    address = request.client.host if request.client else ""
+    labelling.pace.take(address)  # guesses of the invitation count, and names that are tried
     if invite is not None and not hmac.compare_digest(_code(body.invite or ""), _code(invite)):
         raise Refused(403, "This is not the invitation of this task. Ask whoever runs it.")
     account, resumed = accounts.join(database, body.name, body.token, body.consent)
+    if resumed:
+        labelling.pace.give_back(address)
     return {"name": account.name, "resumed": resumed}
 
 
@@ -191,9 +203,13 @@ def export_me(who: Who, labelling: Context) -> Response:
 
 
 @router.delete("/me")
-def delete_me(who: Who, labelling: Context) -> dict[str, int]:
-    """Delete the annotator and all of their labels."""
-    return {"deleted": accounts.delete_annotator(labelling.database, who.id)}
+def delete_me(who: Who, labelling: Context) -> dict[str, Any]:
+    """Delete the annotator and all of their labels; what the disk still holds of them goes in the background."""
+    deleted = accounts.delete_annotator(labelling.database, who.id)
+    if not labelling.database.traces:
+        return {"deleted": deleted}
+    labelling.database.forget_later()
+    return {"deleted": deleted, "left": _TRACES}
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
@@ -213,7 +229,7 @@ def _shown(turn: voting.Turn, labelling: Labelling) -> dict[str, Any]:
 
 def _code(invite: str) -> bytes:
     """An invitation as it is compared: telephones begin words with a capital letter and end them with a space."""
-    return invite.strip().casefold().encode()
+    return invite.strip().casefold().encode(errors="surrogatepass")
 
 
 def _image_url(sample_id: str) -> str:

@@ -13,6 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 64 * 1024
+_DIGITS = 9
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _POLICY = (
     "default-src 'self'; img-src 'self' blob:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -79,7 +80,7 @@ class Guard:
         if "transfer-encoding" in headers:
             return 411, "Say the length of the request (Content-Length)."
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if not (length.isascii() and length.isdecimal()) or len(length) > _DIGITS or int(length) > MAX_BODY:
             return 413, f"A request may have {MAX_BODY} bytes."
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mien.data.images import Store
 from mien.errors import MissingExtra, UsageError
 from mien.labelling.app import create_app
+from mien.labelling.connections import BACKLOG, Connection
 from mien.labelling.guard import LOOPBACK
 from mien.labelling.task import LabelTask
 from mien.records import Predictions
@@ -85,8 +86,17 @@ def serve_labels(
             say(f"To join, annotators need the invitation: {invite}")
         pages = [f"http://{f'[{at}]' if ':' in at else at}:{port}/" for at in _addresses(host)]
         say(f"Open {' or '.join(pages)} (stop with Ctrl+C)")
+        # What clients do wrong is no warning to whoever runs the page.
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_S
+            app,
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            backlog=BACKLOG,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S,
         )
         try:
             uvicorn.Server(config).run(sockets=[listening])

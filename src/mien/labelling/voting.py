@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from mien.labelling.accounts import Account
 from mien.labelling.database import LabelDatabase
@@ -217,9 +217,7 @@ def undo(
             c.execute(sa.update(labels).where(labels.c.id == row["id"]).values(withdrawn=labels.c.id, undone=now))
             c.execute(_GIVE_BACK, {"at": face})
         _lease(database, c, who, face, lease_s)
-        names = ("submission_id", "votes", "unknown", "not_a_face", "intensity", "attributes", "seconds")
-        label = Label(sample_id=database.faces[face].sample_id, **{name: row[name] for name in names})
-        return label, Turn(face, None, *_progress(c, who))
+        return _as_label(database, row), Turn(face, None, *_progress(c, who))
 
     return database.write(work)
 
@@ -240,12 +238,22 @@ def _given(votes: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in votes.items() if n}
 
 
+def _as_label(database: LabelDatabase, row: sa.RowMapping) -> Label:
+    names = ("submission_id", "votes", "unknown", "not_a_face", "intensity", "attributes", "seconds")
+    return Label(sample_id=database.faces[row["face"]].sample_id, **{name: row[name] for name in names})
+
+
+def _content(label: Label) -> Label:
+    """A label without what says nothing: classes without a vote, questions without an answer."""
+    answered: dict[str, str | None] = {name: group for name, group in label.attributes.items() if group is not None}
+    return replace(label, votes=_given(label.votes), intensity=label.intensity or None, attributes=answered)
+
+
 def _stored_before(database: LabelDatabase, c: sa.Connection, who: Account, label: Label) -> bool:
     row = c.execute(_SUBMITTED, {"submission": label.submission_id}).mappings().first()
     if row is None:
         return False
-    stored = (row["annotator"], database.faces[row["face"]].sample_id, row["votes"], row["unknown"], row["not_a_face"])
-    if stored != (who.id, label.sample_id, _given(label.votes), label.unknown, label.not_a_face):
+    if row["annotator"] != who.id or _content(_as_label(database, row)) != _content(label):
         raise Refused(409, "This submission_id was used for another label. Load the page again.")
     return True
 

@@ -123,18 +123,19 @@ async function deleteMine() {
   const words = "Your name and every label you gave are deleted from the server. This cannot be undone.";
   if (!(await sure("Delete all your data?", words, "Delete everything"))) return;
   let asked = 0;
+  let left;
   try {
-    await patiently(() => {
+    ({ left } = await patiently(() => {
       asked += 1;
       return server.ask("DELETE", "/api/me");
-    });
+    }));
   } catch (error) {
     // Asked again because the answer was lost: the key is unknown because all is deleted.
     if (!(error instanceof Refused && error.status === 401 && asked > 1)) throw error;
   }
   session.memory.forget();
   showStart();
-  notify("Your data are deleted. Nothing of yours is kept here any more.", "done");
+  notify(`Your data are deleted. ${left ?? "Nothing of yours is kept here any more."}`, "done");
 }
 
 async function leave() {
