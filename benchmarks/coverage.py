@@ -10,7 +10,8 @@ Groups are of one size, and as people have them: 5,000 against 40, fourteen of 6
 all in copies of four, persons of few faces against persons of many, a model that is nearly always right.
 
 Full size (1,000 samples a design) takes two hours on two cores; `--quick` 20 samples each. With `--parts DIR`
-what is done is kept there, and a study that was stopped goes on when it is called again.
+what is done is kept there: a study that was stopped goes on when it is called again, and more samples are added
+to those that are there.
 Writes `coverage.json`, `coverage.md` and `coverage.png` into `--out` (docs/results/coverage).
 """
 
@@ -52,6 +53,7 @@ ALIKE = (
 )  # fmt: skip
 POWER_LOOKED = 20  # samples of a design whose detectable gap is worked out
 N_REPLICATES = 500
+PART = 100  # samples of a design that are made at once
 LEVEL = 0.95
 
 
@@ -598,13 +600,14 @@ def main() -> None:
         _write(earlier, options.out)
         return
     n_sims = 20 if options.quick else options.sims
+    # All designs' first samples before any design's second ones.
     jobs = [
-        (d, max(n_sims // 10, 1), 1000 * i + part)
+        (d, min(PART, n_sims - PART * part), 1000 * i + part)
+        for part in range(-(-n_sims // PART))
         for i, d in enumerate([*uneven(), *designs(tuple(options.sizes))])
-        for part in range(min(10, n_sims))
         if not options.only or any(text in d.name for text in options.only)
     ]
-    merged: dict[Design, dict[str, list[float]]] = {}
+    merged: dict[Design, dict[str, list[float]]] = {}  # in the order of the designs
     few = min(n_sims, 400)
     versions = code_versions("numpy", "scipy")
     if options.parts:

@@ -20,11 +20,11 @@ from mien.cli import app
 from mien.config import AuditConfig
 from mien.data.prepare import prepare
 from mien.errors import MienError, OutputError, UsageError
+from mien.judging import AUDIT_FILES, COMPARISON_FILES, audit_predictions, compare_predictions
 from mien.models import MODELS
 from mien.models.weights import WeightCard, file_errors, load_card, save_weights
 from mien.records import Predictions, write_json
 from mien.report import render_audit
-from mien.study import AUDIT_FILES, COMPARISON_FILES, audit_predictions, compare_predictions
 from mien.train.callbacks import AtomicCheckpoints
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -173,8 +173,8 @@ def test_a_disk_that_fills_up_leaves_the_older_results(
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(COMPARISON_FILES)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     # The page comes last: everything before it is written already.
-    monkeypatch.setattr("mien.study.render_audit", _full)
-    monkeypatch.setattr("mien.study.render_comparison", _full)
+    monkeypatch.setattr("mien.report.render_audit", _full)
+    monkeypatch.setattr("mien.report.render_comparison", _full)
     for out in ("out", "new"):
         with pytest.raises(OutputError, match=rf"{out}: could not be written: the disk is full\. Free some space"):
             audit_predictions(table, settings, 1, tmp_path / out)

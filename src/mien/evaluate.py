@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.class_notes import class_notes, present_classes
 from mien.data.images import Store
-from mien.data.labelled import labelled_faces
+from mien.data.labelled import labelled_faces, parse_on
+from mien.data.model_outputs import refuse_not_finite
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.models.weights import Classifier, refuse_attributes
 from mien.outputs import check_folder, whole
@@ -56,14 +57,6 @@ class Evaluation:
     features: NDArray[np.float32] | None = None
 
 
-def parse_on(on: str) -> tuple[Path, str | None]:
-    """``STORE:split`` -> store and split; the split is None where there is none."""
-    if Path(on).exists():
-        return Path(on), None
-    path, separator, split = on.rpartition(":")
-    return (Path(path), split) if separator else (Path(on), None)
-
-
 def evaluate(
     run: Run,
     on: str | None = None,
@@ -93,6 +86,7 @@ def evaluate(
     Raises:
         DataError: If the store or split is not there, or no face has a label.
         LabelError: If the labels there are not the model's classes.
+        DataError: If an output of the model is not finite.
     """
     check_folder(run.path / PREDICTIONS)
     classifier = Classifier.load(run.path, device)
@@ -111,8 +105,10 @@ def evaluate(
     where = f"{store.path}:{split}" if split else str(store.path)
     faces = labelled_faces(table, labels, classifier.card.classes, where=where)
     copies, chosen_on = (_shared(faces.table, run, same, part) for part in (TRAIN, VALIDATION))
+    probs = classifier.probabilities(store.images, faces.rows, progress=progress)
+    refuse_not_finite(probs, faces.table.frame["sample_id"].to_numpy(dtype=object), f"the model of {run.path}")
     predictions = faces.predictions(
-        classifier.probabilities(store.images, faces.rows, progress=progress),
+        probs,
         f"{run.path.name} on {store.path.name}:{split or 'all'}",
         attributes={COPY_COLUMN: np.where(copies, "yes", "no"), **faces.quality(store.images)},
         notes=_notes(faces.targets, faces.classes),

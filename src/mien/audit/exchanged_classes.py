@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from mien.audit.cells import Ints
 
@@ -41,7 +41,7 @@ def exchanged(table: Ints, units: Ints | None = None) -> list[int]:
     found: list[int] = []
     for ring in _rings(target):
         back, stands = most[ring].sum(), (table[ring, ring] * weight[ring]).sum()
-        if sure[ring].all() or binom.sf(np.floor(back) - 1, np.ceil(back + stands), 0.5) < _BY_CHANCE:
+        if sure[ring].all() or bdtrc(np.floor(back) - 1, int(np.ceil(back + stands)), 0.5) < _BY_CHANCE:
             found += ring
     return sorted(found)
 

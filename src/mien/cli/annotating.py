@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from mien.cli.app import Force, Json, Out, app, names_of, options_of, pair_of, print_json
 from mien.errors import ConfigError
 from mien.outputs import check_folder
+from mien.shown import tell
 
 if TYPE_CHECKING:
     from mien.annotators.holdout import Holdout
@@ -58,7 +59,7 @@ def annotate(
     from mien.annotators.loading import load_annotator
     from mien.annotators.mien import view_of
     from mien.data.images import Store
-    from mien.evaluate import parse_on
+    from mien.data.labelled import parse_on
 
     check_folder(out, "--out", beside=True)
     annotator = load_annotator(by, options_of(option))
@@ -89,9 +90,9 @@ def annotate(
             }
         )
         return
-    print(f"{out}: {len(made.store.table)} faces, {annotator.name} {annotator.version} ({annotator.source})")
+    tell(f"{out}: {len(made.store.table)} faces, {annotator.name} {annotator.version} ({annotator.source})")
     if made.n_undetected:
-        print(f"no face was found in {made.n_undetected} of them")
+        tell(f"no face was found in {made.n_undetected} of them")
     _print_shares(made.store.table.frame, made.attributes)
     terminal.table(
         "What a least confidence (--least) would keep",
@@ -102,12 +103,12 @@ def annotate(
         ],
     )
     if known is None:
-        print("this annotator's errors are not known: no audit can correct with them (--holdout counts them)")
+        tell("this annotator's errors are not known: no audit can correct with them (--holdout counts them)")
     else:
-        print(f"errors counted on {known.source}" + _use_of_errors(made.uncorrectable, known))
+        tell(f"errors counted on {known.source}" + _use_of_errors(made.uncorrectable, known))
     for name, why in made.uncorrectable.items():
-        print(f"{name} cannot be corrected: {why}")
-    print("perceived, not known: what a model sees in a picture says nothing certain about the person in it")
+        tell(f"{name} cannot be corrected: {why}")
+    tell("perceived, not known: what a model sees in a picture says nothing certain about the person in it")
 
 
 def _bars(least: tuple[str, ...]) -> dict[str, float]:
@@ -141,7 +142,7 @@ def _print_shares(frame: object, attributes: list[str]) -> None:
     assert isinstance(frame, pd.DataFrame)
     for name in attributes:
         shares = frame[name].value_counts(normalize=True, sort=False)
-        print(f"  {name}: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items()))
+        tell(f"  {name}: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items()))
 
 
 def _worst(shares: Mapping[str, object]) -> str:
@@ -183,9 +184,9 @@ def annotator(
     with terminal.progress("looking at held-out faces", "faces") as progress:
         made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
     size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6
-    print(f"{out}: {size:.1f} MB, perceives {', '.join(h.name for h in made.heads)}; its card: {out / CARD_TEXT}")
+    tell(f"{out}: {size:.1f} MB, perceives {', '.join(h.name for h in made.heads)}; its card: {out / CARD_TEXT}")
     for line in not_corrected(made):
-        print(line)
+        tell(line)
 
 
 @app.command(name="compare-annotators")
@@ -216,4 +217,4 @@ def compare_annotators(
     if json:
         print_json(asdict(found))
     else:
-        print(comparison_text(found))
+        tell(*comparison_text(found).split("\n"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from cyclopts import Parameter
 from mien.cli.app import GATE_FAILED, Json, Out, app, names_of, pair_of, print_json
 from mien.errors import UsageError
 from mien.outputs import check_distinct, check_file, check_folder, write_text
+from mien.shown import tell
 
 if TYPE_CHECKING:
     from mien.audit import Audit
@@ -94,9 +94,9 @@ def audit(
     from mien import terminal
     from mien.audit import load_features, parse_gate, render_text
     from mien.config import AuditConfig, audit_settings
+    from mien.judging import audit_predictions
     from mien.records import Predictions
     from mien.runs import Run
-    from mien.study import audit_predictions
 
     base = AuditConfig()
     if predictions.is_dir():
@@ -142,7 +142,7 @@ def audit(
 
 def _check_places(out: Path | None, junit: Path | None, read: Sequence[Path | str | None]) -> None:
     """Refuse places that cannot be written, or would overwrite what is read, before anything is."""
-    from mien.study import AUDIT_FILES
+    from mien.judging import AUDIT_FILES
 
     inputs = [path for path in read if path is not None]
     if out is not None:
@@ -160,11 +160,11 @@ def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, juni
     results = check_gates(found, conditions)
     if conditions:
         for warning in found.warnings:
-            print(f"IN DOUBT: {warning}", file=sys.stderr)
+            tell(f"IN DOUBT: {warning}", err=True)
     stops = {FAILED} if allow_undecided else {FAILED, UNDECIDED}
     for result in results:
         words = {PASSED: "gate passed", FAILED: "GATE FAILED", UNDECIDED: "GATE UNDECIDED"}[result.status]
-        print(f"{words}: {result.expression}\n  {result.reason}", file=sys.stderr)
+        tell(f"{words}: {result.expression}", f"  {result.reason}", err=True)
     if junit is not None:
         write_text(junit, junit_xml(results, f"audit of {found.source}", allow_undecided=allow_undecided))
     return GATE_FAILED if any(r.status in stops for r in results) else 0
@@ -215,8 +215,8 @@ def compare(
         Seed of everything drawn.
     """
     from mien import terminal
+    from mien.judging import COMPARISON_FILES, SEED_FILES, compare_predictions, seed_predictions
     from mien.records import Predictions
-    from mien.study import COMPARISON_FILES, SEED_FILES, compare_predictions, seed_predictions
 
     if len(predictions) < 2:
         raise UsageError("mien compare", f"{len(predictions)} set of predictions", "two or more")
@@ -310,10 +310,10 @@ def report(
             raise UsageError(str(what[0]), f"holds no {RECORD} and no store.json", "a run or a store", made)
         if by is not None:
             raise UsageError("--by", "goes with stores", "no --by", f"{what[0] / RECORD} has its own attributes.")
-        print(render_report(Run.open(what[0]), out=out, faces=faces))
+        tell(render_report(Run.open(what[0]), out=out, faces=faces))
         return
     from mien.data.images import Store
 
     stores = [Store.open(path) for path in what]
     page = out or Path("store.html")
-    print(render_store(stores, page, by=names_of(by), labels=labels, pictures=faces, min_n=min_n, seed=seed))
+    tell(render_store(stores, page, by=names_of(by), labels=labels, pictures=faces, min_n=min_n, seed=seed))

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from mien.cli.app import Json, Out, app, names_of, options_of, print_json
 from mien.errors import UsageError
 from mien.outputs import check_file
+from mien.shown import tell
 
 
 @app.command
@@ -76,7 +77,7 @@ def _evaluate_other(
     from mien.adapters.loading import load_model
     from mien.adapters.predictions import predictions_from
     from mien.data.images import Store
-    from mien.evaluate import parse_on
+    from mien.data.labelled import parse_on
 
     if on is None or out is None:
         raise UsageError("--on and --out", "are needed", "STORE:split and a file", f"{model} is not a run.")
@@ -93,14 +94,14 @@ def _evaluate_other(
         )
     table.save(out)
     if out.suffix == ".csv" and table.annotator_errors:
-        print("the annotator's errors do not go into CSV: write .parquet for an audit that corrects with them")
+        tell("the annotator's errors do not go into CSV: write .parquet for an audit that corrects with them")
     right = float((table.labels == table.predicted).mean())
     if json:
         print_json({"file": str(out), "n": len(table), "accuracy": right, "notes": list(table.notes)})
         return
-    print(f"{out}: {len(table)} faces, accuracy {right:.3f}; audit it with: mien audit {out} --by ...")
+    tell(f"{out}: {len(table)} faces, accuracy {right:.3f}; audit it with: mien audit {out} --by ...")
     for note in table.notes:
-        print(note)
+        tell(note)
 
 
 def _evaluate_run(run: Path, on: str | None, features: bool, device: str, json: bool) -> None:
@@ -129,13 +130,13 @@ def _evaluate_run(run: Path, on: str | None, features: bool, device: str, json: 
         ["class", "faces", "recall", "precision", "F1", "mistaken for"],
         [[c.name, str(c.n), str(c.recall), str(c.precision), str(c.f1), c.mistaken_for] for c in result.per_class],
     )
-    print(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
+    tell(f"{n_copies} of {n} faces are copies of training faces; {n - n_copies} remain without them")
     if not result.near_copies_known:
-        print("this is another store than the one trained on: only byte-for-byte copies are found there")
+        tell("this is another store than the one trained on: only byte-for-byte copies are found there")
     if result.n_validation:
-        print(f"{result.n_validation} of these faces helped to choose the weights: the figures are optimistic")
+        tell(f"{result.n_validation} of these faces helped to choose the weights: the figures are optimistic")
     if result.n_dropped:
-        print(f"{result.n_dropped} faces of the split have no label in this scheme")
+        tell(f"{result.n_dropped} faces of the split have no label in this scheme")
 
 
 @app.command

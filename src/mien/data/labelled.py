@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mien.data.quality import image_quality
 from mien.data.splits import split_units
 from mien.errors import DataError, LabelError
+from mien.inputs import rows_at_once
 from mien.labels import Targets, label_scheme
 from mien.prediction_tables.fields import set_apart
 from mien.records import Predictions
@@ -66,7 +68,7 @@ class LabelledFaces:
             images: The store's images.
             chunk: Most pictures read at once.
         """
-        rows = self.rows
+        rows, chunk = self.rows, rows_at_once(images[0].nbytes, chunk)
         parts = [image_quality(images[rows[i : i + chunk]]) for i in range(0, len(rows), chunk)]
         found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return {name: values for name, values in found.items() if name not in self.table.frame}
@@ -163,3 +165,11 @@ def _cut(values: NDArray[np.float64], order: NDArray[np.int64], normalise: bool)
 def _reasons(targets: Targets, known: NDArray[np.bool_], classes: tuple[str, ...]) -> dict[str, int]:
     unknown = np.bincount(targets.probs[targets.keep & ~known].argmax(1), minlength=len(classes))
     return {**targets.dropped, **{f"labelled {c}": int(n) for c, n in zip(classes, unknown, strict=True) if n}}
+
+
+def parse_on(on: str) -> tuple[Path, str | None]:
+    """``STORE:split`` -> store and split; the split is None where there is none."""
+    if Path(on).exists():
+        return Path(on), None
+    path, separator, split = on.rpartition(":")
+    return (Path(path), split) if separator else (Path(on), None)

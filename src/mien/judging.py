@@ -1,0 +1,139 @@
+"""Audits, comparisons and seed audits of tables of predictions: worked out, and written whole.
+
+Never needs torch; and what draws pages is loaded only where one is written, for it takes as long as a small audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features, render_text, seed_audit
+from mien.audit.compare.markdown import comparison_text
+from mien.audit.seeds.markdown import seed_text
+from mien.config import AuditConfig
+from mien.outputs import check_folder, whole_folder, write_text
+from mien.records import Predictions, plain, write_json
+from mien.runs import AUDITS, Run
+
+AUDIT_FILES = ("audit.json", "groups.csv", "gaps.csv", "audit.md", "audit.html")
+COMPARISON_FILES = ("comparison.json", "comparison.md", "comparison.html")
+SEED_FILES = ("seeds.json", "seeds.md", "seeds.html")
+Progress = Callable[[int, int | None], None]
+
+
+def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
+    """Audit one set of a run's predictions; tables and page go to ``RUN/audit/NAME``."""
+    table = Predictions.load(run.predictions[name])
+    features = load_features(run.features[name], table.sample_id) if settings.leakage and name in run.features else None
+    return audit_predictions(table, settings, seed, run.path / AUDITS / name, features=features)
+
+
+def audit_predictions(
+    table: Predictions,
+    settings: AuditConfig,
+    seed: int,
+    out: Path | None = None,
+    *,
+    features: NDArray[Any] | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit a table of predictions as a configuration says.
+
+    Args:
+        table: The predictions.
+        settings: Attributes, confounders, annotators' errors, replicates.
+        seed: Seed of everything drawn.
+        out: Folder for tables, Markdown and page; nothing is written by default.
+        features: ``(n, D)`` the model's features, for the leakage probe.
+        progress: Called with attributes done and in all.
+
+    Raises:
+        DataError: If the predictions or an annotator's confusion cannot serve.
+        UsageError: If an attribute does not exist.
+    """
+    if out is not None:
+        check_folder(out, files=AUDIT_FILES)
+    found = audit(
+        table,
+        settings.by,
+        confounders=settings.confounders,
+        annotator_errors={a: AnnotatorError.load(path) for a, path in settings.annotator_error.items()},
+        leakage=settings.leakage,
+        features=features,
+        level=settings.level,
+        n_boot=settings.n_boot,
+        n_perm=settings.n_perm,
+        min_n=settings.min_n,
+        min_class_n=settings.min_class_n,
+        seed=seed,
+        progress=progress,
+    )
+    if out is not None:
+        from mien.report import render_audit
+
+        with whole_folder(out) as folder:
+            found.save(folder)
+            write_text(folder / "audit.md", render_text(found))
+            render_audit(found, folder / "audit.html")
+    return found
+
+
+def compare_predictions(
+    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+) -> tuple[Any, str]:
+    """Compare models with the first of them; JSON, Markdown and page go to ``out``.
+
+    Args:
+        tables: Their predictions.
+        names: What they are called.
+        by: Attributes.
+        out: Folder; nothing is written by default.
+        **settings: See :func:`mien.audit.compare_many`.
+
+    Returns:
+        Plain content for JSON, and Markdown.
+    """
+    if out is not None:
+        check_folder(out, files=COMPARISON_FILES)
+    found = compare_many(tables, names, by, **settings)
+    content, text = (
+        {"kind": "mien comparison", "comparisons": plain([asdict(c) for c in found])},
+        comparison_text(found),
+    )
+    if out is not None:
+        from mien.report import render_comparison
+
+        with _written(out, "comparison", content, text) as folder:
+            render_comparison(found, folder / "comparison.html")
+    return content, text
+
+
+def seed_predictions(
+    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+) -> tuple[Any, str]:
+    """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
+    if out is not None:
+        check_folder(out, files=SEED_FILES)
+    found = seed_audit(tables, by, names=names, **settings)
+    content, text = {"kind": "mien seed audit", **plain(asdict(found))}, seed_text(found)
+    if out is not None:
+        from mien.report import render_seeds
+
+        with _written(out, "seeds", content, text) as folder:
+            render_seeds(found, folder / "seeds.html")
+    return content, text
+
+
+@contextmanager
+def _written(out: Path, name: str, content: Any, text: str) -> Iterator[Path]:
+    """A folder with JSON and Markdown, for a page beside them; all of them appear in ``out``, or none."""
+    with whole_folder(out) as folder:
+        write_json(folder / f"{name}.json", content)
+        write_text(folder / f"{name}.md", text)
+        yield folder
