@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mien.errors import DataError, MienError
 
+AT_ONCE = 1 << 25  # bytes of decoded pictures that are worked on at once
 SMALL = 1 << 28  # bytes; cards, records and configurations have a few thousand
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -78,3 +79,12 @@ def read_small(
     if len(content) > most:
         raise error(str(path), f"has more than {most:,} bytes", f"{expected} of at most {most:,} bytes")
     return content
+
+
+def rows_at_once(bytes_of_one: int, most: int) -> int:
+    """How many rows to hold at once: ``most`` of small ones, fewer where they are large, at least one.
+
+    >>> rows_at_once(48 * 48, 512), rows_at_once(3000 * 3000 * 3, 512)
+    (512, 1)
+    """
+    return max(1, min(most, AT_ONCE // max(1, bytes_of_one)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mien.data.decode import decode_file
-from mien.errors import DataError
+from mien.data.corpus import BadRows
+from mien.data.decode import Changes, decode_files
+from mien.data.model_outputs import refuse_not_finite
+from mien.inputs import rows_at_once
 from mien.models.weights import Classifier, refuse_attributes
+
+_CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,36 @@ class Predictor:
         return cls(classifier)
 
     def predict(self, paths: Sequence[Path | str]) -> list[Face]:
-        """Classify aligned crops; a picture that cannot be read gets an error and costs the others nothing."""
+        """Classify aligned crops; a picture that cannot be read gets an error and costs the others nothing.
+
+        Args:
+            paths: The pictures.
+
+        Raises:
+            DataError: If the model's outputs are not finite.
+        """
         card = self.classifier.card
-        images, errors = [], {}
-        for path in paths:
-            try:
-                image = decode_file(Path(path), card.size, card.in_channels)
-                images.append(image.reshape(card.size, card.size, card.in_channels))
-            except DataError as error:
-                errors[str(path)] = str(error)
-        probs: Iterator[NDArray[np.float64]] = iter(self.classifier.probabilities(np.stack(images)) if images else [])
+        step = rows_at_once(card.size * card.size * card.in_channels, _CHUNK)
+        faces: list[Face] = []
+        for start in range(0, len(paths), step):
+            faces += self._some([Path(p) for p in paths[start : start + step]])
+        return faces
+
+    def _some(self, paths: Sequence[Path]) -> list[Face]:
+        """As many as are held in memory at once."""
+        card = self.classifier.card
+        bad = BadRows("drop")
+        images, ok = decode_files(paths, card.size, card.in_channels, bad, changes=Changes())
+        good = [path for path, read in zip(paths, ok, strict=True) if read]
+        probs = self.classifier.probabilities(images[ok].reshape(-1, card.size, card.size, card.in_channels))
+        refuse_not_finite(probs, [str(p) for p in good], f"the model {card.model!r}")
+        rows, errors = iter(probs), iter(bad.errors)
         faces = []
-        for path in paths:
-            if str(path) in errors:
-                faces.append(Face(str(path), "", {}, errors[str(path)]))
+        for path, read in zip(paths, ok, strict=True):
+            if not read:
+                faces.append(Face(str(path), "", {}, str(next(errors))))
                 continue
-            row = next(probs)
+            row = next(rows)
             named = {c: float(p) for c, p in zip(card.classes, row, strict=True)}
             faces.append(Face(str(path), card.classes[int(row.argmax())], named))
         return faces

@@ -67,7 +67,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(DataError, match=r"text\.png: cannot be decoded \(cannot identify"):
         decode_file(tmp_path / "text.png", 32, 1)
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match="is a folder, expected a picture"):
         decode_file(tmp_path, 32, 1)
 
 
@@ -137,7 +137,7 @@ def test_of_many_pictures_enough_are_looked_at_to_tell(tmp_path, monkeypatch):
     opened = []
     real = Image.open
     monkeypatch.setattr("mien.data.decode._LOOKED_AT", 60)
-    monkeypatch.setattr(Image, "open", lambda path, *a: opened.append(path) or real(path, *a))
+    monkeypatch.setattr(Image, "open", lambda path, **how: opened.append(path) or real(path, **how))
     small, large = save(tmp_path / "s.png", GREY), save(tmp_path / "l.png", faces(1, 64)[0])
     # every other picture is small: looking at each k-th would see one kind only
     assert count_shapes([small, large] * 500).keys() == {(32, 32, 1), (64, 64, 1)}
@@ -211,7 +211,7 @@ def test_damaged_files_of_any_format_never_raise_anything_else(tmp_path, kind):
         (tmp_path / "damaged").write_bytes(data[: rng.integers(1, len(data))])
         try:
             outcomes.add(decode_file(tmp_path / "damaged", 32, 3).shape)
-        except (DataError, UserWarning, Image.DecompressionBombWarning) as error:  # warnings are errors in these tests
+        except DataError as error:
             outcomes.add(type(error))
     assert DataError in outcomes
 

@@ -133,13 +133,17 @@ def test_avif_is_read_where_pillow_can_and_counted_elsewhere(root, monkeypatch):
     from mien.data import picture_files
 
     (root / "sad" / "a.avif").write_bytes(b"no picture")
-    monkeypatch.setattr(Image, "registered_extensions", lambda: {".png": "PNG"})
-    picture_files._readable_endings.cache_clear()
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    monkeypatch.setattr(Image, "init", lambda: None)
+    caches = (picture_files.readable_formats, picture_files._readable_endings)
+    for cache in caches:
+        cache.cache_clear()
     try:
         assert list_pictures(root).unread == {".avif": 1}
     finally:
         monkeypatch.undo()
-        picture_files._readable_endings.cache_clear()
+        for cache in caches:
+            cache.cache_clear()
 
 
 def test_the_first_frame_of_a_moving_picture_is_read_and_that_is_said(root):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.data.model_outputs import refuse_not_finite
 from mien.errors import DataError, MienError
 
 # The one resampling of all adapters, that of Mien's own models too; Pillow averages when it shrinks.
@@ -45,11 +46,12 @@ class FaceModel:
     logits: bool = False
     detects: bool = False
 
-    def probabilities(self, images: Images) -> NDArray[np.float64]:
+    def probabilities(self, images: Images, faces: Sequence[Any] | NDArray[Any] | None = None) -> NDArray[np.float64]:
         """Classify some crops.
 
         Args:
             images: ``(B, H, W, C)`` uint8.
+            faces: ``(B,)`` what they are called, for messages; their numbers by default.
 
         Returns:
             ``(B, K)`` that sum to 1; NaN rows where no face was found.
@@ -63,16 +65,19 @@ class FaceModel:
             expected = f"{shape}, one row an image and one column a class ({', '.join(self.classes)})"
             raise DataError(self.name, f"returned an array of shape {found.shape}", expected)
         lost = np.isnan(found).all(1) if self.detects else np.zeros(len(found), dtype=bool)
-        if self.logits and np.isfinite(found[~lost]).all():
+        names = np.asarray(range(len(found)) if faces is None else faces, dtype=object)
+        refuse_not_finite(found[~lost], names[~lost], self.name)
+        if self.logits:
             found = np.exp(found - found.max(1, keepdims=True))
             found /= found.sum(1, keepdims=True)
-        bad = ~np.isfinite(found).all(1) | (found < 0).any(1) | ~(np.abs(found.sum(1) - 1) <= _TOLERANCE)
+        bad = (found < 0).any(1) | ~(np.abs(found.sum(1) - 1) <= _TOLERANCE)
         bad &= ~lost
         if bad.any():
-            row = found[int(bad.argmax())]
+            first = int(bad.argmax())
+            row, n = found[first], int(bad.sum())
             raise DataError(
                 self.name,
-                f"returned {row.round(4).tolist()} for an image ({int(bad.sum())} such rows of {len(found)})",
+                f"returned {row.round(4).tolist()} for the face {str(names[first])!r} ({n} such rows of {len(found)})",
                 "probabilities of 0 or more that sum to 1",
                 "" if self.logits else "If these are logits, pass logits=True.",
             )

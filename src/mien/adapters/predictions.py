@@ -13,6 +13,7 @@ from mien.adapters.python import python_model
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces
 from mien.errors import DataError, LabelError, UsageError
+from mien.inputs import rows_at_once
 from mien.labels import label_scheme
 from mien.records import Predictions
 from mien.spellings import canonical
@@ -66,7 +67,7 @@ def predictions_from(
     where = f"{store.path}:{split}" if split else str(store.path)
     audited = _audited(model, label_scheme(labels, table.vocabulary).classes, only, where)
     faces = labelled_faces(table, labels, audited, where=where, leave_out=True)
-    probs = _in_classes(_run(model, store.images, faces.rows, batch_size, progress), model, audited)
+    probs = _in_classes(_run(model, store.images, faces, batch_size, progress), model, audited)
     silent = np.asarray(np.isinf(probs).any(1))
     if silent.any():
         faces, probs = faces.where(~silent, _SILENT), probs[~silent]
@@ -111,16 +112,18 @@ def _audited(model: FaceModel, labelled: tuple[str, ...], only: Sequence[str], w
 def _run(
     model: FaceModel,
     images: Images,
-    rows: NDArray[np.int64],
+    faces: LabelledFaces,
     batch_size: int,
     progress: Callable[[int, int | None], None] | None,
 ) -> NDArray[np.float64]:
     if batch_size < 1:
         raise UsageError("batch_size", f"is {batch_size}", "1 or more")
+    rows, names = faces.rows, faces.table.frame["sample_id"].to_numpy(dtype=object)
     out = np.empty((len(rows), len(model.classes)))
-    for start in range(0, len(rows), batch_size):
-        part = rows[start : start + batch_size]
-        out[start : start + len(part)] = model.probabilities(np.array(images[part]))
+    step = rows_at_once(images[0].nbytes, batch_size)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        out[start : start + len(part)] = model.probabilities(np.array(images[part]), names[start : start + step])
         if progress:
             progress(start + len(part), len(rows))
     return out

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mien.data.picture_files import entries_of
 from mien.errors import DataError
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
 from mien.spreadsheets import without_marks
@@ -44,7 +45,8 @@ def notes_on(path: Path) -> tuple[str, ...]:
 
 def csv_files_in(root: Path) -> list[Path]:
     """The CSV files right in a folder, in capitals or not, in order of their names."""
-    return sorted(p for p in root.iterdir() if p.suffix.lower() == ".csv" and p.is_file() and p.name[0] != ".")
+    named = [root / e.name for e in entries_of(root) if e.name.lower().endswith(".csv") and e.name[0] != "."]
+    return [path for path in named if path.is_file()]
 
 
 def read_rows(path: Path, what: str, names: Sequence[str] = ()) -> pd.DataFrame:

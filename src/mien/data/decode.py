@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,26 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from mien.data.corpus import BadRows
-from mien.data.picture_files import dead_link, plain_name
+from mien.data.opening import opened, quietly
+from mien.data.picture_files import plain_name
 from mien.errors import ConfigError, DataError
 
-# Pillow's readers of damaged files raise almost anything; none of it may end a corpus.
-_UNREADABLE = (
-    UnidentifiedImageError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    struct.error,
-    Image.DecompressionBombError,
-)
 _SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # a phone's JPEG (MPO) holds previews beside its picture
 _LOOKED_AT = 4000  # under half a second on a warm disk; the commonest shape shows long before
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -94,43 +81,24 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> ND
     Raises:
         DataError: If the file is missing, truncated, no picture, or (without ``resize``) of another size.
     """
-    return _decode(path, size, channels, resize).pixels
+    with quietly():
+        return _decode(path, size, channels, resize).pixels
 
 
 def _decode(path: Path, size: int, channels: int, resize: bool) -> _Decoded:
-    try:
-        with Image.open(path) as opened:
-            grey = _is_grey(opened)
-            several = opened.format in _SEVERAL and bool(getattr(opened, "is_animated", False))
-            if several:
-                opened.seek(0)  # to count the frames it went through them
-            image = _without_palette(_eight_bit(ImageOps.exif_transpose(opened)))
-            image = image.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
-        raise (dead_link(path) if path.is_symlink() else DataError(str(path), "no such file", "a picture")) from None
-    except _UNREADABLE as error:
-        instead, fix = _in_its_place(path)
-        raise DataError(str(path), f"cannot be decoded ({instead or error})", "a whole picture", fix) from None
+    with opened(path) as picture:
+        grey = _is_grey(picture)
+        several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
+        if several:
+            picture.seek(0)  # to count the frames it went through them
+        image = _without_palette(_eight_bit(ImageOps.exif_transpose(picture)))
+        image = image.convert("L" if channels == 1 else "RGB")
     found = image.size
     if found != (size, size):
         if not resize:
             raise DataError(str(path), f"is {found[0]}x{found[1]} pixels", f"{size}x{size}")
         image = image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _Decoded(np.asarray(image, dtype=np.uint8), found, grey, several)
-
-
-def _in_its_place(path: Path) -> tuple[str, str]:
-    """What stands in a file that is no picture, where that is known, and what to do; else two empty words."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(100)
-    except OSError:
-        return "", ""
-    if start.startswith((b"version https://git-lfs", b"/annex/objects", b"../.git/annex")):
-        return "it only says where its picture is stored", "Fetch the pictures (git lfs pull, git annex get)."
-    if start.lstrip()[:14].lower().startswith((b"<html", b"<!doctype html")):
-        return "it is a web page under a picture's name", "Download the picture again."
-    return ("it is empty", "Copy or download the picture again.") if not start else ("", "")
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -154,7 +122,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         raise ValueError("its pixels are floating-point numbers without a known range")
     if image.mode not in _SIXTEEN_BIT:
         return image
-    return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
 
 
 def decode_files(
@@ -188,7 +156,7 @@ def decode_files(
     shape = (len(paths), size, size) if channels == 1 else (len(paths), size, size, channels)
     images = np.zeros(shape, dtype=np.uint8)
     ok = np.ones(len(paths), dtype=bool)
-    with ThreadPoolExecutor(2) as pool:
+    with quietly(), ThreadPoolExecutor(2) as pool:
         for i, result in enumerate(pool.map(one, paths)):
             if isinstance(result, DataError):
                 where = f"{lines[i]}: {result.where}" if lines else result.where
@@ -235,7 +203,7 @@ def picture_shape(paths: Sequence[Path], size: int | None, channels: int | None)
     shapes = count_shapes(paths)
     if not shapes:
         where, fix = (str(paths[0]) if paths else "the folder"), ""
-        if paths and not paths[0].exists():
+        if paths and not os.path.exists(paths[0]):
             fix = f"{'Its link leads nowhere' if paths[0].is_symlink() else 'It is not there'}, nor can others be read."
         raise DataError(where, "no picture can be opened", "at least one picture", fix)
     colours: Counter[int] = Counter()
@@ -257,7 +225,7 @@ def picture_shape(paths: Sequence[Path], size: int | None, channels: int | None)
 
 def _first_oblong(paths: Sequence[Path]) -> tuple[Path, int, int]:
     for path in paths:
-        with suppress(*_UNREADABLE), Image.open(path) as image:
+        with suppress(DataError), quietly(), opened(path) as image:
             if image.width != image.height:
                 return path, image.width, image.height
     raise DataError(str(paths[0].parent), "changes while it is read", "files that stay as they are")
@@ -270,7 +238,8 @@ def count_shapes(paths: Sequence[Path]) -> Counter[tuple[int, int, int]]:
         chosen = np.random.default_rng(0).choice(len(paths), _LOOKED_AT, replace=False)
         paths = [paths[i] for i in sorted(chosen.tolist())]
     found: Counter[tuple[int, int, int]] = Counter()
-    for path in paths:
-        with suppress(*_UNREADABLE), Image.open(path) as image:
-            found[(*image.size, 1 if _is_grey(image) else 3)] += 1
+    with quietly():
+        for path in paths:
+            with suppress(DataError), opened(path) as image:
+                found[(*image.size, 1 if _is_grey(image) else 3)] += 1
     return found

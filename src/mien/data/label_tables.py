@@ -99,7 +99,7 @@ def _read(path: Path) -> pd.DataFrame | None:
     """A table as text; None where it is none that can be read."""
     try:
         return _json(path) if path.suffix.lower() == ".json" else read_rows(path, "a table").astype(str)
-    except (DataError, ValueError, OSError, TypeError, AttributeError):
+    except (DataError, ValueError, OSError, TypeError, AttributeError, RecursionError):
         return None
 
 

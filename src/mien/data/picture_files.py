@@ -8,6 +8,7 @@ litter by its name, or counted as not read.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -20,11 +21,21 @@ from PIL import Image
 
 from mien.errors import DataError
 
-#: Endings that are pictures by their name alone, where Pillow reads the format.
-_ENDINGS = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
-    | {".pgm", ".ppm", ".pbm", ".pnm", ".avif", ".avifs", ".jp2", ".tga"}
-)
+#: The formats that are opened, by content, and the endings that are pictures by their name alone. Formats of which
+#: Pillow leaves the work to another program (PostScript: Ghostscript) or that name other files are not among them.
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2",),
+    "TGA": (".tga",),  # last: its files have no mark of their own
+}
 #: What systems and programs leave in folders; besides these, whatever begins with a dot.
 _LITTER = frozenset(
     {"@eadir", "@synoresource", "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
@@ -115,7 +126,7 @@ class _Walk:
     def folder(self, path: Path, below: str, above: frozenset[tuple[int, int]]) -> bool:
         """Walk one folder; whether it holds any picture. ``above`` are the folders on the way to it and itself."""
         found, empty = False, []
-        for entry in _entries(path):
+        for entry in entries_of(path):
             kind = _litter(entry.name)
             if kind:
                 self.litter[kind] += _count_files(entry)
@@ -149,11 +160,14 @@ class _Walk:
 
 
 def holds_picture(root: Path, depth: int = 3) -> bool:
-    """Whether a folder has a picture at most ``depth`` levels down, litter apart; stops at the first."""
-    try:
-        entries = [e for e in _entries(root) if not _litter(e.name)]
-    except DataError:
+    """Whether a folder has a picture at most ``depth`` levels down, litter apart; stops at the first.
+
+    Raises:
+        DataError: If a folder on the way may not be read.
+    """
+    if not root.is_dir():
         return False
+    entries = [e for e in entries_of(root) if not _litter(e.name)]
     folders: list[os.DirEntry[str]] = []
     for entry in entries:
         if _is_folder(entry):
@@ -165,7 +179,7 @@ def holds_picture(root: Path, depth: int = 3) -> bool:
 
 def subfolders(root: Path) -> list[Path]:
     """The folders right under one, litter apart, links followed, in order of their names."""
-    return [root / e.name for e in _entries(root) if not _litter(e.name) and _is_folder(e)]
+    return [root / e.name for e in entries_of(root) if not _litter(e.name) and _is_folder(e)]
 
 
 def find_file(root: Path, name: str) -> Path | None:
@@ -174,7 +188,7 @@ def find_file(root: Path, name: str) -> Path | None:
         return root / name
     if not root.is_dir():
         return None
-    named = (root / e.name for e in _entries(root) if e.name.lower() == name.lower())
+    named = (root / e.name for e in entries_of(root) if e.name.lower() == name.lower())
     return next((path for path in named if path.is_file()), None)
 
 
@@ -202,10 +216,15 @@ def plain_name(path: Path | str) -> str:
 
 
 @cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that this Pillow can open (AVIF and WebP depend on how it was built)."""
+    Image.init()
+    return tuple(f for f in FORMATS if f in Image.OPEN)
+
+
+@cache
 def _readable_endings() -> frozenset[str]:
-    """Those of :data:`_ENDINGS` that this Pillow can open (AVIF and WebP depend on how it was built)."""
-    known = Image.registered_extensions()
-    return frozenset(e for e in _ENDINGS if known.get(e) in Image.OPEN)
+    return frozenset(ending for f in readable_formats() for ending in FORMATS[f])
 
 
 def _by_content(path: Path) -> bool:
@@ -236,9 +255,16 @@ def _litter(name: str) -> str:
     return "hidden" if name.startswith(".") else ""
 
 
-def _entries(path: Path) -> list[os.DirEntry[str]]:
+def entries_of(path: Path) -> list[os.DirEntry[str]]:
+    """What lies right in a folder, in order of the names: the one way in which folders are listed.
+
+    Raises:
+        DataError: If it may not be listed, or nothing in it may be opened: an unreadable folder is no empty one.
+    """
     try:
         with os.scandir(path) as found:
+            if not os.access(path, os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return sorted(found, key=lambda e: e.name)
     except OSError as error:
         raise DataError(str(path), f"cannot be opened ({error.strerror})", "a folder that you may read") from error

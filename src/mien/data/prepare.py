@@ -31,7 +31,7 @@ def find_dataset(source: Path) -> str:
     Raises:
         DataError: If none does; the message lists the layouts.
     """
-    if not source.exists():
+    if not _is_there(source):
         raise DataError(str(source), "does not exist", "a file, a folder, or the name of an embedded dataset")
     scores = {name: int(_reader(name).detect(source)) for name in DATASETS}
     best = max(scores, key=lambda n: scores[n])
@@ -44,6 +44,22 @@ def find_dataset(source: Path) -> str:
             "path, and any label.",
         )
     return best
+
+
+def _is_there(source: Path) -> bool:
+    """Whether a path leads to anything.
+
+    Raises:
+        DataError: If that may not be known, as in a folder that may not be read.
+    """
+    try:
+        source.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(str(source), f"cannot be opened ({reason})", "a corpus that you may read") from error
+    return True
 
 
 def _reader(name: str) -> Any:
@@ -92,13 +108,14 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
         DataError: If the layout is not known.
         ConfigError: On an option that the reader does not take.
     """
-    if dataset is None and str(source) == "synthetic" and not Path(source).exists():
+    if dataset is None and str(source) == "synthetic" and not _is_there(Path(source)):
         dataset = "synthetic"
     if dataset == "synthetic":
         options = DATASETS.check_options(dataset, options, "option", skip=("root",))
         return DATASETS.get(dataset)(**options)  # type: ignore[no-any-return]
     if dataset is not None:
         DATASETS.get(dataset, "dataset")
+    _is_there(Path(source))  # says so where it may not be read
     path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
     options = DATASETS.check_options(name, options, "option", skip=("root",))

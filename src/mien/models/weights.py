@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.errors import UsageError, WeightsError
+from mien.inputs import rows_at_once
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.outputs import whole
@@ -215,11 +216,11 @@ class Classifier:
             progress: Called with faces done and in all.
 
         Returns:
-            ``(n, K)`` float64; each row sums to 1.
+            ``(n, K)`` float64; each row sums to 1. A row is NaN where a logit is not finite.
         """
         rows = np.arange(len(images)) if rows is None else rows
         out = np.empty((len(rows), len(self.card.classes)))
-        self._fill(out, lambda x: self.module(x).double().softmax(1), images, rows, batch_size, progress)
+        self._fill(out, lambda x: _softmax(self.module(x).double()), images, rows, batch_size, progress)
         return out
 
     @torch.inference_mode()
@@ -250,11 +251,18 @@ class Classifier:
         progress: Callable[[int, int | None], None] | None,
     ) -> None:
         """Write the outputs of ``rows`` of the images to ``out``, a batch at a time."""
-        for start in range(0, len(rows), batch_size):
-            part = rows[start : start + batch_size]
+        # Large crops become few at a time: as floats they take four times their bytes.
+        step = rows_at_once(images[0].nbytes // 4, batch_size) if len(images) else batch_size
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
             out[start : start + len(part)] = outputs(self.tensor(images[part])).cpu().numpy()
             if progress:
                 progress(start + len(part), len(rows))
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """``(B, K)``; NaN rows where a logit is not finite: one of minus infinity would pass for a probability of 0."""
+    return logits.masked_fill(~logits.isfinite().all(1, keepdim=True), float("nan")).softmax(1)
 
 
 def refuse_attributes(classifier: Classifier, folder: Path) -> None:

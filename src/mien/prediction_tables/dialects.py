@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mien.errors import DataError
+from mien.inputs import check_regular
 from mien.spreadsheets import without_marks
 
 SAMPLE = 1 << 20  # bytes looked at; the decimal sign may show only after many rows of zeros and ones
@@ -118,8 +119,9 @@ def first_bytes(path: Path, size: int = SAMPLE) -> tuple[bytes, str | None]:
     """The first bytes of a file, unpacked, and how it is packed.
 
     Raises:
-        DataError: If it cannot be unpacked.
+        DataError: If it is no regular file, or cannot be unpacked.
     """
+    check_regular(path, "a table")
     with open(path, "rb") as file:
         start = file.read(size)
     for magic, name, opener in _PACKED:

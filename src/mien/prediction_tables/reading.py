@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.errors import DataError
+from mien.inputs import check_regular
 from mien.prediction_tables import gathering
 from mien.prediction_tables.annotations import joined, refuse_half
 from mien.prediction_tables.arrays import read_arrays
@@ -74,7 +75,8 @@ def table_as_found(path: Path, classes: Sequence[str] | None = None) -> Predicti
     Raises:
         DataError: If the file cannot be read.
     """
-    if not path.is_file():
+    check_regular(path, "a CSV, Parquet or JSON file")
+    if not path.exists():
         raise DataError(str(path), "no such file", "a CSV, Parquet or JSON file")
     try:
         return _read(path, classes)

@@ -17,6 +17,7 @@ from mien.data.picture_files import find_file, subfolders
 from mien.data.words import without_missing
 from mien.demographics import AGE, GENDER, RACE
 from mien.errors import DataError
+from mien.inputs import rows_at_once
 from mien.samples import ANNOTATED
 from mien.spellings import folded
 
@@ -96,6 +97,7 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
     base = _pictures_at(root, listing["file"].iloc[0])
     paths = [base / f for f in listing["file"]]
     side, planes = picture_shape(paths, size, channels)
+    step = rows_at_once(side * side * planes, _CHUNK)
 
     detail: dict[str, Any] = {"faces without a known group": len(unread.errors)}
     missing = {h.name: int(listing[h.name].isna().sum()) for h in _HEADS if listing[h.name].isna().any()}
@@ -106,8 +108,8 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
         changes = Changes()
         for error in unread.errors:
             bad.add(error)
-        for start in range(0, len(paths), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(paths), step):
+            part = slice(start, start + step)
             images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
             frame = listing.iloc[part].reset_index(drop=True)
             frame = frame.rename(columns={"file": "sample_id"})[["sample_id", "split", *(h.name for h in _HEADS)]]

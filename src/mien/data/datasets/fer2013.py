@@ -6,7 +6,6 @@ Research use; 48x48 grey. Layouts: ``fer2013.csv`` or ``icml_face_data.csv`` wit
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections import Counter
@@ -24,7 +23,7 @@ from mien.data.csv_files import csv_files_in, header_of
 from mien.data.datasets import DATASETS, folder
 from mien.data.decode import count_shapes
 from mien.data.folder_names import is_split
-from mien.data.picture_files import find_file, find_folder, has_picture_ending, subfolders
+from mien.data.picture_files import entries_of, find_file, find_folder, has_picture_ending, subfolders
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
 from mien.prediction_tables.dialects import dialect_of
@@ -99,7 +98,7 @@ def _is_challenge(path: Path) -> bool:
 
 def _mostly_48(classes: list[Path]) -> bool:
     """Whether most of the first pictures of each class are of FER2013's size; True where there are none."""
-    first = [p for c in classes for p in islice(filter(has_picture_ending, (c / n for n in sorted(os.listdir(c)))), 5)]
+    first = [p for c in classes for p in islice(filter(has_picture_ending, (c / e.name for e in entries_of(c))), 5)]
     shapes = count_shapes(first)
     return 2 * sum(n for (*sides, _), n in shapes.items() if sides == [SIDE, SIDE]) >= shapes.total()
 

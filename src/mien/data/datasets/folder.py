@@ -15,9 +15,10 @@ from mien.data.datasets import DATASETS
 from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.folder_names import check_above, check_classes, given_classes, is_split
 from mien.data.label_tables import check_tables, table_of_labels
-from mien.data.picture_files import holds_picture, list_pictures, plain_name
+from mien.data.picture_files import entries_of, holds_picture, list_pictures, plain_name
 from mien.data.words import join_spellings, joined_classes, joined_groups
 from mien.errors import ConfigError, DataError
+from mien.inputs import rows_at_once
 from mien.spellings import canonical, distinct
 
 _CHUNK = 512
@@ -79,7 +80,7 @@ def _is_ferplus(labels: set[str]) -> bool:
 
 def _check_unlabelled(root: Path, pictures: Sequence[Path]) -> None:
     """Refuse loose pictures beside a CSV, or a JSON of labels: these would be lost."""
-    beside = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
+    beside = [e.name for e in entries_of(root) if e.name.lower().endswith((".csv", ".tsv"))]
     beside += [table] if not beside and (table := table_of_labels(root, pictures)) else []
     if beside:
         raise DataError(
@@ -165,6 +166,7 @@ def image_folder(
     codes = listing["label"].map(lambda c: index.get(canonical(c), -1)).to_numpy(np.int64)
     paths = list(listing["path"])
     side, planes = picture_shape(paths, size, channels)
+    step = rows_at_once(side * side * planes, _CHUNK)
     detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
     if not labelled and (table := table_of_labels(root.resolve().parent, paths)):
         detail["labels in a table above, not read"] = table
@@ -176,8 +178,8 @@ def image_folder(
         changes = Changes()
         for error in found.bad_links():
             bad.add(error)
-        for start in range(0, len(paths), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(paths), step):
+            part = slice(start, start + step)
             images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
             columns: dict[str, object] = {
                 "sample_id": [plain_name(p.relative_to(root)) for p in paths[part]],

@@ -19,6 +19,7 @@ from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.folder_names import check_slips, given_classes
 from mien.data.words import joined_classes, without_missing
 from mien.errors import DataError
+from mien.inputs import rows_at_once
 from mien.missing import is_missing
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
@@ -91,6 +92,7 @@ def manifest(
     frame, said = manifest_rows.tidied(frame, attributes)
     repeated = manifest_rows.faults(frame, paths, kinds.labels)
     side, planes = picture_shape(paths, size, channels)
+    step = rows_at_once(side * side * planes, _CHUNK)
     detail: dict[str, Any] = {} if classes else {"pictures without a label": len(frame)}
     detail |= said
     if kinds.labels is not None and not vocabulary:
@@ -100,8 +102,8 @@ def manifest(
 
     def chunks(bad: BadRows) -> Iterator[Chunk]:
         changes = Changes()
-        for start in range(0, len(frame), _CHUNK):
-            part = frame.iloc[start : start + _CHUNK]
+        for start in range(0, len(frame), step):
+            part = frame.iloc[start : start + step]
             votes, errors = _votes(part, classes, kinds.voted)
             errors = _check_extra(part, extra) | errors
             errors |= {i - start: repeated[i] for i in range(start, start + len(part)) if i in repeated}

@@ -1,0 +1,81 @@
+"""The one place where a picture file is opened: a regular file of a known format and a bearable size.
+
+What a file is called says nothing of what it is: Pillow looks at its first bytes, and for PostScript it
+would start another program. A few hundred bytes can name a picture of a billion pixels. And decoders of
+damaged files raise almost anything. So every picture goes through :func:`opened`, and whatever is wrong
+with one is a DataError that names it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from mien.data.picture_files import dead_link, readable_formats
+from mien.errors import DataError
+from mien.inputs import SMALL, check_regular
+
+#: Most pixels of a picture, 8,192 x 8,192: a fifth of a gigabyte once it is decoded, and no face needs more.
+MOST_PIXELS = 1 << 26
+_WHOLE = "a whole picture"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture; decode it inside, so that what its decoder raises is turned as well.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: If it is missing, no regular file, too large, of another format, or damaged.
+    """
+    check_regular(path, "a picture", most=SMALL)
+    try:
+        with Image.open(path, formats=readable_formats()) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                fix = "Make it smaller, or cut the face out."
+                raise DataError(str(path), f"has {width:,}x{height:,} pixels", f"at most {MOST_PIXELS:,} in all", fix)
+            yield image
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise (dead_link(path) if path.is_symlink() else DataError(str(path), "no such file", "a picture")) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(str(path), f"has too many pixels ({error})", f"at most {MOST_PIXELS:,}") from None
+    except Exception as error:  # decoders of damaged files raise almost anything; none of it may end a corpus
+        found, fix = _in_its_place(path)
+        reason = found or str(error) or type(error).__name__
+        raise DataError(str(path), f"cannot be decoded ({reason})", _WHOLE, fix) from None
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep Pillow's warnings from the user: what they say of a file is either refused or does not matter.
+
+    Warnings are filtered for the whole process: threads that decode are started inside, not the reverse.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _in_its_place(path: Path) -> tuple[str, str]:
+    """What stands in a file that is no picture, where that is known, and what to do; else two empty words."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(100)
+    except OSError:
+        return "", ""
+    if start.startswith((b"version https://git-lfs", b"/annex/objects", b"../.git/annex")):
+        return "it only says where its picture is stored", "Fetch the pictures (git lfs pull, git annex get)."
+    if start.lstrip()[:14].lower().startswith((b"<html", b"<!doctype html")):
+        return "it is a web page under a picture's name", "Download the picture again."
+    if start.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6", b"%PDF")):
+        return "it is PostScript or PDF, which another program would have to run", "Save it as PNG."
+    return ("it is empty", "Copy or download the picture again.") if not start else ("", "")
