@@ -295,17 +295,19 @@ def _refuse_pictures(force: bool, folders: list[Path]) -> None:
 
 
 def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool) -> None:
-    from mien.labelling.accounts import delete_annotator, find_annotator, stored_about
-    from mien.records import write_json
+    from mien.labelling.accounts import delete_annotator, find_annotator
+    from mien.labelling.database import in_words
+    from mien.labelling.exports import export_person
 
     account = find_annotator(held, person)
     if export is None and not delete:
         raise UsageError(f"--person {person}", "nothing is asked", "--export FILE or --delete")
     if export is not None:
-        write_json(export, stored_about(held, account.id))
+        export_person(held, account.id, export)
         tell(f"{export}: everything stored about {account.name}")
     if delete:
-        n = delete_annotator(held, account.id)
+        with in_words(held.where):
+            n = delete_annotator(held, account.id)
         tell(f"{account.name} and {n} labels are deleted; files exported before still hold them")
         if held.traces:
             tell(

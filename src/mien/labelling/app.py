@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.images import Store
-from mien.errors import MissingExtra, UsageError
+from mien.errors import DataError, MissingExtra, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.endpoints import Labelling, router
 from mien.labelling.guard import LOOPBACK, Guard
@@ -92,6 +92,7 @@ def create_app(
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(sa.exc.IntegrityError)(_changed)
     app.exception_handler(sa.exc.SQLAlchemyError)(_away)
+    app.exception_handler(DataError)(_away)
     app.add_middleware(Guard, hosts=tuple(hosts), addresses=addresses)
     return app
 

@@ -75,8 +75,8 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Say that this is no request, unless an answer was begun: there is no place for a second one."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        """Say that this is no request, unless another one is answered: there is no place for a second answer."""
+        if self.conn.our_state is h11.IDLE:
             super().send_400_response(msg)
         else:
             self._drop()
@@ -122,6 +122,8 @@ class Connection(H11Protocol):
     def _drop(self) -> None:
         self._dropped = True
         self._attend()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what is at work on an answer need not send it
         self.transport.abort()
 
 

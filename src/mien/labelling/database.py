@@ -14,13 +14,14 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.data.images import Store
-from mien.errors import DataError, MissingExtra, UsageError
+from mien.errors import DataError, MienError, MissingExtra, UsageError
 from mien.labelling.differences import task_differences
 from mien.labelling.queue import QueuedFace, queue_digest
 from mien.labelling.refusals import Refused
@@ -86,7 +87,10 @@ class LabelDatabase:
         row, queued = self.read(lambda c: (c.execute(sa.select(tasks)).mappings().one(), c.execute(ordered).all()))
         if row["format"] != FORMAT:
             raise DataError(self.where, f"format {row['format']}", f"format {FORMAT}", "Use the version that made it.")
-        self.task = LabelTask.from_json(row["settings"])
+        try:
+            self.task = LabelTask.from_json(row["settings"])
+        except MienError as error:
+            raise self.damaged(f"its task is damaged: {error}") from error
         self.id, self.store, self.queue = str(row["uid"]), str(row["store"]), str(row["queue"])
         self.faces = [QueuedFace(*face) for face in queued]
         self.number = {face.sample_id: i for i, face in enumerate(self.faces)}
@@ -145,9 +149,11 @@ class LabelDatabase:
         engine = _engine(url)
         if not _is_there(engine):
             try:
-                _fill(engine, task, store, queue, clock)
-            except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.OperationalError):
+                with in_words(engine.url.render_as_string(hide_password=True)):
+                    _fill(engine, task, store, queue, clock)
+            except DataError:
                 if not _is_there(engine):  # else another server was faster
+                    engine.dispose()
                     raise
         try:
             while not (database := cls(engine, clock)).check(task, store, queue):
@@ -226,8 +232,20 @@ class LabelDatabase:
         return datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
 
     def read(self, work: Work[T]) -> T:
-        """Run a reading transaction, again where the database was locked."""
-        return _patiently(lambda: self._run(work, {}))
+        """Run a reading transaction, again where the database was locked.
+
+        Raises:
+            DataError: If it cannot be read, or there stands what this program did not write.
+        """
+        try:
+            with in_words(self.where):
+                return _patiently(lambda: self._run(work, {}))
+        except (ValueError, TypeError) as error:  # also of JSON
+            raise self.damaged(f"it holds what 'mien label' did not write: {error}") from error
+
+    def damaged(self, found: str) -> DataError:
+        """What to raise where the database was changed by something else."""
+        return DataError(self.where, found, "", "Go back to a copy that was made before.")
 
     def write(self, work: Work[T], durable: bool = True) -> T:
         """Run a writing transaction and commit it; again where it lost against another writer.
@@ -303,6 +321,24 @@ class LabelDatabase:
         if self._forgetting is not None:
             self._forgetting.join()
         self.engine.dispose()
+
+
+@contextmanager
+def in_words(where: str) -> Iterator[None]:
+    """Turn a failure of the database into one sentence.
+
+    Args:
+        where: The database.
+
+    Raises:
+        DataError: In place of an error of SQLAlchemy.
+    """
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        found = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        fix = "See to the disk or the server that it is on, or go back to a copy that was made before."
+        raise DataError(where, f"the database failed ({found})", "", fix) from error
 
 
 def database_url(url: str | Path) -> sa.URL:

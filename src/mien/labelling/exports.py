@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +19,19 @@ from mien.data.datasets.fer2013 import SIDE, USAGES
 from mien.data.datasets.ferplus import FOLDERS
 from mien.data.images import Store
 from mien.errors import DataError, LabelError
+from mien.labelling.accounts import stored_about
 from mien.labelling.database import LabelDatabase
 from mien.labelling.results import SUGGESTIONS_SHOWN, event_frame, label_notes, merge_labels, vocabulary
 from mien.labels import FERPLUS_VOCABULARY, label_scheme
 from mien.outputs import whole, writing
+from mien.records import plain
 from mien.samples import SampleTable
 from mien.spellings import canonical
 from mien.spreadsheets import write_csv
 
 FERPLUS_VOTES = 10
 IMAGES = "images"
+_PRIVATE = 0o600
 _MOST_VOTES = 255
 _USAGE = {
     **{usage.lower(): usage for usage in USAGES},
@@ -56,13 +63,24 @@ def picture_folders(ferplus: Path | None, manifest: Path | None) -> list[Path]:
 
 
 def export_raw(database: LabelDatabase, path: Path, *, names: bool = False) -> Export:
-    """The raw log as CSV: every label ever submitted; see :func:`mien.labelling.results.event_frame`."""
+    """The raw log as CSV: every label ever submitted; see :func:`mien.labelling.results.event_frame`.
+
+    Nobody but its owner may read the file.
+    """
     frame = event_frame(database, names=names)
-    _write(frame, path)
+    with _whole_private(Path(path)) as partial:
+        write_csv(frame, partial)
     undone = int((frame["state"] == "undone").sum())
     notes = [f"{undone} of the labels were taken back; their state is 'undone'."] if undone else []
     notes += [SUGGESTIONS_SHOWN] if database.task.show_suggestion else []
     return Export(str(path), len(frame), notes)
+
+
+def export_person(database: LabelDatabase, annotator: int, path: Path) -> None:
+    """Everything stored about an annotator, as JSON that nobody but its owner may read."""
+    content = json.dumps(plain(stored_about(database, annotator)), indent=2, allow_nan=False)
+    with _whole_private(Path(path)) as partial:
+        partial.write_text(content + "\n", encoding="utf-8")
 
 
 def check_ferplus_pictures(store: Store) -> None:
@@ -246,6 +264,17 @@ def _write_pictures(store: Store, table: SampleTable, paths: list[Path]) -> None
 
 def _write_ferplus_pictures(store: Store, table: SampleTable, root: Path, usage: list[str], names: list[str]) -> None:
     _write_pictures(store, table, [root / FOLDERS[u] / n for u, n in zip(usage, names, strict=True)])
+
+
+@contextmanager
+def _whole_private(path: Path) -> Iterator[Path]:
+    """A file of what single people did, written at once or not at all, which nobody else may read from the start."""
+    with whole(path) as partial:
+        if partial != path:  # else a device or a pipe, which is another's
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+            os.close(handle)
+            partial.chmod(_PRIVATE)  # what a killed command left there
+        yield partial
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

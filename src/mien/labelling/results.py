@@ -19,8 +19,10 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
+from mien.labelling.refusals import Refused
 from mien.labelling.schema import annotators, labels, sa
 from mien.labelling.task import MAX_INTENSITY, UNSURE
+from mien.labelling.voting import as_label, check_label
 from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
 from mien.samples import ANNOTATED, SampleTable, Step
@@ -51,6 +53,7 @@ def event_frame(database: LabelDatabase, *, names: bool = False) -> pd.DataFrame
     who = annotators.c.name if names else annotators.c.pseudonym
     wanted = sa.select(labels, who.label("who")).join(annotators, annotators.c.id == labels.c.annotator)
     rows = database.read(lambda c: c.execute(wanted.order_by(labels.c.id)).mappings().all())
+    _check_rows(database, rows)
     return pd.DataFrame([_event(database, row) for row in rows], columns=_columns(database))
 
 
@@ -305,6 +308,16 @@ def _columns(database: LabelDatabase) -> list[str]:
         *(f"intensity_{c}" for c in task.classes if task.intensity),
         *(a.name for a in task.attributes),
     ]
+
+
+def _check_rows(database: LabelDatabase, rows: Sequence[sa.RowMapping]) -> None:
+    """Refuse labels that the page would have refused: something else wrote them."""
+    for row in rows:
+        try:
+            check_label(database.task, as_label(database, row))
+        except (Refused, LookupError, TypeError, ValueError) as error:
+            words = f"label {row['id']} is none that 'mien label' wrote: {error}"
+            raise database.damaged(words) from error
 
 
 def _event(database: LabelDatabase, row: sa.RowMapping) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mien.demographics import HEADS
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
 from mien.samples import CORE_COLUMNS, SampleTable
@@ -105,6 +108,8 @@ class LabelTask:
         UsageError: On settings that cannot work.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)  # what is read back
+
     classes: tuple[str, ...]
     title: str = "Which expressions do you see?"
     votes_per_face: int = 10
@@ -155,9 +160,18 @@ class LabelTask:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LabelTask:
-        """Read what :meth:`to_json` gave."""
-        attributes = tuple(AskedAttribute(a["name"], a["label"], tuple(a["groups"])) for a in content["attributes"])
-        return cls(**{**content, "classes": tuple(content["classes"]), "attributes": attributes})
+        """Read what :meth:`to_json` gave.
+
+        Raises:
+            DataError: If it is something else.
+            UsageError: If such a task cannot work.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "settings"
+            raise DataError(f"labelling task, {where}", first["msg"], "what 'mien label' wrote") from error
 
 
 def classes_of(table: SampleTable) -> tuple[str, ...]:

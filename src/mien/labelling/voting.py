@@ -217,7 +217,7 @@ def undo(
             c.execute(sa.update(labels).where(labels.c.id == row["id"]).values(withdrawn=labels.c.id, undone=now))
             c.execute(_GIVE_BACK, {"at": face})
         _lease(database, c, who, face, lease_s)
-        return _as_label(database, row), Turn(face, None, *_progress(c, who))
+        return as_label(database, row), Turn(face, None, *_progress(c, who))
 
     return database.write(work)
 
@@ -238,7 +238,8 @@ def _given(votes: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in votes.items() if n}
 
 
-def _as_label(database: LabelDatabase, row: sa.RowMapping) -> Label:
+def as_label(database: LabelDatabase, row: sa.RowMapping) -> Label:
+    """A row of the labels as it was sent."""
     names = ("submission_id", "votes", "unknown", "not_a_face", "intensity", "attributes", "seconds")
     return Label(sample_id=database.faces[row["face"]].sample_id, **{name: row[name] for name in names})
 
@@ -253,7 +254,7 @@ def _stored_before(database: LabelDatabase, c: sa.Connection, who: Account, labe
     row = c.execute(_SUBMITTED, {"submission": label.submission_id}).mappings().first()
     if row is None:
         return False
-    if row["annotator"] != who.id or _content(_as_label(database, row)) != _content(label):
+    if row["annotator"] != who.id or _content(as_label(database, row)) != _content(label):
         raise Refused(409, "This submission_id was used for another label. Load the page again.")
     return True
 
