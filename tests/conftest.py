@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -11,6 +13,50 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest  # noqa: E402
 
 pytest_plugins = ("easy_store",)
+
+# What the small install goes without. Where one of these is missing, tests that need it are skipped, with its name.
+EXTRAS = (
+    "torch", "torchvision", "lightning", "tensorboard", "filelock", "sqlalchemy", "fastapi", "starlette", "uvicorn",
+    "psycopg", "fairlearn", "onnx", "httpx2", "httpx", "playwright",
+)  # fmt: skip
+ABSENT = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+collect_ignore = ["labelling"] if "sqlalchemy" in ABSENT else []
+
+
+def _absent(text: str) -> str:
+    """The package of an extra for want of which a test ended, if that is why."""
+    said = [n for n in ABSENT if f"No module named '{n}" in text or f"the package '{n}' is not installed" in text]
+    return said[0] if said else ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file of tests that imports what an extra brings is skipped where the extra is not installed."""
+    report = yield
+    name = _absent(str(report.longrepr)) if report.failed else ""
+    if name:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: needs {name}, which the small install goes without")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that ends for want of what an extra brings is skipped where the extra is not installed."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    name = (
+        _absent(str(error)) if report.failed and type(error).__name__ in ("ModuleNotFoundError", "MissingExtra") else ""
+    )
+    if name:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, f"Skipped: needs {name}, which the small install goes without")
+    return report
+
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_FILES = ("fer2013new.csv", "fer2013.parquet")
