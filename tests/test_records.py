@@ -311,10 +311,24 @@ def test_a_record_goes_through_json_and_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"name": "a"}', '{"name": "a", "config": {}, "colour": 1}'])
-def test_what_is_no_record_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", " line 1: is no whole JSON .*expected the record of a run"),
+        ("[1]", ": holds a list, expected the record of a run"),
+        ('{"name": "a"}', ": config: is missing"),
+        ('{"name": "a", "config": {}, "colour": 1}', ": colour: unknown key"),
+        ('{"name": "a", "config": {}, "seed": "1"}', ": seed: '1', expected a valid integer"),
+        ('{"name": "a", "config": {}, "data": {"store": 7}}', ": data.store: 7, expected a valid string"),
+        ('{"name": "a", "config": {}, "resumed": [1]}', r": resumed.0: 1, expected an object"),
+        ('{"name": "a", "config": {}, "best": {"epoch": []}}', r": best.epoch.*: \[\], expected"),
+        ('{"name": "a", "config": {}, "estimates": {"test": {"all": {"f1": {"low": 1}}}}}', ".*all.f1.value: is miss"),
+        ('{"name": "a", "config": {}, "estimates": {"test": {"all": {"f1": {"value": "x"}}}}}', ".*f1.value: 'x'"),
+    ],
+)
+def test_what_is_no_record_is_refused_with_its_key(tmp_path, content, message):
     (tmp_path / "record.json").write_text(content)
-    with pytest.raises(DataError, match=r"record\.json: cannot be read .*expected the record of a run"):
+    with pytest.raises(DataError, match=rf"record\.json{message}"):
         RunRecord.load(tmp_path / "record.json")
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mien.errors import DataError
@@ -97,3 +100,106 @@ def test_load_refuses_what_is_no_table(tmp_path):
     table().frame.to_parquet(tmp_path / "plain.parquet")
     with pytest.raises(DataError, match="has no 'mien' metadata, expected a table written by 'mien prepare'"):
         SampleTable.load(tmp_path / "plain.parquet")
+
+
+def rewritten(path, frame=None, meta=None, columns=None):
+    """A saved table with other columns, or other metadata, as nobody's program writes it."""
+    old = pq.read_table(path)
+    new = old if frame is None else pa.Table.from_pandas(frame, preserve_index=False)
+    if columns is not None:
+        new = pa.Table.from_arrays([new.column(i) for i in columns], names=[new.column_names[i] for i in columns])
+    info = json.loads(old.schema.metadata[b"mien"])
+    said = json.dumps(info | meta) if isinstance(meta, dict) else json.dumps(info) if meta is None else meta
+    pq.write_table(new.replace_schema_metadata({b"mien": said.encode()}), path)
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path):
+    table().save(tmp_path / "t.parquet")
+    return tmp_path / "t.parquet"
+
+
+def test_a_column_that_stands_twice_is_refused(saved):
+    with pytest.raises(DataError, match=r"t\.parquet: the column 'split' stands twice, expected each column once"):
+        SampleTable.load(rewritten(saved, columns=[*range(8), 2]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"sample_id": [1, 2, 3, 4]}, "column 'sample_id' holds int64, expected text"),
+        ({"sample_id": ["a", None, "c", "d"]}, "row 1: 'sample_id' is missing"),
+        ({"image": ["0", "1", "2", "3"]}, "column 'image' holds .*string, expected whole numbers"),
+        ({"image": [0.5, 1, 2, 3]}, "column 'image' holds double, expected whole numbers"),
+        ({"image": pd.array([0, 1, None, 3], "Int64")}, "row 2: 'image' is missing"),
+        ({"cluster": [[0], [1], [2], [3]]}, "column 'cluster' holds list.*expected whole numbers"),
+        ({"split": [b"a", b"b", b"c", b"d"]}, "column 'split' holds binary, expected text"),
+        ({"votes_sad": ["1", "2", "3", "4"]}, "column 'votes_sad' holds .*string, expected numbers"),
+        ({"votes_sad": [1.0, 2.0, np.inf, 0.0]}, "row 2: 'votes_sad' is inf, expected a number of votes"),
+        ({"votes_sad": [1.0, -2.0, 1.0, 0.0]}, "row 1: 'votes_sad' is -2.0, expected a number of votes"),
+        ({"gender": [{"a": 1}] * 4}, "column 'gender' holds struct.*expected text or numbers"),
+        ({"gender_confidence": ["high"] * 4}, "column 'gender_confidence' holds .*string, expected numbers"),
+        ({"identity": ["p", "q" * 50_000, "", ""]}, "column 'identity' has a cell of 50,000 bytes, expected 4,096"),
+    ],
+)
+def test_values_of_another_kind_are_refused_with_column_or_row(saved, columns, message):
+    frame = table().frame
+    for name, values in columns.items():
+        frame[name] = values
+    with pytest.raises(DataError, match=rf"t\.parquet.*{message}") as caught:
+        SampleTable.load(rewritten(saved, frame))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        ("{", "its metadata line 1: is no whole JSON"),
+        ("[]", "its metadata: holds a list"),
+        ("[" * 5000, "its metadata: holds too many values inside each other"),
+        ('{"a": ' * 90 + "1" + "}" * 90, "its metadata: holds more than 64 values inside each other"),
+        ('{"name": "a", "name": "b"}', "its metadata: the key 'name' stands twice"),
+        ({"vocabulary": "happy"}, "its metadata: vocabulary: 'happy', expected a valid array"),
+        ({"vocabulary": ["happy", 5]}, r"its metadata: vocabulary\.1: 5"),
+        ({"vocabulary": ["happy", "happy"]}, "names a word twice in its vocabulary"),
+        ({"vocabulary": ["happy", "bored"]}, "the column 'votes_bored' is missing"),
+        ({"attributes": ["race"]}, "the column 'race' is missing"),
+        ({"history": [{"name": "x"}]}, r"its metadata: history\.0\.n_before: is missing"),
+        ({"history": [{"name": "x", "n_before": "1", "n_after": 2}]}, r"history\.0\.n_before: '1'"),
+        ({"annotator_errors": {"gender": 5}}, r"its metadata: annotator_errors\.gender: 5"),
+        ({"more": 1}, "its metadata: more: unknown key"),
+        ({"name": 10**30}, "its metadata: holds a number of 31 digits"),
+    ],
+)
+def test_metadata_of_another_kind_is_refused_with_its_key(saved, meta, message):
+    with pytest.raises(DataError, match=rf"t\.parquet: .*{message}") as caught:
+        SampleTable.load(rewritten(saved, meta=meta))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_file_that_stands_for_any_number_of_rows_is_refused_by_its_header(tmp_path):
+    n = 3_000_000
+    columns = {name: pa.array([""], pa.string()).take(np.zeros(n, int)) for name in ("sample_id", "split", "identity")}
+    columns |= {name: np.zeros(n, np.int8) for name in ("image", "cluster")}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 50_000
+    with pytest.raises(DataError, match="3,000,000 rows, expected at most 1"):
+        SampleTable.load(tmp_path / "t.parquet")
+
+
+def test_what_is_not_known_may_stand_in_the_history_and_broken_names_are_readable(tmp_path):
+    odd = dataclasses.replace(
+        table(), history=(Step("x", 4, 4, {"share": np.nan, "folder": "caf\udce9", "city": "Zürich"}),)
+    )
+    odd.save(tmp_path / "t.parquet")
+    options = SampleTable.load(tmp_path / "t.parquet").history[0].options
+    assert np.isnan(options["share"])
+    assert (options["folder"], options["city"]) == ("caf?", "Zürich")
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -1, -8])
+def test_a_table_that_is_cut_off_is_refused(saved, cut):
+    saved.write_bytes(saved.read_bytes()[:cut])
+    with pytest.raises(DataError, match=r"t\.parquet: cannot be read"):
+        SampleTable.load(saved)

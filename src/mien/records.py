@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mien.errors import DataError
 from mien.outputs import whole, write_text
+from mien.own_files import as_kind, as_record, read_json
 from mien.prediction_tables.fields import fields_of
 from mien.prediction_tables.reading import read_frame, read_table, write_parquet
 from mien.spreadsheets import write_csv
@@ -282,12 +282,67 @@ class RunRecord:
         """Read what :meth:`save` wrote.
 
         Raises:
-            DataError: If the file is missing or is not a record.
+            DataError: If the file is missing or is not a record; with the key that is not what it should be.
         """
-        try:
-            return cls(**json.loads(Path(path).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "the record of a run") from error
+        record = as_record(cls, read_json(path, "the record of a run"), str(path))
+        # What stands inside, as far as readers rely on it; the values themselves stay as they are.
+        for key, kind in (("data", _TrainedOn), ("model", _Network), ("best", dict[str, int | float | str | None])):
+            as_kind(kind, getattr(record, key), str(path), key)
+        as_kind(dict[str, _Evaluated], record.estimates, str(path), "estimates")
+        as_kind(list[_Resumed], record.resumed, str(path), "resumed")
+        return record
+
+
+@dataclass
+class _TrainedOn:
+    store: str = ""
+    corpus: str = ""
+    terms: str = ""
+    fingerprint: str = ""
+    splits: dict[str, int] = field(default_factory=dict)
+    training_faces: int = 0
+    validation_faces: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    started_from: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Network:
+    classes: list[str] = field(default_factory=list)
+    parameters: int = 0
+
+
+@dataclass
+class _Resumed:
+    at: str = ""
+    after_epoch: int = 0
+
+
+@dataclass
+class _Estimated:
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    n: int = 0
+    clusters: int = 0
+    seed: int | None = None
+    note: str = ""
+
+
+@dataclass
+class _Evaluated:
+    on: str = ""
+    n: int = 0
+    n_copies: int = 0
+    n_validation: int = 0
+    n_dropped: int = 0
+    near_copies_known: bool = False
+    fingerprint: str = ""
+    all: dict[str, _Estimated] = field(default_factory=dict)
+    without_copies: dict[str, _Estimated] = field(default_factory=dict)
+    per_class: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.own_files import ANY, NUMBER, TEXT, WHOLE, as_record, holds, parse_json, read_parquet
 
 CORE_COLUMNS = ("sample_id", "image", "split", "identity", "cluster")
 ANNOTATED, PERCEIVED = "annotated", "perceived"
+_KINDS = {"sample_id": TEXT, "image": WHOLE, "split": TEXT, "identity": TEXT, "cluster": WHOLE}
 
 
 @dataclass(frozen=True)
@@ -141,29 +143,77 @@ class SampleTable:
             "annotator_errors": self.annotator_errors,
         }
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        merged = {**(table.schema.metadata or {}), b"mien": json.dumps(meta).encode()}
+        merged = {
+            **(table.schema.metadata or {}),
+            b"mien": json.dumps(meta, ensure_ascii=False).encode(errors="replace"),
+        }
         pq.write_table(table.replace_schema_metadata(merged), path)
 
     @classmethod
-    def load(cls, path: Path) -> SampleTable:
+    def load(cls, path: Path, *, rows: int | None = None) -> SampleTable:
         """Read what :meth:`save` wrote.
 
+        Args:
+            path: The file.
+            rows: How many rows it must have.
+
         Raises:
-            DataError: If the file is missing or is not such a table.
+            DataError: If the file is missing or is not such a table, with the column and the row.
         """
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "a Parquet table of samples") from error
+        table = read_parquet(path, _KINDS, "a Parquet table of samples", others=True, rows=rows)
         meta = (table.schema.metadata or {}).get(b"mien")
         if meta is None:
             raise DataError(str(path), "has no 'mien' metadata", "a table written by 'mien prepare'")
-        info = json.loads(meta)
-        return cls(
-            table.to_pandas(),
-            info["name"],
-            tuple(info["vocabulary"]),
-            tuple(info["attributes"]),
-            tuple(Step(**s) for s in info["history"]),
-            info.get("annotator_errors", {}),
-        )
+        where = f"{path}: its metadata"
+        info = as_record(_Meta, parse_json(meta, where, "what 'mien prepare' wrote", nan=True), where)
+        _check_values(path, table, info)
+        try:
+            frame = table.to_pandas()
+        except Exception as error:  # what other programs wrote of its types, pandas reads in many ways
+            raise DataError(str(path), f"cannot be read ({error})", "a Parquet table of samples") from error
+        return cls(frame, info.name, info.vocabulary, info.attributes, info.history, info.annotator_errors)
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What a table's file says beside its columns."""
+
+    name: str
+    vocabulary: tuple[str, ...]
+    attributes: tuple[str, ...]
+    history: tuple[Step, ...]
+    annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _check_values(path: Path, table: pa.Table, info: _Meta) -> None:
+    """What kinds alone do not say: nothing missing where there must be a value, each vote a number of votes."""
+    votes = [f"votes_{word}" for word in info.vocabulary]
+    for names, least in ((info.vocabulary, "its vocabulary"), (info.attributes, "its attributes")):
+        if len(set(names)) < len(names):
+            raise DataError(str(path), f"names a word twice in {least}", "each once")
+    for name in [*votes, *info.attributes]:
+        if name not in table.column_names:
+            raise DataError(str(path), f"the column {name!r} is missing", "a column for each vote and attribute")
+    for name in ("sample_id", "image", "cluster", *votes):
+        column = table.column(name)
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+            raise DataError(f"{path} row {row}", f"{name!r} is missing", "a value in each row")
+    for attribute in info.attributes:
+        own = {attribute: ANY, f"{attribute}_source": TEXT, f"{attribute}_confidence": NUMBER}
+        own |= {name: NUMBER for name in table.column_names if name.startswith(f"{attribute}_prob_")}
+        for name in own.keys() & set(table.column_names):
+            _check_kind(path, table, name, own[name])
+    for name in votes:
+        _check_kind(path, table, name, NUMBER)
+        values = table.column(name).to_numpy().astype(np.float64)
+        wrong = ~(np.isfinite(values) & (values >= 0))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise DataError(f"{path} row {row}", f"{name!r} is {values[row]}", "a number of votes, 0 or more")
+
+
+def _check_kind(path: Path, table: pa.Table, name: str, kind: str) -> None:
+    found = table.schema.field(name).type
+    if not holds(kind, found.value_type if pa.types.is_dictionary(found) else found):
+        raise DataError(str(path), f"the column {name!r} holds {found}", kind)

@@ -125,26 +125,152 @@ def test_a_changed_pixel_or_vote_is_found_by_verify(store):
     data = bytearray((store / IMAGES).read_bytes())
     data[1000] ^= 4
     (store / IMAGES).write_bytes(bytes(data))
-    with pytest.raises(DataError, match="fingerprint .*expected .*Prepare it again"):
+    with pytest.raises(DataError, match=r"images\.u8: is not what was written .*expected .*Restore the file"):
         Store.open(store).verify(chunk=2)
     data[1000] ^= 4
     (store / IMAGES).write_bytes(bytes(data))
     Store.open(store).verify(chunk=2)
     table(7, votes_sad=[1.0] * 6 + [2.0]).save(store / TABLE)
-    with pytest.raises(DataError, match="fingerprint"):
+    as_before_checksums(store)
+    with pytest.raises(DataError, match=r"fingerprint .*expected .*Prepare it again"):
         Store.open(store).verify()
+
+
+def as_before_checksums(store):
+    """What an older version would have written."""
+    info = json.loads((store / INFO).read_text())
+    (store / INFO).write_text(json.dumps({k: v for k, v in info.items() if k != "checksums"}))
+
+
+def test_a_changed_picture_is_found_by_whoever_looks_at_one(store):
+    data = (store / IMAGES).read_bytes()
+    (store / IMAGES).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    opened = Store.open(store)
+    assert len(opened.table) == 7  # the table can be used
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"images\.u8: is not what was written"):
+            opened.images.mean()
+    (store / IMAGES).write_bytes(data)
+    assert opened.images.shape == (7, 20, 20, 1)
+
+
+def test_pictures_are_read_once_by_a_process(store, monkeypatch):
+    assert Store.open(store).images[0].shape == (20, 20, 1)
+
+    def read(path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr("mien.own_files.sha256_of", read)
+    monkeypatch.setattr(
+        "mien.data.images.check_file_sum", lambda path, due, fix="": path.suffix == ".u8" and read(path)
+    )
+    assert Store.open(store).images[1].shape == (20, 20, 1)
+    os.utime(store / IMAGES, ns=(1, 1))
+    with pytest.raises(AssertionError):
+        Store.open(store).images.any()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"gender": ["f", "f", "m", "m", "f", "f", "m"]}, {"image": [0, 1, 2, 3, 4, 6, 5]}, {"split": "test"}],
+    ids=["attribute", "image", "split"],
+)
+def test_a_changed_attribute_image_column_or_split_is_found_on_opening(tmp_path, columns):
+    store = write(tmp_path / "store", faces(7, 20), gender="f").path
+    table(7, **columns).save(store / TABLE)
+    with pytest.raises(DataError, match=r"samples\.parquet: is not what was written .*Restore the file, or prepare"):
+        Store.open(store)
+
+
+@pytest.mark.parametrize("change", [{"shape": [7, 10, 40, 1]}, {"terms": "free"}, {"corpus": "other"}, {"new": 1}])
+def test_a_changed_description_is_found_on_opening(store, change):
+    info = json.loads((store / INFO).read_text())
+    (store / INFO).write_text(json.dumps(info | change))
+    with pytest.raises(DataError, match=r"store\.json: is not what was written"):
+        Store.open(store)
+    (store / INFO).write_text(json.dumps(info))  # laid out in another way
+    assert Store.open(store).info == info
+
+
+def test_which_picture_is_whose_is_part_of_the_fingerprint(tmp_path):
+    images = faces(3, 20)
+    one = write(tmp_path / "one", images, image=[0, 2, 1])
+    other = write(tmp_path / "other", images)
+    assert one.fingerprint != other.fingerprint
+    one.verify()
+
+
+def test_a_store_of_an_older_version_opens_and_says_once_that_it_has_no_checksums(store, caplog):
+    before = Store.open(store)
+    as_before_checksums(store)
+    for _ in range(2):
+        opened = Store.open(store)
+        opened.verify()
+        np.testing.assert_array_equal(opened.images, before.images)
+        assert opened.fingerprint == before.fingerprint
+    assert [r.getMessage().split(" was prepared")[0] for r in caplog.records] == [str(store)]
+    assert "carries no checksums" in caplog.text
 
 
 def test_a_table_of_another_length_is_refused(store):
     table(6).save(store / TABLE)
-    with pytest.raises(DataError, match=r"samples\.parquet: 6 rows, expected 7, one an image"):
+    as_before_checksums(store)
+    with pytest.raises(DataError, match=r"samples\.parquet: 6 rows, expected 7"):
         Store.open(store)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', "\udcff"])
+@pytest.mark.parametrize("image", [[0, 1, 2, 3, 4, 5, 7], [0, 1, 2, 3, 4, 5, -1], [0, 0, 1, 2, 3, 4, 5]])
+def test_an_image_column_that_names_no_image_or_one_twice_is_refused(store, image):
+    table(7, image=image).save(store / TABLE)
+    as_before_checksums(store)
+    with pytest.raises(DataError, match=r"samples\.parquet: its column 'image' does not name each image once"):
+        Store.open(store)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', "\udcff", "[" * 9999])
 def test_a_description_that_is_none_is_refused(store, content):
     (store / INFO).write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(DataError, match=r"store\.json: is not the description of a store"):
+    with pytest.raises(DataError, match=r"store\.json.*Prepare the corpus again") as caught:
+        Store.open(store)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": [7, 20, 20]}, r"store\.json: shape\.3: is missing"),
+        ({"shape": [7, 20, "20", 1]}, r"store\.json: shape\.2: '20', expected a valid integer"),
+        (
+            {"shape": [-7, -20, 20, 1]},
+            r"store\.json: shape: \[-7, -20, 20, 1\], expected \[faces, height, width, 1 or 3",
+        ),
+        ({"shape": [7, 20, 10, 2]}, r"store\.json: shape"),
+        ({"shape": [7, 2**63, 2**63, 1]}, r"store\.json: shape"),
+        ({"shape": None}, r"store\.json: shape: nothing"),
+        ({"n": 6}, r"store\.json: n: 6, expected 7, as the shape says"),
+        ({"n": True}, r"store\.json: n: true"),
+        ({"fingerprint": 5}, r"store\.json: fingerprint: 5, expected a valid string"),
+        ({"fingerprint": "abc"}, r"store\.json: fingerprint: 'abc', expected 64 hexadecimal digits"),
+        ({"corpus": ["toy"]}, r"store\.json: corpus: \['toy'\]"),
+        ({"classes": {"sad": "many"}}, r"store\.json: classes\.sad: 'many'"),
+        ({"checksums": {}}, r"store\.json: checksums: has none of store\.json"),
+        ({"checksums": 5}, r"store\.json: checksums: has none"),
+        ({"format": "1"}, r"store\.json: format '1', expected format 1"),
+        ({"format": [[[[]]]]}, r"store\.json: format \[\[\[\[\]\]\]\]"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_a_description_is_named(store, change, message):
+    info = json.loads((store / INFO).read_text())
+    del info["checksums"]
+    (store / INFO).write_text(json.dumps(info | change))
+    with pytest.raises(DataError, match=message):
+        Store.open(store)
+
+
+def test_a_key_that_stands_twice_in_a_description_is_refused(store):
+    text = (store / INFO).read_text()
+    (store / INFO).write_text(text.replace("{", '{"n": 7,', 1))
+    with pytest.raises(DataError, match=r"store\.json: the key 'n' stands twice"):
         Store.open(store)
 
 

@@ -181,9 +181,12 @@ def test_other_faces_or_splits_are_refused_on_resuming(
     settings["data"]["store"] = str(store)
     settings["train"]["max_minutes"] = 1e-9
     train(parse_config(settings), tmp_path / "run")
-    table = Store.open(store).table
-    moved = table.frame.assign(split=np.where(table.frame.index == 0, "test", table.frame["split"]))
-    table.derive("move", moved).save(store / "samples.parquet")
+    with StoreWriter(store, force=True) as writer:
+        opened = Store.open(store)
+        frame = opened.table.frame
+        moved = frame.assign(split=np.where(frame.index == 0, "test", frame["split"]))
+        writer.copy(opened)
+        writer.commit(opened.table.derive("move", moved), opened.description)
     with pytest.raises(RunError, match="other faces or splits"):
         train(parse_config(settings), tmp_path / "run")
     shutil.copytree(easy_store.parent, tmp_path / "corpus")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
+import logging
+import math
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,11 +19,27 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
 from mien.outputs import check_folder, writing
-from mien.records import write_json
+from mien.own_files import (
+    SUMS,
+    as_kind,
+    check_file_sum,
+    check_sum,
+    checksums_of,
+    is_sha256,
+    read_json,
+    sha256_of,
+    with_checksums,
+)
+from mien.records import plain, write_json
 from mien.samples import SampleTable
+from mien.values import shown
 
 FORMAT = 1
 IMAGES, TABLE, INFO = "images.u8", "samples.parquet", "store.json"
+_DESCRIPTION = "the description of a store"
+_AGAIN = "Prepare the corpus again."
+_RESTORE = "Restore the file, or prepare the corpus again."
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,63 +49,96 @@ class Store:
     Attributes:
         path: Its folder.
         table: Its faces; ``table.frame['image']`` are rows of :attr:`images`.
-        images: ``(N, H, W, C)`` uint8, memory-mapped read-only.
+        packed: :attr:`images` before anybody has looked whether they are what was written.
         info: What ``store.json`` says: corpus, terms, fingerprint, shape.
     """
 
     path: Path
     table: SampleTable
-    images: NDArray[np.uint8]
+    packed: NDArray[np.uint8]
     info: dict[str, Any]
 
     @property
+    def images(self) -> NDArray[np.uint8]:
+        """``(N, H, W, C)`` uint8, memory-mapped read-only; held to their checksum before the first look.
+
+        Whoever uses pictures cannot forget to check them so, and whoever needs the table only does not
+        wait for gigabytes to be read. A process reads them once, however often it opens the store.
+
+        Raises:
+            DataError: If they are not what was written.
+        """
+        due = self.info.get(SUMS, {}).get(IMAGES)
+        if due is not None:
+            _check_images_once(self.path / IMAGES, due)
+        return self.packed
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 over all image bytes, ids and votes: two stores with the same faces agree."""
+        """SHA-256 over all image bytes, ids and votes: two stores with the same faces agree.
+
+        Attributes, splits and persons may differ: a store and its copy with perceived attributes hold the
+        same faces. What each file of a store must hold, its checksums say.
+        """
         return str(self.info["fingerprint"])
 
     @property
     def description(self) -> dict[str, Any]:
         """What :attr:`info` says of the corpus, without what follows from the faces."""
-        return {k: v for k, v in self.info.items() if k not in ("format", "n", "shape", "fingerprint", "classes")}
+        own = ("format", "n", "shape", "fingerprint", "classes", SUMS)
+        return {k: v for k, v in self.info.items() if k not in own}
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
         """Open a store that ``mien prepare`` wrote.
 
+        Description and table are held to their checksums at once, the pictures when they are looked at. A store
+        of an older version has none, and says so once.
+
         Raises:
-            DataError: If there is none, or its parts do not fit each other.
+            DataError: If there is none, its parts do not fit each other, or are not what was written.
         """
         path = Path(path)
         if not (path / INFO).is_file():
             raise DataError(str(path), "is not a store", f"a folder with {INFO}", "Make one with 'mien prepare'.")
-        info = _read_info(path)
-        if info is None or info["format"] != FORMAT:
-            found = f"format {info['format']!r}" if info else "is not the description of a store"
-            raise DataError(str(path / INFO), found, f"format {FORMAT}", "Prepare the corpus again.")
+        info = _checked_info(path)
         shape = tuple(info["shape"])
         size = (path / IMAGES).stat().st_size if (path / IMAGES).is_file() else -1
-        if size != int(np.prod(shape)):
+        if size != math.prod(shape):
             raise DataError(
-                str(path / IMAGES), f"{size} bytes", f"{int(np.prod(shape))} bytes for {shape}", "Prepare it again."
+                str(path / IMAGES), f"{size} bytes", f"{math.prod(shape)} bytes for {shape}", "Prepare it again."
             )
         images: NDArray[np.uint8] = (
             np.memmap(path / IMAGES, np.uint8, "r", shape=shape) if size else np.zeros(shape, np.uint8)
         )
-        table = SampleTable.load(path / TABLE)
-        if len(table) != shape[0]:
-            raise DataError(str(path / TABLE), f"{len(table)} rows", f"{shape[0]}, one an image", "Prepare it again.")
+        if SUMS in info:
+            check_file_sum(path / TABLE, info[SUMS][TABLE], fix=_RESTORE)
+        else:
+            _say_unchecked(path)
+        table = SampleTable.load(path / TABLE, rows=shape[0])
+        rows = table.frame["image"].to_numpy(np.int64)
+        if len(np.unique(rows)) < len(rows) or (len(rows) and not 0 <= rows.min() <= rows.max() < shape[0]):
+            raise DataError(str(path / TABLE), "its column 'image' does not name each image once", "", _RESTORE)
         return cls(path, table, images, info)
 
     def verify(self, chunk: int = 4096) -> None:
-        """Read everything and compare it with the fingerprint (:meth:`open` looks at sizes only).
+        """Read every picture anew and compare all with the fingerprint.
+
+        Args:
+            chunk: Most images at once.
 
         Raises:
             DataError: If an image, an id or a vote is not what was written.
         """
+        before = _state(self.path / IMAGES)
         digest = hashlib.sha256()
-        for start in range(0, len(self.images), chunk):
-            digest.update(np.ascontiguousarray(self.images[start : start + chunk]).data)
-        _hash_table(digest, self.table)
+        for start in range(0, len(self.packed), chunk):
+            digest.update(np.ascontiguousarray(self.packed[start : start + chunk]).data)
+        due = self.info.get(SUMS, {}).get(IMAGES)
+        if due is not None:
+            check_sum(self.path / IMAGES, digest.hexdigest(), due, fix=_RESTORE)
+            _CHECKED.add((*before, due))
+        _hash_table(digest, self.table, with_rows=due is not None)
         if digest.hexdigest() != self.fingerprint:
             raise DataError(
                 str(self.path), f"fingerprint {digest.hexdigest()[:12]}", self.fingerprint[:12], "Prepare it again."
@@ -166,9 +216,10 @@ class StoreWriter:
             rows: Which of its images, in order; all by default.
             chunk: Most images at once.
         """
-        for start in range(0, len(store.images) if rows is None else len(rows), chunk):
+        images = store.images
+        for start in range(0, len(images) if rows is None else len(rows), chunk):
             part = slice(start, start + chunk)
-            self.append(store.images[part] if rows is None else store.images[rows[part]])
+            self.append(images[part] if rows is None else images[rows[part]])
 
     def images(self) -> NDArray[np.uint8]:
         """``(n, H, W, C)``, all images written so far, memory-mapped read-only; at least one must be."""
@@ -178,13 +229,15 @@ class StoreWriter:
 
     def commit(self, table: SampleTable, info: dict[str, Any]) -> Store:
         """Write table and info, and move the whole to its place."""
-        _hash_table(self._hash, table)
+        sums = {IMAGES: self._hash.hexdigest()}
+        _hash_table(self._hash, table, with_rows=True)
         shape = [self.n, *(self.shape or (0, 0, 1))]
         content = {"format": FORMAT, **info, "n": self.n, "shape": shape, "fingerprint": self._hash.hexdigest()}
         with writing(self.out):
             self._file.close()
             table.save(self.partial / TABLE)
-            write_json(self.partial / INFO, content)
+            sums[TABLE] = sha256_of(self.partial / TABLE)
+            write_json(self.partial / INFO, with_checksums(plain(content), INFO, sums))
             if self.out.exists():
                 old = self.out.with_name(f".{self.out.name}.partial-old-{os.getpid()}")
                 os.replace(self.out, old)
@@ -210,15 +263,90 @@ class StoreWriter:
 def _read_info(path: Path) -> dict[str, Any] | None:
     """What ``store.json`` says; None where there is none or it is another program's."""
     try:
-        info = json.loads((path / INFO).read_text())
-    except (OSError, ValueError):
+        info = read_json(path / INFO, _DESCRIPTION)
+    except DataError:
         return None
-    return info if isinstance(info, dict) and {"format", "shape", "fingerprint"} <= set(info) else None
+    return info if {"format", "shape", "fingerprint"} <= set(info) else None
 
 
-def _hash_table(digest: hashlib._Hash, table: SampleTable) -> None:
+@dataclass(frozen=True)
+class _Described:
+    """What readers rely on in ``store.json``."""
+
+    format: int
+    shape: tuple[int, int, int, int]
+    fingerprint: str
+    n: int
+    corpus: str = ""
+    terms: str = ""
+    vocabulary: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    classes: dict[str, int] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+    n_exact_copies: int = 0
+    n_near_copies: int = 0
+    n_dropped: int = 0
+
+
+def _checked_info(path: Path) -> dict[str, Any]:
+    """What ``store.json`` says, once its values are what they should be and what was written."""
+    where = path / INFO
+    info = read_json(where, _DESCRIPTION, fix=_AGAIN)
+    if "format" in info and info["format"] != FORMAT:
+        raise DataError(str(where), f"format {shown(info['format'])}", f"format {FORMAT}", _AGAIN)
+    found = as_kind(_Described, info, str(where), fix=_AGAIN)
+    n, height, width, channels = found.shape
+    if min(found.shape) < 0 or (n and (not height or not width)) or channels not in (1, 3) or max(found.shape) > 2**40:
+        raise DataError(f"{where}: shape", shown(list(found.shape)), "[faces, height, width, 1 or 3]", _AGAIN)
+    if found.n != n:
+        raise DataError(f"{where}: n", str(found.n), f"{n}, as the shape says", _AGAIN)
+    if not is_sha256(found.fingerprint):
+        raise DataError(f"{where}: fingerprint", shown(found.fingerprint), "64 hexadecimal digits", _AGAIN)
+    checksums_of(info, where, (IMAGES, TABLE), fix=_RESTORE)
+    return info
+
+
+# What was read and found right in this process: (path, inode, size, times, checksum).
+_CHECKED: set[tuple[Any, ...]] = set()
+_SAID: set[str] = set()
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """What changes with a file's content, as far as the system tells."""
+    found = os.stat(path)
+    return os.path.realpath(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _check_images_once(path: Path, due: str) -> None:
+    try:
+        state = (*_state(path), due)
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read ({error.strerror})", "the store's pictures", _RESTORE) from error
+    if state not in _CHECKED:
+        check_file_sum(path, due, fix=_RESTORE)
+        _CHECKED.add(state)
+
+
+def _say_unchecked(path: Path) -> None:
+    """One line, once: nobody can tell whether this store is what was written."""
+    where = os.path.realpath(path)
+    if where not in _SAID:
+        _SAID.add(where)
+        _LOG.warning(
+            "%s was prepared by an older version and carries no checksums: changes of its pictures, its image column "
+            "and its attributes would not be noticed. Prepare it again to have them.",
+            shown(str(path))[1:-1],
+        )
+
+
+def _hash_table(digest: hashlib._Hash, table: SampleTable, with_rows: bool) -> None:
+    """Add ids and votes, and which image is whose where that is not the order of the rows."""
     digest.update("\n".join(table.frame["sample_id"]).encode())
     digest.update(np.ascontiguousarray(table.votes).data)
+    rows = table.frame["image"].to_numpy(np.int64)
+    # Stores of older versions, whose rows are in order, keep their fingerprint so, and runs on them theirs.
+    if with_rows and (rows != np.arange(len(rows))).any():
+        digest.update(np.ascontiguousarray(rows).data)
 
 
 def _alive(pid: str) -> bool:
