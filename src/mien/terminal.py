@@ -10,25 +10,27 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from mien.shown import tell, visible
 
 Report = Callable[[int, int | None], None]
 
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def say(line: str) -> None:
     """One line for the user, on stderr, above any bar."""
-    _err.print(line, markup=False)
+    _err.print(visible(line))
 
 
 def _bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -39,7 +41,7 @@ def _bar() -> Progress:
 
 
 def _reporter(bar: Progress, title: str, unit: str) -> Report:
-    task = bar.add_task(title, total=None, unit=unit)
+    task = bar.add_task(visible(title), total=None, unit=unit)
     last = 0.0
 
     def report(done: int, total: int | None) -> None:
@@ -72,26 +74,30 @@ def waiting(title: str) -> Iterator[None]:
     if not _err.is_terminal:
         yield
         return
-    with _err.status(title):
+    with _err.status(Text(visible(title))):
         yield
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout; tab-separated lines where stdout is no terminal."""
     if not sys.stdout.isatty():
-        print("\t".join(header))
-        for row in rows:
-            print("\t".join(row))
+        for row in (header, *rows):
+            print("\t".join(map(visible, row)))
         return
-    drawn = Table(*header, title=Text(title), title_justify="left")
+    drawn = Table(*(Column(_text(name)) for name in header), title=_text(title), title_justify="left")
     for row in rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*map(_text, row))
     Console().print(drawn)
+
+
+def _text(text: str) -> Text:
+    """Text in which rich finds no markup and a terminal no command."""
+    return Text(visible(text))
 
 
 def markdown(text: str) -> None:
     """Markdown on stdout, drawn on a terminal and as it is elsewhere."""
     if sys.stdout.isatty():
-        Console().print(Markdown(text))
+        Console().print(Markdown(visible(text, lines=True), hyperlinks=False))
     else:
-        print(text)
+        tell(*text.split("\n"))

@@ -12,7 +12,7 @@ from mien.agreement.kappa import KappaResult, fleiss_kappa
 from mien.agreement.outliers import AGREEMENT, SPEED, UNKNOWN, OutlierResult, find_outliers
 from mien.agreement.sufficiency import VoteSufficiency, vote_sufficiency
 from mien.agreement.votes import Votes
-from mien.audit.markdown import table
+from mien.audit.markdown import document, table
 from mien.errors import MienError
 
 EXPRESSION = "expression"
@@ -129,7 +129,7 @@ def summary_text(found: AgreementSummary) -> str:
     for part in (found.kappa, found.annotators, found.outliers, found.sufficiency):
         notes += part.notes if part is not None else []
     lines += [f"- {note}" for note in dict.fromkeys(notes)]
-    return "\n".join(lines).rstrip() + "\n"
+    return document(lines).rstrip() + "\n"
 
 
 def _annotators(found: OutlierResult) -> list[str]:

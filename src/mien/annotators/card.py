@@ -11,7 +11,7 @@ from mien.annotators.annotate import uncorrectable
 from mien.annotators.holdout import Holdout
 from mien.annotators.mien import VIEWS, MienAnnotator
 from mien.audit.intervals import clustered_share, mean_estimate, wilson_estimate
-from mien.audit.markdown import table
+from mien.audit.markdown import plain, table
 from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
 from mien.metrics.probability import calibration_errors, confidence_bins, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
@@ -64,15 +64,15 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
     first = next(iter(views.values()))
     size = sum(p.numel() for p in annotator.classifier.module.parameters())
     lines = [
-        f"# Annotator: {annotator.source}, version {annotator.version}",
+        f"# Annotator: {plain(annotator.source)}, version {plain(annotator.version)}",
         "",
         f"{size / 1e6:.2f} M parameters, input {annotator.classifier.card.size} px in colour (grey and smaller "
         f"pictures are brought to it); each face is averaged with its mirror image. Perceives "
-        f"{', '.join(h.name for h in annotator.heads)}.",
+        f"{plain(', '.join(h.name for h in annotator.heads))}.",
         "",
-        f"Data: {annotator.terms}. Trained on {record.data['training_faces']:,} faces, seed {record.seed}, "
-        f"commit {record.versions.get('commit', 'unknown')}. "
-        f"All figures below: {annotator.about.holdout}, 95 % intervals.",
+        f"Data: {plain(annotator.terms)}. Trained on {record.data['training_faces']:,} faces, seed {record.seed}, "
+        f"commit {plain(record.versions.get('commit', 'unknown'))}. "
+        f"All figures below: {plain(annotator.about.holdout)}, 95 % intervals.",
         "",
         *_use(annotator, views),
         _CHOSEN[record.config["train"]["monitor"] == "last"] + _FITTED,
@@ -100,7 +100,7 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
 def _use(annotator: MienAnnotator, views: dict[str, Holdout]) -> list[str]:
     """What the annotator is for and what not, without what it does not perceive."""
     names = [head.name for head in annotator.trained]
-    listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    listed = plain(" or ".join(filter(None, [", ".join(names[:-1]), names[-1]])))
     wrong = _uncorrectable(views)
     useless = all(len(errors) == len(views[view].heads) for view, errors in wrong.items())
     law = _LAW if set(names) - set(_NOT_SENSITIVE) else ""
@@ -109,7 +109,7 @@ def _use(annotator: MienAnnotator, views: dict[str, Holdout]) -> list[str]:
         "",
         ("" if useless else _AUDIT) + _QUEUE,
         "",
-        *(f"- {line}" for line in _not_corrected(wrong)),
+        *(plain(f"- {line}") for line in _not_corrected(wrong)),
         *([""] if any(wrong.values()) else []),
         "## What it must not be used for",
         "",
@@ -218,7 +218,7 @@ def _by_group(holdout: Holdout, view: str) -> list[str]:
             mistaken = ", ".join(f"{head.groups[t]} {counts[g, t] / n:.0%}" for t in others[:2])
             precision = wilson_estimate(float(counts[g, g]), int(counts[:, g].sum()))
             rows.append([group, str(n), str(wilson_estimate(float(counts[g, g]), n)), str(precision), mistaken])
-        lines += [f"### {head.name}", ""]
+        lines += [f"### {plain(head.name)}", ""]
         lines += table(["annotated", "faces", "perceived so", "right where perceived", "else perceived as"], rows)
     return lines + (_within(holdout) if len(holdout.heads) > 1 else [])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mien.annotators.comparison import AnnotatorComparison, AttributeComparison
-from mien.audit.markdown import interval, table
+from mien.audit.markdown import document, interval, table
 
 
 def comparison_text(comparison: AnnotatorComparison) -> str:
@@ -22,7 +22,7 @@ def comparison_text(comparison: AnnotatorComparison) -> str:
             for v in c.numbers
         ]
         lines += ["## Perceived numbers", "", *table(header, rows)]
-    return "\n".join(
+    return document(
         [
             *lines,
             "## How to read this",

@@ -9,7 +9,7 @@ from mien.audit.gaps import FURTHER, HEADLINE
 from mien.audit.inferred import InferredResult
 from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
 from mien.audit.inferred.results import THRESHOLDED
-from mien.audit.markdown import interval, number, p_value, table
+from mien.audit.markdown import document, interval, number, p_value, table
 from mien.audit.permutation import SPANNING
 from mien.audit.results import AttributeResult, Audit
 from mien.audit.settings import Settings
@@ -297,4 +297,4 @@ def render_text(audit: Audit) -> str:
         lines += _attribute_lines(result)
     lines += ["## Not tested", "", *(f"- {note}" for note in audit.not_tested), ""]
     lines += ["## Method", "", *(f"- {note}" for note in audit.method_notes), ""]
-    return "\n".join(lines)
+    return document(lines)

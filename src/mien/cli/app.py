@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, CycloptsPanel, Parameter, Token
 
 from mien import __version__
 from mien.errors import ConfigError, MienError, MissingExtra
 from mien.outputs import writing
+from mien.shown import tell, visible
 
 # Nothing heavy is imported up here: 'mien --help' must answer at once.
 
@@ -44,7 +45,9 @@ _EXTRA_OF = {
 
 
 def _fail(error: MienError) -> NoReturn:
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    # Messages break lines of their own so, to list bad rows or to point at a character.
+    first, *more = str(error).split("\n  ")
+    tell(f"{type(error).__name__}: {first}", *(f"  {line}" for line in more), err=True)
     sys.exit(error.exit_code)
 
 
@@ -52,9 +55,11 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
     try:
         with writing("output", mixed=True):  # whatever a verb has not foreseen, a full disk is one sentence
-            result = app(exit_on_error=False, print_error=True)
+            result = app(exit_on_error=False, print_error=False)
             _flush()
-    except CycloptsError:
+    except CycloptsError as error:
+        if error.console is not None:
+            error.console.print(CycloptsPanel(visible(str(error), lines=True)))
         sys.exit(2)
     except MienError as error:
         _fail(error)
@@ -68,7 +73,7 @@ def main() -> None:
         sys.exit(1)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "TrainingStopped":
-            print("interrupted", file=sys.stderr)
+            tell("interrupted", err=True)
             sys.exit(130)
         raise
     sys.exit(result if isinstance(result, int) else 0)
@@ -110,4 +115,5 @@ def print_json(content: Any) -> None:
     """Print content as JSON on stdout."""
     from mien.records import plain
 
-    print(json.dumps(plain(content), indent=2))
+    # JSON writes all but ASCII as \u escapes; of ASCII only the delete character is left.
+    tell(*json.dumps(plain(content), indent=2).replace("\x7f", "\\u007f").split("\n"))

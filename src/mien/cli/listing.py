@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from mien.cli.app import app
 from mien.errors import MissingExtra
+from mien.shown import tell
 
 Kind = Literal["datasets", "models", "losses", "metrics", "adapters", "annotators", "labels", "config", "all"]
 
@@ -23,18 +24,18 @@ def list_(kind: Kind = "all", /) -> None:
 
     for name, registry in _registries().items():
         if kind in (name, "all"):
-            print(f"{name}:")
+            tell(f"{name}:")
             try:
                 for entry in registry.names():
-                    print(f"  {entry:24s} {registry.summary(entry)}")
+                    tell(f"  {entry:24s} {registry.summary(entry)}")
             except MissingExtra as error:
-                print(f"  ({error})")
+                tell(f"  ({error})")
     if kind == "config":
         from mien.config import explain_config, parse_config
 
-        print(explain_config(parse_config({"data": {"store": "STORE"}})), end="")
+        tell(*explain_config(parse_config({"data": {"store": "STORE"}})).splitlines())
     if kind in ("labels", "all"):
-        print("labels:\n  " + "\n  ".join(scheme_names()))
+        tell("labels:", *(f"  {name}" for name in scheme_names()))
 
 
 def _registries() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from mien.cli.app import Force, Json, Out, app, options_of, print_json
 from mien.errors import OutputError
 from mien.outputs import check_folder
+from mien.shown import tell
 
 
 @app.command
@@ -57,18 +58,18 @@ def prepare(
     if json:
         print_json(info)
         return
-    print(f"{info['n']} faces of {'x'.join(map(str, info['shape'][1:3]))} from {info['corpus']} in {out}")
+    tell(f"{info['n']} faces of {'x'.join(map(str, info['shape'][1:3]))} from {info['corpus']} in {out}")
     for split, n in store.table.splits.items():
-        print(f"  {split or '(no split)'}: {n}")
-    print(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
+        tell(f"  {split or '(no split)'}: {n}")
+    tell(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
     if info["classes"]:
         single = bool(((store.table.votes > 0).sum(axis=1) == 1).all())
-        print(f"  classes{'' if single else ', by most votes'}: {_listed(info['classes'])}")
+        tell(f"  classes{'' if single else ', by most votes'}: {_listed(info['classes'])}")
     for what, n in info["detail"].items():
-        print(f"  {what}: {_listed(n)}")
+        tell(f"  {what}: {_listed(n)}")
     if info["n_dropped"]:
-        print(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
-    print(f"  terms: {info['terms']}")
+        tell(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
+    tell(f"  terms: {info['terms']}")
 
 
 def _listed(value: object) -> str:
@@ -113,7 +114,7 @@ def train(
             except OutputError as error:
                 terminal.say(str(error))  # and no more: why the training ended matters more than its curves
     best = run.record.best
-    print(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
+    tell(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
 
 
 @app.command
@@ -165,4 +166,4 @@ def demo(*, out: Out = Path("demo"), n: int = 16_000, epochs: int = 7, seed: int
     with terminal.stages() as stages:
         result = demo(out, n=n, epochs=epochs, seed=seed, force=force, say=terminal.say, progress=stages)
     terminal.table("What was injected, and what the audit found", ["attribute", "injected", "found"], result.rows)
-    print(f"Open {result.run.path / 'report.html'} in a browser.")
+    tell(f"Open {result.run.path / 'report.html'} in a browser.")

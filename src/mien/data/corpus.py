@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.shown import visible
 
 OnBadRow = Literal["error", "drop"]
 
@@ -65,7 +66,7 @@ class BadRows:
         first = self.errors[0]
         if len(self.errors) == 1:
             raise DataError(first.where, first.found, first.expected, _fix(first))
-        shown = "".join(f"\n  {e.where}: {e.found}" for e in self.errors[1:10])
+        shown = "".join("\n  " + visible(f"{e.where}: {e.found}") for e in self.errors[1:10])
         more = f"\n  and {len(self.errors) - 10} more" if len(self.errors) > 10 else ""
         raise DataError(
             first.where,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.audit.compare.results import AttributeChange, Change, Comparison, GroupChange
-from mien.audit.markdown import interval, p_value, table
+from mien.audit.markdown import document, interval, p_value, table
 from mien.audit.warned import warning_lines
 
 _METRICS = ("accuracy", "macro_f1")
@@ -23,7 +23,7 @@ def comparison_text(comparisons: Sequence[Comparison]) -> str:
         for attribute in c.attributes:
             lines += [f"### {attribute.label}", "", *_groups(c, attribute.groups, "group"), *_gaps(c, attribute)]
     notes = comparisons[0].method_notes if comparisons else []
-    return "\n".join([*lines, "## Method", "", *(f"- {note}" for note in notes), ""])
+    return document([*lines, "## Method", "", *(f"- {note}" for note in notes), ""])
 
 
 def _cells(change: Change) -> tuple[str, str, str]:

@@ -77,6 +77,7 @@ from mien.audit.vocabulary import LOWER_IS_BETTER, NOT_TESTABLE, TOO_FEW, metric
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
+from mien.shown import visible
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 CLASS_METRICS = ("recall", "precision", "f1", "selection_rate")
@@ -217,8 +218,8 @@ def junit_xml(results: Sequence[GateResult], name: str, seconds: float = 0.0, *,
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML may not even hold escaped."""
-    return _NOT_XML.sub("\ufffd", text)
+    """Without the control characters that XML may not even hold escaped; those that it may are shown as text."""
+    return visible(_NOT_XML.sub("\ufffd", text), lines=True)
 
 
 def _judge(gate: Gate, node: Condition, audit: Audit) -> tuple[bool | None, list[str]]:

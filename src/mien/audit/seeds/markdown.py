@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.audit.markdown import interval, number, p_value, table
+from mien.audit.markdown import document, interval, number, p_value, table
 from mien.audit.seeds.results import SeedAttribute, SeedAudit
 from mien.audit.warned import warning_lines
 
@@ -13,7 +13,7 @@ def seed_text(audit: SeedAudit) -> str:
     lines += [f"{len(audit.names)} runs on {audit.n} shared faces in {audit.n_clusters} independent units.", ""]
     for attribute in audit.attributes:
         lines += [f"## {attribute.label}", "", *_groups(audit, attribute), *_gaps(attribute)]
-    return "\n".join([*lines, "## Method", "", *(f"- {note}" for note in audit.method_notes), ""])
+    return document([*lines, "## Method", "", *(f"- {note}" for note in audit.method_notes), ""])
 
 
 def _groups(audit: SeedAudit, attribute: SeedAttribute) -> list[str]:
