@@ -7,13 +7,9 @@ import pytest
 from PIL import Image
 from writers import faces
 
-from mien.data.cleaning import (
-    _close_pairs,
-    as_grey,
-    exact_hashes,
-    find_duplicates,
-    perceptual_hashes,
-)
+from mien.data import near_copies
+from mien.data.cleaning import exact_hashes, find_duplicates, perceptual_hashes
+from mien.data.near_copies import as_grey, close_pairs
 
 FACES = faces(120, seed=3)
 
@@ -129,7 +125,7 @@ def test_close_pairs_agree_with_all_pairs(max_bits):
         hashes = np.concatenate([hashes, hashes[:60] ^ flips])
     distance = np.array([[bin(int(a) ^ int(b)).count("1") for b in hashes] for a in hashes])
     expected = {(i, j) for i, j in np.argwhere(distance <= max_bits).tolist() if i < j}
-    found = _close_pairs(hashes, max_bits)
+    found = np.concatenate(list(close_pairs(hashes, max_bits)))
     assert len(expected) >= 60
     assert len(found) == len(expected)
     assert set(map(tuple, found.tolist())) == expected
@@ -163,3 +159,63 @@ def test_the_perceptual_hash_takes_its_bits_from_the_cosine_transform():
 def test_grey_is_the_mean_of_the_colours():
     np.testing.assert_array_equal(as_grey(np.array([[[[3, 6, 9]]]], np.uint8)), [[[6.0]]])
     assert as_grey(np.zeros((2, 4, 4, 1), np.uint8)).shape == (2, 4, 4)
+
+
+def by_all_pairs(images, hashes, max_bits=7, least=0.9):
+    """Clusters as they are defined: each pair compared, and what hangs together numbered by first appearance."""
+    _, exact = np.unique(exact_hashes(images), return_inverse=True)
+    flat = as_grey(images).reshape(len(images), -1).astype(np.float64)
+    flat -= flat.mean(1, keepdims=True)
+    norm = np.sqrt((flat**2).sum(1))
+    scale = np.outer(norm, norm)
+    near = (flat @ flat.T >= least * scale) & (scale > flat.shape[1])
+    near &= np.bitwise_count(hashes[:, None] ^ hashes) <= max_bits
+    near |= exact[:, None] == exact
+    cluster = np.arange(len(images))
+    while True:
+        lowest = np.where(near, cluster, len(images)).min(1)
+        if (lowest == cluster).all():
+            return np.unique(cluster, return_inverse=True)[1]
+        cluster = lowest
+
+
+def chained(n, step, rng):
+    """Pictures of which each is a little other than the one before it."""
+    wave = rng.normal(0, 1, (n, 6, 6)).cumsum(0) * step + rng.normal(0, 1, (6, 6)) * 3
+    large = wave.repeat(8, 1).repeat(8, 2)
+    return np.clip(128 + 12 * large, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_are_those_of_all_pairs_also_where_copies_are_chained(seed):
+    rng = np.random.default_rng(seed)
+    still = chained(1, 0, rng)[0].astype(np.float64)
+    parts = [chained(80, 0.3, rng), chained(80, 0.6, rng), chained(80, 1.2, rng), FACES[:40]]
+    # Copies under noise that leaves the correlation about the bound, and under noise that does not matter.
+    parts += [np.clip(still + rng.normal(0, s, (50, 48, 48)), 0, 255).astype(np.uint8) for s in (1, 9, 14)]
+    images = np.concatenate([*parts, parts[0][:20], parts[4][:20]])
+    images = images[rng.permutation(len(images))]
+    hashes = perceptual_hashes(images)
+    # Fewer different hashes make more pairs that only the pixels can tell apart.
+    for few in (hashes, hashes & np.uint64(0x0F0F), np.zeros_like(hashes)):
+        expected = by_all_pairs(images, few)
+        assert 3 < expected.max() < len(images) - 100
+        np.testing.assert_array_equal(find_duplicates(images, exact_hashes(images), few).cluster, expected)
+
+
+def test_thousands_of_frames_of_one_still_are_hardly_compared(monkeypatch):
+    rng = np.random.default_rng(0)
+    still = rng.integers(60, 200, (8, 8)).repeat(3, 0).repeat(3, 1)
+    frames = np.clip(still + rng.integers(-1, 2, (5000, 24, 24)), 0, 255).astype(np.uint8)
+    looked_at = []
+    real = near_copies._Pixels._centred
+    monkeypatch.setattr(near_copies._Pixels, "_centred", lambda self, w: looked_at.append(len(w)) or real(self, w))
+    found = clusters(frames)
+    assert found.cluster.tolist() == [0] * 5000
+    assert sum(looked_at) < 20 * 5000  # of 12 million pairs
+
+
+def test_many_flat_pictures_are_quickly_told_apart(monkeypatch):
+    flat = np.arange(256, dtype=np.uint8)[:, None, None] + np.zeros((1, 16, 16), np.uint8)
+    monkeypatch.setattr(near_copies._Pixels, "_one_by_one", lambda self, pairs: pytest.fail("compared one by one"))
+    assert clusters(flat).n_near == 0

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-HASH_BITS = 64
+from mien.data.near_copies import as_grey, join_alike
+
 _SIDE, _LOW = 32, 8
 
 
@@ -41,13 +40,6 @@ def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
     bits[:, 0] = False  # brightness alone does not make two pictures differ
     return np.packbits(bits, axis=1).view(np.uint64).reshape(-1)
-
-
-def as_grey(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """``(n, H, W[, C])`` uint8 -> ``(n, H, W)`` float32, 0 to 255."""
-    if images.ndim == 4:
-        return np.asarray(images.mean(axis=3, dtype=np.float32))
-    return images.astype(np.float32)
 
 
 def _low_frequencies(side: int) -> NDArray[np.float32]:
@@ -102,55 +94,9 @@ def find_duplicates(
     """
     n = len(exact)
     unique, first, inverse = np.unique(exact, return_index=True, return_inverse=True)
-    pairs = _close_pairs(perceptual[first], max_bits)
-    pairs = pairs[_correlated(images, first[pairs], min_correlation)] if len(pairs) else pairs
-    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unique), len(unique)))
-    n_clusters, component = connected_components(graph, directed=False)
-    cluster = component[inverse.reshape(-1)]
+    joined, n_clusters = join_alike(images, first, perceptual[first], max_bits, min_correlation)
+    cluster = joined[inverse.reshape(-1)]
     _, order, renumbered = np.unique(cluster, return_index=True, return_inverse=True)
     rank = np.empty(len(order), dtype=np.int64)
     rank[np.argsort(order)] = np.arange(len(order))
     return Duplicates(rank[renumbered.reshape(-1)], n - len(unique), len(unique) - n_clusters)
-
-
-def _close_pairs(hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int64]:
-    """Pairs ``(p, 2)`` of hashes within ``max_bits``: they agree in at least one of ``max_bits + 1`` bands."""
-    bounds = np.linspace(0, HASH_BITS, max_bits + 2).astype(int)
-    found = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(band[order]) != 0])
-        for bucket in np.split(order, starts[1:]):
-            if len(bucket) > 1:
-                found.append(_within(bucket, hashes, max_bits))
-    if not found:
-        return np.empty((0, 2), dtype=np.int64)
-    return np.unique(np.concatenate(found), axis=0)
-
-
-def _within(bucket: NDArray[np.int64], hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int64]:
-    pairs = []
-    values = hashes[bucket]
-    for i in range(len(bucket) - 1):
-        near = np.bitwise_count(values[i + 1 :] ^ values[i]) <= max_bits
-        if near.any():
-            others = bucket[i + 1 :][near]
-            pairs.append(np.stack([np.minimum(bucket[i], others), np.maximum(bucket[i], others)], axis=1))
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
-
-
-def _correlated(
-    images: NDArray[np.uint8], pairs: NDArray[np.int64], min_correlation: float, chunk: int = 2048
-) -> NDArray[np.bool_]:
-    """``(p,)``: whether the grey pixels of each pair correlate; flat pictures never do."""
-    keep = np.zeros(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), chunk):
-        a, b = (
-            as_grey(images[pairs[start : start + chunk, side]]).reshape(len(pairs[start : start + chunk]), -1)
-            for side in (0, 1)
-        )
-        a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-        scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-        keep[start : start + chunk] = ((a * b).sum(1) >= min_correlation * scale) & (scale > a.shape[1])
-    return keep
