@@ -15,19 +15,29 @@ from typing import Any
 
 _CODE = """
 import sys
+if len(sys.argv) > 4:
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[4]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 from mien.labelling.server import serve_labels
 serve_labels(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), say=lambda line: None)
 """
 
 
 class Server:
-    """Serves what the database holds, on a port that stays the same when it is started again."""
+    """Serves what the database holds, on a port that stays the same when it is started again.
 
-    def __init__(self, store: Path, database: str) -> None:
+    Args:
+        store: The faces.
+        database: The votes.
+        files: How many files its process may open.
+    """
+
+    def __init__(self, store: Path, database: str, files: int | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.command = [sys.executable, "-c", _CODE, str(store), database, str(self.port)]
+        self.command += [] if files is None else [str(files)]
         self.start()
 
     def start(self) -> None:

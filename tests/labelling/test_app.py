@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from mien.data.images import Store
 from mien.labelling.app import create_app
 from mien.labelling.database import LabelDatabase
 from mien.labelling.guard import MAX_BODY
+from mien.labelling.pace import Allowance, JoinPace
 from mien.labelling.queue import build_queue
 from mien.labelling.schema import annotators, faces, labels
 from mien.labelling.task import LabelTask, asked_attributes
@@ -152,6 +157,50 @@ def test_an_invitation(people_store: Store, database: LabelDatabase) -> None:
         assert right.status_code == 200
 
 
+def test_joins_are_slowed(people_store: Store, database: LabelDatabase) -> None:
+    pace = JoinPace(Allowance(5, 60.0))
+    app = create_app(people_store, database, invite="fern", pace=pace)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        task = client.get("/api/task").json()
+        first = join_body(task, "person", invite="fern")
+        for _ in range(20):  # whose answers were lost
+            assert client.post("/api/join", json=first).status_code == 200
+        for i in range(2):
+            assert client.post("/api/join", json=join_body(task, f"person {i}", invite="fern")).status_code == 200
+        for i in range(2):  # guesses count
+            refused(client.post("/api/join", json=join_body(task, f"guest {i}", invite="moss")), 403, "invitation")
+        answer = client.post("/api/join", json=join_body(task, "late", invite="fern"))
+        refused(answer, 429, "Try again in a moment")
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+        assert client.get("/api/next", headers={"Authorization": f"Bearer {first['token']}"}).status_code == 200
+    assert counts(database)[1] == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("annotator-1a2b3c4d", "Annotator-1A2B3C4D", "annotator 1a2b3c4d", "ANNOTATOR_12345678", "annotator1a2b3c4d"),
+        *("annotator\u20111a2b3c4d", "\uff41nnotator-1a2b3c4d", "annotator-1a2b\ufe0f3c4d"),
+    ],
+)
+def test_a_name_is_nobodys_pseudonym(client: TestClient, database: LabelDatabase, name: str) -> None:
+    refused(client.post("/api/join", json=join_body(client.get("/api/task").json(), name)), 422, "pseudonym")
+    assert counts(database)[1] == 0
+
+
+@pytest.mark.parametrize("name", ["annotator", "annotator 7", "Anna Annotator", "\u2764\ufe0f", "\u674e", "a1b2c3d4"])
+def test_names_that_are_fine(person: Callable[[str], Annotator], name: str) -> None:
+    assert person(name).ask("GET", "/api/me").json()["name"] == name
+
+
+def test_what_nobody_sees_makes_no_name(client: TestClient) -> None:
+    task = client.get("/api/task").json()
+    for unseen in ("\u3164", "\u2800 \u115f", "\ufe0f", "\u034f"):
+        refused(client.post("/api/join", json=join_body(task, unseen)), 422, "visible")
+    assert client.post("/api/join", json=join_body(task, "Ann")).status_code == 200
+    refused(client.post("/api/join", json=join_body(task, "Ann\u3164")), 409, "taken")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -231,6 +280,105 @@ def test_labels_that_do_not_answer_the_task(
     ann = person("Ann")
     refused(ann.ask("POST", "/api/labels", label_body(ann.face(), {"neutral": 10}) | fields), 422, words)
     assert counts(database) == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"votes": {"neutral": 10}},
+        {"intensity": {"neutral": 3}},
+        {"intensity": None},
+        {"attributes": {"gender": "Male"}},
+        {"attributes": {}},
+        {"unknown": 3, "votes": {"neutral": 7}},
+        {"not_a_face": True, "votes": {}},
+        {"seconds": 2.5},
+        {"sample_id": "faces/0001"},
+    ],
+)
+def test_other_content_under_a_used_id_is_refused(
+    person: Callable[[str], Annotator], database: LabelDatabase, other: dict[str, Any]
+) -> None:
+    ann = person("Ann")
+    body = ann.label({"neutral": 7, "sadness": 3}, intensity={"neutral": 2}, attributes={"gender": "Female"})
+    refused(ann.ask("POST", "/api/labels", body | other), 409, "used for another label")
+    same = body | {"votes": {"sadness": 3, "happiness": 0, "neutral": 7}, "unknown": 0}
+    assert ann.ask("POST", "/api/labels", same).json()["repeated"]
+    row = database.read(lambda c: c.execute(sa.select(labels)).mappings().one())
+    assert {name: row[name] for name in ("votes", "intensity", "attributes", "seconds")} == {
+        name: body[name] for name in ("votes", "intensity", "attributes", "seconds")
+    }
+
+
+def test_a_question_without_an_answer_is_none(person: Callable[[str], Annotator]) -> None:
+    ann = person("Ann")
+    body = ann.label({"neutral": 10}, attributes={"gender": None}, intensity={})
+    for same in ({"attributes": {}}, {"intensity": None}):
+        assert ann.ask("POST", "/api/labels", body | same).json()["repeated"]
+
+
+_DIGITS = "9" * 4300
+_ODD = [
+    *("null", "true", "[]", "{}", '""', "0", "-1", "1.5", "NaN", "-Infinity", "1e400", "5e-324", "'", "\xff", '"\xff"'),
+    *(_DIGITS, f"-{_DIGITS}", "9" * 20_000, f'"{_DIGITS}"', "9223372036854775808", '"' + "b" * 30_000 + '"'),
+    *("[" * 30_000, '{"a":' * 9_000, "[" * 9_000 + "]" * 9_000),
+    *(r'"\ud800"', r'"\u0000"', r'"\u202e"', r'{"\ud800":1}', r'{"\u0000":1}', r'{"gender":"\ud800"}', '{"gender":{}}'),
+    *(f'{{"neutral":{_DIGITS},"sadness":{_DIGITS}}}', '{"neutral":1e999}', '{"neutral":-9223372036854775809}'),
+    "{" + ",".join(f'"a{i}":1' for i in range(4000)) + "}",
+]
+
+
+@pytest.mark.parametrize("path", ["/api/labels", "/api/skip", "/api/undo", "/api/join"])
+def test_nothing_that_is_sent_is_an_error_of_the_server(
+    people_store: Store, database: LabelDatabase, path: str
+) -> None:
+    pace = JoinPace(Allowance(10_000, 1.0), Allowance(10_000, 1.0))
+    with TestClient(
+        create_app(people_store, database, invite="fern", pace=pace), base_url="http://127.0.0.1"
+    ) as client:
+        task = client.get("/api/task").json()
+        body = join_body(task, "Ann", invite="fern")
+        assert client.post("/api/join", json=body).status_code == 200
+        good: dict[str, Any] = {
+            "/api/labels": label_body(
+                "faces/0000", {"neutral": 10}, unknown=0, not_a_face=False, intensity={}, attributes={}
+            ),
+            "/api/skip": {"sample_id": "faces/0001"},
+            "/api/undo": {"submission_id": None},
+            "/api/join": join_body(task, "Bob", invite="fern"),
+        }[path]
+        sent = [*_ODD]
+        for name in good:
+            rest = ",".join(json.dumps({k: v})[1:-1] for k, v in good.items() if k != name)
+            sent += [f'{{"{name}":{odd}{"," if rest else ""}{rest}}}' for odd in _ODD]
+        for text in sent:
+            headers = {"Authorization": f"Bearer {body['token']}", "Content-Type": "application/json"}
+            answer = client.post(path, content=text.encode("latin-1"), headers=headers)
+            assert answer.status_code == 200 or 400 <= answer.status_code < 500, (text[:80], answer.text)
+            if answer.status_code != 200:
+                assert len(answer.json()["detail"]) < 2000
+        for kind in ("text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""):
+            headers = {"Authorization": f"Bearer {body['token']}", "Content-Type": kind}
+            assert client.post(path, content=b"\xff\x00x=1", headers=headers).status_code in (400, 415, 422)
+    assert database.read(lambda c: c.execute(sa.select(sa.func.max(labels.c.unknown))).scalar()) in (None, 0)
+
+
+@pytest.mark.parametrize("token", ["a" * 9000, "\xff\xfe", "x y z", "\x80" * 43, "é"])
+def test_odd_keys_are_not_known(client: TestClient, token: str) -> None:
+    for method, path in (
+        ("GET", "/api/next"),
+        ("GET", "/api/me/export"),
+        ("DELETE", "/api/me"),
+        ("POST", "/api/resume"),
+    ):
+        answer = client.request(method, path, headers={"Authorization": b"Bearer " + token.encode("latin-1")})
+        refused(answer, 401, "not known")
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "²", "9" * 5000, "0x10", " 5", ""])
+def test_lengths_that_are_none(client: TestClient, length: str) -> None:
+    answer = client.post("/api/join", content=b"12345", headers={"Content-Length": length.encode("latin-1")})
+    refused(answer, 413, "bytes")
 
 
 def test_a_face_of_another_task(person: Callable[[str], Annotator]) -> None:
@@ -359,6 +507,40 @@ def test_deletion_leaves_nothing(person: Callable[[str], Annotator], database: L
         cem = person(f"Cem {_}")
         cem.label()
     assert counts(database)[2] == 2
+
+
+def test_a_reader_puts_off_the_last_of_a_deletion_and_stops_nobody(
+    person: Callable[[str], Annotator], database: LabelDatabase, tmp_path: Path
+) -> None:
+    ann, bob = person("Annabella Secret"), person("Bob")
+    gone = ann.label()["submission_id"].encode()
+    slowest, done = [0.0], threading.Event()
+
+    def go_on() -> None:
+        while not done.is_set():
+            begun = time.monotonic()
+            bob.face()
+            slowest[0] = max(slowest[0], time.monotonic() - begun)
+
+    reader = sqlite3.connect(tmp_path / "labels.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM label_votes").fetchone() == (1,)
+    others = threading.Thread(target=go_on)
+    others.start()
+    begun = time.monotonic()
+    answer = ann.ask("DELETE", "/api/me").json()
+    assert time.monotonic() - begun < 5
+    assert (answer["deleted"], "as soon as nobody reads" in answer["left"]) == (1, True)
+    done.set()
+    others.join()
+    assert slowest[0] < 3
+    assert gone in (tmp_path / "labels.db-wal").read_bytes()
+    reader.close()
+    until = time.monotonic() + 20
+    while database.traces:  # nobody asks again: it goes by itself
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert gone not in b"".join(p.read_bytes() for p in tmp_path.glob("labels.db*"))
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8765", "", "10.0.0.1"])
