@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from labelling_store import CLASSES, make_store, somebody
 
 from mien.cli import app
 from mien.data.images import Store
 from mien.demographics import AGE
 from mien.errors import DataError, UsageError
-from mien.labelling.accounts import all_annotators
+from mien.labelling.accounts import all_annotators, name_key
 from mien.labelling.app import create_app
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
+from mien.labelling.schema import annotators
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, submit
 
@@ -30,11 +36,12 @@ def mien(*words: object) -> None:
         app([str(w) for w in words], exit_on_error=False, print_error=False)
 
 
-@pytest.fixture
-def labelled(people_store: Store, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def labelled_once(people_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three people on thirty faces: two mostly agree, the third always says sadness."""
     task = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
-    database = LabelDatabase.create(tmp_path / "labels.db", task, people_store, build_queue(people_store.table, task))
+    path = tmp_path_factory.mktemp("labelled") / "labels.db"
+    database = LabelDatabase.create(path, task, people_store, build_queue(people_store.table, task))
     for who in range(3):
         person = somebody(database, f"person {who}")
         for i, face in enumerate(people_store.table.frame["sample_id"]):
@@ -42,7 +49,13 @@ def labelled(people_store: Store, tmp_path: Path) -> Path:
             label = Label(f"{who:08d}-0000-4000-8000-{i:012d}", face, {word: 1}, 0, False, None, {}, 1.0 + i % 3)
             submit(database, person, label)
     database.close()
-    return tmp_path / "labels.db"
+    return path
+
+
+@pytest.fixture
+def labelled(labelled_once: Path, tmp_path: Path) -> Path:
+    """A copy, to be changed."""
+    return Path(shutil.copy(labelled_once, tmp_path))
 
 
 def test_labels_leave_as_files_and_as_a_store(
@@ -71,6 +84,90 @@ def test_one_persons_data_can_be_taken_out_and_deleted(
     assert len(content["labels"]) == 30
     mien("labels", labelled, people_store.path)
     assert "60 labels in all" in capsys.readouterr().out
+
+
+def test_what_single_people_did_is_the_owners_alone(people_store: Store, labelled: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there.csv"
+    there.write_text("old")
+    there.chmod(0o644)
+    (tmp_path / "other.csv.partial").touch(0o666)  # a command was killed
+    labels = ("labels", labelled, people_store.path)
+    before = os.umask(0o000)
+    try:
+        mien(*labels, "--raw", tmp_path / "new.csv", "--names", "--manifest", tmp_path / "m.csv")
+        mien(*labels, "--raw", tmp_path / "other.csv")
+        mien(*labels, "--raw", there, "--names", "--force")
+        mien(*labels, "--person", "person 1", "--export", tmp_path / "me.json")
+    finally:
+        os.umask(before)
+    for name in ("new.csv", "other.csv", "there.csv", "me.json"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
+    assert "person 1" in there.read_text()
+    assert stat.S_IMODE((tmp_path / "m.csv").stat().st_mode) == 0o666  # holds nobody's name
+    mien(*labels, "--raw", "/dev/stdout", "--force")
+
+
+def test_a_name_that_is_anothers_pseudonym_is_asked_about(
+    people_store: Store, labelled: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    held = LabelDatabase.open(labelled)
+    victim, mallory = all_annotators(held)[:2]
+    name = victim.pseudonym
+    where = annotators.c.id == mallory.id  # as an older version would have taken it
+    held.write(lambda c: c.execute(sa.update(annotators).where(where).values(name=name, name_key=name_key(name))))
+    labels = ("labels", labelled, people_store.path, "--delete", "--person")
+    with pytest.raises(UsageError, match=f"the pseudonym of another.*{mallory.pseudonym}"):
+        mien(*labels, name)
+    assert len(all_annotators(held)) == 3
+    mien(*labels, mallory.pseudonym)
+    assert [p.id for p in all_annotators(held)] == [victim.id, all_annotators(held)[1].id]
+    mien(*labels, name)
+    assert victim.id not in [p.id for p in all_annotators(held)]
+    held.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE label_task SET settings = '[]'",
+        "UPDATE label_task SET settings = '{'",
+        "UPDATE label_task SET settings = json_set(settings, '$.votes_per_face', 'x')",
+        "UPDATE label_task SET settings = json_set(settings, '$.extra', 1)",
+        "UPDATE label_task SET settings = json_set(settings, '$.attributes', json('[{}]'))",
+        "UPDATE label_task SET settings = json_set(settings, '$.labels_per_face', 0)",
+        "UPDATE label_task SET format = 'x'",
+        "UPDATE label_faces SET suggestion = '{' WHERE number = 0",
+        "UPDATE label_faces SET sample_id = x'ff00' WHERE number = 0",
+        "DROP TABLE label_votes",
+        "ALTER TABLE label_votes DROP COLUMN seconds",
+        "UPDATE label_votes SET votes = '[1]'",
+        "UPDATE label_votes SET votes = '{'",
+        'UPDATE label_votes SET votes = \'{"neutral": "x"}\'',
+        "UPDATE label_votes SET votes = '{\"neutral\": 99999999999999999999999}'",
+        "UPDATE label_votes SET votes = '{\"joy\": 1}'",
+        "UPDATE label_votes SET unknown = 'many'",
+        "UPDATE label_votes SET seconds = 'long'",
+        "UPDATE label_votes SET attributes = '3'",
+        "UPDATE label_votes SET face = 77 WHERE id = 1",
+        "UPDATE label_votes SET face = -1 WHERE id = 1",
+    ],
+)
+def test_a_database_that_something_else_changed_is_one_sentence(
+    people_store: Store, labelled: Path, tmp_path: Path, change: str
+) -> None:
+    changed = sqlite3.connect(labelled)
+    changed.execute("PRAGMA foreign_keys = OFF")
+    changed.execute(change)
+    changed.commit()
+    changed.close()
+    for command in (
+        ("labels", labelled, people_store.path),
+        ("labels", labelled, people_store.path, "--raw", tmp_path / "raw.csv"),
+        ("agreement", labelled, "--n-boot", 10),
+    ):
+        with pytest.raises(DataError, match="labels.db: "):
+            mien(*command)
+    assert not (tmp_path / "raw.csv").exists()
 
 
 def test_another_store_is_always_refused(labelled: Path, tmp_path: Path) -> None:

@@ -314,6 +314,8 @@ def _check_rows(database: LabelDatabase, rows: Sequence[sa.RowMapping]) -> None:
     """Refuse labels that the page would have refused: something else wrote them."""
     for row in rows:
         try:
+            if row["face"] < 0:
+                raise ValueError(f"it is of face {row['face']}")
             check_label(database.task, as_label(database, row))
         except (Refused, LookupError, TypeError, ValueError) as error:
             words = f"label {row['id']} is none that 'mien label' wrote: {error}"
