@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
@@ -27,6 +29,7 @@ from mien.inputs import check_regular, read_small
 from mien.values import shown
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 24  # of a card, a record or a description: they have some thousand
 _DEEPEST = 64  # values inside values; Mien's own have about ten
@@ -332,14 +335,15 @@ SUMS = "checksums"
 
 
 def with_checksums(content: Mapping[str, Any], name: str, sums: Mapping[str, str]) -> dict[str, Any]:
-    """Plain content that vouches for itself and for the files beside it.
+    """Plain content that vouches for itself and for the files beside it; checksums that it brings are replaced.
 
     Args:
         content: What the file says.
         name: Its name.
         sums: File beside it -> SHA-256.
     """
-    return {**content, SUMS: {**sums, name: sha256_of_content(content)}}
+    own = {k: v for k, v in content.items() if k != SUMS}
+    return {**own, SUMS: {**sums, name: sha256_of_content(own)}}
 
 
 def checksums_of(
@@ -389,6 +393,24 @@ def check_sum(path: Path, found: str, due: str, *, error: type[MienError] = Data
     """
     if found != due:
         raise error(str(path), f"is not what was written (checksum {found[:12]}...)", f"{due[:12]}...", fix)
+
+
+_SAID: set[str] = set()
+
+
+def say_unchecked(path: Path, what: str, fix: str) -> None:
+    """One line on stderr, once a process: nobody can tell whether a folder still holds what was written.
+
+    Args:
+        path: The folder.
+        what: What would not be noticed.
+        fix: What to do about it, as a full sentence.
+    """
+    where = os.path.realpath(path)
+    if where not in _SAID:
+        _SAID.add(where)
+        name = shown(str(path))[1:-1]
+        _LOG.warning("%s was made by an older version and has no checksums: %s. %s", name, what, fix)
 
 
 def is_sha256(value: Any) -> bool:

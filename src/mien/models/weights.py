@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,14 +20,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.errors import UsageError, WeightsError
+from mien.errors import ConfigError, UsageError, WeightsError
 from mien.inputs import rows_at_once
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.outputs import whole
+from mien.own_files import as_record, read_json, sha256_of
 from mien.records import write_json
+from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
+_LARGEST_SIDE = 4096  # pixels
+_LARGEST_OPTIONS = 20_000  # sum of all whole numbers of a network's options; the largest here have 2,000
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCar
     with whole(folder / CARD) as described, whole(folder / WEIGHTS) as weights:
         with file_errors():
             save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
-        full = WeightCard(**{**asdict(card), "sha256": _checksum(weights)})
+        full = WeightCard(**{**asdict(card), "sha256": sha256_of(weights)})
         write_json(described, asdict(full))
     return full
 
@@ -101,18 +104,25 @@ def load_card(folder: Path) -> WeightCard:
     """Read the card of a run or weights folder.
 
     Raises:
-        WeightsError: If there is none.
+        WeightsError: If there is none, or with the key that is not what it should be.
     """
-    try:
-        content = json.loads((Path(folder) / CARD).read_text())
-        return WeightCard(**{**content, "classes": tuple(content["classes"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(str(Path(folder) / CARD), f"cannot be read ({error})", "a weight card") from error
+    path = Path(folder) / CARD
+    card = as_record(WeightCard, read_json(path, "a weight card", error=WeightsError), str(path), error=WeightsError)
 
+    def refuse(key: str, value: object, expected: str) -> NoReturn:
+        raise WeightsError(f"{path}: {key}", shown(value), expected)
 
-def _checksum(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if not card.classes or len(set(card.classes)) < len(card.classes):
+        refuse("classes", list(card.classes), "each class once, and at least one")
+    if not 1 <= card.size <= _LARGEST_SIDE:
+        refuse("size", card.size, f"1 to {_LARGEST_SIDE} pixels")
+    if card.in_channels not in (1, 3):
+        refuse("in_channels", card.in_channels, "1 or 3")
+    if not 0 < card.std < math.inf:
+        refuse("std", card.std, "a number above 0")
+    if card.heads and card.classes != tuple(f"{name}={g}" for name, groups in card.heads.items() for g in groups):
+        refuse("heads", card.heads, "the groups that the classes name, in their order")
+    return card
 
 
 def load_body(module: ExpressionModel, folder: Path | str) -> int:
@@ -154,10 +164,56 @@ def load_body(module: ExpressionModel, folder: Path | str) -> int:
 def _checked_weights(folder: Path, card: WeightCard) -> dict[str, Tensor]:
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(str(folder / WEIGHTS), "no such file", "the weights that belong to the card")
-    found = _checksum(folder / WEIGHTS)
+    found = sha256_of(folder / WEIGHTS)
     if found != card.sha256:
         raise WeightsError(str(folder / WEIGHTS), f"checksum {found[:12]}...", f"{card.sha256[:12]}... as on its card")
-    return load_file(folder / WEIGHTS)
+    try:
+        return load_file(folder / WEIGHTS)
+    except Exception as error:  # the library and torch raise many kinds on files that are not theirs
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(str(folder / WEIGHTS), f"cannot be read ({reason})", "weights in safetensors") from error
+
+
+def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> ExpressionModel:
+    """The network that a card describes, with the weights.
+
+    It is made without memory first and compared: a card can ask for a network of any size.
+    """
+    where = f"{folder / CARD}: options"
+    numbers = sum(abs(n) for n in _whole_numbers(card.options))
+    if numbers > _LARGEST_OPTIONS:
+        raise WeightsError(
+            where, f"add up to {shown(numbers)}", f"{_LARGEST_OPTIONS:,} channels, units and blocks at most"
+        )
+    try:
+        options = MODELS.check_options(card.model, card.options, "options", skip=("num_classes", "in_channels"))
+        with torch.device("meta"):
+            empty = MODELS.get(card.model)(len(card.classes), card.in_channels, **options)
+    except ConfigError as error:
+        raise WeightsError(f"{folder / CARD}: {error.where}", error.found, error.expected, error.fix) from error
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        raise WeightsError(
+            where, f"make no {card.model} ({str(error).splitlines()[0]})", "those of a network"
+        ) from error
+    wanted = {name: tuple(t.shape) for name, t in empty.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in stored.items()}
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            told = f"{name} is {'missing' if name not in found else f'of shape {found[name]}'}"
+            due = f"of shape {wanted[name]}" if name in wanted else "no such tensor"
+            fix = f"The weights do not fit {card.model} with the options on their card."
+            raise WeightsError(str(folder / WEIGHTS), told, due, fix)
+    module: ExpressionModel = MODELS.get(card.model)(len(card.classes), card.in_channels, **options)
+    module.load_state_dict(stored)
+    return module
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(inner)
+    elif isinstance(value, int):
+        yield value
 
 
 class Classifier:
@@ -188,12 +244,7 @@ class Classifier:
         folder = Path(folder)
         card = load_card(folder)
         stored = _checked_weights(folder, card)
-        module = MODELS.get(card.model)(len(card.classes), card.in_channels, **card.options)
-        try:
-            module.load_state_dict(stored)
-        except RuntimeError as error:
-            raise WeightsError(str(folder / WEIGHTS), "does not fit the model on its card", "", str(error)) from error
-        return cls(module, card, device)
+        return cls(_module_of(card, stored, folder), card, device)
 
     def tensor(self, images: NDArray[np.uint8]) -> Tensor:
         """``(B, H, W, C)`` uint8 -> ``(B, C, size, size)`` normalised, on the device."""
