@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Route, expect
 
 from mien.data.images import Store
 from mien.labelling.app import create_app
+from mien.labelling.connections import Connection
 from mien.labelling.task import LabelTask
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -67,8 +68,9 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        app = create_app(self.store, self.database, self.task, invite=self.invite)
-        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error", ws="none", lifespan="off"))
+        self.app = create_app(self.store, self.database, self.task, invite=self.invite)
+        config = uvicorn.Config(self.app, http=Connection, port=self.port, log_level="error", ws="none", lifespan="off")
+        self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
         while not self.server.started:

@@ -171,7 +171,7 @@ def test_joins_are_slowed(people_store: Store, database: LabelDatabase) -> None:
         for i in range(2):  # guesses count
             refused(client.post("/api/join", json=join_body(task, f"guest {i}", invite="moss")), 403, "invitation")
         answer = client.post("/api/join", json=join_body(task, "late", invite="fern"))
-        refused(answer, 429, "Try again in a moment")
+        refused(answer, 429, "tries again by itself")
         assert 0 < int(answer.headers["retry-after"]) <= 60
         assert client.get("/api/next", headers={"Authorization": f"Bearer {first['token']}"}).status_code == 200
     assert counts(database)[1] == 3

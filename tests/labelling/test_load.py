@@ -16,7 +16,7 @@ from labelling_store import CLASSES, join_body, make_store
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
 from mien.labelling.results import label_frame
-from mien.labelling.schema import faces, labels, leases
+from mien.labelling.schema import faces, labels, leases, metadata
 from mien.labelling.task import LabelTask
 
 N_ANNOTATORS = 20
@@ -143,3 +143,6 @@ def test_sqlite(tmp_path: Path) -> None:
 
 def test_postgresql(tmp_path: Path, postgres: str) -> None:
     label_everything(tmp_path, postgres, N_FACES)
+    engine = sa.create_engine(postgres)
+    metadata.drop_all(engine)  # other tests begin with an empty one
+    engine.dispose()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mien.data.images import Store
 from mien.data.prepare import prepare
+from mien.labelling.pace import Allowance
 from mien.labelling.task import AskedAttribute, LabelTask
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -144,6 +146,17 @@ def test_nobody_takes_part_without_consent(site, visit):
     page.get_by_label("The key you were given").fill("wrong")
     press(page, "Enter")
     expect(page.locator("#resume .problem")).to_be_in_viewport(ratio=1)
+
+
+def test_whoever_joins_too_early_waits_and_does_nothing(site, visit):
+    served = site()
+    served.app.state.labelling.pace.from_one = Allowance(1, 3.0)
+    join(visit(served, DESKTOP))
+    page = visit(served, DESKTOP)
+    agree(page, "Bob")
+    expect(page.locator("#notice")).to_contain_text("Many people are joining just now")
+    expect(page.get_by_role("heading", name="Welcome, Bob")).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_a_changed_task_is_read_before_anybody_joins(site, visit, tmp_path):
@@ -461,8 +474,12 @@ def test_thanks_export_and_deletion(site, visit, tmp_path):
     page.get_by_role("button", name="Keep it").tap()
     assert len(stored(page)) == 2
     page.get_by_role("button", name="Delete my data").tap()
+    reader = sqlite3.connect(tmp_path / "labels.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT name FROM label_annotators")  # somebody makes a copy of the database, which takes long
     page.get_by_role("button", name="Delete everything").tap()
-    expect(page.get_by_text("Your data are deleted.")).to_be_visible()
+    expect(page.get_by_text("Your data are deleted. Traces on the server's disk")).to_be_visible()
+    reader.close()
     assert page.evaluate("Object.keys(localStorage)") == []
     page.reload()
     join(page)  # the name is free, the faces are there again

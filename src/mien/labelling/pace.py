@@ -70,7 +70,8 @@ class JoinPace:
                 of_all - now - self.from_all.at_once * self.from_all.every_s,
             )
             if early > 1e-9:
-                raise Refused(429, "Many people are joining just now. Try again in a moment.", retry_s=math.ceil(early))
+                words = "Many people are joining just now. This page tries again by itself."
+                raise Refused(429, words, retry_s=math.ceil(early))
             self._whole_again[key], self._all_again = one, of_all
 
     def give_back(self, address: str) -> None:

@@ -2,7 +2,7 @@
 
 const PATIENCE_MS = 15000;
 
-/** The server did not answer, or said that it cannot answer now: ask again later. */
+/** The server did not answer, or said that it cannot answer now: ask again later. The message: why, if it said so. */
 export class Away extends Error {}
 
 /** The server refused; the message says why. */
@@ -33,11 +33,12 @@ export class Server {
     const key = this.token ? { Authorization: `Bearer ${this.token}` } : {};
     try {
       const response = await fetch(path, { ...options, headers: { ...headers, ...key }, cache: "no-store", signal: limit.signal });
-      if (response.status >= 500 || response.status === 429) throw new Away();
+      if (response.status === 429) throw new Away((await refusal(response)).message);
+      if (response.status >= 500) throw new Away();
       if (!response.ok) throw await refusal(response);
       return await read(response);
     } catch (error) {
-      throw error instanceof Refused ? error : new Away();
+      throw error instanceof Refused || error instanceof Away ? error : new Away();
     } finally {
       clearTimeout(timer);
     }

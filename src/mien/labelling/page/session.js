@@ -28,7 +28,7 @@ export async function patiently(ask) {
       return answer;
     } catch (error) {
       if (!(error instanceof Away)) throw error;
-      notify(awayWords(), "away");
+      notify(error.message || awayWords(), "away");
       await pause(wait);
     }
   }
