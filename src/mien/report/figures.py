@@ -20,6 +20,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from mien.outputs import whole
+from mien.shown import visible
 
 # Okabe and Ito's colours keep apart under the common colour-vision deficiencies.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a929b"
@@ -63,6 +64,7 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 9.5,
 }
+_TAG = re.compile("<[^>]*>")  # matplotlib writes > in values as an entity
 PAGE_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 P = ParamSpec("P")
@@ -131,12 +133,19 @@ def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = No
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href=", "href=")
-    text = _own_ids(text, prefix or f"f{uuid.uuid4().hex[:8]}")
-    for colour, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "page"), (BLUE, "blue")):
-        text = text.replace(f": {colour}", f": var(--{name}, {colour})")
-    text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", text)
+    # Only tags are changed: what stands between them are names, which may hold anything that is replaced here.
+    between, tags = _TAG.split(text), _TAG.findall(text)
+    tags = _own_ids([_own_look(tag) for tag in tags], prefix or f"f{uuid.uuid4().hex[:8]}")
+    text = "".join(visible(words, lines=True) + tag for words, tag in zip(between, [*tags, ""], strict=True))
     return _head(text, figure.get_label() if title is None else title, figure)
+
+
+def _own_look(tag: str) -> str:
+    """A tag with the page's font and colours, without namespaces."""
+    tag = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", tag).replace("xlink:href=", "href=")
+    for colour, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "page"), (BLUE, "blue")):
+        tag = tag.replace(f": {colour}", f": var(--{name}, {colour})")
+    return re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", tag)
 
 
 def inline(figure: Figure, prefix: str) -> Markup:
@@ -144,19 +153,20 @@ def inline(figure: Figure, prefix: str) -> Markup:
     return Markup(figure_svg(figure, prefix=prefix))
 
 
-def _own_ids(text: str, prefix: str) -> str:
-    """Keep the ids that something refers to, under the prefix; drop the others."""
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
-    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
+def _own_ids(tags: list[str], prefix: str) -> list[str]:
+    """Keep the ids that some tag refers to, under the prefix; drop the others."""
+    used = {name for tag in tags for name in re.findall(r'(?:url\(#|href="#)([^")]+)', tag)}
+    own = [re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", tag) for tag in tags]
+    return [re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", tag) for tag in own]
 
 
 def _head(text: str, title: object, figure: Figure) -> str:
     """Give the root element its size in page pixels, its role and its text alternative."""
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     box = re.search(r'viewBox="([^"]*)"', text)
+    words = escape(visible(str(title), lines=True))
     head = (
-        f'<svg role="img" aria-label="{escape(str(title))}" viewBox="{box[1] if box else f"0 0 {width} {height}"}" '
+        f'<svg role="img" aria-label="{words}" viewBox="{box[1] if box else f"0 0 {width} {height}"}" '
         f'width="{width}" height="{height}" style="--font: {PAGE_FONT.replace(chr(34), chr(39))}">'
     )
     return head + text[text.index(">", text.index("<svg")) + 1 :].strip()

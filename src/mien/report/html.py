@@ -19,6 +19,7 @@ from mien.report.audit_section import audit_section
 from mien.report.figures import save_png
 from mien.report.plots import learning_curves
 from mien.runs import Run
+from mien.shown import visible
 
 REPORT, AUDIT_PAGE = "report.html", "audit.html"
 
@@ -111,6 +112,11 @@ def write_page(out: Path, template: str, **content: Any) -> Path:
     return out
 
 
+def _shown(value: Any) -> Any:
+    """What a template shows: signs that would turn the direction of writing are written out; markup is Mien's own."""
+    return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @cache
 def page_environment() -> Environment:
     """The templates, with the filters that they use."""
@@ -118,6 +124,7 @@ def page_environment() -> Environment:
         loader=PackageLoader("mien.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
