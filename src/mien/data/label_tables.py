@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -138,4 +138,4 @@ def _same(table: pd.DataFrame, labels: Sequence[str], column: str, named: dict[s
 
 
 def _base(text: str) -> str:
-    return PurePosixPath(text.strip().replace("\\", "/")).name
+    return text.strip().replace("\\", "/").rstrip("/").rpartition("/")[2]  # a table may have a million paths

@@ -17,7 +17,7 @@ from mien.inputs import rows_at_once
 
 HASH_BITS = 64
 _TILE = 1 << 20  # pairs of hashes compared at once
-_FIRST, _MOST = 256, 1 << 16  # pairs whose pixels are compared at once: few first, for they may join the others
+_FIRST, _MOST = 256, 1 << 20  # pairs whose pixels are compared at once: few first, for they may join the others
 _DENSE = 8  # of the pairs of two lists at least every eighth is asked for: then a product of matrices is faster
 _DOUBT = 1e-3  # the product of matrices rounds in another order; within this of the bound each pair is looked at
 
