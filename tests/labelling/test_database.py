@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from labelling_store import CLASSES, make_store, somebody
 
 from mien.data.images import Store
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, OutputError, UsageError
 from mien.labelling.accounts import Account, all_annotators, delete_annotator, find_annotator, stored_about
 from mien.labelling.database import LabelDatabase, database_url
 from mien.labelling.queue import build_queue
@@ -226,6 +226,20 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         LabelDatabase.open(tmp_path / "text.db")
     with pytest.raises(DataError, match="cannot be used"):
         LabelDatabase.open("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_no_half_database_is_left(people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise sa.exc.OperationalError("insert", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr("mien.labelling.database._face_rows", full)
+    with pytest.raises(DataError, match=r"new.db: the database failed \(database or disk is full\)"):
+        create(tmp_path / "new.db", people_store)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "x.db", Path("/dev/null")):
+        with pytest.raises(OutputError, match="could not be written"):
+            create(place, people_store)
 
 
 def test_urls(tmp_path: Path) -> None:

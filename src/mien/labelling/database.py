@@ -27,6 +27,7 @@ from mien.labelling.queue import QueuedFace, queue_digest
 from mien.labelling.refusals import Refused
 from mien.labelling.schema import FORMAT, annotators, faces, labels, leases, metadata, sa, skips, tasks
 from mien.labelling.task import LabelTask
+from mien.outputs import writing
 
 FILE = "labels.db"
 _PATIENCE_S = 20.0
@@ -144,8 +145,9 @@ class LabelDatabase:
         Raises:
             UsageError: If it holds labels of another task, order or store; the message says what differs.
             DataError: If it cannot be reached.
+            OutputError: If the file cannot be made.
         """
-        _make_private(url)
+        made = _make_private(url)
         engine = _engine(url)
         if not _is_there(engine):
             try:
@@ -154,6 +156,8 @@ class LabelDatabase:
             except DataError:
                 if not _is_there(engine):  # else another server was faster
                     engine.dispose()
+                    for path in made:
+                        path.unlink(missing_ok=True)
                     raise
         try:
             while not (database := cls(engine, clock)).check(task, store, queue):
@@ -363,13 +367,30 @@ def database_url(url: str | Path) -> sa.URL:
     return parsed
 
 
-def _make_private(url: str | Path) -> None:
-    """Create SQLite's file, with its folder, for this user only: it holds names."""
+def database_file(url: str | Path) -> Path | None:
+    """SQLite's file; None of another database."""
     parsed = database_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        path = Path(parsed.database or "")
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _make_private(url: str | Path) -> list[Path]:
+    """Create SQLite's file, with its folder, for this user only: it holds names.
+
+    Returns:
+        The files to remove should no database come of it: none where the file was there before.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    path = database_file(url)
+    if path is None:
+        return []
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return []
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return [path, *(path.with_name(path.name + part) for part in ("-wal", "-shm", "-journal"))]
 
 
 def _engine(url: str | Path) -> sa.Engine:
