@@ -16,11 +16,12 @@ import torch
 from cyclopts import CycloptsError
 
 from mien.audit import Audit
+from mien.audit.results import AUDIT_FOLDER
 from mien.cli import app
 from mien.config import AuditConfig
 from mien.data.prepare import prepare
 from mien.errors import MienError, OutputError, UsageError
-from mien.judging import AUDIT_FILES, COMPARISON_FILES, audit_predictions, compare_predictions
+from mien.judging import COMPARISON_FOLDER, audit_predictions, compare_predictions
 from mien.models import MODELS
 from mien.models.weights import WeightCard, file_errors, load_card, save_weights
 from mien.records import Predictions, write_json
@@ -115,7 +116,6 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_work(
         "audit p.csv --by team --out p.csv",
         "audit p.csv --by team --junit p.csv",
         "audit p.csv --by team --junit ./inside/../p.csv",
-        "audit inside/gaps.csv --by team --out inside",
         "compare p.csv q.csv --by team --out q.csv",
         "agreement p.csv --out p.csv",
         "prepare p.csv --out p.csv",
@@ -131,11 +131,41 @@ def test_an_input_is_never_overwritten(folder: Path, words: str, monkeypatch: py
     assert listing(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("audit inside/gaps.csv --by team --out inside", "is not empty: it holds gaps.csv, expected a new"),
+        ("audit p.csv --by team --out .", "holds p.csv, which is an input"),
+        ("audit p.csv --by team --out inside --force", "holds gaps.csv, which Mien did not write as an audit"),
+        ("audit p.csv --by team --out store --force", "holds images.u8, samples.parquet, store.json, which Mien"),
+        ("audit p.csv --by team --junit q.csv", "exists already, expected a new file. Pass --force"),
+        ("audit p.csv --by team --out kept", "Pass --force to replace an audit that is there"),
+        ("compare p.csv q.csv --by team --out kept", "is not empty: it holds audit.html, audit.json, audit.md"),
+        ("compare p.csv q.csv --by team --out kept --force", "which Mien did not write as a comparison"),
+        ("agreement store --out inside", "is not empty: it holds gaps.csv"),
+        ("report store --out q.csv", "exists already"),
+        ("evaluate file.onnx --on store:test --out q.csv", "exists already"),
+        ("prepare p.csv --out kept --force", "which Mien did not write as a store"),
+        ("prepare store/samples.parquet --out store --force", "holds store/samples.parquet, which is an input"),
+        ("annotate store --out inside --force", "which Mien did not write as a store"),
+    ],
+)
+def test_what_is_there_stays_unless_mien_wrote_it_and_one_says_so(
+    folder: Path, words: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    if not (folder / "kept").exists():
+        settings = AuditConfig(by=("team",), n_boot=100, n_perm=100)
+        audit_predictions(Predictions.load(folder / "p.csv"), settings, 0, folder / "kept")
+    before = listing(folder)
+    assert said in refused(words)
+    assert listing(folder) == before
+
+
 def test_two_results_do_not_share_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    for junit in ("o", "o/audit.json"):
-        said = refused(f"audit p.csv --by team --out o --junit {junit}")
-        assert "is the place of --out too" in said
+    for junit, words in {"o": "is the place of --out too", "o/audit.json": "lies in --out o", "o/x": "lies in"}.items():
+        assert words in refused(f"audit p.csv --by team --out o --junit {junit}")
 
 
 @pytest.mark.parametrize(
@@ -168,18 +198,20 @@ def test_a_disk_that_fills_up_leaves_the_older_results(
 ) -> None:
     table, settings = Predictions.load(folder / "p.csv"), AuditConfig(by=("team",), n_boot=100, n_perm=100)
     audit_predictions(table, settings, 0, tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(AUDIT_FILES)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([AUDIT_FOLDER.sign, *AUDIT_FOLDER.names])
     compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", n_boot=100)
-    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(COMPARISON_FILES)
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(
+        [COMPARISON_FOLDER.sign, *COMPARISON_FOLDER.names]
+    )
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     # The page comes last: everything before it is written already.
     monkeypatch.setattr("mien.report.render_audit", _full)
     monkeypatch.setattr("mien.report.render_comparison", _full)
     for out in ("out", "new"):
         with pytest.raises(OutputError, match=rf"{out}: could not be written: the disk is full\. Free some space"):
-            audit_predictions(table, settings, 1, tmp_path / out)
+            audit_predictions(table, settings, 1, tmp_path / out, force=True)
     with pytest.raises(OutputError, match="two: could not be written: the disk is full"):
-        compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", n_boot=100, seed=1)
+        compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", force=True, n_boot=100, seed=1)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     assert not (tmp_path / "new").exists()
 
@@ -200,7 +232,7 @@ def test_every_writer_leaves_the_older_file_when_the_disk_is_full(
         "parquet": lambda: table.save(tmp_path / "new.parquet"),
         "json": lambda: write_json(tmp_path / "model.json", {}),
         "page": lambda: render_audit(found, tmp_path / "out" / "audit.html"),
-        "audit": lambda: Audit.save(found, tmp_path / "out"),
+        "audit": lambda: Audit.save(found, tmp_path / "out", force=True),
         "weights": lambda: save_weights(module, card, tmp_path),
         "checkpoint": lambda: AtomicCheckpoints().save_checkpoint({"epoch": 2}, checkpoint),
     }

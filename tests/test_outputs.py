@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import OutputError, UsageError
-from mien.outputs import check_file, check_folder, whole, whole_folder, write_text, writing
+from mien.outputs import Kind, check_file, check_folder, whole, whole_folder, write_text, writing
 
 
 @pytest.fixture(autouse=True)
@@ -113,14 +113,6 @@ def test_an_input_is_no_output(path: str, here: Path) -> None:
         check_file("hard.csv", inputs=["file.csv"])
 
 
-def test_the_files_of_a_folder_are_no_inputs_either() -> None:
-    with pytest.raises(UsageError, match=r"--out file\.csv: is an input"):
-        check_folder(".", "--out", ["file.csv"], ["gaps.csv", "file.csv"])
-    with pytest.raises(UsageError, match="holds a folder folder"):
-        check_folder(".", "--out", [], ["folder"])
-    check_folder(".", "--out", ["file.csv"], ["gaps.csv"])
-
-
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -166,6 +158,8 @@ def test_links_and_pipes_stay_what_they_are() -> None:
     assert Path("to_file").is_symlink()
     assert Path("file.csv").read_text() == "new"
     os.mkfifo("pipe")
+    with pytest.raises(UsageError, match="pipe: is a pipe or a device, and no file"):
+        check_file("pipe")
     reading = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
     write_text("pipe", "through")
     assert os.read(reading, 100) == b"through"
@@ -173,20 +167,13 @@ def test_links_and_pipes_stay_what_they_are() -> None:
     assert Path("pipe").is_fifo()
 
 
-def test_a_folder_is_written_whole_or_not_at_all() -> None:
-    (Path("folder") / "old.txt").write_text("old")
-    with whole_folder("folder") as folder:
-        (folder / "old.txt").write_text("new")
-        (folder / "more.txt").write_text("more")
-        assert (Path("folder") / "old.txt").read_text() == "old"
-    assert listing("folder") == ["folder/more.txt", "folder/old.txt"]
-    assert (Path("folder") / "old.txt").read_text() == "new"
-    for name in ("folder", "a/b"):
-        before = listing()
-        with pytest.raises(OutputError, match="the disk is full"):
-            fail_in(whole_folder(name), OSError(errno.ENOSPC, "No space left on device"), "old.txt")
-        assert listing() == before
-    assert (Path("folder") / "old.txt").read_text() == "new"
+def test_a_file_that_is_there_is_replaced_only_if_one_says_so() -> None:
+    with pytest.raises(UsageError, match="file.csv: exists already, expected a new file. Pass --force"):
+        check_file("file.csv", force=False)
+    Path("empty.csv").touch()  # as mktemp leaves one
+    for name in ("empty.csv", "new.csv", "/dev/null"):
+        check_file(name, force=False)
+    check_file("file.csv", force=True)
 
 
 def test_other_errors_pass_through_and_leave_nothing() -> None:
@@ -194,5 +181,5 @@ def test_other_errors_pass_through_and_leave_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         fail_in(whole("a/new.csv"), KeyboardInterrupt())
     with pytest.raises(ZeroDivisionError):
-        fail_in(whole_folder("a/b"), ZeroDivisionError(), "x")
+        fail_in(whole_folder("a/b", Kind("a thing", "x", "n")), ZeroDivisionError(), "x")
     assert listing() == before

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features, render_text, seed_audit
 from mien.audit.compare.markdown import comparison_text
+from mien.audit.results import AUDIT_FOLDER
 from mien.audit.seeds.markdown import seed_text
 from mien.config import AuditConfig
-from mien.outputs import check_folder, whole_folder, write_text
+from mien.outputs import Kind, check_place, whole_folder, write_text
 from mien.records import Predictions, plain, write_json
 from mien.runs import AUDITS, Run
 
-AUDIT_FILES = ("audit.json", "groups.csv", "gaps.csv", "audit.md", "audit.html")
-COMPARISON_FILES = ("comparison.json", "comparison.md", "comparison.html")
-SEED_FILES = ("seeds.json", "seeds.md", "seeds.html")
+COMPARISON_FOLDER = Kind("a comparison", "comparison.json", "mien comparison", ("comparison.md", "comparison.html"))
+SEEDS_FOLDER = Kind("an audit of seeds", "seeds.json", "mien seed audit", ("seeds.md", "seeds.html"))
 Progress = Callable[[int, int | None], None]
 
 
@@ -31,7 +31,8 @@ def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
     """Audit one set of a run's predictions; tables and page go to ``RUN/audit/NAME``."""
     table = Predictions.load(run.predictions[name])
     features = load_features(run.features[name], table.sample_id) if settings.leakage and name in run.features else None
-    return audit_predictions(table, settings, seed, run.path / AUDITS / name, features=features)
+    place = run.path / AUDITS / name
+    return audit_predictions(table, settings, seed, place, features=features, force=True, keep=True)
 
 
 def audit_predictions(
@@ -42,6 +43,8 @@ def audit_predictions(
     *,
     features: NDArray[Any] | None = None,
     progress: Progress | None = None,
+    force: bool = False,
+    keep: bool = False,
 ) -> Audit:
     """Audit a table of predictions as a configuration says.
 
@@ -52,13 +55,15 @@ def audit_predictions(
         out: Folder for tables, Markdown and page; nothing is written by default.
         features: ``(n, D)`` the model's features, for the leakage probe.
         progress: Called with attributes done and in all.
+        force: Replace an audit that is there.
+        keep: What else lies in the folder stays, and is no reason to refuse it: for a run's own.
 
     Raises:
         DataError: If the predictions or an annotator's confusion cannot serve.
         UsageError: If an attribute does not exist.
     """
     if out is not None:
-        check_folder(out, files=AUDIT_FILES)
+        check_place(out, AUDIT_FOLDER, force=force, keep=keep)
     found = audit(
         table,
         settings.by,
@@ -77,7 +82,7 @@ def audit_predictions(
     if out is not None:
         from mien.report import render_audit
 
-        with whole_folder(out) as folder:
+        with whole_folder(out, AUDIT_FOLDER, force=force, keep=keep) as folder:
             found.save(folder)
             write_text(folder / "audit.md", render_text(found))
             render_audit(found, folder / "audit.html")
@@ -85,7 +90,13 @@ def audit_predictions(
 
 
 def compare_predictions(
-    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+    tables: Sequence[Predictions],
+    names: Sequence[str],
+    by: Sequence[str],
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    **settings: Any,
 ) -> tuple[Any, str]:
     """Compare models with the first of them; JSON, Markdown and page go to ``out``.
 
@@ -94,13 +105,14 @@ def compare_predictions(
         names: What they are called.
         by: Attributes.
         out: Folder; nothing is written by default.
+        force: Replace a comparison that is there.
         **settings: See :func:`mien.audit.compare_many`.
 
     Returns:
         Plain content for JSON, and Markdown.
     """
     if out is not None:
-        check_folder(out, files=COMPARISON_FILES)
+        check_place(out, COMPARISON_FOLDER, force=force)
     found = compare_many(tables, names, by, **settings)
     content, text = (
         {"kind": "mien comparison", "comparisons": plain([asdict(c) for c in found])},
@@ -109,31 +121,37 @@ def compare_predictions(
     if out is not None:
         from mien.report import render_comparison
 
-        with _written(out, "comparison", content, text) as folder:
+        with _written(out, COMPARISON_FOLDER, content, text, force) as folder:
             render_comparison(found, folder / "comparison.html")
     return content, text
 
 
 def seed_predictions(
-    tables: Sequence[Predictions], names: Sequence[str], by: Sequence[str], out: Path | None = None, **settings: Any
+    tables: Sequence[Predictions],
+    names: Sequence[str],
+    by: Sequence[str],
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    **settings: Any,
 ) -> tuple[Any, str]:
     """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
     if out is not None:
-        check_folder(out, files=SEED_FILES)
+        check_place(out, SEEDS_FOLDER, force=force)
     found = seed_audit(tables, by, names=names, **settings)
     content, text = {"kind": "mien seed audit", **plain(asdict(found))}, seed_text(found)
     if out is not None:
         from mien.report import render_seeds
 
-        with _written(out, "seeds", content, text) as folder:
+        with _written(out, SEEDS_FOLDER, content, text, force) as folder:
             render_seeds(found, folder / "seeds.html")
     return content, text
 
 
 @contextmanager
-def _written(out: Path, name: str, content: Any, text: str) -> Iterator[Path]:
+def _written(out: Path, kind: Kind, content: Any, text: str, force: bool) -> Iterator[Path]:
     """A folder with JSON and Markdown, for a page beside them; all of them appear in ``out``, or none."""
-    with whole_folder(out) as folder:
-        write_json(folder / f"{name}.json", content)
-        write_text(folder / f"{name}.md", text)
+    with whole_folder(out, kind, force=force) as folder:
+        write_json(folder / kind.sign, content)
+        write_text((folder / kind.sign).with_suffix(".md"), text)
         yield folder

@@ -208,8 +208,8 @@ def test_a_store_of_an_older_version_opens_and_says_once_that_it_has_no_checksum
         opened.verify()
         np.testing.assert_array_equal(opened.images, before.images)
         assert opened.fingerprint == before.fingerprint
-    assert [r.getMessage().split(" was prepared")[0] for r in caplog.records] == [str(store)]
-    assert "carries no checksums" in caplog.text
+    assert [r.getMessage().split(" was made by")[0] for r in caplog.records] == [str(store)]
+    assert "has no checksums" in caplog.text
 
 
 def test_a_table_of_another_length_is_refused(store):
@@ -321,7 +321,7 @@ def test_a_folder_that_is_no_store_is_never_replaced(tmp_path, name, force):
     out = tmp_path / "mine"
     out.mkdir()
     (out / name).write_text('{"of": "another program"}')
-    with pytest.raises(UsageError, match="exists and is not a store, expected a new folder or a store to replace"):
+    with pytest.raises(UsageError, match=f"holds {name}"):
         write(out, faces(2, 16), force=force)
     assert (out / name).read_text() == '{"of": "another program"}'
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
@@ -329,7 +329,7 @@ def test_a_folder_that_is_no_store_is_never_replaced(tmp_path, name, force):
 
 def test_a_file_is_never_replaced(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="exists and is not a store"):
+    with pytest.raises(UsageError, match="is a file, not a folder"):
         write(tmp_path / "file", faces(2, 16), force=True)
     assert (tmp_path / "file").read_text() == "mine"
 

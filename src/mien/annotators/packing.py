@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,16 +13,15 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from mien.annotators.card import annotator_card
-from mien.annotators.mien import ABOUT, HOLDOUT, VIEWS, About, Calibration, MienAnnotator, perceived
+from mien.annotators.mien import ABOUT, CARD_TEXT, HOLDOUT, PARTS, VIEWS, About, Calibration, MienAnnotator, perceived
 from mien.data.images import Store
 from mien.data.splits import VALIDATION
 from mien.demographics import Head
 from mien.errors import DataError, UsageError
-from mien.outputs import check_folder
-from mien.records import write_json
+from mien.outputs import FolderWriter, Kind, write_text
 from mien.runs import Run
 
-CARD_TEXT = "card.md"
+ANNOTATOR_FOLDER = Kind("an annotator", ABOUT, "calibrations", PARTS)
 _PENALTY = 1e-3
 _MOST = 7.0  # largest logarithm of a factor of the logits
 _PARTS = 10
@@ -62,16 +59,12 @@ def pack_annotator(
     from mien.models.weights import Classifier, save_weights
 
     out = Path(out)
-    _check_place(out, force)
-    check_folder(out, beside=True)
+    folder = FolderWriter(out, ANNOTATOR_FOLDER, force=force)
     classifier = Classifier.load(run.path)
     if not classifier.card.heads:
         raise UsageError(str(run.path), "learnt expressions", "a run with labels.attributes")
     store, rows = _held_out(run)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with folder as partial:
         module = classifier.module.to(torch.float16)
         card = save_weights(module, classifier.card, partial)
         corpus, n = store.info["corpus"], len(rows)
@@ -82,37 +75,21 @@ def pack_annotator(
             {},
             f"{n:,} validation faces of {corpus} ({run.config.split.name} split)",
         )
-        write_json(partial / ABOUT, asdict(about))
+        about.save(partial)
         about = _measure(MienAnnotator(partial), about, store, rows, partial, progress)
-        write_json(partial / ABOUT, asdict(about))
-        (partial / CARD_TEXT).write_text(annotator_card(MienAnnotator(partial), run.record))
-        if out.exists():
-            old = partial.with_name(f"{partial.name}-old")
-            os.replace(out, old)
-            os.replace(partial, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        about.save(partial)
+        write_text(partial / CARD_TEXT, annotator_card(MienAnnotator(partial), run.record))
+        about.save(partial)  # once more, for now all is there that it vouches for
+        folder.commit()
     return MienAnnotator(out)
-
-
-def _check_place(out: Path, force: bool) -> None:
-    """Refuse a place that holds anything but an annotator that may be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / ABOUT).is_file():
-        raise UsageError(str(out), "exists and is no annotator", "a new folder, or an annotator to replace")
-    if not force:
-        raise UsageError(str(out), "exists already", "a new folder", "Pass --force to replace it.")
 
 
 def _held_out(run: Run) -> tuple[Store, NDArray[np.int64]]:
     """The run's store and the rows of its validation faces."""
-    store = Store.open(run.record.data["store"])
-    if store.fingerprint != run.record.data["fingerprint"]:
-        raise DataError(str(store.path), "is not the store that the run was trained on", run.record.data["fingerprint"])
+    place, fingerprint = run.trained_on
+    store = Store.open(place)
+    if store.fingerprint != fingerprint:
+        raise DataError(str(store.path), "is not the store that the run was trained on", fingerprint)
     splits = run.splits
     held = set(splits.loc[splits["split"] == VALIDATION, "sample_id"])
     table = store.table.frame

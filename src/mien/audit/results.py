@@ -19,11 +19,12 @@ from mien.audit.plain_results import from_plain
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import finding_of
 from mien.errors import DataError
-from mien.outputs import whole_folder
+from mien.outputs import Kind, whole_folder
 from mien.records import Estimate, plain, write_json
 from mien.spreadsheets import write_csv
 
 _FORMAT = 2
+AUDIT_FOLDER = Kind("an audit", "audit.json", "mien audit", ("groups.csv", "gaps.csv", "audit.md", "audit.html"))
 
 
 @dataclass(frozen=True)
@@ -277,10 +278,18 @@ class Audit:
         """``groups``: a row a group and metric; ``gaps``: a row a gap. Undefined values are NaN."""
         return {"groups": pd.DataFrame(_group_rows(self)), "gaps": pd.DataFrame(_gap_rows(self))}
 
-    def save(self, folder: Path | str) -> Path:
-        """Write ``audit.json``, ``groups.csv`` and ``gaps.csv``; returns the folder."""
+    def save(self, folder: Path | str, *, force: bool = False) -> Path:
+        """Write ``audit.json``, ``groups.csv`` and ``gaps.csv`` into a new or empty folder; returns the folder.
+
+        Args:
+            folder: The folder.
+            force: Replace an audit that is there.
+
+        Raises:
+            UsageError: If the folder holds anything else.
+        """
         folder = Path(folder)
-        with whole_folder(folder) as partial:
+        with whole_folder(folder, AUDIT_FOLDER, force=force) as partial:
             for name, table in self.tables().items():
                 write_csv(table, partial / f"{name}.csv")
             write_json(partial / "audit.json", self.to_dict())

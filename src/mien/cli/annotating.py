@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, Out, app, names_of, options_of, pair_of, print_json
 from mien.errors import ConfigError
-from mien.outputs import check_folder
+from mien.outputs import check_place
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def annotate(
     from mien.annotators.annotate import annotate, check_least, measured
     from mien.annotators.loading import load_annotator
     from mien.annotators.mien import view_of
-    from mien.data.images import Store
+    from mien.data.images import STORE_FOLDER, Store
     from mien.data.labelled import parse_on
 
-    check_folder(out, "--out", beside=True)
+    check_place(out, STORE_FOLDER, "--out", [store], force=force)
     annotator = load_annotator(by, options_of(option))
     faces = Store.open(store)
     bars = check_least(_bars(least), annotator)
@@ -177,10 +177,11 @@ def annotator(
     """
     from mien import terminal
     from mien.annotators.card import not_corrected
-    from mien.annotators.packing import CARD_TEXT, pack_annotator
+    from mien.annotators.mien import CARD_TEXT
+    from mien.annotators.packing import ANNOTATOR_FOLDER, pack_annotator
     from mien.runs import Run
 
-    check_folder(out, "--out", [run], beside=True)
+    check_place(out, ANNOTATOR_FOLDER, "--out", [run], force=force)
     with terminal.progress("looking at held-out faces", "faces") as progress:
         made = pack_annotator(Run.open(run), out, version=version, force=force, progress=progress)
     size = sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6

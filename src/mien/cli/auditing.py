@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import GATE_FAILED, Json, Out, app, names_of, pair_of, print_json
+from mien.cli.app import GATE_FAILED, Force, Json, Out, app, names_of, pair_of, print_json
 from mien.errors import UsageError
-from mien.outputs import check_distinct, check_file, check_folder, write_text
+from mien.outputs import Kind, check_distinct, check_file, check_place, write_text
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def audit(
     min_class_n: int | None = None,
     level: float | None = None,
     seed: int | None = None,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Audit a run, or any CSV or Parquet file of predictions, for disparities between groups.
@@ -90,6 +91,8 @@ def audit(
         Coverage of the intervals.
     seed
         Seed of everything drawn.
+    force
+        Replace an audit (or a file of conditions' results) that is there.
     """
     from mien import terminal
     from mien.audit import load_features, parse_gate, render_text
@@ -98,12 +101,13 @@ def audit(
     from mien.records import Predictions
     from mien.runs import Run
 
-    base = AuditConfig()
+    base, own = AuditConfig(), False  # own: a place in a run's folder, where an older audit is replaced
     if predictions.is_dir():
         if annotations is not None:
             raise UsageError("--annotations", str(annotations), "no annotations beside a run", "A run has its own.")
         run = Run.open(predictions)
         config = run.config
+        own = out is None
         predictions, out = _run_predictions(predictions, on, out)
         base, seed = config.audit, config.seed if seed is None else seed
         features = features or (run.features.get(predictions.stem) if leakage or base.leakage else None)
@@ -126,11 +130,14 @@ def audit(
         raise UsageError("--features", "is for the leakage probe", "--leakage beside it")
     for text in settings.fail_if:
         parse_gate(text)  # a slip is told before the work, not after
-    _check_places(out, junit, [predictions, features, annotations, *settings.annotator_error.values()])
+    read = [predictions, features, annotations, *settings.annotator_error.values()]
+    _check_places(out, junit, [path for path in read if path is not None], force, own)
     table = Predictions.load(predictions, names_of(classes), annotations=annotations)
     given = load_features(features, table.sample_id) if features and settings.leakage else None
     with terminal.progress("auditing", "attributes") as progress:
-        found = audit_predictions(table, settings, seed or 0, out, features=given, progress=progress)
+        found = audit_predictions(
+            table, settings, seed or 0, out, features=given, progress=progress, force=force or own, keep=own
+        )
     if out is not None:
         terminal.say(f"written: {out / 'audit.html'}")
     if json:
@@ -140,17 +147,24 @@ def audit(
     return _gate(found, settings.fail_if, allow_undecided, junit)
 
 
-def _check_places(out: Path | None, junit: Path | None, read: Sequence[Path | str | None]) -> None:
-    """Refuse places that cannot be written, or would overwrite what is read, before anything is."""
-    from mien.judging import AUDIT_FILES
+def _check_places(out: Path | None, junit: Path | None, inputs: Sequence[Path | str], force: bool, own: bool) -> None:
+    """Refuse places that cannot be written, or hold what is read or somebody else's, before anything is done."""
+    from mien.audit.results import AUDIT_FOLDER
 
-    inputs = [path for path in read if path is not None]
     if out is not None:
-        check_folder(out, "--out", inputs, AUDIT_FILES)
+        # A run's audit stands in the run's own folder, beside what it is made from.
+        check_place(out, AUDIT_FOLDER, "--out", inputs, force=force or own, keep=own)
     if junit is not None:
-        check_file(junit, "--junit", inputs)
+        check_file(junit, "--junit", inputs, force=force)
         if out is not None:
-            check_distinct(("--out", out), *(("--out", out / name) for name in AUDIT_FILES), ("--junit", junit))
+            _check_apart(out, AUDIT_FOLDER, junit)
+
+
+def _check_apart(out: Path, kind: Kind, junit: Path) -> None:
+    """Refuse a file in a folder that is written whole: it would be in the way of the folder, or be replaced with it."""
+    check_distinct(("--out", out), ("--junit", junit))
+    if Path(os.path.realpath(out)) in Path(os.path.realpath(junit)).parents:
+        raise UsageError(f"--junit {junit}", f"lies in --out {out}, which is {kind.what}", "a place beside it")
 
 
 def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:
@@ -185,6 +199,7 @@ def compare(
     min_class_n: int = 10,
     level: float = 0.95,
     seed: int = 0,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compare models on the same faces: who gains, who loses, and whether a gap changed.
@@ -215,7 +230,7 @@ def compare(
         Seed of everything drawn.
     """
     from mien import terminal
-    from mien.judging import COMPARISON_FILES, SEED_FILES, compare_predictions, seed_predictions
+    from mien.judging import COMPARISON_FOLDER, SEEDS_FOLDER, compare_predictions, seed_predictions
     from mien.records import Predictions
 
     if len(predictions) < 2:
@@ -225,7 +240,7 @@ def compare(
     if len(called) != len(files):
         raise UsageError("--names", f"{len(called)} names", f"one for each of the {len(files)} models")
     if out is not None:
-        check_folder(out, "--out", files, SEED_FILES if seeds else COMPARISON_FILES)
+        check_place(out, SEEDS_FOLDER if seeds else COMPARISON_FOLDER, "--out", files, force=force)
     tables = [Predictions.load(f, annotations=annotations) for f in files]
     work = seed_predictions if seeds else compare_predictions
     with terminal.waiting("comparing"):
@@ -239,6 +254,7 @@ def compare(
             min_class_n=min_class_n,
             level=level,
             seed=seed,
+            force=force,
         )
     if out is not None:
         terminal.say(f"written: {out}")
@@ -280,6 +296,7 @@ def report(
     min_n: int = 30,
     seed: int = 0,
     faces: Annotated[bool, Parameter(help="Show sample faces.")] = True,
+    force: Force = False,
 ) -> None:
     """Write one self-contained HTML page: a run's report, or what one or more stores are made of.
 
@@ -301,9 +318,9 @@ def report(
     from mien.report import render_report, render_store
     from mien.runs import RECORD, Run
 
+    inputs = [f for w in what if w.is_dir() for f in w.iterdir() if f.suffix != ".html"]
     if out is not None and not os.path.isdir(out):
-        # An older page may be replaced; whatever else lies in a run or a store may not.
-        check_file(out, "--out", [f for w in what if w.is_dir() for f in w.iterdir() if f.suffix != ".html"])
+        check_file(out, "--out", inputs, force=force)
     if len(what) == 1 and not (what[0] / "store.json").is_file():
         if not (what[0] / RECORD).is_file():
             made = "Make one with 'mien train' or 'mien prepare'."
@@ -315,5 +332,7 @@ def report(
     from mien.data.images import Store
 
     stores = [Store.open(path) for path in what]
-    page = out or Path("store.html")
+    page = out or Path()
+    page = page / "store.html" if page.is_dir() else page
+    check_file(page, "--out", inputs, force=force)
     tell(render_store(stores, page, by=names_of(by), labels=labels, pictures=faces, min_n=min_n, seed=seed))

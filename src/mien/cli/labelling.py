@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, Out, app, names_of, print_json
 from mien.errors import UsageError
-from mien.outputs import check_file, check_folder, whole_folder, write_text
+from mien.outputs import Kind, check_file, check_folder, check_place, whole_folder, write_text
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mien.labelling.task import LabelTask
 
 Flag = Parameter(negative=())
-_AGREEMENT_FILES = ("agreement.json", "agreement.md", "sufficiency.png", "annotators.png")
+_AGREEMENT = Kind(
+    "a report of agreement", "agreement.json", "sufficiency", ("agreement.md", "sufficiency.png", "annotators.png")
+)
 
 
 @app.command
@@ -119,10 +121,21 @@ def label(
     where = database or str(Path("labels") / f"{store.resolve().name}.db")
     if "://" not in where:
         (check_folder if os.path.isdir(where) else check_file)(where, "--database")
+    _refuse_inside(opened, where)
     chosen = {k: v for k, v in given.items() if v is not None}
     task = _task(opened, where, chosen, predictions)
     names = names_of(hosts) or ()
     serve_labels(opened, where, task, predictions=predictions, host=host, port=port, invite=invite, hosts=names)
+
+
+def _refuse_inside(store: Store, where: str) -> None:
+    """Refuse a new database in the folder of a store: 'mien prepare --force' would delete it with the store."""
+    from mien.labelling.database import database_file
+
+    file = database_file(where)
+    if file is not None and not file.exists() and file.resolve().is_relative_to(store.path.resolve()):
+        found = "lies in the store, which another 'mien prepare' may replace with all that is in it"
+        raise UsageError(f"--database {where}", found, "a place outside of the store")
 
 
 def _task(store: Store, where: str, chosen: dict[str, Any], predictions: Path | None) -> LabelTask | None:
@@ -326,6 +339,7 @@ def agreement(
     out: Out | None = None,
     n_boot: int = 1000,
     seed: int = 0,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """How well people agree on their labels, who judges unlike the others, and how many votes are enough.
@@ -351,7 +365,7 @@ def agreement(
     from mien.agreement.summary import summarise, summary_text
 
     if out is not None:
-        check_folder(out, "--out", [what], _AGREEMENT_FILES)
+        check_place(out, _AGREEMENT, "--out", [what], force=force)
     votes, asked, said = _answers(what, store, of)
     found = summarise(votes, what, n_boot=n_boot, seed=seed, **asked)
     found = replace(found, notes=[*said, *found.notes])
@@ -362,7 +376,7 @@ def agreement(
         from mien.report.agreement_plots import outlier_plot, sufficiency_plot
         from mien.report.figures import save_png
 
-        with whole_folder(out) as folder:
+        with whole_folder(out, _AGREEMENT, force=force) as folder:
             write_json(folder / "agreement.json", found.content())
             write_text(folder / "agreement.md", summary_text(found))
             if found.sufficiency is not None:

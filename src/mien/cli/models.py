@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, Out, app, names_of, options_of, print_json
+from mien.cli.app import Force, Json, Out, app, names_of, options_of, print_json
 from mien.errors import UsageError
 from mien.outputs import check_file
 from mien.shown import tell
@@ -25,6 +25,7 @@ def evaluate(
     option: tuple[str, ...] = (),
     out: Out | None = None,
     device: str = "cpu",
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a model's predictions on a split, ready to be audited.
@@ -56,7 +57,7 @@ def evaluate(
     from mien.runs import RECORD
 
     if not (Path(model) / RECORD).is_file():
-        _evaluate_other(model, on, labels, only, option, out, device, json)
+        _evaluate_other(model, on, labels, only, option, out, device, force, json)
         return
     if out is not None or only is not None or option:
         raise UsageError("--out, --only, --option", "do not go with a run", "", "Its predictions stand in its folder.")
@@ -71,6 +72,7 @@ def _evaluate_other(
     option: tuple[str, ...],
     out: Path | None,
     device: str,
+    force: bool,
     json: bool,
 ) -> None:
     from mien import terminal
@@ -86,12 +88,14 @@ def _evaluate_other(
     if not out.parent.is_dir():
         raise UsageError(str(out), f"the folder {out.parent} does not exist", "a file in a folder that exists")
     path, split = parse_on(on)
-    check_file(out, "--out", [model, *(path.iterdir() if path.is_dir() else ())])
+    inputs = [model, *(path.iterdir() if path.is_dir() else ())]
+    check_file(out, "--out", inputs, force=force)
     loaded = load_model(model, options_of(option), device=device)
     with terminal.progress("evaluating", "faces") as progress:
         table = predictions_from(
             loaded, Store.open(path), split, labels=labels, only=names_of(only) or (), progress=progress
         )
+    check_file(out, "--out", inputs, force=force)  # somebody may have put something there meanwhile
     table.save(out)
     if out.suffix == ".csv" and table.annotator_errors:
         tell("the annotator's errors do not go into CSV: write .parquet for an audit that corrects with them")

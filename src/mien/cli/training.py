@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, Out, app, options_of, print_json
 from mien.errors import OutputError
-from mien.outputs import check_folder
+from mien.outputs import check_folder, check_place
 from mien.shown import tell
 
 
@@ -47,9 +47,10 @@ def prepare(
         Further options of the reader, key=value.
     """
     from mien import terminal
+    from mien.data.images import STORE_FOLDER
     from mien.data.prepare import prepare
 
-    check_folder(out, "--out", [source], beside=True)
+    check_place(out, STORE_FOLDER, "--out", [source], force=force)
     options = options_of(option)
     options |= {k: v for k, v in {"size": size, "channels": channels}.items() if v is not None}
     with terminal.progress("reading", "faces") as progress:

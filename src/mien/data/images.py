@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import logging
 import math
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DataError, UsageError
-from mien.outputs import check_folder, writing
+from mien.errors import DataError
+from mien.outputs import FolderWriter, Kind, writing
 from mien.own_files import (
     SUMS,
     as_kind,
@@ -27,6 +24,7 @@ from mien.own_files import (
     checksums_of,
     is_sha256,
     read_json,
+    say_unchecked,
     sha256_of,
     with_checksums,
 )
@@ -36,10 +34,11 @@ from mien.values import shown
 
 FORMAT = 1
 IMAGES, TABLE, INFO = "images.u8", "samples.parquet", "store.json"
+STORE_FOLDER = Kind("a store", INFO, "fingerprint", (IMAGES, TABLE, "store.html"))
 _DESCRIPTION = "the description of a store"
 _AGAIN = "Prepare the corpus again."
 _RESTORE = "Restore the file, or prepare the corpus again."
-_LOG = logging.getLogger(__name__)
+_UNSEEN = "changes of its pictures, its image column and its attributes would not be noticed"
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Store:
         if SUMS in info:
             check_file_sum(path / TABLE, info[SUMS][TABLE], fix=_RESTORE)
         else:
-            _say_unchecked(path)
+            say_unchecked(path, _UNSEEN, "Prepare the corpus again to have them.")
         table = SampleTable.load(path / TABLE, rows=shape[0])
         rows = table.frame["image"].to_numpy(np.int64)
         if len(np.unique(rows)) < len(rows) or (len(rows) and not 0 <= rows.min() <= rows.max() < shape[0]):
@@ -162,31 +161,15 @@ class StoreWriter:
 
     def __init__(self, out: Path, force: bool = False) -> None:
         self.out = Path(out)
-        if not os.path.exists(self.out):  # unlike Path.exists, no error for a name that is too long
-            # A replacement that was killed between its two moves: the old store is the good one.
-            for old in sorted(self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-old-*"))[:1]:
-                os.replace(old, self.out)
-        if os.path.exists(self.out):
-            is_store = _read_info(self.out) is not None
-            if not is_store and any(self.out.iterdir() if self.out.is_dir() else [1]):
-                raise UsageError(str(self.out), "exists and is not a store", "a new folder or a store to replace")
-            if is_store and not force:
-                raise UsageError(str(self.out), "exists already", "a new folder", "Pass --force to replace it.")
-        check_folder(self.out.parent if os.path.exists(self.out) else self.out)
-        self.partial = self.out.with_name(f".{self.out.name}.partial-{os.getpid()}")
+        self._folder = FolderWriter(self.out, STORE_FOLDER, force=force)
+        self.partial = self._folder.partial
         self.shape: tuple[int, ...] | None = None
         self.n = 0
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> StoreWriter:
+        self._folder.__enter__()
         with writing(self.out):
-            self._made = [p for p in self.out.absolute().parents if not p.exists()]
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            for stale in self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-*"):
-                if not _alive(stale.name.rsplit("-", 1)[1]):
-                    shutil.rmtree(stale, ignore_errors=True)
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir()
             self._file = open(self.partial / IMAGES, "wb")
         return self
 
@@ -238,35 +221,14 @@ class StoreWriter:
             table.save(self.partial / TABLE)
             sums[TABLE] = sha256_of(self.partial / TABLE)
             write_json(self.partial / INFO, with_checksums(plain(content), INFO, sums))
-            if self.out.exists():
-                old = self.out.with_name(f".{self.out.name}.partial-old-{os.getpid()}")
-                os.replace(self.out, old)
-                os.replace(self.partial, self.out)
-                shutil.rmtree(old)
-            else:
-                os.replace(self.partial, self.out)
-        return Store.open(self.out)
+        return Store.open(self._folder.commit())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):  # on a full disk, closing fails as writing did
             self._file.close()
-        shutil.rmtree(self.partial, ignore_errors=True)
-        for folder in self._made:
-            try:
-                folder.rmdir()
-            except OSError:  # it holds the store, or something of somebody else
-                break
-
-
-def _read_info(path: Path) -> dict[str, Any] | None:
-    """What ``store.json`` says; None where there is none or it is another program's."""
-    try:
-        info = read_json(path / INFO, _DESCRIPTION)
-    except DataError:
-        return None
-    return info if {"format", "shape", "fingerprint"} <= set(info) else None
+        self._folder.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True)
@@ -308,7 +270,6 @@ def _checked_info(path: Path) -> dict[str, Any]:
 
 # What was read and found right in this process: (path, inode, size, times, checksum).
 _CHECKED: set[tuple[Any, ...]] = set()
-_SAID: set[str] = set()
 
 
 def _state(path: Path) -> tuple[Any, ...]:
@@ -327,18 +288,6 @@ def _check_images_once(path: Path, due: str) -> None:
         _CHECKED.add(state)
 
 
-def _say_unchecked(path: Path) -> None:
-    """One line, once: nobody can tell whether this store is what was written."""
-    where = os.path.realpath(path)
-    if where not in _SAID:
-        _SAID.add(where)
-        _LOG.warning(
-            "%s was prepared by an older version and carries no checksums: changes of its pictures, its image column "
-            "and its attributes would not be noticed. Prepare it again to have them.",
-            shown(str(path))[1:-1],
-        )
-
-
 def _hash_table(digest: hashlib._Hash, table: SampleTable, with_rows: bool) -> None:
     """Add ids and votes, and which image is whose where that is not the order of the rows."""
     digest.update("\n".join(table.frame["sample_id"]).encode())
@@ -347,14 +296,3 @@ def _hash_table(digest: hashlib._Hash, table: SampleTable, with_rows: bool) -> N
     # Stores of older versions, whose rows are in order, keep their fingerprint so, and runs on them theirs.
     if with_rows and (rows != np.arange(len(rows))).any():
         digest.update(np.ascontiguousarray(rows).data)
-
-
-def _alive(pid: str) -> bool:
-    """Whether a process of this number runs (any answer but 'no such process' counts as yes)."""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except OSError:
-        return True
-    return True
