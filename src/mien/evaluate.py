@@ -16,10 +16,12 @@ from mien.data.images import Store
 from mien.data.labelled import labelled_faces, parse_on
 from mien.data.model_outputs import refuse_not_finite
 from mien.data.splits import TEST, TRAIN, VALIDATION
+from mien.errors import DataError
 from mien.models.weights import Classifier, refuse_attributes
 from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
+from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
 
 
@@ -91,15 +93,14 @@ def evaluate(
     check_folder(run.path / PREDICTIONS)
     classifier = Classifier.load(run.path, device)
     refuse_attributes(classifier, run.path)
-    record = run.record
     splits = run.splits
     if on is None:
         split: str | None = TEST if (splits["split"] == TEST).any() else VALIDATION
-        store = Store.open(record.data["store"])
+        store = Store.open(run.trained_on[0])
     else:
         path, split = parse_on(on)
         store = Store.open(path)
-    same = store.fingerprint == record.data["fingerprint"]
+    same = store.fingerprint == run.trained_on[1]
     table = _faces(store, split, run, same)
     labels = run.config.labels.evaluate or run.config.labels.train
     where = f"{store.path}:{split}" if split else str(store.path)
@@ -152,8 +153,11 @@ def _faces(store: Store, split: str | None, run: Run, same: bool) -> SampleTable
 
 def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.bool_]:
     """Faces of a part of the run, or copies of them: by cluster on the run's own store, else byte for byte."""
-    used = run.splits[run.splits["split"] == part]
-    key = "cluster" if same else "hash"
+    splits, key = run.splits, "cluster" if same else "hash"
+    for what, columns in ((run.path / SPLITS_FILE, splits.columns), (f"table {table.name!r}", table.frame.columns)):
+        if key not in columns:
+            raise DataError(str(what), f"the column {key!r} is missing", "what tells copies")
+    used = splits[splits["split"] == part]
     return table.frame[key].isin(set(used[key])).to_numpy()
 
 

@@ -74,7 +74,11 @@ def read_json(
     Raises:
         MienError: Of the given kind, with the line or the key: see :func:`parse_json`.
     """
-    return parse_json(read_small(path, expected, most=most, error=error), str(path), expected, error=error, fix=fix)
+    try:
+        content = read_small(path, expected, most=most, error=error)
+    except MienError as fault:
+        raise error(fault.where, fault.found, fault.expected, fault.fix or fix) from fault.__cause__
+    return parse_json(content, str(path), expected, error=error, fix=fix)
 
 
 def parse_json(

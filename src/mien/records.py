@@ -286,11 +286,23 @@ class RunRecord:
         """
         record = as_record(cls, read_json(path, "the record of a run"), str(path))
         # What stands inside, as far as readers rely on it; the values themselves stay as they are.
-        for key, kind in (("data", _TrainedOn), ("model", _Network), ("best", dict[str, int | float | str | None])):
+        for key, kind in (
+            ("data", _TrainedOn),
+            ("model", _Network),
+            ("best", _Kept),
+            ("best", dict[str, float | None]),
+        ):
             as_kind(kind, getattr(record, key), str(path), key)
         as_kind(dict[str, _Evaluated], record.estimates, str(path), "estimates")
         as_kind(list[_Resumed], record.resumed, str(path), "resumed")
         return record
+
+
+@dataclass
+class _Past:
+    step: str = ""
+    before: int | None = None
+    after: int | None = None
 
 
 @dataclass
@@ -302,14 +314,24 @@ class _TrainedOn:
     splits: dict[str, int] = field(default_factory=dict)
     training_faces: int = 0
     validation_faces: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    training_classes: dict[str, int] = field(default_factory=dict)
+    dropped_by_labels: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    history: list[_Past] = field(default_factory=list)
     started_from: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class _Network:
+    name: str = ""
     classes: list[str] = field(default_factory=list)
     parameters: int = 0
+    input: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Kept:
+    epoch: int | None = None
 
 
 @dataclass

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,9 @@ import pandas as pd
 from mien import __version__
 from mien.config import ExperimentConfig, dump_config, parse_config
 from mien.errors import RunError
+from mien.inputs import read_small
 from mien.outputs import write_text
+from mien.own_files import MOST_BYTES, TEXT, read_parquet
 from mien.records import RunRecord
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
@@ -59,15 +62,44 @@ class Run:
         return parse_config(self.record.config, str(self.path / RECORD))
 
     @property
+    def trained_on(self) -> tuple[str, str]:
+        """Folder of the store that it was trained on, and the fingerprint of that.
+
+        Raises:
+            RunError: If the record does not say.
+        """
+        data = self.record.data
+        for key in ("store", "fingerprint"):
+            if not data.get(key):
+                raise RunError(f"{self.path / RECORD}: data.{key}", "is missing", "what the run was trained on")
+        return data["store"], data["fingerprint"]
+
+    @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: losses, accuracies, rate, seconds; empty if no epoch ended."""
+        """One row an epoch: losses, accuracies, rate, seconds; empty if no epoch ended.
+
+        Raises:
+            RunError: If it holds anything else.
+        """
         path = self.path / HISTORY
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+        if not path.is_file():
+            return pd.DataFrame()
+        text = read_small(path, "the history of a run", most=MOST_BYTES, error=RunError)
+        try:
+            found = pd.read_csv(BytesIO(text))
+        except (ValueError, pd.errors.ParserError) as error:  # an empty one and bytes that are no UTF-8 are the former
+            reason = str(error).splitlines()[0]
+            raise RunError(str(path), f"cannot be read ({reason})", "the history of a run") from error
+        wrong = [str(c) for c in found.columns if not pd.api.types.is_numeric_dtype(found[c])]
+        if "epoch" not in found.columns or wrong:
+            what = f"the column {wrong[0]!r} holds text" if wrong else "has no column 'epoch'"
+            raise RunError(str(path), what, "one row of numbers an epoch")
+        return found
 
     @property
     def splits(self) -> pd.DataFrame:
         """``sample_id``, ``split``, ``cluster`` and ``hash`` of every face that the run may have used."""
-        return pd.read_parquet(self.path / SPLITS)
+        return read_splits(self.path)
 
     @property
     def predictions(self) -> dict[str, Path]:
@@ -83,6 +115,18 @@ class Run:
         """Write record and configuration."""
         record.save(self.path / RECORD)
         write_text(self.path / CONFIG, dump_config(parse_config(record.config)))
+
+
+def read_splits(folder: Path) -> pd.DataFrame:
+    """The faces that a run, or the run in some folder, may have used; see :attr:`Run.splits`.
+
+    Raises:
+        RunError: If the file is missing or holds anything else.
+    """
+    kinds = {"sample_id": TEXT, "split": TEXT}
+    expected = "the splits of a run"
+    found: pd.DataFrame = read_parquet(folder / SPLITS, kinds, expected, others=True, error=RunError).to_pandas()
+    return found
 
 
 def code_versions(*packages: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from mien.annotators.holdout import Holdout
 from mien.annotators.mien import VIEWS, MienAnnotator
 from mien.audit.intervals import clustered_share, mean_estimate, wilson_estimate
 from mien.audit.markdown import plain, table
+from mien.config import parse_config
 from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
 from mien.metrics.probability import calibration_errors, confidence_bins, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
@@ -70,12 +71,12 @@ def annotator_card(annotator: MienAnnotator, record: RunRecord) -> str:
         f"pictures are brought to it); each face is averaged with its mirror image. Perceives "
         f"{plain(', '.join(h.name for h in annotator.heads))}.",
         "",
-        f"Data: {plain(annotator.terms)}. Trained on {record.data['training_faces']:,} faces, seed {record.seed}, "
-        f"commit {plain(record.versions.get('commit', 'unknown'))}. "
+        f"Data: {plain(annotator.terms)}. Trained on {record.data.get('training_faces', 0):,} faces, "
+        f"seed {record.seed}, commit {plain(record.versions.get('commit', 'unknown'))}. "
         f"All figures below: {plain(annotator.about.holdout)}, 95 % intervals.",
         "",
         *_use(annotator, views),
-        _CHOSEN[record.config["train"]["monitor"] == "last"] + _FITTED,
+        _CHOSEN[parse_config(record.config).train.monitor == "last"] + _FITTED,
         "## Accuracy",
         "",
         *table(["attribute", *(v.replace("_", " ") + " px" for v in VIEWS)], list(_accuracies(views, first.heads))),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mien.annotators import ANNOTATORS
@@ -17,9 +15,29 @@ from mien.annotators.base import MERGES, Images, Perceived, Progress, with_merge
 from mien.annotators.holdout import Holdout, holdout_of
 from mien.demographics import AGE, AGE_YEARS, Head
 from mien.errors import DataError, WeightsError
+from mien.own_files import (
+    NUMBER,
+    SUMS,
+    TEXT,
+    WHOLE,
+    as_record,
+    check_file_sum,
+    checksums_of,
+    read_json,
+    read_parquet,
+    say_unchecked,
+    sha256_of,
+    with_checksums,
+)
+from mien.records import plain, write_json
 from mien.samples import SampleTable
+from mien.values import shown
 
-ABOUT, HOLDOUT = "annotator.json", "holdout.parquet"
+ABOUT, HOLDOUT, CARD_TEXT = "annotator.json", "holdout.parquet", "card.md"
+PARTS = ("model.safetensors", "model.json", HOLDOUT, CARD_TEXT)  # what lies beside ABOUT
+_HELD_OUT = "an annotator's held-out faces"
+_RESTORE = "Restore the file, or make the annotator again with 'mien annotator'."
+_ROUNDED = 0.05  # probabilities are kept in half precision
 BUNDLED = Path(__file__).parent / "fairface_mienet"
 VIEWS = ("colour_96", "colour_48", "grey_96", "grey_48")
 _SMALL = 64  # pictures of up to so many pixels a side are like those of 48
@@ -37,6 +55,7 @@ class About:
         terms: Terms of the weights.
         calibrations: View -> attribute -> ``scale`` and ``offset`` of each group, applied to its logits.
         holdout: Which faces its errors were counted on.
+        checksums: File of the folder -> SHA-256; none in annotators of older versions.
     """
 
     version: str
@@ -44,20 +63,32 @@ class About:
     terms: str
     calibrations: dict[str, dict[str, Calibration]]
     holdout: str
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> About:
-        """Read ``annotator.json``.
+        """Read ``annotator.json``, and hold it and the files beside it to their checksums.
 
         Raises:
-            WeightsError: If it cannot be read.
+            WeightsError: If it cannot be read, a key is not what it should be, or a file not what was written.
         """
-        try:
-            return cls(**json.loads((folder / ABOUT).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise WeightsError(
-                str(folder / ABOUT), f"cannot be read ({error})", "an annotator", "Make one with 'mien annotator'."
-            ) from error
+        path = folder / ABOUT
+        content = read_json(path, "an annotator", error=WeightsError, fix="Make one with 'mien annotator'.")
+        sums = checksums_of(content, path, PARTS, error=WeightsError, fix=_RESTORE)
+        if not sums and (folder / CARD_TEXT).is_file():  # it comes last: without it, one is being made
+            say_unchecked(folder, "changes of its files would not be noticed", "Make the annotator again to have them.")
+        about = as_record(cls, content, str(path), error=WeightsError)
+        for name, due in sums.items():
+            if name in PARTS:
+                check_file_sum(folder / name, due, error=WeightsError, fix=_RESTORE)
+        return about
+
+    def save(self, folder: Path) -> None:
+        """Write ``annotator.json``, with the checksums of what already lies beside it."""
+        sums = {name: sha256_of(folder / name) for name in PARTS if (folder / name).is_file()}
+        content = {k: v for k, v in plain(asdict(self)).items() if k != SUMS}
+        # A folder that is not whole yet vouches for nothing.
+        write_json(folder / ABOUT, with_checksums(content, ABOUT, sums) if len(sums) == len(PARTS) else content)
 
 
 class MienAnnotator:
@@ -81,6 +112,18 @@ class MienAnnotator:
         self.version, self.source, self.terms = self.about.version, self.about.source, self.about.terms
         self.trained = tuple(Head(name, tuple(groups)) for name, groups in self.classifier.card.heads.items())
         self.heads = merged_heads(self.trained)
+        self._check_calibrations()
+
+    def _check_calibrations(self) -> None:
+        """Every group of every attribute needs its two numbers; while an annotator is made, there are none."""
+        where = f"{self.folder / ABOUT}: calibrations"
+        for view, fitted in self.about.calibrations.items():
+            for head in self.trained:
+                found = fitted.get(head.name, {})
+                for part in ("scale", "offset"):
+                    if len(found.get(part, ())) != len(head.groups):
+                        key = f"{where}.{view}.{head.name}.{part}"
+                        raise WeightsError(key, shown(found.get(part)), f"{len(head.groups)} numbers", _RESTORE)
 
     def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """``(n, K)`` over all trained heads, before any calibration."""
@@ -108,8 +151,15 @@ class MienAnnotator:
         Args:
             images: ``(n, H, W, C)`` uint8, C = 1 or 3 (RGB); a corpus is grey or in colour as a whole.
             progress: Called with faces done and in all.
+
+        Raises:
+            WeightsError: If it was not calibrated for such pictures.
         """
-        calibrations = self.about.calibrations[view_of(images)]
+        view = view_of(images)
+        calibrations = self.about.calibrations.get(view)
+        if calibrations is None:
+            where = f"{self.folder / ABOUT}: calibrations"
+            raise WeightsError(where, f"has none for {view}", ", ".join(VIEWS), _RESTORE)
         return perceived(self.logits(images, progress), self.trained, calibrations)
 
     def holdout(self, images: Images) -> Holdout:
@@ -123,16 +173,22 @@ class MienAnnotator:
             DataError: If its file cannot be read.
         """
         path = self.folder / HOLDOUT
-        try:
-            table = pd.read_parquet(path)
-            probs = {
-                head.name: table[[f"{view}_{head.name}_{g}" for g in head.groups]].to_numpy(np.float32)
-                for head in self.trained
-            }
-            truth = {head.name: table[head.name].astype(object).to_numpy() for head in self.trained}
-            cluster = table["cluster"].to_numpy(np.int64)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
+        said = {head.name: [f"{view}_{head.name}_{g}" for g in head.groups] for head in self.trained}
+        kinds = dict.fromkeys((name for names in said.values() for name in names), NUMBER)
+        kinds |= {"cluster": WHOLE, **{head.name: TEXT for head in self.trained}}
+        table = read_parquet(path, kinds, _HELD_OUT, fix=_RESTORE).to_pandas()
+        probs = {name: table[names].to_numpy(np.float32) for name, names in said.items()}
+        for name, values in probs.items():
+            sums = values.sum(axis=1, dtype=np.float64)
+            wrong = ~(np.isnan(values).all(1) | ((np.abs(sums - 1) < _ROUNDED) & (values >= 0).all(1)))
+            if wrong.any():
+                row = int(np.flatnonzero(wrong)[0])
+                found = f"probabilities of {name} add up to {sums[row]:.3g}"
+                raise DataError(f"{path} row {row}", found, "1", _RESTORE)
+        if table["cluster"].isna().any():
+            raise DataError(str(path), "a cluster is missing", "a number in each row", _RESTORE)
+        truth = {head.name: table[head.name].astype(object).to_numpy() for head in self.trained}
+        cluster = table["cluster"].to_numpy(np.int64)
         source = f"{self.about.holdout}, {view.replace('_', ' ')} px"
         return holdout_of(truth, Perceived(merged(probs, self.trained)), self.heads, cluster, source)
 
@@ -146,10 +202,7 @@ class MienAnnotator:
             DataError: If its held-out faces cannot be read.
         """
         path = self.folder / HOLDOUT
-        try:
-            held = set(pd.read_parquet(path, columns=["sample_id"])["sample_id"])
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "an annotator's held-out faces") from error
+        held = set(read_parquet(path, {"sample_id": TEXT}, _HELD_OUT, fix=_RESTORE).column(0).to_pylist())
         among = table.frame["sample_id"].isin(held).to_numpy(dtype=bool)
         own = among.any() or table.name == self.classifier.card.data.get("corpus")
         return among if own else np.ones(len(table), dtype=bool)

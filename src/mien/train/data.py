@@ -22,8 +22,9 @@ from mien.demographics import HEADS, PREFIX
 from mien.errors import ConfigError, DataError, LabelError, WeightsError
 from mien.labels import label_scheme
 from mien.models.weights import load_card
+from mien.own_files import TEXT, read_parquet
 from mien.registry import nearest
-from mien.runs import COPY_COLUMN
+from mien.runs import COPY_COLUMN, read_splits
 from mien.runs import SPLITS as RUN_SPLITS
 from mien.samples import SampleTable
 
@@ -213,12 +214,13 @@ def _learnt_before(folder: Path, table: SampleTable) -> tuple[NDArray[np.bool_],
     """``(n,)`` faces that the weights of a folder learnt, and how the message says so."""
     ids = table.frame["sample_id"]
     if (folder / RUN_SPLITS).is_file():
-        begun = pd.read_parquet(folder / RUN_SPLITS, columns=["sample_id", "split"])
+        begun = read_splits(folder)
         learnt = ids.isin(set(begun.loc[begun["split"] == TRAIN, "sample_id"]))
         return learnt.to_numpy(dtype=bool), "were learnt by"
     held = np.zeros(len(table), dtype=bool)
     if (folder / _ANNOTATOR_HOLDOUT).is_file():
-        known = set(pd.read_parquet(folder / _ANNOTATOR_HOLDOUT, columns=["sample_id"])["sample_id"])
+        path = folder / _ANNOTATOR_HOLDOUT
+        known = set(read_parquet(path, {"sample_id": TEXT}, "an annotator's held-out faces").column(0).to_pylist())
         held = ids.isin(known).to_numpy(dtype=bool)
     # Other faces of the same corpus were learnt, as far as the annotator's folder tells.
     return ~held if held.any() else held, "are not among those held out from"
