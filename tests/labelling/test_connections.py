@@ -205,7 +205,7 @@ def test_a_thousand_silent_sockets_lock_nobody_out(people_store: Store, tmp_path
     LabelDatabase.create(tmp_path, task, people_store, build_queue(people_store.table, task)).close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2000), before[1]))
     try:
-        with Server(people_store.path, str(tmp_path), files=1024) as server, contextlib.ExitStack() as held:
+        with Server(people_store.path, str(tmp_path), files=256) as server, contextlib.ExitStack() as held:
             for i in range(1100):
                 held.enter_context(connect(server.port, HEAD[: i % 20]))
             for _ in range(10):

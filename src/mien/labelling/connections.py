@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from mien.errors import MissingExtra
@@ -22,12 +23,19 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("labelling", "label", error.name or "uvicorn") from error
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows, where no limit of open files is near
+    resource = None  # type: ignore[assignment]
+
 PATIENCE_S = 15.0  # as long as the page waits for an answer
 MAX_CONNECTIONS = 500
 BACKLOG = 128
-#: Files that are no connections of ours: the backlog, which is taken at once, 48 of the database, libraries.
-_OTHER_FILES = BACKLOG + 48 + 48
+#: Files that are no connections of ours: the backlog, which is taken at once, three for each of the 48 connections
+#: to a database of SQLite, libraries.
+_OTHER_FILES = BACKLOG + 3 * 48 + 48
 _FEWEST = 32
+_FILES = 1024
 
 
 class Connection(H11Protocol):
@@ -127,11 +135,19 @@ class Connection(H11Protocol):
         self.transport.abort()
 
 
+def allow_files() -> None:
+    """Let this process open as many files as a server needs, where it may: macOS begins with 256."""
+    if resource is not None:
+        limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+        if limit != resource.RLIM_INFINITY and limit < wanted:
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def _room() -> int:
     """Connections for which this process may open files."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows, where no such limit is near
+    if resource is None:
         return MAX_CONNECTIONS
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max(_FEWEST, limit - _OTHER_FILES)

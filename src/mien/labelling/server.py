@@ -12,7 +12,7 @@ from pathlib import Path
 from mien.data.images import Store
 from mien.errors import MissingExtra, UsageError
 from mien.labelling.app import create_app
-from mien.labelling.connections import BACKLOG, Connection
+from mien.labelling.connections import BACKLOG, Connection, allow_files
 from mien.labelling.guard import LOOPBACK
 from mien.labelling.task import LabelTask
 from mien.records import Predictions
@@ -71,6 +71,7 @@ def serve_labels(
     if not local and invite is None:
         invite = "".join(secrets.choice(_INVITE_LETTERS) for _ in range(_INVITE_LENGTH))
     names = {*LOOPBACK, *hosts} if local else {*LOOPBACK, *hosts, host, *_own_names()}
+    allow_files()
     with _listen(host, port) as listening:
         app = create_app(
             opened, database, task, predictions=said, invite=invite, hosts=names, addresses=not local, say=say
