@@ -231,7 +231,15 @@ def test_the_command_audits_any_csv(tmp_path: Path) -> None:
     assert gap["verdict"] == "disparity"
     assert gap["value"]["low"] < 0.3 < gap["value"]["high"]
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written == {"audit.json", "audit.md", "groups.csv", "gaps.csv", "audit.html"}
+    assert written == {
+        "audit.json",
+        "audit.md",
+        "groups.csv",
+        "gaps.csv",
+        "groups.parquet",
+        "gaps.parquet",
+        "audit.html",
+    }
     assert "--n-boot: 50" in mien("audit", tmp_path / "p.csv", "--by", "team", "--n-boot", 50, code=2).stderr
     missing = mien("audit", tmp_path / "p.csv", "--by", "gendr", code=2).stderr
     assert missing.startswith("UsageError: ")

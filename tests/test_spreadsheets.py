@@ -140,6 +140,7 @@ def test_tables_of_an_audit_hold_no_formula_and_its_json_the_names(tmp_path: Pat
         for row in cells_of(tmp_path / name):
             assert not [c for c in row if taken_for_formula(c) and not is_number(c)]
     assert {g.name for g in found.attributes[0].groups} == {"+1", "@SUM(1)", "=1"}
+    assert set(pd.read_parquet(tmp_path / "groups.parquet")["group"]) >= {"+1", "@SUM(1)", "=1"}
     groups = [row[cells_of(tmp_path / "groups.csv")[0].index("group")] for row in cells_of(tmp_path / "groups.csv")]
     assert {"'+1", "'@SUM(1)", "'=1"} <= set(groups)
 

@@ -123,7 +123,10 @@ def test_json_round_trip(result, tmp_path):
     content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert Audit.from_dict(content).to_dict() == result.to_dict()
     folder = result.save(tmp_path / "audit")
-    assert {p.name for p in folder.iterdir()} == {"audit.json", "groups.csv", "gaps.csv"}
+    assert {p.name for p in folder.iterdir()} == {
+        "audit.json",
+        *(f"{table}.{kind}" for table in ("groups", "gaps") for kind in ("csv", "parquet")),
+    }
     again = Audit.load(folder)
     assert str(again) == str(result)  # NaN included
     groups, gaps = pd.read_csv(folder / "groups.csv"), pd.read_csv(folder / "gaps.csv")

@@ -293,6 +293,7 @@ class Audit:
             for name, table in self.tables().items():
                 write_csv(table, partial / f"{name}.csv")
             write_json(partial / "audit.json", self.to_dict())
+                table.to_parquet(partial / f"{name}.parquet", index=False)  # names as they are, for programs
         return folder
 
     @classmethod
