@@ -24,7 +24,8 @@ from mien.records import Estimate, plain, write_json
 from mien.spreadsheets import write_csv
 
 _FORMAT = 2
-AUDIT_FOLDER = Kind("an audit", "audit.json", "mien audit", ("groups.csv", "gaps.csv", "audit.md", "audit.html"))
+_TABLES = ("groups.csv", "gaps.csv", "groups.parquet", "gaps.parquet")
+AUDIT_FOLDER = Kind("an audit", "audit.json", "mien audit", (*_TABLES, "audit.md", "audit.html"))
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ class Audit:
         return {"groups": pd.DataFrame(_group_rows(self)), "gaps": pd.DataFrame(_gap_rows(self))}
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
-        """Write ``audit.json``, ``groups.csv`` and ``gaps.csv`` into a new or empty folder; returns the folder.
+        """Write ``audit.json``, and groups and gaps as CSV and Parquet, into a new or empty folder; returns it.
 
         Args:
             folder: The folder.
@@ -292,8 +293,8 @@ class Audit:
         with whole_folder(folder, AUDIT_FOLDER, force=force) as partial:
             for name, table in self.tables().items():
                 write_csv(table, partial / f"{name}.csv")
-            write_json(partial / "audit.json", self.to_dict())
                 table.to_parquet(partial / f"{name}.parquet", index=False)  # names as they are, for programs
+            write_json(partial / "audit.json", self.to_dict())
         return folder
 
     @classmethod
