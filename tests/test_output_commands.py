@@ -134,7 +134,8 @@ def test_an_input_is_never_overwritten(folder: Path, words: str, monkeypatch: py
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("audit inside/gaps.csv --by team --out inside", "is not empty: it holds gaps.csv, expected a new"),
+        ("audit inside/gaps.csv --by team --out inside", "holds inside/gaps.csv, which is an input"),
+        ("audit p.csv --by team --out inside", "is not empty: it holds gaps.csv, expected a new"),
         ("audit p.csv --by team --out .", "holds p.csv, which is an input"),
         ("audit p.csv --by team --out inside --force", "holds gaps.csv, which Mien did not write as an audit"),
         ("audit p.csv --by team --out store --force", "holds images.u8, samples.parquet, store.json, which Mien"),

@@ -203,7 +203,7 @@ def test_damaged_pictures_are_found_before_training(settings: dict[str, Any], ea
     content[1000] ^= 1
     (store / "images.u8").write_bytes(content)
     settings["data"]["store"] = str(store)
-    with pytest.raises(DataError, match="fingerprint"):
+    with pytest.raises(DataError, match=r"images\.u8: is not what was written"):
         train(parse_config(settings), tmp_path / "run")
 
 
@@ -227,6 +227,62 @@ def test_force_keeps_the_old_run_until_the_new_one_can_begin(settings: dict[str,
     with pytest.raises(ConfigError, match=r"model\.options"):
         train(parse_config(settings | {"model": broken}), tmp_path / "run", force=True)
     assert weights(tmp_path / "run").keys() == before.keys()
+
+
+def _notes(run: Path) -> list[str]:
+    """Leave what a user may leave in a run's folder."""
+    found = ["notes.txt", "audit/valid/remarks.md", "figures/confusion.png"]
+    for name in found:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("mine")
+    return found
+
+
+def test_what_is_the_user_s_in_a_run_s_folder_stays(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"epochs": 2, "max_minutes": 1e-9}
+    run = train(parse_config(settings), tmp_path / "run")
+    evaluate(run, n_boot=100)
+    notes = _notes(run.path)
+    settings["train"].pop("max_minutes")
+    train(parse_config(settings), run.path)  # resumed
+    assert [(run.path / name).read_text() for name in notes] == ["mine"] * 3
+    assert not run.predictions
+    other = settings | {"seed": 1}
+    train(parse_config(other), run.path, force=True)
+    assert [(run.path / name).read_text() for name in notes] == ["mine"] * 3
+    assert run.record.seed == 1
+    assert run.record.status == "finished"
+    assert len(run.history) == 2
+    assert not [p for p in tmp_path.iterdir() if p.name != "run"]
+    # Its own first epoch apart, a forced run is one that was never interrupted.
+    assert same_weights(run.path, train(parse_config(other), tmp_path / "alone").path)
+    assert not run.record.resumed
+
+
+def test_the_older_run_stays_until_the_new_one_has_an_epoch(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["epochs"] = 2
+    train(parse_config(settings), tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
+
+    def stop(done: int, of: int | None) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(BaseException, match="SIGINT"):
+        train(parse_config(settings | {"seed": 1}), tmp_path / "run", force=True, progress=stop)
+    assert {p: p.read_bytes() for p in before} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("left", [[".lock"], [".lock", "train.log"], [".lock", "record.json.partial"]])
+def test_a_run_that_was_killed_before_its_record_begins_anew(
+    settings: dict[str, Any], tmp_path: Path, left: list[str]
+) -> None:
+    settings["train"]["epochs"] = 1
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).touch()
+    assert train(parse_config(settings), tmp_path / "run").record.status == "finished"
+    assert not (tmp_path / "run" / "record.json.partial").exists()
 
 
 def test_two_processes_never_share_a_folder(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ class FolderWriter:
                     str(self.path), "somebody put something there during the work", "", f"The result lies in {saved}."
                 )
             if self.partial.parent == self.target:
-                _exchange_entries(self.partial, self.target, self.kind)
+                _exchange_entries(self.partial, self.target, self.kind.others(self.target))
             elif os.path.isdir(self.target) and os.listdir(self.target):
-                _replace(self.partial, self.target, self.kind)
+                _replace(self.partial, self.target, self.kind.others(self.target))
             else:
                 os.rename(self.partial, self.target)  # onto an empty folder too
             self._done = True
@@ -192,19 +192,22 @@ def whole_folder(path: Path | str, kind: Kind, *, force: bool = False, keep: boo
         writer.commit()
 
 
-def replace_folder(new: Path, old: Path, kind: Kind) -> None:
-    """Put a finished folder in the place of an older one, in one step; what is not Mien's there stays.
+def replace_folder(new: Path, old: Path, kept: Iterable[str]) -> None:
+    """Put a finished folder in the place of an older one, in one step.
 
     Args:
         new: The new folder, named as :func:`staging` names it.
         old: The older one.
-        kind: What both are.
+        kept: Paths in the older one that are carried over, where the new one has none of that name.
 
     Raises:
         OutputError: If it cannot be done.
     """
     with writing(old):
-        _replace(new, _real(old), kind)
+        if new.parent == _real(old):
+            _exchange_entries(new, new.parent, kept)
+        else:
+            _replace(new, _real(old), kept)
 
 
 def staging(target: Path) -> Path:
@@ -246,13 +249,14 @@ def _finish(old: Path, target: Path) -> None:
     kept = (old / _REPLACED).read_bytes().split(b"\0")
     for name in map(os.fsdecode, filter(None, kept)):
         if os.path.lexists(old / name) and not os.path.lexists(target / name):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             os.rename(old / name, target / name)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _replace(new: Path, target: Path, kind: Kind) -> None:
-    """Exchange two folders, carry over what is not Mien's, and remove the older one."""
-    (target / _REPLACED).write_bytes(b"\0".join(map(os.fsencode, kind.others(target))))
+def _replace(new: Path, target: Path, kept: Iterable[str]) -> None:
+    """Exchange two folders, carry over what is to be kept, and remove the older one."""
+    (target / _REPLACED).write_bytes(b"\0".join(map(os.fsencode, kept)))
     if _exchange(new, target):
         old = new
     else:
@@ -272,10 +276,11 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def _exchange_entries(new: Path, target: Path, kind: Kind) -> None:
+def _exchange_entries(new: Path, target: Path, kept: Iterable[str]) -> None:
     """Put the entries of a folder in the place of an older result's, one by one."""
     (new / _REPLACED).write_bytes(b"")  # from here on the next writer goes forward
-    for name in {kind.sign, *kind.names} - set(os.listdir(new)):
+    stay = {new.name, *(Path(path).parts[0] for path in kept)}
+    for name in set(os.listdir(target)) - set(os.listdir(new)) - stay:
         _remove(target / name)
     _move_entries(new, target)
 

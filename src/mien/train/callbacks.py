@@ -191,6 +191,22 @@ class Plateau(L.Callback):
             self._scheduler.step(pl_module.validation_metrics()[self.config.monitor])
 
 
+class FirstEpoch(L.Callback):
+    """Ends a sitting after one epoch.
+
+    Attributes:
+        more: Whether epochs are left.
+    """
+
+    def __init__(self) -> None:
+        self.more = False
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop if epochs are left."""
+        self.more = not trainer.should_stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0)
+        trainer.should_stop = trainer.should_stop or self.more
+
+
 class Clock(L.Callback):
     """Ends a sitting after the epoch in which a number of minutes ran out.
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,35 +17,22 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from mien.config import ExperimentConfig, parse_config
+from mien.config import ExperimentConfig
 from mien.errors import ConfigError, RunError, UsageError
 from mien.models.blocks import ExpressionModel
-from mien.models.weights import CARD, WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
-from mien.outputs import check_folder, whole, writing
+from mien.models.weights import WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
+from mien.outputs import check_folder, replace_folder, settle, staging, whole, writing
 from mien.records import RunRecord
-from mien.runs import (
-    AUDITS,
-    CHECKPOINT,
-    CONFIG,
-    FEATURES,
-    HISTORY,
-    LOG,
-    PREDICTIONS,
-    RECORD,
-    SPLITS,
-    Run,
-    code_versions,
-    machine,
-)
+from mien.runs import CHECKPOINT, LOG, RECORD, SPLITS, Run, code_versions, machine
 from mien.train.callbacks import (
     AtomicCheckpoints,
     AveragedWeights,
     BestWeights,
     Clock,
+    FirstEpoch,
     Patience,
     Plateau,
     Progress,
@@ -60,6 +48,7 @@ from mien.train.data import (
     train_loader,
     validation_loader,
 )
+from mien.train.folder import check_same_faces, clear, locked, others, previous_run
 from mien.train.module import ExpressionModule, build_model
 from mien.train.stopping import StopSignals, TrainingStopped
 
@@ -81,7 +70,8 @@ def train(
     Args:
         config: The experiment.
         out: The run folder.
-        force: Throw away a run that is there and begin anew.
+        force: Begin anew where there is a run; that one stays until the new one has its first epoch, and what
+            is not Mien's in its folder stays altogether.
         finished_ok: Return a finished run of this configuration as it is.
         progress: Called with steps done and steps in all.
         say: Receives lines for the user (also written to ``train.log``).
@@ -98,34 +88,115 @@ def train(
     """
     out = Path(out)
     config = check_components(config)
-    previous = _previous(out, config, force)
+    check_folder(out)
+    settle(out)
+    replaces = force and (out / RECORD).is_file()
+    previous = None if replaces else previous_run(out, config)
     if previous is not None and previous.status == "finished":
         if finished_ok:
             return Run(out)
         raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
-    check_folder(out)
     data = load_training_data(config)
+    faces = _faces(data)
     if previous is not None:
-        _check_same_faces(out, previous, data)
+        check_same_faces(out, data.store.fingerprint, previous, faces)
     else:
         check_start(config, data.table)
-    run, tell = Run(out), _teller(out, say)
-    resume = out / CHECKPOINT if previous and (out / CHECKPOINT).is_file() else None
-    done = _epochs_done(resume)
-    fit = _Fit(config, data, run, _record(config, data, previous), tell, progress, resumed=resume is not None)
+    sitting = _Sitting(config, data, faces, out, say, progress)
+    begun = (
+        None if replaces else sitting.begin(previous)
+    )  # a model that cannot be built is told before anything is made
     out.mkdir(parents=True, exist_ok=True)
-    with writing(out, mixed=True), _lock(out):
-        # Only now, when nothing of the user's can be wrong any more, does an earlier run go.
-        _clear(out, everything=previous is None)
-        if previous is not None:
-            goes_on = f"resuming {out} after epoch {done} of {config.train.epochs}"
-            tell(goes_on if resume else f"restarting {out}: no epoch had ended")
-            fit.record.resumed.append({"at": _now(), "after_epoch": done})
-        run.save_record(fit.record)
-        with whole(out / SPLITS) as partial:
-            _faces(data).to_parquet(partial, index=False)
-        fit.run_until_done(resume)
-    return run
+    with writing(out, mixed=True), locked(out):
+        if begun is not None:
+            sitting.run(begun)
+        elif _first_epoch(sitting, out) and Run(out).record.status != "finished":
+            sitting.run(sitting.begin(Run(out).record, goes_on=True))
+    return Run(out)
+
+
+@dataclass(frozen=True)
+class _Sitting:
+    """What every sitting of a run is made of."""
+
+    config: ExperimentConfig
+    data: TrainingData
+    faces: pd.DataFrame
+    out: Path
+    say: Callable[[str], None]
+    progress: Progress | None
+
+    def begin(self, previous: RunRecord | None, *, first_epoch: bool = False, goes_on: bool = False) -> _Begun:
+        """Make everything ready, and touch nothing.
+
+        Args:
+            previous: The record of the run so far; None where it begins.
+            first_epoch: Train one epoch only.
+            goes_on: It goes on from an epoch just trained, without a word.
+        """
+        resume = self.out / CHECKPOINT if previous and (self.out / CHECKPOINT).is_file() else None
+        done, record = _epochs_done(resume), _record(self.config, self.data, previous)
+        tell = _teller(self.out, self.say)
+        fit = _Fit(self.config, self.data, Run(self.out), record, tell, self.progress, resume is not None, first_epoch)
+        said = ""
+        if previous is not None and not goes_on:
+            said = f"resuming {self.out} after epoch {done} of {self.config.train.epochs}"
+            said = said if resume else f"restarting {self.out}: no epoch had ended"
+            record.resumed.append({"at": _now(), "after_epoch": done})
+        return _Begun(fit, resume, new=previous is None, silent=goes_on, said=said)
+
+    def run(self, begun: _Begun) -> None:
+        """Train; earlier results go only now, when nothing of the user's can be wrong any more."""
+        clear(self.out, everything=begun.new)
+        begun.fit.run.save_record(begun.fit.record)
+        with whole(self.out / SPLITS) as partial:
+            self.faces.to_parquet(partial, index=False)
+        if begun.said:
+            begun.fit.say(begun.said)
+        if not begun.silent:
+            begun.fit.introduce()
+        begun.fit.run_until_done(begun.resume)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A sitting that is ready.
+
+    Attributes:
+        fit: The trainer and what it works on.
+        resume: The checkpoint to go on from.
+        new: Whether the run begins with it.
+        silent: Whether to leave unsaid what is trained on what.
+        said: What to say of the beginning.
+    """
+
+    fit: _Fit
+    resume: Path | None
+    new: bool
+    silent: bool
+    said: str
+
+
+def _first_epoch(sitting: _Sitting, out: Path) -> bool:
+    """Train the first epoch of a new run beside an older one, and put it in its place; what is not Mien's stays.
+
+    Returns:
+        Whether an epoch ended; otherwise the older run is as it was.
+    """
+    beside = staging(out.resolve())
+    anew = replace(sitting, out=beside)
+    begun = anew.begin(None, first_epoch=True)
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        with locked(beside):
+            anew.run(begun)
+            if (beside / CHECKPOINT).is_file():
+                replace_folder(beside, out, others(out))
+                return True
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return False
 
 
 class _Fit:
@@ -140,9 +211,11 @@ class _Fit:
         say: Callable[[str], None],
         progress: Progress | None,
         resumed: bool,
+        first_epoch: bool,
     ) -> None:
         self.config, self.data, self.run, self.record, self.say = config, data, run, record, say
         self._began, self._before = 0.0, record.seconds
+        self.first_epoch = FirstEpoch() if first_epoch else None
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         channels = data.store.images.shape[3]
@@ -186,6 +259,8 @@ class _Fit:
             callbacks.append(Patience(train.monitor, patience=train.early_stopping, mode=mode))
         if train.schedule.name == "plateau":
             callbacks.append(Plateau(train))
+        if self.first_epoch is not None:
+            callbacks.append(self.first_epoch)
         self.clock = Clock(train.max_minutes) if train.max_minutes is not None else None
         if self.clock is not None:
             callbacks.append(self.clock)
@@ -213,8 +288,8 @@ class _Fit:
                 use_distributed_sampler=False,
             )
 
-    def run_until_done(self, resume: Path | None) -> None:
-        """Fit; whatever ends it, leave weights, history and record in order."""
+    def introduce(self) -> None:
+        """Say what is trained on what."""
         n_train, n_validation = len(self.data.train[0]), len(self.data.validation[0])
         self.say(
             f"{n_train} training and {n_validation} validation faces, {len(self.card.classes)} classes, "
@@ -222,6 +297,9 @@ class _Fit:
         )
         for note in self.data.notes:
             self.say(f"note: {note}")
+
+    def run_until_done(self, resume: Path | None) -> None:
+        """Fit; whatever ends it, leave weights, history and record in order."""
         self._began = time.monotonic()
         status = "failed"
         try:
@@ -233,7 +311,7 @@ class _Fit:
                     ckpt_path=resume,
                     weights_only=True,
                 )
-            status = "finished"
+            status = "running" if self.first_epoch is not None and self.first_epoch.more else "finished"
             if self.clock is not None and self.clock.rang:
                 status = "stopped"
                 self.say(f"stopped: train.max_minutes={self.clock.minutes:g} have passed; the same command goes on")
@@ -256,83 +334,10 @@ class _Fit:
         self.run.save_record(self.record)
 
 
-def _previous(out: Path, config: ExperimentConfig, force: bool) -> RunRecord | None:
-    """The record of a run to take up; None where a new one begins."""
-    if not (out / RECORD).is_file():
-        if out.is_dir() and any(out.iterdir()):
-            raise UsageError(str(out), "is not empty and not a run folder", "a new folder")
-        return None
-    if force:
-        return None
-    record = RunRecord.load(out / RECORD)
-    # Read anew, so that settings which an older version did not have are at their defaults.
-    begun = parse_config(record.config, str(out / RECORD)).model_dump(mode="json")
-    differs = _first_difference(begun, config.model_dump(mode="json"))
-    if differs:
-        raise RunError(
-            str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
-        )
-    return record
-
-
-def _check_same_faces(out: Path, previous: RunRecord, data: TrainingData) -> None:
-    """Refuse to go on with other pictures, labels or splits: training faces could become test faces."""
-    same = previous.data.get("fingerprint") == data.store.fingerprint
-    if same and (out / SPLITS).is_file():
-        same = pd.read_parquet(out / SPLITS).equals(_faces(data))
-    if not same:
-        raise RunError(
-            str(out), "was begun on other faces or splits", "the store as it was", "Use another folder, or --force."
-        )
-
-
 def _faces(data: TrainingData) -> pd.DataFrame:
     """What a run remembers of its faces."""
     columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
     return data.table.frame[columns].reset_index(drop=True)
-
-
-# What was made from the weights, and what a run begins with.
-_DERIVED = (PREDICTIONS, FEATURES, AUDITS, "report.html", "curves.png")
-_BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, str(Path(CHECKPOINT).parent), "tensorboard")
-
-
-def _clear(out: Path, everything: bool) -> None:
-    """Remove results of weights that are about to change; for a new run, all of an earlier one."""
-    for name in (*_DERIVED, *(_BEGUN if everything else ())):
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Keep a second process out of the folder."""
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(
-            str(out), "another process is training there", "one at a time", "Wait for it, or use another folder."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
-    """Dotted key of the first difference that matters; ``max_minutes`` may change between sittings."""
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if found := _first_difference(a, b, f"{prefix}{key}."):
-                return found
-        elif a != b and prefix + key != "train.max_minutes":
-            return f"{prefix}{key} ({a!r}, now {b!r})"
-    return ""
 
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:

@@ -1,0 +1,127 @@
+"""The folder of a run: what in it is Mien's, what may be taken up or taken away, and who works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from mien.audit.results import AUDIT_FOLDER
+from mien.config import ExperimentConfig, parse_config
+from mien.errors import RunError, UsageError
+from mien.models.weights import CARD, WEIGHTS
+from mien.records import RunRecord
+from mien.runs import AUDITS, CHECKPOINT, CONFIG, FEATURES, HISTORY, LOG, PREDICTIONS, RECORD, SPLITS
+
+LOCK = ".lock"
+# What is made from the weights, and what a run begins with; '*' stands for one name or several.
+_DERIVED = (
+    f"{PREDICTIONS}/*.parquet",
+    f"{FEATURES}/*.npz",
+    *(f"{AUDITS}/*/{name}" for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)),
+    "report.html",
+    "curves.png",
+)
+_BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, f"{Path(CHECKPOINT).parent}/*", "tensorboard/*")
+
+
+def others(out: Path) -> list[str]:
+    """Paths in a run folder of what is not Mien's: the user's own notes and pictures, wherever they lie."""
+    return [p for p in _files(out) if not _matches(p, (*_DERIVED, *_BEGUN)) and p != LOCK]
+
+
+def clear(out: Path, everything: bool) -> None:
+    """Remove results of weights that are about to change, or all of an earlier run; what is not Mien's stays."""
+    patterns = (*_DERIVED, *_BEGUN) if everything else _DERIVED
+    for path in _files(out):
+        if _matches(path, patterns):
+            (out / path).unlink()
+    for folder in sorted((p for p in out.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True):
+        if folder.relative_to(out).parts[0] in (PREDICTIONS, FEATURES, AUDITS, "tensorboard", "checkpoints"):
+            with suppress(OSError):  # it holds something of the user's
+                folder.rmdir()
+
+
+def _files(out: Path) -> list[str]:
+    return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir() or p.is_symlink())
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    path = path.removesuffix(".partial")  # what a kill leaves of a file
+    return any(fnmatch(path, pattern) for pattern in patterns)
+
+
+def previous_run(out: Path, config: ExperimentConfig) -> RunRecord | None:
+    """The record of a run to take up; None where a new one begins.
+
+    Raises:
+        UsageError: If the folder holds what is not Mien's and no run.
+        RunError: If it holds a run of another configuration.
+    """
+    if not (out / RECORD).is_file():
+        # A run that was killed before it had a record leaves nothing but Mien's own files.
+        foreign = others(out) if out.is_dir() else []
+        if foreign:
+            raise UsageError(str(out), f"is not empty and not a run folder: it holds {foreign[0]}", "a new folder")
+        return None
+    record = RunRecord.load(out / RECORD)
+    # Read anew, so that settings which an older version did not have are at their defaults.
+    begun = parse_config(record.config, str(out / RECORD)).model_dump(mode="json")
+    differs = _first_difference(begun, config.model_dump(mode="json"))
+    if differs:
+        raise RunError(
+            str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
+        )
+    return record
+
+
+def check_same_faces(out: Path, fingerprint: str, previous: RunRecord, faces: pd.DataFrame) -> None:
+    """Refuse to go on with other pictures, labels or splits: training faces could become test faces.
+
+    Raises:
+        RunError: If they are others.
+    """
+    same = previous.data.get("fingerprint") == fingerprint
+    if same and (out / SPLITS).is_file():
+        same = pd.read_parquet(out / SPLITS).equals(faces)
+    if not same:
+        raise RunError(
+            str(out), "was begun on other faces or splits", "the store as it was", "Use another folder, or --force."
+        )
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep a second process out of the folder.
+
+    Raises:
+        RunError: If another process is training there.
+    """
+    lock = FileLock(out / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            str(out), "another process is training there", "one at a time", "Wait for it, or use another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+    """Dotted key of the first difference that matters; ``max_minutes`` may change between sittings."""
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if found := _first_difference(a, b, f"{prefix}{key}."):
+                return found
+        elif a != b and prefix + key != "train.max_minutes":
+            return f"{prefix}{key} ({a!r}, now {b!r})"
+    return ""
