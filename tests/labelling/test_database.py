@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import random
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from mien.labelling.accounts import Account, all_annotators, delete_annotator, f
 from mien.labelling.database import LabelDatabase, database_url
 from mien.labelling.queue import build_queue
 from mien.labelling.refusals import Refused
+from mien.labelling.results import event_frame
 from mien.labelling.schema import faces, labels, metadata
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, next_turn, skip, submit, undo
@@ -226,6 +229,26 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         LabelDatabase.open(tmp_path / "text.db")
     with pytest.raises(DataError, match="cannot be used"):
         LabelDatabase.open("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_a_file_of_sqlite_that_is_damaged_is_one_sentence(people_store: Store, tmp_path: Path) -> None:
+    whole = create(tmp_path / "whole.db", people_store)
+    submit(whole, somebody(whole, "Ann"), a_label("faces/0000", 1))
+    whole.close()
+    content = (tmp_path / "whole.db").read_bytes()
+    told = [i for i, byte in enumerate(content) if byte]  # most of a small file is empty
+    rng = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(rng.choice((1, 3, 30))):
+            damaged[rng.choice(told)] = rng.randrange(256)
+        (tmp_path / "damaged.db").write_bytes(damaged if rng.random() < 0.8 else damaged[: rng.randrange(len(damaged))])
+        with suppress(DataError, UsageError):
+            held = LabelDatabase.open(tmp_path / "damaged.db")
+            with suppress(DataError, UsageError):
+                event_frame(held)
+                stored_about(held, find_annotator(held, "Ann").id)
+            held.close()
 
 
 def test_no_half_database_is_left(people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

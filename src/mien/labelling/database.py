@@ -445,11 +445,10 @@ def _is_there(engine: sa.Engine) -> bool:
             if not sa.inspect(connection).has_table(tasks.name):
                 return False
             return connection.execute(sa.select(tasks.c.id)).first() is not None
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, UnicodeDecodeError) as error:  # SQLite may quote what is no text
         where = engine.url.render_as_string(hide_password=True)
-        raise DataError(
-            where, f"cannot be used ({str(error.orig).strip()})", "a database that can be reached"
-        ) from error
+        words = str(getattr(error, "orig", None) or error).strip()
+        raise DataError(where, f"cannot be used ({words})", "a database that can be reached") from error
 
 
 def _fill(
