@@ -104,7 +104,7 @@ def test_the_new_store_has_the_same_faces(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.store.images, store.images)
     assert made.store.table.history[-1].name == "annotate"
     assert made.store.info["annotator"]["version"] == "3"
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="is not empty: it holds store.json"):
         annotate(store, tmp_path / "annotated", Teller())
 
 
@@ -310,7 +310,7 @@ def test_the_place_is_refused_before_hours_are_spent(tmp_path: Path) -> None:
         def annotate(self, images, progress=None) -> Perceived:
             raise AssertionError("asked too early")
 
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="is not empty: it holds store.json"):
         annotate(store, tmp_path / "plain", Slow())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from golden_annotator import GOLDEN, said
 from PIL import Image
@@ -15,14 +17,14 @@ from PIL import Image
 from mien.annotators.annotate import annotate
 from mien.annotators.card import calibration_error, least_calibration_error
 from mien.annotators.loading import load_annotator
-from mien.annotators.mien import BUNDLED, MienAnnotator, merged_heads, perceived, view_of
+from mien.annotators.mien import ABOUT, BUNDLED, PARTS, About, MienAnnotator, merged_heads, perceived, view_of
 from mien.annotators.packing import as_seen, fit_scaling, pack_annotator
 from mien.cli import app
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
 from mien.demographics import AGE, GENDER, Head
-from mien.errors import ConfigError, UsageError, WeightsError
+from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.evaluate import evaluate
 from mien.predict import Predictor
 from mien.runs import Run
@@ -125,12 +127,84 @@ def test_an_annotator_is_loaded_by_its_folder_and_refused_when_it_is_none(
         load_annotator("mien", {"weights": str(tmp_path)})
 
 
+@pytest.fixture
+def folder(packed: MienAnnotator, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed.folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("annotator", ["packed", "bundled"])
+@pytest.mark.parametrize("name", PARTS)
+def test_a_changed_file_of_an_annotator_is_found_on_loading(
+    folder: Path, tmp_path: Path, annotator: str, name: str
+) -> None:
+    if annotator == "bundled":
+        folder = Path(shutil.copytree(BUNDLED, tmp_path / "bundled"))
+    assert set(About.load(folder).checksums) >= {*PARTS}
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name}: is not what was written .*make the annotator again"):
+        MienAnnotator(folder)
+    (folder / name).unlink()
+    with pytest.raises(WeightsError, match=rf"{name}: cannot be read \(No such file"):
+        MienAnnotator(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 3}, "annotator.json: version: 3, expected a valid string"),
+        ({"calibrations": []}, r"annotator.json: calibrations: \[\]"),
+        ({"calibrations": {"colour_96": {}}}, r"calibrations\.colour_96\.gender\.scale: nothing, expected 2 numbers"),
+        ({"calibrations": {"colour_96": {"gender": {"scale": [1], "offset": [0, 0]}}}}, r"gender\.scale: \[1"),
+        (
+            {"calibrations": {"colour_96": {"gender": {"scale": ["1", 2]}}}},
+            r"gender\.scale\.0: '1', expected a valid num",
+        ),
+        ({"more": 1}, "annotator.json: more: unknown key"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_an_annotator_is_named(folder: Path, change: dict[str, Any], message: str) -> None:
+    content = json.loads((folder / ABOUT).read_text())
+    (folder / ABOUT).write_text(json.dumps(content | change))
+    with pytest.raises(WeightsError, match=r"annotator\.json: is not what was written"):
+        MienAnnotator(folder)
+    del content["checksums"]
+    (folder / ABOUT).write_text(json.dumps(content | change))
+    with pytest.raises(WeightsError, match=message):
+        MienAnnotator(folder)
+
+
+def test_an_annotator_of_an_older_version_loads_and_says_once_that_it_has_no_checksums(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads((folder / ABOUT).read_text())
+    (folder / ABOUT).write_text(json.dumps({k: v for k, v in content.items() if k != "checksums"}))
+    for _ in range(2):
+        assert MienAnnotator(folder).version == "7"
+    assert [r.getMessage().split(" was made by")[0] for r in caplog.records] == [str(folder)]
+
+
+def test_held_out_faces_that_are_no_probabilities_are_refused(folder: Path) -> None:
+    held = pd.read_parquet(folder / "holdout.parquet")
+    annotator = MienAnnotator(folder)
+    for column, value, message in (
+        ("colour_96_gender_Female", 7.0, "row 0: probabilities of gender add up to"),
+        ("colour_96_gender_Female", "much", "column 'colour_96_gender_Female' holds .*expected numbers"),
+        ("cluster", None, "holds null|a cluster is missing"),
+        ("gender", "Other", "gender 'Other', expected Male, Female"),
+    ):
+        held.assign(**{column: value}).to_parquet(folder / "holdout.parquet")
+        with pytest.raises(DataError, match=message):
+            annotator.holdout_view("colour_96")
+
+
 def test_only_runs_of_attributes_become_annotators(settings: dict[str, Any], run: Run, tmp_path: Path) -> None:
     settings["train"]["epochs"] = 1
     other = train(parse_config(settings), tmp_path / "run")
     with pytest.raises(UsageError, match="learnt expressions"):
         pack_annotator(other, tmp_path / "annotator")
-    with pytest.raises(UsageError, match="exists and is no annotator"):
+    with pytest.raises(UsageError, match="which Mien did not write as an annotator"):
         pack_annotator(run, run.path, force=True)
 
 

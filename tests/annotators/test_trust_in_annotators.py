@@ -175,6 +175,7 @@ def test_a_card_says_what_cannot_be_corrected(
         said = np.where(guessed if view in blind_in else female, 0.9, 0.1)
         held[f"{view}_gender_Female"], held[f"{view}_gender_Male"] = said, 1 - said
     held.to_parquet(folder / "holdout.parquet")
+    blind.about.save(folder)
     annotator = MienAnnotator(folder)
     text, lines = annotator_card(annotator, run.record), not_corrected(annotator)
     assert ("To audit a corpus" in text) == (blind_in != VIEWS)
