@@ -23,7 +23,7 @@ from mien.data.prepare import prepare
 from mien.errors import MienError, OutputError, UsageError
 from mien.judging import COMPARISON_FOLDER, audit_predictions, compare_predictions
 from mien.models import MODELS
-from mien.models.weights import WeightCard, file_errors, load_card, save_weights
+from mien.models.weights import Classifier, WeightCard, file_errors, load_card, save_weights
 from mien.records import Predictions, write_json
 from mien.report import render_audit
 from mien.train.callbacks import AtomicCheckpoints
@@ -276,3 +276,29 @@ def test_functions_refuse_as_the_commands_do(folder: Path) -> None:
         audit_predictions(table, settings, 0, folder / "file")
     with pytest.raises(UsageError, match="a link that leads nowhere"):
         compare_predictions([table, table], ["a", "b"], ["team"], folder / "nowhere")
+
+
+def test_weights_and_card_are_one_pair_wherever_their_writer_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet"))
+    card = WeightCard("mienet", MODELS.tiny("mienet"), ("a", "b"), 24, 1, 0.5, 0.25, terms="old")
+    save_weights(module, card, tmp_path)
+    replaced = os.replace
+
+    def killed(one: str | Path, other: str | Path) -> None:
+        if Path(other).name == "model.json":
+            os._exit(9)  # nothing is tidied up, as after a kill
+        replaced(one, other)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "replace", killed)
+        torch.nn.init.constant_(next(module.parameters()), 0.5)
+        save_weights(module, WeightCard(**{**card.__dict__, "terms": "new"}), tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert load_card(tmp_path).terms == "new"
+    assert next(Classifier.load(tmp_path).module.parameters()).detach().flatten()[0] == 0.5
+    save_weights(module, card, tmp_path)
+    assert load_card(tmp_path).terms == "old"

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -100,13 +100,24 @@ def file_errors() -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
+def _card_of_weights(folder: Path) -> Path:
+    """The file of the card: the new one, if the writer was killed after the weights took their place and before it."""
+    path, new = folder / CARD, folder / f"{CARD}.partial"
+    with suppress(OSError, WeightsError):
+        if new.is_file() and read_json(new, "a weight card", error=WeightsError).get("sha256") == sha256_of(
+            folder / WEIGHTS
+        ):
+            return new
+    return path
+
+
 def load_card(folder: Path) -> WeightCard:
     """Read the card of a run or weights folder.
 
     Raises:
         WeightsError: If there is none, or with the key that is not what it should be.
     """
-    path = Path(folder) / CARD
+    path = _card_of_weights(Path(folder))
     card = as_record(WeightCard, read_json(path, "a weight card", error=WeightsError), str(path), error=WeightsError)
 
     def refuse(key: str, value: object, expected: str) -> NoReturn:
