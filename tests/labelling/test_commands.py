@@ -186,7 +186,7 @@ def test_no_file_is_replaced_unasked(people_store: Store, labelled: Path, tmp_pa
     there.write_text("precious")
     beside = ["--person", "person 1", "--delete"] if option == "--export" else ["--raw", new]
     beside = ["--manifest", new] if option == "--raw" else beside
-    with pytest.raises(UsageError, match="exists already|exists and is not a store"):
+    with pytest.raises(UsageError, match="exists already|exists and is not a store|is a file, not a folder"):
         mien("labels", labelled, people_store.path, option, there, *beside)
     assert (there.read_text(), new.exists()) == ("precious", False)
     held = LabelDatabase.open(labelled)
@@ -346,6 +346,24 @@ def test_votes_that_one_person_spread_are_no_independent_votes(
     mien("labels", labelled, people_store.path, "--out", tmp_path / "single")
     mien("agreement", tmp_path / "single", "--n-boot", "50")
     assert "30 faces. Intervals" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/mine.db", "{}/deep/mine.db", "sqlite:///{}/mine.db"])
+def test_votes_are_not_kept_in_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("mien.labelling.server.serve_labels", lambda *a, **k: served.append(a))
+    store = make_store(tmp_path / "store", 5)
+    before = sorted(store.path.iterdir())
+    with pytest.raises(UsageError, match="may replace with all that is in it"):
+        mien("label", store.path, "--database", form.format(store.path))
+    assert (sorted(store.path.iterdir()), served) == (before, [])
+    (tmp_path / "link").symlink_to(store.path)
+    with pytest.raises(UsageError, match="may replace"):
+        mien("label", store.path, "--database", tmp_path / "link" / "mine.db")
+    task = LabelTask(CLASSES, seed=None)  # one of an older version goes on
+    LabelDatabase.create(store.path / "labels.db", task, store, build_queue(store.table, task)).close()
+    mien("label", store.path, "--database", store.path)
+    assert len(served) == 1
 
 
 def test_a_task_is_made_of_the_options_and_goes_on_without_them(
