@@ -7,8 +7,10 @@ How a file is written (byte-order mark, semicolons, tabs, UTF-16) changes nothin
 from __future__ import annotations
 
 import csv
+import zlib
 from collections import Counter
 from collections.abc import Sequence
+from lzma import LZMAError
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ import pandas as pd
 from mien.data.picture_files import entries_of
 from mien.errors import DataError
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
+from mien.prediction_tables.row_lengths import refuse_long_rows
 from mien.spreadsheets import without_marks
 
 
@@ -66,13 +69,14 @@ def read_rows(path: Path, what: str, names: Sequence[str] = ()) -> pd.DataFrame:
     """
     try:
         dialect = dialect_of(path)
+        refuse_long_rows(dialect)
         for encoding in (dialect.encoding, *FALLBACK):
             try:
                 return _rows(dialect if encoding == dialect.encoding else dialect.in_encoding(encoding), names)
             except UnicodeDecodeError:
                 continue  # a letter beyond the first megabyte told
         raise DataError(str(path), f"is no text in {dialect.encoding}", what)
-    except (OSError, EOFError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, LZMAError, csv.Error) as error:
         raise DataError(str(path), f"cannot be read ({error})", what) from error
 
 

@@ -20,6 +20,7 @@ from mien.errors import DataError
 from mien.prediction_tables import gathering
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
 from mien.prediction_tables.gathering import AS_TEXT, IDS, Gathered
+from mien.prediction_tables.row_lengths import refuse_long_rows
 from mien.prediction_tables.table import PREFIXES, PredictionTable, check_names
 from mien.spreadsheets import unmarked, unmarked_table
 
@@ -38,6 +39,7 @@ def read_csv(path: Path) -> PredictionTable:
         DataError: If it cannot be read, two columns share a name, or the header stands among the rows.
     """
     dialect = dialect_of(path)
+    refuse_long_rows(dialect)
     try:
         return _read(dialect)
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from mien.errors import DataError
 from mien.inputs import check_regular
@@ -90,6 +90,12 @@ class Dialect:
         """The file as text, unpacked."""
         opener = next((o for _, name, o in _PACKED if name == self.compression), open)
         file: TextIO = opener(self.path, "rt", encoding=self.encoding, newline="")
+        return file
+
+    def open_bytes(self) -> BinaryIO:
+        """The file as bytes, unpacked."""
+        opener = next((o for _, name, o in _PACKED if name == self.compression), open)
+        file: BinaryIO = opener(self.path, "rb")
         return file
 
     def in_encoding(self, encoding: str) -> Dialect:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mien.errors import DataError
+from mien.inputs import read_small
 from mien.prediction_tables.dialects import encoding_of, first_bytes
 from mien.prediction_tables.table import PREFIXES, PredictionTable, table_of
 from mien.prediction_tables.tool_tables import PICTURES
@@ -25,6 +27,7 @@ from mien.prediction_tables.tool_tables import PICTURES
 _SCORES = ("emotion", "emotions", "scores", "probs", "probabilities")
 _ENTRIES = ("results", "result", "predictions", "faces", "output", "outputs", "data")
 _NUMBERED = re.compile(r"LABEL_(\d+)")
+_LARGEST = 1 << 29  # bytes; parsed it takes ten times as much, and a million pictures of deepface have less
 _NO_FACE = "Where the tool found no face, write an empty list."
 _WANTED = "what deepface, fer or a pipeline of Hugging Face returned, or a list of rows"
 
@@ -71,7 +74,7 @@ def _parsed(path: Path) -> Any:
     start, packing = first_bytes(path)
     if packing:
         raise DataError(str(path), f"is packed JSON ({packing})", "plain JSON", "Unpack it.")
-    text = path.read_text(encoding=encoding_of(start))
+    text = read_small(path, "JSON", most=_LARGEST).decode(encoding_of(start))
     try:
         return json.loads(text, object_pairs_hook=_each_once)
     except RecursionError as error:
@@ -86,6 +89,8 @@ def _parsed(path: Path) -> Any:
     for i, line in enumerate(lines, start=1):
         try:
             out.append(json.loads(line))
+        except RecursionError as error:
+            raise DataError(f"{path} line {i}", "is nested too deep", _WANTED) from error
         except json.JSONDecodeError as error:
             found = f"is neither JSON nor JSON lines ({error.msg})"
             raise DataError(f"{path} line {i}", found, "one JSON value on each line") from error
@@ -99,8 +104,8 @@ class _Twice(Exception):
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        times = Counter(name for name, _ in pairs)
+        raise _Twice(next(name for name, n in times.items() if n > 1))
     return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def table_as_found(path: Path, classes: Sequence[str] | None = None) -> Predicti
         raise DataError(str(path), "no such file", "a CSV, Parquet or JSON file")
     try:
         return _read(path, classes)
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zlib.error, LZMAError, pa.ArrowException) as error:
         raise DataError(str(path), f"cannot be read ({error})", "a CSV or Parquet table") from error
 
 

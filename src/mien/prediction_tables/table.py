@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,7 +94,7 @@ def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
 
 def check_names(names: list[str], source: str) -> list[str]:
     """Refuse two columns of one name."""
-    twice = sorted({c for c in names if names.count(c) > 1})
+    twice = sorted(c for c, n in Counter(names).items() if n > 1)
     if twice:
         raise DataError(source, f"two columns are called {twice[0]!r}", "each column once", "Rename or drop one.")
     return names

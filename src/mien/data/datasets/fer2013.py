@@ -27,6 +27,7 @@ from mien.data.picture_files import entries_of, find_file, find_folder, has_pict
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
 from mien.prediction_tables.dialects import dialect_of
+from mien.prediction_tables.row_lengths import refuse_long_rows
 from mien.spellings import folded
 
 SIDE = 48
@@ -108,6 +109,7 @@ def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
     if not _is_challenge(path):
         raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
     dialect = dialect_of(path)
+    refuse_long_rows(dialect)
     if dialect.encoding.startswith("utf-16"):
         raise DataError(str(path), "is written in UTF-16", "UTF-8", "Save it as CSV UTF-8, or take the original file.")
     names = [n.lower() for n in dialect.header]
