@@ -16,7 +16,7 @@ from mien.config import ExperimentConfig, parse_config
 from mien.errors import RunError, UsageError
 from mien.models.weights import CARD, WEIGHTS
 from mien.records import RunRecord
-from mien.runs import AUDITS, CHECKPOINT, CONFIG, FEATURES, HISTORY, LOG, PREDICTIONS, RECORD, SPLITS
+from mien.runs import AUDITS, CHECKPOINT, CONFIG, FEATURES, HISTORY, LOG, PREDICTIONS, RECORD, SPLITS, read_splits
 
 LOCK = ".lock"
 # What is made from the weights, and what a run begins with; '*' stands for one name or several.
@@ -88,7 +88,7 @@ def check_same_faces(out: Path, fingerprint: str, previous: RunRecord, faces: pd
     """
     same = previous.data.get("fingerprint") == fingerprint
     if same and (out / SPLITS).is_file():
-        same = pd.read_parquet(out / SPLITS).equals(faces)
+        same = read_splits(out).equals(faces)
     if not same:
         raise RunError(
             str(out), "was begun on other faces or splits", "the store as it was", "Use another folder, or --force."

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mien.config import ExperimentConfig
-from mien.errors import ConfigError, RunError, UsageError
+from mien.errors import ConfigError, UsageError
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
 from mien.outputs import check_folder, replace_folder, settle, staging, whole, writing
@@ -38,6 +38,7 @@ from mien.train.callbacks import (
     Progress,
     StepProgress,
 )
+from mien.train.checkpoints import epochs_done, resuming
 from mien.train.components import check_components
 from mien.train.data import (
     TrainingData,
@@ -135,7 +136,7 @@ class _Sitting:
             goes_on: It goes on from an epoch just trained, without a word.
         """
         resume = self.out / CHECKPOINT if previous and (self.out / CHECKPOINT).is_file() else None
-        done, record = _epochs_done(resume), _record(self.config, self.data, previous)
+        done, record = epochs_done(resume) if resume else 0, _record(self.config, self.data, previous)
         tell = _teller(self.out, self.say)
         fit = _Fit(self.config, self.data, Run(self.out), record, tell, self.progress, resume is not None, first_epoch)
         said = ""
@@ -303,7 +304,7 @@ class _Fit:
         self._began = time.monotonic()
         status = "failed"
         try:
-            with self.signals, _quiet():
+            with self.signals, _quiet(), resuming(resume, self.trainer):
                 self.trainer.fit(
                     self.module,
                     self.loader,
@@ -406,18 +407,6 @@ def _precision(config: ExperimentConfig) -> str:
     if config.train.precision != "auto":
         return config.train.precision
     return "bf16" if bf16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "fp32"
-
-
-def _epochs_done(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file fails in many ways, and all mean the same
-        raise RunError(
-            str(checkpoint), f"cannot be read ({error})", "a checkpoint", "Begin anew with --force."
-        ) from error
-    return int(state["epoch"]) + 1
 
 
 @contextmanager
