@@ -196,6 +196,27 @@ def test_other_faces_or_splits_are_refused_on_resuming(
         train(parse_config(settings), tmp_path / "run")
 
 
+def test_other_attributes_are_refused_on_resuming(shaded: dict[str, Any], tmp_path: Path) -> None:
+    shaded["train"]["max_minutes"] = 1e-9
+    run = train(parse_config(shaded), tmp_path / "run")
+    begun = run.splits
+    train(parse_config(shaded), tmp_path / "run")
+    store = shaded["data"]["store"]
+    with StoreWriter(Path(store), force=True) as writer:
+        opened = Store.open(store)
+        frame = opened.table.frame
+        turned = frame.assign(shade=frame["shade"].to_numpy()[::-1])
+        writer.copy(opened)
+        writer.commit(opened.table.derive("turn", turned), opened.description)
+    assert Store.open(store).fingerprint == run.record.data["fingerprint"]
+    with pytest.raises(RunError, match="other faces or splits"):
+        train(parse_config(shaded), tmp_path / "run")
+    begun.drop(columns=["shade", "gender"]).to_parquet(
+        run.path / "splits.parquet", index=False
+    )  # as an older version wrote them
+    train(parse_config(shaded), tmp_path / "run")
+
+
 def test_damaged_pictures_are_found_before_training(settings: dict[str, Any], easy_store: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(easy_store, store)

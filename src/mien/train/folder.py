@@ -88,7 +88,8 @@ def check_same_faces(out: Path, fingerprint: str, previous: RunRecord, faces: pd
     """
     same = previous.data.get("fingerprint") == fingerprint
     if same and (out / SPLITS).is_file():
-        same = read_splits(out).equals(faces)
+        begun = read_splits(out)  # of an older version, without the attributes that are learnt
+        same = set(begun.columns) <= set(faces.columns) and begun.equals(faces[list(begun.columns)])
     if not same:
         raise RunError(
             str(out), "was begun on other faces or splits", "the store as it was", "Use another folder, or --force."

@@ -41,6 +41,7 @@ from mien.train.callbacks import (
 from mien.train.checkpoints import epochs_done, resuming
 from mien.train.components import check_components
 from mien.train.data import (
+    EXPRESSION,
     TrainingData,
     check_start,
     class_names,
@@ -338,7 +339,12 @@ class _Fit:
 def _faces(data: TrainingData) -> pd.DataFrame:
     """What a run remembers of its faces."""
     columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
-    return data.table.frame[columns].reset_index(drop=True)
+    faces = data.table.frame[columns].reset_index(drop=True)
+    # Votes are part of the store's fingerprint, attributes are not: a run goes on with those that it began to learn.
+    for name in data.heads if list(data.heads) != [EXPRESSION] else ():
+        groups = data.table.frame[name].reset_index(drop=True).astype(object)
+        faces[name] = groups.where(groups.notna(), "").astype(faces["split"].dtype)
+    return faces
 
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:
