@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -127,3 +128,13 @@ def test_the_rule_is_that_of_the_csv_reader(tmp_path, monkeypatch):
         except DataError:
             outcomes.add((longest > 60, True))
     assert outcomes == {(True, True), (False, False)}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
+def test_more_columns_than_a_table_of_faces_has_are_refused(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(row_lengths, "MOST", 1 << 24)
+    frame = pd.DataFrame(np.ones((2, 10_001), dtype=np.int8), columns=[f"c{i}" for i in range(10_001)])
+    path = tmp_path / f"t.{kind}"
+    {"csv": frame.to_csv, "parquet": frame.to_parquet, "json": partial(frame.to_json, orient="records")}[kind](path)
+    with pytest.raises(DataError, match=r"has 10,00[12] columns, expected at most 10,000"):
+        read_table(path)

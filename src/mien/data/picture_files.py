@@ -42,6 +42,7 @@ _LITTER = frozenset(
     | {"#recycle", "$recycle.bin", "lost+found", "system volume information"}
     | {".ipynb_checkpoints", ".ds_store", ".git"}  # hidden ones that are called by their name
 )
+_OPEN = "a folder that you may read"
 # The first bytes of the formats that are often saved without an ending.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
@@ -184,19 +185,23 @@ def subfolders(root: Path) -> list[Path]:
 
 def find_file(root: Path, name: str) -> Path | None:
     """The file of that name in a folder, in capitals or not; None if there is none."""
-    if (root / name).is_file():
-        return root / name
     if not root.is_dir():
         return None
+    _refuse_closed(root)
+    if (root / name).is_file():
+        return root / name
     named = (root / e.name for e in entries_of(root) if e.name.lower() == name.lower())
     return next((path for path in named if path.is_file()), None)
 
 
 def find_folder(root: Path, name: str) -> Path | None:
     """The folder of that name in a folder, in capitals or not; None if there is none."""
+    if not root.is_dir():
+        return None
+    _refuse_closed(root)
     if (root / name).is_dir():
         return root / name
-    return next((f for f in subfolders(root) if f.name.lower() == name.lower()), None) if root.is_dir() else None
+    return next((f for f in subfolders(root) if f.name.lower() == name.lower()), None)
 
 
 def has_picture_ending(path: Path) -> bool:
@@ -261,13 +266,18 @@ def entries_of(path: Path) -> list[os.DirEntry[str]]:
     Raises:
         DataError: If it may not be listed, or nothing in it may be opened: an unreadable folder is no empty one.
     """
+    _refuse_closed(path)
     try:
         with os.scandir(path) as found:
-            if not os.access(path, os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return sorted(found, key=lambda e: e.name)
     except OSError as error:
-        raise DataError(str(path), f"cannot be opened ({error.strerror})", "a folder that you may read") from error
+        raise DataError(str(path), f"cannot be opened ({error.strerror})", _OPEN) from error
+
+
+def _refuse_closed(path: Path) -> None:
+    """Refuse a folder in which no file may be opened, though it may be listed."""
+    if not os.access(path, os.X_OK):
+        raise DataError(str(path), f"cannot be opened ({os.strerror(errno.EACCES)})", _OPEN)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -19,6 +19,7 @@ PREFIXES = ("target_", "prob_", "votes_")
 _WORDS = ("sample_id", "id", "label", "pred")  # never numbers, whatever they look like
 UNIT_COLUMNS = ("cluster", "identity")
 _CODES = 50  # more distinct whole numbers than this are no codes of groups
+_MOST_COLUMNS = 10_000  # each is looked at for groups, which takes about a millisecond
 Place = Callable[[int], str]
 
 
@@ -93,7 +94,10 @@ def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
 
 
 def check_names(names: list[str], source: str) -> list[str]:
-    """Refuse two columns of one name."""
+    """Refuse two columns of one name, and more columns than a table of faces has."""
+    if len(names) > _MOST_COLUMNS:
+        fix = "Leave out those that are no groups, such as features."
+        raise DataError(source, f"has {len(names):,} columns", f"at most {_MOST_COLUMNS:,}", fix)
     twice = sorted(c for c, n in Counter(names).items() if n > 1)
     if twice:
         raise DataError(source, f"two columns are called {twice[0]!r}", "each column once", "Rename or drop one.")
