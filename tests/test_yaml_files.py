@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,20 @@ def test_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
         (b"? [1]\n: 2\n", "line 1: is not YAML .*unhashable"),
         (b"a: 2024-13-45\n", "is not YAML .*month must be.*in quotes"),
         (b"{" * 5000, "too many sections"),
+        (b"x: 1\na: " + b"[" * 60 + b"]" * 60, "line 2: has more than 50 sections inside each other"),
+        (b"a: &a [*a]\n", "line 1: a section that stands in itself"),
+        (b"x: 1\na: &a\n  b: *a\n", "line 2: a section that stands in itself"),
+        (b"a: &a\n  <<: *a\n", "line 1: a section that stands in itself"),
+        (b"seed: " + b"9" * 5000, "line 1: a number of 5,000 signs"),
+        (b"a: 1\nseed: 0x" + b"f" * 5000, "line 2: a number of 5,002 signs"),
+        (b"seed: " + b":".join([b"59"] * 50_000), "line 1: a number of 149,999 signs"),
+        (b'x: 1\nname: "\\ud800"\n', r"line 2: half a character"),
+        ("a: 1\n".encode("utf-16-le"), r"line 1: the character U\+0000 cannot stand in YAML.*Save the file as UTF-8"),
+        ("a: 1\n".encode("utf-32"), r"line 1: the character U\+0000 cannot stand in YAML.*Save the file as UTF-8"),
+        (b"\xff\xfea", "line 1: the byte 0x61 is not UTF-8"),
+        ("name: Zürich\n".encode("cp1252"), "line 1: the byte 0xfc is not UTF-8.*Save the file as UTF-8"),
+        (b"a" * 300_000, "has 300,000 bytes, expected a configuration of at most 262,144 bytes"),
+        (b"a: !!binary '****'\nb: !!python/name:os.system\n", "is not YAML"),
     ],
 )
 def test_every_slip_is_one_sentence_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -67,6 +82,24 @@ def test_every_slip_is_one_sentence_with_its_line(tmp_path: Path, content: bytes
     assert "\n" not in str(caught.value)
 
 
+def laughs(first: str, each: str) -> bytes:
+    """Nine references to the line before, seven times: nine lines for 43 million values."""
+    lines = [f"a0: &a0 {first}", *(f"a{i}: &a{i} {each.format(','.join([f'*a{i - 1}'] * 9))}" for i in range(1, 9))]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("content", [laughs("[ha]", "[{}]"), laughs("{k: ha}", "{{<<: [{}]}}")])
+def test_references_to_references_are_counted_before_they_are_written_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"c\.yaml line \d: stands for more than 50,000 values"):
+        read_yaml(tmp_path / "c.yaml")
+
+
+def test_references_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("a: &a [1, 2]\nb: *a\nc: [*a, *a]\n")
+    assert read_yaml(tmp_path / "c.yaml") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_encodings_with_a_mark_are_read(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "c.yaml").write_bytes("name: Zürich\r\n".encode(encoding))
@@ -74,8 +107,12 @@ def test_encodings_with_a_mark_are_read(tmp_path: Path, encoding: str) -> None:
 
 
 def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.yaml", tmp_path / ("x" * 300)):
+    for path in (tmp_path / "none.yaml", tmp_path / ("x" * 300)):
         with pytest.raises(ConfigError, match=r"cannot be read \(.*\), expected a YAML file"):
+            read_yaml(path)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path, kind in ((tmp_path, "a folder"), (tmp_path / "pipe.yaml", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(ConfigError, match=f"is {kind}, expected a YAML file"):
             read_yaml(path)
 
 

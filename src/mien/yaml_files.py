@@ -15,15 +15,29 @@ from typing import Any
 import yaml
 
 from mien.errors import ConfigError
+from mien.inputs import read_small
 
 _EXPONENT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 _FLOAT = "tag:yaml.org,2002:float"
+MOST_BYTES = 1 << 18  # of a configuration, which has some thousand: the reader takes a second for as many
+_MOST_VALUES = 50_000  # once all references (*name) are written out
+_DEEPEST = 50  # sections inside sections
+_LONGEST_NUMBER = 100  # signs; 1:59:59:... is a number too, and takes time that grows with the square
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _DuplicateKey(yaml.YAMLError):
     def __init__(self, key: object, first: int, second: int) -> None:
         super().__init__(key)
         self.key, self.first, self.second = key, first, second
+
+
+class _Beyond(yaml.YAMLError):
+    """What no configuration has."""
+
+    def __init__(self, problem: str, node: yaml.Node) -> None:
+        super().__init__(problem)
+        self.problem, self.line = problem, node.start_mark.line + 1
 
 
 class _Reader(yaml.SafeLoader):
@@ -33,6 +47,12 @@ class _Reader(yaml.SafeLoader):
         """A section; checked before ``<<`` brings in keys of another one, which may be overridden."""
         self._refuse_twice(node)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number of a bearable length."""
+        if len(node.value) > _LONGEST_NUMBER:
+            raise _Beyond(f"a number of {len(node.value):,} signs", node)
+        return int(super().construct_yaml_int(node))
 
     def _refuse_twice(self, node: yaml.MappingNode) -> None:
         seen: dict[Hashable, int] = {}
@@ -51,6 +71,7 @@ class _Writer(yaml.SafeDumper):
     """The safe writer, which puts text in quotes that :class:`_Reader` would take for a number."""
 
 
+_Reader.add_constructor("tag:yaml.org,2002:int", _Reader.construct_yaml_int)
 _Reader.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
 _Writer.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
 
@@ -68,18 +89,21 @@ def read_yaml(path: Path | str, expected: str = "a YAML file") -> Any:
     Raises:
         ConfigError: If it cannot be read, with the line.
     """
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(str(path), f"cannot be read ({reason})", expected) from error
+    content = read_small(path, expected, most=MOST_BYTES, error=ConfigError)
     return parse_yaml(_decoded(str(path), content), str(path), expected)
 
 
 def parse_yaml(text: str, where: str, expected: str = "YAML") -> Any:
     """Read YAML from a text; arguments and errors as for :func:`read_yaml`."""
     try:
-        return yaml.load(text, _Reader)  # the reader is a safe one
+        reader = _Reader(text)  # the reader is a safe one
+        node = reader.get_single_node()
+        if node is None:
+            return None
+        _size(node, {}, 0)  # before a value is made of anything
+        return reader.construct_document(node)
+    except _Beyond as error:
+        raise ConfigError(f"{where} line {error.line}", error.problem, expected) from None
     except _DuplicateKey as error:
         found = f"the key {error.key!r} stands twice, in line {error.first} and in line {error.second}"
         raise ConfigError(where, found, "each key once", "Keep one of them, or put both sections together.") from None
@@ -89,6 +113,33 @@ def parse_yaml(text: str, where: str, expected: str = "YAML") -> Any:
         raise ConfigError(where, f"is not YAML ({error})", expected, "Put the value in quotes.") from error
     except RecursionError:
         raise ConfigError(where, "has too many sections inside each other", expected) from None
+
+
+def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many values a node stands for once its references are written out; refuses what is beyond any use.
+
+    Nine lines of nine references each to the line before stand for as many values as there are grains in a truck
+    of sand, and take no room until somebody looks at them.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _Beyond("a section that stands in itself", node)
+        return known[id(node)]
+    known[id(node)] = 0
+    if depth > _DEEPEST:
+        raise _Beyond(f"has more than {_DEEPEST} sections inside each other", node)
+    n = 1
+    if isinstance(node, yaml.ScalarNode):
+        if _HALVES.search(node.value):
+            raise _Beyond("half a character (a lone surrogate)", node)
+    else:
+        for inner in node.value:
+            for part in inner if isinstance(inner, tuple) else (inner,):
+                n += _size(part, known, depth + 1)
+    if n > _MOST_VALUES:
+        raise _Beyond(f"stands for more than {_MOST_VALUES:,} values", node)
+    known[id(node)] = n
+    return n
 
 
 def dump_yaml(content: Any) -> str:
@@ -124,4 +175,6 @@ def _advice(text: str, error: yaml.YAMLError) -> str:
     lines = text.split("\n")
     if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
         return "YAML indents with blanks, not with tabs."
+    if "\0" in text[:8]:
+        return "Save the file as UTF-8."
     return ""
