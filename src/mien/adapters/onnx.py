@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
+from mien.adapters.external_data import check_external_data
 from mien.adapters.model import FaceModel, Images, import_tool, normalised_floats
 from mien.errors import UsageError, WeightsError
+from mien.own_files import as_kind, read_json
+from mien.values import shown
 
+_LARGEST_SIDE = 4096  # pixels
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -95,13 +99,14 @@ def onnx_model(
         layout=layout,
         output=output,
     )
+    check_external_data(path)
     runtime = import_tool("onnxruntime", "onnx", "onnxruntime")
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = threads
     try:
         session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own errors share no other base class
-        raise WeightsError(str(path), f"cannot be read ({error})", "an ONNX model") from error
+        raise WeightsError(str(path), f"cannot be read ({_reason(error)})", "an ONNX model") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) != 4:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
@@ -114,11 +119,22 @@ def onnx_model(
 
     def predict(images: Images) -> NDArray[np.float64]:
         x = prepare(images)
-        parts = [session.run(wanted, {inputs[0].name: p})[0] for p in prepare.batches(x)]
-        found = np.concatenate(parts)
-        return found.reshape(len(found), -1)[: len(images)]
+        try:
+            parts = [session.run(wanted, {inputs[0].name: p})[0] for p in prepare.batches(x)]
+            found = np.concatenate(parts)
+            if found.dtype.kind not in "fiu":
+                raise TypeError(f"its output is {found.dtype}")
+            return found.reshape(len(found), -1)[: len(images)]
+        except Exception as error:  # as above; and outputs may be no arrays at all
+            reason = f"cannot be run ({_reason(error)})"
+            raise WeightsError(str(path), reason, "a row of numbers for each face") from error
 
     return FaceModel(path.name, card.classes, predict, logits=card.logits)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _names(classes: Sequence[str]) -> tuple[str, ...]:
@@ -132,13 +148,11 @@ def _card(path: Path, **options: Any) -> OnnxCard:
     beside = path.with_suffix(".json")
     content: dict[str, Any] = {}
     if beside.is_file():
-        try:
-            content = dict(json.loads(beside.read_text()))
-        except ValueError as error:
-            raise WeightsError(str(beside), f"cannot be read ({error})", "the card of the model beside it") from error
+        content = read_json(beside, "the card of the model beside it", error=WeightsError)
         if "model" in content:  # the card of Mien's own weights, whose networks give logits
             content.setdefault("logits", True)
     known = {k: v for k, v in content.items() if k in OnnxCard.__dataclass_fields__}
+    as_kind(_Written, known, str(beside), error=WeightsError)
     known |= {k: v for k, v in options.items() if v is not None}
     for key in ("mean", "std"):
         if key in known:
@@ -150,7 +164,27 @@ def _card(path: Path, **options: Any) -> OnnxCard:
         )
     if card.layout not in ("", "NCHW", "NHWC"):
         raise UsageError(f"{path.name} layout", repr(card.layout), "'NCHW' or 'NHWC'")
+    if not 0 <= card.size <= _LARGEST_SIDE:
+        raise UsageError(f"{path.name} size", shown(card.size), f"1 to {_LARGEST_SIDE} pixels, or 0: as the file says")
+    for key, values in (("std", card.std), ("scale", (card.scale,))):
+        if not all(0 < abs(v) < math.inf for v in values):
+            raise UsageError(f"{path.name} {key}", shown(list(values)), "numbers other than 0")
     return card
+
+
+@dataclass
+class _Written:
+    """What an :class:`OnnxCard` may say in JSON, where one number serves all channels."""
+
+    classes: list[str] = field(default_factory=list)
+    size: int = 0
+    in_channels: int = 0
+    mean: float | list[float] = 0.0
+    std: float | list[float] = 1.0
+    scale: float = 255.0
+    logits: bool = False
+    layout: str = ""
+    output: str = ""
 
 
 class _Input:
