@@ -3,7 +3,8 @@ import pytest
 
 from mien.audit import cells
 from mien.audit import cells as cells_module
-from mien.audit.cells import Rows, bootstrap_tables, chunk_sizes, signatures
+from mien.audit.cells import MOST_CLASSES, Rows, bootstrap_tables, chunk_sizes, signatures
+from mien.errors import DataError
 from mien.metrics import accuracy, macro_f1
 
 
@@ -152,3 +153,10 @@ def test_units_in_two_groups_are_crossed():
     rows = Rows(np.array([0, 1, 0]), np.zeros(3, dtype=np.int64), np.array([0, 1, 1]), np.array([0, 0, 1]), 2, 2)
     assert rows.unit_counts().crossed
     assert rows.unit_counts().either.tolist() == [[2, 1], [1, 1]]
+
+
+def test_more_classes_than_can_be_counted_are_refused() -> None:
+    nobody = np.zeros(2, dtype=np.int64)
+    Rows(nobody, nobody, nobody, None, 1, MOST_CLASSES)
+    with pytest.raises(DataError, match="classes: the predictions have 800, expected at most 256. Join rare classes"):
+        Rows(nobody, nobody, nobody, None, 1, 800)

@@ -138,3 +138,20 @@ def test_more_columns_than_a_table_of_faces_has_are_refused(tmp_path, kind, monk
     {"csv": frame.to_csv, "parquet": frame.to_parquet, "json": partial(frame.to_json, orient="records")}[kind](path)
     with pytest.raises(DataError, match=r"has 10,00[12] columns, expected at most 10,000"):
         read_table(path)
+
+
+def test_arrays_that_unpack_to_more_than_memory_are_refused(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", probs=np.zeros((10_000, 50)))
+    monkeypatch.setattr("mien.prediction_tables.kinds._LARGEST", 1_000_000)
+    with pytest.raises(DataError, match="unpacks to 4,000,128 bytes, expected arrays of at most 1,000,000"):
+        read_table(tmp_path / "bomb.npz")
+
+
+def test_an_array_that_claims_more_than_memory_is_one_sentence(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(
+        whole.replace(b"(2, 3), }             ", b"(2000000000000, 3000000), }"[:22].ljust(22))
+    )
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(tmp_path / "a.npy", classes=["a", "b", "c"])

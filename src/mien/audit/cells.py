@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from mien.errors import DataError
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+#: Most classes: counts go with their square, and of 800 a thousand replicates take five gigabytes.
+MOST_CLASSES = 256
 _CHUNK = 12_000_000  # numbers held at once
 _MANY_SIGNATURES = 20_000
 _LEAST_BLOCKS, _MOST_BLOCKS, _BLOCK_NUMBERS = 1000, 10_000, 20_000_000
@@ -82,6 +86,11 @@ class Rows:
     cluster: Ints | None
     n_groups: int
     n_classes: int
+
+    def __post_init__(self) -> None:
+        if self.n_classes > MOST_CLASSES:
+            fix = "Join rare classes; or do names or numbers of pictures stand where the label should?"
+            raise DataError("classes", f"the predictions have {self.n_classes:,}", f"at most {MOST_CLASSES}", fix)
 
     def __len__(self) -> int:
         return len(self.group)

@@ -32,6 +32,7 @@ from mien.metrics import (
     selection_rates,
     weighted_f1,
 )
+from mien.metrics.confusion import Margins
 
 Array = NDArray[np.float64]
 HEADLINE_METRICS: dict[str, Callable[..., Array]] = {
@@ -62,9 +63,10 @@ def rates_of(tables: NDArray[Any]) -> Rates:
         ``selection_rate`` (share of the group predicted as the class) and ``false_positive_rate``
         (C = K); NaN where undefined.
     """
-    rates: Rates = {name: metric(tables)[:, None] for name, metric in HEADLINE_METRICS.items()}
+    counted = Margins(tables)
+    rates: Rates = {name: metric(counted)[:, None] for name, metric in HEADLINE_METRICS.items()}
     per_class = {"recall": per_class_recall, "precision": per_class_precision, "f1": per_class_f1}
-    rates |= {name: np.moveaxis(metric(tables), -1, 1) for name, metric in per_class.items()}
+    rates |= {name: np.moveaxis(metric(counted), -1, 1) for name, metric in per_class.items()}
     rates["selection_rate"] = np.moveaxis(selection_rates(tables), -1, 1)
     rates["false_positive_rate"] = equalized_odds_components(tables)[..., tables.shape[-1] :, :]
     return rates

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.audit.gaps import DIFFERENCE, HEADLINE, HEADLINE_METRICS, Measure, Rates
 from mien.metrics import per_class_recall
+from mien.metrics.confusion import Margins
 
 Array = NDArray[np.float64]
 POWER = 0.8
@@ -255,8 +256,11 @@ class _Search:
         share = shares[:, None, None]
         spread = np.sqrt(self.sample.inflation[group] * hits * share * (1 - share))
         lost = np.clip(hits * share + spread * self.noise, 0.0, hits)
-        if of_class is not None:
-            lost = lost * (np.arange(k) == of_class)
+        if of_class is not None:  # all other rows stay as they are
+            out = np.repeat(tables[None], len(shares), axis=0)
+            out[..., of_class, :] += lost[..., of_class, None] * self.mistakes[of_class]
+            out[..., of_class, of_class] -= lost[..., of_class]
+            return out
         out = tables + lost[..., None] * self.mistakes
         out[..., np.arange(k), np.arange(k)] -= lost
         return np.asarray(out)
@@ -284,8 +288,9 @@ def _falling(losses: Array, size: Array) -> Array:
 
 def _rates(tables: Array) -> Rates:
     """The rates that headline measures compare."""
-    rates: Rates = {name: metric(tables)[:, None] for name, metric in HEADLINE_METRICS.items()}
-    rates |= {"recall": np.moveaxis(per_class_recall(tables), -1, 1)}
+    counted = Margins(tables)
+    rates: Rates = {name: metric(counted)[:, None] for name, metric in HEADLINE_METRICS.items()}
+    rates |= {"recall": np.moveaxis(per_class_recall(counted), -1, 1)}
     return {name: np.clip(values, 0.0, 1.0) for name, values in rates.items()}  # weighted units may fall below 0
 
 

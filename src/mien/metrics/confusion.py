@@ -24,12 +24,32 @@ from mien.metrics.catalogue import METRICS
 Array = NDArray[np.float64]
 
 
+class Margins:
+    """A confusion matrix for several metrics, which count its rows and columns once: of 800 classes that is the work.
+
+    Args:
+        confusion: ``(..., K, K)`` counts.
+    """
+
+    def __init__(self, confusion: ArrayLike) -> None:
+        self.matrix: NDArray[Any] = np.asarray(confusion)
+        self.parts = _parts(self.matrix)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The matrix, for metrics that need all of it."""
+        return np.array(self.matrix, dtype=dtype, copy=copy)
+
+
 def _parts(confusion: ArrayLike) -> tuple[Array, Array, Array]:
     """Hits, annotated and predicted faces of each class: three ``(..., K)`` arrays."""
+    if isinstance(confusion, Margins):
+        return confusion.parts
     matrix: NDArray[Any] = np.asarray(confusion)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(f"a confusion matrix is (..., K, K), got shape {matrix.shape}")
     hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
+    if matrix.dtype.kind in "iu":  # exact either way, and without a copy as floats
+        return hits, matrix.sum(-1).astype(np.float64), matrix.sum(-2).astype(np.float64)
     ones = np.ones(matrix.shape[-1])
     return hits, np.asarray(matrix @ ones), np.asarray(ones @ matrix)
 

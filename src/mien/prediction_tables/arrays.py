@@ -32,7 +32,7 @@ def read_arrays(path: Path, classes: Sequence[str] | None = None) -> PredictionT
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"probs": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
-    except ValueError as error:
+    except Exception as error:  # a damaged header fails in as many ways as Python has of reading one
         fix = "Save names as text: np.array(names, dtype=str)."
         raise DataError(str(path), f"cannot be read ({error})", "arrays of numbers and text", fix) from error
     tables = {k: a for k, a in arrays.items() if a.ndim == 2 and a.dtype.kind in "fiu"}

@@ -191,7 +191,7 @@ def _percentages(table: PredictionTable, prefix: str, sums: Floats) -> bool:
 
 def _decimals(values: Floats, known: Bools) -> int | None:
     """To how many decimals all values are rounded; None where they are not."""
-    found = values[known]
+    found = np.clip(values[known], -1e9, 1e9)  # what is far beyond a share is refused elsewhere
     for decimals in _DECIMALS:
         scaled = found[:1000] * 10.0**decimals
         if np.abs(scaled - np.rint(scaled)).max(initial=0.0) < 1e-2:

@@ -10,6 +10,7 @@ from mien.prediction_tables.dialects import encoding_of, first_bytes
 
 PARQUET, CSV, JSON, ARRAY, ARRAYS = "Parquet", "CSV", "JSON", "npy", "npz"
 _WANTED = "a CSV, Parquet, JSON, .npy or .npz file of predictions"
+_LARGEST = 1 << 32  # bytes; a few thousand of zeros, packed, may stand for many more
 _SAVE_AS_CSV = "In Excel choose File, Save As, type 'CSV UTF-8', and give that file."
 #: First bytes -> what it is, and what to do.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
@@ -52,9 +53,12 @@ def _zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as packed:
             members = packed.namelist()
+            size = sum(member.file_size for member in packed.infolist())
     except zipfile.BadZipFile as error:
         raise DataError(str(path), f"cannot be read ({error})", _WANTED) from error
     if members and all(m.endswith(".npy") for m in members):
+        if size > _LARGEST:
+            raise DataError(str(path), f"unpacks to {size:,} bytes", f"arrays of at most {_LARGEST:,} bytes")
         return ARRAYS
     if any(m.startswith("xl/") for m in members):
         raise DataError(str(path), "is an Excel workbook", _WANTED, _SAVE_AS_CSV)
