@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 
+_LONGEST = 1000  # characters of one part of a message
+
+
+def _short(text: object, most: int = _LONGEST) -> str:
+    """A text, cut in its middle where nobody would read all of it."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
 class MienError(Exception):
     """Base of every error that a user can cause or mend.
 
@@ -16,10 +25,11 @@ class MienError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, found: str, expected: str = "", fix: str = "") -> None:
-        self.where = str(where)
-        self.found = found
-        self.expected = expected
-        self.fix = fix
+        self.where = where = _short(where)
+        # Libraries say what they found in several lines; names and values may be as long as their file.
+        self.found = found = _short(" ".join(filter(None, map(str.strip, str(found).splitlines()))))
+        self.expected = expected = _short(expected)
+        self.fix = fix = _short(fix, 8 * _LONGEST)
         text = f"{self.where}: {found}"
         if expected:
             text += f", expected {expected}"

@@ -49,7 +49,8 @@ def lacks(root: Path) -> tuple[int, str]:
         return 1, f"a CSV manifest, but {root.name} {fault_of(root)}"
     meant = next((c for c in names if c.lower() in _LIKE_PATH), None)
     rename = f"; if {meant!r} names the pictures, call it 'path'" if meant else ""
-    what = f"a CSV manifest, but {root.name} has no column 'path' (it has {', '.join(names)}{rename})"
+    has = ", ".join(name[:60] for name in names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    what = f"a CSV manifest, but {root.name} has no column 'path' (it has {has}{rename})"
     return (3 if meant else 2), what
 
 
