@@ -22,7 +22,7 @@ from mien.audit import (
     summary_estimates,
 )
 from mien.errors import DataError, MienError, UsageError
-from mien.records import Predictions
+from mien.records import Predictions, write_json
 
 QUICK = {"n_boot": 50, "n_perm": 99}
 
@@ -505,3 +505,47 @@ def test_a_small_group_that_fails_is_named():
     assert "gender = x (20 faces, right for 0.0 %" in result.verdict
     alike = audit(predictions(labels, noisy(rng, labels, 0.8, 3), {"gender": group}), "gender", **QUICK)
     assert "Too few faces to be judged" not in alike.verdict
+
+
+def put(content, key, value):
+    """The content with a value at a dotted key."""
+    at, *rest = key.split(".")
+    inner = content[int(at)] if isinstance(content, list) else content.get(at)
+    new = put(inner, ".".join(rest), value) if rest else value
+    if isinstance(content, list):
+        return [new if i == int(at) else v for i, v in enumerate(content)]
+    return content | {at: new}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("n", "100", "n is '100' and not a whole number"),
+        ("n", None, "n is nothing and not a whole number"),
+        ("n", True, r"n is true .*and not a whole number"),
+        ("level", "high", "level is 'high' and not a number"),
+        ("verdict", 5, "verdict is 5 and not text"),
+        ("classes", "ab", "classes is 'ab' and not a list"),
+        ("classes.0", 1, r"classes\.0 is 1 and not text"),
+        ("overall", [], r"overall is \[\] and not a section with keys"),
+        ("overall.accuracy", 0.5, r"overall\.accuracy is 0\.5 and not a section"),
+        ("overall.accuracy.value", "x", r"overall\.accuracy\.value is 'x' and not a number"),
+        ("overall.accuracy", {}, r"overall\.accuracy\.value is missing"),
+        ("attributes.0.groups", {}, r"attributes\.0\.groups is \{\} and not a list"),
+        ("attributes.0.groups.0", None, r"attributes\.0\.groups\.0 is nothing"),
+        ("classes_in_doubt", 1, "classes_in_doubt is 1 and not true or false"),
+    ],
+)
+def test_a_value_of_another_kind_in_an_audit_is_named_with_its_key(result, tmp_path, key, value, message):
+    content = result.to_dict()
+    write_json(tmp_path / "audit.json", put(content, key, value))
+    with pytest.raises(DataError, match=rf"audit\.json: cannot be read \({message}") as caught:
+        Audit.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"n": NaN}', '{"n": 1, "n": 2}', '{"a":' * 5000, "\ufeff{}", "\udcff"])
+def test_what_is_no_audit_is_one_sentence(tmp_path, content):
+    (tmp_path / "audit.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=r"audit\.json.*expected"):
+        Audit.load(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from mien.audit.plain_results import from_plain
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import finding_of
 from mien.errors import DataError
+from mien.inputs import SMALL
 from mien.outputs import Kind, whole_folder
+from mien.own_files import read_json
 from mien.records import Estimate, plain, write_json
 from mien.spreadsheets import write_csv
 
@@ -264,16 +265,21 @@ class Audit:
         return {"kind": "mien audit", "format": _FORMAT, **plain(asdict(self))}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Audit:
+    def from_dict(cls, content: dict[str, Any], where: str = "audit") -> Audit:
         """The inverse of :meth:`to_dict`.
 
+        Args:
+            content: What that gave.
+            where: Where it stands, for the message.
+
         Raises:
-            DataError: If the content is not an audit's.
+            DataError: If the content is not an audit's, with the key.
         """
         try:
             return from_plain(cls, content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError("audit", f"cannot be read ({error!r})", "what Audit.to_dict gives") from error
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            raise DataError(where, f"cannot be read ({reason})", "what Audit.to_dict gives") from error
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """``groups``: a row a group and metric; ``gaps``: a row a gap. Undefined values are NaN."""
@@ -306,11 +312,7 @@ class Audit:
         """
         path = Path(path)
         path = path / "audit.json" if path.is_dir() else path
-        try:
-            content = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "an audit.json") from error
-        return cls.from_dict(content)
+        return cls.from_dict(read_json(path, "an audit.json", most=SMALL), str(path))
 
 
 def _group_rows(audit: Audit) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +27,8 @@ from mien.composition.perceived import (
 )
 from mien.composition.shares import Distribution, Representation, distributions, representation
 from mien.errors import DataError, UsageError
+from mien.inputs import SMALL
+from mien.own_files import read_json
 from mien.records import Estimate, plain, write_json
 from mien.samples import PERCEIVED, SampleTable
 
@@ -167,10 +168,12 @@ class Composition:
         Raises:
             DataError: If it is missing or not a composition.
         """
+        content = read_json(path, "what Composition.save wrote", most=SMALL)
         try:
-            return from_plain(cls, json.loads(Path(path).read_text()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(str(path), f"cannot be read ({error!r})", "what Composition.save wrote") from error
+            return from_plain(cls, content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            raise DataError(str(path), f"cannot be read ({reason})", "what Composition.save wrote") from error
 
 
 @dataclass(frozen=True)
