@@ -129,6 +129,25 @@ def test_unusable_json_and_missing_files(tmp_path):
         AnnotatorError(["f", "m"], [[0.7, 0.3], [0.1, 0.9]])
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"groups": 5, "counts": [[1]]}', r"e\.json: groups: 5, expected a list of names"),
+        ('{"groups": "fm", "counts": [[7, 3], [1, 9]]}', r"groups: 'fm', expected a list of names"),
+        ('{"groups": [[], {}], "counts": [[7, 3], [1, 9]]}', r"groups: \[\[\], \{\}\]"),
+        ('{"groups": ["f", "m"], "groups": ["m", "f"], "counts": [[7, 3], [1, 9]]}', "the key 'groups' stands twice"),
+        ('{"groups": ["f", "m"], "counts": [[7, NaN], [1, 9]]}', "holds NaN"),
+        ('{"groups": ["f", "m"], "counts": [[7, ' + "9" * 400 + "], [1, 9]]}", "a number of 400 digits"),
+        ('{"groups": ["f", "m"], "rates": [[0.7, 0.3], [0.1, 0.9]], "n": [1, 2, 3]}', r"n has the shape \(3,\)"),
+        ("[" * 5000, "too many values"),
+    ],
+)
+def test_json_of_another_kind_is_one_sentence(tmp_path, text, found):
+    with pytest.raises(DataError, match=found) as caught:
+        AnnotatorError.load(write(tmp_path, text, "e.json"))
+    assert "\n" not in str(caught.value)
+
+
 def test_drawn_matrices_vary_as_their_counts_allow():
     error = AnnotatorError(["f", "m"], [[70, 30], [1000, 9000]])
     drawn = error.drawn(20_000, RNG(0))

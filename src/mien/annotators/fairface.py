@@ -16,6 +16,7 @@ from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Images, Perceived, Progress, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
 from mien.errors import MissingExtra, UsageError, WeightsError
+from mien.inputs import check_regular
 
 _OUTPUTS: tuple[Head, ...] = (RACE, GENDER, AGE)  # the order of the 18 logits
 _N_OUTPUTS = sum(len(head.groups) for head in _OUTPUTS)
@@ -118,13 +119,17 @@ def _torch(path: Path, device: str) -> Logits:
     except ModuleNotFoundError as error:
         raise MissingExtra("FairFace's torch weights", "train", error.name or "torch") from error
     try:
+        check_regular(path, "FairFace's weights", error=WeightsError)
         state = torch.load(path, map_location="cpu", weights_only=True)
         with torch.device("meta"):
             network = resnet34(weights=None, num_classes=_N_OUTPUTS)
         network.load_state_dict(state, assign=True)
+    except WeightsError:
+        raise
     except Exception as error:  # torch raises many kinds on files that are not its own
         expected = f"the state of a ResNet-34 with {_N_OUTPUTS} outputs"
-        raise WeightsError(str(path), f"cannot be loaded ({str(error).splitlines()[0]})", expected) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WeightsError(str(path), f"cannot be loaded ({reason})", expected) from error
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise UsageError("device", f"{device!r}, but there is no CUDA device here", "'cpu', or a machine that has one")
     network = network.to(device).eval()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from lzma import LZMAError
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from mien.errors import DataError
 from mien.inputs import check_regular
+from mien.own_files import as_kind, parse_json
 from mien.prediction_tables import gathering
 from mien.prediction_tables.annotations import joined, refuse_half
 from mien.prediction_tables.arrays import read_arrays
@@ -102,6 +104,9 @@ def _read(path: Path, classes: Sequence[str] | None) -> PredictionTable:
 def _read_parquet(path: Path) -> PredictionTable:
     with pq.ParquetFile(path) as file:
         schema, n = file.schema_arrow, file.metadata.num_rows
+    twice = [c for c, times in Counter(schema.names).items() if times > 1]
+    if twice:
+        raise DataError(str(path), f"has the column {twice[0]!r} twice", "each column once")
     names = check_names([c for c in schema.names if _usable(c, schema.field(c).type)], str(path))
     types = {c: schema.field(c).type for c in names}
     # Categories have an order of their own: such a column is read whole, as is.
@@ -113,6 +118,7 @@ def _read_parquet(path: Path) -> PredictionTable:
         # One row group at a time: asked for all of them, Arrow keeps the whole file's pages.
         for group in range(file.num_row_groups):
             for batch in file.iter_batches(gathering.BATCH, row_groups=[group], columns=batched, use_threads=False):
+                batch.validate(full=True)  # text that is no UTF-8 would show itself anywhere later
                 gathered.add(batch.replace_schema_metadata(None).to_pandas(use_threads=False))
 
     def again(column: str) -> pd.Series[Any]:
@@ -122,7 +128,7 @@ def _read_parquet(path: Path) -> PredictionTable:
     table = gathered.table(str(path), again)
     pa.default_memory_pool().release_unused()  # pieces that were joined: 0.4 GB of ten million rows
     columns = {c: pq.read_table(path, columns=[c]).column(0).to_pandas() for c in whole}
-    return replace(table, columns={**table.columns, **columns}, n=n, **_kept(schema.metadata))
+    return replace(table, columns={**table.columns, **columns}, n=n, **_kept(schema.metadata, str(path)))
 
 
 def write_parquet(frame: pd.DataFrame, path: Path, content: Mapping[str, Any]) -> None:
@@ -132,11 +138,22 @@ def write_parquet(frame: pd.DataFrame, path: Path, content: Mapping[str, Any]) -
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
-def _kept(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
-    content = json.loads((metadata or {}).get(_METADATA, b"{}"))
-    notes = tuple(str(note) for note in content.get("notes", ()))
-    warnings = tuple(str(warning) for warning in content.get("warnings", ()))
-    return {"notes": notes, "warnings": warnings, "annotator_errors": content.get("annotator_errors", {})}
+@dataclass(frozen=True)
+class _Said:
+    """What a table of Mien's own says beside its columns."""
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _kept(metadata: dict[bytes, bytes] | None, where: str) -> dict[str, Any]:
+    if _METADATA not in (metadata or {}):
+        return {}
+    where = f"{where}: its metadata"
+    content = parse_json((metadata or {})[_METADATA], where, "what Mien wrote there", nan=True)
+    said: _Said = as_kind(_Said, content, where)
+    return {f.name: getattr(said, f.name) for f in fields(said)}
 
 
 def _usable(name: str, kind: pa.DataType) -> bool:

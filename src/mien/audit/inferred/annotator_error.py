@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import DataError, UsageError
+from mien.inputs import read_small
 from mien.missing import is_missing
+from mien.own_files import MOST_BYTES, read_json
 from mien.registry import nearest
 from mien.spellings import folded
 from mien.spreadsheets import without_marks
+from mien.values import shown
 
 Array = NDArray[np.float64]
 MAX_CONDITION = 20.0
@@ -74,7 +76,10 @@ class AnnotatorError:
                 break
         else:
             raise DataError(source, f"rows of rates sum to {_short(sums)}", "1 in each row")
-        sizes = np.broadcast_to(_numbers(source, n), sums.shape)
+        sizes = _numbers(source, n)
+        if sizes.shape not in ((), sums.shape):
+            raise DataError(source, f"n has the shape {sizes.shape}", "a number for each true group, or one for all")
+        sizes = np.broadcast_to(sizes, sums.shape)
         if not (np.isfinite(sizes).all() and (sizes > 0).all()):
             raise DataError(source, f"validation faces are {_short(sizes)}", "a positive number for each true group")
         return cls([str(g) for g in groups], (table / sums[:, None] * sizes[:, None]).tolist(), source)
@@ -93,13 +98,13 @@ class AnnotatorError:
                 rows and columns are the same side, or the counts cannot serve: see the class.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            content = json.loads(text) if path.suffix.lower() == ".json" else None
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", "a CSV or JSON table of counts") from error
+        expected = "a CSV or JSON table of counts"
         if path.suffix.lower() == ".json":
-            return cls.from_content(content, str(path))
+            return cls.from_content(read_json(path, expected), str(path))
+        try:
+            text = read_small(path, expected, most=MOST_BYTES).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(str(path), f"cannot be read ({error})", expected) from error
         return _from_csv(text, str(path))
 
     @classmethod
@@ -206,6 +211,8 @@ def _from_json(content: Any, where: str) -> AnnotatorError:
     fields = content if isinstance(content, dict) else {}
     if "groups" not in fields or not {"counts", "rates"} & set(fields):
         raise DataError(where, "has no 'groups' and 'counts'", "'groups' and 'counts' (or 'rates' and 'n')")
+    if not isinstance(fields["groups"], list) or not all(isinstance(g, str | int | float) for g in fields["groups"]):
+        raise DataError(f"{where}: groups", shown(fields["groups"]), "a list of names")
     groups, source = [str(g) for g in fields["groups"]], str(fields.get("source") or where)
     if "counts" in fields:
         counts = _numbers(where, fields["counts"])
@@ -321,7 +328,7 @@ def _refuse_fractions(where: str, values: Array) -> None:
 def _numbers(where: str, values: Any) -> Array:
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(where, f"holds something that is not a number ({error})", "a table of numbers") from error
 
 
