@@ -39,6 +39,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # Rows of a Parquet file: equal values take no room in it, so that a small file can stand for any number of
 # them. But each of Mien's has an id in each row, which takes some bits even when it is packed.
 _FEW_ROWS, _ROWS_A_BYTE = 100_000, 4
+_MOST_COLUMNS = 10_000
 _LONGEST_TEXT = 4096  # characters of a cell: ids are paths at most
 
 TEXT, WHOLE, NUMBER, ANY = "text", "whole numbers", "numbers", "text or numbers"
@@ -296,6 +297,8 @@ def _check_header(
     where: str, schema: pa.Schema, columns: Mapping[str, str], expected: str, error: type[MienError], fix: str
 ) -> None:
     seen: set[str] = set()
+    if len(schema.names) > _MOST_COLUMNS:
+        raise error(where, f"{len(schema.names):,} columns", f"at most {_MOST_COLUMNS:,}", fix)
     for name in schema.names:
         if name in seen:
             raise error(where, f"the column {shown(name)} stands twice", "each column once", fix)

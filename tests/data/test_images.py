@@ -293,7 +293,7 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path):
 
 def test_an_existing_store_is_replaced_only_by_force(store):
     before = (store / IMAGES).read_bytes()
-    with pytest.raises(UsageError, match=r"exists already, expected a new folder\. Pass --force to replace it"):
+    with pytest.raises(UsageError, match=r"is not empty: it holds store\.json.*Pass --force to replace a store"):
         write(store, faces(4, 16))
     assert (store / IMAGES).read_bytes() == before
     replaced = write(store, faces(4, 16), force=True)

@@ -331,7 +331,7 @@ def test_a_process_killed_midway_leaves_no_store_and_the_next_one_cleans_up(sour
 def test_an_existing_store_needs_force(source, tmp_path):
     make_challenge(source)
     before = prepare("synthetic", tmp_path / "store", n=6, size=16)
-    with pytest.raises(UsageError, match="exists already.*--force"):
+    with pytest.raises(UsageError, match="is not empty.*--force"):
         prepare(source, tmp_path / "store")
     assert Store.open(tmp_path / "store").fingerprint == before.fingerprint
     after = prepare(source, tmp_path / "store", force=True)
@@ -343,7 +343,7 @@ def test_a_folder_that_is_no_store_is_never_replaced(source, tmp_path):
     make_challenge(source)
     before = (source / "fer2013.csv").read_bytes()
     for force in (False, True):
-        with pytest.raises(UsageError, match="exists and is not a store"):
+        with pytest.raises(UsageError, match="is not empty: it holds fer2013.csv|holds fer2013.csv, which Mien did not write"):
             prepare(source, source, force=force)
     assert (source / "fer2013.csv").read_bytes() == before
 
