@@ -57,6 +57,7 @@ def listing(folder: Path | str = ".") -> list[str]:
         ("a/" + "x" * 300 + "/y.csv", "the name is too long"),
         ("ä" * 130, "the name is too long"),
         ("bad\0name", "null byte"),
+        ("no\udcffutf8", "the name is no UTF-8. Use another name"),
         ("/proc/x.csv", "no folder can be made there"),
     ],
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def audit_predictions(
     progress: Progress | None = None,
     force: bool = False,
     keep: bool = False,
+    beside: Sequence[str] = (),
 ) -> Audit:
     """Audit a table of predictions as a configuration says.
 
@@ -57,13 +58,15 @@ def audit_predictions(
         progress: Called with attributes done and in all.
         force: Replace an audit that is there.
         keep: What else lies in the folder stays, and is no reason to refuse it: for a run's own.
+        beside: Names of files that the caller puts into the folder too: older ones go with an older audit.
 
     Raises:
         DataError: If the predictions or an annotator's confusion cannot serve.
         UsageError: If an attribute does not exist.
     """
+    kind = replace(AUDIT_FOLDER, names=(*AUDIT_FOLDER.names, *beside))
     if out is not None:
-        check_place(out, AUDIT_FOLDER, force=force, keep=keep)
+        check_place(out, kind, force=force, keep=keep)
     found = audit(
         table,
         settings.by,
@@ -82,7 +85,7 @@ def audit_predictions(
     if out is not None:
         from mien.report import render_audit
 
-        with whole_folder(out, AUDIT_FOLDER, force=force, keep=keep) as folder:
+        with whole_folder(out, kind, force=force, keep=keep) as folder:
             found.save(folder)
             write_text(folder / "audit.md", render_text(found))
             render_audit(found, folder / "audit.html")

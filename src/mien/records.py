@@ -375,7 +375,7 @@ def write_json(path: Path, content: Any) -> None:
 def plain(value: Any) -> Any:
     """Plain JSON values: NaN and infinity become None, numpy and paths plain Python."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {plain(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
@@ -384,6 +384,7 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, Path | str):
+        # A name that is no UTF-8 holds halves of characters, which no JSON may: they are written out.
+        return str(value).encode("utf-8", "backslashreplace").decode()
     return value

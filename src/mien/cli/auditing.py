@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import GATE_FAILED, Force, Json, Out, app, names_of, pair_of, print_json
 from mien.errors import UsageError
-from mien.outputs import Kind, check_distinct, check_file, check_place, write_text
+from mien.outputs import check_distinct, check_file, check_place, write_text
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -136,7 +137,15 @@ def audit(
     given = load_features(features, table.sample_id) if features and settings.leakage else None
     with terminal.progress("auditing", "attributes") as progress:
         found = audit_predictions(
-            table, settings, seed or 0, out, features=given, progress=progress, force=force or own, keep=own
+            table,
+            settings,
+            seed or 0,
+            out,
+            features=given,
+            progress=progress,
+            force=force or own,
+            keep=own,
+            beside=_inside(out, junit),
         )
     if out is not None:
         terminal.say(f"written: {out / 'audit.html'}")
@@ -152,19 +161,20 @@ def _check_places(out: Path | None, junit: Path | None, inputs: Sequence[Path | 
     from mien.audit.results import AUDIT_FOLDER
 
     if out is not None:
+        kind = replace(AUDIT_FOLDER, names=(*AUDIT_FOLDER.names, *_inside(out, junit)))
         # A run's audit stands in the run's own folder, beside what it is made from.
-        check_place(out, AUDIT_FOLDER, "--out", inputs, force=force or own, keep=own)
+        check_place(out, kind, "--out", inputs, force=force or own, keep=own)
     if junit is not None:
         check_file(junit, "--junit", inputs, force=force)
         if out is not None:
-            _check_apart(out, AUDIT_FOLDER, junit)
+            files = [("--out", out / name) for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)]
+            check_distinct(("--out", out), *files, ("--junit", junit))
 
 
-def _check_apart(out: Path, kind: Kind, junit: Path) -> None:
-    """Refuse a file in a folder that is written whole: it would be in the way of the folder, or be replaced with it."""
-    check_distinct(("--out", out), ("--junit", junit))
-    if Path(os.path.realpath(out)) in Path(os.path.realpath(junit)).parents:
-        raise UsageError(f"--junit {junit}", f"lies in --out {out}, which is {kind.what}", "a place beside it")
+def _inside(out: Path | None, junit: Path | None) -> tuple[str, ...]:
+    """The name of the conditions' results, if they go into the audit's folder."""
+    inside = out is not None and junit is not None and os.path.realpath(out) == os.path.realpath(junit.parent)
+    return (junit.name,) if inside and junit is not None else ()
 
 
 def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:

@@ -17,6 +17,7 @@ from mien.data.datasets import DATASETS
 from mien.data.images import Store, StoreWriter
 from mien.data.picture_files import subfolders
 from mien.errors import DataError, UsageError
+from mien.inputs import check_regular
 from mien.samples import SampleTable, Step
 
 Progress = Callable[[int, int | None], None]
@@ -115,7 +116,8 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
         return DATASETS.get(dataset)(**options)  # type: ignore[no-any-return]
     if dataset is not None:
         DATASETS.get(dataset, "dataset")
-    _is_there(Path(source))  # says so where it may not be read
+    if _is_there(Path(source)) and not Path(source).is_dir():  # says so where it may not be read
+        check_regular(source, "a corpus")
     path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
     options = DATASETS.check_options(name, options, "option", skip=("root",))

@@ -121,6 +121,7 @@ def try_place(where: str, folder: Path, name: str = "results") -> None:
     trial = folder / f".{name}.trial-{os.getpid()}"
     made: list[Path] = []
     try:
+        str(trial).encode()  # Parquet and JSON take no other names
         made = make_folders(folder)
         with open(trial, "xb") as file:
             file.write(_TRIAL)

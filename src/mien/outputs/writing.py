@@ -152,6 +152,8 @@ def reason_of(error: OSError | ValueError) -> tuple[str, str]:
     number = getattr(error, "errno", None)
     if number in _REASONS:
         return _REASONS[number]
+    if isinstance(error, UnicodeEncodeError):
+        return "the name is no UTF-8", "Use another name."
     fix = "Write somewhere else."
     if number == errno.ENOTDIR and isinstance(error, OSError):
         return str(error.strerror), fix
