@@ -94,6 +94,8 @@ def test_representation_names_the_ends_and_says_what_is_undefined():
 
 def test_divergence_interval_at_its_ends():
     assert divergence_interval(0.0, 0.01, 3, 0.0, 0.95) == (0.0, 0.0)
+    low, high = divergence_interval(0.0, 0.01, 3, 1e-35, 0.95)  # classes that are dealt out to groups exactly evenly
+    assert 0 <= low <= high < 0.01
     low, high = divergence_interval(0.01, 0.01, 3, 0.0, 0.95)
     assert low == 0
     assert high > 0.01

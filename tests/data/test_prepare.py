@@ -343,7 +343,7 @@ def test_a_folder_that_is_no_store_is_never_replaced(source, tmp_path):
     make_challenge(source)
     before = (source / "fer2013.csv").read_bytes()
     for force in (False, True):
-        with pytest.raises(UsageError, match="is not empty: it holds fer2013.csv|holds fer2013.csv, which Mien did not write"):
+        with pytest.raises(UsageError, match="holds fer2013.csv"):
             prepare(source, source, force=force)
     assert (source / "fer2013.csv").read_bytes() == before
 

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 def change(folder: Path, **values: Any) -> None:
     content = json.loads((folder / CARD).read_text())
+    content.pop("checksums", None)  # as an older version wrote it
     (folder / CARD).write_text(json.dumps(content | values))
 
 
@@ -150,3 +151,13 @@ def test_weights_of_another_shape_are_refused_with_the_tensor(
     with pytest.raises(WeightsError, match=rf"model\.safetensors: {message}.*do not fit mienet") as caught:
         Classifier.load(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [{"mean": 0.4}, {"classes": ["happy", "sad"]}, {"terms": "free"}, {"results": {}}])
+def test_a_card_that_was_changed_is_refused(folder: Path, values: dict[str, Any]) -> None:
+    content = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps(content))
+    load_card(folder)  # laid out in another way it is the same
+    (folder / CARD).write_text(json.dumps(content | {"terms": "to whoever asks"} | values))
+    with pytest.raises(WeightsError, match=r"model\.json: is not what was written \(checksum"):
+        load_card(folder)

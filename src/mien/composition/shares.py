@@ -243,7 +243,7 @@ def divergence_interval(
         ``(low, high)``, 0 or more.
     """
     scale = freedom / expected
-    if variance > 0:
+    if variance > 0 and value > 0:  # of a statistic of exactly 0, a variance is what rounding left
         scale = min(scale, 4 * value / variance)
     at = scale * (value - expected) + freedom
     if at <= 0:

@@ -25,8 +25,8 @@ from mien.inputs import rows_at_once
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.outputs import whole
-from mien.own_files import as_record, read_json, sha256_of
-from mien.records import write_json
+from mien.own_files import SUMS, as_record, checksums_of, read_json, sha256_of, with_checksums
+from mien.records import plain, write_json
 from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -77,7 +77,7 @@ def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCar
         with file_errors():
             save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
         full = WeightCard(**{**asdict(card), "sha256": sha256_of(weights)})
-        write_json(described, asdict(full))
+        write_json(described, with_checksums(plain(asdict(full)), CARD, {WEIGHTS: full.sha256}))
     return full
 
 
@@ -118,7 +118,10 @@ def load_card(folder: Path) -> WeightCard:
         WeightsError: If there is none, or with the key that is not what it should be.
     """
     path = _card_of_weights(Path(folder))
-    card = as_record(WeightCard, read_json(path, "a weight card", error=WeightsError), str(path), error=WeightsError)
+    content = read_json(path, "a weight card", error=WeightsError)
+    checksums_of(content, path, (), error=WeightsError)  # cards of older versions have none of their own
+    said = {k: v for k, v in content.items() if k != SUMS}
+    card = as_record(WeightCard, said, str(path), error=WeightsError)
 
     def refuse(key: str, value: object, expected: str) -> NoReturn:
         raise WeightsError(f"{path}: {key}", shown(value), expected)

@@ -12,8 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from mien.audit import Audit, ClassResult, class_results, summary_estimates
-from mien.data.images import Store
-from mien.errors import DataError
+from mien.data.images import INFO, Store
 from mien.metrics import calibration_table
 from mien.records import Estimate, Predictions, RunRecord
 from mien.report import words
@@ -202,10 +201,10 @@ def _faces(pred: Predictions, record: RunRecord, on: str, store: Store | None) -
     """Sample faces, or why there are none."""
     known, sorry = record.data.get("fingerprint"), "so no pictures can be shown."
     if store is None:
-        try:
-            store = Store.open(record.data.get("store", ""))
-        except (DataError, OSError, ValueError, KeyError):
+        place = Path(record.data.get("store") or "none")
+        if not (place / INFO).is_file():
             return [], f"The image store is not here, {sorry}"
+        store = Store.open(place)
         if _other_store(on, record) or (known and store.fingerprint != known):
             return [], f"The image store of these predictions was not given, {sorry}"
     elif _other_store(on, record) != (bool(known) and store.fingerprint != known):
