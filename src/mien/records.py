@@ -52,9 +52,10 @@ class Estimate:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Estimate:
-        """Read what JSON made of an estimate: null is NaN again."""
+        """Read what JSON made of an estimate: null is NaN again; keys that it does not know are passed over."""
         numbers = {k: float("nan") if content.get(k) is None else float(content[k]) for k in ("value", "low", "high")}
-        return cls(**{**content, **numbers})
+        known = {k: v for k, v in content.items() if k in cls.__dataclass_fields__}
+        return cls(**{**known, **numbers})
 
     def __str__(self) -> str:
         if np.isnan(self.value):

@@ -31,7 +31,7 @@ from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 _LARGEST_SIDE = 4096  # pixels
-_LARGEST_OPTIONS = 20_000  # sum of all whole numbers of a network's options; the largest here have 2,000
+_LARGEST_OPTIONS = 10_000  # sum of all whole numbers of a network's options; the largest here have 2,000
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,12 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
     It is made without memory first and compared: a card can ask for a network of any size.
     """
     where = f"{folder / CARD}: options"
-    numbers = sum(abs(n) for n in _whole_numbers(card.options))
-    if numbers > _LARGEST_OPTIONS:
-        raise WeightsError(
-            where, f"add up to {shown(numbers)}", f"{_LARGEST_OPTIONS:,} channels, units and blocks at most"
-        )
     try:
         options = MODELS.check_options(card.model, card.options, "options", skip=("num_classes", "in_channels"))
+        numbers = sum(abs(n) for n in _whole_numbers(options))
+        if numbers > _LARGEST_OPTIONS:
+            sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
+            raise WeightsError(where, sum_of, f"{_LARGEST_OPTIONS:,} channels, units and blocks at most")
         with torch.device("meta"):
             empty = MODELS.get(card.model)(len(card.classes), card.in_channels, **options)
     except ConfigError as error:
