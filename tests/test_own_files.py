@@ -258,6 +258,7 @@ def test_what_predictions_say_beside_their_columns_is_checked(tmp_path: Path, sa
     [
         ("history.csv", b"", r"history\.csv: cannot be read \(No columns"),
         ("history.csv", b"epoch,val_loss\n0,low\n", r"history\.csv: the column 'val_loss' holds text"),
+        ("history.csv", b"epoch,val_loss\n1e19,0.5\n", r"history\.csv: a number of the column 'epoch' is no epoch"),
         ("history.csv", b"a,b\n1,2\n", r"history\.csv: has no column 'epoch'"),
         ("history.csv", b"epoch\n\xff\n", r"history\.csv: cannot be read"),
         ("history.csv", b'epoch,a\n"1,2\n', r"history\.csv: "),

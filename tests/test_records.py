@@ -322,6 +322,7 @@ def test_a_record_goes_through_json_and_back(tmp_path):
         ('{"name": "a", "config": {}, "data": {"store": 7}}', ": data.store: 7, expected a valid string"),
         ('{"name": "a", "config": {}, "resumed": [1]}', r": resumed.0: 1, expected an object"),
         ('{"name": "a", "config": {}, "best": {"epoch": []}}', r": best.epoch.*: \[\], expected"),
+        ('{"name": "a", "config": {}, "best": {"epoch": 10000000000}}', ": best.epoch: 10000000000, expected an epoch"),
         ('{"name": "a", "config": {}, "estimates": {"test": {"all": {"f1": {"low": 1}}}}}', ".*all.f1.value: is miss"),
         ('{"name": "a", "config": {}, "estimates": {"test": {"all": {"f1": {"value": "x"}}}}}', ".*f1.value: 'x'"),
     ],

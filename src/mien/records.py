@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mien.errors import DataError
 from mien.outputs import whole, write_text
 from mien.own_files import as_kind, as_record, read_json
 from mien.prediction_tables.fields import fields_of
 from mien.prediction_tables.reading import read_frame, read_table, write_parquet
 from mien.spreadsheets import write_csv
+from mien.values import shown
 
 
 def thousandths(value: float) -> str:
@@ -240,6 +242,9 @@ class Predictions:
         return cls(**fields_of(read_frame(frame, source), classes))
 
 
+MOST_EPOCHS = 1_000_000  # of any run: what is beyond it is no epoch
+
+
 @dataclass
 class RunRecord:
     """What a reader needs to trust and to repeat a run; written to ``record.json``.
@@ -294,6 +299,8 @@ class RunRecord:
             ("best", dict[str, float | None]),
         ):
             as_kind(kind, getattr(record, key), str(path), key)
+        if not 0 <= (record.best.get("epoch") or 0) < MOST_EPOCHS:
+            raise DataError(f"{path}: best.epoch", shown(record.best["epoch"]), "an epoch from 0")
         as_kind(dict[str, _Evaluated], record.estimates, str(path), "estimates")
         as_kind(list[_Resumed], record.resumed, str(path), "resumed")
         return record

@@ -19,7 +19,7 @@ from mien.errors import RunError
 from mien.inputs import read_small
 from mien.outputs import write_text
 from mien.own_files import MOST_BYTES, TEXT, read_parquet
-from mien.records import RunRecord
+from mien.records import MOST_EPOCHS, RunRecord
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
 COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
@@ -94,6 +94,8 @@ class Run:
         if "epoch" not in found.columns or wrong:
             what = f"the column {wrong[0]!r} holds text" if wrong else "has no column 'epoch'"
             raise RunError(str(path), what, "one row of numbers an epoch")
+        if not found["epoch"].between(0, MOST_EPOCHS).all():
+            raise RunError(str(path), "a number of the column 'epoch' is no epoch", "one row of numbers an epoch")
         return found
 
     @property
