@@ -41,12 +41,9 @@ def check_regular(
         MienError: Of the given kind.
     """
     try:
-        str(path).encode()
         found = os.stat(path)
     except FileNotFoundError:
         return
-    except UnicodeEncodeError as fault:
-        raise error(str(path), "has a name that is no UTF-8", expected, "Rename it.") from fault
     except (OSError, ValueError) as fault:  # ValueError: a NUL in the name
         reason = getattr(fault, "strerror", None) or fault
         raise error(str(path), f"cannot be read ({reason})", expected) from fault

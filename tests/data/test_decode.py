@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 
 import numpy as np
 import pytest
@@ -10,8 +9,6 @@ from writers import faces
 
 from mien.data.corpus import BadRows
 from mien.data.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
-from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.errors import ConfigError, DataError
 
 GREY = faces(1, 32)[0]
@@ -234,18 +231,3 @@ def test_of_equally_common_shapes_that_of_the_first_picture_that_opens_counts(tm
     for size, channels in ((4, 1), (5000, 1), (48, 2), (48, 0)):
         with pytest.raises(ConfigError, match="^option"):
             picture_shape(paths, size, channels)
-
-
-def test_pictures_with_names_that_are_no_utf8_are_bad_rows(tmp_path):
-    for name in (b"0.png", b"1\xff.png", b"2.png"):
-        (tmp_path / "in" / "a").mkdir(parents=True, exist_ok=True)
-        try:
-            with open(os.path.join(os.fsencode(tmp_path), b"in", b"a", name), "wb") as file:
-                Image.fromarray(np.full((16, 16), len(name), np.uint8)).save(file, "png")
-        except OSError:
-            pytest.skip("this disk takes no such names")
-    with pytest.raises(DataError, match="has a name that is no UTF-8.*Rename it"):
-        prepare(tmp_path / "in", tmp_path / "out")
-    store = prepare(tmp_path / "in", tmp_path / "out", on_bad_row="drop")
-    assert store.info["n_dropped"] == 1
-    assert "\\udcff" in Store.open(tmp_path / "out").info["dropped"][0]

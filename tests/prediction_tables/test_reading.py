@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -255,3 +258,15 @@ def test_row_numbers_serve_as_ids(tmp_path):
     pred = Predictions.load(tmp_path / "p.parquet")
     assert pred.sample_id[[0, 11]].tolist() == ["0", "11"]
     assert pa.array(pred.sample_id).nbytes < 200
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_a_table_with_a_name_that_is_no_utf8_is_one_sentence(tmp_path, ending):
+    path = os.path.join(os.fsencode(tmp_path), b"p\xff." + ending.encode())
+    try:
+        with open(path, "wb") as file:
+            file.write(b"label,pred\na,a\n")
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    with pytest.raises(DataError, match="has a name that is no UTF-8, expected a name in UTF-8. Rename it"):
+        Predictions.load(Path(os.fsdecode(path)))

@@ -80,6 +80,10 @@ def table_as_found(path: Path, classes: Sequence[str] | None = None) -> Predicti
         DataError: If the file cannot be read.
     """
     check_regular(path, "a CSV, Parquet or JSON file")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # what reads Parquet takes no such name
+        raise DataError(str(path), "has a name that is no UTF-8", "a name in UTF-8", "Rename it.") from error
     if not path.exists():
         raise DataError(str(path), "no such file", "a CSV, Parquet or JSON file")
     try:
