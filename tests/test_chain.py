@@ -250,7 +250,7 @@ def test_the_command_prepares_and_trains(tmp_path: Path) -> None:
     out = tmp_path / "store"
     shown = mien("prepare", "synthetic", "--out", out, "--size", 32, "--option", "n=60").stdout
     assert "train: " in shown
-    assert "exists already" in mien("prepare", "synthetic", "--out", out, code=2).stderr
+    assert "Pass --force to replace" in mien("prepare", "synthetic", "--out", out, code=2).stderr
     wrong = mien("prepare", "synthetic", "--out", out, "--force", "--option", "sise=1", code=2).stderr
     assert "Did you mean 'size'" in wrong
     assert "is not YAML" in mien("prepare", "synthetic", "--out", out, "--force", "--option", "n=[", code=2).stderr
