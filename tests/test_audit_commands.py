@@ -57,7 +57,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_gate_fails_passes_and_cannot_be_decided(faces: Path, tmp_path: Path, capsys: Capture) -> None:
     junit = tmp_path / "deep" / "gates.xml"
-    options = ["--by", "gender", *QUICK, "--junit", junit]
+    options = ["--by", "gender", *QUICK, "--force", "--junit", junit]
     assert run("audit", faces, *options, "--fail-if", "worst(accuracy, by=gender) < 0.7", "--fail-if", "n() < 10") == 3
     said = capsys.readouterr()
     assert "GATE FAILED: worst(accuracy, by=gender) < 0.7" in said.err

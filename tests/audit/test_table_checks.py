@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 
@@ -263,7 +264,7 @@ def test_verdict_text_and_json_begin_with_the_faults(tmp_path):
     assert [next(s for s in starts if w.startswith(s)) for w in found.warnings] == starts
     assert found.verdict.startswith(found.warnings[0])
     assert found.verdict == " ".join([*found.warnings, found.finding])
-    lines = render_text(found).splitlines()
+    lines = html.unescape(render_text(found)).splitlines()
     assert lines[2].startswith("**Read this first. 4 things are wrong with the table")
     assert lines[4:8] == [f"- {w}" for w in found.warnings]
     assert lines[9] == found.finding
@@ -290,7 +291,7 @@ def test_comparisons_and_seeds_begin_with_the_faults_and_name_the_model():
     assert both[1].warnings[0].startswith("a and c: ")
     seeds = seed_audit([sound, faulty()], ["gender"], names=["s0", "s1"], n_boot=50)
     assert seeds.warnings == [w.replace("new: ", "s1: ", 1) for w in c.warnings]
-    assert seed_text(seeds).splitlines()[4] == f"- {seeds.warnings[0]}"
+    assert html.unescape(seed_text(seeds)).splitlines()[4] == f"- {seeds.warnings[0]}"
     assert seeds.verdict.endswith(seeds.finding)
 
 

@@ -119,7 +119,7 @@ def load_card(folder: Path) -> WeightCard:
     """
     path = _card_of_weights(Path(folder))
     content = read_json(path, "a weight card", error=WeightsError)
-    checksums_of(content, path, (), error=WeightsError)  # cards of older versions have none of their own
+    checksums_of(content, Path(folder) / CARD, (), error=WeightsError)  # cards of older versions have none of their own
     said = {k: v for k, v in content.items() if k != SUMS}
     card = as_record(WeightCard, said, str(path), error=WeightsError)
 

@@ -30,8 +30,9 @@ def read_arrays(path: Path, classes: Sequence[str] | None = None) -> PredictionT
         DataError: If there is no ``(n, K)`` array of numbers, or the classes are not known or are not K.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"probs": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"probs": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
     except Exception as error:  # a damaged header fails in as many ways as Python has of reading one
         fix = "Save names as text: np.array(names, dtype=str)."
         raise DataError(str(path), f"cannot be read ({error})", "arrays of numbers and text", fix) from error

@@ -96,7 +96,7 @@ def load_features(path: Path | str, sample_id: Sequence[Any] | NDArray[Any]) -> 
     """
     expected = "an .npz file with 'sample_id' (text) and 'features' (one row an id)"
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             ids, features = content["sample_id"].astype(str), content["features"].astype(np.float32)
     except Exception as error:  # a damaged archive fails in as many ways as its members
         raise DataError(str(path), f"cannot be read ({error})", expected) from error
