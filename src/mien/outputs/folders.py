@@ -40,11 +40,17 @@ class Kind:
     word: str
     names: Collection[str] = ()
 
-    def foreign(self, folder: Path) -> list[str]:
-        """Names of what lies in a folder and is none of Mien's; all of it where the sign is missing."""
-        if self.signed(folder):
-            return self.others(folder)
-        return sorted(name for name in os.listdir(folder) if name not in _LITTER and not _is_partial(name))
+    def in_the_way(self, folder: Path, *, force: bool, keep: bool) -> tuple[list[str], bool]:
+        """What in a folder may not be replaced: its names, and whether it is an older result of Mien's.
+
+        Where the sign is missing, nothing that lies there is Mien's.
+        """
+        if keep:
+            return [], False
+        if not self.signed(folder):
+            return sorted(n for n in os.listdir(folder) if n not in _LITTER and not _is_partial(n)), False
+        foreign = self.others(folder)
+        return (foreign, False) if foreign or force else ([self.sign], True)
 
     def signed(self, folder: Path) -> bool:
         """Whether a folder is one of this kind."""
@@ -95,16 +101,13 @@ def check_place(
         try_place(where, path)  # as it is named: links to nothing on the way show themselves
     settle(path)
     if os.path.isdir(path):
-        foreign = kind.foreign(path)
-        signed = kind.signed(path)
-        held = _shown(foreign or [kind.sign])
-        if foreign and force and not keep:
-            raise UsageError(
-                where, f"holds {held}, which Mien did not write as {kind.what}", "a new folder", "Nothing was touched."
-            )
-        if not force and not keep and (foreign or signed):
-            fix = "" if foreign else f"Pass --force to replace {kind.what} that is there."
-            raise UsageError(where, f"is not empty: it holds {held}", "a new or an empty folder", fix)
+        held, older = kind.in_the_way(path, force=force, keep=keep)
+        if held and force:
+            found = f"holds {_shown(held)}, which Mien did not write as {kind.what}"
+            raise UsageError(where, found, "a new folder", "Nothing was touched.")
+        if held:
+            fix = f"Pass --force to replace {kind.what} that is there." if older else ""
+            raise UsageError(where, f"is not empty: it holds {_shown(held)}", "a new or an empty folder", fix)
     target = _real(path)
     try_place(where, target if _stays(target) else staging(target))
     return path
@@ -171,8 +174,7 @@ class FolderWriter:
             return True
         if not os.path.isdir(self.target):
             return False
-        foreign = self.kind.foreign(self.target)
-        return self.keep or not (foreign or (not self.force and self.kind.signed(self.target)))
+        return not self.kind.in_the_way(self.target, force=self.force, keep=self.keep)[0]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
