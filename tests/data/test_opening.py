@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces
+from writers import close_folders, faces
 
 from mien import inputs
 from mien.data import decode
@@ -182,14 +182,7 @@ def test_chunks_are_bounded_by_bytes(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_may_not_be_read_is_no_empty_one(root, monkeypatch):
-    real = os.scandir
-
-    def scandir(path):
-        if str(path).endswith("sad"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    close_folders(monkeypatch, "sad")
     for how in ({}, {"dataset": "folder"}, {"dataset": "ferplus"}):
         with pytest.raises(DataError, match=r"sad: cannot be opened \(Permission denied\)|is not FERPlus"):
             prepare(root, root.parent / "store", **how)

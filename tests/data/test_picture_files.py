@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image, features
-from writers import faces, read_all
+from writers import close_folders, faces, read_all
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.folder import image_folder
@@ -278,13 +278,6 @@ def test_whether_a_folder_holds_pictures(root, tmp_path):
 
 
 def test_a_folder_that_must_not_be_read_is_named(root, monkeypatch):
-    real = os.scandir
-
-    def scandir(path):
-        if str(path).endswith("sad"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    close_folders(monkeypatch, "sad")
     with pytest.raises(DataError, match=r"sad: cannot be opened \(Permission denied\), expected a folder that you may"):
         list_pictures(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,18 @@ from mien.labels import FER2013_CLASSES
 
 FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 FERPLUS_FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+
+
+def close_folders(monkeypatch, name):
+    """Let folders of a name be such as may not be read, which root cannot make."""
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith(name):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
 
 
 def faces(n, side=48, channels=1, seed=0):

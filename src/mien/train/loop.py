@@ -105,9 +105,8 @@ def train(
     else:
         check_start(config, data.table)
     sitting = _Sitting(config, data, faces, out, say, progress)
-    begun = (
-        None if replaces else sitting.begin(previous)
-    )  # a model that cannot be built is told before anything is made
+    # A model that cannot be built is told before anything is made.
+    begun = None if replaces else sitting.begin(previous)
     out.mkdir(parents=True, exist_ok=True)
     with writing(out, mixed=True), locked(out):
         if begun is not None:
