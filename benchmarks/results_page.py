@@ -65,7 +65,8 @@ def section(folder: Path) -> str:
     """One run's part of the page."""
     record = json.loads((folder / "record.json").read_text())
     name, train, data = record["name"], record["config"]["train"], record["data"]
-    best, minutes = record["best"], record["seconds"] / 60
+    best, minutes, device = record["best"], record["seconds"] / 60, record["device"]
+    where = device.get("accelerator") or f"{device['cores']} cores, {device['processor']}"
     lines = [
         f"## {name}",
         "",
@@ -74,8 +75,8 @@ def section(folder: Path) -> str:
         f"{data['training_faces']:,} training faces of {data['corpus']}, "
         f"weights chosen on {data['validation_faces']:,} others (epoch {int(best['epoch']) + 1} of {train['epochs']}, "
         f"accuracy there {best['val_accuracy']:.4f}: a validation figure). "
-        f"{minutes:.0f} minutes on {record['device']['cores']} cores ({record['device']['processor']}, "
-        f"{record['device']['precision']}), seed {record['seed']}, commit {record['versions'].get('commit', '?')}, "
+        f"{minutes:.0f} minutes on {where}, {device['precision']}; "
+        f"seed {record['seed']}, commit {record['versions'].get('commit', '?')}, "
         f"resumed {len(record['resumed'])} times.",
         "",
         f"![Learning curves of {name}]({name}/curves.png)",

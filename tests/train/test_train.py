@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,8 @@ from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, load_body, load_card, save_weights
 from mien.runs import Run
 from mien.train import train
-from mien.train.data import SeededSampler
+from mien.train.data import FaceDataset, SeededSampler, device_for
+from mien.train.module import seed_generators
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -355,18 +357,71 @@ def test_the_weights_kept_are_the_best_ones(settings: dict[str, Any], tmp_path: 
     assert run.record.best["val_loss"] == pytest.approx(history["val_loss"].min())
 
 
-def test_averaged_weights_follow_the_formula() -> None:
+class _Climbing(L.LightningModule):
+    """One weight that every step raises by 1, one statistic that lags behind it, and a count."""
+
+    statistic: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.register_buffer("statistic", torch.zeros(1))
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        self.statistic.copy_(self.weight.detach())
+        self.count += 1
+        return -self.weight.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+@pytest.mark.filterwarnings("ignore")  # the trainer's own, which mien.train keeps from its users
+def test_averaged_weights_follow_the_formula(tmp_path: Path) -> None:
     from mien.train.callbacks import AveragedWeights
 
-    average = AveragedWeights(0.9)
-    value = [torch.tensor([1.0])]
-    for n in range(30):
-        average._average(value, [torch.tensor([2.0])], torch.tensor(n))
-    expected = 1.0
-    for n in range(30):
+    module, average = _Climbing(), AveragedWeights(0.9)
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = L.Trainer(accelerator="cpu", max_epochs=3, callbacks=[average], default_root_dir=tmp_path, **quiet)
+    trainer.fit(module, torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(10, 1))))
+    expected, statistic = 1.0, 0.0  # after its first step the average is the weights
+    for n in range(1, 30):
         decay = min(0.9, (1 + n) / (10 + n))
-        expected = decay * expected + (1 - decay) * 2
-    assert value[0].item() == pytest.approx(expected)
+        expected, statistic = decay * expected + (1 - decay) * (n + 1), decay * statistic + (1 - decay) * n
+    # When a fit ends the averages take the place of the weights.
+    assert module.weight.item() == pytest.approx(expected)
+    assert module.statistic.item() == pytest.approx(statistic)
+    assert module.count.item() == 30
+
+
+def test_a_step_seeds_what_torch_would_and_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("keeps a call stack for every device"))
+    seed_generators(5, torch.device("cpu"))
+    drawn = torch.rand(3)
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))
+
+
+def test_faces_held_on_a_device_are_those_of_the_map() -> None:
+    rng = np.random.default_rng(0)
+    images, targets = rng.integers(0, 256, (9, 4, 4, 1), dtype=np.uint8), rng.random((5, 2)).astype(np.float32)
+    rows = np.array([7, 0, 3, 3, 8])
+    mapped, held = (FaceDataset(images, rows, targets, device) for device in (None, torch.device("cpu")))
+    assert held.held is not None
+    for a, b in zip(mapped.__getitems__([4, 1, 1]), held.__getitems__([4, 1, 1]), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_faces_go_to_a_card_that_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((1, 10, 10, 1), np.uint8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_for(images, 1) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4000, 9000))
+    assert device_for(images, 10) == torch.device("cuda", 0)
+    assert device_for(images, 11) is None
 
 
 def test_the_order_depends_on_seed_and_epoch() -> None:

@@ -97,11 +97,14 @@ class Augmentation:
         ratio = torch.exp(_uniform(n) * math.log(3.0))
         half_h, half_w = (area * ratio).sqrt() / 2, (area / ratio).sqrt() / 2
         centre_y, centre_x = torch.rand(n), torch.rand(n)
-        y = ((torch.arange(height) + 0.5) / height)[None, :] - centre_y[:, None]
-        x = ((torch.arange(width) + 0.5) / width)[None, :] - centre_x[:, None]
         chosen = torch.rand(n) < self.erasing
-        hole = (y.abs() < half_h[:, None])[:, :, None] & (x.abs() < half_w[:, None])[:, None, :]
-        mask = (hole & chosen[:, None, None])[:, None].to(images.device)
+        # Five numbers a face go to the device, not a mask as large as the pictures.
+        draws = torch.stack([centre_y, centre_x, half_h, half_w, chosen.float()]).to(images.device)
+        centre_y, centre_x, half_h, half_w, erased = draws[:, :, None]
+        y = ((torch.arange(height, device=images.device) + 0.5) / height)[None, :] - centre_y
+        x = ((torch.arange(width, device=images.device) + 0.5) / width)[None, :] - centre_x
+        hole = (y.abs() < half_h)[:, :, None] & (x.abs() < half_w)[:, None, :]
+        mask = (hole & (erased > 0)[:, None])[:, None]
         return torch.where(mask, images.mean((2, 3), keepdim=True), images)
 
 

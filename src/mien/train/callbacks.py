@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,20 +33,89 @@ class AveragedWeights(WeightAveraging):
 
     The decay at step t is min(decay, (1 + t) / (10 + t)), so that a run of a hundred steps is
     averaged over its own end and not over its random start.
+
+    The average lies where the network lies, and the count of its steps with the processor: no step
+    waits for a graphics card, or walks through all modules.
     """
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
-        super().__init__(multi_avg_fn=self._average)
+        super().__init__()
+        self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Make the average; the network itself is moved to its device only after this."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note which tensors are averaged: (averages, current) of numbers, and of counts."""
+        assert self._average_model is not None
+        averages, current = (
+            [t.detach() for t in chain(m.parameters(), m.buffers())] for m in (self._average_model.module, pl_module)
+        )
+        real = [t.is_floating_point() for t in averages]
+        self._pairs = [
+            (list(compress(averages, chosen)), list(compress(current, chosen)))
+            for chosen in (real, [not r for r in real])
+        ]
 
     @torch.no_grad()
-    def _average(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
-        n = float(n_averaged)
-        decay = min(self.decay, (1 + n) / (10 + n))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - decay)
-        else:
-            torch._foreach_copy_(averaged, current)
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the average towards the weights after a step."""
+        if trainer.global_step <= self._latest_update_step:
+            return
+        assert self._average_model is not None
+        n = float(self._average_model.n_averaged)
+        (averages, current), (counts, current_counts) = self._pairs
+        # At the first step the average is the weights.
+        torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0)
+        if counts:
+            torch._foreach_copy_(counts, current_counts)
+        self._average_model.n_averaged += 1
+        self._latest_update_step = trainer.global_step
+
+
+class CapturedNetwork(L.Callback):
+    """On a CUDA device, record the network's kernels once and replay them in every step.
+
+    A small network's step is a hundred short kernels, and the processor needs longer to launch them one
+    by one than the card to run them. What is recorded is forward and backward of the network in training
+    mode, for batches of one size; validation and everything else run as they are.
+
+    Args:
+        batch_size: Faces of every training step.
+        dtype: What the network computes in; None for full precision.
+        say: Receives a line where the network cannot be recorded: it is trained as it is then.
+    """
+
+    def __init__(self, batch_size: int, dtype: torch.dtype | None, say: Say) -> None:
+        self.batch_size, self.dtype, self.say = batch_size, dtype, say
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Record; weights, batch statistics and gradients are as before."""
+        if pl_module.device.type != "cuda" or not isinstance(pl_module, ExpressionModule):
+            return
+        card, network = pl_module.card, pl_module.model
+        shape = (self.batch_size, card.in_channels, card.size, card.size)
+        faces = torch.zeros(shape, device=pl_module.device).contiguous(memory_format=torch.channels_last)
+        before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        network.train()
+        try:
+            # Casts are recorded with the rest, so that they see new weights each time: nothing of them is cached.
+            with torch.autocast("cuda", self.dtype, enabled=self.dtype is not None, cache_enabled=False):
+                torch.cuda.make_graphed_callables(network, (faces,))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0][:200]
+            self.say(f"note: the network's kernels are launched one by one, for they cannot be recorded: {reason}")
+        with torch.no_grad():  # the trial runs before the recording moved the batch statistics
+            for name, buffer in network.named_buffers():
+                buffer.copy_(before[name])
+        network.zero_grad(set_to_none=True)
 
 
 class BestWeights(L.Callback):
@@ -85,7 +155,7 @@ class BestWeights(L.Callback):
         if not isinstance(pl_module, ExpressionModule) or trainer.sanity_checking:
             return
         metrics = pl_module.validation_metrics()
-        loss, hits, n = pl_module.train_sums.tolist()
+        loss, hits, n = pl_module.train_sums()
         seconds = time.monotonic() - self._began
         row = {"epoch": trainer.current_epoch, "train_loss": loss / n, "train_accuracy": hits / n, **metrics}
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}

@@ -260,22 +260,50 @@ def head_slices(heads: Mapping[str, Sequence[str]]) -> dict[str, slice]:
 
 
 class FaceDataset(Dataset[Batch]):
-    """Whole batches of uint8 faces and their targets, straight from the memory map."""
+    """Whole batches of uint8 faces and their targets.
 
-    def __init__(self, images: NDArray[np.uint8], rows: NDArray[np.int64], targets: NDArray[np.float32]) -> None:
-        self.images, self.rows, self.targets = images, rows, targets
+    Args:
+        images: ``(N, H, W, C)`` uint8, memory-mapped.
+        rows: ``(n,)`` rows of the images.
+        targets: ``(n, K)``.
+        device: Where the faces are to lie. None leaves them in the memory map, from which each batch is
+            copied; on a graphics card with room for them, no step moves a picture.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        targets: NDArray[np.float32],
+        device: torch.device | None = None,
+    ) -> None:
+        self.images, self.rows, self.targets, self.device = images, rows, targets, device
+        self.held: Batch | None = None
+        if device is not None:
+            self.held = torch.from_numpy(images[rows]).to(device), torch.from_numpy(targets).to(device)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """``(B, H, W, C)`` uint8 and ``(B, K)`` float32."""
+        if self.held is not None:
+            picked = torch.tensor(indices).to(self.device)
+            return self.held[0][picked], self.held[1][picked]
         images = np.ascontiguousarray(self.images[self.rows[indices]])
         return torch.from_numpy(images), torch.from_numpy(self.targets[indices])
 
     def __getitem__(self, index: int) -> Batch:
         images, targets = self.__getitems__([index])
         return images[0], targets[0]
+
+
+def device_for(images: NDArray[np.uint8], faces: int) -> torch.device | None:
+    """The graphics card, if there is one that holds these faces in a quarter of its free memory."""
+    if not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return torch.device("cuda", torch.cuda.current_device()) if faces * images[0].nbytes <= free / 4 else None
 
 
 class SeededSampler(Sampler[int]):
@@ -297,16 +325,27 @@ class SeededSampler(Sampler[int]):
 
 def train_loader(data: TrainingData, config: ExperimentConfig) -> DataLoader[Batch]:
     """Shuffled full batches; the last, short one is left out (batch statistics of few faces are noise)."""
-    dataset = FaceDataset(data.store.images, *data.train)
+    dataset = FaceDataset(data.store.images, *data.train, _device(data))
     size = min(config.train.batch_size, len(dataset))
     sampler = SeededSampler(len(dataset), config.seed)
-    return DataLoader(dataset, size, sampler=sampler, drop_last=True, collate_fn=_as_is)
+    return DataLoader(dataset, size, sampler=sampler, drop_last=True, collate_fn=_as_is, **_ahead(dataset))
 
 
 def validation_loader(data: TrainingData, config: ExperimentConfig) -> DataLoader[Batch]:
     """All validation faces in order."""
-    dataset = FaceDataset(data.store.images, *data.validation)
-    return DataLoader(dataset, 2 * config.train.batch_size, collate_fn=_as_is)
+    dataset = FaceDataset(data.store.images, *data.validation, _device(data))
+    return DataLoader(dataset, 2 * config.train.batch_size, collate_fn=_as_is, **_ahead(dataset))
+
+
+def _device(data: TrainingData) -> torch.device | None:
+    return device_for(data.store.images, len(data.train[0]) + len(data.validation[0]))
+
+
+def _ahead(dataset: FaceDataset) -> dict[str, Any]:
+    """Where a graphics card has no room for the faces: batches gathered ahead, in memory that it reads by itself."""
+    if dataset.held is not None or not torch.cuda.is_available():
+        return {}
+    return {"num_workers": 2, "pin_memory": True, "persistent_workers": True}
 
 
 def _as_is(batch: Any) -> Any:

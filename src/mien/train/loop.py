@@ -31,6 +31,7 @@ from mien.train.callbacks import (
     AtomicCheckpoints,
     AveragedWeights,
     BestWeights,
+    CapturedNetwork,
     Clock,
     FirstEpoch,
     Patience,
@@ -248,6 +249,8 @@ class _Fit:
         }
         self.precision = _precision(config)
         self.record.device |= {"precision": self.precision, "threads": torch.get_num_threads()}
+        if torch.cuda.is_available():
+            self.record.device["accelerator"] = torch.cuda.get_device_name()
         self.trainer = self._trainer(progress)
 
     def _trainer(self, progress: Progress | None) -> L.Trainer:
@@ -255,6 +258,8 @@ class _Fit:
         callbacks: list[L.Callback] = [self.best]  # before the averaged weights: see BestWeights
         if train.ema is not None:
             callbacks.append(AveragedWeights(train.ema))
+        dtype = torch.bfloat16 if self.precision == "bf16" else None
+        callbacks.append(CapturedNetwork(self.loader.batch_size or 1, dtype, self.say))
         if train.early_stopping is not None:
             mode = "max" if train.monitor == "val_accuracy" else "min"
             callbacks.append(Patience(train.monitor, patience=train.early_stopping, mode=mode))

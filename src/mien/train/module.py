@@ -49,6 +49,19 @@ def step_seed(seed: int, epoch: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, for the processor and one device.
+
+    That one also queues the seed for every kind of device that is not in use, with the text of its call
+    stack: a millisecond and some kilobytes that are never given back, in every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 class ExpressionModule(L.LightningModule):
     """Fits a model to label distributions.
 
@@ -83,9 +96,9 @@ class ExpressionModule(L.LightningModule):
         self.head_weights = [config.labels.weights.get(name, 1.0) for name in heads]
         # Where training shows faces small and grey too, validation judges them so as well.
         self.views = ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
-        # Views x heads x (cross-entropy, hits, faces).
-        self.validation_sums = torch.zeros(len(self.views), len(self.slices), 3, dtype=torch.float64)
-        self.train_sums = torch.zeros(3, dtype=torch.float64)
+        # One row a step, left on the device until the epoch ends: reading a number makes the processor wait.
+        self._trained: list[Tensor] = []  # each (loss, hits, faces)
+        self._validated: list[Tensor] = []  # each views x heads x (cross-entropy, hits, faces)
 
     def prepare_images(self, images: Tensor, augment: bool, view: str = "") -> Tensor:
         """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``."""
@@ -98,11 +111,16 @@ class ExpressionModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
-        self.train_sums.zero_()
+        self._trained.clear()
+
+    def train_sums(self) -> tuple[float, float, float]:
+        """Loss, hits (their mean over the heads) and number of this epoch's training faces, summed."""
+        loss, hits, faces = _summed(self._trained).tolist()
+        return loss, hits, faces
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss."""
-        torch.manual_seed(step_seed(self.config.seed, self.current_epoch, batch_idx))
+        seed_generators(step_seed(self.config.seed, self.current_epoch, batch_idx), self.device)
         images, targets = batch
         # Geometry in full precision: bf16 places a pixel only to about 1/4 of its width.
         with torch.autocast(self.device.type, enabled=False):
@@ -114,28 +132,24 @@ class ExpressionModule(L.LightningModule):
             for weight, (z, t) in zip(self.head_weights, blocks, strict=True)
         ]
         loss = torch.stack(losses).sum()
-        hits = torch.stack([(z.detach().argmax(1) == t.argmax(1)).sum() for z, t in blocks]).double().mean()
-        self.train_sums += torch.tensor(
-            [float(loss.detach()) * len(x), float(hits), float(len(x))], dtype=torch.float64
-        )
+        hits = torch.stack([_hits(z.detach(), t) for z, t in blocks]).mean()
+        self._trained.append(_sums(loss.detach(), hits, len(x)))
         return loss
 
     def on_validation_epoch_start(self) -> None:
         """Start the validation sums."""
-        self.validation_sums.zero_()
+        self._validated.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Sum cross-entropy to the targets, and hits, over the validation faces."""
         images, targets = batch
-        for i, view in enumerate(self.views):
+        sums = []
+        for view in self.views:
             logits = self.model(self.prepare_images(images, augment=False, view=view)).float()
-            for j, block in enumerate(self.slices.values()):
+            for block in self.slices.values():
                 z, t = logits[:, block], targets[:, block]
-                loss = -(t * z.log_softmax(1)).sum(1).mean()
-                hits = (z.argmax(1) == t.argmax(1)).sum()
-                self.validation_sums[i, j] += torch.tensor(
-                    [float(loss) * len(images), float(hits), float(len(images))], dtype=torch.float64
-                )
+                sums.append(_sums(-(t * z.log_softmax(1)).sum(1).mean(), _hits(z, t), len(images)))
+        self._validated.append(torch.stack(sums).view(len(self.views), len(self.slices), 3))
 
     def validation_metrics(self) -> dict[str, float]:
         """``val_loss`` (cross-entropy to the evaluation targets, summed over heads) and ``val_accuracy``.
@@ -143,7 +157,8 @@ class ExpressionModule(L.LightningModule):
         With several heads or views: means over the views, accuracy over the heads too, and each by
         itself as ``val_accuracy_<head>[_small_grey]``.
         """
-        loss, hits = (self.validation_sums[..., k] / self.validation_sums[..., 2] for k in (0, 1))
+        sums = _summed(self._validated)
+        loss, hits = (sums[..., k] / sums[..., 2] for k in (0, 1))
         metrics = {"val_loss": float(loss.sum(1).mean()), "val_accuracy": float(hits.mean())}
         if hits.numel() > 1:
             for i, view in enumerate(self.views):
@@ -175,13 +190,28 @@ class ExpressionModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+def _hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """How many of ``(B, K)`` logits have their largest where the targets have theirs."""
+    return (logits.argmax(1) == targets.argmax(1)).sum().float()
+
+
+def _sums(loss: Tensor, hits: Tensor, faces: int) -> Tensor:
+    """``(3,)``: mean loss, hits and number of a batch, as sums over its faces."""
+    return torch.stack([loss * faces, hits, torch.full_like(loss, faces)])
+
+
+def _summed(steps: list[Tensor]) -> Tensor:
+    """The sums of all steps, in double precision on the processor."""
+    return torch.stack(steps).cpu().double().sum(0)
+
+
 def _optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    # All parameters in one kernel; fused ones only where the device has them tried and fast.
+    at_once: dict[str, Any] = {"fused": True} if decayed[0].is_cuda else {"foreach": True}
     if config.name == "sgd":
-        return torch.optim.SGD(
-            groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, foreach=True
-        )
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, **at_once)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(groups, lr=config.lr, foreach=True)
+    return kind(groups, lr=config.lr, **at_once)
