@@ -95,6 +95,16 @@ def test_what_is_no_finite_number_is_none_anywhere(hint: Any, value: Any) -> Non
         (Sequence[Count], "64", "k: '64', expected a list of whole numbers of 1 or more."),
         (Sequence[Count], [1, 0], "k[1]: 0, expected a whole number of 1 or more."),
         (Annotated[Sequence[Count], Field(min_length=1)], [], "k: [], expected a list of one or more whole numbers"),
+        (
+            Annotated[list[int], Field(min_length=1, max_length=2)],
+            [1] * 3,
+            "[1, 1, 1], expected a list of 1 to 2 whole",
+        ),
+        (
+            Annotated[list[int], Field(max_length=2)],
+            [1] * 3,
+            "k: [1, 1, 1], expected a list of at most 2 whole numbers",
+        ),
         (tuple[float, float], [1], "k: [1], expected a list of 2 numbers."),
         (Mapping[str, float], {"a": "x"}, "k.a: 'x', expected a number."),
         (Annotated[float | None, Field(gt=0)], "1,5", "k: '1,5', expected a number above 0, or nothing (null). Write"),

@@ -59,7 +59,7 @@ def read_value(hint: Any, value: Any) -> Any:
     Args:
         hint: The annotation: a plain type, ``Literal``, ``Sequence``, ``tuple``, ``Mapping``, unions of
             these, each perhaps ``Annotated`` with bounds (``ge``, ``gt``, ``le``, ``lt``, ``multiple_of``,
-            ``min_length``). Anything else is not looked at.
+            ``min_length``, ``max_length``). Anything else is not looked at.
         value: The value as YAML or a caller gives it.
 
     Returns:
@@ -104,8 +104,10 @@ def describe(hint: Any) -> str:
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     if origin in (list, tuple) or origin is Sequence:
         some = f"{len(arguments)} " if origin is tuple and Ellipsis not in arguments else ""
-        least = "one or more " if _bound(bounds, "min_length") == 1 else some
-        return f"a list of {least}{_many(arguments[0])}"
+        some = "one or more " if _bound(bounds, "min_length") == 1 else some
+        most = _bound(bounds, "max_length")
+        some = some if most is None else f"1 to {most} " if some else f"at most {most} "
+        return f"a list of {some}{_many(arguments[0])}"
     if origin in (dict, Mapping):
         return f"a section of names and {_many(arguments[1])}"
     filled = " that is not empty" if base is str and _bound(bounds, "min_length") else ""
@@ -178,7 +180,7 @@ def _bounded(hint: Any, given: Any) -> Any:
         return None
     for bound in _limits(bounds):
         ge, gt, le, lt = (getattr(bound, n, None) for n in ("ge", "gt", "le", "lt"))
-        step, least = getattr(bound, "multiple_of", None), getattr(bound, "min_length", None)
+        step, least, most = (getattr(bound, n, None) for n in ("multiple_of", "min_length", "max_length"))
         fits = (
             (ge is None or value >= ge)
             and (gt is None or value > gt)
@@ -186,6 +188,7 @@ def _bounded(hint: Any, given: Any) -> Any:
             and (lt is None or value < lt)
             and (step is None or value % step == 0)
             and (least is None or len(value) >= least)
+            and (most is None or len(value) <= most)
         )
         if not fits:
             raise Unfit(shown(given), describe(hint))

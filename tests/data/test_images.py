@@ -121,6 +121,23 @@ def test_missing_parts_are_refused(store):
         Store.open(store)
 
 
+def test_large_pictures_are_read_and_copied_a_few_at_a_time(tmp_path, monkeypatch):
+    images = faces(9, 20)
+    store = write(tmp_path / "store", images)
+    monkeypatch.setattr("mien.inputs.AT_ONCE", 2 * 20 * 20)
+    taken = []
+    monkeypatch.setattr(
+        StoreWriter,
+        "append",
+        lambda self, part, append=StoreWriter.append: (taken.append(len(part)), append(self, part)),
+    )
+    with StoreWriter(tmp_path / "copy") as writer:
+        writer.copy(store, np.array([8, 0, 4]))
+        writer.copy(store)
+    assert taken == [2, 1, 2, 2, 2, 2, 1]
+    store.verify()
+
+
 def test_a_changed_pixel_or_vote_is_found_by_verify(store):
     data = bytearray((store / IMAGES).read_bytes())
     data[1000] ^= 4

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.inputs import rows_at_once
 from mien.outputs import FolderWriter, Kind, writing
 from mien.own_files import (
     SUMS,
@@ -124,15 +125,16 @@ class Store:
         """Read every picture anew and compare all with the fingerprint.
 
         Args:
-            chunk: Most images at once.
+            chunk: Most images at once; fewer of large ones.
 
         Raises:
             DataError: If an image, an id or a vote is not what was written.
         """
         before = _state(self.path / IMAGES)
         digest = hashlib.sha256()
-        for start in range(0, len(self.packed), chunk):
-            digest.update(np.ascontiguousarray(self.packed[start : start + chunk]).data)
+        step = _at_once(self.packed, chunk)
+        for start in range(0, len(self.packed), step):
+            digest.update(np.ascontiguousarray(self.packed[start : start + step]).data)
         due = self.info.get(SUMS, {}).get(IMAGES)
         if due is not None:
             check_sum(self.path / IMAGES, digest.hexdigest(), due, fix=_RESTORE)
@@ -197,11 +199,12 @@ class StoreWriter:
         Args:
             store: The store.
             rows: Which of its images, in order; all by default.
-            chunk: Most images at once.
+            chunk: Most images at once; fewer of large ones.
         """
         images = store.images
-        for start in range(0, len(images) if rows is None else len(rows), chunk):
-            part = slice(start, start + chunk)
+        step = _at_once(images, chunk)
+        for start in range(0, len(images) if rows is None else len(rows), step):
+            part = slice(start, start + step)
             self.append(images[part] if rows is None else images[rows[part]])
 
     def images(self) -> NDArray[np.uint8]:
@@ -270,6 +273,10 @@ def _checked_info(path: Path) -> dict[str, Any]:
 
 # What was read and found right in this process: (path, inode, size, times, checksum).
 _CHECKED: set[tuple[Any, ...]] = set()
+
+
+def _at_once(images: NDArray[np.uint8], most: int) -> int:
+    return rows_at_once(images.nbytes // max(1, len(images)), most)
 
 
 def _state(path: Path) -> tuple[Any, ...]:

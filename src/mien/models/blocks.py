@@ -8,7 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-Count = Annotated[int, Field(ge=1)]  # of channels, units or blocks
+Count = Annotated[int, Field(ge=1)]  # of channels or units
+Depth = Annotated[int, Field(ge=1, le=100)]  # of blocks of one stage; a card is believed before its weights are seen
+Stages = Field(min_length=1, max_length=10)  # each halves the picture
 Share = Annotated[float, Field(ge=0, lt=1)]  # of features that are dropped
 
 

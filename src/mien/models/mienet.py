@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import Count, ExpressionModel, Share, conv_bn, stage
+from mien.models.blocks import Count, Depth, ExpressionModel, Share, Stages, conv_bn, stage
 
 
 @MODELS.register("mienet", tiny={"widths": (16, 32), "depths": (1, 1), "stem": 8})
@@ -34,8 +33,8 @@ class MieNet(ExpressionModel):
         num_classes: int,
         in_channels: int = 1,
         *,
-        widths: Annotated[Sequence[Count], Field(min_length=1)] = (64, 128, 256),
-        depths: Annotated[Sequence[Count], Field(min_length=1)] = (2, 3, 2),
+        widths: Annotated[Sequence[Count], Stages] = (64, 128, 256),
+        depths: Annotated[Sequence[Depth], Stages] = (2, 3, 2),
         stem: Count = 16,
         stem_stride: Count = 1,
         dropout: Share = 0.2,
