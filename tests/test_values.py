@@ -98,7 +98,7 @@ def test_what_is_no_finite_number_is_none_anywhere(hint: Any, value: Any) -> Non
         (
             Annotated[list[int], Field(min_length=1, max_length=2)],
             [1] * 3,
-            "[1, 1, 1], expected a list of 1 to 2 whole",
+            "k: [1, 1, 1], expected a list of 1 to 2 whole",
         ),
         (
             Annotated[list[int], Field(max_length=2)],
