@@ -93,7 +93,7 @@ class _Pixels:
 
     def alike(self, pairs: Ints) -> Bools:
         """``(p,)``: whether the pictures of each pair are alike."""
-        (one, i), (other, j) = (np.unique(pairs[:, side], return_inverse=True) for side in (0, 1))
+        (one, i), (other, j) = (_distinct(pairs[:, side], len(self.rows)) for side in (0, 1))
         if len(one) * len(other) <= _DENSE * len(pairs):
             return np.asarray(self.between(one, other)[i, j])
         return self._one_by_one(pairs)
@@ -154,8 +154,16 @@ def _stars(pixels: _Pixels, hashes: NDArray[np.uint64]) -> list[Ints]:
     return stars
 
 
+def _distinct(values: Ints, n: int) -> tuple[Ints, Ints]:
+    """As ``np.unique`` with the inverse, for numbers below ``n``, without sorting."""
+    there = np.zeros(n, dtype=bool)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
+
+
 def _join(pairs: Ints, stars: list[Ints], leaders: Ints, pixels: _Pixels, joined: _Joined) -> None:
     """Join the pairs of stars of which any two pictures are alike."""
+    sizes = np.array([len(star) for star in stars])
     start, size = 0, _FIRST
     while start < len(pairs):
         piece = joined.apart(pairs[start : start + size])
@@ -165,9 +173,9 @@ def _join(pairs: Ints, stars: list[Ints], leaders: Ints, pixels: _Pixels, joined
         alike = pixels.alike(leaders[piece])
         for a, b in piece[alike].tolist():
             joined.join(a, b)
-        for a, b in joined.apart(piece[~alike]).tolist():
-            several = len(stars[a]) * len(stars[b]) > 1
-            if several and joined.label[a] != joined.label[b] and pixels.any_between(stars[a], stars[b]):
+        unlike = piece[~alike]
+        for a, b in joined.apart(unlike[sizes[unlike].prod(1) > 1]).tolist():
+            if joined.label[a] != joined.label[b] and pixels.any_between(stars[a], stars[b]):
                 joined.join(a, b)
 
 
