@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from audit import synthetic_predictions
-from mien.audit.cells import Rows
 from mien.audit.compare import compare
 from mien.audit.compare.paired_statistics import change_of_extreme, sign_flip_p
 from mien.audit.seeds import seed_audit
 from mien.audit.seeds.noise import gap_noise, spreads_of
 from mien.metrics import balanced_accuracy, macro_f1, weighted_f1
 from mien.records import Predictions
+from mien.stats.cells import Rows
 
 K = 4
 SHARES = np.array((0.5, 0.3, 0.15, 0.05))

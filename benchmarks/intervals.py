@@ -14,11 +14,11 @@ import pandas as pd
 from coverage import CLASSES, MIXES, World
 from mien.audit import summary_estimates
 from mien.audit.calibration import calibration_error, calibration_means
-from mien.audit.cells import Rows, bootstrap_tables
 from mien.audit.scores import Units, row_scores
 from mien.metrics import balanced_accuracy, macro_f1, weighted_f1
 from mien.records import Predictions
 from mien.runs import code_versions
+from mien.stats.cells import Rows, bootstrap_tables
 
 METRICS = {"balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
 

@@ -25,7 +25,6 @@ from mien.annotators.annotate import THRESHOLDS
 from mien.annotators.comparison import compare_annotators
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, render_text
 from mien.audit.inferred.shares import corrected_shares
-from mien.audit.intervals import clustered_share
 from mien.audit.markdown import table
 from mien.data.images import Store
 from mien.data.splits import split_units
@@ -35,6 +34,7 @@ from mien.records import Estimate, Predictions
 from mien.report import overview_plot, save_png
 from mien.report.figures import BLUE, GREEN, ORANGE, new_figure, styled
 from mien.runs import Run, code_versions
+from mien.stats.intervals import clustered_share
 
 BY = ("gender", "age_group", "race4", "race", "age", "gender*age_group", "gender*race4")
 # Olate 2025, deepface on FER2013, per cent.

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mien.audit.intervals import wilson_estimate
 from mien.data.images import Store
 from mien.labels import label_scheme
+from mien.stats.intervals import wilson_estimate
 
 FOLDER = Path(__file__).parent.parent / "studies" / "teachers"
 HEAD = """# What the teachers said

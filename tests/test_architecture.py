@@ -17,6 +17,7 @@ ROWS = [
     ["registry", "units", "own_files", "yaml_files"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
+    ["stats"],
     ["data", "models", "losses", "metrics"],
     ["audit"],
     ["composition", "agreement"],
@@ -31,7 +32,7 @@ ROWS = [
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-NEED_NO_TORCH = [e for row in ROWS[:9] for e in row if e not in ("__init__", "models", "losses")]
+NEED_NO_TORCH = [e for row in ROWS[:10] for e in row if e not in ("__init__", "models", "losses")]
 WITHOUT_TORCH = [*NEED_NO_TORCH, "report", "judging"]
 
 

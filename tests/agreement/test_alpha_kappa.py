@@ -5,9 +5,9 @@ import pytest
 from voting import CLASSES, PREVALENCE, round_trip, spread_votes
 
 from mien.agreement import Votes, fleiss_kappa, krippendorff_alpha
-from mien.agreement.resampling import Resampling, bootstrap_estimates, holm, mean_estimates
-from mien.audit.intervals import wilson
 from mien.errors import DataError, UsageError
+from mien.stats.intervals import wilson
+from mien.stats.resampling import Resampling, bootstrap_estimates, holm, mean_estimates
 
 # Krippendorff (2011), section C: four observers, twelve units, 0 is missing.
 OBSERVERS = np.array(

@@ -5,7 +5,7 @@ from audit_simulation import noisy, predictions
 import mien.metrics as m
 from mien.audit import audit
 from mien.audit.gaps import DISTANCE, RATIO, rates_of, reduce_values, table_measures
-from mien.audit.settings import Settings
+from mien.stats.settings import Settings
 
 CLASSES = ["a", "b", "c"]
 

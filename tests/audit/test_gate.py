@@ -7,10 +7,10 @@ from audit_simulation import noisy, predictions
 
 from mien.audit import ClassResult, audit
 from mien.audit.gate import FAILED, PASSED, UNDECIDED, GateResult, check_gate, check_gates, junit_xml, parse_gate
-from mien.audit.limits import at_level
 from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW
 from mien.errors import UsageError
 from mien.records import Estimate
+from mien.stats.limits import at_level
 
 
 @pytest.fixture(scope="module")

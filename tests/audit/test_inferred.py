@@ -9,7 +9,6 @@ from scipy.optimize import minimize
 
 from mien.audit import audit, render_text
 from mien.audit.attributes import resolve_attribute
-from mien.audit.cells import Rows
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.inferred import infer_gaps
 from mien.audit.inferred.annotator_error import AnnotatorError
@@ -21,6 +20,7 @@ from mien.audit.inferred.sensitivity import erasing_shares, erasure_curve, even_
 from mien.errors import DataError, UsageError
 from mien.metrics import per_class_recall
 from mien.records import Estimate, plain
+from mien.stats.cells import Rows
 
 RNG = np.random.default_rng
 ACCURACY = GapOf("accuracy", "", 0, np.ones(2, dtype=bool))

@@ -3,8 +3,8 @@ import pytest
 from audit_simulation import noisy, predictions, two_groups
 
 from mien.audit import DISPARITY, audit
-from mien.audit.intervals import wilson_estimate
-from mien.audit.pooling import pooled_estimates
+from mien.stats.intervals import wilson_estimate
+from mien.stats.pooling import pooled_estimates
 
 
 def test_pooled_intervals_cover_and_are_shorter_than_each_alone():

@@ -6,7 +6,6 @@ import pytest
 from audit_simulation import noisy, predictions
 from scipy.stats import t
 
-from mien.audit.cells import Rows, bootstrap_tables
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.plain_results import from_plain
 from mien.audit.seeds import seed_audit
@@ -15,6 +14,7 @@ from mien.audit.seeds.results import CANNOT_TELL, REAL, WITHIN, SeedAudit
 from mien.audit.vocabulary import TOO_FEW
 from mien.errors import DataError, UsageError
 from mien.records import plain
+from mien.stats.cells import Rows, bootstrap_tables
 
 
 def trained(rng, n, lower, spread, k, classes=3, copies=1):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from composition_simulation import draw_cells
 
-from mien.audit.intervals import wilson
 from mien.composition.shares import count_shares, distributions, divergence_interval, representation, share_of
 from mien.metrics.association import effective_number
+from mien.stats.intervals import wilson
 
 N_SIM = 250
 

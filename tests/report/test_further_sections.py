@@ -14,7 +14,6 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.inferred.quotes import quotable
 from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.inferred.sensitivity import percent
-from mien.audit.strata import AdjustedGap
 from mien.records import Estimate, Predictions
 from mien.report import further_plots, render_audit
 from mien.report.confounders_section import MAX_PANELS, confounders_section
@@ -25,6 +24,7 @@ from mien.report.html import page_environment
 from mien.report.inferred_section import inferred_section
 from mien.report.leakage_section import leakage_section
 from mien.report.question import LONG_TABLE, Cell, cell, table
+from mien.stats.strata import AdjustedGap
 
 CLASSES = ("angry", "fear", "<b>happy</b>", "sad")
 QUICK = {"n_boot": 50, "n_perm": 40}

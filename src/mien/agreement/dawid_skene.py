@@ -38,10 +38,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
-from mien.agreement.resampling import Resampling, mean_estimates, unit_weights
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
+from mien.stats.resampling import Resampling, mean_estimates, unit_weights
 
 Array = NDArray[np.float64]
 PRIOR = 3.0

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.agreement.resampling import Resampling, bootstrap_estimates, ratio, remarked
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import DataError
 from mien.records import Estimate
+from mien.stats.resampling import Resampling, bootstrap_estimates, ratio, remarked
 
 Array = NDArray[np.float64]
 

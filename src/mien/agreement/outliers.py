@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from mien.agreement.dawid_skene import dawid_skene
 from mien.agreement.exchange import exchange_p
-from mien.agreement.resampling import NAN, Resampling, holm, mean_estimates
 from mien.agreement.votes import CLASS, MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
+from mien.stats.resampling import NAN, Resampling, holm, mean_estimates
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

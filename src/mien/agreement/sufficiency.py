@@ -34,10 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from mien.agreement.resampling import NAN, Resampling, mean_estimates
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
+from mien.stats.resampling import NAN, Resampling, mean_estimates
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -16,7 +16,6 @@ from mien.annotators.holdout import Holdout, codes_of, holdout_of
 from mien.annotators.mien import MienAnnotator
 from mien.annotators.mixes import Mix, mix_of
 from mien.audit.inferred import AnnotatorError
-from mien.audit.intervals import clustered_share
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.demographics import PREFIX, Head
@@ -26,6 +25,7 @@ from mien.records import Estimate
 from mien.registry import nearest
 from mien.samples import PERCEIVED, SampleTable
 from mien.spellings import canonical
+from mien.stats.intervals import clustered_share
 
 Progress = Callable[[int, int | None], None]
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

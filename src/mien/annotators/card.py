@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from mien.annotators.annotate import uncorrectable
 from mien.annotators.holdout import Holdout
 from mien.annotators.mien import VIEWS, MienAnnotator
-from mien.audit.intervals import clustered_share, mean_estimate, wilson_estimate
 from mien.audit.markdown import plain, table
 from mien.config import parse_config
 from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
 from mien.metrics.probability import calibration_errors, confidence_bins, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
+from mien.stats.intervals import clustered_share, mean_estimate, wilson_estimate
 
 _BINS = 15
 _AUDIT = """\

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from mien.annotators.base import MERGES
 from mien.annotators.comparison_numbers import NumberComparison, compare_numbers
 from mien.audit.attributes import is_number
-from mien.audit.cells import bootstrap_counts, independent_units
-from mien.audit.intervals import percentile, share_estimate, undefined
-from mien.audit.settings import check_settings, random_stream
 from mien.data.labelled import labelled_faces
 from mien.data.splits import split_units
 from mien.demographics import HEADS, PREFIX, Head
@@ -22,6 +19,9 @@ from mien.errors import DataError, UsageError
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.samples import SampleTable
+from mien.stats.cells import bootstrap_counts, independent_units
+from mien.stats.intervals import percentile, share_estimate, undefined
+from mien.stats.settings import check_settings, random_stream
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from mien.audit.intervals import mean_estimate, undefined
 from mien.records import Estimate
+from mien.stats.intervals import mean_estimate, undefined
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

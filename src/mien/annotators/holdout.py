@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mien.annotators.base import MERGES, Perceived
 from mien.annotators.mixes import Mix
-from mien.audit.intervals import clustered_share
 from mien.demographics import PREFIX, Head
 from mien.errors import DataError
 from mien.records import Estimate
+from mien.stats.intervals import clustered_share
 
 _COARSE = 4  # attributes of at most so many groups are counted within each other, and crossed
 

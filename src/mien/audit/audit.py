@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mien import __version__
 from mien.audit.attributes import Attribute, resolve_attributes
 from mien.audit.calibration import group_calibration
-from mien.audit.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.audit.classes import class_results
 from mien.audit.confounders import candidate_confounders
 from mien.audit.further import Further, further_results
@@ -30,16 +29,12 @@ from mien.audit.gaps import (
 )
 from mien.audit.group_estimates import GroupTables, group_results, mean_recall
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.intervals import adjust_bh
 from mien.audit.judgement import SIGNIFICANT, Evidence, judge, verdict_of
-from mien.audit.limits import implied_trials
 from mien.audit.overall import summary_estimates
-from mien.audit.permutation import permuted_tables, plan_permutation
 from mien.audit.power import NullSample, detectable_gaps, headline
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.score_gaps import score_results
 from mien.audit.scores import Scores, Units, row_scores
-from mien.audit.settings import Settings, check_settings
 from mien.audit.table_checks import class_faults, table_notes, table_warnings
 from mien.audit.text import attribute_notes, method_notes, not_tested
 from mien.audit.verdict import verdict_sentences
@@ -49,6 +44,11 @@ from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 from mien.registry import nearest
 from mien.samples import PERCEIVED
+from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
+from mien.stats.intervals import adjust_bh
+from mien.stats.limits import implied_trials
+from mien.stats.permutation import permuted_tables, plan_permutation
+from mien.stats.settings import Settings, check_settings
 
 MIN_CLASS_N = 10
 N_BOOT = N_PERM = 2000

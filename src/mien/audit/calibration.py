@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
 from mien.audit.scores import GroupMeans, Scores, Units, abstention_threshold, group_means
 from mien.metrics import calibration_errors, confidence_bins, ece_interval
 from mien.records import Estimate
+from mien.stats.cells import Ints
 
 Array = NDArray[np.float64]
 N_BINS = 15

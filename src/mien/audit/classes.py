@@ -7,8 +7,8 @@ import numpy as np
 from mien.audit.group_estimates import ClassEstimates, class_estimates
 from mien.audit.overall import counts_of_all
 from mien.audit.results import ClassResult
-from mien.audit.settings import Settings, random_stream
 from mien.records import Predictions
+from mien.stats.settings import Settings, random_stream
 
 
 def class_results(pred: Predictions, *, n_boot: int = 1000, seed: int = 0, level: float = 0.95) -> list[ClassResult]:

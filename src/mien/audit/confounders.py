@@ -2,11 +2,11 @@
 
 A confounder is a number about the picture (brightness, blur, size, head pose) that differs between
 groups and that accuracy depends on. Gaps are re-weighted to one common mix of it, together with the
-annotated classes: see :mod:`mien.audit.strata` for the estimand.
+annotated classes: see :mod:`mien.stats.strata` for the estimand.
 
 The strata are annotated class x quantile bins of the confounder, with as many bins (at most ten) as
 leave 80 % of the faces where every group has some. For several confounders at once the bins are of
-a prognostic score, :func:`mien.audit.stratify.prognostic_score`: what the confounders let expect of
+a prognostic score, :func:`mien.stats.stratify.prognostic_score`: what the confounders let expect of
 the accuracy, whatever the group. If even two bins a class are too many, class and confounders make
 one score; if half of the faces have no counterpart in some group, nothing is compared. The score also
 corrects for what differs within a stratum: the outcomes compared are hits less expected hits, as
@@ -24,11 +24,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, is_number, resolve_attribute
-from mien.audit.cells import Ints, independent_units
-from mien.audit.intervals import mean_estimate, undefined
-from mien.audit.settings import check_settings, random_stream
-from mien.audit.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap
-from mien.audit.stratify import (
+from mien.errors import DataError, UsageError
+from mien.prediction_tables.number_columns import means_numbers
+from mien.records import Estimate, Predictions
+from mien.registry import nearest
+from mien.stats.cells import Ints, independent_units
+from mien.stats.intervals import mean_estimate, undefined
+from mien.stats.settings import check_settings, random_stream
+from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap
+from mien.stats.stratify import (
     MIN_CELL,
     N_FOLDS,
     codes_without_holes,
@@ -37,10 +41,6 @@ from mien.audit.stratify import (
     prognostic_score,
     quantile_bins,
 )
-from mien.errors import DataError, UsageError
-from mien.prediction_tables.number_columns import means_numbers
-from mien.records import Estimate, Predictions
-from mien.registry import nearest
 
 Array = NDArray[np.float64]
 EXPRESSIONS = "the mix of expressions"

@@ -2,7 +2,7 @@
 
 With several votes a face, the largest share of votes for one class is the face's *agreement*. It
 serves three ends: accuracy at equal agreement, group by group; the part of a gap that goes with the
-groups' mixes of agreement (strata, see :mod:`mien.audit.strata`); and a split of the errors:
+groups' mixes of agreement (strata, see :mod:`mien.stats.strata`); and a split of the errors:
 
 * *ambiguous*: at least :data:`AMBIGUOUS` of the annotators chose what the model said;
 * *wrong*: fewer did.
@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, resolve_attribute
-from mien.audit.cells import Ints, independent_units
-from mien.audit.intervals import mean_estimate, undefined
-from mien.audit.settings import check_settings, random_stream
-from mien.audit.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap, share_of_rows
-from mien.audit.stratify import MIN_CELL, large_groups, units_per_cell
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Ints, independent_units
+from mien.stats.intervals import mean_estimate, undefined
+from mien.stats.settings import check_settings, random_stream
+from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap, share_of_rows
+from mien.stats.stratify import MIN_CELL, large_groups, units_per_cell
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -174,7 +174,7 @@ def disagreement_analysis(
         pred: The predictions, with votes.
         attribute: The groups, or their column.
         edges: Upper ends of the bins of agreement, ascending to 1; neighbours are merged until every
-            group has :data:`mien.audit.stratify.MIN_CELL` faces in each.
+            group has :data:`mien.stats.stratify.MIN_CELL` faces in each.
         ambiguous: Least share of the annotators that make a class a possible reading.
         level: Coverage that the intervals aim at.
         n_boot: Normal draws for the simultaneous intervals of gaps.

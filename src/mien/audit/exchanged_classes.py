@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
-from mien.audit.cells import Ints
+from mien.stats.cells import Ints
 
 LEAST = 10  # faces of a class that tell where it goes on their own
 Z = 3.29  # one in two thousand: said first, a false alarm would cost trust

@@ -14,9 +14,9 @@ from mien.audit.inferred import infer_gaps
 from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.leakage import leakage_inputs, leakage_probe
 from mien.audit.results import AttributeResult
-from mien.audit.settings import Settings
 from mien.records import Predictions
 from mien.samples import PERCEIVED
+from mien.stats.settings import Settings
 
 
 @dataclass(frozen=True)

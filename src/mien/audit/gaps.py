@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import UnitCounts
-from mien.audit.settings import Settings
 from mien.metrics import (
     accuracy,
     balanced_accuracy,
@@ -33,6 +31,8 @@ from mien.metrics import (
     weighted_f1,
 )
 from mien.metrics.confusion import Margins
+from mien.stats.cells import UnitCounts
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 HEADLINE_METRICS: dict[str, Callable[..., Array]] = {

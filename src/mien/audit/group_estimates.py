@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints, UnitCounts
 from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
-from mien.audit.intervals import (
+from mien.audit.results import GroupResult
+from mien.audit.vocabulary import TOO_FEW
+from mien.records import Estimate
+from mien.stats.cells import Ints, UnitCounts
+from mien.stats.intervals import (
     effective_trials,
     macro_estimate,
     macro_sides,
@@ -20,11 +23,8 @@ from mien.audit.intervals import (
     undefined,
     wilson,
 )
-from mien.audit.pooling import pooled_estimates
-from mien.audit.results import GroupResult
-from mien.audit.settings import Settings
-from mien.audit.vocabulary import TOO_FEW
-from mien.records import Estimate
+from mien.stats.pooling import pooled_estimates
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 ClassEstimates = dict[str, list[Estimate]]

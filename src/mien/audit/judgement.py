@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gap_intervals import gap_interval, ratio_interval
 from mien.audit.gaps import DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
-from mien.audit.intervals import percentile, permutation_p, share_estimate, undefined
-from mien.audit.limits import estimate_limits, share_limits
 from mien.audit.results import GapResult
 from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
 from mien.metrics import min_max_ratio
 from mien.records import Estimate
+from mien.stats.gap_intervals import gap_interval, ratio_interval
+from mien.stats.intervals import percentile, permutation_p, share_estimate, undefined
+from mien.stats.limits import estimate_limits, share_limits
 
 Array = NDArray[np.float64]
 SIGNIFICANT = 0.05

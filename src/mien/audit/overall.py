@@ -7,14 +7,14 @@ import inspect
 import numpy as np
 
 from mien.audit.calibration import bin_components, calibration_estimates, calibration_means
-from mien.audit.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.audit.gaps import HEADLINE_METRICS, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.intervals import macro_estimate, macro_sides, undefined
 from mien.audit.scores import Scores, Units, group_means, mean_estimates, row_scores
-from mien.audit.settings import Settings, check_settings, random_stream
 from mien.metrics import METRICS, measure, metric_names
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
+from mien.stats.intervals import macro_estimate, macro_sides, undefined
+from mien.stats.settings import Settings, check_settings, random_stream
 
 # Equal to another metric by definition where a face has one label.
 _OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")

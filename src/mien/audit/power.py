@@ -295,7 +295,7 @@ def _rates(tables: Array) -> Rates:
 
 
 def _p_values(statistic: Array, ordered: Array) -> Array:
-    """As :func:`mien.audit.intervals.permutation_p`, for many statistics against one sorted null distribution."""
+    """As :func:`mien.stats.intervals.permutation_p`, for many statistics against one sorted null distribution."""
     if not len(ordered):
         return np.ones(len(statistic))
     reached = len(ordered) - np.searchsorted(ordered, statistic - 1e-12, side="left")

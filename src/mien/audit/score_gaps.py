@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, codes_in
 from mien.audit.calibration import bin_components, calibration_error, calibration_estimates, calibration_means
-from mien.audit.cells import Ints, independent_units
-from mien.audit.gap_intervals import separate_gap
 from mien.audit.gaps import Contrast, reduce_values
-from mien.audit.intervals import undefined
 from mien.audit.judgement import Evidence, judge
-from mien.audit.permutation import hypergeometric_tables
 from mien.audit.results import GapResult
 from mien.audit.scores import GROUP_SCORES, SHARES, GroupMeans, Scores, Units, group_means, mean_estimates
-from mien.audit.settings import Settings
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Ints, independent_units
+from mien.stats.gap_intervals import separate_gap
+from mien.stats.intervals import undefined
+from mien.stats.permutation import hypergeometric_tables
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 

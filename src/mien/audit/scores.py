@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
-from mien.audit.intervals import effective_trials, mean_interval, undefined, wilson
 from mien.metrics import brier_rows, kl_rows, nll_rows, overconfidence_rows, tie_hits, top_k_hits
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Ints
+from mien.stats.intervals import effective_trials, mean_interval, undefined, wilson
 
 Array = NDArray[np.float64]
 Scores = dict[str, NDArray[np.float32]]

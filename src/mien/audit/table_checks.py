@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
 from mien.audit.column_checks import column_warnings
 from mien.audit.confounders import candidate_confounders
 from mien.audit.exchanged_classes import LEAST, Z, exchanged
 from mien.records import Predictions
 from mien.spellings import folded
+from mien.stats.cells import Ints
 
 Array = NDArray[np.float64]
 _OFTEN, _LEAST = 0.05, LEAST  # a class is there often: a share of the faces, and a number of them

@@ -10,13 +10,13 @@ from mien.audit.inferred import InferredResult
 from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
 from mien.audit.inferred.results import THRESHOLDED
 from mien.audit.markdown import document, interval, number, p_value, table
-from mien.audit.permutation import SPANNING
 from mien.audit.results import AttributeResult, Audit
-from mien.audit.settings import Settings
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import warning_lines
 from mien.records import Predictions
 from mien.samples import PERCEIVED
+from mien.stats.permutation import SPANNING
+from mien.stats.settings import Settings
 
 _PERCEIVED = (
     "The groups are perceived, not stated by the persons. The intervals and p-values of the tables know nothing of "

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from mien import __version__
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints
 from mien.audit.plain_results import from_plain
-from mien.audit.settings import check_settings, random_stream
 from mien.composition.faces import Faces, corpus_attributes, corpus_faces, number_columns
 from mien.composition.independence import Association, Setting, association
 from mien.composition.numbers import NumberColumn, number_column
@@ -31,6 +29,8 @@ from mien.inputs import SMALL
 from mien.own_files import read_json
 from mien.records import Estimate, plain, write_json
 from mien.samples import PERCEIVED, SampleTable
+from mien.stats.cells import Ints
+from mien.stats.settings import check_settings, random_stream
 
 MIN_N = 30
 _FORMAT = 1

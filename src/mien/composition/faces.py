@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, candidate_attributes, is_number, resolve_attributes
-from mien.audit.cells import independent_units
 from mien.audit.inferred.membership import probability_columns
 from mien.data.splits import split_units
 from mien.labels import label_scheme
 from mien.records import Predictions
 from mien.samples import SampleTable
+from mien.stats.cells import independent_units
 
 Ints = NDArray[np.int64]
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints, Rows
-from mien.audit.intervals import permutation_p, undefined, wilson_bounds
-from mien.audit.permutation import permuted_tables, plan_permutation
 from mien.composition.shares import Counted, count_shares, divergence_interval, influence_variance, share_of
 from mien.metrics.association import (
     cramers_v,
@@ -26,6 +23,9 @@ from mien.metrics.association import (
     normalized_mutual_information,
 )
 from mien.records import Estimate
+from mien.stats.cells import Ints, Rows
+from mien.stats.intervals import permutation_p, undefined, wilson_bounds
+from mien.stats.permutation import permuted_tables, plan_permutation
 
 Array = NDArray[np.float64]
 MORE, FEWER, NOT_SHOWN = "more than expected", "fewer than expected", "not shown"

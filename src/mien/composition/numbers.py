@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.intervals import mean_estimate
 from mien.composition.faces import Faces
 from mien.records import Estimate
 from mien.samples import PERCEIVED
+from mien.stats.intervals import mean_estimate
 
 _BINS = 24
 

@@ -12,11 +12,11 @@ from mien.audit.attributes import Attribute
 from mien.audit.inferred import AnnotatorError
 from mien.audit.inferred import shares as audit_shares
 from mien.audit.inferred.membership import face_confidence, group_probabilities
-from mien.audit.intervals import mean_estimate
 from mien.composition.faces import Faces
 from mien.composition.shares import count_shares, share_of
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
+from mien.stats.intervals import mean_estimate
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS = 20

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chndtrinc
 
-from mien.audit.cells import Ints, bootstrap_counts
-from mien.audit.gap_intervals import ratio_interval
-from mien.audit.intervals import effective_trials, undefined, wilson
 from mien.metrics.association import effective_number, entropy, evenness, imbalance_ratio
 from mien.records import Estimate
+from mien.stats.cells import Ints, bootstrap_counts
+from mien.stats.gap_intervals import ratio_interval
+from mien.stats.intervals import effective_trials, undefined, wilson
 
 Array = NDArray[np.float64]
 _TINY = 1e-9
@@ -80,7 +80,7 @@ def count_shares(base: Ints, n_base: int, category: Ints, n_category: int, unit:
     """Count faces by base and category.
 
     The variance of a share sums over units what their faces depart from it (Liang and Zeger 1986),
-    as in :func:`mien.audit.intervals.mean_estimate`.
+    as in :func:`mien.stats.intervals.mean_estimate`.
 
     Args:
         base: ``(n,)`` codes below B.

@@ -187,7 +187,7 @@ def _shuffled(table: SampleTable, seed: int | None) -> NDArray[np.int64]:
     """A place for each row that depends on the ids and the seed, not on the order of the rows."""
     if seed is None:
         return np.arange(len(table))
-    from mien.audit.settings import random_stream  # loads the whole audit, which a server does not need
+    from mien.stats.settings import random_stream  # loads the whole audit, which a server does not need
 
     by_id = np.argsort(table.frame["sample_id"].to_numpy(dtype=str), kind="stable")
     place = np.empty(len(table), dtype=np.int64)

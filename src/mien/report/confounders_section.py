@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from mien.audit.confounders import Confounder, ConfounderResult
-from mien.audit.strata import AdjustedGap
 from mien.report import further_plots as plots
 from mien.report.dot_plot import spoken
 from mien.report.figures import inline
 from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.words import listed
+from mien.stats.strata import AdjustedGap
 
 MAX_PANELS = 6
 

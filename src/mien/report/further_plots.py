@@ -18,7 +18,6 @@ from mien.audit.inferred import ErasureCurve, EvenErrorCurve, SensitivityPoint
 from mien.audit.inferred.sensitivity import percent
 from mien.audit.leakage import LeakageResult
 from mien.audit.leakage.results import EXPRESSION, FEATURES, FREQUENCIES, LINEAR, MLP, PROBABILITIES, ProbeResult
-from mien.audit.strata import AdjustedGap
 from mien.records import Estimate
 from mien.report.dot_plot import WIDTH, dot, dot_limits, dot_rows, ends, legend_mark, remark, spoken
 from mien.report.figures import (
@@ -35,6 +34,7 @@ from mien.report.figures import (
     styled,
     wrap,
 )
+from mien.stats.strata import AdjustedGap
 
 MAX_LINES = 6
 MAX_BARS = 20

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.settings import random_stream
 from mien.composition.faces import Faces
 from mien.data.images import Store
 from mien.report.montage import MAX_FACES, face_uri
+from mien.stats.settings import random_stream
 
 Ints = NDArray[np.int64]
 MAX_ROWS = 40

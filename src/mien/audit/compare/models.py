@@ -22,9 +22,9 @@ from mien.audit.compare.paired_groups import attribute_change, group_changes, pa
 from mien.audit.compare.results import Comparison
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.compare.text import judged, method_notes
-from mien.audit.settings import Settings, check_settings
 from mien.audit.warned import of_models
 from mien.records import Predictions
+from mien.stats.settings import Settings, check_settings
 
 
 def compare(

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints, Rows, bootstrap_counts
 from mien.audit.compare.paired_statistics import change_of_extreme, extreme, paired_share_difference, sign_flip_p
 from mien.audit.compare.results import (
     NO_CHANGE,
@@ -20,17 +19,18 @@ from mien.audit.compare.results import (
     GapChange,
     GroupChange,
 )
-from mien.audit.gap_intervals import gap_interval, implied_errors, ratio_interval
 from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.intervals import percentile, undefined
-from mien.audit.limits import estimate_limits
 from mien.audit.scores import Units, group_means, mean_estimates
-from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
 from mien.errors import DataError
 from mien.metrics import kl_rows, top_k_hits
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Ints, Rows, bootstrap_counts
+from mien.stats.gap_intervals import gap_interval, implied_errors, ratio_interval
+from mien.stats.intervals import percentile, undefined
+from mien.stats.limits import estimate_limits
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 

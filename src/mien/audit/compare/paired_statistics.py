@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
-from mien.audit.intervals import undefined
 from mien.records import Estimate
+from mien.stats.cells import Ints
+from mien.stats.intervals import undefined
 
 Array = NDArray[np.float64]
 _NEAR = 1.5  # groups within this many standard errors of an extreme may be the true one

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from mien.audit.attributes import is_number
-from mien.audit.cells import Ints
 from mien.errors import DataError
 from mien.missing import missing_mask
 from mien.prediction_tables.repeats import PICTURE_COLUMNS
 from mien.records import Predictions
+from mien.stats.cells import Ints
 
 ID = "sample_id"
 _SLASHES = re.compile(r"[\\/]+")

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import candidate_attributes
-from mien.audit.cells import independent_units
 from mien.audit.compare.pairing import paired
 from mien.audit.table_checks import table_warnings
 from mien.errors import DataError, UsageError
@@ -19,6 +18,7 @@ from mien.missing import missing_mask
 from mien.records import Predictions
 from mien.samples import PERCEIVED
 from mien.spellings import canonical, folded
+from mien.stats.cells import independent_units
 from mien.units import joined_units
 
 BY_PLACE = (

@@ -71,13 +71,13 @@ from mien.audit.gate.language import (
     Value,
     parse_condition,
 )
-from mien.audit.limits import at_level
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.vocabulary import LOWER_IS_BETTER, NOT_TESTABLE, TOO_FEW, metric_title
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.shown import visible
+from mien.stats.limits import at_level
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 CLASS_METRICS = ("recall", "precision", "f1", "selection_rate")

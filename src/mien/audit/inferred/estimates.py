@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, resolve_attribute
-from mien.audit.cells import Rows, bootstrap_tables, independent_units
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.inferred.annotator_error import AnnotatorError, matched_pair, refusal
 from mien.audit.inferred.correction import corrected
@@ -46,9 +45,10 @@ from mien.audit.inferred.results import (
     InferredResult,
 )
 from mien.audit.inferred.sensitivity import erasure_curve, even_error_curves
-from mien.audit.settings import check_settings, random_stream
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
+from mien.stats.cells import Rows, bootstrap_tables, independent_units
+from mien.stats.settings import check_settings, random_stream
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gap_intervals import gap_interval
-from mien.audit.intervals import NAN, undefined, wilson
-from mien.audit.limits import Limits, jeffreys_bounds
 from mien.audit.vocabulary import metric_title
 from mien.records import Estimate
+from mien.stats.gap_intervals import gap_interval
+from mien.stats.intervals import NAN, undefined, wilson
+from mien.stats.limits import Limits, jeffreys_bounds
 
 Array = NDArray[np.float64]
 _PRESENT = 0.5  # faces; corrected and weighted counts are not whole

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import chunk_sizes
 from mien.audit.inferred.margins import joined_margins
-from mien.audit.intervals import mean_estimate, wilson_estimate
 from mien.errors import DataError
 from mien.records import Estimate, Predictions
+from mien.stats.cells import chunk_sizes
+from mien.stats.intervals import mean_estimate, wilson_estimate
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.inferred.correction import inverted_counts, true_counts
-from mien.audit.intervals import undefined
-from mien.audit.settings import check_settings, random_stream
 from mien.records import Estimate
+from mien.stats.intervals import undefined
+from mien.stats.settings import check_settings, random_stream
 
 NO_MIX = "no mix of groups would be perceived like this: the annotator errs otherwise on these faces"
 

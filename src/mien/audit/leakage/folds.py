@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
+from mien.stats.cells import Ints
 
 
 def canonical_order(columns: Sequence[NDArray[Any]], unit: Ints) -> Ints:

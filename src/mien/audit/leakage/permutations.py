@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints, chunk_sizes
+from mien.stats.cells import Ints, chunk_sizes
 
 _ENOUGH = 10  # units alike in a fold that are shuffled among themselves
 _SWEEPS = 30

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints, Rows, bootstrap_counts, bootstrap_tables, independent_units
-from mien.audit.intervals import macro_estimate, macro_sides, percentile, permutation_p, share_estimate
 from mien.audit.leakage.folds import kept_groups
 from mien.audit.leakage.permutations import GroupPermutations
 from mien.audit.leakage.probes import Groups, class_probe, linear_probe, mlp_probe
 from mien.audit.leakage.results import EXPRESSION, FREQUENCIES, LINEAR, MLP, TOO_FEW, LeakageResult, ProbeResult
 from mien.audit.leakage.sample import PROBES, ProbeSettings, Sample, check_probe_settings, checked_arrays, draw_sample
 from mien.audit.leakage.text import finding, notes_on
-from mien.audit.settings import check_settings, random_stream
 from mien.metrics import per_class_recall
 from mien.records import Estimate
+from mien.stats.cells import Ints, Rows, bootstrap_counts, bootstrap_tables, independent_units
+from mien.stats.intervals import macro_estimate, macro_sides, percentile, permutation_p, share_estimate
+from mien.stats.settings import check_settings, random_stream
 
 _WIDEST = 2.0  # few permutations may exaggerate
 

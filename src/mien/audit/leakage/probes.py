@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
+from mien.stats.cells import Ints
 
 Groups = NDArray[np.int8]
 Floats = NDArray[np.float32]

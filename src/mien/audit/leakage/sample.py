@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.cells import Ints
 from mien.audit.leakage.folds import canonical_order, choose_units, deal_folds
 from mien.audit.leakage.probes import Floats, standardised
 from mien.audit.leakage.results import EXPRESSION, FEATURES, LINEAR, MLP, PROBABILITIES
-from mien.audit.settings import random_stream
 from mien.errors import DataError, UsageError
 from mien.records import Predictions
 from mien.registry import nearest
+from mien.stats.cells import Ints
+from mien.stats.settings import random_stream
 
 PROBES = (LINEAR, MLP)
 _LEAST_PROBABILITY = 1e-6

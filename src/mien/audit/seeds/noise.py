@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.special import stdtrit
 
-from mien.audit.cells import Ints, Rows
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.intervals import permutation_p, undefined, wilson
 from mien.audit.seeds.results import (
     CANNOT_TELL,
     SeedGap,
     SeedValue,
 )
-from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
 from mien.metrics import per_class_recall
 from mien.records import Estimate
+from mien.stats.cells import Ints, Rows
+from mien.stats.intervals import permutation_p, undefined, wilson
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 _STEP = 0.01  # faces; the metrics are smooth in the counts

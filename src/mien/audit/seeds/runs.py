@@ -8,7 +8,6 @@ import numpy as np
 
 from mien import __version__
 from mien.audit.attributes import Attribute, resolve_attributes
-from mien.audit.cells import Ints, Rows
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.seeds.noise import Spread, seed_gap_of, seed_value, spreads_of
@@ -18,11 +17,12 @@ from mien.audit.seeds.results import (
     SeedGroup,
 )
 from mien.audit.seeds.text import judged, lead, method_notes, twins
-from mien.audit.settings import Settings, check_settings
 from mien.audit.vocabulary import TOO_FEW
 from mien.audit.warned import of_models, said_first
 from mien.errors import DataError, UsageError
 from mien.records import Predictions
+from mien.stats.cells import Ints, Rows
+from mien.stats.settings import Settings, check_settings
 
 
 def seed_audit(

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.audit.intervals import adjust_bh
 from mien.audit.markdown import p_words
 from mien.audit.seeds.results import (
     CANNOT_TELL,
@@ -17,9 +16,10 @@ from mien.audit.seeds.results import (
     SeedAttribute,
     SeedGap,
 )
-from mien.audit.settings import Settings
 from mien.audit.vocabulary import TOO_FEW
 from mien.records import Predictions
+from mien.stats.intervals import adjust_bh
+from mien.stats.settings import Settings
 
 
 def judged(attributes: list[SeedAttribute], k: int) -> list[SeedAttribute]:

@@ -10,8 +10,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.audit.limits import Limits, share_limits
 from mien.records import Estimate
+from mien.stats.limits import Limits, share_limits
 
 Array = NDArray[np.float64]
 NAN = float("nan")

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-import mien.audit.gap_intervals
-import mien.audit.limits
-from mien.audit.gap_intervals import gap_interval, implied_errors, ratio_interval, separate_gap
-from mien.audit.intervals import mean_interval, wilson, wilson_estimate
-from mien.audit.limits import at_level, estimate_limits, implied_trials, jeffreys_bounds, share_limits
+import mien.stats.gap_intervals
+import mien.stats.limits
 from mien.records import Estimate
+from mien.stats.gap_intervals import gap_interval, implied_errors, ratio_interval, separate_gap
+from mien.stats.intervals import mean_interval, wilson, wilson_estimate
+from mien.stats.limits import at_level, estimate_limits, implied_trials, jeffreys_bounds, share_limits
 
 Z = 1.959964
 
 
-@pytest.mark.parametrize("module", [mien.audit.gap_intervals, mien.audit.limits])
+@pytest.mark.parametrize("module", [mien.stats.gap_intervals, mien.stats.limits])
 def test_the_examples_hold(module):
     found = doctest.testmod(module)
     assert found.attempted

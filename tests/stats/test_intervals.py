@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from scipy.stats import binomtest, false_discovery_control
 
-from mien.audit.intervals import (
+from mien.stats.intervals import (
     adjust_bh,
     mean_estimate,
     percentile,

@@ -30,12 +30,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints
-from mien.audit.gap_intervals import gap_interval
-from mien.audit.intervals import undefined, wilson
-from mien.audit.limits import estimate_limits
-from mien.audit.stratify import codes_without_holes, common_support
 from mien.records import Estimate
+from mien.stats.cells import Ints
+from mien.stats.gap_intervals import gap_interval
+from mien.stats.intervals import undefined, wilson
+from mien.stats.limits import estimate_limits
+from mien.stats.stratify import codes_without_holes, common_support
 
 _NORMAL = "normal, robust to clusters"
 Array = NDArray[np.float64]
@@ -230,7 +230,7 @@ def adjusted_gap(
     The parts are of the two groups that are furthest apart before adjustment. Picking these two
     makes their difference, and what remains of it, somewhat too large if groups are many and alike.
     The intervals of ``raw``, ``compared`` and ``adjusted`` hold whichever groups are extreme: they are
-    :func:`mien.audit.gap_intervals.gap_interval`'s, with normal draws in place of bootstrap replicates.
+    :func:`mien.stats.gap_intervals.gap_interval`'s, with normal draws in place of bootstrap replicates.
 
     Args:
         strata: The faces; at least two groups.

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, stdtrit
 
-from mien.audit.intervals import student_share
 from mien.records import Estimate
+from mien.stats.intervals import student_share
 
 Array = NDArray[np.float64]
 #: Critical value -> (low, high), each in the shape of the values.
@@ -105,7 +105,7 @@ def implied_trials(estimate: Estimate) -> float:
     With x = z^2 / n, half of the interval's width h obeys h^2 (1 + x)^2 = x p (1 - p) + x^2 / 4, which is
     quadratic in x.
 
-    >>> from mien.audit.intervals import wilson
+    >>> from mien.stats.intervals import wilson
     >>> round(implied_trials(Estimate(0.3, *wilson(30, 100))), 6)
     100.0
     """

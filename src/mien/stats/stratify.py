@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from mien.audit.cells import Ints
+from mien.stats.cells import Ints
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]

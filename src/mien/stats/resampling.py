@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from mien.audit.intervals import undefined, wilson
-from mien.audit.settings import check_settings
 from mien.records import Estimate
+from mien.stats.intervals import undefined, wilson
+from mien.stats.settings import check_settings
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,7 +18,7 @@ Strata that go with the groups make the test blind. What is shuffled within a st
 stratum's own share of right answers where it is; if one group fills a stratum, the permuted group looks as
 the observed one does. How much of a gap is carried along so is the squared association (Cramer's V) of
 group and stratum among the faces of a class. Above a tenth, nothing is permuted: units stay, and their
-departures from expectation get random weights (:mod:`mien.audit.unit_departures`). So do they where more
+departures from expectation get random weights (:mod:`mien.stats.unit_departures`). So do they where more
 than a tenth of the faces belong to units with faces in several groups (one face shown as both): shuffles
 would take these apart, and with them what makes their difference sure.
 """
@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.cells import Ints, Rows, chunk_sizes, units_by_size
-from mien.audit.unit_departures import UnitDepartures, departure_tables, unit_departures
+from mien.stats.cells import Ints, Rows, chunk_sizes, units_by_size
+from mien.stats.unit_departures import UnitDepartures, departure_tables, unit_departures
 
 MOST_CARRIED = 0.1
 SPANNING, UNMATCHED = "spanning", "unmatched"

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from mien.audit.cells import Ints, Rows, chunk_sizes, equal_units, signatures
+from mien.stats.cells import Ints, Rows, chunk_sizes, equal_units, signatures
 
 Array = NDArray[np.float64]
 _LEAST_FREEDOM = 3.0

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from mien.audit import cells
-from mien.audit import cells as cells_module
-from mien.audit.cells import MOST_CLASSES, Rows, bootstrap_tables, chunk_sizes, signatures
+from mien.stats import cells
+from mien.stats import cells as cells_module
 from mien.errors import DataError
 from mien.metrics import accuracy, macro_f1
+from mien.stats.cells import MOST_CLASSES, Rows, bootstrap_tables, chunk_sizes, signatures
 
 
 def make_rows(rng, n, clustered, g=3, k=4):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mien.audit.cells import bootstrap_counts
-from mien.audit.intervals import wilson
-from mien.audit.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows, units_of_groups
-from mien.audit.stratify import N_FOLDS, common_support, large_groups, prognostic_score, quantile_bins, units_per_cell
+from mien.stats.cells import bootstrap_counts
+from mien.stats.intervals import wilson
+from mien.stats.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows, units_of_groups
+from mien.stats.stratify import N_FOLDS, common_support, large_groups, prognostic_score, quantile_bins, units_per_cell
 
 
 def inference(seed=0, n_boot=400):
