@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mien.stats import cells
-from mien.stats import cells as cells_module
 from mien.errors import DataError
 from mien.metrics import accuracy, macro_f1
+from mien.stats import cells
+from mien.stats import cells as cells_module
 from mien.stats.cells import MOST_CLASSES, Rows, bootstrap_tables, chunk_sizes, signatures
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from mien.stats import permutation as module
 from mien.metrics import accuracy, macro_f1, max_min_gap
+from mien.stats import permutation as module
 from mien.stats.cells import Rows
 from mien.stats.permutation import hypergeometric_tables, permuted_tables, plan_permutation
 from mien.stats.unit_departures import departure_tables, unit_departures
