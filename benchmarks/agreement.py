@@ -54,6 +54,7 @@ from mien.data.images import Store
 from mien.labels import FERPLUS_VOCABULARY
 from mien.records import Estimate, write_json
 from mien.runs import code_versions
+from mien.stats.settings import Settings
 
 CLEAN1 = 3  # most votes for unknown and not-a-face together
 
@@ -77,9 +78,9 @@ def measured(counts: np.ndarray, cluster: np.ndarray | None, seed: int) -> dict[
         votes = Votes.from_counts(counts[use], FERPLUS_VOCABULARY, cluster=None if cluster is None else cluster[use])
         for unknown in ("missing", "class"):
             out[f"{name}, {unknown}"] = {
-                "alpha": krippendorff_alpha(votes, unknown=unknown, seed=seed),
-                "kappa": fleiss_kappa(votes, unknown=unknown, seed=seed),
-                "sufficiency": vote_sufficiency(votes, unknown=unknown, seed=seed),
+                "alpha": krippendorff_alpha(votes, unknown=unknown, settings=Settings(seed=seed)),
+                "kappa": fleiss_kappa(votes, unknown=unknown, settings=Settings(seed=seed)),
+                "sufficiency": vote_sufficiency(votes, unknown=unknown, settings=Settings(seed=seed)),
             }
     return out
 
@@ -95,7 +96,7 @@ def speeds(counts: np.ndarray, seed: int) -> dict[str, float]:
         "kappa, 1,000 replicates": lambda: fleiss_kappa(votes),
         "sufficiency, 1,000 replicates": lambda: vote_sufficiency(votes, unknown="class"),
         "alpha, 20 named annotators": lambda: krippendorff_alpha(team_of_20),
-        "Dawid and Skene, one fit": lambda: dawid_skene(team_of_20, n_boot=1),
+        "Dawid and Skene, one fit": lambda: dawid_skene(team_of_20, settings=Settings(n_boot=1)),
         "Dawid and Skene, 100 replicates": lambda: dawid_skene(team_of_20),
         "outliers, 1,000 replicates and 100 fits": lambda: find_outliers(team_of_20),
     }
@@ -267,7 +268,7 @@ def figures(real: dict[str, Any], example: DawidSkene, counts: np.ndarray, seed:
     save_png(sufficiency_plot(real["Clean1, class"]["sufficiency"]), out / "sufficiency.png")
     save_png(annotator_confusion_plot(example, "00"), out / "annotator.png")
     votes = team(counts, 800, "clicks at random half the time", np.random.default_rng(seed), 0.1)
-    save_png(outlier_plot(find_outliers(votes, seed=seed)), out / "outliers.png")
+    save_png(outlier_plot(find_outliers(votes, settings=Settings(seed=seed))), out / "outliers.png")
 
 
 def restored(plain: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mien.agreement import (
 )
 from mien.labels import FERPLUS_VOCABULARY
 from mien.records import Estimate
+from mien.stats.settings import Settings
 
 N_EXPRESSIONS, FULL = 8, 10
 MEASURES = ("alpha", "kappa", "agreement with all, 3 votes", "agreement with others, 3 votes", "next-vote gain")
@@ -38,9 +39,9 @@ def coverage(counts: np.ndarray, n_sims: int, n_boot: int, seed: int) -> list[di
 
     def numbers(rows: np.ndarray, n_boot: int, seed: int) -> list[Estimate]:
         votes = Votes.from_counts(rows, FERPLUS_VOCABULARY)
-        alpha = krippendorff_alpha(votes, unknown="class", n_boot=n_boot, seed=seed)
-        kappa = fleiss_kappa(votes, unknown="class", n_boot=n_boot, seed=seed)
-        enough = vote_sufficiency(votes, FULL, unknown="class", n_boot=n_boot, seed=seed)
+        alpha = krippendorff_alpha(votes, unknown="class", settings=Settings(n_boot=n_boot, seed=seed))
+        kappa = fleiss_kappa(votes, unknown="class", settings=Settings(n_boot=n_boot, seed=seed))
+        enough = vote_sufficiency(votes, FULL, unknown="class", settings=Settings(n_boot=n_boot, seed=seed))
         third = enough.points[2]
         return [alpha.alpha, kappa.kappa, third.agreement_all, third.agreement_others, enough.next_gain]
 
@@ -113,7 +114,8 @@ def alarms(counts: np.ndarray, null_sims: int, n_sims: int, seed: int) -> list[d
             wrong, found, short = [], [], []
             for i in range(n_sims if kind else null_sims):
                 votes = team(counts, n, kind, np.random.default_rng([seed, n, i]), slips)
-                result = find_outliers(votes, margin=margin, pace=0.5 if margin else 1.0, n_boot=2, n_fits=0)
+                pace = 0.5 if margin else 1.0
+                result = find_outliers(votes, margin=margin, pace=pace, settings=Settings(n_boot=2), n_fits=0)
                 wrong.append(any(a.flags for a in result.annotators if kind is None or a.name != "00"))
                 odd = result.annotators[0]
                 found.append(kind is not None and KINDS[kind] in odd.flags)
@@ -160,7 +162,7 @@ def annotators(counts: np.ndarray, n_sims: int, n_boot: int, seed: int) -> tuple
                 who = rng.random((n, n_annotators)).argsort(1)[:, :PER_FACE]
                 word = (truth[who, z[:, None]].cumsum(2) < rng.random((n, PER_FACE, 1))).sum(2)
                 votes = named(who, np.minimum(word, N_EXPRESSIONS - 1), FERPLUS_VOCABULARY[:N_EXPRESSIONS])
-                model = dawid_skene(votes, n_boot=n_boot, seed=i)
+                model = dawid_skene(votes, settings=Settings(n_boot=n_boot, seed=i))
                 z = z[np.array(model.faces, dtype=np.int64)]  # faces come back in the order of their names
                 tops = votes.totals == votes.totals.max(1, keepdims=True)
                 estimates = [a.accuracy for a in model.annotators]

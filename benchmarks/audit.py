@@ -23,6 +23,7 @@ import pandas as pd
 
 from mien.audit import audit
 from mien.records import Predictions
+from mien.stats.settings import Settings
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 CLASS_SHARES = (0.36, 0.26, 0.12, 0.12, 0.09, 0.01, 0.03, 0.01)
@@ -73,7 +74,7 @@ def time_audit(rows: list[int], replicates: int, repeats: int) -> None:
             seconds = []
             for _ in range(repeats):
                 start = time.perf_counter()
-                audit(pred, BY, n_boot=replicates, n_perm=replicates)
+                audit(pred, BY, settings=Settings(n_boot=replicates, n_perm=replicates))
                 seconds.append(time.perf_counter() - start)
             what = f"{copies:.0%} copies in clusters" if copies else "independent faces"
             print(f"{n:>10,} rows, {what:<24} median {statistics.median(seconds):.2f} s of {repeats}")
@@ -105,7 +106,7 @@ def compare_with_fairlearn(n: int, replicates: int, repeats: int, few: int = 4) 
         )  # fmt: skip
         theirs.append(time.perf_counter() - start)
         start = time.perf_counter()
-        result = audit(pred, "gender*race", n_boot=replicates, n_perm=1).attribute("gender*race")
+        result = audit(pred, "gender*race", settings=Settings(n_boot=replicates, n_perm=1)).attribute("gender*race")
         ours.append(time.perf_counter() - start)
     per_replicate = statistics.median(theirs) / (few + 1)  # the frame itself is one more pass
     ratio = per_replicate * replicates / statistics.median(ours)

@@ -21,6 +21,7 @@ from mien.audit.seeds.noise import gap_noise, spreads_of
 from mien.metrics import balanced_accuracy, macro_f1, weighted_f1
 from mien.records import Predictions
 from mien.stats.cells import Rows
+from mien.stats.settings import Settings
 
 K = 4
 SHARES = np.array((0.5, 0.3, 0.15, 0.05))
@@ -72,7 +73,9 @@ def differences(repeats: int) -> None:
     for n, each in ((100, 1), (400, 1), (400, 8), (2000, 8)):
         covered, width = dict.fromkeys(truth, 0.0), dict.fromkeys(truth, 0.0)
         for _ in range(repeats):
-            group = compare(*two_models(rng, 2 * n, each), ["group"], n_boot=400).attributes[0].groups[0]
+            group = (
+                compare(*two_models(rng, 2 * n, each), ["group"], settings=Settings(n_boot=400)).attributes[0].groups[0]
+            )
             for m, true in truth.items():
                 e = (group.recall["c3"] if m.startswith("recall") else group.metrics[m]).difference
                 covered[m] += (e.low <= true <= e.high) / repeats

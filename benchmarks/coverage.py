@@ -36,6 +36,7 @@ from mien.audit import DISPARITY, FAILED, audit, check_gates
 from mien.metrics import per_class_f1, per_class_precision, per_class_recall, weighted_f1
 from mien.records import Predictions
 from mien.runs import code_versions
+from mien.stats.settings import Settings
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 MIXES = {
@@ -283,10 +284,9 @@ def study(job: tuple[Design, int, int]) -> dict[str, list[float]]:
             result = audit(
                 pred,
                 ["group"],
-                n_boot=N_REPLICATES,
-                n_perm=N_REPLICATES,
-                seed=i,
-                min_n=30 if design in uneven() else 1,
+                settings=Settings(
+                    n_boot=N_REPLICATES, n_perm=N_REPLICATES, seed=i, min_n=30 if design in uneven() else 1
+                ),
                 power=design.loss > 0 and i < POWER_LOOKED,
             )
             _note_intervals(design, result, found)
@@ -320,7 +320,7 @@ def gate_study(job: tuple[tuple[int, int], int, int]) -> dict[str, object]:
         failed = []
         for i in range(n_sims):
             pred = plain_sample((n,) * groups, [0.72] * groups, np.random.default_rng([seed, i]))
-            result = audit(pred, ["group"], n_boot=20, n_perm=20, power=False, seed=i)
+            result = audit(pred, ["group"], settings=Settings(n_boot=20, n_perm=20, seed=i), power=False)
             failed.append(check_gates(result, [SOUND, SOUND.replace("upper(worst(recall, by=group))",
                                                                     "worst(recall, by=group)")]))  # fmt: skip
     upper, bare = ([f[i].status == FAILED for f in failed] for i in (0, 1))
@@ -335,7 +335,7 @@ def power_study(job: tuple[tuple[float, tuple[int, ...]], int, int]) -> dict[str
         said = []
         for i in range(20):
             pred = plain_sample(sizes, [accuracy] * len(sizes), np.random.default_rng([seed, 1, i]))
-            found = audit(pred, ["group"], n_boot=20, n_perm=N_REPLICATES, seed=i).attributes[0]
+            found = audit(pred, ["group"], settings=Settings(n_boot=20, n_perm=N_REPLICATES, seed=i)).attributes[0]
             said.append([g.detectable for g in found.groups])
         smallest = int(np.argmin(sizes))
         loss = float(np.mean(said, 0)[smallest])
@@ -344,7 +344,7 @@ def power_study(job: tuple[tuple[float, tuple[int, ...]], int, int]) -> dict[str
         gaps = []
         for i in range(n_sims):
             pred = plain_sample(sizes, recalls, np.random.default_rng([seed, 2, i]))
-            found = audit(pred, ["group"], n_boot=20, n_perm=N_REPLICATES, power=False, seed=i)
+            found = audit(pred, ["group"], settings=Settings(n_boot=20, n_perm=N_REPLICATES, seed=i), power=False)
             gaps.append(found.attributes[0].gap("accuracy"))
     return {"kind": "detectable", "accuracy": accuracy, "sizes": list(sizes), "n_values": n_sims, "said": loss,
             "mean": float(np.mean([g.verdict == DISPARITY for g in gaps])),

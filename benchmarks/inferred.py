@@ -21,6 +21,7 @@ import pandas as pd
 from mien.audit.inferred import infer_gaps
 from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.records import Predictions
+from mien.stats.settings import Settings
 
 N_CLASSES = 7
 METHODS = ("thresholded", "weighted", "corrected")
@@ -125,7 +126,9 @@ def run(s: Scenario, simulations: int, replicates: int) -> dict[str, np.ndarray]
     out: dict[str, list[tuple[float, bool, float]]] = {m: [] for m in METHODS}
     for seed in range(simulations):
         pred, matrices = simulate(s, seed)
-        result = infer_gaps(pred, "perceived_group", *matrices, n_boot=replicates, seed=seed, curves=False)
+        result = infer_gaps(
+            pred, "perceived_group", *matrices, settings=Settings(n_boot=replicates, seed=seed), curves=False
+        )
         for method, e in result.side_by_side("accuracy").items():
             out[method].append((e.value, e.low <= truth <= e.high, e.high - e.low))
     return {m: np.array(rows, dtype=float) for m, rows in out.items()}

@@ -19,6 +19,7 @@ from mien.metrics import balanced_accuracy, macro_f1, weighted_f1
 from mien.records import Predictions
 from mien.runs import code_versions
 from mien.stats.cells import Rows, bootstrap_tables
+from mien.stats.settings import Settings
 
 METRICS = {"balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
 
@@ -68,7 +69,7 @@ def main() -> None:
                 rng = np.random.default_rng([n, i])
                 pred = sample(world, mix, n, rng)
                 truth = world.truth(mix, np.bincount(pred.labels, minlength=len(CLASSES)) > 0)
-                ours = summary_estimates(pred, n_boot=options.replicates, seed=i)
+                ours = summary_estimates(pred, settings=Settings(n_boot=options.replicates, seed=i))
                 for name, values in plain(pred, rng, options.replicates).items():
                     low, high = np.nanquantile(values, [0.025, 0.975])
                     turned = 2 * ours[name].value - high, 2 * ours[name].value - low

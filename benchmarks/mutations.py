@@ -34,6 +34,7 @@ import pandas as pd
 from PIL import Image
 
 from mien.errors import MienError
+from mien.stats.settings import Settings
 
 SECONDS = 30  # most that one input may take
 MEGABYTES = 1500  # most that all together may add to the memory of the process
@@ -157,7 +158,7 @@ def readers(work: Path) -> list[Reader]:
     rng = np.random.default_rng(0)
     prepare("synthetic", work / "store", n=60, size=24)
     table = predictions(rng)
-    found = audit(Predictions.from_frame(table, source="t"), ["gender"], n_boot=100, n_perm=100)
+    found = audit(Predictions.from_frame(table, source="t"), ["gender"], settings=Settings(n_boot=100, n_perm=100))
     found.save(work / "audited")
 
     def csv(folder: Path) -> None:
@@ -217,7 +218,7 @@ def readers(work: Path) -> list[Reader]:
         save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "m.onnx")
 
     def judged(found: Predictions) -> None:
-        audit(found, candidate_attributes(found)[:2], n_boot=100, n_perm=100, power=False)
+        audit(found, candidate_attributes(found)[:2], settings=Settings(n_boot=100, n_perm=100), power=False)
 
     def corpus(source: str, mode: str) -> Callable[[Path], Any]:
         return lambda folder: prepare(folder / source, work / f"made-{time.monotonic_ns()}", on_bad_row=mode)

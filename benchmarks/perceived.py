@@ -35,6 +35,7 @@ from mien.report import overview_plot, save_png
 from mien.report.figures import BLUE, GREEN, ORANGE, new_figure, styled
 from mien.runs import Run, code_versions
 from mien.stats.intervals import clustered_share
+from mien.stats.settings import Settings
 
 BY = ("gender", "age_group", "race4", "race", "age", "gender*age_group", "gender*race4")
 # Olate 2025, deepface on FER2013, per cent.
@@ -87,7 +88,7 @@ def shares_of(store: Store, head: str, seed: int) -> tuple[dict[str, Estimate], 
     raw = {g: clustered_share((codes == k)[known], units[known]) for k, g in enumerate(groups)}
     try:
         error = AnnotatorError.from_content(faces.annotator_errors[PREFIX + head], head).matched(groups)
-        corrected = corrected_shares(codes, error, units, seed=seed)
+        corrected = corrected_shares(codes, error, units, settings=Settings(seed=seed))
     except DataError as refused:
         print(f"{head}: {refused}")
         corrected = {}
@@ -269,7 +270,7 @@ def other_errors(predictions: Predictions, seed: int) -> list[str]:
             for group, known in within.items():
                 try:
                     error = AnnotatorError.from_content({"groups": content["groups"], **known}, f"{other} {group}")
-                    found = infer_gaps(predictions, PREFIX + head, error, seed=seed, curves=False)
+                    found = infer_gaps(predictions, PREFIX + head, error, settings=Settings(seed=seed), curves=False)
                     value = str(found.method("corrected").gap("accuracy").value)
                 except DataError as refused:
                     value = f"not possible: {refused.found}"
@@ -286,9 +287,9 @@ def other_errors(predictions: Predictions, seed: int) -> list[str]:
 
 def another(found: Audit, store: Store, other: Store, predictions: Predictions, seed: int) -> list[str]:
     """The same audit with the groups that another annotator perceives, and how often the two agree."""
-    again = audit(perceived_by(other, predictions), [a.name for a in found.attributes], seed=seed)
+    again = audit(perceived_by(other, predictions), [a.name for a in found.attributes], settings=Settings(seed=seed))
     audited = store.table.where(store.table.frame["sample_id"].isin(predictions.sample_id).to_numpy(), "audited")
-    agreement = {a.name: a for a in compare_annotators(audited, other.table, seed=seed).attributes}
+    agreement = {a.name: a for a in compare_annotators(audited, other.table, settings=Settings(seed=seed)).attributes}
     name = other.info["annotator"]
     rows = []
     for first, second in zip(found.attributes, again.attributes, strict=True):
@@ -369,7 +370,7 @@ def main() -> None:
     store, run = Store.open(args.store), Run.open(args.run)
     predictions = replace(Predictions.load(run.predictions[args.on]), source=f"{run.path.name} on {args.on}")
     by = ["*".join(PREFIX + part for part in name.split("*")) for name in BY]
-    found = audit(predictions, by, seed=args.seed)
+    found = audit(predictions, by, settings=Settings(seed=args.seed))
     (args.out / "audit.md").write_text(render_text(found))
     save_png(overview_plot(found), args.out / "audit.png", dpi=96)
     annotator = store.info["annotator"]

@@ -18,6 +18,7 @@ from mien.audit.markdown import p_value, table
 from mien.records import Predictions
 from mien.report.figures import BLUE, ORANGE, new_figure, save_png, styled
 from mien.runs import Run, code_versions
+from mien.stats.settings import Settings
 
 HEAD = """# Faces seen before
 
@@ -43,7 +44,7 @@ def main() -> None:
     runs = [Run.open(args.nothing), Run.open(args.faces)]
     predictions = [Predictions.load(run.predictions[args.on]) for run in runs]
     by = [name for name in BY if name in predictions[0].groups]
-    found = compare(*predictions, by, names=NAMES, seed=args.seed)
+    found = compare(*predictions, by, names=NAMES, settings=Settings(seed=args.seed))
     record = runs[1].record
     lines = [
         HEAD,

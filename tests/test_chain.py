@@ -25,6 +25,7 @@ from mien.predict import Predictor
 from mien.records import Predictions
 from mien.report import render_report
 from mien.runs import AUDITS, COPY_COLUMN, Run
+from mien.stats.settings import Settings
 from mien.study import run_experiment
 
 
@@ -108,7 +109,7 @@ def test_copies_of_training_faces_are_counted(finished: Run, easy_store: Path, t
         lines.append(f"{i}.png,{label}")
     (tmp_path / "new.csv").write_text("\n".join(lines))
     prepare(tmp_path / "new.csv", tmp_path / "store")
-    result = evaluate(finished, str(tmp_path / "store"), n_boot=100)
+    result = evaluate(finished, str(tmp_path / "store"), settings=Settings(n_boot=100))
     assert result.copies.tolist() == [True] * 5 + [False] * 7
     assert result.without_copies["accuracy"].n == 7
     assert (result.predictions.groups[COPY_COLUMN] == "yes").sum() == 5
@@ -124,7 +125,7 @@ def test_classes_in_another_order_are_brought_into_the_models(finished: Run, eas
         lines.append(f"{i}.png,{own.classes[own.labels[i]]}")
     (tmp_path / "new.csv").write_text("\n".join(lines))
     prepare(tmp_path / "new.csv", tmp_path / "turned", vocabulary=["split", "bright", "dark"])
-    result = evaluate(finished, str(tmp_path / "turned"), n_boot=100)
+    result = evaluate(finished, str(tmp_path / "turned"), settings=Settings(n_boot=100))
     assert result.predictions.classes == own.classes
     np.testing.assert_array_equal(result.predictions.labels, own.labels[:9])
     np.testing.assert_array_equal(result.predictions.votes.argmax(1), own.labels[:9])
@@ -136,7 +137,7 @@ def test_classes_in_another_order_are_brought_into_the_models(finished: Run, eas
 
 def test_faces_that_chose_the_weights_are_named(finished: Run) -> None:
     on = f"{finished.record.data['store']}:valid"
-    assert evaluate(finished, on, n_boot=100).n_validation == 45
+    assert evaluate(finished, on, settings=Settings(n_boot=100)).n_validation == 45
     page = render_report(finished).read_text()
     assert "chosen by their results on 45 of these faces" in page
 

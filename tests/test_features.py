@@ -17,6 +17,7 @@ from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard
 from mien.records import Predictions
 from mien.runs import Run
+from mien.stats.settings import Settings
 from mien.train import train
 
 
@@ -53,7 +54,7 @@ def trained(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_evaluation_writes_features_row_by_row_as_the_predictions(trained: Run, easy_store: Path) -> None:
-    result = evaluate(trained, n_boot=50, features=True)
+    result = evaluate(trained, settings=Settings(n_boot=50), features=True)
     assert set(trained.features) == {"test"}
     predictions = Predictions.load(trained.predictions["test"])
     read = load_features(trained.features["test"], predictions.sample_id[::-1])[::-1]
@@ -64,13 +65,13 @@ def test_evaluation_writes_features_row_by_row_as_the_predictions(trained: Run, 
 
 
 def test_features_never_stay_beside_predictions_made_without_them(trained: Run) -> None:
-    evaluate(trained, n_boot=50, features=True)
-    assert evaluate(trained, n_boot=50).features is None
+    evaluate(trained, settings=Settings(n_boot=50), features=True)
+    assert evaluate(trained, settings=Settings(n_boot=50)).features is None
     assert trained.features == {}
 
 
 def test_nothing_is_unpickled(trained: Run) -> None:
-    evaluate(trained, n_boot=50, features=True)
+    evaluate(trained, settings=Settings(n_boot=50), features=True)
     with np.load(trained.features["test"], allow_pickle=False) as content:
         assert content["sample_id"].dtype.kind == "U"
         assert content["features"].dtype == np.float32

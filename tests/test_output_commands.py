@@ -26,6 +26,7 @@ from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, file_errors, load_card, save_weights
 from mien.records import Predictions, write_json
 from mien.report import render_audit
+from mien.stats.settings import Settings
 from mien.train.callbacks import AtomicCheckpoints
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -200,7 +201,7 @@ def test_a_disk_that_fills_up_leaves_the_older_results(
     table, settings = Predictions.load(folder / "p.csv"), AuditConfig(by=("team",), n_boot=100, n_perm=100)
     audit_predictions(table, settings, 0, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([AUDIT_FOLDER.sign, *AUDIT_FOLDER.names])
-    compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", n_boot=100)
+    compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", settings=Settings(n_boot=100))
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(
         [COMPARISON_FOLDER.sign, *COMPARISON_FOLDER.names]
     )
@@ -212,7 +213,9 @@ def test_a_disk_that_fills_up_leaves_the_older_results(
         with pytest.raises(OutputError, match=rf"{out}: could not be written: the disk is full\. Free some space"):
             audit_predictions(table, settings, 1, tmp_path / out, force=True)
     with pytest.raises(OutputError, match="two: could not be written: the disk is full"):
-        compare_predictions([table, table], ["a", "b"], ["team"], tmp_path / "two", force=True, n_boot=100, seed=1)
+        compare_predictions(
+            [table, table], ["a", "b"], ["team"], tmp_path / "two", force=True, settings=Settings(n_boot=100, seed=1)
+        )
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     assert not (tmp_path / "new").exists()
 

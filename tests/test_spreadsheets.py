@@ -16,6 +16,7 @@ from mien.audit import AnnotatorError, audit
 from mien.data.csv_files import read_rows
 from mien.records import Predictions
 from mien.spreadsheets import unmarked, with_marks, without_marks, write_csv
+from mien.stats.settings import Settings
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",
@@ -134,7 +135,7 @@ def test_tables_of_an_audit_hold_no_formula_and_its_json_the_names(tmp_path: Pat
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"label": rng.choice(["a", "=b"], 400), "=by": rng.choice(["+1", "@SUM(1)", "=1"], 400)})
     frame["pred"] = np.where(rng.random(400) < 0.8, frame["label"], "a")
-    found = audit(Predictions.from_frame(frame), ["=by"], n_boot=20, n_perm=20)
+    found = audit(Predictions.from_frame(frame), ["=by"], settings=Settings(n_boot=20, n_perm=20))
     found.save(tmp_path)
     for name in ("groups.csv", "gaps.csv"):
         for row in cells_of(tmp_path / name):

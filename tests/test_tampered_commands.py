@@ -16,6 +16,7 @@ from mien.data.images import Store
 from mien.errors import DataError, MienError, WeightsError
 from mien.evaluate import evaluate
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 from mien.train import train
 
 
@@ -34,7 +35,7 @@ def made(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train": {"epochs": 1, "batch_size": 30, "precision": "fp32", "threads": 1},
     }
     (folder / "train.yaml").write_text(yaml.safe_dump(settings))
-    evaluate(train(parse_config(settings), folder / "run"), n_boot=100)
+    evaluate(train(parse_config(settings), folder / "run"), settings=Settings(n_boot=100))
     return folder
 
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from mien.errors import ConfigError
 from mien.registry import nearest
+from mien.stats.settings import Settings
 from mien.values import Unfit, read_value, shown
 from mien.yaml_files import dump_yaml, parse_yaml, read_yaml
 
@@ -174,6 +175,11 @@ class AuditConfig(_Section):
     level: float = Field(0.95, gt=0.5, lt=1)
     min_n: int = Field(30, ge=1)
     min_class_n: int = Field(10, ge=1)
+
+    def settings(self, seed: int) -> Settings:
+        """What every analysis of the audit shares."""
+        shared = self.model_dump(include={"level", "n_boot", "n_perm", "min_n", "min_class_n"})
+        return Settings(**shared, seed=seed)
 
 
 class ExperimentConfig(_Section):

@@ -23,6 +23,7 @@ from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ def evaluate(
     on: str | None = None,
     *,
     device: str = "cpu",
-    n_boot: int = 1000,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
     features: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Evaluation:
@@ -76,8 +76,7 @@ def evaluate(
         on: ``STORE:split``, or a store; by default the run's own test faces, or where it has none,
             its validation faces.
         device: Where to compute.
-        n_boot: Bootstrap replicates of the intervals.
-        seed: Seed of the bootstrap.
+        settings: Replicates, seed.
         features: Also write ``features/<name>.npz``: ``sample_id`` and ``features``, row by row as in
             the predictions. Without it, features of an earlier evaluation of this name are removed.
         progress: Called with faces done and in all.
@@ -124,9 +123,9 @@ def evaluate(
         0 if run.config.train.monitor == "last" else int(chosen_on.sum()),
         same,
         store.fingerprint,
-        summary_estimates(predictions, n_boot=n_boot, seed=seed),
-        summary_estimates(predictions.select(~copies), n_boot=n_boot, seed=seed) if some else {},
-        class_results(predictions, n_boot=n_boot, seed=seed),
+        summary_estimates(predictions, settings=settings),
+        summary_estimates(predictions.select(~copies), settings=settings) if some else {},
+        class_results(predictions, settings=settings),
         len(table) - len(faces.table),
         classifier.features(store.images, faces.rows, progress=progress) if features else None,
     )

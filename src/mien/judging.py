@@ -21,23 +21,24 @@ from mien.config import AuditConfig
 from mien.outputs import Kind, check_place, whole_folder, write_text
 from mien.records import Predictions, plain, write_json
 from mien.runs import AUDITS, Run
+from mien.stats.settings import Settings
 
 COMPARISON_FOLDER = Kind("a comparison", "comparison.json", "mien comparison", ("comparison.md", "comparison.html"))
 SEEDS_FOLDER = Kind("an audit of seeds", "seeds.json", "mien seed audit", ("seeds.md", "seeds.html"))
 Progress = Callable[[int, int | None], None]
 
 
-def audit_run(run: Run, name: str, settings: AuditConfig, seed: int) -> Audit:
+def audit_run(run: Run, name: str, config: AuditConfig, seed: int) -> Audit:
     """Audit one set of a run's predictions; tables and page go to ``RUN/audit/NAME``."""
     table = Predictions.load(run.predictions[name])
-    features = load_features(run.features[name], table.sample_id) if settings.leakage and name in run.features else None
+    features = load_features(run.features[name], table.sample_id) if config.leakage and name in run.features else None
     place = run.path / AUDITS / name
-    return audit_predictions(table, settings, seed, place, features=features, force=True, keep=True)
+    return audit_predictions(table, config, seed, place, features=features, force=True, keep=True)
 
 
 def audit_predictions(
     table: Predictions,
-    settings: AuditConfig,
+    config: AuditConfig,
     seed: int,
     out: Path | None = None,
     *,
@@ -51,7 +52,7 @@ def audit_predictions(
 
     Args:
         table: The predictions.
-        settings: Attributes, confounders, annotators' errors, replicates.
+        config: Attributes, confounders, annotators' errors, replicates.
         seed: Seed of everything drawn.
         out: Folder for tables, Markdown and page; nothing is written by default.
         features: ``(n, D)`` the model's features, for the leakage probe.
@@ -69,17 +70,12 @@ def audit_predictions(
         check_place(out, kind, force=force, keep=keep)
     found = audit(
         table,
-        settings.by,
-        confounders=settings.confounders,
-        annotator_errors={a: AnnotatorError.load(path) for a, path in settings.annotator_error.items()},
-        leakage=settings.leakage,
+        config.by,
+        settings=config.settings(seed),
+        confounders=config.confounders,
+        annotator_errors={a: AnnotatorError.load(path) for a, path in config.annotator_error.items()},
+        leakage=config.leakage,
         features=features,
-        level=settings.level,
-        n_boot=settings.n_boot,
-        n_perm=settings.n_perm,
-        min_n=settings.min_n,
-        min_class_n=settings.min_class_n,
-        seed=seed,
         progress=progress,
     )
     if out is not None:
@@ -98,8 +94,8 @@ def compare_predictions(
     by: Sequence[str],
     out: Path | None = None,
     *,
+    settings: Settings = Settings(),
     force: bool = False,
-    **settings: Any,
 ) -> tuple[Any, str]:
     """Compare models with the first of them; JSON, Markdown and page go to ``out``.
 
@@ -108,15 +104,15 @@ def compare_predictions(
         names: What they are called.
         by: Attributes.
         out: Folder; nothing is written by default.
+        settings: Coverage, replicates, least faces to enter gaps, seed.
         force: Replace a comparison that is there.
-        **settings: See :func:`mien.audit.compare_many`.
 
     Returns:
         Plain content for JSON, and Markdown.
     """
     if out is not None:
         check_place(out, COMPARISON_FOLDER, force=force)
-    found = compare_many(tables, names, by, **settings)
+    found = compare_many(tables, names, by, settings=settings)
     content, text = (
         {"kind": "mien comparison", "comparisons": plain([asdict(c) for c in found])},
         comparison_text(found),
@@ -135,13 +131,13 @@ def seed_predictions(
     by: Sequence[str],
     out: Path | None = None,
     *,
+    settings: Settings = Settings(),
     force: bool = False,
-    **settings: Any,
 ) -> tuple[Any, str]:
     """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
     if out is not None:
         check_place(out, SEEDS_FOLDER, force=force)
-    found = seed_audit(tables, by, names=names, **settings)
+    found = seed_audit(tables, by, names=names, settings=settings)
     content, text = {"kind": "mien seed audit", **plain(asdict(found))}, seed_text(found)
     if out is not None:
         from mien.report import render_seeds

@@ -12,6 +12,7 @@ from mien.adapters.predictions import predictions_from
 from mien.audit import audit
 from mien.errors import ConfigError, DataError, LabelError, UsageError
 from mien.records import Predictions
+from mien.stats.settings import Settings
 
 SEVEN = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -93,7 +94,7 @@ def test_two_tools_give_the_same_faces_and_can_be_audited(store, tmp_path):
     first.save(tmp_path / "p.parquet")
     again = Predictions.load(tmp_path / "p.parquet")
     assert again.notes == first.notes
-    result = audit(again, ["gender"], n_boot=20, n_perm=20, min_n=5)
+    result = audit(again, ["gender"], settings=Settings(n_boot=20, n_perm=20, min_n=5))
     assert [g.name for g in result.attributes[0].groups] == ["female", "male"]
 
 

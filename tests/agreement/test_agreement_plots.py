@@ -7,6 +7,9 @@ from mien.agreement import Votes, dawid_skene, find_outliers, vote_sufficiency
 from mien.errors import UsageError
 from mien.report.agreement_plots import MAX_ANNOTATORS, annotator_confusion_plot, outlier_plot, sufficiency_plot
 from mien.report.figures import figure_svg
+from mien.stats.settings import Settings
+
+FEW = Settings(n_boot=20)
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +30,14 @@ def check(figure):
 @pytest.mark.parametrize("m", [2, 5, 10])
 def test_sufficiency(m):
     counts = np.random.default_rng(1).multinomial(m, [0.6, 0.2, 0.1, 0.1], 40)
-    label, svg = check(sufficiency_plot(vote_sufficiency(Votes.from_counts(counts, CLASSES), n_boot=20)))
+    label, svg = check(sufficiency_plot(vote_sufficiency(Votes.from_counts(counts, CLASSES), settings=FEW)))
     assert f"all {m} votes, these among them" in svg
     assert f"{m}: all 1.00" in label
     assert ("1 other vote<" in svg) == (m == 2)
 
 
 def test_confusion(votes):
-    model = dawid_skene(votes, n_boot=5)
+    model = dawid_skene(votes, settings=Settings(n_boot=5))
     _, svg = check(annotator_confusion_plot(model, "a7"))
     assert "Votes of a7" in svg
     share = model.annotators[7].confusion[0][0]
@@ -44,12 +47,12 @@ def test_confusion(votes):
 
 
 def test_outliers(votes):
-    result = find_outliers(votes, n_boot=20, n_fits=0)
+    result = find_outliers(votes, settings=FEW, n_fits=0)
     label, svg = check(outlier_plot(result))
     assert label.startswith("Outlying annotators: a7 (agreement).")
     assert svg.index("a7 (") < svg.index("a0 (")
     assert "too few" not in svg
-    _, few = check(outlier_plot(find_outliers(votes, min_faces=500, n_boot=20, n_fits=0)))
+    _, few = check(outlier_plot(find_outliers(votes, min_faces=500, settings=FEW, n_fits=0)))
     assert "too few to test" in few
     panels = [a for a in outlier_plot(result).axes if a.get_xlabel()]
     assert len(panels) == 3
@@ -59,6 +62,6 @@ def test_many_annotators_are_cut():
     rng = np.random.default_rng(2)
     names = np.tile([f"a{i:02d}" for i in range(60)], 3)
     rows = Votes.from_rows(np.repeat(np.arange(3), 60), names, np.eye(4)[rng.integers(0, 4, 180)], CLASSES)
-    label, svg = check(outlier_plot(find_outliers(rows, n_boot=20, n_fits=0)))
+    label, svg = check(outlier_plot(find_outliers(rows, settings=FEW, n_fits=0)))
     assert f"{60 - MAX_ANNOTATORS} more not shown" in label
-    assert len(outlier_plot(find_outliers(rows, n_boot=20, n_fits=0)).axes) == 1
+    assert len(outlier_plot(find_outliers(rows, settings=FEW, n_fits=0)).axes) == 1

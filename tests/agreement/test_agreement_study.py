@@ -9,6 +9,7 @@ import pytest
 from mien.agreement import Votes, fleiss_kappa, krippendorff_alpha, vote_sufficiency
 from mien.data.datasets.ferplus import read_votes
 from mien.labels import FERPLUS_VOCABULARY
+from mien.stats.settings import Settings
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -67,10 +68,10 @@ def test_ferplus(real_data):
     clean = counts[counts[:, 8:].sum(1) <= 3]
     assert (len(counts), len(clean)) == (35_887, 35_393)
     votes = Votes.from_counts(clean, FERPLUS_VOCABULARY)
-    alpha, kappa = (f(votes, unknown="class", n_boot=20) for f in (krippendorff_alpha, fleiss_kappa))
+    alpha, kappa = (f(votes, unknown="class", settings=Settings(n_boot=20)) for f in (krippendorff_alpha, fleiss_kappa))
     assert alpha.alpha.value == pytest.approx(0.514, abs=1e-3)
     assert kappa.kappa.value == pytest.approx(alpha.alpha.value, abs=1e-4)
-    curve = vote_sufficiency(votes, unknown="class", n_boot=20)
+    curve = vote_sufficiency(votes, unknown="class", settings=Settings(n_boot=20))
     assert curve.exact
     assert curve.points[4].agreement_all.value == pytest.approx(0.912, abs=1e-3)
     assert curve.points[4].agreement_others.value == pytest.approx(0.825, abs=1e-3)

@@ -7,7 +7,12 @@ from voting import CLASSES, PREVALENCE, round_trip, spread_votes
 from mien.agreement import Votes, fleiss_kappa, krippendorff_alpha
 from mien.errors import DataError, UsageError
 from mien.stats.intervals import wilson
-from mien.stats.resampling import Resampling, bootstrap_estimates, holm, mean_estimates
+from mien.stats.resampling import bootstrap_estimates, holm, mean_estimates
+from mien.stats.settings import Settings
+
+TWO = Settings(n_boot=2)
+FEW = Settings(n_boot=20)
+SOME = Settings(n_boot=50)
 
 # Krippendorff (2011), section C: four observers, twelve units, 0 is missing.
 OBSERVERS = np.array(
@@ -36,7 +41,7 @@ def diagnoses():
 
 @pytest.mark.parametrize(("metric", "value"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
 def test_krippendorffs_example(metric, value):
-    result = krippendorff_alpha(observed(), metric, n_boot=50)
+    result = krippendorff_alpha(observed(), metric, settings=SOME)
     assert result.alpha.value == pytest.approx(value, abs=5e-4)
     assert (result.n, result.n_left_out, result.n_judgements, result.n_annotators) == (11, 1, 40, 4)
     assert "only 11 independent faces" in result.alpha.note
@@ -44,10 +49,10 @@ def test_krippendorffs_example(metric, value):
 
 def test_krippendorffs_example_of_two_observers():
     binary = observed(np.array([[1, 2, 1, 1, 1, 1, 1, 1, 2, 1], [2, 2, 2, 1, 1, 2, 1, 1, 1, 1]]))
-    assert krippendorff_alpha(binary, n_boot=20).alpha.value == pytest.approx(0.095, abs=5e-4)
+    assert krippendorff_alpha(binary, settings=FEW).alpha.value == pytest.approx(0.095, abs=5e-4)
     words = ["aabbdcccedda", "babbbccceddd"]
     votes = Votes.from_choices(list(range(12)) * 2, ["x"] * 12 + ["y"] * 12, list("".join(words)), tuple("abcde"))
-    assert krippendorff_alpha(votes, n_boot=20).alpha.value == pytest.approx(0.692, abs=5e-4)
+    assert krippendorff_alpha(votes, settings=FEW).alpha.value == pytest.approx(0.692, abs=5e-4)
 
 
 def by_pairs(face, shares, difference):
@@ -74,7 +79,7 @@ def test_spread_votes_by_pairs(metric):
         d = (scale[:, None] - scale) ** 2 if metric == "interval" else 1.0 - np.eye(4)
         return p @ d @ q - 0.5 * (p @ d @ p + q @ d @ q)
 
-    result = krippendorff_alpha(votes, metric, n_boot=20)
+    result = krippendorff_alpha(votes, metric, settings=FEW)
     assert result.alpha.value == pytest.approx(by_pairs(votes.face, votes.shares, rao))
     assert "one judgement" in result.notes[0]
 
@@ -86,17 +91,19 @@ def test_annotators_who_spread_alike_agree():
         votes,
         Votes.from_rows(np.tile(face, 2), ["x"] * 10 + ["y"] * 10, np.tile(rows, (2, 1)) * 3, CLASSES),
     ):
-        assert krippendorff_alpha(metric_votes, n_boot=20).alpha.value == pytest.approx(1)
+        assert krippendorff_alpha(metric_votes, settings=FEW).alpha.value == pytest.approx(1)
 
 
 def test_ordinal_and_nominal_are_one_for_two_values():
     votes = observed(np.clip(OBSERVERS, 0, 2))
-    alphas = [krippendorff_alpha(votes, metric, n_boot=20).alpha.value for metric in ("nominal", "ordinal", "interval")]
+    alphas = [
+        krippendorff_alpha(votes, metric, settings=FEW).alpha.value for metric in ("nominal", "ordinal", "interval")
+    ]
     assert alphas == pytest.approx([alphas[0]] * 3)
 
 
 def test_fleiss_example():
-    result = fleiss_kappa(Votes.from_counts(diagnoses(), tuple("12345")), n_boot=100)
+    result = fleiss_kappa(Votes.from_counts(diagnoses(), tuple("12345")), settings=Settings(n_boot=100))
     assert result.kappa.value == pytest.approx(0.4302445, abs=1e-6)
     assert result.agreement.value == pytest.approx(0.5556, abs=1e-4)
     assert result.chance.value == pytest.approx(0.220, abs=5e-4)
@@ -108,7 +115,7 @@ def test_fleiss_example():
 
 def test_unequal_numbers_of_votes():
     counts = np.array([[2, 0], [1, 2], [0, 4], [1, 0], [0, 0]])
-    result = fleiss_kappa(Votes.from_counts(counts, ("a", "b")), n_boot=20)
+    result = fleiss_kappa(Votes.from_counts(counts, ("a", "b")), settings=FEW)
     agreement, p = (1 + 1 / 3 + 1) / 3, (1 + 1 / 3 + 0 + 1) / 4
     chance = p**2 + (1 - p) ** 2
     assert result.agreement.value == pytest.approx(agreement)
@@ -122,7 +129,10 @@ def test_unequal_numbers_of_votes():
 def test_kappa_nears_alpha_with_many_faces():
     counts = np.random.default_rng(0).multinomial(5, [0.5, 0.3, 0.2], 3000)
     votes = Votes.from_counts(counts, ("a", "b", "c"))
-    alpha, kappa = krippendorff_alpha(votes, n_boot=20), fleiss_kappa(votes, n_boot=20)
+    alpha, kappa = (
+        krippendorff_alpha(votes, settings=FEW),
+        fleiss_kappa(votes, settings=FEW),
+    )
     assert alpha.alpha.value == pytest.approx(kappa.kappa.value, abs=2e-4)
     assert abs(kappa.kappa.value) < 0.03  # votes at random
 
@@ -135,20 +145,26 @@ def test_kappa_refuses_spread_votes():
 
 def test_undefined_is_nan_with_a_reason():
     alike = Votes.from_counts([[3, 0]] * 5, ("a", "b"))
-    alpha, kappa = krippendorff_alpha(alike, n_boot=20), fleiss_kappa(alike, n_boot=20)
+    alpha, kappa = (
+        krippendorff_alpha(alike, settings=FEW),
+        fleiss_kappa(alike, settings=FEW),
+    )
     assert np.isnan(alpha.alpha.value)
     assert "nothing to agree on" in alpha.alpha.note
     assert np.isnan(alpha.by_class["a"].value)
     assert np.isnan(kappa.kappa.value)
     assert kappa.agreement.value == 1
     single = Votes.from_counts([[1, 0], [0, 1]], ("a", "b"))
-    for result in (krippendorff_alpha(single, n_boot=20).alpha, fleiss_kappa(single, n_boot=20).kappa):
+    for result in (
+        krippendorff_alpha(single, settings=FEW).alpha,
+        fleiss_kappa(single, settings=FEW).kappa,
+    ):
         assert np.isnan(result.value)
         assert result.note.startswith("no face has two")
     nothing = Votes.from_counts(np.zeros((0, 2)), ("a", "b"))
-    assert np.isnan(krippendorff_alpha(nothing, "nominal", n_boot=20).alpha.value)
+    assert np.isnan(krippendorff_alpha(nothing, "nominal", settings=FEW).alpha.value)
     rare = Votes.from_counts([[3, 1, 0], [4, 0, 0], [2, 2, 0]] * 10, ("a", "b", "c"))
-    assert np.isnan(fleiss_kappa(rare, n_boot=20).by_class["c"].value)
+    assert np.isnan(fleiss_kappa(rare, settings=FEW).by_class["c"].value)
     with pytest.raises(UsageError, match="metric"):
         krippendorff_alpha(rare, "ratio")
 
@@ -156,7 +172,10 @@ def test_undefined_is_nan_with_a_reason():
 def test_a_class_that_no_two_annotators_of_a_face_judge_is_undefined():
     counts = np.array([[3, 0, 0], [2, 1, 0], [0, 3, 0], [1, 2, 0], [0, 0, 1], [0, 0, 1]])
     votes = Votes.from_counts(counts, ("joy", "calm", "fear"))
-    kappa, alpha = fleiss_kappa(votes, n_boot=20), krippendorff_alpha(votes, n_boot=20)
+    kappa, alpha = (
+        fleiss_kappa(votes, settings=FEW),
+        krippendorff_alpha(votes, settings=FEW),
+    )
     for found in (kappa.by_class["fear"], alpha.by_class["fear"]):
         assert np.isnan(found.value)
         assert found.note
@@ -164,8 +183,8 @@ def test_a_class_that_no_two_annotators_of_a_face_judge_is_undefined():
     assert kappa.by_class["joy"].value == pytest.approx(1 - (1 / 6) / (2 / 9))
     # Only faces with one vote have another class: nothing says whether people agree on either.
     lone = Votes.from_counts([[3, 0], [2, 0], [0, 1]], ("joy", "calm"))
-    kappa = fleiss_kappa(lone, n_boot=20)
-    for found in (kappa.kappa, *kappa.by_class.values(), krippendorff_alpha(lone, n_boot=20).alpha):
+    kappa = fleiss_kappa(lone, settings=FEW)
+    for found in (kappa.kappa, *kappa.by_class.values(), krippendorff_alpha(lone, settings=FEW).alpha):
         assert np.isnan(found.value)
     assert kappa.kappa.note == "all votes are for one class"
 
@@ -174,10 +193,10 @@ def test_ordinal_words_ascend_as_they_are_listed():
     bins = ("0-9", "10-19", "20-29", "30+")
     rng = np.random.default_rng(3)
     counts = rng.multinomial(5, [0.4, 0.3, 0.2, 0.1], 40)
-    numbers = krippendorff_alpha(Votes.from_counts(counts, tuple("0123")), "ordinal", n_boot=20)
-    words = krippendorff_alpha(Votes.from_counts(counts, bins), "ordinal", n_boot=20)
+    numbers = krippendorff_alpha(Votes.from_counts(counts, tuple("0123")), "ordinal", settings=FEW)
+    words = krippendorff_alpha(Votes.from_counts(counts, bins), "ordinal", settings=FEW)
     assert words == numbers
-    other = krippendorff_alpha(Votes.from_counts(counts[:, ::2], bins[::2]), "ordinal", n_boot=20)
+    other = krippendorff_alpha(Votes.from_counts(counts[:, ::2], bins[::2]), "ordinal", settings=FEW)
     assert other.alpha.value != words.alpha.value
     with pytest.raises(UsageError, match="expected numbers"):
         krippendorff_alpha(Votes.from_counts(counts, bins), "interval")
@@ -190,25 +209,26 @@ def test_nothing_depends_on_the_order_of_rows():
     cluster = rng.integers(0, 40, 60)
     first = Votes.from_counts(counts, ("a", "b", "c"), cluster=cluster)
     second = Votes.from_counts(counts[order], ("a", "b", "c"), cluster=cluster[order])
+    settings = Settings(n_boot=50, seed=3)
     for measure in (krippendorff_alpha, fleiss_kappa):
-        assert measure(first, n_boot=50, seed=3) == measure(second, n_boot=50, seed=3)
+        assert measure(first, settings=settings) == measure(second, settings=settings)
     face, annotator, rows = spread_votes(rng, 30, 3)
     order = rng.permutation(90)
     third = Votes.from_rows(face, annotator, rows, tuple("1234"))
     fourth = Votes.from_rows(face[order], annotator[order], rows[order], tuple("1234"))
     for metric in ("nominal", "ordinal"):
-        assert krippendorff_alpha(third, metric, n_boot=50) == krippendorff_alpha(fourth, metric, n_boot=50)
+        assert krippendorff_alpha(third, metric, settings=SOME) == krippendorff_alpha(fourth, metric, settings=SOME)
 
 
 def test_copies_as_one_unit_leave_the_interval_as_it_was():
     counts = np.random.default_rng(0).multinomial(6, [0.5, 0.3, 0.2], 80)
-    once = fleiss_kappa(Votes.from_counts(counts, ("a", "b", "c")), n_boot=200)
+    once = fleiss_kappa(Votes.from_counts(counts, ("a", "b", "c")), settings=Settings(n_boot=200))
     twice = np.repeat(counts, 2, axis=0)
     joined = Votes.from_counts(twice, ("a", "b", "c"), cluster=np.repeat(np.arange(80), 2))
-    found = fleiss_kappa(joined, n_boot=200)
+    found = fleiss_kappa(joined, settings=Settings(n_boot=200))
     assert (found.kappa.low, found.kappa.high) == pytest.approx((once.kappa.low, once.kappa.high))
     assert (found.kappa.n, found.kappa.clusters) == (160, 80)
-    apart = fleiss_kappa(Votes.from_counts(twice, ("a", "b", "c")), n_boot=200).kappa
+    apart = fleiss_kappa(Votes.from_counts(twice, ("a", "b", "c")), settings=Settings(n_boot=200)).kappa
     assert apart.high - apart.low < 0.85 * (once.kappa.high - once.kappa.low)
 
 
@@ -217,13 +237,16 @@ def test_intervals_hold_the_truth():
         return np.array([rng.multinomial(5, p) for p in rng.dirichlet(PREVALENCE * 3, n)])
 
     population = Votes.from_counts(faces(np.random.default_rng(99), 40_000), CLASSES)
-    truth = [krippendorff_alpha(population, n_boot=2).alpha.value, fleiss_kappa(population, n_boot=2).kappa.value]
+    truth = [
+        krippendorff_alpha(population, settings=TWO).alpha.value,
+        fleiss_kappa(population, settings=TWO).kappa.value,
+    ]
     held = []
     for seed in range(100):
         votes = Votes.from_counts(faces(np.random.default_rng(seed), 60), CLASSES)
         found = [
-            krippendorff_alpha(votes, n_boot=200, seed=seed).alpha,
-            fleiss_kappa(votes, n_boot=200, seed=seed).kappa,
+            krippendorff_alpha(votes, settings=Settings(n_boot=200, seed=seed)).alpha,
+            fleiss_kappa(votes, settings=Settings(n_boot=200, seed=seed)).kappa,
         ]
         held.append([e.low <= t <= e.high for e, t in zip(found, truth, strict=True)])
     share = np.mean(held, axis=0)
@@ -232,24 +255,24 @@ def test_intervals_hold_the_truth():
 
 
 def test_results_survive_json():
-    assert round_trip(krippendorff_alpha(observed(), n_boot=20))
-    assert round_trip(fleiss_kappa(Votes.from_counts([[1, 0], [0, 1]], ("a", "b")), n_boot=20))
+    assert round_trip(krippendorff_alpha(observed(), settings=FEW))
+    assert round_trip(fleiss_kappa(Votes.from_counts([[1, 0], [0, 1]], ("a", "b")), settings=FEW))
 
 
 def test_bootstrap_of_a_mean_is_students_interval():
     values = np.random.default_rng(0).normal(2.0, 1.0, (400, 1))
-    found = mean_estimates(values, None, Resampling(0.95, 4000, 0), "test")[0]
+    found = mean_estimates(values, None, Settings(n_boot=4000), "test")[0]
     reach = 1.96 * values.std() / 20
     assert (found.low, found.high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.012)
     # Draws of numbers of alike units follow the same law as draws of units.
     rounded = np.round(values)
-    few = mean_estimates(rounded, None, Resampling(0.95, 4000, 0), "test")[0]
+    few = mean_estimates(rounded, None, Settings(n_boot=4000), "test")[0]
     reach = 1.96 * rounded.std() / 20
     assert (few.low, few.high) == pytest.approx((rounded.mean() - reach, rounded.mean() + reach), abs=0.012)
 
 
 def test_intervals_where_nothing_varies():
-    how = Resampling(0.95, 50, 0)
+    how = Settings(n_boot=50)
     share = mean_estimates(np.zeros((30, 1)), None, how, "test", shares=True)[0]
     assert (share.low, share.high) == pytest.approx(wilson(0.0, 30, 0.95))
     assert share.high == pytest.approx(0.1135, abs=1e-4)
@@ -262,9 +285,9 @@ def test_intervals_where_nothing_varies():
     )
     assert "replicates are undefined" in lost[0].note
     with pytest.raises(UsageError, match="level"):
-        Resampling(1.5)
+        Settings(level=1.5)
     with pytest.raises(UsageError, match="n_boot"):
-        Resampling(n_boot=0)
+        Settings(n_boot=0)
 
 
 def test_holm():

@@ -8,6 +8,7 @@ from voting import CLASSES, round_trip, team_votes
 from mien.agreement import Votes, exchange_p, find_outliers
 from mien.agreement.exchange import LOWEST_P
 from mien.errors import UsageError
+from mien.stats.settings import Settings
 
 HONEST = [0.8] * 10
 
@@ -60,10 +61,10 @@ def test_honest_annotators_are_left_alone_and_odd_ones_found():
     alarms, found = 0, 0
     for seed in range(25):
         votes, _ = team_votes(np.random.default_rng(seed), 150, HONEST, m=4)
-        honest = find_outliers(votes, margin=0.0, n_boot=2, n_fits=0)
+        honest = find_outliers(votes, margin=0.0, settings=Settings(n_boot=2), n_fits=0)
         alarms += bool(honest.flagged)
         votes, _ = team_votes(np.random.default_rng(seed), 150, [*HONEST[1:], 0.3], m=4)
-        result = find_outliers(votes, n_boot=2, n_fits=0)
+        result = find_outliers(votes, settings=Settings(n_boot=2), n_fits=0)
         alarms += any(a.name != "a9" for a in result.flagged)
         found += any(a.name == "a9" and a.flags == ["agreement"] for a in result.flagged)
     assert alarms <= 6  # 50 chances at 5 % at most
@@ -79,7 +80,9 @@ def test_reasons_and_intervals():
     seconds[who == "a2"] /= 4
     seconds[who == "a3"] = np.nan
     result = find_outliers(
-        Votes.from_rows(votes.face, who, rows, votes.vocabulary, seconds=seconds), n_boot=200, n_fits=20
+        Votes.from_rows(votes.face, who, rows, votes.vocabulary, seconds=seconds),
+        settings=Settings(n_boot=200),
+        n_fits=20,
     )
     by_name = {a.name: a for a in result.annotators}
     assert {a.name: a.flags for a in result.flagged} == {"a1": ["unknown"], "a2": ["speed"]}
@@ -100,7 +103,7 @@ def test_agreement_by_hand():
         [0, 0, 0, 1, 1, 2], ["x", "y", "z", "x", "y", "z"],
         [[1, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 0]], ("a", "b"),
     )  # fmt: skip
-    result = find_outliers(votes, n_boot=10, n_fits=5)
+    result = find_outliers(votes, settings=Settings(n_boot=10), n_fits=5)
     x, y, z = result.annotators
     assert x.agreement.value == pytest.approx((0.5 + 0.75) / 2)
     assert y.agreement.value == pytest.approx((0.5 + 0.75) / 2)
@@ -116,7 +119,7 @@ def test_agreement_by_hand():
 
 def test_nobody_is_accurate_on_faces_that_nobody_else_judged():
     votes = Votes.from_rows([0, 0, 1, 1, 2, 3], list("xyxyzz"), np.eye(2)[[0, 0, 1, 1, 0, 1]], ("a", "b"))
-    x, _, z = find_outliers(votes, n_boot=10, n_fits=5).annotators
+    x, _, z = find_outliers(votes, settings=Settings(n_boot=10), n_fits=5).annotators
     assert (z.n, z.n_shared) == (2, 0)
     assert np.isnan(z.accuracy.value)
     assert z.accuracy.note == "no shared face"
@@ -125,7 +128,7 @@ def test_nobody_is_accurate_on_faces_that_nobody_else_judged():
 
 def test_two_annotators_cannot_be_told_apart():
     votes, _ = team_votes(np.random.default_rng(0), 200, [0.95, 0.1])
-    result = find_outliers(votes, n_boot=10, n_fits=5)
+    result = find_outliers(votes, settings=Settings(n_boot=10), n_fits=5)
     assert not result.flagged
     assert [a.p["agreement"] for a in result.annotators] == [1.0, 1.0]
     assert any("who of two" in note for note in result.notes)
@@ -134,12 +137,12 @@ def test_two_annotators_cannot_be_told_apart():
 def test_copies_enter_the_tests_once():
     votes, _ = team_votes(np.random.default_rng(5), 60, [*HONEST[:5], 0.5], m=4)
     who, word = np.array(votes.annotators)[votes.named()], votes.votes
-    once = find_outliers(votes, n_boot=50, n_fits=0)
+    once = find_outliers(votes, settings=Settings(n_boot=50), n_fits=0)
     twice = Votes.from_rows(
         np.concatenate([votes.face, votes.face + 1000]), np.tile(who, 2), np.tile(word, (2, 1)), CLASSES,
         cluster=np.tile(votes.face, 2),
     )  # fmt: skip
-    copied = find_outliers(twice, n_boot=50, n_fits=0)
+    copied = find_outliers(twice, settings=Settings(n_boot=50), n_fits=0)
     assert [a.p for a in copied.annotators] == [pytest.approx(a.p) for a in once.annotators]
     assert copied.annotators[0].agreement.clusters == once.annotators[0].agreement.clusters
 

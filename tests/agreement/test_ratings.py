@@ -13,6 +13,7 @@ from mien.agreement.ratings import read_ratings
 from mien.agreement.votes import Votes
 from mien.cli import app
 from mien.errors import DataError, UsageError
+from mien.stats.settings import Settings
 
 CLASSES = ["anger", "happiness", "neutral"]
 RATERS = ["r1", "r2", "r3"]
@@ -33,7 +34,7 @@ def long():
 
 
 def alpha(votes):
-    return krippendorff_alpha(votes, n_boot=1, seed=0).alpha.value
+    return krippendorff_alpha(votes, settings=Settings(n_boot=1, seed=0)).alpha.value
 
 
 LONG = long()

@@ -20,6 +20,7 @@ from mien.data.labelled import labelled_faces
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE, RACE4
 from mien.errors import ConfigError, DataError, UsageError
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
 HEADS = (GENDER, AGE, AGE_GROUP.head)
 
@@ -179,14 +180,18 @@ def test_the_audit_corrects_with_the_errors_that_came_along(tmp_path: Path) -> N
     predictions.save(tmp_path / "p.parquet")
     again = type(predictions).load(tmp_path / "p.parquet")
     assert again.annotator_errors == predictions.annotator_errors
-    found = audit(again, ["perceived_gender"], n_boot=300, n_perm=200).attributes[0].inferred
+    found = audit(again, ["perceived_gender"], settings=Settings(n_boot=300, n_perm=200)).attributes[0].inferred
     assert found is not None
     raw, corrected = (
         next(m for m in found.methods if m.name == name).gap("accuracy").value for name in ("thresholded", "corrected")
     )
     assert raw.value < 0.16  # mixed groups look alike
     assert corrected.low < 0.2 < corrected.high
-    crossed = audit(again, ["perceived_gender*perceived_age_group"], n_boot=100, n_perm=100).attributes[0].inferred
+    crossed = (
+        audit(again, ["perceived_gender*perceived_age_group"], settings=Settings(n_boot=100, n_perm=100))
+        .attributes[0]
+        .inferred
+    )
     assert crossed is not None
     assert crossed.annotator is not None
 
@@ -196,7 +201,7 @@ def test_errors_that_cannot_serve_cost_no_audit(tmp_path: Path) -> None:
     useless = {"perceived_gender": {"groups": ["Male", "Female"], "counts": [[50, 50], [49, 51]], "source": "toy"}}
     labelled = labelled_faces(replace(made.store.table, annotator_errors=useless), "majority", where="toy")
     predictions = labelled.predictions(labelled.targets * 0.8 + 0.1, "toy")
-    found = audit(predictions, ["perceived_gender"], n_boot=100, n_perm=100)
+    found = audit(predictions, ["perceived_gender"], settings=Settings(n_boot=100, n_perm=100))
     assert any("not corrected for its annotator's error" in note for note in found.method_notes)
     assert found.attributes[0].inferred.annotator is None
 
@@ -249,7 +254,7 @@ def test_corrected_shares_hold_the_true_ones() -> None:
         counts = np.stack([rng.multinomial(300, row) for row in rates])
         group = rng.choice(2, 1000, p=truth)
         said = np.where(rng.random(1000) < rates[group, 1], 1, 0)
-        found = corrected_shares(said, AnnotatorError(["a", "b"], counts.tolist()), n_boot=300)
+        found = corrected_shares(said, AnnotatorError(["a", "b"], counts.tolist()), settings=Settings(n_boot=300))
         held += found["b"].low <= 0.3 <= found["b"].high
         raw += abs((said == 1).mean() - 0.3) < 1.96 * np.sqrt(0.3 * 0.7 / 1000)
     assert 181 <= held <= 198

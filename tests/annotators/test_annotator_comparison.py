@@ -15,6 +15,7 @@ from mien.annotators.comparison_text import comparison_text
 from mien.demographics import RACE
 from mien.errors import DataError, UsageError
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
 GENDERS = np.array(["Male", "Female"], dtype=object)
 
@@ -60,7 +61,9 @@ def test_counts_agreement_kappa_and_shares():
     a, b = two_annotators(np.random.default_rng(0), 200)
     a[:3], b[2:7] = -1, -1
     found = compare_annotators(
-        table(gender(a, annotator="mien 1"), 200), table(gender(b, annotator="deepface 0.0.103"), 200), n_boot=1000
+        table(gender(a, annotator="mien 1"), 200),
+        table(gender(b, annotator="deepface 0.0.103"), 200),
+        settings=Settings(n_boot=1000),
     )
     assert (found.a, found.b, found.n, found.clusters) == ("mien 1", "deepface 0.0.103", 200, 200)
     (g,) = found.attributes
@@ -94,10 +97,10 @@ def test_neither_order_of_rows_nor_of_tables_matters():
     def shuffled(t):
         return SampleTable(t.frame.sample(frac=1, random_state=3), t.name, t.vocabulary, t.attributes)
 
-    found = compare_annotators(first, second, n_boot=100)
-    assert repr(compare_annotators(shuffled(first), second, n_boot=100)) == repr(found)
-    assert repr(compare_annotators(first, shuffled(second), n_boot=100)) == repr(found)
-    turned = compare_annotators(second, first, n_boot=100).attributes[0]
+    found = compare_annotators(first, second, settings=Settings(n_boot=100))
+    assert repr(compare_annotators(shuffled(first), second, settings=Settings(n_boot=100))) == repr(found)
+    assert repr(compare_annotators(first, shuffled(second), settings=Settings(n_boot=100))) == repr(found)
+    turned = compare_annotators(second, first, settings=Settings(n_boot=100)).attributes[0]
     assert turned.counts == np.transpose(found.attributes[0].counts).tolist()
     assert turned.kappa.value == pytest.approx(found.attributes[0].kappa.value)
 
@@ -113,7 +116,9 @@ def test_intervals_hold_the_truth_also_with_dependent_faces():
         cluster = np.repeat(np.arange(100), copies)
         n = len(a)
         g = compare_annotators(
-            table(gender(a), n, cluster), table(gender(b), n, cluster), n_boot=150, seed=int(rng.integers(1e6))
+            table(gender(a), n, cluster),
+            table(gender(b), n, cluster),
+            settings=Settings(n_boot=150, seed=int(rng.integers(1e6))),
         ).attributes[0]
         estimates = {
             "agreement": g.agreement, "kappa": g.kappa, "share": g.shares_a[0], "difference": g.differences[0]
@@ -127,7 +132,7 @@ def test_intervals_hold_the_truth_also_with_dependent_faces():
 
 def test_full_agreement_is_not_taken_for_certain():
     a = np.arange(50) % 2
-    g = compare_annotators(table(gender(a), 50), table(gender(a), 50), n_boot=50).attributes[0]
+    g = compare_annotators(table(gender(a), 50), table(gender(a), 50), settings=Settings(n_boot=50)).attributes[0]
     assert g.agreement.value == g.kappa.value == 1
     assert 0.8 < g.kappa.low < 0.9
     assert (g.differences[0].value, g.differences[0].note) == (0, "no face differs")
@@ -136,14 +141,16 @@ def test_full_agreement_is_not_taken_for_certain():
 
 def test_kappa_is_undefined_where_there_is_one_group():
     n = 40
-    g = compare_annotators(table(gender([0] * n), n), table(gender([0] * n), n), n_boot=20).attributes[0]
+    g = compare_annotators(
+        table(gender([0] * n), n), table(gender([0] * n), n), settings=Settings(n_boot=20)
+    ).attributes[0]
     assert np.isnan(g.kappa.value)
     assert "one and the same group" in g.kappa.note
     assert g.agreement.value == 1
 
 
 def test_no_face_with_a_group_from_both():
-    found = compare_annotators(table(gender([0, -1]), 2), table(gender([-1, 1]), 2), n_boot=20)
+    found = compare_annotators(table(gender([0, -1]), 2), table(gender([-1, 1]), 2), settings=Settings(n_boot=20))
     g = found.attributes[0]
     assert (g.n_only_a, g.n_only_b) == (1, 1)
     for e in (g.agreement, g.kappa, *g.shares_a, *g.differences):
@@ -164,7 +171,9 @@ def test_by_confidence_and_by_class():
     b[10:30] = -1
     both = b >= 0
     found = compare_annotators(
-        table(gender(a, confidence), n, votes=votes), table(gender(b, np.ones(n)), n, votes=1 - votes), n_boot=50
+        table(gender(a, confidence), n, votes=votes),
+        table(gender(b, np.ones(n)), n, votes=1 - votes),
+        settings=Settings(n_boot=50),
     )
     g = found.attributes[0]
     assert [p.name for p in g.by_confidence_a] == ["below 0.5", "0.5 to 0.7", "0.7 to 0.9", "0.9 and above"]
@@ -192,7 +201,9 @@ def test_few_faces_are_noted():
     rng = np.random.default_rng(5)
     votes = np.array([0] * 60 + [1] * 8)
     a, b = two_annotators(rng, 68)
-    g = compare_annotators(table(gender(a), 68, votes=votes), table(gender(b), 68), n_boot=50).attributes[0]
+    g = compare_annotators(
+        table(gender(a), 68, votes=votes), table(gender(b), 68), settings=Settings(n_boot=50)
+    ).attributes[0]
     assert [p.agreement.note for p in g.by_class] == ["", "fewer than 30 faces"]
 
 
@@ -216,7 +227,7 @@ def test_a_coarser_attribute_is_merged_from_the_probabilities_of_a_finer_one():
     names = np.array(["White", "Black", "Latino_Hispanic", "Asian", "Indian", "Middle Eastern"], dtype=object)
     said = names[np.nan_to_num(six).argmax(1)]
     first, second = table(seven, 60, attributes=["perceived_race"]), table({"perceived_race6": said}, 60)
-    found = compare_annotators(first, second, n_boot=20)
+    found = compare_annotators(first, second, settings=Settings(n_boot=20))
     assert [c.name for c in found.attributes] == ["race6"]
     assert found.attributes[0].groups == list(names)
     assert found.attributes[0].agreement.value == 1
@@ -228,7 +239,7 @@ def test_a_coarser_attribute_is_merged_from_the_probabilities_of_a_finer_one():
 def test_faces_of_one_table_only_are_counted_and_left_out():
     first, second = table(gender([0, 1, 0, 1]), 4), table(gender([0, 1, 1, 1, 0, 0]), 6)
     second = second.where(second.frame["sample_id"].to_numpy() != "f0", "some")
-    found = compare_annotators(first, second, n_boot=20)
+    found = compare_annotators(first, second, settings=Settings(n_boot=20))
     assert (found.n, found.n_only_a, found.n_only_b) == (3, 1, 2)
     assert found.attributes[0].counts == [[0, 1], [0, 2]]
     assert "1 only in the table of the first, 2 only in the table of the second" in comparison_text(found)
@@ -237,7 +248,7 @@ def test_faces_of_one_table_only_are_counted_and_left_out():
 def test_groups_outside_the_vocabulary_are_kept():
     a, b = gender([0, 1, 0]), gender([0, 1, 1])
     b["perceived_gender"][0] = "unsure"
-    g = compare_annotators(table(a, 3), table(b, 3), n_boot=20).attributes[0]
+    g = compare_annotators(table(a, 3), table(b, 3), settings=Settings(n_boot=20)).attributes[0]
     assert g.groups == ["Male", "Female", "unsure"]
     assert g.counts == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
 
@@ -253,12 +264,12 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(DataError, match="share no sample_id"):
         compare_annotators(a, other)
     with pytest.raises(UsageError, match="level: is 2"):
-        compare_annotators(a, a, level=2)
+        compare_annotators(a, a, settings=Settings(level=2))
 
 
 def test_the_text_says_perceived_and_what_agreement_is_not():
     a, b = two_annotators(np.random.default_rng(7), 80)
-    text = comparison_text(compare_annotators(table(gender(a), 80), table(gender(b), 80), n_boot=50))
+    text = comparison_text(compare_annotators(table(gender(a), 80), table(gender(b), 80), settings=Settings(n_boot=50)))
     assert text.startswith("# What the first and the second perceive\n\n80 shared faces in 80 independent units")
     assert "## Perceived gender" in text
     assert "Agreement is not accuracy" in text
@@ -276,7 +287,7 @@ def test_numbers_are_compared_as_numbers():
     a[:3], b[2:7] = np.nan, np.nan
     first = table({**gender(rng.integers(0, 2, 400)), **years(a)}, 400)
     second = table({**gender(rng.integers(0, 2, 400)), **years(b)}, 400)
-    found = compare_annotators(first, second, n_boot=20)
+    found = compare_annotators(first, second, settings=Settings(n_boot=20))
     assert [c.name for c in found.attributes] == ["gender"]
     (number,) = found.numbers
     assert (number.name, number.n_only_a, number.n_only_b, number.n_neither) == ("age_years", 4, 2, 1)
@@ -292,7 +303,7 @@ def test_numbers_are_compared_as_numbers():
     text = comparison_text(found)
     assert text.count("age_years") == 1
     assert len(text) < 3000
-    asked = compare_annotators(first, second, attributes=["perceived_age_years"], n_boot=20)
+    asked = compare_annotators(first, second, attributes=["perceived_age_years"], settings=Settings(n_boot=20))
     assert not asked.attributes
     assert asked.numbers == [number]
 

@@ -11,6 +11,7 @@ from mien.annotators.mixes import Mix, group_mix, mix_of
 from mien.audit import AnnotatorError
 from mien.audit.inferred.shares import corrected_shares
 from mien.demographics import GENDER, RACE, RACE4
+from mien.stats.settings import Settings
 
 WHITE, MIDDLE_EASTERN = RACE.groups.index("White"), RACE.groups.index("Middle Eastern")
 
@@ -72,7 +73,7 @@ def test_merged_shares_hold_the_truth_where_the_mix_differs() -> None:
     coarse = np.array([RACE4.head.groups.index(RACE4.to[g]) for g in RACE.groups])[said]
     for mixes, holds in (({"race": found}, True), ({}, False)):
         error = AnnotatorError.from_content(known.errors(None, mixes)["perceived_race4"], "toy")
-        share = corrected_shares(coarse, error, n_boot=300)["White"]
+        share = corrected_shares(coarse, error, settings=Settings(n_boot=300))["White"]
         assert (share.low <= 0.75 <= share.high) == holds
 
 
@@ -133,7 +134,7 @@ def test_intervals_of_merged_shares_hold_when_few_faces_tell_the_mix() -> None:
         found = mix_of(np.bincount(seen, minlength=7), known.counts("race"))
         for name, given in (("drawn", found), ("known", Mix(found.shares, found.draws[:0], True))):
             error = AnnotatorError.from_content(known.errors(None, {"race": given})["perceived_race4"], "toy")
-            share = corrected_shares(coarse_of[seen], error, n_boot=300)["White"]
+            share = corrected_shares(coarse_of[seen], error, settings=Settings(n_boot=300))["White"]
             held[name] += share.low <= truth_share <= share.high
     assert held["drawn"] >= 52
     assert held["drawn"] > held["known"]

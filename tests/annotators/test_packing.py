@@ -28,6 +28,7 @@ from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.evaluate import evaluate
 from mien.predict import Predictor
 from mien.runs import Run
+from mien.stats.settings import Settings
 from mien.study import run_experiment
 from mien.train import train
 
@@ -258,7 +259,7 @@ def test_the_least_calibration_error_is_that_of_right_probabilities() -> None:
     seen = []
     for _ in range(40):
         labels = (rng.random((2000, 1)) > probs.cumsum(1)).sum(1).clip(0, 2)
-        seen.append(calibration_error(probs, labels, n_boot=2).value)
+        seen.append(calibration_error(probs, labels, settings=Settings(n_boot=2)).value)
     assert least_calibration_error(probs) == pytest.approx(np.mean(seen), abs=3 * np.std(seen) / np.sqrt(40))
     assert least_calibration_error(np.array([[1.0, 0.0]] * 50)) == 0
 

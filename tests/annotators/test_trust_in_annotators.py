@@ -30,6 +30,7 @@ from mien.models.weights import WeightCard, save_weights
 from mien.records import RunRecord
 from mien.runs import Run
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
 OPTIONS = {"widths": [8], "depths": [1], "stem": 8, "stem_stride": 2}
 
@@ -153,7 +154,9 @@ def test_what_cannot_be_corrected_is_what_the_audit_refuses(learnt: Store, tmp_p
         assert made.uncorrectable == why
         labelled = labelled_faces(made.store.table, "majority", where="toy")
         predictions = labelled.predictions(labelled.targets * 0.8 + 0.1, "toy")
-        found = audit(predictions, ["perceived_gender"], n_boot=100, n_perm=100).attributes[0].inferred
+        found = (
+            audit(predictions, ["perceived_gender"], settings=Settings(n_boot=100, n_perm=100)).attributes[0].inferred
+        )
         assert found is not None
         assert (found.annotator is not None) == fine
     assert "hardly tells the groups apart (condition number" in why["perceived_gender"]

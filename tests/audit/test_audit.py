@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ from mien.audit import (
 )
 from mien.errors import DataError, MienError, UsageError
 from mien.records import Predictions, write_json
+from mien.stats.settings import Settings
 
-QUICK = {"n_boot": 50, "n_perm": 99}
+QUICK = Settings(n_boot=50, n_perm=99)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def result(faces):
-    return audit(faces, ["gender", "age", "gender*age"], n_boot=300, n_perm=999)
+    return audit(faces, ["gender", "age", "gender*age"], settings=Settings(n_boot=300, n_perm=999))
 
 
 def test_known_gap_is_found(result):
@@ -156,8 +158,8 @@ def numbers_of(gaps):
 
 def test_order_of_rows_and_of_attributes_does_not_matter(faces):
     order = np.random.default_rng(0).permutation(len(faces))
-    one = audit(faces, ["gender", "age"], **QUICK)
-    two = audit(faces.select(order), ["age", "gender"], **QUICK)
+    one = audit(faces, ["gender", "age"], settings=QUICK)
+    two = audit(faces.select(order), ["age", "gender"], settings=QUICK)
     for name in ("gender", "age"):
         a, b = one.attribute(name), two.attribute(name)
         np.testing.assert_allclose(numbers_of(a.gaps), numbers_of(b.gaps), rtol=1e-9, atol=1e-12)
@@ -167,9 +169,9 @@ def test_order_of_rows_and_of_attributes_does_not_matter(faces):
 def test_order_of_classes_does_not_matter(faces):
     order = np.array([2, 0, 3, 1])
     frame = faces.to_frame()
-    one = audit(faces, ["gender"], n_boot=400, n_perm=400)
+    one = audit(faces, ["gender"], settings=Settings(n_boot=400, n_perm=400))
     renamed = Predictions.from_frame(frame, [faces.classes[i] for i in order])
-    two = audit(renamed, ["gender"], n_boot=400, n_perm=400)
+    two = audit(renamed, ["gender"], settings=Settings(n_boot=400, n_perm=400))
     for gap in one.attribute("gender").gaps:
         other = two.attribute("gender").gap(gap.metric, gap.class_name)
         assert other.value.value == pytest.approx(gap.value.value)
@@ -182,7 +184,10 @@ def test_copies_in_one_cluster_do_not_narrow_intervals(faces):
     alone = predictions(
         twice.labels, twice.predicted, twice.groups, np.repeat(np.arange(len(faces)), 2), 4, twice.probs, twice.votes
     )
-    one, two = audit(faces, ["gender"], n_boot=1000, n_perm=200), audit(alone, ["gender"], n_boot=1000, n_perm=200)
+    one, two = (
+        audit(faces, ["gender"], settings=Settings(n_boot=1000, n_perm=200)),
+        audit(alone, ["gender"], settings=Settings(n_boot=1000, n_perm=200)),
+    )
     for group in ("f", "m"):
         a, b = (r.attribute("gender").group(group) for r in (one, two))
         assert (b.n, b.n_clusters) == (2 * a.n, a.n)
@@ -203,14 +208,16 @@ def test_expected_gap_of_seven_equal_groups():
     expected = []
     for _ in range(10):
         pred = predictions(labels, noisy(rng, labels, 0.7, 5), groups, n_classes=5)
-        expected.append(audit(pred, ["race"], n_boot=10, n_perm=200).attribute("race").gap("accuracy").expected)
+        expected.append(
+            audit(pred, ["race"], settings=Settings(n_boot=10, n_perm=200)).attribute("race").gap("accuracy").expected
+        )
     assert np.mean(expected) == pytest.approx(0.078, abs=0.003)
 
 
 def simulated(n_sims, seed, **options):
     rng = np.random.default_rng(seed)
     for _ in range(n_sims):
-        yield audit(two_groups(rng, **options), ["gender"], **QUICK).attribute("gender")
+        yield audit(two_groups(rng, **options), ["gender"], settings=QUICK).attribute("gender")
 
 
 def assert_uniform(p, ties=0.0):
@@ -239,7 +246,7 @@ def test_class_mix_alone_is_no_disparity():
         labels = (mixes[group].cumsum(1) > rng.random((600, 1))).argmax(1)
         predicted = noisy(rng, labels, np.array([0.9, 0.6, 0.6])[labels], 3)
         pred = predictions(labels, predicted, {"gender": np.array(["f", "m"])[group]}, n_classes=3)
-        found = audit(pred, ["gender"], **QUICK).attribute("gender")
+        found = audit(pred, ["gender"], settings=QUICK).attribute("gender")
         gaps.append(found.gap("accuracy"))
         macro.append(found.gap("macro_f1").p)
     assert np.mean([g.value.value for g in gaps]) > 0.12
@@ -254,7 +261,7 @@ def test_intervals_cover_the_truth():
     n_sims = 150
     for seed in range(n_sims):
         pred = two_groups(rng, n=500, recalls=(0.65, 0.85))
-        attribute = audit(pred, ["gender"], n_boot=300, n_perm=1, seed=seed).attribute("gender")
+        attribute = audit(pred, ["gender"], settings=Settings(n_boot=300, n_perm=1, seed=seed)).attribute("gender")
         group = attribute.group("f")
         estimates = {
             "accuracy": (group.metrics["accuracy"], 0.65),
@@ -267,10 +274,13 @@ def test_intervals_cover_the_truth():
         hit = np.where(rng.random(150) < 0.5, rng.random(150) < 0.7, -1)[unit]  # half the units are copies
         hit = np.where(hit >= 0, hit, rng.random(450) < 0.7)
         copies = predictions(labels, np.where(hit, labels, (labels + 1) % 3), {}, unit, 3)
-        estimates["clustered"] = (summary_estimates(copies, n_boot=300, seed=seed)["accuracy"], 0.7)
+        estimates["clustered"] = (summary_estimates(copies, settings=Settings(n_boot=300, seed=seed))["accuracy"], 0.7)
         probs = rng.dirichlet(np.ones(3), 200)
         values = predictions(np.zeros(200), probs.argmax(1), {}, None, 3, probs)
-        estimates["kl"] = (summary_estimates(values, n_boot=1, seed=seed)["kl"], 1.5)  # E[-log Beta(1, 2)]
+        estimates["kl"] = (
+            summary_estimates(values, settings=Settings(n_boot=1, seed=seed))["kl"],
+            1.5,
+        )  # E[-log Beta(1, 2)]
         for name, (estimate, truth) in estimates.items():
             hits[name] += estimate.low <= truth <= estimate.high
     for name, count in hits.items():
@@ -281,7 +291,7 @@ def test_undefined_stays_undefined():
     labels = np.array([0] * 40 + [1] * 40 + [0] * 40)
     group = np.array(["a"] * 80 + ["b"] * 40)  # nobody in b is annotated with class 1, nobody at all with 2
     pred = predictions(labels, np.zeros(120), {"g": group}, n_classes=3)
-    found = audit(pred, ["g"], **QUICK).attribute("g")
+    found = audit(pred, ["g"], settings=QUICK).attribute("g")
     b = found.group("b")
     assert np.isnan(b.recall["c1"].value)
     assert b.recall["c1"].note == "nobody annotated with it"
@@ -297,13 +307,15 @@ def test_undefined_stays_undefined():
 def test_nothing_found_and_nothing_to_say():
     rng = np.random.default_rng(4)
     pred = two_groups(rng, n=300)
-    assert audit(pred, ["gender"], **QUICK).verdict.startswith("No gap in accuracy, F1 or recall larger than chance")
-    assert audit(pred, ["gender"], min_n=1000, **QUICK).verdict.startswith("Nothing can be said")
+    assert audit(pred, ["gender"], settings=QUICK).verdict.startswith(
+        "No gap in accuracy, F1 or recall larger than chance"
+    )
+    assert audit(pred, ["gender"], settings=replace(QUICK, min_n=1000)).verdict.startswith("Nothing can be said")
 
 
 def test_labels_alone_are_enough():
     pred = two_groups(np.random.default_rng(4), n=300)
-    found = audit(pred, "gender", **QUICK)
+    found = audit(pred, "gender", settings=QUICK)
     assert "kl" not in found.attribute("gender").group("f").metrics
     assert found.overall["kl"].note == "needs probabilities"
     assert any("taken as independent" in note for note in found.method_notes)
@@ -312,8 +324,12 @@ def test_labels_alone_are_enough():
 
 def test_too_few_permutations_for_so_many_gaps_is_said():
     pred = two_groups(np.random.default_rng(4), n=300)
-    assert any("use n_perm=" in note for note in audit(pred, "gender", n_boot=9, n_perm=99).method_notes)
-    assert not any("use n_perm" in note for note in audit(pred, "gender", n_boot=9, n_perm=299).method_notes)
+    assert any(
+        "use n_perm=" in note for note in audit(pred, "gender", settings=Settings(n_boot=9, n_perm=99)).method_notes
+    )
+    assert not any(
+        "use n_perm" in note for note in audit(pred, "gender", settings=Settings(n_boot=9, n_perm=299)).method_notes
+    )
 
 
 def test_refusals(faces):
@@ -323,13 +339,13 @@ def test_refusals(faces):
         audit(faces, ["years"])
     for wrong in ({"level": 1.0}, {"n_boot": 0}, {"n_perm": 0}, {"seed": -1}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
-            audit(faces, ["gender"], **wrong)
+            audit(faces, ["gender"], settings=Settings(**wrong))
     with pytest.raises(MienError, match="no rows"):
         audit(faces.select(np.zeros(len(faces), dtype=bool)), ["gender"])
 
 
 def test_summary_estimates(faces):
-    found = summary_estimates(faces, n_boot=200)
+    found = summary_estimates(faces, settings=Settings(n_boot=200))
     assert found["accuracy"].method == "wilson"
     assert found["macro_f1"].method.startswith("logit bootstrap")
     assert found["kl"].method.startswith("student")
@@ -354,7 +370,7 @@ def test_faces_that_a_tool_does_not_find():
     frame = pd.DataFrame({"label": labels, "pred": labels, "gender": gender, "detected": found.astype(int)})
     frame["brightness"] = rng.random(n)
     frame.loc[~found, "pred"] = None
-    result = audit(Predictions.from_frame(frame), ["gender", "brightness:3"], n_boot=200, n_perm=999)
+    result = audit(Predictions.from_frame(frame), ["gender", "brightness:3"], settings=Settings(n_boot=200, n_perm=999))
     gap = result.attribute("gender").gap("detection_failure")
     assert (gap.worst, gap.best, gap.verdict) == ("f", "m", DISPARITY)
     assert gap.value.low < 0.15 < gap.value.high
@@ -372,7 +388,9 @@ def test_a_group_that_the_largest_gap_hides():
     group = np.repeat(["a", "b", "c", "tiny"], n)
     labels = rng.integers(0, 3, n.sum())
     predicted = noisy(rng, labels, np.where(group == "b", 0.72, 0.8), 3)
-    result = audit(predictions(labels, predicted, {"g": group}, n_classes=3), "g", n_boot=50, n_perm=999)
+    result = audit(
+        predictions(labels, predicted, {"g": group}, n_classes=3), "g", settings=Settings(n_boot=50, n_perm=999)
+    )
     found = result.attribute("g")
     assert found.gap("accuracy").verdict == NOT_SHOWN
     b = found.group("b")
@@ -388,7 +406,9 @@ def test_expected_accuracy_follows_the_class_mix():
     group = rng.integers(0, 2, 4000)
     labels = (rng.random(4000) < np.where(group, 0.8, 0.2)).astype(int)
     predicted = noisy(rng, labels, np.where(labels, 0.6, 0.9), 2)
-    found = audit(predictions(labels, predicted, {"g": group.astype(str)}), "g", n_boot=20, n_perm=400).attribute("g")
+    found = audit(
+        predictions(labels, predicted, {"g": group.astype(str)}), "g", settings=Settings(n_boot=20, n_perm=400)
+    ).attribute("g")
     assert found.group("0").expected == pytest.approx(0.84, abs=0.02)
     assert found.group("1").expected == pytest.approx(0.66, abs=0.02)
     assert {g.standing for g in found.groups} == {""}
@@ -400,7 +420,7 @@ def test_a_group_that_is_never_found_is_still_listed():
     labels = rng.choice(["a", "b"], 900)
     frame = pd.DataFrame({"label": labels, "pred": labels, "gender": gender, "detected": (gender != "x").astype(int)})
     frame.loc[gender == "x", "pred"] = None
-    found = audit(Predictions.from_frame(frame), "gender", n_boot=50, n_perm=999).attribute("gender")
+    found = audit(Predictions.from_frame(frame), "gender", settings=Settings(n_boot=50, n_perm=999)).attribute("gender")
     lost = found.group("x")
     assert (lost.n, lost.verdict, lost.metrics["detection_failure"].value) == (0, TOO_FEW, 1.0)
     gap = found.gap("detection_failure")
@@ -411,7 +431,9 @@ def test_pairs_of_a_found_and_a_lost_face_are_one_unit():
     frame = pd.DataFrame({"label": ["a", "b"] * 200, "pred": ["a", None] * 200, "detected": [1, 0] * 200})
     frame["cluster"] = np.repeat(np.arange(200), 2)
     frame["g"] = np.repeat(["x", "y"], 200)
-    found = audit(Predictions.from_frame(frame, ["a", "b"]), "g", n_boot=50, n_perm=99).attribute("g")
+    found = audit(Predictions.from_frame(frame, ["a", "b"]), "g", settings=Settings(n_boot=50, n_perm=99)).attribute(
+        "g"
+    )
     assert found.group("x").metrics["detection_failure"].clusters == 100
 
 
@@ -421,7 +443,7 @@ def test_one_person_is_no_group():
     cluster = np.where(group == "many", np.arange(600), 1000)
     labels = rng.integers(0, 3, 600)
     pred = predictions(labels, noisy(rng, labels, 0.8, 3), {"g": group}, cluster, 3, rng.dirichlet(np.ones(3), 600))
-    found = audit(pred, "g", n_boot=100, n_perm=99).attribute("g")
+    found = audit(pred, "g", settings=Settings(n_boot=100, n_perm=99)).attribute("g")
     assert found.group("one").verdict == TOO_FEW
     assert {g.verdict for g in found.gaps} == {TOO_FEW}
     own = found.group("one").metrics["accuracy"]
@@ -439,7 +461,7 @@ def test_p_values_of_scores_where_groups_cluster_differently():
         own = 1 / (1 + np.exp(-(1 + hard + 0.5 * rng.normal(size=900))))
         probs = np.stack([own, 1 - own], axis=1)
         pred = predictions(np.zeros(900, dtype=int), probs.argmax(1), {"g": group}, cluster, 2, probs)
-        gap = audit(pred, "g", n_boot=20, n_perm=200, seed=seed).attribute("g").gap("kl")
+        gap = audit(pred, "g", settings=Settings(n_boot=20, n_perm=200, seed=seed)).attribute("g").gap("kl")
         low.append(gap.p < 0.05)
     assert np.mean(low) < 0.15
 
@@ -449,7 +471,7 @@ def test_thirty_frames_of_one_person_are_one_observation():
     pred = two_groups(np.random.default_rng(0), n=800)
     person = np.arange(800) // 100 * 2 + (pred.groups["gender"] == "f").to_numpy()
     few = predictions(pred.labels, pred.predicted, pred.groups, person % 8, n_classes=3)
-    result = audit(few, "gender", **QUICK)
+    result = audit(few, "gender", settings=QUICK)
     assert all(g.n >= 300 and g.n_clusters == 4 and g.verdict == TOO_FEW for g in result.attribute("gender").groups)
     assert "enough different pictures or persons" in result.verdict
 
@@ -458,7 +480,7 @@ def test_groups_that_share_no_class_cannot_be_tested():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 100)
     groups = {"g": np.repeat(["a", "b"], 100), "other": np.array(["x", "y"])[np.arange(200) % 2]}
-    result = audit(predictions(labels, noisy(rng, labels, 0.7, 2), groups), ["g", "other"], **QUICK)
+    result = audit(predictions(labels, noisy(rng, labels, 0.7, 2), groups), ["g", "other"], settings=QUICK)
     gap = result.attribute("g").gap("accuracy")
     assert gap.verdict == NOT_TESTABLE
     assert np.isnan([gap.p, gap.p_adjusted, gap.expected, gap.detectable]).all()
@@ -466,7 +488,7 @@ def test_groups_that_share_no_class_cannot_be_tested():
     assert "g could not be tested" in result.verdict
     assert any("annotated as a face of another group" in n for n in result.attribute("g").notes)
     nearly = np.where(np.arange(200) < 2, 1 - labels, labels)
-    alone = audit(predictions(labels, nearly, {"g": groups["g"]}), "g", **QUICK)
+    alone = audit(predictions(labels, nearly, {"g": groups["g"]}), "g", settings=QUICK)
     assert alone.verdict.startswith("Nothing can be said: no face of one group")
     assert check_gate(result, "p(accuracy, by=g) < 0.05").status == UNDECIDED
 
@@ -475,11 +497,16 @@ def test_a_model_that_is_always_right_leaves_little_hidden():
     """Of a class that is never mistaken too it is known what a loss would look like."""
     rng = np.random.default_rng(0)
     labels, groups = rng.integers(0, 3, 4000), {"g": np.array(["a", "b"])[np.arange(4000) % 2]}
-    perfect = audit(predictions(labels, labels, groups), "g", n_boot=50, n_perm=300)
+    perfect = audit(predictions(labels, labels, groups), "g", settings=Settings(n_boot=50, n_perm=300))
     assert "of any size" not in perfect.verdict
     assert 0 < perfect.attribute("g").gap("accuracy").detectable < 0.02
     assert 0 < perfect.attribute("g").gap("recall", "c1").detectable < 0.05
-    silent = audit(predictions(labels, noisy(rng, labels, 0.8, 3), groups), "g", power=False, n_boot=50, n_perm=99)
+    silent = audit(
+        predictions(labels, noisy(rng, labels, 0.8, 3), groups),
+        "g",
+        power=False,
+        settings=Settings(n_boot=50, n_perm=99),
+    )
     assert "stayed hidden" not in silent.verdict
     assert not any("stands beside" in note and "named" in note for note in silent.method_notes)
 
@@ -490,7 +517,7 @@ def test_the_verdict_names_what_differs_beside_the_headlines():
     pred = two_groups(rng, n=1200)
     frame = pred.to_frame()
     frame["detected"] = np.where((frame["gender"] == "m") & (rng.random(1200) < 0.4), 0, 1)
-    missed = audit(Predictions.from_frame(frame), "gender", n_boot=50, n_perm=999)
+    missed = audit(Predictions.from_frame(frame), "gender", settings=Settings(n_boot=50, n_perm=999))
     assert "No gap in accuracy" in missed.verdict
     assert "Faces not found differ by more than chance" in missed.verdict
     assert "for m against" in missed.verdict
@@ -501,9 +528,9 @@ def test_a_small_group_that_fails_is_named():
     labels = rng.integers(0, 3, 640)
     group = np.where(np.arange(640) < 20, "x", np.where(np.arange(640) % 2, "f", "m"))
     predicted = np.where(group == "x", (labels + 1) % 3, noisy(rng, labels, 0.8, 3))
-    result = audit(predictions(labels, predicted, {"gender": group}), "gender", **QUICK)
+    result = audit(predictions(labels, predicted, {"gender": group}), "gender", settings=QUICK)
     assert "gender = x (20 faces, right for 0.0 %" in result.verdict
-    alike = audit(predictions(labels, noisy(rng, labels, 0.8, 3), {"gender": group}), "gender", **QUICK)
+    alike = audit(predictions(labels, noisy(rng, labels, 0.8, 3), {"gender": group}), "gender", settings=QUICK)
     assert "Too few faces to be judged" not in alike.verdict
 
 

@@ -4,6 +4,7 @@ from audit_simulation import predictions
 
 from mien.audit import audit, summary_estimates
 from mien.metrics import calibration_table, coverage_and_risk, expected_calibration_error
+from mien.stats.settings import Settings
 
 
 def faces(rng, n, drop=0.0):
@@ -17,7 +18,7 @@ def faces(rng, n, drop=0.0):
 
 def test_bins_and_abstention_equal_the_metrics():
     pred = faces(np.random.default_rng(0), 801)
-    found = audit(pred, "g", n_boot=20, n_perm=20).attribute("g")
+    found = audit(pred, "g", settings=Settings(n_boot=20, n_perm=20)).attribute("g")
     for name, result in zip(("a", "b"), found.calibration, strict=True):
         own = pred.select((pred.groups["g"] == name).to_numpy())
         table = calibration_table(own.probs, own.labels)
@@ -41,15 +42,17 @@ def test_bins_and_abstention_equal_the_metrics():
 def test_intervals_cover_the_population_calibration_error(drop, n):
     population = drop * 0.8 * 3 / 4.3  # the mean of the beta is 3 / 4.3; all bins err to one side
     rng = np.random.default_rng(n)
-    found = [summary_estimates(faces(rng, n, drop), n_boot=200, level=0.9)["ece"] for _ in range(80)]
+    found = [summary_estimates(faces(rng, n, drop), settings=Settings(n_boot=200, level=0.9))["ece"] for _ in range(80)]
     assert np.mean([e.low <= population <= e.high for e in found]) > 0.83
     assert all(e.low <= e.value <= e.high for e in found)
 
 
 def test_over_and_underconfidence_have_a_sign():
-    over = summary_estimates(faces(np.random.default_rng(1), 2000, 0.3), n_boot=50)["overconfidence"]
+    over = summary_estimates(faces(np.random.default_rng(1), 2000, 0.3), settings=Settings(n_boot=50))["overconfidence"]
     assert over.low < 0.3 * 0.8 * 3 / 4.3 < over.high
-    calibrated = summary_estimates(faces(np.random.default_rng(1), 2000), n_boot=50)["overconfidence"]
+    calibrated = summary_estimates(faces(np.random.default_rng(1), 2000), settings=Settings(n_boot=50))[
+        "overconfidence"
+    ]
     assert calibrated.low < 0 < calibrated.high
 
 
@@ -63,7 +66,9 @@ def test_bins_do_not_hang_on_the_number_format():
     for dtype in (np.float64, np.float32):
         pred = predictions(labels, np.zeros(400), groups, n_classes=3, probs=probs.astype(dtype))
         assert expected_calibration_error(pred.probs, labels) == pytest.approx(by_hand, abs=1e-6)
-        assert audit(pred, "g", n_boot=5, n_perm=5).overall["ece"].value == pytest.approx(by_hand, abs=1e-6)
+        assert audit(pred, "g", settings=Settings(n_boot=5, n_perm=5)).overall["ece"].value == pytest.approx(
+            by_hand, abs=1e-6
+        )
 
 
 def test_gap_of_two_calibrated_groups_of_unequal_sizes():
@@ -74,7 +79,7 @@ def test_gap_of_two_calibrated_groups_of_unequal_sizes():
         pred = faces(rng, 3060)
         order = np.array(["a", "b"])[(np.arange(3060) >= 3000).astype(int)]
         pred.groups["g"] = order
-        gap = audit(pred, "g", n_boot=200, n_perm=20, seed=seed).attribute("g").gap("ece")
+        gap = audit(pred, "g", settings=Settings(n_boot=200, n_perm=20, seed=seed)).attribute("g").gap("ece")
         assert gap.value.value > 0.02
         held += gap.value.low <= 1e-12
         width.append(gap.value.high)

@@ -10,6 +10,7 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.table_checks import table_warnings
 from mien.errors import DataError
 from mien.records import Predictions
+from mien.stats.settings import Settings
 from whole_tables import faces, read_as
 
 N = 300
@@ -140,7 +141,7 @@ def test_identity_and_cluster_are_read_in_any_case_and_with_blanks_around(tmp_pa
     assert name not in found.groups
     if way != "csv":
         assert found.notes[0] == f"The column {name!r} was read as {name.strip().lower()!r}."
-    assert audit(found, ["gender"], n_boot=50, n_perm=99).warnings == []
+    assert audit(found, ["gender"], settings=Settings(n_boot=50, n_perm=99)).warnings == []
 
 
 def test_two_columns_called_identity_are_refused():

@@ -30,6 +30,7 @@ from mien.audit.vocabulary import TOO_FEW
 from mien.errors import DataError, UsageError
 from mien.metrics import equal_odds_fairness, kl_rows, top_k_hits
 from mien.records import plain
+from mien.stats.settings import Settings
 
 
 def pair(rng, recalls_a, recalls_b, n=600, k=3, cluster=None):
@@ -180,7 +181,7 @@ def test_extremes_by_hand():
 
 def test_values_are_those_of_each_model_and_differences_theirs():
     a, b = pair(np.random.default_rng(0), (0.6, 0.8), (0.7, 0.8), n=200)
-    group = compare(a, b, ["gender"], n_boot=100).attribute("gender").group("f")
+    group = compare(a, b, ["gender"], settings=Settings(n_boot=100)).attribute("gender").group("f")
     own = (a.groups["gender"] == "f").to_numpy()
     labels, told = a.labels[own], (a.predicted[own], b.predicted[own])
     by_hand = {
@@ -207,7 +208,7 @@ def test_a_rare_class_that_all_agree_on_widens_balanced_accuracy():
     labels = np.repeat([0, 1, 2], [90, 90, 4])
     group = np.tile(["f", "m"], 92)
     a, b = (predictions(labels, np.where(labels == 2, 2, noisy(rng, labels, 0.8, 3)), {"g": group}) for _ in range(2))
-    found = compare(a, b, ["g"], n_boot=300).overall
+    found = compare(a, b, ["g"], settings=Settings(n_boot=300)).overall
     metrics, rare = found.metrics, found.recall["c2"].difference
     assert rare.value == 0
     width = metrics["balanced_accuracy"].difference.high - metrics["balanced_accuracy"].difference.low
@@ -219,7 +220,7 @@ def test_paired_intervals_are_narrower_than_the_models_apart():
     rng = np.random.default_rng(0)
     a, _ = pair(rng, (0.7, 0.7), (0.7, 0.7))
     b = replace(a, predicted=np.where(rng.random(len(a)) < 0.05, rng.integers(0, 3, len(a)), a.predicted))
-    change = compare(a, b, ["gender"], n_boot=200).overall.metrics
+    change = compare(a, b, ["gender"], settings=Settings(n_boot=200)).overall.metrics
     for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
         width = change[metric].difference.high - change[metric].difference.low
         assert width < 0.6 * (change[metric].a.high - change[metric].a.low)
@@ -227,7 +228,7 @@ def test_paired_intervals_are_narrower_than_the_models_apart():
 
 def test_a_gap_is_the_difference_of_its_ends():
     a, b = pair(np.random.default_rng(1), (0.6, 0.8), (0.7, 0.75))
-    for gap in compare(a, b, ["gender"], n_boot=100).attributes[0].gaps:
+    for gap in compare(a, b, ["gender"], settings=Settings(n_boot=100)).attributes[0].gaps:
         assert gap.gap.difference.value == pytest.approx(gap.gap.b.value - gap.gap.a.value)
         assert gap.gap.a.value == pytest.approx(gap.best.a.value - gap.worst.a.value)
         assert gap.gap.difference.value == pytest.approx(gap.best.difference.value - gap.worst.difference.value)
@@ -246,7 +247,7 @@ def test_a_gap_is_the_difference_of_its_ends():
 )
 def test_what_moved_a_gap_is_said(recalls_a, recalls_b, verdict, cause, words):
     a, b = pair(np.random.default_rng(4), recalls_a, recalls_b, n=1500)
-    found = compare(a, b, ["gender"], n_boot=300)
+    found = compare(a, b, ["gender"], settings=Settings(n_boot=300))
     gap = found.attribute("gender").gap("accuracy")
     assert (gap.verdict, gap.cause) == (verdict, cause)
     assert words in gap.sentence
@@ -257,14 +258,14 @@ def test_what_moved_a_gap_is_said(recalls_a, recalls_b, verdict, cause, words):
 
 def test_groups_that_lose_are_named():
     a, b = pair(np.random.default_rng(0), (0.7, 0.7), (0.8, 0.6))
-    found = compare(a, b, ["gender"], names=("old", "new"), n_boot=100)
+    found = compare(a, b, ["gender"], names=("old", "new"), settings=Settings(n_boot=100))
     assert {g.name: g.verdict for g in found.attributes[0].groups} == {"f": GAINED, "m": LOST}
     assert "Groups that lost accuracy with new: gender = m (-0.1" in found.verdict
 
 
 def test_equal_models_show_nothing():
     a, _ = pair(np.random.default_rng(0), (0.7, 0.8), (0.7, 0.8), n=100)
-    found = compare(a, a, ["gender"], n_boot=50)
+    found = compare(a, a, ["gender"], settings=Settings(n_boot=50))
     assert found.overall.p == 1.0
     assert found.overall.metrics["accuracy"].difference.value == 0
     assert {gap.verdict for gap in found.attributes[0].gaps} == {NO_CHANGE}
@@ -277,7 +278,7 @@ def test_rows_in_another_order_and_classes_in_another_order_change_nothing():
         replace(run, probs=rng.dirichlet(np.ones(3), 300))
         for run in pair(rng, (0.6, 0.8), (0.7, 0.8), n=150, cluster=np.arange(300) // 2)
     )
-    found = compare(a, b, ["gender"], n_boot=60)
+    found = compare(a, b, ["gender"], settings=Settings(n_boot=60))
     place = np.array([2, 0, 1])  # c0 now stands third
     moved = replace(
         b,
@@ -287,7 +288,7 @@ def test_rows_in_another_order_and_classes_in_another_order_change_nothing():
         soft_targets=b.soft_targets[:, [1, 2, 0]],
         probs=b.probs[:, [1, 2, 0]],
     ).select(rng.permutation(300))
-    again = compare(a.select(rng.permutation(300)), moved, ["gender"], n_boot=60)
+    again = compare(a.select(rng.permutation(300)), moved, ["gender"], settings=Settings(n_boot=60))
     for one, two in zip(found.attributes[0].gaps, again.attributes[0].gaps, strict=True):
         ends = [[g.gap.difference.low, g.gap.difference.high, g.p] for g in (one, two)]
         assert ends[0] == pytest.approx(ends[1])
@@ -309,18 +310,22 @@ def test_groups_and_clusters_of_either_table_serve_both():
     a, b = pair(np.random.default_rng(0), (0.6, 0.8), (0.7, 0.8), n=100)
     bare = replace(a, groups=a.groups[[]])
     clustered = replace(b, cluster=np.arange(200) // 4)
-    found = compare(bare, clustered, ["gender"], n_boot=50)
+    found = compare(bare, clustered, ["gender"], settings=Settings(n_boot=50))
     assert found.attribute("gender").group("f").n == 100
     assert (found.n, found.n_clusters) == (200, 50)
     other = replace(b, groups=b.groups.assign(gender=np.where(np.arange(200) < 3, "x", b.groups["gender"])))
     assert any(
-        "3 faces have another gender in B" in note for note in compare(a, other, ["gender"], n_boot=9).method_notes
+        "3 faces have another gender in B" in note
+        for note in compare(a, other, ["gender"], settings=Settings(n_boot=9)).method_notes
     )
 
 
 def test_without_attributes_all_faces_are_compared():
     a, b = pair(np.random.default_rng(0), (0.6, 0.6), (0.9, 0.9), n=200)
-    found, grouped = compare(a, b, n_boot=100), compare(a, b, ["gender"], n_boot=100)
+    found, grouped = (
+        compare(a, b, settings=Settings(n_boot=100)),
+        compare(a, b, ["gender"], settings=Settings(n_boot=100)),
+    )
     assert found.attributes == []
     assert found.overall.metrics["accuracy"] == grouped.overall.metrics["accuracy"]
     assert found.overall.p == grouped.overall.p
@@ -351,7 +356,7 @@ def test_too_few_faces_are_shown_and_judged_nowhere():
     labels = np.r_[rng.integers(0, 2, 300), 2]
     group = np.repeat(["f", "m", "x"], (140, 140, 21))
     tables = [predictions(labels, noisy(rng, labels, r, 3), {"g": group}, n_classes=3) for r in (0.5, 0.9)]
-    found = compare(*tables, ["g"], n_boot=100).attributes[0]
+    found = compare(*tables, ["g"], settings=Settings(n_boot=100)).attributes[0]
     few = found.group("x")
     assert few.verdict == TOO_FEW
     assert few.p < 0.05
@@ -365,7 +370,7 @@ def test_too_few_faces_are_shown_and_judged_nowhere():
 
 def test_fairness_is_the_metric():
     a, b = pair(np.random.default_rng(1), (0.6, 0.8), (0.75, 0.8))
-    found = compare(a, b, ["gender"], n_boot=200).attributes[0].fairness
+    found = compare(a, b, ["gender"], settings=Settings(n_boot=200)).attributes[0].fairness
     for run, estimate in ((a, found.a), (b, found.b)):
         own = [run.select((run.groups["gender"] == g).to_numpy()).confusion() for g in ("f", "m")]
         assert estimate.value == pytest.approx(equal_odds_fairness(np.stack(own)))
@@ -379,7 +384,7 @@ def test_scores_of_probabilities_are_paired():
     probs = [rng.dirichlet(np.ones(3), 200) for _ in range(2)]
     votes = rng.integers(1, 5, (200, 3)).astype(float)
     a, b = replace(a, probs=probs[0]), replace(b, probs=probs[1], votes=votes)
-    group = compare(a, b, ["gender"], n_boot=20).attributes[0].group("f")
+    group = compare(a, b, ["gender"], settings=Settings(n_boot=20)).attributes[0].group("f")
     own = np.arange(200) % 2 == 0
     kl = [kl_rows(p, a.targets, votes)[own].mean() for p in probs]
     hits = [top_k_hits(p, a.labels)[own].mean() for p in probs]
@@ -388,14 +393,14 @@ def test_scores_of_probabilities_are_paired():
         found = (change.a.value, change.b.value, change.difference.value)
         assert found == pytest.approx((of_a, of_b, of_b - of_a), abs=1e-6)
         assert change.difference.low < of_b - of_a < change.difference.high
-    assert "kl" not in compare(a, replace(b, probs=None), ["gender"], n_boot=20).overall.metrics
+    assert "kl" not in compare(a, replace(b, probs=None), ["gender"], settings=Settings(n_boot=20)).overall.metrics
 
 
 def test_many_models_share_their_faces_and_their_adjustment():
     rng = np.random.default_rng(0)
     a, b = pair(rng, (0.7, 0.7), (0.75, 0.7), n=300)
     c = replace(a, predicted=noisy(rng, a.labels, 0.7, 3)).select(np.arange(500))
-    first, second = compare_many([a, b, c], ["A", "B", "C"], ["gender"], n_boot=50)
+    first, second = compare_many([a, b, c], ["A", "B", "C"], ["gender"], settings=Settings(n_boot=50))
     assert (first.n, second.n) == (500, 500)
     assert (first.names, second.names) == (["A", "B"], ["A", "C"])
     assert (first.n_left_out, second.n_left_out) == ([100, 100], [100, 0])
@@ -407,12 +412,14 @@ def test_many_models_share_their_faces_and_their_adjustment():
 def test_faces_that_a_model_did_not_find_are_mentioned():
     a, b = pair(np.random.default_rng(0), (0.7, 0.7), (0.7, 0.7), n=100)
     missed = pd.DataFrame({"sample_id": b.sample_id[:5], "label": "c0", "gender": "f"})
-    found = compare(a, replace(b.select(np.arange(5, 200)), undetected=missed), ["gender"], n_boot=20)
+    found = compare(
+        a, replace(b.select(np.arange(5, 200)), undetected=missed), ["gender"], settings=Settings(n_boot=20)
+    )
     assert any("B did not find 5 faces" in note for note in found.method_notes)
 
 
 def test_a_comparison_goes_to_json_and_back():
     a, b = pair(np.random.default_rng(0), (0.7, 0.7), (0.7, 0.7), n=40)
-    found = compare(a, b, ["gender"], n_boot=20)
+    found = compare(a, b, ["gender"], settings=Settings(n_boot=20))
     again = from_plain(Comparison, json.loads(json.dumps(plain(asdict(found)))))
     assert repr(again) == repr(found)

@@ -7,9 +7,10 @@ import pytest
 from audit_simulation import noisy, predictions
 
 from mien.audit.attributes import resolve_attribute
-from mien.audit.confounders import EXPRESSIONS, candidate_confounders, confounder_analysis
+from mien.audit.confounders import EXPRESSIONS, MAX_BINS, candidate_confounders, confounder_analysis
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions, plain
+from mien.stats.settings import Settings
 
 K = 4
 
@@ -35,8 +36,9 @@ def reordered(pred: Predictions, order):
     return pred.select(np.asarray(order, dtype=np.int64))
 
 
-def only(pred, columns="brightness", **options):
-    return confounder_analysis(pred, "skin", columns, n_boot=200, **options).confounders[0].gap
+def only(pred, columns="brightness", n_bins=MAX_BINS, **options):
+    settings = Settings(**{"n_boot": 200} | options)
+    return confounder_analysis(pred, "skin", columns, n_bins=n_bins, settings=settings).confounders[0].gap
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_several_confounders_at_once():
     chance = np.clip(0.75 + 0.1 * x[:, 0] - 0.05 * (x[:, 1] - 0.5) ** 2, 0.05, 0.98)
     groups = {"skin": np.array(["a", "b", "c"])[group], "brightness": x[:, 0], "size": x[:, 1]}
     pred = predictions(labels, noisy(rng, labels, chance, K), groups, n_classes=K)
-    result = confounder_analysis(pred, "skin", ["brightness", "size"], n_boot=300)
+    result = confounder_analysis(pred, "skin", ["brightness", "size"], settings=Settings(n_boot=300))
     alone = [c.gap.remaining.value for c in result.confounders]
     assert min(alone) > 0.05
     assert result.joint.gap.remaining.low < 0 < result.joint.gap.remaining.high
@@ -85,7 +87,7 @@ def test_several_confounders_at_once():
 
 def test_what_people_read():
     pred = photographs(np.random.default_rng(1), 3000, darker=1.0, gap=0.08)
-    result = confounder_analysis(pred, "skin", ["brightness"], n_boot=300)
+    result = confounder_analysis(pred, "skin", ["brightness"], settings=Settings(n_boot=300))
     one = result.confounders[0]
     assert result.joint is None
     assert one.title == "brightness"
@@ -115,7 +117,7 @@ def test_class_mix_is_held_common():
     labels = (np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.1, 0.1, 0.6]])[group].cumsum(1) > rng.random((n, 1))).argmax(1)
     predicted = noisy(rng, labels, np.array([0.9, 0.8, 0.8, 0.6])[labels], K)
     pred = predictions(labels, predicted, {"skin": np.array(["x", "y"])[group], "brightness": rng.normal(size=n)})
-    result = confounder_analysis(pred, "skin", ["brightness"], n_boot=200)
+    result = confounder_analysis(pred, "skin", ["brightness"], settings=Settings(n_boot=200))
     gap = result.confounders[0].gap
     for found in (gap, result.by_class):
         assert found.raw.low > 0.08
@@ -129,7 +131,7 @@ def test_a_mix_that_hides_a_gap():
     gap = only(pred)
     assert gap.remaining.value > gap.compared.value + 0.05
     assert gap.parts["brightness"].high < 0
-    sentence = confounder_analysis(pred, "skin", "brightness", n_boot=100).sentence
+    sentence = confounder_analysis(pred, "skin", "brightness", settings=Settings(n_boot=100)).sentence
     assert "more is hidden by brightness" in sentence
 
 
@@ -149,11 +151,15 @@ def test_groups_that_share_no_pictures():
     gap = only(pred)
     assert np.isnan(gap.adjusted.value)
     assert "too few faces lie in strata that every group shares" in gap.note
-    result = confounder_analysis(pred, "skin", "brightness", n_boot=100)
+    result = confounder_analysis(pred, "skin", "brightness", settings=Settings(n_boot=100))
     assert "cannot be adjusted" in result.sentence
     assert result.confounders[0].gap.raw.value > 0.2
     # A score of several columns does not see it by itself.
-    assert np.isnan(confounder_analysis(pred, "skin", ["brightness", "yaw"], n_boot=100).joint.gap.remaining.value)
+    assert np.isnan(
+        confounder_analysis(
+            pred, "skin", ["brightness", "yaw"], settings=Settings(n_boot=100)
+        ).joint.gap.remaining.value
+    )
 
 
 def test_small_groups_and_missing_values():
@@ -162,19 +168,21 @@ def test_small_groups_and_missing_values():
     pred.groups["skin"] = pred.groups["skin"].where(np.arange(800) >= 12, "other").where(np.arange(800) < 790)
     pred.groups.loc[100:199, "brightness"] = np.nan
     pred.groups.loc[200, "brightness"] = np.inf
-    result = confounder_analysis(pred, "skin", ["brightness"], n_boot=100)
+    result = confounder_analysis(pred, "skin", ["brightness"], settings=Settings(n_boot=100))
     one = result.confounders[0]
     assert (result.n, result.too_few, one.n_missing) == (790, ["other"], 101)
     assert sum(g.n for g in one.gap.groups) == 790 - 101 - 12
     assert one.means["other"].n == 12
-    few = confounder_analysis(pred, "skin", ["brightness"], min_n=600, n_boot=100)
+    few = confounder_analysis(pred, "skin", ["brightness"], settings=Settings(min_n=600, n_boot=100))
     assert few.by_class is None
     assert few.confounders[0].gap is None
     assert few.sentence == "Fewer than two groups have enough faces to compare."
 
 
 def test_an_unclear_gap_is_not_split():
-    result = confounder_analysis(photographs(np.random.default_rng(8), 600), "skin", "brightness", n_boot=200)
+    result = confounder_analysis(
+        photographs(np.random.default_rng(8), 600), "skin", "brightness", settings=Settings(n_boot=200)
+    )
     assert "is not clearly away from 0, so it is not split" in result.sentence
     assert np.isnan(result.confounders[0].gap.shares["brightness"].value)
 
@@ -183,8 +191,12 @@ def test_an_unclear_gap_is_not_split():
 def test_the_order_of_rows_and_columns_does_not_matter(clustered):
     rng = np.random.default_rng(9)
     pred = photographs(rng, 900, darker=0.6, gap=0.1, clustered=clustered)
-    one = confounder_analysis(pred, resolve_attribute(pred, "skin"), ["brightness", "yaw"], n_boot=100)
-    other = confounder_analysis(reordered(pred, rng.permutation(900)), "skin", ["yaw", "brightness"], n_boot=100)
+    one = confounder_analysis(
+        pred, resolve_attribute(pred, "skin"), ["brightness", "yaw"], settings=Settings(n_boot=100)
+    )
+    other = confounder_analysis(
+        reordered(pred, rng.permutation(900)), "skin", ["yaw", "brightness"], settings=Settings(n_boot=100)
+    )
     for a, b in ((one.joint.gap, other.joint.gap), (one.confounders[1].gap, other.confounders[0].gap)):
         for x, y in ((a.adjusted, b.adjusted), (a.remaining, b.remaining), (a.raw, b.raw)):
             assert (x.value, x.low, x.high) == pytest.approx((y.value, y.low, y.high), abs=1e-9)
@@ -224,7 +236,7 @@ def test_refusals():
     with pytest.raises(UsageError, match="n_bins"):
         confounder_analysis(pred, "skin", ["brightness"], n_bins=1)
     with pytest.raises(UsageError, match="level"):
-        confounder_analysis(pred, "skin", ["brightness"], level=95)
+        confounder_analysis(pred, "skin", ["brightness"], settings=Settings(level=95))
 
 
 def check_plain(value):
@@ -245,7 +257,7 @@ def check_plain(value):
 
 def test_results_are_plain():
     pred = photographs(np.random.default_rng(11), 700, darker=0.5, clustered=True)
-    result = confounder_analysis(pred, "skin", ["brightness", "yaw"], n_boot=50)
+    result = confounder_analysis(pred, "skin", ["brightness", "yaw"], settings=Settings(n_boot=50))
     check_plain(result)
     content = json.loads(json.dumps(plain(asdict(result)), allow_nan=False))
     again = Estimate.from_json(content["joint"]["gap"]["adjusted"])

@@ -12,6 +12,7 @@ from mien.audit.disagreement import (
     disagreement_analysis,
 )
 from mien.errors import DataError, UsageError
+from mien.stats.settings import Settings
 
 K = 3
 TOP = np.arange(4, 11)  # votes of ten for the annotated class
@@ -90,7 +91,9 @@ def test_wrong_and_ambiguous_by_hand():
     predicted = np.array([1, 2, 1, 2, 1, 0] * 20)  # two votes or more: ambiguous; one or none: wrong
     group = np.repeat(["a", "b"], 60)
     result = disagreement_analysis(
-        predictions(np.zeros(120), predicted, {"age": group}, votes=votes, n_classes=3), "age", n_boot=100
+        predictions(np.zeros(120), predicted, {"age": group}, votes=votes, n_classes=3),
+        "age",
+        settings=Settings(n_boot=100),
     )
     one = result.groups[0]
     assert (one.n, one.too_few) == (60, False)
@@ -103,7 +106,7 @@ def test_wrong_and_ambiguous_by_hand():
         predictions(np.zeros(120), predicted, {"age": group}, votes=votes, n_classes=3),
         "age",
         ambiguous=0.3,
-        n_boot=100,
+        settings=Settings(n_boot=100),
     )
     assert strict.groups[0].wrong.value == pytest.approx(3 / 6)
 
@@ -115,11 +118,11 @@ def test_bins_hold_the_upper_end_and_are_merged_where_few():
     group = np.array(["a", "b"])[np.arange(len(top)) % 2]
     votes = ten_votes(rng, labels, top)
     pred = predictions(labels, labels, {"age": group}, votes=votes, n_classes=K)
-    result = disagreement_analysis(pred, "age", n_boot=50)
+    result = disagreement_analysis(pred, "age", settings=Settings(n_boot=50))
     # Two faces a group with seven votes go to a neighbour: those with six (the smaller one below, or equal).
     assert [(b.low, b.high) for b in result.bins] == [(0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1)]
     assert [b.accuracy["a"].n for b in result.bins] == [40, 22, 20, 20, 20]
-    coarse = disagreement_analysis(pred, "age", edges=(0.7, 1), n_boot=50)
+    coarse = disagreement_analysis(pred, "age", edges=(0.7, 1), settings=Settings(n_boot=50))
     assert [b.accuracy["a"].n for b in coarse.bins] == [62, 60]
     assert coarse.gap.strata == "2 bins of agreement"
 
@@ -130,7 +133,9 @@ def test_the_share_that_disagreement_explains(gap, mixes):
     rng = np.random.default_rng(3)
     n_sims, covered, raw, remaining = 120, 0, [], []
     for seed in range(n_sims):
-        found = disagreement_analysis(annotated(rng, mixes=mixes, gap=gap), "age", n_boot=150, seed=seed).gap
+        found = disagreement_analysis(
+            annotated(rng, mixes=mixes, gap=gap), "age", settings=Settings(n_boot=150, seed=seed)
+        ).gap
         covered += found.adjusted.low <= gap <= found.adjusted.high
         raw.append(found.raw.value)
         remaining.append(found.remaining.value)
@@ -159,7 +164,7 @@ def test_what_people_read():
 
 
 def test_an_unclear_gap_is_not_split():
-    result = disagreement_analysis(annotated(np.random.default_rng(5), 500), "age", n_boot=100)
+    result = disagreement_analysis(annotated(np.random.default_rng(5), 500), "age", settings=Settings(n_boot=100))
     assert "not clearly away from 0, so it is not split" in result.sentences[0]
     assert np.isnan(result.gap.shares[AGREEMENT].value)
 
@@ -168,8 +173,8 @@ def test_an_unclear_gap_is_not_split():
 def test_the_order_of_rows_does_not_matter(clustered):
     rng = np.random.default_rng(6)
     pred = annotated(rng, 700, gap=0.15, clustered=clustered)
-    one = disagreement_analysis(pred, "age", n_boot=100)
-    other = disagreement_analysis(pred.select(rng.permutation(700)), "age", n_boot=100)
+    one = disagreement_analysis(pred, "age", settings=Settings(n_boot=100))
+    other = disagreement_analysis(pred.select(rng.permutation(700)), "age", settings=Settings(n_boot=100))
     pairs = [(one.gap.remaining, other.gap.remaining), (one.wrong_gap, other.wrong_gap)]
     pairs += [(one.groups[0].above_ceiling, other.groups[0].above_ceiling)]
     for x, y in pairs:
@@ -181,7 +186,7 @@ def test_one_annotator_shows_no_disagreement():
     labels = rng.integers(0, K, 200)
     group = np.array(["a", "b"])[np.arange(200) % 2]
     pred = predictions(labels, labels, {"age": group}, votes=np.eye(K)[labels], n_classes=K)
-    result = disagreement_analysis(pred, "age", n_boot=50)
+    result = disagreement_analysis(pred, "age", settings=Settings(n_boot=50))
     assert (result.n, result.n_single, result.sentences) == (0, 200, [ONE_VOTE])
     assert result.gap is None
     assert np.isnan([result.wrong_gap.value, result.groups[0].right.value, result.groups[0].ceiling.value]).all()
@@ -192,12 +197,12 @@ def test_faces_without_votes_and_small_groups():
     pred.votes[:30] = 0
     pred.votes[30:40] = [1, 0, 0]
     pred.groups["age"] = pred.groups["age"].where(np.arange(400) >= 60, "child").where(np.arange(400) < 395)
-    result = disagreement_analysis(pred, "age", n_boot=50)
+    result = disagreement_analysis(pred, "age", settings=Settings(n_boot=50))
     assert (result.n, result.n_without, result.n_single) == (395 - 40, 30, 10)
     assert [(g.name, g.too_few) for g in result.groups] == [("a", False), ("b", False), ("child", True)]
     assert [g.name for g in result.gap.groups] == ["a", "b"]
     assert "child" in result.bins[0].accuracy
-    alone = disagreement_analysis(pred, "age", min_n=300, n_boot=50)
+    alone = disagreement_analysis(pred, "age", settings=Settings(min_n=300, n_boot=50))
     assert alone.gap is None
     assert alone.wrong_gap.note == "fewer than two groups with enough faces"
     assert alone.sentences == ["Fewer than two groups have enough faces to compare."]
@@ -205,9 +210,9 @@ def test_faces_without_votes_and_small_groups():
 
 def test_shares_of_votes_have_no_ceiling():
     pred = annotated(np.random.default_rng(9), 600)
-    counts = disagreement_analysis(pred, "age", n_boot=50)
+    counts = disagreement_analysis(pred, "age", settings=Settings(n_boot=50))
     pred.votes[:] /= 10
-    shares = disagreement_analysis(pred, "age", n_boot=50)
+    shares = disagreement_analysis(pred, "age", settings=Settings(n_boot=50))
     assert shares.groups[0].wrong.value == counts.groups[0].wrong.value
     assert [b.accuracy["a"].n for b in shares.bins] == [b.accuracy["a"].n for b in counts.bins]
     assert shares.groups[0].ceiling.note == "the votes are shares, not counts"
@@ -220,8 +225,12 @@ def test_few_votes_a_face_are_noted():
     rng = np.random.default_rng(10)
     votes = rng.multinomial(3, [0.6, 0.3, 0.1], 300).astype(float)
     pred = predictions(votes.argmax(1), np.zeros(300), {"age": ["a", "b"] * 150}, votes=votes, n_classes=K)
-    assert any("one vote is 20%" in note for note in disagreement_analysis(pred, "age", n_boot=50).notes)
-    assert not any("one vote" in n for n in disagreement_analysis(annotated(rng, 300), "age", n_boot=50).notes)
+    assert any(
+        "one vote is 20%" in note for note in disagreement_analysis(pred, "age", settings=Settings(n_boot=50)).notes
+    )
+    assert not any(
+        "one vote" in n for n in disagreement_analysis(annotated(rng, 300), "age", settings=Settings(n_boot=50)).notes
+    )
 
 
 def test_refusals():
@@ -236,5 +245,5 @@ def test_refusals():
     with pytest.raises(UsageError, match="ambiguous"):
         disagreement_analysis(pred, "age", ambiguous=0)
     with pytest.raises(UsageError, match="n_boot"):
-        disagreement_analysis(pred, "age", n_boot=0)
+        disagreement_analysis(pred, "age", settings=Settings(n_boot=0))
     assert EDGES[-1] == 1

@@ -11,7 +11,7 @@ CLASSES = ["a", "b", "c"]
 
 
 def settings(min_n, min_class_n):
-    return Settings(0.95, 100, 100, min_n, min_class_n, 0)
+    return Settings(n_boot=100, n_perm=100, min_n=min_n, min_class_n=min_class_n)
 
 
 def tables(seed=0, g=4, k=3, n=200):
@@ -82,7 +82,7 @@ def served():
     predicted = noisy(rng, labels, 0.85, 3)
     hurt = (group == 0) & (labels == 1) & (rng.random(n) < 0.5)
     pred = predictions(labels, np.where(hurt, 0, predicted), {"g": np.array(["x", "y"])[group]}, n_classes=3)
-    return audit(pred, "g", n_boot=300, n_perm=999).attribute("g")
+    return audit(pred, "g", settings=Settings(n_boot=300, n_perm=999)).attribute("g")
 
 
 def test_every_disparity_is_found_where_it_is(served):

@@ -11,6 +11,7 @@ from mien.audit.vocabulary import LOWER_IS_BETTER, TOO_FEW
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.stats.limits import at_level
+from mien.stats.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def found():
     age = np.array(["child", "10-19", "old age"])[rng.integers(0, 3, n)]
     age[:5] = "baby"
     pred = predictions(labels, predicted, {"gender": gender, "age": age}, probs=probs, n_classes=k)
-    return audit(pred, ["gender", "age", "gender*age"], n_boot=60, n_perm=199)
+    return audit(pred, ["gender", "age", "gender*age"], settings=Settings(n_boot=60, n_perm=199))
 
 
 def status(found, text):
@@ -132,7 +133,11 @@ def test_a_sound_model_passes():
     for seed in range(40):
         labels = rng.integers(0, 7, 4000)
         groups = {"gender": np.repeat([f"g{i}" for i in range(10)], 400)}
-        sound = audit(predictions(labels, noisy(rng, labels, 0.72, 7), groups), "gender", n_boot=5, n_perm=5, seed=seed)
+        sound = audit(
+            predictions(labels, noisy(rng, labels, 0.72, 7), groups),
+            "gender",
+            settings=Settings(n_boot=5, n_perm=5, seed=seed),
+        )
         failed.append(status(sound, "upper(worst(recall, by=gender)) < 0.70") == FAILED)
         assert status(sound, "worst(recall, by=gender) < 0.70") == FAILED
     assert np.mean(failed) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 40)

@@ -21,6 +21,7 @@ from mien.errors import DataError, UsageError
 from mien.metrics import per_class_recall
 from mien.records import Estimate, plain
 from mien.stats.cells import Rows
+from mien.stats.settings import Settings
 
 RNG = np.random.default_rng
 ACCURACY = GapOf("accuracy", "", 0, np.ones(2, dtype=bool))
@@ -256,9 +257,13 @@ def test_stated_probabilities_win_and_are_checked():
         ({"perceived_g_prob_m": "sure"}, "is sure"),
     ):
         with pytest.raises(DataError, match=found):
-            infer_gaps(replace(pred, groups=pred.groups.assign(**change)), "perceived_g", n_boot=10)
+            infer_gaps(replace(pred, groups=pred.groups.assign(**change)), "perceived_g", settings=Settings(n_boot=10))
     with pytest.raises(DataError, match="no column 'perceived_g_prob_m'"):
-        infer_gaps(replace(pred, groups=pred.groups.drop(columns="perceived_g_prob_m")), "perceived_g", n_boot=10)
+        infer_gaps(
+            replace(pred, groups=pred.groups.drop(columns="perceived_g_prob_m")),
+            "perceived_g",
+            settings=Settings(n_boot=10),
+        )
 
 
 def weighted(member, labels, predicted, cluster=None, n_boot=400, seed=0):
@@ -296,8 +301,8 @@ def test_weighted_bootstrap_varies_as_units_do(n, copies):
 
 def test_thresholded_is_what_the_audit_finds():
     pred = perceived(RNG(0), 700, (0.6, 0.8), even_errors(2, 0.2))
-    ours = infer_gaps(pred, "perceived_g", n_boot=400, curves=False).method("thresholded")
-    theirs = audit(pred, ["perceived_g"], n_boot=400, n_perm=10).attribute("perceived_g")
+    ours = infer_gaps(pred, "perceived_g", settings=Settings(n_boot=400), curves=False).method("thresholded")
+    theirs = audit(pred, ["perceived_g"], settings=Settings(n_boot=400, n_perm=10)).attribute("perceived_g")
     for metric in HEADLINE_METRICS:
         gap = theirs.gap(metric).value
         assert ours.gap(metric).value.value == pytest.approx(gap.value)
@@ -316,7 +321,7 @@ def test_thresholded_is_what_the_audit_finds():
 def test_a_perfect_annotator_changes_nothing():
     pred = perceived(RNG(0), 700, (0.6, 0.8), np.eye(2), perceived_g_confidence=constant(1.0))
     error = AnnotatorError(["f", "m"], [[100_000, 0], [0, 100_000]])
-    result = infer_gaps(pred, "perceived_g", error, n_boot=400, curves=False)
+    result = infer_gaps(pred, "perceived_g", error, settings=Settings(n_boot=400), curves=False)
     assert [m.name for m in result.methods] == ["thresholded", "weighted", "corrected"]
     gaps = result.side_by_side("accuracy")
     for gap in gaps.values():
@@ -333,7 +338,7 @@ def test_the_known_gap_is_recovered_where_the_naive_one_misses_more_than_half():
         rng = RNG(seed)
         pred = perceived(rng, 2000, (0.6, 0.8), rates, perceived_g_confidence=constant(0.7))
         error = AnnotatorError(["f", "m"], [rng.multinomial(150, r).tolist() for r in rates])
-        result = infer_gaps(pred, "perceived_g", error, n_boot=200, seed=seed, curves=False)
+        result = infer_gaps(pred, "perceived_g", error, settings=Settings(n_boot=200, seed=seed), curves=False)
         for method, gap in result.side_by_side("accuracy").items():
             found[method].append((gap.value, gap.low <= truth <= gap.high))
     value, held = ({m: np.mean([f[i] for f in rows]) for m, rows in found.items()} for i in (0, 1))
@@ -350,7 +355,9 @@ def test_without_a_gap_the_corrected_interval_reaches_zero():
         rng = RNG(seed)
         pred = perceived(rng, 1000, (0.7, 0.7), rates)
         error = AnnotatorError(["f", "m"], [rng.multinomial(60, r).tolist() for r in rates])
-        gap = infer_gaps(pred, "perceived_g", error, n_boot=200, curves=False).side_by_side("accuracy")["corrected"]
+        gap = infer_gaps(pred, "perceived_g", error, settings=Settings(n_boot=200), curves=False).side_by_side(
+            "accuracy"
+        )["corrected"]
         held.append(gap.low == 0)
     assert np.mean(held) > 0.85
 
@@ -368,7 +375,9 @@ def test_copies_count_once():
     pred = perceived(RNG(0), 800, (0.6, 0.8), even_errors(2, 0.2), perceived_g_confidence=constant(0.8))
     twice = replace(pred.select(np.tile(np.arange(800), 2)), cluster=np.tile(np.arange(800), 2))
     twice = replace(twice, sample_id=np.arange(1600).astype(str))
-    one, two = (infer_gaps(p, "perceived_g", even(0.2), n_boot=800, curves=False) for p in (pred, twice))
+    one, two = (
+        infer_gaps(p, "perceived_g", even(0.2), settings=Settings(n_boot=800), curves=False) for p in (pred, twice)
+    )
     for method in ("thresholded", "weighted", "corrected"):
         a, b = (r.method(method).gap("accuracy").value for r in (one, two))
         assert b.value == pytest.approx(a.value)
@@ -389,8 +398,10 @@ def test_errors_that_follow_the_models_mistakes_need_a_matrix_of_their_own():
     named = np.where(rng.random(n) < np.where(right, right_error, wrong_error), 1 - group, group)
     pred = predictions(labels, predicted, {"perceived_g": NAMES[named]}, n_classes=3)
     mixed = even(0.7 * right_error + 0.3 * wrong_error, n=20_000)
-    alone = infer_gaps(pred, "perceived_g", mixed, n_boot=200, curves=False)
-    apart = infer_gaps(pred, "perceived_g", even(right_error, n=20_000), even(wrong_error, n=20_000), n_boot=200)
+    alone = infer_gaps(pred, "perceived_g", mixed, settings=Settings(n_boot=200), curves=False)
+    apart = infer_gaps(
+        pred, "perceived_g", even(right_error, n=20_000), even(wrong_error, n=20_000), settings=Settings(n_boot=200)
+    )
     assert alone.side_by_side("accuracy")["corrected"].low > 0.05
     assert apart.side_by_side("accuracy")["corrected"].low == 0
     assert apart.side_by_side("accuracy")["corrected"].value < 0.03
@@ -418,14 +429,16 @@ def test_a_threshold_leaves_faces_out_and_says_which():
         "perceived_g_confidence": np.where(labels == 0, 0.9, np.tile([0.5, 0.9], 50)),
     }
     pred = predictions(labels, labels, frame, n_classes=2)
-    result = infer_gaps(pred, "perceived_g", even(0.1), threshold=0.8, n_boot=50, min_n=5, curves=False)
+    result = infer_gaps(
+        pred, "perceived_g", even(0.1), threshold=0.8, settings=Settings(n_boot=50, min_n=5), curves=False
+    )
     assert result.coverage.overall.value == 0.8
     assert {g: e.value for g, e in result.coverage.by_group.items()} == {"f": 0.6, "m": 1.0}
     assert {c: e.value for c, e in result.coverage.by_class.items()} == {"c0": 1.0, "c1": 0.5}
     assert [g.n for g in result.method("thresholded").groups] == [30, 50]
     assert sum(g.n for g in result.method("corrected").groups) == pytest.approx(100)
     assert any("f keeps least (60%)" in note for note in result.notes)
-    nothing = infer_gaps(pred, "perceived_g", threshold=0.95, n_boot=50)
+    nothing = infer_gaps(pred, "perceived_g", threshold=0.95, settings=Settings(n_boot=50))
     assert np.isnan(nothing.side_by_side("accuracy")["thresholded"].value)
 
 
@@ -445,7 +458,7 @@ def test_settings_that_cannot_work():
 
 def test_without_a_matrix_the_rest_still_stands():
     pred = perceived(RNG(0), 300, (0.6, 0.8), np.eye(2))
-    result = infer_gaps(pred, "perceived_g", n_boot=50)
+    result = infer_gaps(pred, "perceived_g", settings=Settings(n_boot=50))
     assert [m.name for m in result.methods] == ["thresholded"]
     assert result.annotator is None
     assert result.erasure
@@ -457,7 +470,7 @@ def test_without_a_matrix_the_rest_still_stands():
 def test_a_group_that_nobody_is_perceived_as():
     pred = perceived(RNG(0), 2000, (0.6, 0.8), even_errors(2, 0.1), perceived_g_confidence=constant(0.8))
     error = AnnotatorError(["f", "m", "x"], [[90, 8, 2], [8, 90, 2], [10, 10, 80]])
-    result = infer_gaps(pred, "perceived_g", error, n_boot=50)
+    result = infer_gaps(pred, "perceived_g", error, settings=Settings(n_boot=50))
     assert result.groups == ["f", "m", "x"]
     empty = result.method("thresholded").group("x")
     assert empty.n == 0
@@ -470,14 +483,18 @@ def test_a_group_that_nobody_is_perceived_as():
 
 def test_notes_on_matrices_that_say_little():
     pred = perceived(RNG(0), 500, (0.6, 0.8), even_errors(2, 0.2), perceived_g_confidence=constant(0.99))
-    few = infer_gaps(pred, "perceived_g", AnnotatorError(["f", "m"], [[7, 3], [3, 7]]), n_boot=200, curves=False).notes
+    few = infer_gaps(
+        pred, "perceived_g", AnnotatorError(["f", "m"], [[7, 3], [3, 7]]), settings=Settings(n_boot=200), curves=False
+    ).notes
     assert any("Fewer than 30 validation faces of f, m" in note for note in few)
     assert any("hardly tells the groups apart" in note for note in few)
     (sure,) = [note for note in few if "99% sure on average" in note]
     assert "another mix" in sure  # either may be right: neither is blamed
-    turned = infer_gaps(pred, "perceived_g", AnnotatorError(["f", "m"], [[30, 70], [5, 95]]), n_boot=50, curves=False)
+    turned = infer_gaps(
+        pred, "perceived_g", AnnotatorError(["f", "m"], [[30, 70], [5, 95]]), settings=Settings(n_boot=50), curves=False
+    )
     assert any("Most faces of f are perceived as m" in note for note in turned.notes)
-    sound = infer_gaps(pred, "perceived_g", even(0.2), n_boot=50, curves=False).notes
+    sound = infer_gaps(pred, "perceived_g", even(0.2), settings=Settings(n_boot=50), curves=False).notes
     assert not any("hardly tells" in note or "Fewer than" in note or "does not fit" in note for note in sound)
 
 
@@ -486,7 +503,7 @@ def test_the_note_of_a_matrix_goes_with_it(tmp_path):
     error = AnnotatorError.load(write(tmp_path, json.dumps(content), "e.json"))
     assert error.note == error.matched(["f", "m"]).note == "f holds x, y"
     pred = perceived(RNG(0), 300, (0.6, 0.8), even_errors(2, 0.2))
-    result = infer_gaps(pred, "perceived_g", error, n_boot=30, curves=False)
+    result = infer_gaps(pred, "perceived_g", error, settings=Settings(n_boot=30), curves=False)
     assert result.annotator_note == result.notes[0] == "f holds x, y"
     assert any("as 1,949 faces of known group show them (f 1,742, m 208)" in note for note in result.notes)
     assert result.refused == ""
@@ -499,7 +516,7 @@ def refused(pred, **more):
 
 def test_a_matrix_that_came_and_cannot_be_used_is_called_known():
     pred = refused(perceived(RNG(0), 300, (0.6, 0.8), np.eye(2)), note="m holds x")
-    found = audit(pred, ["perceived_g"], n_boot=30, n_perm=10)
+    found = audit(pred, ["perceived_g"], settings=Settings(n_boot=30, n_perm=10))
     result = found.attributes[0].inferred
     assert "condition number 50" in result.refused
     assert result.annotator_note == "m holds x"
@@ -509,7 +526,7 @@ def test_a_matrix_that_came_and_cannot_be_used_is_called_known():
     assert "came with the predictions, but cannot be used" in text
     assert "- m holds x" in text
     assert text.count("condition number 50") == 2  # beside the gap, and under the method
-    without = audit(replace(pred, annotator_errors={}), ["perceived_g"], n_boot=30, n_perm=10)
+    without = audit(replace(pred, annotator_errors={}), ["perceived_g"], settings=Settings(n_boot=30, n_perm=10))
     assert "no confusion matrix of the annotator was given" in render_text(without)
     assert without.attributes[0].inferred.refused == ""
 
@@ -524,7 +541,9 @@ def test_text_shows_the_gap_by_each_method_between_its_own_groups():
         RNG(3), 4000, (0.5, 0.65, 1.0), rates, shares=(0.5, 0.495, 0.005), perceived_g_confidence=constant(0.8)
     )
     error = AnnotatorError(["f", "m", "x"], (rates * 10_000).tolist())
-    found = audit(pred, ["perceived_g"], n_boot=60, n_perm=20, annotator_errors={"perceived_g": error})
+    found = audit(
+        pred, ["perceived_g"], settings=Settings(n_boot=60, n_perm=20), annotator_errors={"perceived_g": error}
+    )
     result, text = found.attributes[0].inferred, render_text(found)
     for name in METHODS:
         gap = result.method(name).gap("accuracy")
@@ -546,7 +565,7 @@ def test_text_shows_the_gap_by_each_method_between_its_own_groups():
 
 def test_only_a_corrected_gap_without_doubts_may_be_quoted_as_corrected():
     pred = perceived(RNG(0), 2000, (0.6, 0.8), even_errors(2, 0.2), perceived_g_confidence=constant(0.8))
-    result = infer_gaps(pred, "perceived_g", even(0.2), n_boot=60, curves=False)
+    result = infer_gaps(pred, "perceived_g", even(0.2), settings=Settings(n_boot=60), curves=False)
     values = {name: f"{gap.value:.3f}" for name, gap in result.side_by_side("accuracy").items()}
     assert len(set(values.values())) == 3
     may, may_not = quotable(result).split("You may not say: ")
@@ -554,7 +573,10 @@ def test_only_a_corrected_gap_without_doubts_may_be_quoted_as_corrected():
     assert values["thresholded"] not in may
     assert values["thresholded"] in may_not
     assert values["weighted"] in may_not
-    for other in (replace(result, doubts=["odd"]), infer_gaps(pred, "perceived_g", n_boot=60, curves=False)):
+    for other in (
+        replace(result, doubts=["odd"]),
+        infer_gaps(pred, "perceived_g", settings=Settings(n_boot=60), curves=False),
+    ):
         may, may_not = quotable(other).split("You may not say: ")
         assert values["thresholded"] in may
         assert "not corrected" in may
@@ -562,12 +584,17 @@ def test_only_a_corrected_gap_without_doubts_may_be_quoted_as_corrected():
         assert ("in doubt" in may_not) == bool(other.doubts)
     assert "faces with a group" not in quotable(result)
     assert "among the 2,000 of 2,500 faces with a group" in quotable(replace(result, n_unknown=500))
-    assert quotable(infer_gaps(pred.select(np.arange(30)), "perceived_g", even(0.2), n_boot=20, curves=False)) == ""
+    assert (
+        quotable(
+            infer_gaps(pred.select(np.arange(30)), "perceived_g", even(0.2), settings=Settings(n_boot=20), curves=False)
+        )
+        == ""
+    )
 
 
 def test_a_matrix_that_does_not_fit_is_a_doubt():
     pred = perceived(RNG(0), 2000, (0.6, 0.8), np.eye(2), shares=(0.05, 0.95))
-    result = infer_gaps(pred, "perceived_g", even(0.2), n_boot=60, curves=False)
+    result = infer_gaps(pred, "perceived_g", even(0.2), settings=Settings(n_boot=60), curves=False)
     assert ["fewer are perceived as f" in d for d in result.doubts] == [True]
     assert set(result.doubts) <= set(result.notes)
 
@@ -578,7 +605,7 @@ def test_a_matrix_that_does_not_fit_is_a_doubt():
 def test_the_verdict_says_how_many_took_no_part(unknown, said):
     pred = perceived(RNG(0), 1000, (0.7, 0.7), np.eye(2))
     pred.groups.loc[: unknown - 1, "perceived_g"] = "unknown"
-    found = audit(pred, ["perceived_g"], n_boot=20, n_perm=10)
+    found = audit(pred, ["perceived_g"], settings=Settings(n_boot=20, n_perm=10))
     assert found.attributes[0].n_unknown == unknown
     assert found.verdict.endswith(said)
     assert ("took no part" in found.verdict) == bool(said)
@@ -588,16 +615,16 @@ def test_the_verdict_names_each_attribute_that_many_took_no_part_in():
     pred = perceived(RNG(0), 500, (0.7, 0.7), np.eye(2))
     groups = {f"a{i}": np.where(np.arange(500) < 100 + i, "unknown", NAMES[np.arange(500) % 2]) for i in range(6)}
     pred = replace(pred, groups=pred.groups.assign(**groups))
-    verdict = audit(pred, ["a0", "a1", "perceived_g"], n_boot=20, n_perm=10).verdict
+    verdict = audit(pred, ["a0", "a1", "perceived_g"], settings=Settings(n_boot=20, n_perm=10)).verdict
     assert verdict.endswith("101 of 500 faces have no a1 and 100 no a0: they took no part there.")
-    verdict = audit(pred, list(groups), n_boot=20, n_perm=10).verdict
+    verdict = audit(pred, list(groups), settings=Settings(n_boot=20, n_perm=10)).verdict
     assert "102 no a2 and 2 more attributes lack some: they took no part there." in verdict
 
 
 def test_faces_without_confidence_leave_the_weighted_estimate_only():
     pred = perceived(RNG(0), 300, (0.6, 0.8), np.eye(2), perceived_g_confidence=constant(0.9))
     pred.groups.loc[:9, "perceived_g_confidence"] = np.nan
-    result = infer_gaps(pred, "perceived_g", n_boot=50, curves=False)
+    result = infer_gaps(pred, "perceived_g", settings=Settings(n_boot=50), curves=False)
     assert sum(g.n for g in result.method("weighted").groups) == pytest.approx(290)
     assert sum(g.n for g in result.method("thresholded").groups) == 300
     assert any("10 faces" in note for note in result.notes)
@@ -606,7 +633,7 @@ def test_faces_without_confidence_leave_the_weighted_estimate_only():
 def test_undefined_values_stay_undefined():
     labels = np.array([0, 1] * 30 + [0] * 60)
     pred = predictions(labels, labels, {"perceived_g": ["f"] * 60 + ["m"] * 60}, n_classes=3)
-    result = infer_gaps(pred, "perceived_g", even(0.001, n=100_000), n_boot=50)
+    result = infer_gaps(pred, "perceived_g", even(0.001, n=100_000), settings=Settings(n_boot=50))
     for method in result.methods:
         recall = method.group("f").recall
         assert np.isnan(recall["c2"].value)
@@ -676,7 +703,7 @@ def test_errors_of_the_annotator_cannot_erase_every_gap():
 
 def test_even_errors_only_widen_gaps_of_shares():
     pred = perceived(RNG(0), 3000, (0.6, 0.8), even_errors(2, 0.25))
-    result = infer_gaps(pred, "perceived_g", even(0.25, n=10**6), n_boot=200)
+    result = infer_gaps(pred, "perceived_g", even(0.25, n=10**6), settings=Settings(n_boot=200))
     curves = {(c.metric, c.class_name): c for c in result.even_errors}
     for key in [("accuracy", ""), ("recall", "c0"), ("recall", "c1"), ("recall", "c2")]:
         values = [p.gap.value for p in curves[key].points]
@@ -716,9 +743,11 @@ def test_the_order_of_rows_does_not_matter():
     )
     shuffled = pred.select(rng.permutation(600))
     shuffled = replace(shuffled, cluster=450 - shuffled.cluster)
-    one, two = (infer_gaps(p, "perceived_g", even(0.2, 3), n_boot=60, seed=4) for p in (pred, shuffled))
+    one, two = (
+        infer_gaps(p, "perceived_g", even(0.2, 3), settings=Settings(n_boot=60, seed=4)) for p in (pred, shuffled)
+    )
     assert plain(asdict(one)) == plain(asdict(two))
-    other = infer_gaps(pred, "perceived_g", even(0.2, 3), n_boot=60, seed=5)
+    other = infer_gaps(pred, "perceived_g", even(0.2, 3), settings=Settings(n_boot=60, seed=5))
     assert plain(asdict(other)) != plain(asdict(one))
 
 
@@ -740,4 +769,4 @@ def test_results_are_plain():
         else:
             assert value is None or type(value) in (str, int, float, bool, Estimate), (where, type(value))
 
-    check(infer_gaps(pred, "perceived_g", even(0.2), n_boot=30, threshold=0.5), "result")
+    check(infer_gaps(pred, "perceived_g", even(0.2), settings=Settings(n_boot=30), threshold=0.5), "result")

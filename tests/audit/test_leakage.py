@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +14,7 @@ from mien.audit.leakage import (
     LEAKAGE,
     NO_LEAKAGE,
     LeakageResult,
+    ProbeSettings,
     leakage_inputs,
     leakage_probe,
     load_features,
@@ -26,7 +27,7 @@ from mien.audit.plain_results import from_plain
 from mien.errors import DataError, UsageError
 from mien.records import plain
 
-QUICK = {"probes": ("linear",), "n_perm": 39, "n_boot": 200}
+QUICK = ProbeSettings(probes=("linear",), n_perm=39, n_boot=200)
 
 
 def attribute(codes, names="abcdef", source="annotated"):
@@ -34,8 +35,11 @@ def attribute(codes, names="abcdef", source="annotated"):
     return Attribute("team", "team", source, tuple(names[: codes.max() + 1]), codes)
 
 
-def probe(x, codes, cluster=None, **options):
-    return leakage_probe({"features": x}, attribute(codes), cluster, **(QUICK | options))
+def probe(x, codes, cluster=None, labels=None, progress=None, **options):
+    settings = replace(QUICK, **options)
+    return leakage_probe(
+        {"features": x}, attribute(codes), cluster, labels=labels, settings=settings, progress=progress
+    )
 
 
 def stream(fold):
@@ -354,9 +358,7 @@ def test_perceived_groups_and_progress():
     result = leakage_probe(
         {"features": rng.standard_normal((100, 3)), "probabilities": rng.standard_normal((100, 2))},
         attribute(codes, source="perceived"),
-        n_perm=5,
-        n_perm_mlp=2,
-        n_boot=20,
+        settings=ProbeSettings(n_perm=5, n_perm_mlp=2, n_boot=20),
         progress=lambda done, total: steps.append((done, total)),
     )
     assert steps == [(i, 12) for i in range(1, 13)]

@@ -14,6 +14,7 @@ from mien.audit.compare.markdown import comparison_text
 from mien.audit.markdown import document, plain, table
 from mien.audit.seeds.markdown import seed_text
 from mien.records import Predictions
+from mien.stats.settings import Settings
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -100,7 +101,7 @@ def hostile() -> Predictions:
 
 @pytest.fixture(scope="module")
 def found(hostile: Predictions) -> Audit:
-    return audit(hostile, list(hostile.groups.columns), n_boot=200, n_perm=200)
+    return audit(hostile, list(hostile.groups.columns), settings=Settings(n_boot=200, n_perm=200))
 
 
 def test_an_audit_in_markdown_has_nothing_live(found: Audit) -> None:
@@ -113,10 +114,10 @@ def test_an_audit_in_markdown_has_nothing_live(found: Audit) -> None:
 def test_comparisons_and_seeds_in_markdown_have_nothing_live(hostile: Predictions) -> None:
     by = list(hostile.groups.columns)
     names = ["<b>m</b>", "[n](http://example.org)\n# x"]
-    settings = {"n_boot": 200}
+    settings = Settings(n_boot=200)
     for text in (
-        comparison_text(compare_many([hostile, hostile], names, by, **settings)),
-        seed_text(seed_audit([hostile, hostile], by, names=names, **settings)),
+        comparison_text(compare_many([hostile, hostile], names, by, settings=settings)),
+        seed_text(seed_audit([hostile, hostile], by, names=names, settings=settings)),
     ):
         assert not kinds(text) & LIVE
         assert "\n# x" not in text

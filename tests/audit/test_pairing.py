@@ -12,6 +12,7 @@ from mien.audit import compare, seed_audit
 from mien.audit.compare.pairing import paired, row_numbers
 from mien.errors import DataError
 from mien.records import Predictions
+from mien.stats.settings import Settings
 from whole_tables import CLASSES, drawn
 
 N = 700
@@ -33,7 +34,7 @@ def second(**columns):
 
 def found(a, b, **options):
     a, b = (Predictions.from_frame(t) for t in (a, b))
-    return compare(a, b, ["gender"], names=["one", "two"], n_boot=50, **options)
+    return compare(a, b, ["gender"], names=["one", "two"], settings=Settings(**{"n_boot": 50} | options))
 
 
 # --- By a name -------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ def test_faces_that_were_not_found_are_counted_whatever_the_rows_are_matched_by(
 
 def test_seeds_are_matched_alike():
     runs = [Predictions.from_frame(t) for t in (first(path=PATHS), second(path=PATHS))]
-    audit = seed_audit(runs, ["gender"], n_boot=50)
+    audit = seed_audit(runs, ["gender"], settings=Settings(n_boot=50))
     assert audit.n == N
     assert audit.overall.metrics["accuracy"].runs == pytest.approx(
         [np.mean(LABELS == PREDICTED), np.mean(LABELS == BETTER)]

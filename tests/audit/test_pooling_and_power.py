@@ -5,6 +5,7 @@ from audit_simulation import noisy, predictions, two_groups
 from mien.audit import DISPARITY, audit
 from mien.stats.intervals import wilson_estimate
 from mien.stats.pooling import pooled_estimates
+from mien.stats.settings import Settings
 
 
 def test_pooled_intervals_cover_and_are_shorter_than_each_alone():
@@ -51,13 +52,15 @@ def test_the_verdict_names_a_detectable_gap_four_times_in_five(sizes, share):
 
     rng, said = np.random.default_rng(2), []
     for seed in range(6):
-        found = audit(unequal(rng, sizes, [share] * 2), "g", n_boot=5, n_perm=600, seed=seed).attribute("g")
+        found = audit(
+            unequal(rng, sizes, [share] * 2), "g", settings=Settings(n_boot=5, n_perm=600, seed=seed)
+        ).attribute("g")
         said.append([g.detectable for g in found.groups])
     group = int(np.argmax(np.mean(said, 0)))
     recalls = np.full(2, share)
     recalls[group] -= np.mean(said, 0)[group]
     named = [
-        audit(unequal(rng, sizes, recalls), "g", n_boot=5, n_perm=400, power=False, seed=i)
+        audit(unequal(rng, sizes, recalls), "g", settings=Settings(n_boot=5, n_perm=400, seed=i), power=False)
         .attribute("g")
         .gap("accuracy")
         .verdict
@@ -68,7 +71,7 @@ def test_the_verdict_names_a_detectable_gap_four_times_in_five(sizes, share):
 
 def test_groups_that_take_no_part_have_no_detectable_gap():
     rng = np.random.default_rng(0)
-    found = audit(unequal(rng, (200, 10, 200), [0.7] * 3), "g", n_boot=20, n_perm=100).attribute("g")
+    found = audit(unequal(rng, (200, 10, 200), [0.7] * 3), "g", settings=Settings(n_boot=20, n_perm=100)).attribute("g")
     assert np.isnan([g.detectable for g in found.groups]).tolist() == [False, True, False]
     gap = found.gap("accuracy")
     assert gap.detectable == min(found.groups[i].detectable for i in (0, 2))
@@ -79,7 +82,7 @@ def test_groups_that_take_no_part_have_no_detectable_gap():
 def test_many_groups_are_interpolated_by_size():
     rng = np.random.default_rng(0)
     sizes = np.linspace(60, 400, 24).astype(int)
-    found = audit(unequal(rng, sizes, [0.7] * 24), "g", n_boot=10, n_perm=200).attribute("g")
+    found = audit(unequal(rng, sizes, [0.7] * 24), "g", settings=Settings(n_boot=10, n_perm=200)).attribute("g")
     detectable = np.array([g.detectable for g in found.groups])
     order = np.argsort([g.n for g in found.groups])
     assert not np.isnan(detectable).any()
@@ -89,7 +92,8 @@ def test_many_groups_are_interpolated_by_size():
 
 def test_the_audit_says_what_it_could_have_shown():
     small, large = (
-        audit(two_groups(np.random.default_rng(4), n=n), "gender", n_boot=50, n_perm=400) for n in (200, 5000)
+        audit(two_groups(np.random.default_rng(4), n=n), "gender", settings=Settings(n_boot=50, n_perm=400))
+        for n in (200, 5000)
     )
     gaps = [a.attribute("gender").gap("accuracy") for a in (small, large)]
     assert gaps[0].detectable > 3 * gaps[1].detectable > 0

@@ -15,6 +15,7 @@ from mien.audit.vocabulary import TOO_FEW
 from mien.errors import DataError, UsageError
 from mien.records import plain
 from mien.stats.cells import Rows, bootstrap_tables
+from mien.stats.settings import Settings
 
 
 def trained(rng, n, lower, spread, k, classes=3, copies=1):
@@ -75,7 +76,9 @@ def test_seed_noise_and_face_noise_are_told_apart():
     rng = np.random.default_rng(1)
     seed, faces, true_faces = [], [], 0.4 / np.sqrt(12 * 2000)  # uniform over 0.4
     for _ in range(40):
-        group = seed_audit(tables(trained(rng, [2000, 2000], [0, 0], 0.015, 5)), ["group"], n_boot=20).attributes[0]
+        group = seed_audit(
+            tables(trained(rng, [2000, 2000], [0, 0], 0.015, 5)), ["group"], settings=Settings(n_boot=20)
+        ).attributes[0]
         value = group.group("g0").metrics["accuracy"]
         seed.append(value.seed_spread**2)
         faces.append(value.sampling_error)
@@ -188,7 +191,7 @@ def test_two_runs_of_two_groups_are_student_s_with_one_degree_of_freedom():
 def test_numbers_of_the_runs():
     rng = np.random.default_rng(0)
     runs = trained(rng, [400, 300, 200], [0, 0.1, 0.05], 0.01, 4)
-    found = seed_audit(tables(runs), ["group"], n_boot=200)
+    found = seed_audit(tables(runs), ["group"], settings=Settings(n_boot=200))
     accuracy = np.array([[(r.predicted == r.label)[r.group == g].mean() for g in range(3)] for r in runs])
     gap = found.attribute("group").gap("accuracy")
     assert gap.gaps == pytest.approx(np.ptp(accuracy, axis=1).tolist())
@@ -232,7 +235,7 @@ def test_seeds_needed_weigh_seed_noise_against_face_noise():
     few, many = (
         np.median(
             [
-                seed_audit(tables(trained(rng, [n] * 2, [0, 0], 0.02, 6)), ["group"], n_boot=20)
+                seed_audit(tables(trained(rng, [n] * 2, [0, 0], 0.02, 6)), ["group"], settings=Settings(n_boot=20))
                 .attributes[0]
                 .gaps[0]
                 .seeds_needed
@@ -251,7 +254,9 @@ def test_order_of_rows_and_runs_changes_nothing():
     runs = tables(trained(rng, [100, 120], [0, 0.1], 0.01, 3, copies=2))
     order = rng.permutation(len(runs[0]))
     moved = [runs[i].select(order if i else np.arange(len(order))) for i in (2, 0, 1)]
-    one, two = (seed_audit(r, ["group"], n_boot=100).attributes[0].gap("macro_f1") for r in (runs, moved))
+    one, two = (
+        seed_audit(r, ["group"], settings=Settings(n_boot=100)).attributes[0].gap("macro_f1") for r in (runs, moved)
+    )
     assert (two.value.low, two.value.high, two.p) == pytest.approx((one.value.low, one.value.high, one.p))
     assert sorted(two.gaps) == pytest.approx(sorted(one.gaps))
 
@@ -261,7 +266,7 @@ def test_undefined_stays_undefined_and_edges_keep_a_width():
     labels = np.r_[rng.integers(0, 2, 300), 2]
     group = np.repeat(["f", "m", "x"], (140, 140, 21))
     runs = [predictions(labels, np.where(group == "f", labels, noisy(rng, labels, 0.6, 3)), {"g": group}) for _ in "ab"]
-    found = seed_audit(runs, ["g"], n_boot=50).attributes[0]
+    found = seed_audit(runs, ["g"], settings=Settings(n_boot=50)).attributes[0]
     assert found.group("x").verdict == TOO_FEW
     assert np.isnan(found.group("f").recall["c2"].mean.value)
     assert found.gap("recall", "c2").verdict == TOO_FEW
@@ -286,11 +291,13 @@ def test_what_cannot_be_audited_is_refused():
 
 def test_one_run_given_twice_is_noticed():
     runs = tables(trained(np.random.default_rng(0), [60, 60], [0, 0], 0.01, 2))
-    found = seed_audit([*runs, runs[0]], ["group"], n_boot=20)
+    found = seed_audit([*runs, runs[0]], ["group"], settings=Settings(n_boot=20))
     assert sum("predict the same for every face" in note for note in found.method_notes) == 1
 
 
 def test_an_audit_of_seeds_goes_to_json_and_back():
-    found = seed_audit(tables(trained(np.random.default_rng(0), [60, 20], [0, 0], 0.01, 2)), ["group"], n_boot=20)
+    found = seed_audit(
+        tables(trained(np.random.default_rng(0), [60, 20], [0, 0], 0.01, 2)), ["group"], settings=Settings(n_boot=20)
+    )
     again = from_plain(SeedAudit, json.loads(json.dumps(plain(asdict(found)))))
     assert repr(again) == repr(found)

@@ -17,9 +17,10 @@ from mien.audit.seeds.markdown import seed_text
 from mien.audit.table_checks import table_notes, table_warnings
 from mien.metrics import evaluate_predictions
 from mien.records import Predictions
+from mien.stats.settings import Settings
 from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
 
-QUICK = {"n_boot": 50, "n_perm": 99}
+QUICK = Settings(n_boot=50, n_perm=99)
 EXCHANGED = [0, 1, 6, 3, 4, 5, 2]  # fear and surprise
 
 
@@ -259,7 +260,7 @@ def faulty():
 
 
 def test_verdict_text_and_json_begin_with_the_faults(tmp_path):
-    found = audit(faulty(), ["gender"], **QUICK)
+    found = audit(faulty(), ["gender"], settings=QUICK)
     starts = ["The predicted class ('pred')", "120 of the 420 rows", "The value 'nobody'", "The column 'split'"]
     assert [next(s for s in starts if w.startswith(s)) for w in found.warnings] == starts
     assert found.verdict.startswith(found.warnings[0])
@@ -274,22 +275,22 @@ def test_verdict_text_and_json_begin_with_the_faults(tmp_path):
 
 
 def test_an_audit_written_before_there_were_warnings_is_read():
-    content = audit(Predictions.from_frame(faces()), ["gender"], **QUICK).to_dict()
+    content = audit(Predictions.from_frame(faces()), ["gender"], settings=QUICK).to_dict()
     del content["warnings"]
     assert Audit.from_dict(content).warnings == []
 
 
 def test_comparisons_and_seeds_begin_with_the_faults_and_name_the_model():
     sound = Predictions.from_frame(faces(path=paths()), source="sound.csv")
-    c = compare(sound, faulty(), ["gender"], names=["old", "new"], n_boot=50)
+    c = compare(sound, faulty(), ["gender"], names=["old", "new"], settings=Settings(n_boot=50))
     assert all(w.startswith("new: ") for w in c.warnings)
     assert len(c.warnings) == 4
     assert c.verdict.startswith(c.warnings[0])
     assert comparison_text([c]).splitlines()[2].startswith("**Read this first. 4 things")
-    both = compare_many([faulty(), sound, faulty()], ["a", "b", "c"], ["gender"], n_boot=50)
+    both = compare_many([faulty(), sound, faulty()], ["a", "b", "c"], ["gender"], settings=Settings(n_boot=50))
     assert both[0].warnings[0].startswith("a: ")
     assert both[1].warnings[0].startswith("a and c: ")
-    seeds = seed_audit([sound, faulty()], ["gender"], names=["s0", "s1"], n_boot=50)
+    seeds = seed_audit([sound, faulty()], ["gender"], names=["s0", "s1"], settings=Settings(n_boot=50))
     assert seeds.warnings == [w.replace("new: ", "s1: ", 1) for w in c.warnings]
     assert html.unescape(seed_text(seeds)).splitlines()[4] == f"- {seeds.warnings[0]}"
     assert seeds.verdict.endswith(seeds.finding)
@@ -300,7 +301,7 @@ def test_comparisons_and_seeds_begin_with_the_faults_and_name_the_model():
 
 def numbers(pred, by="gender"):
     """What an audit says, without where the table came from."""
-    found = audit(pred, [by], **QUICK)
+    found = audit(pred, [by], settings=QUICK)
     finding = found.finding.removeprefix("If the table is right all the same: ")
     return finding, [(g.title, str(g.value), g.p) for g in found.attribute(by).gaps], found.overall
 

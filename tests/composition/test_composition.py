@@ -12,8 +12,9 @@ from mien.composition.text import attribute_sentences, corpus_sentences, finding
 from mien.errors import DataError, LabelError, UsageError
 from mien.records import Estimate
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
-QUICK = {"n_boot": 40, "n_perm": 99}
+QUICK = Settings(n_boot=40, n_perm=99)
 
 
 def perceived(n=500, seed=0, errors=None, **extra):
@@ -39,7 +40,9 @@ def test_counts_by_hand():
     label = [0, 0, 1, 1, 1, 2]
     gender = ["f", "m", "f", "f", "m", None]
     split = ["train", "train", "train", "test", "test", "test"]
-    c = composition(table_of(label, {"gender": gender}, unit=[0, 1, 2, 2, 3, 4], split=split), min_n=2, **QUICK)
+    c = composition(
+        table_of(label, {"gender": gender}, unit=[0, 1, 2, 2, 3, 4], split=split), settings=replace(QUICK, min_n=2)
+    )
     assert (c.n, c.n_clusters, c.splits) == (6, 5, {"train": 3, "test": 3})
     assert c.by_label.overall.counts == {"angry": 2, "happy": 3, "neutral": 1}
     assert c.by_label.by_split["test"].counts == {"angry": 0, "happy": 2, "neutral": 1}
@@ -65,7 +68,7 @@ def test_counts_by_hand():
 def test_faces_without_a_class_count_for_groups_only():
     table = table_of([0, 1, 2, 0], {"gender": ["f", "m", "f", "m"]})
     frame = table.frame.assign(votes_happy=[1, 1, 0, 0], votes_angry=[1, 0, 0, 1])
-    c = composition(SampleTable(frame, "sim", table.vocabulary, table.attributes), **QUICK)
+    c = composition(SampleTable(frame, "sim", table.vocabulary, table.attributes), settings=QUICK)
     assert c.unlabelled == {"tied votes": 1}
     assert c.by_label.overall.n == 3
     assert c.attributes[0].described.overall.n == 4
@@ -76,7 +79,7 @@ def test_faces_without_a_class_count_for_groups_only():
 def test_no_face_with_a_class():
     table = table_of([0, 1, 2, 0], {"gender": ["f", "m", "f", "m"]})
     empty = replace(table, frame=table.frame.assign(votes_happy=0, votes_angry=0, votes_neutral=0))
-    c = composition(empty, **QUICK)
+    c = composition(empty, settings=QUICK)
     assert np.isnan(c.by_label.representation.effective.value)
     assert c.attributes[0].with_class.note
     assert "No face has a known class." in corpus_sentences(c)
@@ -87,7 +90,7 @@ def test_a_corpus_without_expressions_is_described_by_its_groups(tmp_path):
     table, _ = perceived()
     votes = [c for c in table.frame if c.startswith("votes_")]
     bare = replace(table, vocabulary=(), frame=table.frame.drop(columns=votes))
-    c, full = (composition(t, **QUICK) for t in (bare, table))
+    c, full = (composition(t, settings=QUICK) for t in (bare, table))
     assert (c.classes, c.labels, c.by_label, c.unlabelled) == ([], "", None, {})
     a = c.attributes[0]
     assert a.with_class is None
@@ -95,7 +98,7 @@ def test_a_corpus_without_expressions_is_described_by_its_groups(tmp_path):
     assert repr(asdict(a.described)) == repr(asdict(full.attributes[0].described))
     assert a.n_cells == 2 * len(c.splits)
     counts = bare.frame["perceived_gender"].value_counts()
-    raised = composition(bare, min_n=int(counts.max()) + 1, **QUICK).attributes[0]
+    raised = composition(bare, settings=replace(QUICK, min_n=int(counts.max()) + 1)).attributes[0]
     assert {(t.group, t.class_name, t.n) for t in raised.thin} == {(g, "", n) for g, n in counts.items()}
     assert f"Most is missing for {counts.idxmin()} in" in thin_sentence(raised)
     words = " ".join([*corpus_sentences(c), *attribute_sentences(a), thin_sentence(a)])
@@ -106,17 +109,17 @@ def test_a_corpus_without_expressions_is_described_by_its_groups(tmp_path):
 
 
 def test_by_default_every_column_that_can_be_an_attribute():
-    c = composition(corpus(), **QUICK)
+    c = composition(corpus(), settings=QUICK)
     assert [a.described.name for a in c.attributes] == ["gender", "age"]
     assert c.attributes[0].source == "annotated"
-    assert composition(corpus(), [], **QUICK).attributes == []
-    crossed = composition(corpus(), ["gender*age"], **QUICK).attributes[0]
+    assert composition(corpus(), [], settings=QUICK).attributes == []
+    crossed = composition(corpus(), ["gender*age"], settings=QUICK).attributes[0]
     assert len(crossed.described.groups) == 6
     assert sum(crossed.described.overall.counts.values()) == 600
 
 
 def test_a_planted_lean_is_found_and_none_is_not():
-    lean = composition(corpus(2000, lean=0.4), ["gender", "age"], n_boot=40, n_perm=199)
+    lean = composition(corpus(2000, lean=0.4), ["gender", "age"], settings=Settings(n_boot=40, n_perm=199))
     gender, age = lean.attributes
     assert gender.with_class.nmi.p <= 0.005
     top = max(gender.with_class.cells, key=lambda c: c.z.value)
@@ -126,7 +129,7 @@ def test_a_planted_lean_is_found_and_none_is_not():
 
 
 def test_copies_widen_everything():
-    alone, twice = (composition(corpus(800, copies=copies), ["gender"], **QUICK) for copies in (False, True))
+    alone, twice = (composition(corpus(800, copies=copies), ["gender"], settings=QUICK) for copies in (False, True))
     assert (alone.n, alone.n_clusters) == (800, 800)
     assert (twice.n, twice.n_clusters) == (800, 400)
 
@@ -145,7 +148,7 @@ def test_the_order_of_the_rows_does_not_matter(copies):
     table = corpus(400, copies=copies)
     order = np.random.default_rng(1).permutation(400)
     moved = replace(table, frame=table.frame.iloc[order].reset_index(drop=True))
-    first, second = (composition(t, ["gender", "gender*age"], **QUICK) for t in (table, moved))
+    first, second = (composition(t, ["gender", "gender*age"], settings=QUICK) for t in (table, moved))
     splits = dict(sorted(first.splits.items()))
     assert splits == dict(sorted(second.splits.items()))
     for a, b in zip(first.attributes, second.attributes, strict=True):
@@ -157,16 +160,22 @@ def test_the_order_of_the_rows_does_not_matter(copies):
 
 def test_settings_matter():
     table = corpus()
-    results = [composition(table, ["gender"], n_boot=40, n_perm=99, seed=s).attributes[0] for s in (0, 0, 1)]
+    results = [
+        composition(table, ["gender"], settings=Settings(n_boot=40, n_perm=99, seed=s)).attributes[0] for s in (0, 0, 1)
+    ]
     assert results[0] == results[1]
     assert results[0].with_class.nmi.expected != results[2].with_class.nmi.expected
-    wide = composition(table, ["gender"], level=0.99, **QUICK).attributes[0].described.overall.shares["male"]
+    wide = (
+        composition(table, ["gender"], settings=replace(QUICK, level=0.99))
+        .attributes[0]
+        .described.overall.shares["male"]
+    )
     assert wide.high > results[0].described.overall.shares["male"].high
 
 
 def test_perceived_groups():
     table, probs = perceived()
-    c = composition(table, **QUICK)
+    c = composition(table, settings=QUICK)
     assert [a.described.name for a in c.attributes] == ["perceived_gender"]
     a = c.attributes[0]
     assert (a.label, a.source) == ("perceived gender", "perceived")
@@ -187,7 +196,7 @@ def test_perceived_groups():
 
 def test_groups_nobody_is_perceived_as_are_shown_in_the_annotators_order():
     table, _ = perceived(perceived_gender_prob_Other=0.0)
-    a = composition(table, **QUICK).attributes[0]
+    a = composition(table, settings=QUICK).attributes[0]
     assert a.described.groups == ["Male", "Female", "Other"]
     assert a.described.overall.counts["Other"] == 0
     assert np.isnan(a.described.representation.imbalance.value)
@@ -198,7 +207,7 @@ def test_faces_left_unknown_for_low_confidence_still_have_probabilities():
     table, probs = perceived()
     sure = probs.max(1) >= 0.8
     frame = table.frame.assign(perceived_gender=table.frame["perceived_gender"].where(sure))
-    a = composition(replace(table, frame=frame), **QUICK).attributes[0]
+    a = composition(replace(table, frame=frame), settings=QUICK).attributes[0]
     assert a.n_unknown == int((~sure).sum())
     assert a.probable["Male"].n == 500
     assert a.certainty.n == int(sure.sum())
@@ -207,7 +216,7 @@ def test_faces_left_unknown_for_low_confidence_still_have_probabilities():
 def test_shares_are_corrected_with_the_errors_that_came_with_the_table():
     errors = {"groups": ["Female", "Male"], "counts": [[80, 20], [40, 160]], "source": "300 held-out faces"}
     table, _ = perceived(2000, errors={"perceived_gender": errors})
-    a = composition(table, n_boot=400, n_perm=19).attributes[0]
+    a = composition(table, settings=Settings(n_boot=400, n_perm=19)).attributes[0]
     counted = a.described.overall.shares["Female"].value
     true = (counted - 0.2) / 0.6  # counted = 0.8 true + 0.2 (1 - true)
     assert a.corrected.shares["Female"].value == pytest.approx(true, abs=1e-6)
@@ -219,21 +228,21 @@ def test_shares_are_corrected_with_the_errors_that_came_with_the_table():
 def test_errors_that_cannot_serve_are_said_and_given_shares_come_first():
     errors = {"groups": ["Female", "Man"], "counts": [[80, 20], [40, 160]], "source": "elsewhere"}
     table, _ = perceived(errors={"perceived_gender": errors})
-    a = composition(table, **QUICK).attributes[0]
+    a = composition(table, settings=QUICK).attributes[0]
     assert a.corrected is None
     assert "not corrected" in a.note
     assert "elsewhere" in a.note
     given = CorrectedShares({"Male": Estimate(0.5, 0.4, 0.6), "Female": Estimate(0.5, 0.4, 0.6)}, "by hand")
-    a = composition(table, shares={"perceived_gender": given}, **QUICK).attributes[0]
+    a = composition(table, shares={"perceived_gender": given}, settings=QUICK).attributes[0]
     assert a.corrected == given
     assert a.note == ""
     with pytest.raises(UsageError, match="perceived_race"):
-        composition(table, shares={"perceived_race": given}, **QUICK)
+        composition(table, shares={"perceived_race": given}, settings=QUICK)
 
 
 def test_saved_and_read_again(tmp_path):
     table, _ = perceived()
-    c = composition(table, **QUICK)
+    c = composition(table, settings=QUICK)
     again = Composition.load(c.save(tmp_path / "c.json"))
     assert repr(asdict(again)) == repr(asdict(c))
     with pytest.raises(DataError, match=r"missing\.json"):
@@ -252,15 +261,15 @@ def test_refusals():
     with pytest.raises(LabelError, match="unknown label scheme"):
         composition(table, labels="majorty")
     with pytest.raises(UsageError, match="min_n is 0|is 0"):
-        composition(table, min_n=0)
+        composition(table, settings=Settings(min_n=0))
     with pytest.raises(UsageError, match="level"):
-        composition(table, level=1.5)
+        composition(table, settings=Settings(level=1.5))
 
 
 def test_numbers_are_binned_without_uneven_bins():
     ages = np.tile(np.arange(0, 60), 10)
     table = table_of(np.zeros(600, dtype=int), {"age_years": ages, "half": np.where(ages < 30, np.nan, 1.0)})
-    years, half = composition(table, [], **QUICK).numbers
+    years, half = composition(table, [], settings=QUICK).numbers
     assert len(set(years.counts)) == 1
     assert years.source == "measured"
     assert (half.n, half.n_unknown, half.counts) == (300, 300, [300])
@@ -269,5 +278,5 @@ def test_numbers_are_binned_without_uneven_bins():
 def test_persons_are_units_too():
     table = corpus(300)
     frame = table.frame.assign(identity=[f"p{i // 3}" for i in range(300)])
-    assert composition(replace(table, frame=frame), ["gender"], **QUICK).n_clusters == 100
+    assert composition(replace(table, frame=frame), ["gender"], settings=QUICK).n_clusters == 100
     assert pd.Series(frame["cluster"]).nunique() == 300

@@ -7,6 +7,7 @@ from composition_simulation import draw_cells
 from mien.composition.shares import count_shares, distributions, divergence_interval, representation, share_of
 from mien.metrics.association import effective_number
 from mien.stats.intervals import wilson
+from mien.stats.settings import Settings
 
 N_SIM = 250
 
@@ -70,7 +71,7 @@ def test_representation_intervals_hold_the_truth(shares, copies):
     held = np.zeros(2)
     for _ in range(N_SIM):
         category, unit = codes(rng, truth, 600, copies)
-        r = representation(category, list("abcd"), unit, level=0.95, n_boot=300, rng=rng)
+        r = representation(category, list("abcd"), unit, settings=Settings(level=0.95, n_boot=300), rng=rng)
         effective, ratio = effective_number(truth), truth.max() / truth.min()
         held[0] += r.effective.low <= effective <= r.effective.high
         held[1] += np.isnan(r.imbalance.low) or r.imbalance.low <= ratio <= r.imbalance.high
@@ -81,13 +82,17 @@ def test_representation_intervals_hold_the_truth(shares, copies):
 
 def test_representation_names_the_ends_and_says_what_is_undefined():
     rng = np.random.default_rng(0)
-    r = representation(np.array([0] * 8 + [1] * 2), ["a", "b"], None, level=0.95, n_boot=50, rng=rng)
+    r = representation(np.array([0] * 8 + [1] * 2), ["a", "b"], None, settings=Settings(level=0.95, n_boot=50), rng=rng)
     assert (r.largest, r.smallest, r.imbalance.value) == ("a", "b", 4)
-    empty = representation(np.array([0, 1, 1]), ["a", "b", "c"], None, level=0.95, n_boot=50, rng=rng)
+    empty = representation(
+        np.array([0, 1, 1]), ["a", "b", "c"], None, settings=Settings(level=0.95, n_boot=50), rng=rng
+    )
     assert np.isnan(empty.imbalance.value)
     assert "no face of c" in empty.imbalance.note
     assert empty.effective.value < 2
-    none = representation(np.zeros(0, dtype=np.int64), ["a", "b"], None, level=0.95, n_boot=50, rng=rng)
+    none = representation(
+        np.zeros(0, dtype=np.int64), ["a", "b"], None, settings=Settings(level=0.95, n_boot=50), rng=rng
+    )
     assert np.isnan(none.effective.value)
     assert none.effective.note == "no faces"
 

@@ -29,7 +29,7 @@ _UNTIL_S = 20.0
 
 
 class Impatient(Connection):
-    patience_s = 0.4
+    patience_s = 0.8  # a busy machine may leave this process waiting for some tenths of a second
     most = 12
 
 
@@ -115,7 +115,7 @@ def test_a_head_that_drips_is_cut_off(port: int) -> None:
 
 def test_an_answer_that_nobody_reads_is_cut_off(port: int) -> None:
     asked = connect(port, HEAD.replace(b"small", b"large") + b"\r\n", SO_RCVBUF=4096)
-    time.sleep(1.5)
+    time.sleep(4 * Impatient.patience_s)
     got = 0
     with contextlib.suppress(ConnectionError):
         while piece := asked.recv(1 << 20):
@@ -127,12 +127,12 @@ def test_an_answer_that_nobody_reads_is_cut_off(port: int) -> None:
 def test_whoever_reads_slowly_gets_all_of_a_long_answer(port: int) -> None:
     asked = connect(port, HEAD.replace(b"small", b"large") + b"Connection: close\r\n\r\n", SO_RCVBUF=1 << 16)
     got, begun = 0, time.monotonic()
-    while piece := asked.recv(1 << 18):
-        got += len(piece)
-        time.sleep(0.02 if time.monotonic() - begun < 1.5 else 0)
-    assert time.monotonic() - begun > 3 * Impatient.patience_s
+    with contextlib.closing(asked):
+        while piece := asked.recv(1 << 18):
+            got += len(piece)
+            time.sleep(0.04 if time.monotonic() - begun < 3 * Impatient.patience_s else 0)
+    assert time.monotonic() - begun > 2.5 * Impatient.patience_s
     assert got > LARGE
-    asked.close()
 
 
 def test_silent_connections_give_way(port: int) -> None:

@@ -32,6 +32,9 @@ from mien.labelling.results import (
 )
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, submit, undo
+from mien.stats.settings import Settings
+
+FEW = Settings(n_boot=20)
 
 TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=4, intensity=True, seed=None)
 TASK = replace(TASK, attributes=asked_attributes(["gender"]))
@@ -139,7 +142,7 @@ def test_groups_whose_numbers_ascend_have_an_order(labelled_store: Store, tmp_pa
     assert (hair.vocabulary, hair.totals.tolist()) == (("dark", "unknown"), [[1, 2]])
     nobody = question_votes(database, "age")
     assert np.isnan(krippendorff_alpha(nobody, "ordinal").alpha.value)
-    assert "## Also asked" in summary_text(summarise(hair, "x", others={"age": (nobody, "ordinal")}, n_boot=20))
+    assert "## Also asked" in summary_text(summarise(hair, "x", others={"age": (nobody, "ordinal")}, settings=FEW))
     database.close()
 
 

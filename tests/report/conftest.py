@@ -9,6 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from report_simulation import make_predictions, make_run, make_store  # noqa: E402
 
+from mien.stats.settings import Settings
+
 
 @pytest.fixture(scope="session")
 def pred():
@@ -17,7 +19,7 @@ def pred():
 
 @pytest.fixture(scope="session")
 def small_audit(pred):
-    return audit(pred, ["gender", "age", "gender*age"], n_boot=60, n_perm=60)
+    return audit(pred, ["gender", "age", "gender*age"], settings=Settings(n_boot=60, n_perm=60))
 
 
 @pytest.fixture(scope="session")

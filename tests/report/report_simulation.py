@@ -10,6 +10,7 @@ from mien.data.images import StoreWriter
 from mien.records import Predictions, RunRecord
 from mien.runs import PREDICTIONS, RECORD, Run
 from mien.samples import SampleTable
+from mien.stats.settings import Settings
 
 CLASSES = ("angry", "<b>bold</b>", "fear", "happy", "$x$ & y")
 
@@ -86,7 +87,7 @@ def make_record(store=None, **fields):
 
 def stored_estimates(pred, n_copies=0):
     """What evaluation writes into the record."""
-    every = {k: asdict(v) for k, v in summary_estimates(pred, n_boot=50).items()}
+    every = {k: asdict(v) for k, v in summary_estimates(pred, settings=Settings(n_boot=50)).items()}
     every = {k: {f: None if v != v else v for f, v in e.items()} for k, e in every.items()}
     return {
         "on": "",
@@ -114,6 +115,8 @@ def make_run(path, pred=None, store=None, *, epochs=3, audited=True, names=("tes
         on = record.data["store"] + ":" + name
         record.estimates[name] = stored_estimates(pred, n_copies) | {"on": on}
         if audited:
-            audit(pred, ["gender", "age", "gender*age"], n_boot=60, n_perm=60).save(path / "audit" / name)
+            audit(pred, ["gender", "age", "gender*age"], settings=Settings(n_boot=60, n_perm=60)).save(
+                path / "audit" / name
+            )
     record.save(path / RECORD)
     return run

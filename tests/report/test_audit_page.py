@@ -22,6 +22,7 @@ from mien.report.overview_plot import overview_plot
 from mien.report.power_section import power_section
 from mien.report.recall_section import RecallSection
 from mien.report.untested_section import untested_section
+from mien.stats.settings import Settings
 
 NAN = float("nan")
 
@@ -37,7 +38,7 @@ def wide():
     worse = (regions == "region 2") & (groups["gender"] == "female") & (rng.random(len(pred)) < 0.6)
     predicted = np.where(worse, (pred.labels + 1) % 8, pred.predicted)
     pred = replace(pred, groups=groups, predicted=predicted, cluster=None)
-    return audit(pred, ["gender", "region", "gender*region"], n_boot=60, n_perm=200)
+    return audit(pred, ["gender", "region", "gender*region"], settings=Settings(n_boot=60, n_perm=200))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_overview_says_in_words_what_it_shows(wide):
 
 
 def test_gap_that_cannot_be_judged_is_no_gap_of_nought(small_audit):
-    few = audit(make_predictions(60), ["gender"], n_boot=20, n_perm=20, min_n=50)
+    few = audit(make_predictions(60), ["gender"], settings=Settings(n_boot=20, n_perm=20, min_n=50))
     figure = overview_plot(few)
     assert len(artists(figure, "x")) == 2
     assert not artists(figure, "o")
@@ -323,7 +324,7 @@ def test_reliability_leaves_out_bins_of_few_faces(wide):
 
 
 def test_without_probabilities_there_is_no_calibration(pred, tmp_path):
-    bare = audit(replace(pred, probs=None), ["gender"], n_boot=20, n_perm=20)
+    bare = audit(replace(pred, probs=None), ["gender"], settings=Settings(n_boot=20, n_perm=20))
     assert calibration_section(bare, bare.attributes[0], "x") is None
     page = read(render_audit(bare, tmp_path))
     assert "Is the model as sure" not in page.text
@@ -380,7 +381,7 @@ def test_sources_in_plain_words(wide):
 
 def test_page_of_parts_of_a_column_of_numbers(pred, tmp_path):
     numbers = pred.groups.assign(brightness=np.random.default_rng(0).random(len(pred)))
-    found = audit(replace(pred, groups=numbers), ["brightness:3"], n_boot=20, n_perm=20)
+    found = audit(replace(pred, groups=numbers), ["brightness:3"], settings=Settings(n_boot=20, n_perm=20))
     page = read(render_audit(found, tmp_path))
     assert f"By {found.attributes[0].label}" in page.text
     assert "a column of numbers, cut into parts" in page.text
@@ -405,7 +406,7 @@ def test_printing_opens_what_is_folded(path):
 
 def test_unknown_groups_are_counted(pred, tmp_path):
     groups = pred.groups.assign(age=pd.Series(pred.groups["age"]).where(np.arange(len(pred)) % 10 > 0))
-    found = audit(replace(pred, groups=groups), ["age"], n_boot=20, n_perm=20)
+    found = audit(replace(pred, groups=groups), ["age"], settings=Settings(n_boot=20, n_perm=20))
     page = read(render_audit(found, tmp_path))
     assert f"540 faces of known group; {len(pred) - 540} of unknown group are left out" in page.text
 

@@ -19,6 +19,7 @@ from mien.records import Estimate, Predictions, plain
 from mien.report.compare_page import render_comparison, render_seeds
 from mien.report.compare_plots import MAX_ROWS, ChangeRow, both_plot, difference_plot, seed_share
 from mien.report.words import p_value
+from mien.stats.settings import Settings
 
 CLASSES = ("angry", "<i>happy</i>", "sad")
 NAN = float("nan")
@@ -42,13 +43,13 @@ def model(recalls, seed, n=500, flips=0.0, **columns):
 def comparisons():
     """A second model that is better for men alone, and a third one that is worse for everybody."""
     runs = [model((0.7, 0.75), 1), model((0.7, 0.9), 2), model((0.6, 0.6), 3)]
-    return compare_many(runs, ["base", "new <1>", "small"], ["gender"], n_boot=200)
+    return compare_many(runs, ["base", "new <1>", "small"], ["gender"], settings=Settings(n_boot=200))
 
 
 @pytest.fixture(scope="module")
 def seeds():
     runs = [model((0.6, 0.85), seed, flips=0.15) for seed in range(1, 5)]
-    return seed_audit(runs, ["gender"], n_boot=200)
+    return seed_audit(runs, ["gender"], settings=Settings(n_boot=200))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,11 @@ def test_comparisons_that_went_through_json_look_the_same(comparisons, tmp_path)
 
 def test_faces_that_are_not_shared_are_counted(tmp_path):
     a, b = model((0.7, 0.8), 1), model((0.7, 0.8), 2)
-    page = read(render_comparison(compare(a, b.select(np.arange(900)), ["gender"], n_boot=50), tmp_path / "c.html"))
+    page = read(
+        render_comparison(
+            compare(a, b.select(np.arange(900)), ["gender"], settings=Settings(n_boot=50)), tmp_path / "c.html"
+        )
+    )
     assert "A: 1.csv, 100 faces left out, since not shared." in page.text
     assert "B: 2.csv." in page.text
     assert "900 shared faces, 3 classes." in page.text
@@ -136,21 +141,21 @@ def test_faces_that_are_not_shared_are_counted(tmp_path):
 def test_equal_models_and_classes_that_are_missing(tmp_path):
     a = model((0.7, 0.8), 1)
     a = a.select(a.labels != 2)
-    page = read(render_comparison(compare(a, a, ["gender"], n_boot=50), tmp_path / "c.html"))
+    page = read(render_comparison(compare(a, a, ["gender"], settings=Settings(n_boot=50)), tmp_path / "c.html"))
     assert "undefined" in page.text
     assert "better" not in " ".join(page.pictures)
 
 
 def test_too_few_faces_in_all_groups(tmp_path):
     few = [model((0.7, 0.8), seed).select(np.arange(40)) for seed in (1, 2)]
-    page = read(render_comparison(compare(*few, ["gender"], n_boot=50), tmp_path / "c.html"))
+    page = read(render_comparison(compare(*few, ["gender"], settings=Settings(n_boot=50)), tmp_path / "c.html"))
     assert "fewer than two groups with enough faces" in page.text
     assert "Too few faces to be judged: " in page.text
 
 
 def test_many_groups_are_cut_and_said(tmp_path):
     runs = [model((0.7, 0.8), s, place=np.array([f"place {i % 30}" for i in range(1000)])) for s in (1, 2)]
-    page = read(render_comparison(compare(*runs, ["place"], n_boot=50), tmp_path / "c.html"))
+    page = read(render_comparison(compare(*runs, ["place"], settings=Settings(n_boot=50)), tmp_path / "c.html"))
     assert f"The {30 - MAX_ROWS + 1} smallest groups stand in the table only." in page.text
     assert page.pictures[0].count("place") == MAX_ROWS - 1
 
@@ -215,7 +220,7 @@ def test_seed_audits_that_went_through_json_look_the_same(seeds, tmp_path):
 def test_seeds_with_too_few_faces_and_classes_that_are_missing(tmp_path):
     runs = [model((0.6, 0.8), seed, flips=0.1) for seed in (1, 2)]
     runs = [r.select(np.flatnonzero(r.labels != 2)[:45]) for r in runs]
-    page = read(render_seeds(seed_audit(runs, ["gender"], n_boot=50), tmp_path / "s.html"))
+    page = read(render_seeds(seed_audit(runs, ["gender"], settings=Settings(n_boot=50)), tmp_path / "s.html"))
     assert "fewer than two groups with enough faces" in page.text
     assert "too few" in page.text
     assert "undefined" in page.text
@@ -224,5 +229,5 @@ def test_seeds_with_too_few_faces_and_classes_that_are_missing(tmp_path):
 def test_runs_that_are_the_same_have_no_noise_to_share(tmp_path):
     run = model((1.0, 1.0), 1)
     run = replace(run, predicted=run.labels)
-    page = read(render_seeds(seed_audit([run, run], ["gender"], n_boot=50), tmp_path / "s.html"))
+    page = read(render_seeds(seed_audit([run, run], ["gender"], settings=Settings(n_boot=50)), tmp_path / "s.html"))
     assert "predict the same for every face" in page.text

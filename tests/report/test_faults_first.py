@@ -11,6 +11,7 @@ import pytest
 from mien.audit import audit, compare, seed_audit
 from mien.records import Predictions
 from mien.report import render_audit, render_comparison, render_seeds
+from mien.stats.settings import Settings
 from whole_tables import faces, paths, with_probs
 
 HEADLINE = "Read this first. 3 things are wrong with the table, so that everything below may be wrong too:"
@@ -35,10 +36,16 @@ def lines(page):
 
 def write(kind, tables, tmp_path):
     if kind == "audit":
-        return render_audit(audit(tables[-1], ["gender"], n_boot=30, n_perm=30), tmp_path / "page.html")
+        return render_audit(
+            audit(tables[-1], ["gender"], settings=Settings(n_boot=30, n_perm=30)), tmp_path / "page.html"
+        )
     if kind == "comparison":
-        return render_comparison(compare(*tables, ["gender"], names=["old", "new"], n_boot=30), tmp_path / "page.html")
-    return render_seeds(seed_audit(tables, ["gender"], names=["old", "new"], n_boot=30), tmp_path / "page.html")
+        return render_comparison(
+            compare(*tables, ["gender"], names=["old", "new"], settings=Settings(n_boot=30)), tmp_path / "page.html"
+        )
+    return render_seeds(
+        seed_audit(tables, ["gender"], names=["old", "new"], settings=Settings(n_boot=30)), tmp_path / "page.html"
+    )
 
 
 @pytest.mark.parametrize("kind", ["audit", "comparison", "seeds"])

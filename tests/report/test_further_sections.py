@@ -14,6 +14,7 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.inferred.quotes import quotable
 from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.inferred.sensitivity import percent
+from mien.audit.leakage import ProbeSettings
 from mien.records import Estimate, Predictions
 from mien.report import further_plots, render_audit
 from mien.report.confounders_section import MAX_PANELS, confounders_section
@@ -24,10 +25,11 @@ from mien.report.html import page_environment
 from mien.report.inferred_section import inferred_section
 from mien.report.leakage_section import leakage_section
 from mien.report.question import LONG_TABLE, Cell, cell, table
+from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap
 
 CLASSES = ("angry", "fear", "<b>happy</b>", "sad")
-QUICK = {"n_boot": 50, "n_perm": 40}
+QUICK = Settings(n_boot=50, n_perm=40)
 MATRIX = AnnotatorError(["female", "male"], [[180, 20], [30, 170]], "validation")
 PAGE = """{% extends "page.html.j2" %}{% import "further.html.j2" as further %}
 {% block main %}{{ further.section(section, 2) }}{% endblock %}"""
@@ -67,9 +69,10 @@ def simulate(n=900, seed=0, n_regions=3):
     return pred, features
 
 
-def leakage(pred, features, name="perceived_gender", **options):
-    options = {"labels": pred.labels, "probes": ("linear",), "n_perm": 39, "n_boot": 100} | options
-    return leakage_probe({"features": features}, resolve_attribute(pred, name), None, **options)
+def leakage(pred, features, name="perceived_gender", labels=True, **options):
+    settings = ProbeSettings(**{"probes": ("linear",), "n_perm": 39, "n_boot": 100} | options)
+    who = resolve_attribute(pred, name)
+    return leakage_probe({"features": features}, who, None, labels=pred.labels if labels else None, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def faces():
 def full(faces):
     """An audit that was asked everything."""
     pred, features = faces
-    found = audit(pred, ["perceived_gender", "region"], annotator_errors={"perceived_gender": MATRIX}, **QUICK)
+    found = audit(pred, ["perceived_gender", "region"], annotator_errors={"perceived_gender": MATRIX}, settings=QUICK)
     gender = replace(found.attributes[0], leakage=leakage(pred, features))
     return replace(found, attributes=[gender, *found.attributes[1:]])
 
@@ -177,7 +180,7 @@ def test_a_gap_that_may_be_nothing_is_not_split(full):
 
 def test_at_most_six_lines_and_the_others_are_named():
     pred, _ = simulate(1500, n_regions=9)
-    result = audit(pred, ["region"], **QUICK, confounders=[]).attributes[0].disagreement
+    result = audit(pred, ["region"], settings=QUICK, confounders=[]).attributes[0].disagreement
     section = disagreement_section(result, "d")
     lines = labels(section)[1]
     drawn = [g.name for g in result.groups if f"{g.name}: " in lines.replace("&lt;", "<").replace("&gt;", ">")]
@@ -199,7 +202,9 @@ def test_groups_with_too_few_faces_are_in_the_bars_but_in_no_line(faces, tmp_pat
     region = np.where(np.arange(len(pred)) < 12, "rare", "common")
     region[:300] = np.where(region[:300] == "common", "other", "rare")
     result = (
-        audit(replace(pred, groups=pred.groups.assign(region=region)), ["region"], **QUICK).attributes[0].disagreement
+        audit(replace(pred, groups=pred.groups.assign(region=region)), ["region"], settings=QUICK)
+        .attributes[0]
+        .disagreement
     )
     section = disagreement_section(result, "d")
     bars, lines, *_ = labels(section)
@@ -215,7 +220,7 @@ def test_votes_that_say_little(kind, faces, tmp_path):
     votes = {"one vote": np.eye(len(CLASSES))[pred.labels], "shares": pred.votes / 10, "few": pred.votes}[kind]
     pred = replace(pred, votes=votes)
     pred = pred.select(np.arange(40)) if kind == "few" else pred
-    result = audit(pred, ["perceived_gender"], **QUICK).attributes[0].disagreement
+    result = audit(pred, ["perceived_gender"], settings=QUICK).attributes[0].disagreement
     section = disagreement_section(result, "d")
     assert section.sentences
     assert len(section.figures) == {"one vote": 0, "shares": 3, "few": 1}[kind]
@@ -251,7 +256,7 @@ def test_pictures_that_nothing_is_like(faces, tmp_path):
     pred, _ = faces
     apart = np.where(pred.groups["perceived_gender"] == "male", 0.9, 0.1) + np.arange(len(pred)) * 1e-6
     pred = replace(pred, groups=pred.groups.assign(brightness=apart).drop(columns="sharpness"))
-    result = audit(pred, ["perceived_gender"], **QUICK).attributes[0].confounders
+    result = audit(pred, ["perceived_gender"], settings=QUICK).attributes[0].confounders
     section = confounders_section(result, "c")
     assert "to undefined" in labels(section)[0]
     assert "too few pictures alike" in section.figures[0].svg
@@ -261,7 +266,7 @@ def test_pictures_that_nothing_is_like(faces, tmp_path):
 
 def test_few_faces_leave_means_and_no_gap(faces, tmp_path):
     pred, _ = faces
-    result = audit(pred.select(np.arange(40)), ["perceived_gender"], **QUICK).attributes[0].confounders
+    result = audit(pred.select(np.arange(40)), ["perceived_gender"], settings=QUICK).attributes[0].confounders
     section = confounders_section(result, "c")
     assert section.figures == []
     assert [len(t.rows) for t in section.tables] == [2]
@@ -304,7 +309,7 @@ def test_three_methods_beside_each_other(full, gender):
 def test_methods_that_need_more_say_what(faces, tmp_path):
     pred, _ = faces
     pred = replace(pred, groups=pred.groups.drop(columns="perceived_gender_confidence"))
-    result = infer_gaps(pred, "perceived_gender", n_boot=50)
+    result = infer_gaps(pred, "perceived_gender", settings=Settings(n_boot=50))
     assert {m.name for m in result.methods} & {WEIGHTED, CORRECTED} == set()
     section = inferred_section(result, "i")
     assert "needs the annotator" in labels(section)[0]
@@ -318,7 +323,7 @@ def test_a_matrix_that_cannot_be_used_is_not_called_unknown(faces, tmp_path):
     pred, _ = faces
     content = {"groups": ["female", "male"], "counts": [[52, 48], [50, 50]], "note": "female holds all"}
     pred = replace(pred, annotator_errors={"perceived_gender": content})
-    section = inferred_section(infer_gaps(pred, "perceived_gender", n_boot=50), "i")
+    section = inferred_section(infer_gaps(pred, "perceived_gender", settings=Settings(n_boot=50)), "i")
     assert "How often the annotator errs is known, but cannot be used" in section.sentences[0]
     assert "cannot be used" in section.figures[0].svg
     page = shown(section, tmp_path)
@@ -358,7 +363,7 @@ def test_a_gap_that_no_share_of_mistakes_erases(full):
 
 def test_a_threshold_shows_what_it_leaves(faces, tmp_path):
     pred, _ = faces
-    result = infer_gaps(pred, "perceived_gender", MATRIX, n_boot=50, threshold=0.8)
+    result = infer_gaps(pred, "perceived_gender", MATRIX, settings=Settings(n_boot=50), threshold=0.8)
     section = inferred_section(result, "i")
     assert "0.8 or more" in section.tables[-1].caption
     assert len(section.tables[-1].rows) == 1 + 2 + len(CLASSES)
@@ -367,7 +372,7 @@ def test_a_threshold_shows_what_it_leaves(faces, tmp_path):
 
 def test_perceived_groups_that_are_too_small(faces, tmp_path):
     pred, _ = faces
-    result = infer_gaps(pred.select(np.arange(40)), "perceived_gender", MATRIX, n_boot=50)
+    result = infer_gaps(pred.select(np.arange(40)), "perceived_gender", MATRIX, settings=Settings(n_boot=50))
     section = inferred_section(result, "i")
     assert section.figures == []
     assert section.sentences == ["Too few faces: the accuracy gap cannot be estimated by any method."]
@@ -391,7 +396,7 @@ def test_the_yardstick_and_the_band_are_drawn(full, gender):
 
 
 def test_leakage_without_expressions_has_no_yardstick(faces, tmp_path):
-    result = leakage(*faces, labels=None)
+    result = leakage(*faces, labels=False)
     section = leakage_section(result, "l")
     assert "yardstick" not in section.figures[0].caption
     assert "More than expression" not in section.tables[0].header

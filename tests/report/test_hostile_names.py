@@ -18,6 +18,7 @@ from mien.report.figures import figure_svg, new_figure, styled
 from mien.report.store_page import render_store
 from mien.samples import SampleTable
 from mien.shown import visible
+from mien.stats.settings import Settings
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 ATTACKS = [
@@ -113,7 +114,7 @@ def predictions():
 
 
 def test_the_page_of_an_audit(predictions, tmp_path):
-    found = audit(predictions, [ATTACKS[6], "gender*age"], n_boot=60, n_perm=60)
+    found = audit(predictions, [ATTACKS[6], "gender*age"], settings=Settings(n_boot=60, n_perm=60))
     page = check(render_audit(found, tmp_path / "a.html"))
     for attack in ATTACKS[:10]:
         assert " ".join(attack.split()) in page.text, attack
@@ -122,9 +123,13 @@ def test_the_page_of_an_audit(predictions, tmp_path):
 
 def test_pages_of_comparisons_and_seeds(predictions, tmp_path):
     runs, names = [predictions, hostile(1), hostile(2)], ATTACKS[:3]
-    page = check(render_comparison(compare_many(runs, names, [ATTACKS[6]], n_boot=60), tmp_path / "c.html"))
+    page = check(
+        render_comparison(compare_many(runs, names, [ATTACKS[6]], settings=Settings(n_boot=60)), tmp_path / "c.html")
+    )
     assert ATTACKS[1] in page.text
-    page = check(render_seeds(seed_audit(runs, [ATTACKS[6]], names=names, n_boot=60), tmp_path / "s.html"))
+    page = check(
+        render_seeds(seed_audit(runs, [ATTACKS[6]], names=names, settings=Settings(n_boot=60)), tmp_path / "s.html")
+    )
     assert ATTACKS[0] in page.text
 
 
@@ -155,7 +160,7 @@ def test_the_page_of_a_corpus(tmp_path):
         writer.append(np.random.default_rng(0).integers(0, 256, (n, 12, 12, 1), dtype=np.uint8))
         table = SampleTable(frame, ATTACKS[5], tuple(ATTACKS[:3]), attributes=(ATTACKS[6],))
         store = writer.commit(table, {"terms": ATTACKS[0]})
-    page = check(render_store([store], tmp_path / "s.html", n_boot=30, n_perm=49))
+    page = check(render_store([store], tmp_path / "s.html", settings=Settings(n_boot=30, n_perm=49)))
     for attack in (*ATTACKS[:3], ATTACKS[6]):
         assert attack in page.text, attack
 

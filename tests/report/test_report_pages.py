@@ -15,6 +15,7 @@ from mien.errors import UsageError
 from mien.records import RunRecord
 from mien.report import render_audit, render_report
 from mien.runs import RECORD
+from mien.stats.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,9 @@ def test_estimates_without_predictions(tmp_path, pred):
 
 def test_audit_of_other_predictions_is_called_out(tmp_path, pred):
     run = make_run(tmp_path / "run", pred, audited=False)
-    audit(pred.select(np.arange(500)), ["age"], n_boot=20, n_perm=20).save(run.path / "audit" / "test")
+    audit(pred.select(np.arange(500)), ["age"], settings=Settings(n_boot=20, n_perm=20)).save(
+        run.path / "audit" / "test"
+    )
     page = read(render_report(run))
     assert "This audit is of 500 faces, but the predictions now hold 600" in page.text
 
@@ -169,7 +172,7 @@ def test_several_evaluations(tmp_path, pred, store):
     names = ("validation", "test", "other")
     run = make_run(tmp_path / "run", pred, store, names=names, n_copies=len(pred), audited=False)
     for name in names[:2]:
-        audit(pred, ["age"], n_boot=20, n_perm=20).save(run.path / "audit" / name)
+        audit(pred, ["age"], settings=Settings(n_boot=20, n_perm=20)).save(run.path / "audit" / name)
     page = read(render_report(run, faces=False))
     assert "Audit on test" in page.text
     order = [page.ids.index(f"e{i}") for i in (1, 2, 3)]

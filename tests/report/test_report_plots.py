@@ -26,6 +26,7 @@ from mien.report import (
 from mien.report.audit_plots import MAX_GROUPS
 from mien.report.figures import wrap
 from mien.report.plots import cell_ink
+from mien.stats.settings import Settings
 
 HISTORY = pd.DataFrame(
     {
@@ -39,7 +40,7 @@ HISTORY = pd.DataFrame(
 
 
 def every_plot(pred, audit):
-    results = class_results(pred, n_boot=20)
+    results = class_results(pred, settings=Settings(n_boot=20))
     return {
         "curves": learning_curves(HISTORY),
         "one_epoch": learning_curves(HISTORY.head(1)),
@@ -187,7 +188,7 @@ def test_wrap_keeps_words():
 
 
 def test_class_results_by_hand(pred):
-    results = class_results(pred, n_boot=50)
+    results = class_results(pred, settings=Settings(n_boot=50))
     confusion = pred.confusion()
     assert results[0].recall.value == pytest.approx(confusion[0, 0] / confusion[0].sum())
     assert results[0].precision.value == pytest.approx(confusion[0, 0] / confusion[:, 0].sum())

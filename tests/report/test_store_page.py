@@ -21,9 +21,10 @@ from mien.report.store_montage import corpus_montage
 from mien.report.store_page import STORE_PAGE, render_store
 from mien.report.store_plots import Bar, Series, cell_map, group_colours, histogram, share_plot, stacked_plot
 from mien.samples import SampleTable, Step
+from mien.stats.settings import Settings
 
 CLASSES = ("angry", "<i>happy</i>", "$x$ & y")
-QUICK = {"n_boot": 30, "n_perm": 49}
+QUICK = Settings(n_boot=30, n_perm=49)
 AGES = ("0-19", "20-39", "40-59", "60+")
 
 
@@ -78,7 +79,7 @@ def stores(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(stores, tmp_path_factory):
     out = tmp_path_factory.mktemp("pages")
-    return read(render_store(stores[0], out, by=["perceived_gender", "age"], **QUICK))
+    return read(render_store(stores[0], out, by=["perceived_gender", "age"], settings=QUICK))
 
 
 def test_the_page_says_what_the_corpus_is(page, stores):
@@ -101,7 +102,7 @@ def test_every_topic_stands_on_it(page):
 
 
 def test_numbers_of_the_page_are_those_of_the_composition(page, stores):
-    c = composition(stores[0].table, ["perceived_gender"], **QUICK)
+    c = composition(stores[0].table, ["perceived_gender"], settings=QUICK)
     a = c.attributes[0]
     nmi = a.with_class.nmi
     assert f"{nmi.corrected.value:.4f} {nmi.corrected.low:.4f} to {nmi.corrected.high:.4f}" in page.text
@@ -132,7 +133,7 @@ def test_figures_say_in_words_what_they_show(page):
 
 
 def test_a_corpus_without_attributes_and_pictures(stores, tmp_path):
-    found = read(render_store(stores[1], tmp_path / "p.html", by=[], pictures=False, **QUICK))
+    found = read(render_store(stores[1], tmp_path / "p.html", by=[], pictures=False, settings=QUICK))
     assert "It has no attribute, so nothing can be said about groups of people in it." in found.text
     assert "Pictures were left out on request." in found.text
     assert "holds pictures of people" not in found.text
@@ -142,7 +143,7 @@ def test_a_corpus_without_attributes_and_pictures(stores, tmp_path):
 
 def test_several_corpora_stand_beside_each_other(stores, tmp_path):
     out = render_store(
-        list(stores), tmp_path, by=["age", "perceived_gender"], labels=["majority"] * 2, pictures=False, **QUICK
+        list(stores), tmp_path, by=["age", "perceived_gender"], labels=["majority"] * 2, pictures=False, settings=QUICK
     )
     assert out.name == STORE_PAGE
     found = read(out)
@@ -162,21 +163,23 @@ def test_a_corpus_without_expressions(stores, tmp_path):
         writer.append(np.asarray(stores[0].images))
         writer.commit(bare, stores[0].info)
     by = ["perceived_gender", "age"]
-    found = read(render_store(Store.open(tmp_path / "bare"), tmp_path / "one.html", by=by, **QUICK))
+    found = read(render_store(Store.open(tmp_path / "bare"), tmp_path / "one.html", by=by, settings=QUICK))
     titles = [t for _, t in found.titles]
     assert {"By perceived gender", "By age", "Thin cells", "Sample faces"} <= set(titles)
     assert not {"Classes", "Which classes go with which groups", "By class"} & set(titles)
     assert "It has no expressions: it is described by its groups alone." in found.text
     assert ", no class" not in (tmp_path / "one.html").read_text()  # below no face, in no description
     both = [stores[0], Store.open(tmp_path / "bare")]
-    beside = read(render_store(both, tmp_path / "two.html", by=by, pictures=False, **QUICK))
+    beside = read(render_store(both, tmp_path / "two.html", by=by, pictures=False, settings=QUICK))
     titles = [t for _, t in beside.titles]
     assert titles[titles.index("Side by side") :][1:3] == ["Perceived gender", "Age"]
 
 
 def test_given_shares_stand_on_the_page(stores, tmp_path):
     given = {"perceived_gender": CorrectedShares({"Female": Estimate(0.123, 0.1, 0.2)}, "hand-made")}
-    found = read(render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, **QUICK))
+    found = read(
+        render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, settings=QUICK)
+    )
     assert "0.123 0.100 to 0.200" in found.text
     assert "(hand-made)" in found.text
 
@@ -184,19 +187,23 @@ def test_given_shares_stand_on_the_page(stores, tmp_path):
 def test_a_refused_correction_is_not_drawn(stores, tmp_path):
     refused = {g: Estimate(v, note="no mix explains them") for g, v in (("Female", 0.987), ("Male", 0.013))}
     given = {"perceived_gender": CorrectedShares(refused, "hand-made")}
-    found = read(render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, **QUICK))
+    found = read(
+        render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, settings=QUICK)
+    )
     assert "corrected for the annotator's errors" not in " ".join(found.pictures)
     assert "0.987" not in found.text
     assert "can be trusted: no mix explains them." in found.text
     known = {"Female": Estimate(0.123, 0.1, 0.2, note="few"), "Male": refused["Male"]}
     given = {"perceived_gender": CorrectedShares(known, "hand-made")}
-    found = read(render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, **QUICK))
+    found = read(
+        render_store(stores[0], tmp_path, by=["perceived_gender"], shares=given, pictures=False, settings=QUICK)
+    )
     assert "corrected for the annotator's errors: Female 0.123" in " ".join(found.pictures)
     assert "0.013" not in found.text
 
 
 def test_the_same_seed_gives_the_same_page(stores, tmp_path):
-    pages = [render_store(stores[1], tmp_path / f"{i}.html", by=[], **QUICK).read_text() for i in range(2)]
+    pages = [render_store(stores[1], tmp_path / f"{i}.html", by=[], settings=QUICK).read_text() for i in range(2)]
     assert pages[0] == pages[1]
 
 
@@ -210,7 +217,7 @@ def test_refusals(stores, tmp_path):
     with pytest.raises(UsageError, match="to which of 2 stores"):
         render_store(list(stores), tmp_path, shares={})
     with pytest.raises(UsageError, match="no such column"):
-        render_store(list(stores), tmp_path, by=["age", "gendre"], **QUICK)
+        render_store(list(stores), tmp_path, by=["age", "gendre"], settings=QUICK)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -288,7 +295,7 @@ def test_ordered_groups_have_a_scale_of_colours():
 
 
 def test_only_shown_cells_are_coloured(stores):
-    c = composition(stores[0].table, ["perceived_gender"], **QUICK)
+    c = composition(stores[0].table, ["perceived_gender"], settings=QUICK)
     found = c.attributes[0].with_class
     figure = cell_map(found, ["Female", "Male"], c.classes, c.min_n, "Cells")
     texts = [t.get_text() for t in figure.axes[0].texts]

@@ -3,12 +3,13 @@ import pytest
 
 from mien.stats.cells import bootstrap_counts
 from mien.stats.intervals import wilson
+from mien.stats.settings import Settings
 from mien.stats.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows, units_of_groups
 from mien.stats.stratify import N_FOLDS, common_support, large_groups, prognostic_score, quantile_bins, units_per_cell
 
 
 def inference(seed=0, n_boot=400):
-    return Inference(0.95, n_boot, seed, np.random.default_rng(seed))
+    return Inference(Settings(n_boot=n_boot, seed=seed), np.random.default_rng(seed))
 
 
 def faces(counts, hits):

@@ -16,6 +16,7 @@ from mien.errors import DataError, LabelError
 from mien.evaluate import evaluate
 from mien.report import render_report
 from mien.runs import Run
+from mien.stats.settings import Settings
 from mien.train import train
 
 
@@ -59,7 +60,7 @@ def test_classes_without_faces_are_named_before_the_first_epoch(tmp_path: Path) 
     first_epoch = next(i for i, line in enumerate(said) if line.startswith("epoch 1/"))
     assert [line for line in said[:first_epoch] if line.startswith("note: ")] == [f"note: {e}" for e in expected]
     assert run.record.data["notes"] == expected
-    result = evaluate(run, n_boot=100)
+    result = evaluate(run, settings=Settings(n_boot=100))
     assert any("No evaluated face is angry or disgust or fear" in note for note in result.predictions.notes)
     assert expected[0] in render_report(run).read_text()
 
@@ -86,7 +87,7 @@ def test_training_faces_of_one_class_are_refused(tmp_path: Path) -> None:
         config_of(store, split={"name": "ratio", "options": {"train": 0.5, "validation": 0.5, "test": 0}}),
         tmp_path / "r",
     )
-    result = evaluate(run, f"{store}:test", n_boot=100)
+    result = evaluate(run, f"{store}:test", settings=Settings(n_boot=100))
     assert result.predictions.notes == ("All 4 evaluated faces are happy: nothing else can be told by them.",)
 
 

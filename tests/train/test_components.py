@@ -64,9 +64,9 @@ def test_what_smoothing_cannot_be_is_told_with_file_key_and_range(tmp_path: Path
         ),
         (
             {"model": {"name": "mienet", "options": {"widths": 8}}},
-            r"widths: 8, expected a list of one or more whole num",
+            r"widths: 8, expected a list of 1 to 10 whole num",
         ),
-        ({"model": {"name": "mienet", "options": {"widths": []}}}, r"widths: \[\], expected a list of one or more"),
+        ({"model": {"name": "mienet", "options": {"widths": []}}}, r"widths: \[\], expected a list of 1 to 10"),
         ({"model": {"name": "mienet", "options": {"widths": [8]}}}, r"options: widths has 1 stages and depths has 3"),
         ({"model": {"name": "mienet", "options": {"dropout": 1}}}, r"dropout: 1, expected a number from 0 to below 1"),
         (

@@ -26,6 +26,7 @@ from mien.evaluate import evaluate
 from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, load_body, load_card, save_weights
 from mien.runs import Run
+from mien.stats.settings import Settings
 from mien.train import train
 from mien.train.data import FaceDataset, SeededSampler, device_for
 from mien.train.module import seed_generators
@@ -233,7 +234,7 @@ def test_damaged_pictures_are_found_before_training(settings: dict[str, Any], ea
 def test_results_do_not_outlive_their_weights(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["train"]["max_minutes"] = 1e-9
     run = train(parse_config(settings), tmp_path / "run")
-    evaluate(run, n_boot=100)
+    evaluate(run, settings=Settings(n_boot=100))
     assert run.predictions
     train(parse_config(settings), tmp_path / "run")
     assert not run.predictions
@@ -264,7 +265,7 @@ def _notes(run: Path) -> list[str]:
 def test_what_is_the_user_s_in_a_run_s_folder_stays(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["train"] |= {"epochs": 2, "max_minutes": 1e-9}
     run = train(parse_config(settings), tmp_path / "run")
-    evaluate(run, n_boot=100)
+    evaluate(run, settings=Settings(n_boot=100))
     notes = _notes(run.path)
     settings["train"].pop("max_minutes")
     train(parse_config(settings), run.path)  # resumed

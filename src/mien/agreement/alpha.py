@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
-from mien.stats.resampling import Resampling, Statistic, bootstrap_estimates, ratio, remarked
+from mien.stats.resampling import Statistic, bootstrap_estimates, ratio, remarked
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 NOMINAL, ORDINAL, INTERVAL = "nominal", "ordinal", "interval"
@@ -71,9 +72,7 @@ def krippendorff_alpha(
     metric: str = NOMINAL,
     *,
     unknown: str = MISSING,
-    level: float = 0.95,
-    n_boot: int = 1000,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
 ) -> AlphaResult:
     """Krippendorff's alpha with an interval by bootstrap over faces; see the module's text.
 
@@ -83,23 +82,20 @@ def krippendorff_alpha(
             (intensities), ``ordinal`` for numbers, or else words that ascend in the vocabulary's order (age bins).
         unknown: ``missing`` (default): a vote for unknown or not-a-face is no judgement of the expression.
             ``class``: it is one more class.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, seed.
 
     Raises:
         UsageError: On settings that cannot work, or a vocabulary that is no numbers where they are needed.
     """
     if metric not in METRICS:
         raise UsageError("metric", f"is {metric!r}", f"one of {', '.join(METRICS)}")
-    how = Resampling(level, n_boot, seed)
     votes = votes.with_unknown(unknown)
     paired = votes.n_votes >= 2
     rows, statistic = _ordinal(votes) if metric == ORDINAL else _coordinates(votes, metric)
     cluster = None if votes.cluster is None else votes.cluster[paired]
     names = list(votes.vocabulary) if metric == NOMINAL else []
     why = [_NO_VARIATION, *["never voted for, or always"] * len(names)] if paired.any() else _NO_PAIRS
-    values = bootstrap_estimates(rows[paired], cluster, statistic, how, f"alpha {metric}", why)
+    values = bootstrap_estimates(rows[paired], cluster, statistic, settings, f"alpha {metric}", why)
     faces = (votes.totals[paired] > 0).sum(0).tolist()
     by_class = [remarked(e, f, "faces with a vote for it") for e, f in zip(values[1:], faces, strict=False)]
     notes = (

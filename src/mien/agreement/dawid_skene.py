@@ -41,7 +41,9 @@ from scipy.special import expit, logit
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
-from mien.stats.resampling import Resampling, mean_estimates, unit_weights
+from mien.stats.intervals import undefined
+from mien.stats.resampling import mean_estimates, unit_weights
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 PRIOR = 3.0
@@ -126,9 +128,7 @@ def dawid_skene(
     unknown: str = MISSING,
     prior: float = PRIOR,
     max_steps: int = 500,
-    level: float = 0.95,
-    n_boot: int = 100,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=100),
 ) -> DawidSkene:
     """Fit the model of Dawid and Skene; see the module's text.
 
@@ -138,15 +138,12 @@ def dawid_skene(
             are classes that a face may have.
         prior: Pseudo-votes that the team adds to each row of an annotator's confusion.
         max_steps: Most steps of EM.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, seed.
 
     Raises:
         UsageError: If annotators are not known, or on settings that cannot work.
         DataError: If no face has a judgement.
     """
-    how = Resampling(level, n_boot, seed)
     if prior < 0 or max_steps < 1:
         raise UsageError("prior, max_steps", f"are {prior} and {max_steps}", "0 or more, and 1 or more")
     votes = votes.with_unknown(unknown)
@@ -159,8 +156,8 @@ def dawid_skene(
     start = (totals / totals.sum(1, keepdims=True))[:, None, :]
     fit = model.fit(start, np.ones((len(judged), 1)), max_steps, _TOLERANCE)
     cluster = None if votes.cluster is None else votes.cluster[judged]
-    drawn = _replicates(model, fit, cluster, how)
-    return _result(votes, judged, unknown, prior, fit, drawn, how)
+    drawn = _replicates(model, fit, cluster, settings)
+    return _result(votes, judged, unknown, prior, fit, drawn, settings)
 
 
 class _Model:
@@ -225,14 +222,14 @@ def _table(votes: Votes) -> csr_array[Any]:
     )
 
 
-def _replicates(model: _Model, fit: _Fit, cluster: NDArray[np.int64] | None, how: Resampling) -> tuple[Array, Array]:
+def _replicates(model: _Model, fit: _Fit, cluster: NDArray[np.int64] | None, settings: Settings) -> tuple[Array, Array]:
     """Prevalence ``(b, K)`` and recall ``(b, A, K)`` of bootstrap samples."""
     n, _, k = fit.posterior.shape
     unit = np.arange(n) if cluster is None else np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    rng, shares, recalls = how.stream("dawid skene"), [], []
+    rng, shares, recalls = settings.stream("dawid skene"), [], []
     size = max(1, _CHUNK // (n * k))
-    for start in range(0, how.n_boot, size):
-        b = min(size, how.n_boot - start)
+    for start in range(0, settings.n_boot, size):
+        b = min(size, settings.n_boot - start)
         weights = np.ascontiguousarray(unit_weights(int(unit.max()) + 1, b, rng)[:, unit].T)
         again = model.fit(np.repeat(fit.posterior, b, axis=1), weights, 100, _ROUGH)
         shares.append(again.prevalence)
@@ -247,7 +244,7 @@ def _result(
     prior: float,
     fit: _Fit,
     drawn: tuple[Array, Array],
-    how: Resampling,
+    settings: Settings,
 ) -> DawidSkene:
     posterior, prevalence = fit.posterior[:, 0], fit.prevalence[0]
     cluster = None if votes.cluster is None else votes.cluster[judged]
@@ -258,11 +255,11 @@ def _result(
     return DawidSkene(
         classes,
         unknown,
-        {c: _estimate(float(prevalence[k]), drawn[0][:, k], n, units, how) for k, c in enumerate(classes)},
-        _annotators(votes, judged, fit, drawn, units, how),
+        {c: _estimate(float(prevalence[k]), drawn[0][:, k], n, units, settings) for k, c in enumerate(classes)},
+        _annotators(votes, judged, fit, drawn, units, settings),
         [str(f) for f in votes.faces[judged]],
         posterior.tolist(),
-        mean_estimates(differs[:, None].astype(np.float64), cluster, how, "differs", shares=True)[0],
+        mean_estimates(differs[:, None].astype(np.float64), cluster, settings, "differs", shares=True)[0],
         fit.objective,
         fit.converged,
         prior,
@@ -273,7 +270,7 @@ def _result(
 
 
 def _annotators(
-    votes: Votes, judged: NDArray[np.int64], fit: _Fit, drawn: tuple[Array, Array], units: int, how: Resampling
+    votes: Votes, judged: NDArray[np.int64], fit: _Fit, drawn: tuple[Array, Array], units: int, settings: Settings
 ) -> list[AnnotatorConfusion]:
     prevalence, confusion = fit.prevalence[0], fit.confusion[0]
     shares, recalls = drawn
@@ -286,11 +283,16 @@ def _annotators(
         own, faces = confusion[a].diagonal(), dict(zip(votes.vocabulary, expected[a].tolist(), strict=True))
         # Where nobody else judged the same faces, the annotator would be judged by the own votes.
         n, alone = (sizes[a], "") if shared[a] else (0, "no face that another judged too" if sizes[a] else "no votes")
-        accuracy = _estimate(float(prevalence @ own), accuracies[:, a], n, units, how, alone)
+        accuracy = _estimate(float(prevalence @ own), accuracies[:, a], n, units, settings, alone)
         # Where hardly a face of the class was judged, the prior would speak.
         recall = {
             c: _estimate(
-                float(own[k]), recalls[:, a, k], min(round(faces[c]), n), units, how, alone or "no face of this class"
+                float(own[k]),
+                recalls[:, a, k],
+                min(round(faces[c]), n),
+                units,
+                settings,
+                alone or "no face of this class",
             )
             for k, c in enumerate(votes.vocabulary)
         }
@@ -298,17 +300,17 @@ def _annotators(
     return out
 
 
-def _estimate(value: float, replicates: Array, n: int, units: int, how: Resampling, none: str = "") -> Estimate:
+def _estimate(value: float, replicates: Array, n: int, units: int, settings: Settings, none: str = "") -> Estimate:
     """A probability with a normal interval on the logit scale."""
     if not n:
-        return how.undefined(0, 0, none)
+        return undefined(0, 0, none, settings.level)
     units = min(n, units)
     note = f"only {n} faces" if n < FEW_FACES else ""
     if units < 2:
-        return Estimate(value, level=how.level, n=n, clusters=units, note=note)
-    reach = NormalDist().inv_cdf(0.5 + how.level / 2) * float(replicates.std()) / (value * (1 - value))
+        return Estimate(value, level=settings.level, n=n, clusters=units, note=note)
+    reach = NormalDist().inv_cdf(0.5 + settings.level / 2) * float(replicates.std()) / (value * (1 - value))
     low, high = expit(logit(value) - reach), expit(logit(value) + reach)
-    return Estimate(value, float(low), float(high), how.level, "logit bootstrap", n, units, how.seed, note)
+    return Estimate(value, float(low), float(high), settings.level, "logit bootstrap", n, units, settings.seed, note)
 
 
 def _faces_by_class(votes: Votes, judged: NDArray[np.int64], posterior: Array) -> Array:

@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import DataError
 from mien.records import Estimate
-from mien.stats.resampling import Resampling, bootstrap_estimates, ratio, remarked
+from mien.stats.intervals import undefined
+from mien.stats.resampling import bootstrap_estimates, ratio, remarked
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 
@@ -60,23 +62,18 @@ class KappaResult:
     notes: list[str]
 
 
-def fleiss_kappa(
-    votes: Votes, *, unknown: str = MISSING, level: float = 0.95, n_boot: int = 1000, seed: int = 0
-) -> KappaResult:
+def fleiss_kappa(votes: Votes, *, unknown: str = MISSING, settings: Settings = Settings(n_boot=1000)) -> KappaResult:
     """Fleiss' kappa with intervals by bootstrap over faces; see the module's text.
 
     Args:
         votes: The votes, annotators known or not; one class an annotator and face.
         unknown: ``missing`` (default): votes for unknown or not-a-face are taken away. ``class``: they are
             classes of their own.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, seed.
 
     Raises:
         DataError: If annotators spread their votes: kappa counts votes, and half a vote agrees with nothing.
     """
-    how = Resampling(level, n_boot, seed)
     votes = votes.with_unknown(unknown)
     if not votes.whole:
         raise DataError(
@@ -92,13 +89,13 @@ def fleiss_kappa(
     why = "all votes are for one class" if paired.any() else "no face has two votes"
     none = "no face with two votes has one for this class, or for another"
     notes = [why, "no face has two votes", "no votes", *[none if paired.any() else why] * k]
-    values = bootstrap_estimates(_rows(votes.totals[voted], m[voted]), cluster, _kappas, how, "kappa", notes)
+    values = bootstrap_estimates(_rows(votes.totals[voted], m[voted]), cluster, _kappas, settings, "kappa", notes)
     counts = votes.totals[paired]
     faces, others = (counts > 0).sum(0), (counts < m[paired][:, None]).sum(0)
     # Without both, a class that only faces with one vote have would seem agreed on.
     told = [bool(a and b) for a, b in zip(faces, others, strict=True)]
     values = [
-        e if known else how.undefined(e.n, e.clusters or 0, note)
+        e if known else undefined(e.n, e.clusters or 0, note, settings.level)
         for e, known, note in zip(values, [any(told), True, True, *told], notes, strict=True)
     ]
     by_class = [remarked(e, int(f), "faces with a vote for it") for e, f in zip(values[3:], faces, strict=True)]

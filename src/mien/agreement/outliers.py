@@ -22,7 +22,9 @@ from mien.agreement.exchange import exchange_p
 from mien.agreement.votes import CLASS, MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
-from mien.stats.resampling import NAN, Resampling, holm, mean_estimates
+from mien.stats.intervals import undefined
+from mien.stats.resampling import NAN, holm, mean_estimates
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -121,10 +123,8 @@ def find_outliers(
     alpha: float = ALPHA,
     margin: float = MARGIN,
     pace: float = PACE,
-    level: float = 0.95,
-    n_boot: int = 1000,
+    settings: Settings = Settings(n_boot=1000),
     n_fits: int = 100,
-    seed: int = 0,
 ) -> OutlierResult:
     """Compare each annotator with the others; see the module's text.
 
@@ -137,15 +137,12 @@ def find_outliers(
         alpha: Chance of any false alarm.
         margin: Least shortfall in agreement, or excess of unknown, that is flagged.
         pace: An annotator this much faster than the others or more is flagged, 0.5 being twice as fast.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
+        settings: Coverage, replicates, seed.
         n_fits: Bootstrap fits of Dawid and Skene's model; 0 leaves the model out.
-        seed: Seed of the intervals; the tests draw nothing.
 
     Raises:
         UsageError: If annotators are not known, or on settings that cannot work.
     """
-    how = Resampling(level, n_boot, seed)
     if not 0 < alpha < 1 or margin < 0 or not 0 < pace <= 1 or min_faces < 2:
         found = f"are {alpha}, {margin}, {pace} and {min_faces}"
         raise UsageError("alpha, margin, pace, min_faces", found, "0 to 1, 0 or more, above 0 to 1, and 2 or more")
@@ -157,10 +154,10 @@ def find_outliers(
         if scores is not None:
             p[:, c] = _p_values(scores, len(names), votes.cluster, min_faces)
     adjusted = holm(p.ravel()).reshape(p.shape)
-    accuracy = _accuracies(judged, how, n_fits)
+    accuracy = _accuracies(judged, settings, n_fits)
     checks = []
     for a, name in enumerate(names):
-        numbers = _numbers(a, name, votes, comparisons, how)
+        numbers = _numbers(a, name, votes, comparisons, settings)
         known = {k: float(v) for k, v in zip(comparisons, adjusted[a], strict=True) if v == v}
         excess = {
             AGREEMENT: numbers["difference"].value < -margin,
@@ -169,7 +166,7 @@ def find_outliers(
         }
         flags = [k for k, v in known.items() if v <= alpha and excess[k]]
         n, shared = int((votes.named() == a).sum()), numbers["agreement"].n
-        right = accuracy[a] if shared else how.undefined(0, 0, "no shared face")
+        right = accuracy[a] if shared else undefined(0, 0, "no shared face", settings.level)
         checks.append(
             AnnotatorCheck(name, n, shared, shared < min_faces, accuracy=right, p=known, flags=flags, **numbers)
         )
@@ -250,7 +247,7 @@ def _p_values(scores: _Scores, n_annotators: int, cluster: Ints | None, min_face
 
 
 def _numbers(
-    a: int, name: str, votes: Votes, comparisons: dict[str, _Scores | None], how: Resampling
+    a: int, name: str, votes: Votes, comparisons: dict[str, _Scores | None], settings: Settings
 ) -> dict[str, Estimate]:
     """The estimates of one annotator."""
     out: dict[str, Estimate] = {}
@@ -263,13 +260,13 @@ def _numbers(
     for comparison, (level, difference) in fields.items():
         scores = comparisons[comparison]
         if scores is None:
-            out |= dict.fromkeys((level, difference), how.undefined(0, 0, missing[comparison]))
+            out |= dict.fromkeys((level, difference), undefined(0, 0, missing[comparison], settings.level))
             continue
         rows = scores.annotator == a
         values = np.stack([scores.own[rows], scores.own[rows] - scores.others[rows]], axis=1)
         cluster = None if votes.cluster is None else votes.cluster[scores.face[rows]]
         shares = [comparison != SPEED, False]
-        found = mean_estimates(values, cluster, how, f"{comparison} {name}", "no shared face", shares)
+        found = mean_estimates(values, cluster, settings, f"{comparison} {name}", "no shared face", shares)
         out[level], out[difference] = map(_exponential, found) if comparison == SPEED else found
     return out
 
@@ -280,10 +277,12 @@ def _exponential(e: Estimate) -> Estimate:
     return replace(e, value=value, low=low, high=high)
 
 
-def _accuracies(votes: Votes, how: Resampling, n_fits: int) -> list[Estimate]:
+def _accuracies(votes: Votes, settings: Settings, n_fits: int) -> list[Estimate]:
     if not len(votes.face) or not n_fits:
-        return [how.undefined(0, 0, "not fitted" if len(votes.face) else "no votes")] * len(votes.annotators)
-    model = dawid_skene(votes, unknown=CLASS, level=how.level, n_boot=n_fits, seed=how.seed)
+        return [undefined(0, 0, "not fitted" if len(votes.face) else "no votes", settings.level)] * len(
+            votes.annotators
+        )
+    model = dawid_skene(votes, unknown=CLASS, settings=replace(settings, n_boot=n_fits))
     return [a.accuracy for a in model.annotators]
 
 

@@ -37,7 +37,9 @@ from scipy.special import gammaln
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
-from mien.stats.resampling import NAN, Resampling, mean_estimates
+from mien.stats.intervals import undefined
+from mien.stats.resampling import NAN, mean_estimates
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -127,9 +129,7 @@ def vote_sufficiency(
     m: int | None = None,
     *,
     unknown: str = MISSING,
-    level: float = 0.95,
-    n_boot: int = 1000,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
 ) -> VoteSufficiency:
     """What t = 1 to m votes a face say; see the module's text.
 
@@ -141,14 +141,11 @@ def vote_sufficiency(
             number are left out and counted.
         unknown: ``missing`` (default): votes for unknown or not-a-face are taken away, so faces with
             such votes have fewer and are mostly left out. ``class``: they are classes of their own.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, seed.
 
     Raises:
         UsageError: If ``m`` is below 2 or no face has so many votes, or on settings that cannot work.
     """
-    how = Resampling(level, n_boot, seed)
     votes = votes.with_unknown(unknown)
     sizes = votes.n_votes
     if m is None:
@@ -158,7 +155,7 @@ def vote_sufficiency(
         raise UsageError(
             "m", f"is {m}, and {int(use.sum())} faces have so many votes", "2 or more, and a face with as many"
         )
-    values, variance, exact = _values(votes, use, m, how)
+    values, variance, exact = _values(votes, use, m, settings)
     # One column for each number, so that all are drawn together.
     columns = {(t, kind): values[t - 1, :, kind] for t in range(1, m + 1) for kind in range(_TIED + 1)}
     columns |= {(t, _ERROR): variance / t for t in range(1, m + 1)}
@@ -168,7 +165,7 @@ def vote_sufficiency(
     cluster = None if votes.cluster is None else votes.cluster[use]
     shares = [t > 0 and kind in _SHARES for t, kind in columns]
     found = mean_estimates(
-        np.stack(list(columns.values()), axis=1), cluster, how, "sufficiency", "not enough other votes", shares
+        np.stack(list(columns.values()), axis=1), cluster, settings, "sufficiency", "not enough other votes", shares
     )
     estimates = dict(zip(columns, found, strict=True))
     return VoteSufficiency(
@@ -177,7 +174,7 @@ def vote_sufficiency(
         unknown,
         [_point(t, m, estimates) for t in range(1, m + 1)],
         estimates[0, _ERROR],
-        estimates.get((0, _NEXT), how.undefined(int(use.sum()), 0, "fewer than four votes a face")),
+        estimates.get((0, _NEXT), undefined(int(use.sum()), 0, "fewer than four votes a face", settings.level)),
         int(use.sum()),
         int(((sizes > 0) & ~use).sum()),
         exact,
@@ -204,9 +201,9 @@ def _point(t: int, m: int, estimates: dict[tuple[int, int], Estimate]) -> Suffic
     return SufficiencyPoint(t, **dict(zip(_FIELDS, found, strict=True)))
 
 
-def _values(votes: Votes, use: NDArray[np.bool_], m: int, how: Resampling) -> tuple[Array, Array, bool]:
+def _values(votes: Votes, use: NDArray[np.bool_], m: int, settings: Settings) -> tuple[Array, Array, bool]:
     """``(m, n, 7)`` expected values of each face, ``(n,)`` variance of its votes, and whether they are exact."""
-    totals, r, rng = votes.totals[use], m // 2, how.stream("orders of votes")
+    totals, r, rng = votes.totals[use], m // 2, settings.stream("orders of votes")
     if not votes.whole:
         square = votes.by_face((votes.shares**2).sum(1, keepdims=True))[use, 0]
         shares = votes.shares[use[votes.face]].reshape(len(totals), m, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mien.agreement.alpha import NOMINAL, AlphaResult, krippendorff_alpha
@@ -14,6 +14,7 @@ from mien.agreement.sufficiency import VoteSufficiency, vote_sufficiency
 from mien.agreement.votes import Votes
 from mien.audit.markdown import document, table
 from mien.errors import MienError
+from mien.stats.settings import Settings
 
 EXPRESSION = "expression"
 _POSTERIOR = "posterior"
@@ -65,8 +66,7 @@ def summarise(
     question: str = EXPRESSION,
     metric: str = NOMINAL,
     others: Mapping[str, tuple[Votes, str]] | None = None,
-    n_boot: int = 1000,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
 ) -> AgreementSummary:
     """Everything that a set of votes allows.
 
@@ -76,14 +76,13 @@ def summarise(
         question: What they answer.
         metric: How its answers differ, for Krippendorff's alpha.
         others: Other questions -> votes and metric, of which alpha alone is given.
-        n_boot: Bootstrap replicates of the intervals.
-        seed: Seed of everything drawn.
+        settings: Replicates, seed.
     """
     notes: list[str] = []
 
-    def possible(name: str, work: Any, **options: Any) -> Any:
+    def possible(name: str, work: Any, settings: Settings = settings) -> Any:
         try:
-            return work(votes, seed=seed, **options)
+            return work(votes, settings=settings)
         except MienError as error:
             notes.append(f"{name}: {error}")
             return None
@@ -98,13 +97,13 @@ def summarise(
         question,
         len(votes),
         len(votes.annotators),
-        krippendorff_alpha(votes, metric, n_boot=n_boot, seed=seed),
-        possible("Fleiss' kappa", fleiss_kappa, n_boot=n_boot),
-        possible("Dawid and Skene", dawid_skene) if named else None,
-        possible("Outliers", find_outliers, n_boot=n_boot) if named else None,
-        possible("How many votes are enough", vote_sufficiency, n_boot=n_boot),
+        krippendorff_alpha(votes, metric, settings=settings),
+        possible("Fleiss' kappa", fleiss_kappa),
+        possible("Dawid and Skene", dawid_skene, replace(settings, n_boot=100)) if named else None,
+        possible("Outliers", find_outliers) if named else None,
+        possible("How many votes are enough", vote_sufficiency),
         notes,
-        {q: krippendorff_alpha(v, m, n_boot=n_boot, seed=seed) for q, (v, m) in (others or {}).items()},
+        {q: krippendorff_alpha(v, m, settings=settings) for q, (v, m) in (others or {}).items()},
     )
 
 

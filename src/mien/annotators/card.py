@@ -16,6 +16,7 @@ from mien.demographics import AGE, AGE_STARTS, AGE_YEARS, Head
 from mien.metrics.probability import calibration_errors, confidence_bins, ece_interval, expected_calibration_error
 from mien.records import Estimate, RunRecord
 from mien.stats.intervals import clustered_share, mean_estimate, wilson_estimate
+from mien.stats.settings import Settings
 
 _BINS = 15
 _AUDIT = """\
@@ -169,25 +170,24 @@ def known_faces(holdout: Holdout, name: str) -> tuple[NDArray[np.float64], NDArr
 
 
 def calibration_error(
-    probs: NDArray[np.float64], labels: NDArray[np.int64], n_boot: int = 1000, seed: int = 0
+    probs: NDArray[np.float64], labels: NDArray[np.int64], settings: Settings = Settings(n_boot=1000)
 ) -> Estimate:
     """Expected calibration error of the named group; its interval can reach 0, see :func:`ece_interval`.
 
     Args:
         probs: ``(n, G)``.
         labels: ``(n,)``.
-        n_boot: Bootstrap replicates over faces.
-        seed: Their seed.
+        settings: Replicates, seed.
     """
     top, n = probs.max(1), len(labels)
     hit = probs.argmax(1) == labels
     bins = _bins(top)
     parts = np.stack([bins.sum(0), top @ bins, hit @ bins])
-    weights = np.random.default_rng(seed).poisson(1.0, (n_boot, n))
+    weights = np.random.default_rng(settings.seed).poisson(1.0, (settings.n_boot, n))
     replicates = weights @ (bins * (top - hit)[:, None]) / weights.sum(1, keepdims=True)
     low, high = ece_interval((parts[1] - parts[2]) / n, replicates, least_errors=calibration_errors(parts))
     value = expected_calibration_error(probs, labels, _BINS)
-    return Estimate(value, low, high, 0.95, "ece_interval, bootstrap", n, n, seed)
+    return Estimate(value, low, high, 0.95, "ece_interval, bootstrap", n, n, settings.seed)
 
 
 def least_calibration_error(probs: NDArray[np.float64], n_draws: int = 200, seed: int = 0) -> float:

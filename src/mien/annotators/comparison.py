@@ -21,7 +21,7 @@ from mien.registry import nearest
 from mien.samples import SampleTable
 from mien.stats.cells import bootstrap_counts, independent_units
 from mien.stats.intervals import percentile, share_estimate, undefined
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -119,27 +119,24 @@ class _Said:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """Settings of the intervals, and the ``(n,)`` independent unit of each face."""
+    """The ``(n,)`` independent unit of each face, and the settings of the intervals."""
 
     unit: Ints
-    level: float
-    n_boot: int
-    seed: int
-    min_n: int
+    settings: Settings
 
     def replicates(self, cells: Ints, keep: Bools, n_cells: int, name: str) -> Ints:
         """``(n_boot, n_cells)`` counts of the kept faces, whole units drawn; no rows where none is kept."""
         if not keep.any():
             return np.zeros((0, n_cells), dtype=np.int64)
-        rng = random_stream(self.seed, name, "annotators")
+        rng = self.settings.stream(name, "annotators")
         unit = independent_units(self.unit[keep])
-        return np.concatenate(list(bootstrap_counts(cells[keep], unit, n_cells, self.n_boot, rng)))
+        return np.concatenate(list(bootstrap_counts(cells[keep], unit, n_cells, self.settings.n_boot, rng)))
 
     def n_units(self, keep: Bools) -> int:
         return len(np.unique(self.unit[keep]))
 
     def note(self, n: int) -> str:
-        return f"fewer than {self.min_n} faces" if 0 < n < self.min_n else ""
+        return f"fewer than {self.settings.min_n} faces" if 0 < n < self.settings.min_n else ""
 
 
 def compare_annotators(
@@ -148,10 +145,7 @@ def compare_annotators(
     *,
     attributes: Sequence[str] | None = None,
     labels: str = "majority",
-    min_n: int = 30,
-    n_boot: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    settings: Settings = Settings(n_boot=1000),
 ) -> AnnotatorComparison:
     """Compare what two annotators say of the same faces.
 
@@ -166,16 +160,12 @@ def compare_annotators(
         b: Another table of the same corpus.
         attributes: Which to compare, with or without ``perceived_``; by default all that can be.
         labels: Label scheme for the agreement by class; not read where ``a`` has no votes.
-        min_n: Shares of fewer faces are noted as few.
-        n_boot: Bootstrap replicates, over independent units.
-        seed: Seed of the bootstrap.
-        level: Coverage aimed at.
+        settings: Coverage, replicates, least faces of a group, seed.
 
     Raises:
         DataError: If the tables share no face or no perceived attribute.
         UsageError: If an attribute cannot be compared, or on settings that cannot work.
     """
-    check_settings(level, n_boot, seed=seed)
     ids_a, ids_b = pd.Index(a.frame["sample_id"]), pd.Index(b.frame["sample_id"])
     in_b = np.asarray(ids_a.isin(ids_b))
     if not in_b.any():
@@ -185,7 +175,7 @@ def compare_annotators(
     heads = [head for head in all_heads if head.name in asked]
     shared = a.where(in_b, "annotated by both")
     other = b.frame.iloc[ids_b.get_indexer(shared.frame["sample_id"])].reset_index(drop=True)
-    drawing = _Drawing(split_units(shared), level, n_boot, seed, min_n)
+    drawing = _Drawing(split_units(shared), settings)
     classes, class_of = _classes(shared, labels)
     sides = [(_said(shared.frame, head), _said(other, head)) for head in heads]
     return AnnotatorComparison(
@@ -195,10 +185,10 @@ def compare_annotators(
         drawing.n_units(np.ones(len(shared), dtype=bool)),
         int((~in_b).sum()),
         int((~ids_b.isin(ids_a)).sum()),
-        level,
+        settings.level,
         [_compared(head, *said, classes, class_of, drawing) for head, said in zip(heads, sides, strict=True)],
         [
-            compare_numbers(name, _number(shared.frame, name), _number(other, name), drawing.unit, level, min_n)
+            compare_numbers(name, _number(shared.frame, name), _number(other, name), drawing.unit, settings)
             for name in numbers
             if name in asked
         ],
@@ -312,17 +302,21 @@ def _compared(
 
 
 def _agreement_and_kappa(counts: Ints, drawn: Ints, both: Bools, drawing: _Drawing) -> tuple[Estimate, Estimate]:
-    n, clusters, level = int(counts.sum()), drawing.n_units(both), drawing.level
+    n, clusters, level = int(counts.sum()), drawing.n_units(both), drawing.settings.level
     if not n:
         none = undefined(0, 0, "no face has a group from both", level)
         return none, none
     shares = np.trace(drawn, axis1=1, axis2=2) / drawn.sum((1, 2))
     few = drawing.note(n)
-    agreement = share_estimate(float(np.trace(counts)), n, clusters, shares, level=level, seed=drawing.seed, note=few)
+    agreement = share_estimate(
+        float(np.trace(counts)), n, clusters, shares, level=level, seed=drawing.settings.seed, note=few
+    )
     value, chance = (float(v[0]) for v in _kappa(counts[None]))
     if np.isnan(value):
         return agreement, undefined(n, clusters, "both give one and the same group to every face", level)
-    kappa = percentile(value, _kappa(drawn)[0], level=level, n=n, clusters=clusters, seed=drawing.seed, note=few)
+    kappa = percentile(
+        value, _kappa(drawn)[0], level=level, n=n, clusters=clusters, seed=drawing.settings.seed, note=few
+    )
     # The bootstrap sees no variation where all agree, and too little where nearly all do.
     low, high = ((end - chance) / (1 - chance) for end in (agreement.low, agreement.high))
     method = "bootstrap percentile, at least wilson of the agreement"
@@ -345,7 +339,7 @@ def _shares(
     counts: Ints, drawn: Ints, both: Bools, drawing: _Drawing
 ) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Shares of the groups by A, by B, and their paired differences."""
-    n, clusters, level, seed = int(counts.sum()), drawing.n_units(both), drawing.level, drawing.seed
+    n, clusters, level, seed = int(counts.sum()), drawing.n_units(both), drawing.settings.level, drawing.settings.seed
     if not n:
         none = [undefined(0, 0, "no face has a group from both", level)] * len(counts)
         return none, none, none
@@ -387,7 +381,13 @@ def _within(
         mine = keep & (part == i)
         n, k = int(mine.sum()), float((mine & agree).sum())
         estimate = share_estimate(
-            k, n, drawing.n_units(mine), shares[:, i], level=drawing.level, seed=drawing.seed, note=drawing.note(n)
+            k,
+            n,
+            drawing.n_units(mine),
+            shares[:, i],
+            level=drawing.settings.level,
+            seed=drawing.settings.seed,
+            note=drawing.note(n),
         )
         out.append(AgreementWithin(name, estimate))
     return out

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 
 from mien.records import Estimate
 from mien.stats.intervals import mean_estimate, undefined
+from mien.stats.settings import Settings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,7 +41,7 @@ class NumberComparison:
     n_neither: int
 
 
-def compare_numbers(name: str, a: Floats, b: Floats, unit: Ints, level: float, min_n: int) -> NumberComparison:
+def compare_numbers(name: str, a: Floats, b: Floats, unit: Ints, settings: Settings) -> NumberComparison:
     """Compare two numbers of the same faces.
 
     Args:
@@ -48,20 +49,19 @@ def compare_numbers(name: str, a: Floats, b: Floats, unit: Ints, level: float, m
         a: ``(n,)`` by A, NaN where it gives none.
         b: ``(n,)`` by B.
         unit: ``(n,)`` independent units.
-        level: Coverage aimed at.
-        min_n: Means of fewer faces are noted as few.
+        settings: Coverage; means of fewer faces than the least of a group are noted as few.
     """
     has_a, has_b = np.isfinite(a), np.isfinite(b)
     both = has_a & has_b
     x, y, units = a[both], b[both], np.unique(unit[both], return_inverse=True)[1]
-    note = f"fewer than {min_n} faces" if 0 < len(x) < min_n else ""
-    mean_a, mean_b, difference = (mean_estimate(values, units, level, note) for values in (x, y, x - y))
+    note = f"fewer than {settings.min_n} faces" if 0 < len(x) < settings.min_n else ""
+    mean_a, mean_b, difference = (mean_estimate(values, units, settings.level, note) for values in (x, y, x - y))
     return NumberComparison(
         name,
         mean_a,
         mean_b,
         difference,
-        pearson(x, y, units, level, note),
+        pearson(x, y, units, settings.level, note),
         int((has_a & ~has_b).sum()),
         int((~has_a & has_b).sum()),
         int((~has_a & ~has_b).sum()),

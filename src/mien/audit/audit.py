@@ -48,27 +48,19 @@ from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.stats.intervals import adjust_bh
 from mien.stats.limits import implied_trials
 from mien.stats.permutation import permuted_tables, plan_permutation
-from mien.stats.settings import Settings, check_settings
-
-MIN_CLASS_N = 10
-N_BOOT = N_PERM = 2000
+from mien.stats.settings import Settings
 
 
 def audit(
     predictions: Predictions,
     by: Sequence[str] = (),
     *,
-    level: float = 0.95,
-    n_boot: int = N_BOOT,
-    n_perm: int = N_PERM,
-    min_n: int = 30,
-    min_class_n: int = MIN_CLASS_N,
+    settings: Settings = Settings(),
     confounders: Sequence[str] | None = None,
     annotator_errors: Mapping[str, AnnotatorError] | None = None,
     leakage: bool = False,
     features: NDArray[Any] | None = None,
     power: bool = True,
-    seed: int = 0,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Audit:
     """Audit predictions for disparities between groups of faces.
@@ -82,11 +74,8 @@ def audit(
         predictions: The predictions; ``cluster`` says which faces are not independent.
         by: Columns of ``predictions.groups``; ``gender*age`` is the intersection, ``brightness:3``
             cuts a column of numbers at its quantiles.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        n_perm: Permutations.
-        min_n: Groups with fewer faces are shown, but enter no gap.
-        min_class_n: Classes with fewer faces in a group do not enter that class's gaps.
+        settings: Coverage, replicates, permutations, least faces to enter gaps, and the seed: the order of ``by``
+            does not change any number, nor does the order of the rows.
         confounders: Columns of numbers about the pictures that gaps are re-weighted to a common mix of;
             by default those with a well-known name (brightness, contrast, sharpness, size, yaw, ...).
         annotator_errors: Attribute -> the known confusion of the annotator who perceived it.
@@ -94,8 +83,6 @@ def audit(
         features: ``(n, D)`` the model's features, for the leakage probe.
         power: Work out how large a gap the verdict would have named; simulations that do not look at it save a
             good part of the time.
-        seed: Seed of everything drawn; the order of ``by`` does not change any number, nor does
-            the order of the rows.
         progress: Called with attributes done and in all.
 
     Returns:
@@ -105,14 +92,12 @@ def audit(
         UsageError: If no attribute is given or one does not exist, or a setting cannot work.
         DataError: If a column cannot serve as an attribute, or there are no predictions.
     """
-    check_settings(level, n_boot, n_perm, seed)
     if not len(predictions):
         raise DataError(predictions.source or "predictions", "has no rows", "one row a face")
     n, clustered = len(predictions), predictions.cluster is not None
     clusters = predictions.cluster
     predictions = replace(predictions, cluster=independent_units(predictions.cluster))
     attributes = resolve_attributes(predictions, [by] if isinstance(by, str) else by)
-    settings = Settings(level, n_boot, n_perm, min_n, min_class_n, seed)
     scores = row_scores(predictions)
     columns = candidate_confounders(predictions) if confounders is None else list(confounders)
     errors, error_notes = _errors(predictions, annotator_errors, attributes)
@@ -126,7 +111,7 @@ def audit(
             progress(i + 1, len(attributes))
     results = _adjusted(results)
     if power:
-        results = _with_power(results, samples, seed)
+        results = _with_power(results, samples, settings.seed)
     faults = class_faults(predictions)
     warnings = table_warnings(predictions, [a.name for a in attributes], faults)
     return Audit(
@@ -134,9 +119,9 @@ def audit(
         classes=[str(c) for c in predictions.classes],
         n=n,
         n_clusters=n if predictions.cluster is None else int(predictions.cluster.max()) + 1,
-        overall=summary_estimates(predictions, n_boot=n_boot, seed=seed, level=level, scores=scores),
+        overall=summary_estimates(predictions, settings=settings, scores=scores),
         attributes=results,
-        verdict=said_first(warnings, verdict_sentences(results, min_n, power)),
+        verdict=said_first(warnings, verdict_sentences(results, settings.min_n, power)),
         warnings=warnings,
         classes_in_doubt=bool(faults),
         method_notes=[
@@ -146,13 +131,13 @@ def audit(
             *method_notes(results, clustered, settings, power),
         ],
         not_tested=not_tested(predictions, results, clustered, further.leakage),
-        per_class=class_results(predictions, n_boot=n_boot, seed=seed, level=level),
-        level=level,
-        n_boot=n_boot,
-        n_perm=n_perm,
-        min_n=min_n,
-        min_class_n=min_class_n,
-        seed=seed,
+        per_class=class_results(predictions, settings=settings),
+        level=settings.level,
+        n_boot=settings.n_boot,
+        n_perm=settings.n_perm,
+        min_n=settings.min_n,
+        min_class_n=settings.min_class_n,
+        seed=settings.seed,
         version=__version__,
     )
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mien.audit.group_estimates import ClassEstimates, class_estimates
 from mien.audit.overall import counts_of_all
 from mien.audit.results import ClassResult
 from mien.records import Predictions
-from mien.stats.settings import Settings, random_stream
+from mien.stats.settings import Settings
 
 
-def class_results(pred: Predictions, *, n_boot: int = 1000, seed: int = 0, level: float = 0.95) -> list[ClassResult]:
+def class_results(pred: Predictions, *, settings: Settings = Settings(n_boot=1000)) -> list[ClassResult]:
     """Results of every class over all faces; intervals as in :func:`mien.audit.group_estimates.class_estimates`.
 
     Args:
         pred: The predictions.
-        n_boot: Bootstrap replicates.
-        seed: Seed of the bootstrap.
-        level: Coverage aimed at.
+        settings: Coverage, replicates, seed.
 
     Returns:
         K results; the recall of a class that nobody is annotated with is undefined and says so.
     """
-    settings = Settings(level, n_boot, 1, 1, 1, seed)
-    counted, _ = counts_of_all(pred, n_boot, random_stream(seed, "", "classes"))
+    settings = replace(settings, min_n=1, min_class_n=1)  # all faces are one group, however few
+    counted, _ = counts_of_all(pred, settings.n_boot, settings.stream("", "classes"))
     found = class_estimates(counted, 0, settings)
     return [_one(pred, found, k) for k in range(len(pred.classes))]
 

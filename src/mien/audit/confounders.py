@@ -30,7 +30,7 @@ from mien.records import Estimate, Predictions
 from mien.registry import nearest
 from mien.stats.cells import Ints, independent_units
 from mien.stats.intervals import mean_estimate, undefined
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap
 from mien.stats.stratify import (
     MIN_CELL,
@@ -142,10 +142,7 @@ def confounder_analysis(
     columns: Sequence[str],
     *,
     n_bins: int = MAX_BINS,
-    level: float = 0.95,
-    n_boot: int = 1000,
-    min_n: int = 30,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
 ) -> ConfounderResult:
     """Re-weight the accuracy gap between groups to a common mix of confounders.
 
@@ -157,10 +154,7 @@ def confounder_analysis(
         attribute: The groups, or their column.
         columns: Numeric columns of ``pred.groups``.
         n_bins: Most bins of a confounder.
-        level: Coverage that the intervals aim at.
-        n_boot: Normal draws for the simultaneous intervals of gaps.
-        min_n: Groups with fewer faces take no part.
-        seed: Seed of everything drawn; no number depends on the order of rows or columns.
+        settings: Coverage, replicates, least faces of a group, seed.
 
     Returns:
         The result; undefined values are NaN with a note.
@@ -169,7 +163,6 @@ def confounder_analysis(
         UsageError: If there is no such column, or a setting cannot work.
         DataError: If a column holds no numbers or only one.
     """
-    check_settings(level, n_boot, seed=seed)
     if n_bins < 2:
         raise UsageError("n_bins", f"is {n_bins}", "2 or more")
     who = resolve_attribute(pred, attribute) if isinstance(attribute, str) else attribute
@@ -182,21 +175,23 @@ def confounder_analysis(
 
     def analyse(part: Sequence[str]) -> Confounder:
         purpose = "confounders " + " ".join(sorted(part))
-        inference = Inference(level, n_boot, seed, random_stream(seed, who.name, purpose))
-        return _analyse(rows, [sorted(names).index(c) for c in sorted(part)], list(part), n_bins, min_n, inference)
+        inference = Inference(settings, settings.stream(who.name, purpose))
+        return _analyse(
+            rows, [sorted(names).index(c) for c in sorted(part)], list(part), n_bins, settings.min_n, inference
+        )
 
     single = [analyse([name]) for name in names]
     joint = analyse(names) if len(names) > 1 else None
-    inference = Inference(level, n_boot, seed, random_stream(seed, who.name, "confounders"))
+    inference = Inference(settings, settings.stream(who.name, "confounders"))
     return ConfounderResult(
         who.name,
         who.label,
         len(rows.group),
-        _class_gap(_eligible(rows, min_n), inference),
+        _class_gap(_eligible(rows, settings.min_n), inference),
         single,
         joint,
         (joint or single[0]).sentence,
-        [g for g, m in zip(who.groups, n, strict=True) if 0 < m < min_n],
+        [g for g, m in zip(who.groups, n, strict=True) if 0 < m < settings.min_n],
         list(_NOTES),
     )
 
@@ -280,10 +275,10 @@ def _analyse(
     known = np.isfinite(values.sum(1))
     rows = replace(rows, values=values).keep(known)
     title = _listed(columns)
-    means = _means(rows, inference.level) if len(columns) == 1 else {}
+    means = _means(rows, inference.settings.level) if len(columns) == 1 else {}
     part = _eligible(rows, min_n)
     if part is None:
-        few = undefined(len(rows.group), 0, "fewer than two groups with enough faces", inference.level)
+        few = undefined(len(rows.group), 0, "fewer than two groups with enough faces", inference.settings.level)
         return Confounder(columns, title, int((~known).sum()), means, [], few, None, _FEW)
     score = part.score(with_class=False)
     along = part.values[:, 0] if len(columns) == 1 else score

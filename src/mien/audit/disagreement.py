@@ -30,7 +30,7 @@ from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, independent_units
 from mien.stats.intervals import mean_estimate, undefined
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap, share_of_rows
 from mien.stats.stratify import MIN_CELL, large_groups, units_per_cell
 
@@ -163,10 +163,7 @@ def disagreement_analysis(
     *,
     edges: Sequence[float] = EDGES,
     ambiguous: float = AMBIGUOUS,
-    level: float = 0.95,
-    n_boot: int = 1000,
-    min_n: int = 30,
-    seed: int = 0,
+    settings: Settings = Settings(n_boot=1000),
 ) -> DisagreementResult:
     """Tell wrong predictions from ambiguous faces, and split the accuracy gap by annotators' agreement.
 
@@ -176,10 +173,7 @@ def disagreement_analysis(
         edges: Upper ends of the bins of agreement, ascending to 1; neighbours are merged until every
             group has :data:`mien.stats.stratify.MIN_CELL` faces in each.
         ambiguous: Least share of the annotators that make a class a possible reading.
-        level: Coverage that the intervals aim at.
-        n_boot: Normal draws for the simultaneous intervals of gaps.
-        min_n: Groups with fewer faces are shown, but enter no gap.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, least faces of a group, seed.
 
     Returns:
         The result; undefined values are NaN with a note.
@@ -188,14 +182,13 @@ def disagreement_analysis(
         UsageError: On settings that cannot work, or if there is no such column.
         DataError: If there are no votes, or the column cannot serve as an attribute.
     """
-    check_settings(level, n_boot, seed=seed)
     votes = _votes(pred, edges, ambiguous)
     who = resolve_attribute(pred, attribute) if isinstance(attribute, str) else attribute
     faces, n_without, n_single = _faces(pred, votes, who, ambiguous)
-    inference = Inference(level, n_boot, seed, random_stream(seed, who.name, "disagreement"))
-    part = _eligible(faces, min_n)
+    inference = Inference(settings, settings.stream(who.name, "disagreement"))
+    part = _eligible(faces, settings.min_n)
     bounds = _bounds(faces if part is None else part, edges)
-    groups = [_group(faces, g, name, level, min_n) for g, name in enumerate(who.groups)]
+    groups = [_group(faces, g, name, settings) for g, name in enumerate(who.groups)]
     gap = None if part is None or len(bounds) < 2 else _gap(part, bounds, inference)
     wrong = _wrong_gap(part, inference)
     return DisagreementResult(
@@ -205,7 +198,7 @@ def disagreement_analysis(
         n_without,
         n_single,
         groups,
-        _accuracies(faces, bounds, level),
+        _accuracies(faces, bounds, settings.level),
         gap,
         *wrong,
         [_nothing(n_single)] if not len(faces.group) else _sentences(groups, gap, wrong),
@@ -316,13 +309,14 @@ def _gap(part: _Faces, bounds: list[float], inference: Inference) -> AdjustedGap
 def _wrong_gap(part: _Faces | None, inference: Inference) -> tuple[Estimate, str, str]:
     """The gap in clearly wrong predictions, the group with most and the one with least."""
     if part is None:
-        return undefined(0, 0, "fewer than two groups with enough faces", inference.level), "", ""
+        return undefined(0, 0, "fewer than two groups with enough faces", inference.settings.level), "", ""
     shares, gap = share_gap(part.group, part.wrong, part.cluster, len(part.names), inference)
     values = np.array([e.value for e in shares])
     return gap, part.names[int(values.argmax())], part.names[int(values.argmin())]
 
 
-def _group(faces: _Faces, g: int, name: str, level: float, min_n: int) -> DisagreementGroup:
+def _group(faces: _Faces, g: int, name: str, settings: Settings) -> DisagreementGroup:
+    level, min_n = settings.level, settings.min_n
     mine = faces.keep(faces.group == g)
     counted = not np.isnan(mine.ceiling).any()
 

@@ -12,7 +12,7 @@ from mien.audit.confounders import confounder_analysis
 from mien.audit.disagreement import disagreement_analysis
 from mien.audit.inferred import infer_gaps
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.leakage import leakage_inputs, leakage_probe
+from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.audit.results import AttributeResult
 from mien.records import Predictions
 from mien.samples import PERCEIVED
@@ -43,25 +43,18 @@ def further_results(
 
     A confounder that the groups are parts of (``brightness:3``) is not held common.
     """
-    given: dict[str, Any] = {
-        "level": settings.level,
-        "n_boot": settings.n_boot,
-        "min_n": settings.min_n,
-        "seed": settings.seed,
-    }
     made_of = {part.rpartition(":")[0] or part for part in attribute.name.split("*")}
     columns = [c for c in asked.confounders if c not in made_of]
     inferred = attribute.name in asked.annotator_errors or (attribute.source == PERCEIVED and "*" not in attribute.name)
     return replace(
         result,
-        disagreement=disagreement_analysis(pred, attribute, **given) if pred.votes is not None else None,
-        confounders=confounder_analysis(pred, attribute, columns, **given) if columns else None,
+        disagreement=disagreement_analysis(pred, attribute, settings=settings) if pred.votes is not None else None,
+        confounders=confounder_analysis(pred, attribute, columns, settings=settings) if columns else None,
         inferred=infer_gaps(
             pred,
             attribute,
             asked.annotator_errors.get(attribute.name),
-            min_class_n=settings.min_class_n,
-            **given,
+            settings=settings,
         )
         if inferred
         else None,
@@ -70,10 +63,7 @@ def further_results(
             attribute,
             pred.cluster,
             labels=pred.labels,
-            n_boot=settings.n_boot,
-            level=settings.level,
-            min_n=settings.min_n,
-            seed=settings.seed,
+            settings=ProbeSettings.of(settings),
         )
         if asked.leakage
         else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from mien.metrics import METRICS, measure, metric_names
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.stats.intervals import macro_estimate, macro_sides, undefined
-from mien.stats.settings import Settings, check_settings, random_stream
+from mien.stats.settings import Settings, random_stream
 
 # Equal to another metric by definition where a face has one label.
 _OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")
@@ -35,15 +36,13 @@ def counts_of_all(pred: Predictions, n_boot: int, rng: np.random.Generator) -> t
 
 
 def summary_estimates(
-    pred: Predictions, *, n_boot: int = 1000, seed: int = 0, level: float = 0.95, scores: Scores | None = None
+    pred: Predictions, *, settings: Settings = Settings(n_boot=1000), scores: Scores | None = None
 ) -> dict[str, Estimate]:
     """Every metric over all faces, with its interval.
 
     Args:
         pred: The predictions.
-        n_boot: Bootstrap replicates.
-        seed: Seed of the bootstrap.
-        level: Coverage aimed at.
+        settings: Coverage, replicates, seed.
         scores: The scores of all rows, where they are at hand already.
 
     Returns:
@@ -52,8 +51,8 @@ def summary_estimates(
     Raises:
         UsageError: On settings that cannot work.
     """
-    check_settings(level, n_boot, seed=seed)
-    settings = Settings(level, n_boot, 1, 1, 1, seed)
+    settings = replace(settings, min_n=1, min_class_n=1)  # all faces are one group, however few
+    n_boot, seed, level = settings.n_boot, settings.seed, settings.level
     rows = _everybody(pred)
     scores = row_scores(pred) if scores is None else scores
     units = Units.of(rows.group, rows.label, rows.cluster, 1, rows.n_classes)

@@ -212,9 +212,12 @@ def compare_annotators(
     from mien.annotators.comparison import compare_annotators
     from mien.annotators.comparison_text import comparison_text
     from mien.data.images import Store
+    from mien.stats.settings import Settings
 
     tables = [Store.open(path).table for path in (one, other)]
-    found = compare_annotators(*tables, attributes=names_of(by), labels=labels, seed=seed)
+    found = compare_annotators(
+        *tables, attributes=names_of(by), labels=labels, settings=Settings(n_boot=1000, seed=seed)
+    )
     if json:
         print_json(asdict(found))
     else:

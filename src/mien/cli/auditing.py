@@ -242,6 +242,7 @@ def compare(
     from mien import terminal
     from mien.judging import COMPARISON_FOLDER, SEEDS_FOLDER, compare_predictions, seed_predictions
     from mien.records import Predictions
+    from mien.stats.settings import Settings
 
     if len(predictions) < 2:
         raise UsageError("mien compare", f"{len(predictions)} set of predictions", "two or more")
@@ -259,11 +260,7 @@ def compare(
             called,
             names_of(by) or (),
             out,
-            n_boot=n_boot,
-            min_n=min_n,
-            min_class_n=min_class_n,
-            level=level,
-            seed=seed,
+            settings=Settings(level=level, n_boot=n_boot, min_n=min_n, min_class_n=min_class_n, seed=seed),
             force=force,
         )
     if out is not None:
@@ -327,6 +324,7 @@ def report(
     """
     from mien.report import render_report, render_store
     from mien.runs import RECORD, Run
+    from mien.stats.settings import Settings
 
     inputs = [f for w in what if w.is_dir() for f in w.iterdir() if f.suffix != ".html"]
     if out is not None and not os.path.isdir(out):
@@ -345,4 +343,8 @@ def report(
     page = out or Path()
     page = page / "store.html" if page.is_dir() else page
     check_file(page, "--out", inputs, force=force)
-    tell(render_store(stores, page, by=names_of(by), labels=labels, pictures=faces, min_n=min_n, seed=seed))
+    tell(
+        render_store(
+            stores, page, by=names_of(by), labels=labels, pictures=faces, settings=Settings(min_n=min_n, seed=seed)
+        )
+    )

@@ -363,11 +363,12 @@ def agreement(
     from dataclasses import replace
 
     from mien.agreement.summary import summarise, summary_text
+    from mien.stats.settings import Settings
 
     if out is not None:
         check_place(out, _AGREEMENT, "--out", [what], force=force)
     votes, asked, said = _answers(what, store, of)
-    found = summarise(votes, what, n_boot=n_boot, seed=seed, **asked)
+    found = summarise(votes, what, settings=Settings(n_boot=n_boot, seed=seed), **asked)
     found = replace(found, notes=[*said, *found.notes])
     if json:
         print_json(found.content())

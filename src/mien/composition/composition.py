@@ -30,7 +30,7 @@ from mien.own_files import read_json
 from mien.records import Estimate, plain, write_json
 from mien.samples import PERCEIVED, SampleTable
 from mien.stats.cells import Ints
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings
 
 MIN_N = 30
 _FORMAT = 1
@@ -176,29 +176,13 @@ class Composition:
             raise DataError(str(path), f"cannot be read ({reason})", "what Composition.save wrote") from error
 
 
-@dataclass(frozen=True)
-class _Options:
-    level: float
-    n_boot: int
-    n_perm: int
-    min_n: int
-    seed: int
-
-    def setting(self, name: str, purpose: str) -> Setting:
-        return Setting(self.level, self.n_perm, random_stream(self.seed, name, purpose))
-
-
 def composition(
     table: SampleTable,
     by: Sequence[str] | None = None,
     *,
     labels: str = "majority",
     shares: Mapping[str, CorrectedShares] | None = None,
-    min_n: int = MIN_N,
-    level: float = 0.95,
-    n_boot: int = 2000,
-    n_perm: int = 2000,
-    seed: int = 0,
+    settings: Settings = Settings(min_n=MIN_N),
 ) -> Composition:
     """Describe what a corpus is made of.
 
@@ -213,25 +197,19 @@ def composition(
             where there are no votes.
         shares: Attribute -> shares corrected for the annotator's errors, to stand beside the raw ones; by
             default corrected with the errors that came with the table, where some did.
-        min_n: Independent faces below which a cell of class, group and split is thin.
-        level: Coverage of the intervals.
-        n_boot: Bootstrap replicates.
-        n_perm: Permutations.
-        seed: Seed of everything drawn; the order of the rows does not matter.
+        settings: Coverage, replicates, permutations, least faces of a group, seed.
 
     Raises:
         UsageError: If an attribute is not in the table, or a setting cannot work.
         DataError: If a column cannot serve as an attribute.
         LabelError: If the label scheme does not fit the votes.
     """
-    check_settings(level, n_boot, n_perm, seed)
-    if min_n < 1:
-        raise UsageError("min_n", f"is {min_n}", "1 or more")
+    if settings.min_n < 1:
+        raise UsageError("min_n", f"is {settings.min_n}", "1 or more")
     faces = corpus_faces(table, labels)
     attributes = corpus_attributes(faces, by)
     given = checked_shares(shares, attributes)
-    options = _Options(level, n_boot, n_perm, min_n, seed)
-    numbers = [number_column(faces, name, level) for name in number_columns(faces)]
+    numbers = [number_column(faces, name, settings.level) for name in number_columns(faces)]
     return Composition(
         table.name,
         labels if faces.classes else "",
@@ -240,38 +218,42 @@ def composition(
         faces.n_units,
         faces.dropped,
         {s: int((faces.split == i).sum()) for i, s in enumerate(faces.splits)},
-        _described(faces, "class", [str(c) for c in faces.classes], faces.label, options) if faces.classes else None,
-        [_attribute(faces, a, given.get(a.name), options) for a in attributes],
+        _described(faces, "class", [str(c) for c in faces.classes], faces.label, settings) if faces.classes else None,
+        [_attribute(faces, a, given.get(a.name), settings) for a in attributes],
         [n for n in numbers if n],
-        level,
-        n_boot,
-        n_perm,
-        min_n,
-        seed,
+        settings.level,
+        settings.n_boot,
+        settings.n_perm,
+        settings.min_n,
+        settings.seed,
         __version__,
     )
 
 
-def _described(faces: Faces, name: str, groups: Sequence[str], codes: Ints, options: _Options) -> Described:
+def _setting(settings: Settings, name: str, purpose: str) -> Setting:
+    return Setting(settings.level, settings.n_perm, settings.stream(name, purpose))
+
+
+def _described(faces: Faces, name: str, groups: Sequence[str], codes: Ints, settings: Settings) -> Described:
     known = codes >= 0
     category, unit, split = codes[known], faces.units(known), faces.split[known]
-    level = options.level
+    level = settings.level
     everybody = np.zeros(len(category), dtype=np.int64)
-    rng = random_stream(options.seed, name, "imbalance")
+    rng = settings.stream(name, "imbalance")
     return Described(
         name,
         list(groups),
         distributions(everybody, [""], category, groups, unit, level)[""],
         distributions(split, faces.splits, category, groups, unit, level),
-        representation(category, groups, unit, level=level, n_boot=options.n_boot, rng=rng),
-        association(category, groups, split, faces.splits, unit, options.setting(name, "splits"), cells=False)
+        representation(category, groups, unit, settings=settings, rng=rng),
+        association(category, groups, split, faces.splits, unit, _setting(settings, name, "splits"), cells=False)
         if len(faces.splits) > 1
         else None,
     )
 
 
 def _attribute(
-    faces: Faces, attribute: Attribute, corrected: CorrectedShares | None, options: _Options
+    faces: Faces, attribute: Attribute, corrected: CorrectedShares | None, settings: Settings
 ) -> AttributeComposition:
     groups, codes = attribute.groups, attribute.codes
     both = (codes >= 0) & (faces.label >= 0)
@@ -280,24 +262,23 @@ def _attribute(
     guessed = attribute.source == PERCEIVED and "*" not in attribute.name
     note = attribute.note
     if guessed and corrected is None:
-        level, n_boot, seed = options.level, options.n_boot, options.seed
-        corrected, why = own_correction(faces, attribute, level=level, n_boot=n_boot, seed=seed)
+        corrected, why = own_correction(faces, attribute, settings=settings)
         note = " ".join(filter(None, [note, why]))
     return AttributeComposition(
         attribute.label,
         attribute.source,
         note,
         int((codes < 0).sum()),
-        _described(faces, attribute.name, groups, codes, options),
-        distributions(label, classes, group, groups, unit, options.level),
-        association(group, groups, label, classes, unit, options.setting(attribute.name, "classes"))
+        _described(faces, attribute.name, groups, codes, settings),
+        distributions(label, classes, group, groups, unit, settings.level),
+        association(group, groups, label, classes, unit, _setting(settings, attribute.name, "classes"))
         if classes
         else None,
         len(groups) * max(len(classes), 1) * len(faces.splits),
-        _thin_cells(faces, attribute, both if classes else codes >= 0, options.min_n),
-        probable_shares(faces, attribute, options.level) if guessed else {},
+        _thin_cells(faces, attribute, both if classes else codes >= 0, settings.min_n),
+        probable_shares(faces, attribute, settings.level) if guessed else {},
         corrected,
-        certainty(faces, attribute, options.level) if guessed else None,
+        certainty(faces, attribute, settings.level) if guessed else None,
     )
 
 

@@ -17,6 +17,7 @@ from mien.composition.shares import count_shares, share_of
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
 from mien.stats.intervals import mean_estimate
+from mien.stats.settings import Settings
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS = 20
@@ -137,9 +138,7 @@ def probable_shares(faces: Faces, attribute: Attribute, level: float) -> dict[st
     return {name: mean_estimate(probs[known, i], unit, level) for i, name in enumerate(attribute.groups)}
 
 
-def own_correction(
-    faces: Faces, attribute: Attribute, *, level: float, n_boot: int, seed: int
-) -> tuple[CorrectedShares | None, str]:
+def own_correction(faces: Faces, attribute: Attribute, *, settings: Settings) -> tuple[CorrectedShares | None, str]:
     """Shares corrected with the annotator's errors that came with the table, or a sentence why there are none.
 
     Returns:
@@ -152,7 +151,7 @@ def own_correction(
         error = AnnotatorError.from_content(content, f"annotator error of {attribute.name}").matched(attribute.groups)
     except DataError as reason:
         return None, f"The shares are not corrected for the annotator's errors. {reason}"
-    shares = audit_shares.corrected_shares(attribute.codes, error, faces.unit, n_boot=n_boot, level=level, seed=seed)
+    shares = audit_shares.corrected_shares(attribute.codes, error, faces.unit, settings=settings)
     return CorrectedShares(shares, error.where), ""
 
 

@@ -14,6 +14,7 @@ from mien.records import Estimate
 from mien.stats.cells import Ints, bootstrap_counts
 from mien.stats.gap_intervals import ratio_interval
 from mien.stats.intervals import effective_trials, undefined, wilson
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 _TINY = 1e-9
@@ -156,7 +157,7 @@ def distributions(
 
 
 def representation(
-    category: Ints, groups: Sequence[str], unit: Ints | None, *, level: float, n_boot: int, rng: np.random.Generator
+    category: Ints, groups: Sequence[str], unit: Ints | None, *, settings: Settings, rng: np.random.Generator
 ) -> Representation:
     """How evenly the groups are represented, with intervals.
 
@@ -168,10 +169,10 @@ def representation(
         category: ``(n,)`` codes of groups.
         groups: The G names.
         unit: ``(n,)`` codes of independent units, or None.
-        level: Coverage of the intervals.
-        n_boot: Bootstrap replicates for the imbalance ratio.
+        settings: Coverage, replicates.
         rng: Source of randomness.
     """
+    level, n_boot = settings.level, settings.n_boot
     counts = np.bincount(category, minlength=len(groups))
     n, n_units = len(category), len(category) if unit is None else int(unit.max()) + 1
     g = len(groups)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mien.composition import MIN_N, Composition, CorrectedShares, composition
 from mien.composition.faces import corpus_attributes, corpus_faces
@@ -19,6 +18,7 @@ from mien.report.store_montage import FaceBlock, corpus_montage
 from mien.report.store_sections import CorpusBlock, attribute_block, corpus_facts, findings, table_history
 from mien.report.words import listed
 from mien.samples import PERCEIVED
+from mien.stats.settings import Settings
 
 STORE_PAGE = "store.html"
 Shares = Mapping[str, CorrectedShares]
@@ -32,11 +32,7 @@ def render_store(
     labels: str | Sequence[str] = "majority",
     shares: Shares | Sequence[Shares | None] | None = None,
     pictures: bool = True,
-    min_n: int = MIN_N,
-    level: float = 0.95,
-    n_boot: int = 2000,
-    n_perm: int = 2000,
-    seed: int = 0,
+    settings: Settings = Settings(min_n=MIN_N),
 ) -> Path:
     """Write the page of a corpus, or of several beside each other: one file that loads nothing else.
 
@@ -49,11 +45,7 @@ def render_store(
         shares: Attribute -> shares corrected for the annotator's errors; with several stores one
             mapping (or None) a store.
         pictures: Show sample faces. The file then holds pictures of people.
-        min_n: Independent faces below which a cell of class, group and split is thin.
-        level: Coverage of the intervals.
-        n_boot: Bootstrap replicates.
-        n_perm: Permutations.
-        seed: Seed of everything drawn.
+        settings: Coverage, replicates, permutations, least faces of a group, seed.
 
     Returns:
         The file written.
@@ -72,7 +64,6 @@ def render_store(
     schemes = [labels] * len(stores) if isinstance(labels, str) else list(labels)
     given = [shares] * len(stores) if shares is None or isinstance(shares, Mapping) else list(shares)
     _check_numbers(len(stores), schemes, given, shares)
-    settings: dict[str, Any] = {"min_n": min_n, "level": level, "n_boot": n_boot, "n_perm": n_perm, "seed": seed}
     wanted = _wanted(stores, by)
     blocks = [
         _corpus(s, f"s{i}", attributes, scheme, own, pictures, settings)
@@ -119,9 +110,9 @@ def _corpus(
     labels: str,
     shares: Shares | None,
     pictures: bool,
-    settings: dict[str, Any],
+    settings: Settings,
 ) -> CorpusBlock:
-    c = composition(store.table, by, labels=labels, shares=shares, **settings)
+    c = composition(store.table, by, labels=labels, shares=shares, settings=settings)
     return CorpusBlock(
         c.source,
         anchor,
@@ -132,7 +123,7 @@ def _corpus(
         class_section(c.by_label, f"{anchor}-classes") if c.by_label else None,
         [attribute_block(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)],
         [number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)],
-        _faces(store, c, by, settings["seed"]) if pictures else [],
+        _faces(store, c, by, settings.seed) if pictures else [],
         "" if pictures else "Pictures were left out on request.",
         str(store.info.get("terms") or "not stated"),
         c,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from mien.records import Estimate
 from mien.stats.intervals import undefined, wilson
-from mien.stats.settings import check_settings
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,32 +23,6 @@ _UNDEFINED_SHARE = 0.05
 _CHUNK = 4_000_000  # numbers of units drawn at once
 _SAME = 1e-12
 _OFTEN = 4  # units alike from which on numbers of units are drawn, not units
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How intervals are made.
-
-    Attributes:
-        level: Coverage that they aim at.
-        n_boot: Bootstrap replicates.
-        seed: Seed of everything drawn.
-    """
-
-    level: float = 0.95
-    n_boot: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_settings(self.level, self.n_boot, seed=self.seed)
-
-    def stream(self, purpose: str) -> np.random.Generator:
-        """A generator of its own for each purpose."""
-        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
-
-    def undefined(self, n: int, clusters: int, note: str) -> Estimate:
-        """An estimate that says why it has no value."""
-        return undefined(n, clusters, note, self.level)
 
 
 def distinct_units(rows: Array, cluster: Ints | None) -> tuple[Array, Ints]:
@@ -82,7 +55,7 @@ def bootstrap_estimates(
     rows: Array,
     cluster: Ints | None,
     statistic: Statistic,
-    how: Resampling,
+    settings: Settings,
     purpose: str,
     notes: Sequence[str] | str = "undefined",
     shares: bool | Sequence[bool] = False,
@@ -97,7 +70,7 @@ def bootstrap_estimates(
         cluster: ``(n,)`` codes of independent units, or None.
         statistic: ``(b, D)`` sums -> ``(b, E)`` values, NaN where undefined; it must not change when
             all sums are multiplied by one number.
-        how: Level, replicates, seed.
+        settings: Level, replicates, seed.
         purpose: Names the random stream.
         notes: Why a value may be undefined, for all E or for each.
         shares: Whether the values are shares, for all E or for each: where all units are alike, at 0
@@ -112,18 +85,18 @@ def bootstrap_estimates(
     why = [notes] * len(value) if isinstance(notes, str) else list(notes)
     share = [shares] * len(value) if isinstance(shares, bool) else list(shares)
     if n_units < 2:
-        return [_lone(v, n, n_units, w, how) for v, w in zip(value, why, strict=True)]
-    rng, drawn = how.stream(purpose), []
+        return [_lone(v, n, n_units, w, settings) for v, w in zip(value, why, strict=True)]
+    rng, drawn = settings.stream(purpose), []
     size = max(1, _CHUNK // len(units))
-    for start in range(0, how.n_boot, size):
-        b = min(size, how.n_boot - start)
+    for start in range(0, settings.n_boot, size):
+        b = min(size, settings.n_boot - start)
         few = len(units) < n_units / _OFTEN
         weights = rng.multinomial(n_units, alike / n_units, size=b) if few else _repeated(alike, b, rng)
         drawn.append(statistic(weights.astype(np.float64) @ units))
     replicates = np.concatenate(drawn)
     left_out = statistic(total - units)
     return [
-        _interval(v, replicates[:, e], (left_out[:, e], alike), n, w, how, share[e])
+        _interval(v, replicates[:, e], (left_out[:, e], alike), n, w, settings, share[e])
         for e, (v, w) in enumerate(zip(value, why, strict=True))
     ]
 
@@ -137,14 +110,14 @@ def _repeated(alike: Ints, n_boot: int, rng: np.random.Generator) -> Array:
 def mean_estimates(
     values: Array,
     cluster: Ints | None,
-    how: Resampling,
+    settings: Settings,
     purpose: str,
     note: str = "no faces",
     shares: bool | Sequence[bool] = False,
 ) -> list[Estimate]:
     """Means of ``(n, E)`` values over faces; see :func:`bootstrap_estimates`."""
     rows = np.concatenate([values, np.ones((len(values), 1))], axis=1)
-    return bootstrap_estimates(rows, cluster, _means, how, purpose, note, shares)
+    return bootstrap_estimates(rows, cluster, _means, settings, purpose, note, shares)
 
 
 def remarked(estimate: Estimate, n: int, what: str) -> Estimate:
@@ -164,18 +137,18 @@ def ratio(top: Array, bottom: Array) -> Array:
     return np.asarray(np.divide(top, bottom, out=np.full(shape, NAN), where=np.broadcast_to(bottom > 1e-12, shape)))
 
 
-def _lone(value: float, n: int, units: int, note: str, how: Resampling) -> Estimate:
+def _lone(value: float, n: int, units: int, note: str, settings: Settings) -> Estimate:
     if value != value:
-        return how.undefined(n, units, note)
-    return Estimate(float(value), level=how.level, n=n, clusters=units, note="one unit only: no interval")
+        return undefined(n, units, note, settings.level)
+    return Estimate(float(value), level=settings.level, n=n, clusters=units, note="one unit only: no interval")
 
 
 def _interval(
-    value: float, replicates: Array, jackknife: tuple[Array, Ints], n: int, why: str, how: Resampling, share: bool
+    value: float, replicates: Array, jackknife: tuple[Array, Ints], n: int, why: str, settings: Settings, share: bool
 ) -> Estimate:
     units = int(jackknife[1].sum())
     if value != value:
-        return how.undefined(n, units, why)
+        return undefined(n, units, why, settings.level)
     value = float(value)
     note = f"only {units} independent faces: the interval is rough" if units < FEW_UNITS else ""
     defined = replicates[~np.isnan(replicates)]
@@ -184,13 +157,13 @@ def _interval(
         note = "; ".join(filter(None, [note, f"{lost:.0%} of the bootstrap replicates are undefined"]))
     if not len(defined) or np.ptp(defined) < _SAME:
         if share and min(abs(value), abs(1 - value)) < _SAME:
-            low, high = wilson(value * units, units, how.level)
-            return Estimate(value, low, high, how.level, "wilson", n, units, None, note)
+            low, high = wilson(value * units, units, settings.level)
+            return Estimate(value, low, high, settings.level, "wilson", n, units, None, note)
         reason = "all faces are alike" if len(defined) > 1 else "too few replicates"
         alike = "; ".join(filter(None, [note, f"{reason}: no interval"]))
-        return Estimate(value, level=how.level, n=n, clusters=units, note=alike)
-    low, high = np.quantile(defined, bca_levels(value, defined, *jackknife, how.level))
-    return Estimate(value, float(low), float(high), how.level, "bootstrap bca", n, units, how.seed, note)
+        return Estimate(value, level=settings.level, n=n, clusters=units, note=alike)
+    low, high = np.quantile(defined, bca_levels(value, defined, *jackknife, settings.level))
+    return Estimate(value, float(low), float(high), settings.level, "bootstrap bca", n, units, settings.seed, note)
 
 
 def bca_levels(value: float, replicates: Array, left_out: Array, alike: Ints, level: float) -> tuple[float, float]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mien.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings that every part of an audit shares.
+    """How sure and how fine: what every analysis shares, and the random streams that follow from the seed.
 
     Attributes:
         level: Coverage that the intervals aim at.
@@ -22,14 +22,27 @@ class Settings:
         min_n: Least faces of a group to enter gaps.
         min_class_n: Least independent faces (units) of a class in a group to enter that class's gaps.
         seed: Seed of everything drawn.
+
+    Raises:
+        UsageError: On a level outside 0.01 to 0.9999, fewer than one replicate or a negative seed.
+
+    >>> Settings(n_boot=500).level
+    0.95
     """
 
-    level: float
-    n_boot: int
-    n_perm: int
-    min_n: int
-    min_class_n: int
-    seed: int
+    level: float = 0.95
+    n_boot: int = 2000
+    n_perm: int = 2000
+    min_n: int = 30
+    min_class_n: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.level <= 0.9999:
+            raise UsageError("level", f"is {self.level}", "a number between 0.01 and 0.9999, such as 0.95")
+        for name, least in (("n_boot", 1), ("n_perm", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(name, f"is {getattr(self, name)}", f"{least} or more")
 
     @property
     def min_units(self) -> int:
@@ -51,24 +64,15 @@ class Settings:
         """
         return np.asarray((n >= max(self.min_n, 1)) & (units >= self.min_units))
 
-    def stream(self, name: str, purpose: str) -> np.random.Generator:
-        """The generator of an attribute and a purpose; see :func:`random_stream`."""
-        return random_stream(self.seed, name, purpose)
+    def stream(self, *names: str) -> np.random.Generator:
+        """A generator of its own for each purpose, or attribute and purpose: their order does not matter.
+
+        >>> bool(Settings().stream("age", "null").random() == Settings().stream("age", "null").random())
+        True
+        """
+        return random_stream(self.seed, *names)
 
 
-def random_stream(seed: int, name: str, purpose: str) -> np.random.Generator:
-    """A generator of its own for each attribute and purpose, so that the order of attributes does not matter."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode()), zlib.crc32(purpose.encode())])
-
-
-def check_settings(level: float, n_boot: int, n_perm: int = 1, seed: int = 0) -> None:
-    """Refuse settings that cannot work.
-
-    Raises:
-        UsageError: On a level outside (0, 1), fewer than one replicate or a negative seed.
-    """
-    if not 0.01 <= level <= 0.9999:
-        raise UsageError("level", f"is {level}", "a number between 0.01 and 0.9999, such as 0.95")
-    for name, number, least in (("n_boot", n_boot, 1), ("n_perm", n_perm, 1), ("seed", seed, 0)):
-        if number < least:
-            raise UsageError(name, f"is {number}", f"{least} or more")
+def random_stream(seed: int, *names: str) -> np.random.Generator:
+    """See :meth:`Settings.stream`."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])

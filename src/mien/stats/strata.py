@@ -35,6 +35,7 @@ from mien.stats.cells import Ints
 from mien.stats.gap_intervals import gap_interval
 from mien.stats.intervals import undefined, wilson
 from mien.stats.limits import estimate_limits
+from mien.stats.settings import Settings
 from mien.stats.stratify import codes_without_holes, common_support
 
 _NORMAL = "normal, robust to clusters"
@@ -130,26 +131,24 @@ class Inference:
     """How intervals are made.
 
     Attributes:
-        level: Coverage aimed at.
-        n_boot: Draws for simultaneous intervals.
-        seed: Seed behind ``rng``, to be stated.
+        settings: Coverage aimed at, draws for simultaneous intervals, and the seed behind ``rng``, to be stated.
         rng: Source of randomness.
     """
 
-    level: float
-    n_boot: int
-    seed: int
+    settings: Settings
     rng: np.random.Generator
 
     @property
     def z(self) -> float:
         """Half the width of a normal interval, in standard errors."""
-        return NormalDist().inv_cdf(0.5 + self.level / 2)
+        return NormalDist().inv_cdf(0.5 + self.settings.level / 2)
 
     def normal(self, value: float, variance: float, n: int, clusters: int) -> Estimate:
         """A value with its normal interval."""
         half = self.z * float(np.sqrt(max(variance, 0.0)))
-        return Estimate(float(value), float(value) - half, float(value) + half, self.level, _NORMAL, n, clusters)
+        return Estimate(
+            float(value), float(value) - half, float(value) + half, self.settings.level, _NORMAL, n, clusters
+        )
 
     def draws(self, values: Array, covariance: Array) -> Array:
         """``(n_boot, P)`` normal draws of P values."""
@@ -157,7 +156,7 @@ class Inference:
         # Cholesky's factor, unlike eigenvectors, hardly changes when the covariance hardly does.
         ridge = np.eye(p) * (1e-9 * float(covariance.trace()) / p + 1e-18)
         root = np.linalg.cholesky(covariance + ridge)
-        return np.asarray(values + self.rng.standard_normal((self.n_boot, p)) @ root.T)
+        return np.asarray(values + self.rng.standard_normal((self.settings.n_boot, p)) @ root.T)
 
 
 def share_of_rows(hits: Bools, cluster: Ints | None, level: float = 0.95, note: str = "") -> Estimate:
@@ -216,7 +215,7 @@ def share_gap(
         inference: How intervals are made.
     """
     members = [group == g for g in range(n_groups)]
-    shares = [share_of_rows(hit[m], None if cluster is None else cluster[m], inference.level) for m in members]
+    shares = [share_of_rows(hit[m], None if cluster is None else cluster[m], inference.settings.level) for m in members]
     units = _Units(cluster, len(group))
     step = _standardised(group, n_groups, hit, np.zeros_like(group), None, units)
     return shares, _gap(step, shares, units.n, inference)
@@ -361,16 +360,16 @@ def _group_estimates(
     """Shares of the groups, ``n`` ``(G,)`` faces from ``units`` ``(G,)`` independent units of each."""
     rows = zip(step.values, np.diag(step.covariance), n, units, strict=True)
     return [
-        wilson_from_variance(float(value), float(variance), int(m), min(int(m), int(u)), inference.level)
+        wilson_from_variance(float(value), float(variance), int(m), min(int(m), int(u)), inference.settings.level)
         for value, variance, m, u in rows
     ]
 
 
 def _gap(step: _Step, estimates: Sequence[Estimate], n_units: int, inference: Inference) -> Estimate:
     drawn = inference.draws(step.values, step.covariance)
-    low, high = gap_interval(step.values, drawn, inference.level, estimate_limits(estimates), crossed=True)
+    low, high = gap_interval(step.values, drawn, inference.settings.level, estimate_limits(estimates), crossed=True)
     n = sum(e.n for e in estimates)
-    about = (inference.level, "simultaneous normal", n, min(n, n_units), inference.seed)
+    about = (inference.settings.level, "simultaneous normal", n, min(n, n_units), inference.settings.seed)
     return Estimate(float(np.ptp(step.values)), low, high, *about)
 
 
@@ -390,12 +389,12 @@ def _pieces(
     value, covariance = turn @ difference, turn @ units.covariance(influence) @ turn.T
     pieces = [inference.normal(v, e, gap.n, gap.clusters) for v, e in zip(value, np.diag(covariance), strict=True)]
     if not gap.low > 0:
-        why = undefined(gap.n, gap.clusters, "the gap is not clearly away from 0", inference.level)
+        why = undefined(gap.n, gap.clusters, "the gap is not clearly away from 0", inference.settings.level)
         return dict(zip(parts, pieces[:-1], strict=True)), pieces[-1], dict.fromkeys(parts, why)
     drawn = inference.draws(value, covariance)
-    tails = [(1 - inference.level) / 2, (1 + inference.level) / 2]
+    tails = [(1 - inference.settings.level) / 2, (1 + inference.settings.level) / 2]
     low, high = np.quantile(drawn[:, :-1] / drawn.sum(1, keepdims=True), tails, axis=0)
-    about = (inference.level, "percentiles of normal draws", gap.n, gap.clusters, inference.seed)
+    about = (inference.settings.level, "percentiles of normal draws", gap.n, gap.clusters, inference.settings.seed)
     shares = {
         part: Estimate(float(value[i] / value.sum()), float(low[i]), float(high[i]), *about)
         for i, part in enumerate(parts)

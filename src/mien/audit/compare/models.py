@@ -12,7 +12,6 @@ that. See :func:`mien.audit.compare.paired_statistics.change_of_extreme` for the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.compare.text import judged, method_notes
 from mien.audit.warned import of_models
 from mien.records import Predictions
-from mien.stats.settings import Settings, check_settings
+from mien.stats.settings import Settings
 
 
 def compare(
@@ -33,11 +32,7 @@ def compare(
     by: Sequence[str] = (),
     *,
     names: Sequence[str] = ("A", "B"),
-    level: float = 0.95,
-    n_boot: int = 2000,
-    min_n: int = 30,
-    min_class_n: int = 10,
-    seed: int = 0,
+    settings: Settings = Settings(),
 ) -> Comparison:
     """Compare a second model with a first on the faces that both predicted.
 
@@ -51,18 +46,13 @@ def compare(
         by: Attributes, as in :func:`mien.audit.audit`; columns that only one table has serve both. With none,
             all faces are compared and no groups.
         names: What to call the models.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        min_n: Groups with fewer faces are shown, but neither judged nor part of a gap.
-        min_class_n: Classes with fewer faces in a group do not enter that class's recall gap.
-        seed: Seed of everything drawn; the order of the rows and of ``by`` changes no number.
+        settings: Coverage, replicates, least faces of a group, least faces of a class in a group, seed.
 
     Raises:
         UsageError: If an attribute does not exist, or a setting cannot work.
         DataError: If the classes or the annotations differ, or too few faces are shared.
     """
-    options: dict[str, Any] = {"level": level, "n_boot": n_boot, "min_n": min_n, "min_class_n": min_class_n}
-    return compare_many([a, b], names, by, seed=seed, **options)[0]
+    return compare_many([a, b], names, by, settings=settings)[0]
 
 
 def compare_many(
@@ -70,11 +60,7 @@ def compare_many(
     names: Sequence[str],
     by: Sequence[str] = (),
     *,
-    level: float = 0.95,
-    n_boot: int = 2000,
-    min_n: int = 30,
-    min_class_n: int = 10,
-    seed: int = 0,
+    settings: Settings = Settings(),
 ) -> list[Comparison]:
     """Compare each model with the first, all on the faces that every model predicted.
 
@@ -83,16 +69,15 @@ def compare_many(
     Returns:
         One comparison fewer than there are models.
     """
-    check_settings(level, n_boot, seed=seed)
     by = [by] if isinstance(by, str) else list(by)
-    shared = shared_faces(predictions, names, by, min_n)
-    first, settings = shared.runs[0], Settings(level, n_boot, 1, min_n, min_class_n, seed)
+    shared = shared_faces(predictions, names, by, settings.min_n)
+    first = shared.runs[0]
     attributes = resolve_attributes(first, by) if by else []
     notes = [*shared.notes, *([] if by else [_no_groups(first)])]
     out = []
     for i, run in enumerate(shared.runs[1:], 1):
         everybody, stream = np.zeros(len(first), dtype=np.int64), settings.stream("", "compare")
-        overall = group_changes(paired_rows(first, run, everybody, [""], stream, n_boot), settings)
+        overall = group_changes(paired_rows(first, run, everybody, [""], stream, settings.n_boot), settings)
         out.append(
             Comparison(
                 names=[str(names[0]), str(names[i])],
@@ -106,11 +91,11 @@ def compare_many(
                 verdict="",
                 warnings=of_models({str(names[k]): shared.warnings[k] for k in (0, i)}),
                 method_notes=[*notes, *method_notes(settings, first.cluster is not None, len(predictions))],
-                level=level,
-                n_boot=n_boot,
-                min_n=min_n,
-                min_class_n=min_class_n,
-                seed=seed,
+                level=settings.level,
+                n_boot=settings.n_boot,
+                min_n=settings.min_n,
+                min_class_n=settings.min_class_n,
+                seed=settings.seed,
                 version=__version__,
             )
         )

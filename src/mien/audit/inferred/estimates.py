@@ -48,7 +48,7 @@ from mien.audit.inferred.sensitivity import erasure_curve, even_error_curves
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Rows, bootstrap_tables, independent_units
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -64,20 +64,16 @@ class _Question:
     error: AnnotatorError | None
     error_if_wrong: AnnotatorError | None
     confidence: Array | None
-    level: float
-    n_boot: int
-    min_n: int
-    min_class_n: int
+    settings: Settings
     threshold: float
-    seed: int
 
     def counted(self, keep: Bools, observed: Array, drawn: Array, also: str = "") -> Counted:
         cluster = self.pred.cluster
         units = 1.0 if cluster is None else len(np.unique(cluster[keep])) / max(int(keep.sum()), 1)
-        return Counted(observed, drawn, units, self.level, self.seed, also)
+        return Counted(observed, drawn, units, self.settings.level, self.settings.seed, also)
 
     def stream(self, purpose: str) -> np.random.Generator:
-        return random_stream(self.seed, self.attribute.name, purpose)
+        return self.settings.stream(self.attribute.name, purpose)
 
 
 def infer_gaps(
@@ -86,12 +82,8 @@ def infer_gaps(
     error: AnnotatorError | None = None,
     error_if_wrong: AnnotatorError | None = None,
     *,
-    level: float = 0.95,
-    n_boot: int = 1000,
-    min_n: int = 30,
-    min_class_n: int = 10,
+    settings: Settings = Settings(n_boot=1000),
     threshold: float = 0.0,
-    seed: int = 0,
     curves: bool = True,
 ) -> InferredResult:
     """Gaps between perceived groups, three ways, and what annotator error would do to them.
@@ -111,12 +103,8 @@ def infer_gaps(
         error: The annotator's confusion matrix; without it nothing can be corrected.
         error_if_wrong: Its confusion matrix on faces that the model gets wrong; ``error`` is then the one
             on faces that it gets right. For annotators that fail on the same faces as the model.
-        level: Coverage that the intervals aim at.
-        n_boot: Bootstrap replicates.
-        min_n: Groups with fewer faces (by the method's count) enter no gap.
-        min_class_n: Classes with fewer faces in a group do not enter that class's recall gap.
+        settings: Coverage, replicates, least faces of a group, least faces of a class in a group, seed.
         threshold: Least confidence, for ``thresholded`` and the curves only.
-        seed: Seed of everything drawn; the order of the rows does not matter.
         curves: Whether to draw the sensitivity curves.
 
     Returns:
@@ -126,7 +114,6 @@ def infer_gaps(
         UsageError: On settings that cannot work, or a threshold without confidences.
         DataError: If a column or the matrix does not fit the attribute.
     """
-    check_settings(level, n_boot, seed=seed)
     if not 0 <= threshold < 1:
         raise UsageError("threshold", f"is {threshold}", "0 or more and below 1")
     pred = replace(pred, cluster=independent_units(pred.cluster))
@@ -141,8 +128,7 @@ def infer_gaps(
             f"{attribute.name!r} has no confidences",
             f"a column '{attribute.name}_confidence' or '{attribute.name}_prob_<group>'",
         )
-    settings = (level, n_boot, min_n, min_class_n, threshold, seed)
-    return _answer(_Question(pred, attribute, groups, error, error_if_wrong, confidence, *settings), curves)
+    return _answer(_Question(pred, attribute, groups, error, error_if_wrong, confidence, settings, threshold), curves)
 
 
 def _answer(asked: _Question, curves: bool) -> InferredResult:
@@ -167,7 +153,9 @@ def _answer(asked: _Question, curves: bool) -> InferredResult:
         notes += calibration_notes(confused, asked.confidence[known])
     if asked.threshold > 0 and asked.confidence is not None:
         kept = known & (np.nan_to_num(asked.confidence) >= asked.threshold)
-        coverage = confidence_coverage(asked.pred, asked.attribute, asked.groups, kept, asked.threshold, asked.level)
+        coverage = confidence_coverage(
+            asked.pred, asked.attribute, asked.groups, kept, asked.threshold, asked.settings.level
+        )
         notes += coverage_notes(coverage)
         named = _perceived(asked, kept)
     gaps = _gaps_of(asked, named) if curves else []
@@ -188,12 +176,12 @@ def _answer(asked: _Question, curves: bool) -> InferredResult:
         asked.error_if_wrong,
         [_method(name, asked, counts, note) for name, counts, note in estimates if counts is not None],
         coverage,
-        even_error_curves(named, gaps, asked.groups, asked.min_n),
+        even_error_curves(named, gaps, asked.groups, asked.settings.min_n),
         erasure,
         notes + erasure_notes(erasure, asked.groups, confused),
-        asked.level,
-        asked.n_boot,
-        asked.seed,
+        asked.settings.level,
+        asked.settings.n_boot,
+        asked.settings.seed,
         said,
         refused,
         doubts,
@@ -212,8 +200,8 @@ def _perceived(asked: _Question, keep: Bools) -> Counted:
     )
     observed = margins_of(rows.tables()[None])
     if not len(rows):
-        return asked.counted(keep, observed, np.repeat(observed, asked.n_boot, axis=0))
-    tables = bootstrap_tables(rows, asked.n_boot, asked.stream("bootstrap"))
+        return asked.counted(keep, observed, np.repeat(observed, asked.settings.n_boot, axis=0))
+    tables = bootstrap_tables(rows, asked.settings.n_boot, asked.stream("bootstrap"))
     return asked.counted(keep, observed, np.concatenate([margins_of(t) for t in tables]))
 
 
@@ -232,7 +220,7 @@ def _weighted(asked: _Question, confused: Array | None) -> Counted | None:
         asked.pred.predicted[keep],
         None if asked.pred.cluster is None else independent_units(asked.pred.cluster[keep]),
         len(asked.pred.classes),
-        asked.n_boot,
+        asked.settings.n_boot,
         asked.stream("weighted bootstrap"),
     )
     return asked.counted(keep, observed, drawn)
@@ -241,11 +229,13 @@ def _weighted(asked: _Question, confused: Array | None) -> Counted | None:
 def _gaps_of(asked: _Question, counted: Counted) -> list[GapOf]:
     """The headline gaps, then the recall gaps, with the groups that have enough faces by this count."""
     headline = [GapOf(metric, "", 0, np.ones(len(asked.groups), dtype=bool)) for metric in HEADLINE_METRICS]
-    enough: Bools = headline[0].sizes(counted.observed)[0] >= max(asked.min_n, 1)
+    enough: Bools = headline[0].sizes(counted.observed)[0] >= max(asked.settings.min_n, 1)
     out = [replace(gap, eligible=enough) for gap in headline]
     for k, name in enumerate(asked.pred.classes):
         recall = GapOf("recall", str(name), k, enough)
-        out.append(replace(recall, eligible=enough & (recall.sizes(counted.observed)[0] >= max(asked.min_class_n, 1))))
+        out.append(
+            replace(recall, eligible=enough & (recall.sizes(counted.observed)[0] >= max(asked.settings.min_class_n, 1)))
+        )
     return out
 
 
@@ -260,7 +250,7 @@ def _method(name: str, asked: _Question, counted: Counted, note: str) -> Inferre
         sizes = gap.sizes(counted.observed)[0]
         # Shares of independent whole faces need no bootstrap.
         exact = name == THRESHOLDED and counted.units_per_face == 1 and gap.metric in ("accuracy", "recall")
-        n_drawn = 0 if exact else asked.n_boot
+        n_drawn = 0 if exact else asked.settings.n_boot
         for g in range(len(asked.groups)):
             note_here = "" if gap.eligible[g] else "too few"
             if np.isnan(values[g]):

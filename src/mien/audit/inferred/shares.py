@@ -9,7 +9,7 @@ from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.inferred.correction import inverted_counts, true_counts
 from mien.records import Estimate
 from mien.stats.intervals import undefined
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import Settings, random_stream
 
 NO_MIX = "no mix of groups would be perceived like this: the annotator errs otherwise on these faces"
 
@@ -19,9 +19,7 @@ def corrected_shares(
     error: AnnotatorError,
     cluster: NDArray[np.int64] | None = None,
     *,
-    n_boot: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    settings: Settings = Settings(),
 ) -> dict[str, Estimate]:
     """Shares of the true groups: those perceived, with the annotator's confusion inverted.
 
@@ -33,9 +31,7 @@ def corrected_shares(
         codes: ``(n,)`` perceived group of each face, as a position in ``error.groups``; -1 where unknown.
         error: The annotator's errors.
         cluster: ``(n,)`` independent units; None: each face its own.
-        n_boot: Replicates.
-        level: Coverage aimed at.
-        seed: Seed of the replicates.
+        settings: Coverage, replicates, seed.
 
     The value is the most likely share, which cannot be negative. The interval holds the replicates both
     with and without that limit, cut to [0, 1]. Where even the upper end without it is negative for some
@@ -48,7 +44,7 @@ def corrected_shares(
     Raises:
         UsageError: If a setting is out of range.
     """
-    check_settings(level, n_boot, seed=seed)
+    n_boot, level, seed = settings.n_boot, settings.level, settings.seed
     known, groups = codes >= 0, len(error.groups)
     n = int(known.sum())
     units = np.arange(n) if cluster is None else np.unique(cluster[known], return_inverse=True)[1].reshape(-1)

@@ -2,7 +2,7 @@
 
 from mien.audit.leakage.probe import leakage_probe
 from mien.audit.leakage.results import LEAKAGE, NO_LEAKAGE, LeakageResult, ProbeResult
-from mien.audit.leakage.sample import PROBES, leakage_inputs, load_features
+from mien.audit.leakage.sample import PROBES, ProbeSettings, leakage_inputs, load_features
 
 __all__ = [
     "LEAKAGE",
@@ -11,6 +11,7 @@ __all__ = [
     "LeakageResult",
     "ProbeResult",
     "leakage_inputs",
+    "ProbeSettings",
     "leakage_probe",
     "load_features",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,13 @@ from mien.audit.leakage.folds import kept_groups
 from mien.audit.leakage.permutations import GroupPermutations
 from mien.audit.leakage.probes import Groups, class_probe, linear_probe, mlp_probe
 from mien.audit.leakage.results import EXPRESSION, FREQUENCIES, LINEAR, MLP, TOO_FEW, LeakageResult, ProbeResult
-from mien.audit.leakage.sample import PROBES, ProbeSettings, Sample, check_probe_settings, checked_arrays, draw_sample
+from mien.audit.leakage.sample import ProbeSettings, Sample, checked_arrays, draw_sample
 from mien.audit.leakage.text import finding, notes_on
 from mien.metrics import per_class_recall
 from mien.records import Estimate
 from mien.stats.cells import Ints, Rows, bootstrap_counts, bootstrap_tables, independent_units
 from mien.stats.intervals import macro_estimate, macro_sides, percentile, permutation_p, share_estimate
-from mien.stats.settings import check_settings, random_stream
+from mien.stats.settings import random_stream
 
 _WIDEST = 2.0  # few permutations may exaggerate
 
@@ -52,15 +52,7 @@ def leakage_probe(
     cluster: Ints | None = None,
     *,
     labels: Ints | None = None,
-    probes: Sequence[str] = PROBES,
-    n_folds: int = 5,
-    n_perm: int = 500,
-    n_perm_mlp: int = 50,
-    n_boot: int = 2000,
-    level: float = 0.95,
-    min_n: int = 30,
-    max_n: int = 10_000,
-    seed: int = 0,
+    settings: ProbeSettings = ProbeSettings(),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> LeakageResult:
     """Ask how well fresh probes read an attribute from features, and how much of it expression alone gives away.
@@ -76,15 +68,7 @@ def leakage_probe(
         cluster: ``(n,)`` independent units; None where each row is its own.
         labels: ``(n,)`` annotated classes. With them, groups are permuted within a class, and what
             the classes alone tell is probed beside.
-        probes: ``linear`` (shrunk discriminant) and ``mlp`` (one hidden layer).
-        n_folds: Folds.
-        n_perm: Permutations of the linear probe.
-        n_perm_mlp: Permutations of the MLP, which takes longer.
-        n_boot: Bootstrap replicates of the intervals.
-        level: Coverage that the intervals aim at.
-        min_n: Groups with fewer faces are left out, and named.
-        max_n: Faces to probe at most; of more, large groups are thinned by whole units.
-        seed: Seed of everything drawn; the order of the rows changes no number.
+        settings: Probes, folds, permutations and what every analysis shares.
         progress: Called with steps done and in all.
 
     Returns:
@@ -94,12 +78,9 @@ def leakage_probe(
         UsageError: On a setting that cannot work, an unknown probe or no input.
         DataError: If the arrays do not belong together or hold undefined numbers.
     """
-    check_settings(level, n_boot, min(n_perm, n_perm_mlp), seed)
-    settings = ProbeSettings(tuple(probes), n_folds, n_perm, n_perm_mlp, n_boot, level, min_n, max_n, seed)
-    check_probe_settings(settings)
     arrays = checked_arrays(inputs, len(attribute.codes), labels, cluster)
     unit = np.arange(len(attribute.codes)) if cluster is None else np.unique(cluster, return_inverse=True)[1].ravel()
-    kept, left_out = kept_groups(attribute.groups, attribute.codes, unit, min_n, n_folds)
+    kept, left_out = kept_groups(attribute.groups, attribute.codes, unit, settings.min_n, settings.n_folds)
     if len(kept) < 2:
         return _too_few(attribute, left_out, settings)
     sample = draw_sample(arrays, attribute, kept, unit, labels, settings)
@@ -122,10 +103,10 @@ def leakage_probe(
         verdict,
         sentence,
         notes_on(results, sample, attribute.source, left_out, mobility, settings),
-        n_folds,
-        n_boot,
-        level,
-        seed,
+        settings.n_folds,
+        settings.n_boot,
+        settings.level,
+        settings.seed,
     )
 
 

@@ -18,25 +18,45 @@ from mien.errors import DataError, UsageError
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.stats.cells import Ints
-from mien.stats.settings import random_stream
+from mien.stats.settings import Settings, random_stream
 
 PROBES = (LINEAR, MLP)
 _LEAST_PROBABILITY = 1e-6
 
 
-@dataclass(frozen=True)
-class ProbeSettings:
-    """Settings of a leakage probe; see :func:`mien.audit.leakage.leakage_probe`."""
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings(Settings):
+    """Settings of a leakage probe.
 
-    probes: tuple[str, ...]
-    n_folds: int
-    n_perm: int
-    n_perm_mlp: int
-    n_boot: int
-    level: float
-    min_n: int
-    max_n: int
-    seed: int
+    Attributes:
+        probes: ``linear`` (shrunk discriminant) and ``mlp`` (one hidden layer).
+        n_folds: Folds.
+        n_perm: Permutations of the linear probe.
+        n_perm_mlp: Permutations of the MLP, which takes longer.
+        max_n: Faces to probe at most; of more, large groups are thinned by whole units.
+    """
+
+    probes: tuple[str, ...] = PROBES
+    n_folds: int = 5
+    n_perm: int = 500
+    n_perm_mlp: int = 50
+    max_n: int = 10_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.probes:
+            if name not in PROBES:
+                raise UsageError("probes", f"unknown probe {name!r}", ", ".join(PROBES), nearest(name, list(PROBES)))
+        if not self.probes:
+            raise UsageError("probes", "none was given", ", ".join(PROBES))
+        for name, least in {"n_folds": 2, "n_perm_mlp": 1, "min_n": 1, "max_n": 2 * self.n_folds}.items():
+            if getattr(self, name) < least:
+                raise UsageError(name, f"is {getattr(self, name)}", f"{least} or more")
+
+    @classmethod
+    def of(cls, settings: Settings) -> ProbeSettings:
+        """Those of an audit; its permutations are not the probe's, which fits anew in each."""
+        return cls(level=settings.level, n_boot=settings.n_boot, min_n=settings.min_n, seed=settings.seed)
 
 
 @dataclass(frozen=True)
@@ -113,19 +133,6 @@ def load_features(path: Path | str, sample_id: Sequence[Any] | NDArray[Any]) -> 
         )
         raise DataError(str(path), found, "each face once", "Evaluate again with features.")
     return np.asarray(features[[row[s] for s in wanted]])
-
-
-def check_probe_settings(settings: ProbeSettings) -> None:
-    """Refuse probes that do not exist and numbers that cannot work, with a UsageError."""
-    for name in settings.probes:
-        if name not in PROBES:
-            raise UsageError("probes", f"unknown probe {name!r}", ", ".join(PROBES), nearest(name, list(PROBES)))
-    if not settings.probes:
-        raise UsageError("probes", "none was given", ", ".join(PROBES))
-    least = {"n_folds": 2, "min_n": 1, "max_n": 2 * settings.n_folds}
-    for name, number in least.items():
-        if getattr(settings, name) < number:
-            raise UsageError(name, f"is {getattr(settings, name)}", f"{number} or more")
 
 
 def checked_arrays(

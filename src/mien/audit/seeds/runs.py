@@ -22,7 +22,7 @@ from mien.audit.warned import of_models, said_first
 from mien.errors import DataError, UsageError
 from mien.records import Predictions
 from mien.stats.cells import Ints, Rows
-from mien.stats.settings import Settings, check_settings
+from mien.stats.settings import Settings
 
 
 def seed_audit(
@@ -30,11 +30,7 @@ def seed_audit(
     by: Sequence[str] = (),
     *,
     names: Sequence[str] | None = None,
-    level: float = 0.95,
-    n_boot: int = 2000,
-    min_n: int = 30,
-    min_class_n: int = 10,
-    seed: int = 0,
+    settings: Settings = Settings(),
 ) -> SeedAudit:
     """Audit one model trained with several seeds, on the same faces.
 
@@ -42,23 +38,18 @@ def seed_audit(
         runs: The predictions of each run, two or more; matched by ``sample_id``.
         by: Attributes, as in :func:`mien.audit.audit`.
         names: What to call the runs; ``run 1``, ``run 2``, ... by default.
-        level: Coverage that the intervals aim at.
-        n_boot: Draws of the noise.
-        min_n: Groups with fewer faces are shown, but enter no gap.
-        min_class_n: Classes with fewer faces in a group do not enter that class's recall gap.
-        seed: Seed of everything drawn; the order of rows, runs and attributes changes no number.
+        settings: Coverage, replicates, least faces of a group, least faces of a class in a group, seed.
 
     Raises:
         UsageError: If there are fewer than two runs, no attribute is given or one does not exist.
         DataError: If the classes or the annotations differ, or too few faces are shared.
     """
-    check_settings(level, n_boot, seed=seed)
     if len(runs) < 2:
         raise UsageError("seed audit", f"has {len(runs)} run", "two or more of the same model with different seeds")
     by = [by] if isinstance(by, str) else list(by)
     names = [f"run {i}" for i in range(1, len(runs) + 1)] if names is None else [str(name) for name in names]
-    shared = shared_faces(runs, names, by, min_n)
-    first, settings = shared.runs[0], Settings(level, n_boot, 1, min_n, min_class_n, seed)
+    shared = shared_faces(runs, names, by, settings.min_n)
+    first = shared.runs[0]
     attributes = [_attribute(shared.runs, a, settings) for a in resolve_attributes(first, by)]
     everybody = _rows(shared.runs, np.zeros(len(first), dtype=np.int64), 1)
     overall = _groups(everybody, spreads_of(everybody), [""], first.classes, settings)[0]
@@ -76,11 +67,11 @@ def seed_audit(
         verdict=said_first(warnings, " ".join(lead(a) for a in attributes)),
         warnings=warnings,
         method_notes=[*shared.notes, *twins(shared.runs, names), *method_notes(settings, len(runs))],
-        level=level,
-        n_boot=n_boot,
-        min_n=min_n,
-        min_class_n=min_class_n,
-        seed=seed,
+        level=settings.level,
+        n_boot=settings.n_boot,
+        min_n=settings.min_n,
+        min_class_n=settings.min_class_n,
+        seed=settings.seed,
         version=__version__,
     )
 
