@@ -51,17 +51,17 @@ def synthetic_predictions(n: int, copies: float = 0.0, seed: int = 0) -> Predict
     index[twice + 1] = index[twice]
     cluster = np.arange(n)[index]
     return Predictions(
-        np.arange(n).astype(str),
-        CLASSES,
-        labels[index].astype(np.int64),
-        probs[index].argmax(1).astype(np.int64),
-        probs[index],
-        None,
-        None,
-        groups.iloc[index].reset_index(drop=True),
-        cluster.astype(np.int64) if copies else None,
-        None,
-        "synthetic",
+        sample_id=np.arange(n).astype(str),
+        classes=CLASSES,
+        labels=labels[index].astype(np.int64),
+        predicted=probs[index].argmax(1).astype(np.int64),
+        probs=probs[index],
+        soft_targets=None,
+        votes=None,
+        groups=groups.iloc[index].reset_index(drop=True),
+        cluster=cluster.astype(np.int64) if copies else None,
+        image=None,
+        source="synthetic",
     )
 
 

@@ -32,15 +32,15 @@ UNEVEN = np.array((3000, 2000, 1500, 1000, 800, 600, 500, 400, 300, 200, 150, 10
 def table(labels, predicted, group, cluster=None) -> Predictions:
     """Predictions without probabilities."""
     return Predictions(
-        np.arange(len(labels)).astype(str),
-        tuple(f"c{i}" for i in range(K)),
-        labels.astype(np.int64),
-        predicted.astype(np.int64),
-        None,
-        None,
-        None,
-        pd.DataFrame({"group": group}),
-        cluster,
+        sample_id=np.arange(len(labels)).astype(str),
+        classes=tuple(f"c{i}" for i in range(K)),
+        labels=labels.astype(np.int64),
+        predicted=predicted.astype(np.int64),
+        probs=None,
+        soft_targets=None,
+        votes=None,
+        groups=pd.DataFrame({"group": group}),
+        cluster=cluster,
     )
 
 

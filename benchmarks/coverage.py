@@ -49,9 +49,19 @@ COPIES_OF = 4
 HARD = 0.25  # share of persons who are hard to read
 # Measures that are truly 0 between groups that are served alike and have one class mix.
 ALIKE = (
-    "macro_f1", "balanced_accuracy", "weighted_f1", "precision", "f1", "equalized_odds_difference",
-    "demographic_parity_difference", "statistical_parity", "ece", "top2", "kl", "overconfidence",
-)  # fmt: skip
+    "macro_f1",
+    "balanced_accuracy",
+    "weighted_f1",
+    "precision",
+    "f1",
+    "equalized_odds_difference",
+    "demographic_parity_difference",
+    "statistical_parity",
+    "ece",
+    "top2",
+    "kl",
+    "overconfidence",
+)
 POWER_LOOKED = 20  # samples of a design whose detectable gap is worked out
 N_REPLICATES = 500
 PART = 100  # samples of a design that are made at once
@@ -241,11 +251,18 @@ def sample(design: Design, rng: np.random.Generator) -> Predictions:
     label, prob = np.concatenate(labels), np.concatenate(probs)
     n = len(label)
     return Predictions(
-        np.arange(n).astype(str), CLASSES, label.astype(np.int64), prob.argmax(1).astype(np.int64), prob, None, None,
-        pd.DataFrame({"group": np.concatenate(group)}),
-        np.concatenate(unit).astype(np.int64) if design.copies or design.fours or design.persons else None, None,
-        "simulated",
-    )  # fmt: skip
+        sample_id=np.arange(n).astype(str),
+        classes=CLASSES,
+        labels=label.astype(np.int64),
+        predicted=prob.argmax(1).astype(np.int64),
+        probs=prob,
+        soft_targets=None,
+        votes=None,
+        groups=pd.DataFrame({"group": np.concatenate(group)}),
+        cluster=np.concatenate(unit).astype(np.int64) if design.copies or design.fours or design.persons else None,
+        image=None,
+        source="simulated",
+    )
 
 
 def pictures(design: Design, group: int, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -308,9 +325,18 @@ def plain_sample(sizes: tuple[int, ...], recalls: list[float], rng: np.random.Ge
     predicted = np.where(rng.random(len(group)) < np.array(recalls)[group], label, wrong)
     frame = pd.DataFrame({"group": np.array([f"g{g}" for g in range(len(sizes))], dtype=object)[group]})
     return Predictions(
-        np.arange(len(group)).astype(str), CLASSES[:7], label, predicted, None, None, None, frame, None, None,
-        "simulated",
-    )  # fmt: skip
+        sample_id=np.arange(len(group)).astype(str),
+        classes=CLASSES[:7],
+        labels=label,
+        predicted=predicted,
+        probs=None,
+        soft_targets=None,
+        votes=None,
+        groups=frame,
+        cluster=None,
+        image=None,
+        source="simulated",
+    )
 
 
 def gate_study(job: tuple[tuple[int, int], int, int]) -> dict[str, object]:
@@ -321,11 +347,18 @@ def gate_study(job: tuple[tuple[int, int], int, int]) -> dict[str, object]:
         for i in range(n_sims):
             pred = plain_sample((n,) * groups, [0.72] * groups, np.random.default_rng([seed, i]))
             result = audit(pred, ["group"], settings=Settings(n_boot=20, n_perm=20, seed=i), power=False)
-            failed.append(check_gates(result, [SOUND, SOUND.replace("upper(worst(recall, by=group))",
-                                                                    "worst(recall, by=group)")]))  # fmt: skip
+            failed.append(
+                check_gates(result, [SOUND, SOUND.replace("upper(worst(recall, by=group))", "worst(recall, by=group)")])
+            )
     upper, bare = ([f[i].status == FAILED for f in failed] for i in (0, 1))
-    return {"kind": "gate", "n_groups": groups, "n": n, "n_values": n_sims, "mean": float(np.mean(upper)),
-            "bare": float(np.mean(bare))}  # fmt: skip
+    return {
+        "kind": "gate",
+        "n_groups": groups,
+        "n": n,
+        "n_values": n_sims,
+        "mean": float(np.mean(upper)),
+        "bare": float(np.mean(bare)),
+    }
 
 
 def power_study(job: tuple[tuple[float, tuple[int, ...]], int, int]) -> dict[str, object]:
@@ -346,9 +379,15 @@ def power_study(job: tuple[tuple[float, tuple[int, ...]], int, int]) -> dict[str
             pred = plain_sample(sizes, recalls, np.random.default_rng([seed, 2, i]))
             found = audit(pred, ["group"], settings=Settings(n_boot=20, n_perm=N_REPLICATES, seed=i), power=False)
             gaps.append(found.attributes[0].gap("accuracy"))
-    return {"kind": "detectable", "accuracy": accuracy, "sizes": list(sizes), "n_values": n_sims, "said": loss,
-            "mean": float(np.mean([g.verdict == DISPARITY for g in gaps])),
-            "raw": float(np.mean([g.p < 0.05 for g in gaps]))}  # fmt: skip
+    return {
+        "kind": "detectable",
+        "accuracy": accuracy,
+        "sizes": list(sizes),
+        "n_values": n_sims,
+        "said": loss,
+        "mean": float(np.mean([g.verdict == DISPARITY for g in gaps])),
+        "raw": float(np.mean([g.p < 0.05 for g in gaps])),
+    }
 
 
 def _note_intervals(design: Design, result: object, found: dict[str, list[float]]) -> None:
@@ -371,9 +410,23 @@ def _note_gaps(design: Design, result: object, found: dict[str, list[float]]) ->
         name = gap.metric
         if gap.p != gap.p:
             continue
-        if name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "kl", "top2", "ece", "overconfidence",
-                    "risk", "equal_odds_fairness", "equalized_odds_difference", "statistical_parity", "recall",
-                    "min_max_accuracy", "demographic_parity_difference"):  # fmt: skip
+        if name in (
+            "accuracy",
+            "balanced_accuracy",
+            "macro_f1",
+            "weighted_f1",
+            "kl",
+            "top2",
+            "ece",
+            "overconfidence",
+            "risk",
+            "equal_odds_fairness",
+            "equalized_odds_difference",
+            "statistical_parity",
+            "recall",
+            "min_max_accuracy",
+            "demographic_parity_difference",
+        ):
             found[f"p {name}"].append(gap.p)
         of_loss = design.mix == "even mix" and name in ("balanced_accuracy", "macro_f1") and design.loss > 0
         comparable = name == "recall" or of_loss
@@ -521,15 +574,24 @@ def _uneven_tables(table: pd.DataFrame) -> list[str]:
 
 def further(gates: list[dict[str, object]], seen: list[dict[str, object]]) -> list[str]:
     """Gates on sound models, and gaps that were said to be detectable."""
-    lines = ["## Gates on a sound model", "",
-             f"Every recall is truly 0.72. How often `{SOUND}` fails the model, and how often the bare worst recall "
-             "would.", "",
-             "| groups | faces of each | fails | without `upper` | samples |", "|" + " --- |" * 5]  # fmt: skip
+    lines = [
+        "## Gates on a sound model",
+        "",
+        f"Every recall is truly 0.72. How often `{SOUND}` fails the model, and how often the bare worst recall would.",
+        "",
+        "| groups | faces of each | fails | without `upper` | samples |",
+        "|" + " --- |" * 5,
+    ]
     lines += [f"| {g['n_groups']} | {g['n']} | {g['mean']:.3f} | {g['bare']:.3f} | {g['n_values']} |" for g in gates]
-    lines += ["", "## Gaps that the verdict is said to name four times in five", "",
-              "The smallest group is served worse by just what the audit says (mean of 20 audits).", "",
-              "| accuracy | faces of the groups | said to be named | named by the verdict | p below 0.05 | samples |",
-              "|" + " --- |" * 6]  # fmt: skip
+    lines += [
+        "",
+        "## Gaps that the verdict is said to name four times in five",
+        "",
+        "The smallest group is served worse by just what the audit says (mean of 20 audits).",
+        "",
+        "| accuracy | faces of the groups | said to be named | named by the verdict | p below 0.05 | samples |",
+        "|" + " --- |" * 6,
+    ]
     lines += [
         f"| {s['accuracy']} | {', '.join(f'{n:,}' for n in s['sizes'])} | {s['said']:.3f} | {s['mean']:.3f} | "
         f"{s['raw']:.3f} | {s['n_values']} |"
@@ -558,9 +620,16 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
             for name in names:
                 for metric, block in null[(null.kind == kind) & (null.name == name)].groupby("metric"):
                     strong = metric == "accuracy"
-                    ax.plot(block.n, block[column], "o-", color=colours[name], markersize=4 if strong else 2.5,
-                            linewidth=2 if strong else 0.7, alpha=1 if strong else 0.5,
-                            label=name if strong else None)  # fmt: skip
+                    ax.plot(
+                        block.n,
+                        block[column],
+                        "o-",
+                        color=colours[name],
+                        markersize=4 if strong else 2.5,
+                        linewidth=2 if strong else 0.7,
+                        alpha=1 if strong else 0.5,
+                        label=name if strong else None,
+                    )
             ax.axhline(aim, color=INK, linewidth=1, linestyle="--")
             ax.set(xscale="log", xlabel="faces a group", ylim=limits)
             ax.set_title(title)

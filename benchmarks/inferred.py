@@ -96,14 +96,14 @@ def simulate(s: Scenario, seed: int) -> tuple[Predictions, list[AnnotatorError]]
     names = np.array([f"group {g + 1}" for g in range(n_groups)])
     frame = pd.DataFrame({"perceived_group": names[perceived], "perceived_group_confidence": confidence})
     pred = Predictions(
-        np.arange(s.n).astype(str),
-        tuple(f"class {k + 1}" for k in range(N_CLASSES)),
-        label.astype(np.int64),
-        predicted.astype(np.int64),
-        None,
-        np.eye(N_CLASSES)[label],
-        None,
-        frame,
+        sample_id=np.arange(s.n).astype(str),
+        classes=tuple(f"class {k + 1}" for k in range(N_CLASSES)),
+        labels=label.astype(np.int64),
+        predicted=predicted.astype(np.int64),
+        probs=None,
+        soft_targets=np.eye(N_CLASSES)[label],
+        votes=None,
+        groups=frame,
     )
     true = np.repeat(np.arange(n_groups), s.validated)
     easy = s.error if s.validation_error is None else s.validation_error

@@ -30,14 +30,14 @@ def sample(world: World, mix: np.ndarray, n: int, rng: np.random.Generator) -> P
     probs = world.probs[label, rng.integers(0, world.probs.shape[1], n)]
     ids = np.arange(n).astype(str)
     return Predictions(
-        ids,
-        CLASSES,
-        label.astype(np.int64),
-        probs.argmax(1).astype(np.int64),
-        probs,
-        None,
-        None,
-        pd.DataFrame(index=range(n)),
+        sample_id=ids,
+        classes=CLASSES,
+        labels=label.astype(np.int64),
+        predicted=probs.argmax(1).astype(np.int64),
+        probs=probs,
+        soft_targets=None,
+        votes=None,
+        groups=pd.DataFrame(index=range(n)),
     )
 
 

@@ -266,7 +266,15 @@ def readers_of_weights(work: Path) -> list[Reader]:
 
     torch.set_num_threads(1)
     module = MODELS.get("mienet")(3, 1, **MODELS.tiny("mienet"))
-    card = WeightCard("mienet", MODELS.tiny("mienet"), ("a", "b", "c"), 24, 1, 0.5, 0.25)
+    card = WeightCard(
+        model="mienet",
+        options=MODELS.tiny("mienet"),
+        classes=("a", "b", "c"),
+        size=24,
+        in_channels=1,
+        mean=0.5,
+        std=0.25,
+    )
     save_weights(module, card, work / "weights")
     (work / "c.yaml").write_text(
         f"name: m\ndata: {{store: {work / 'store'}}}\nmodel: {{name: mienet, options: {{widths: [4, 4, 4]}}}}\n"

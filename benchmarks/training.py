@@ -92,7 +92,15 @@ def input_share(config: ExperimentConfig, data: TrainingData, steps: int = 30) -
     """Share of the time of a training step that goes into fetching, augmenting and normalising."""
     model = build_model(config, len(class_names(data.heads)), data.store.images.shape[3])
     size = data.store.images.shape[1]
-    card = WeightCard("", {}, class_names(data.heads), size, data.store.images.shape[3], data.mean, data.std)
+    card = WeightCard(
+        model="",
+        options={},
+        classes=class_names(data.heads),
+        size=size,
+        in_channels=data.store.images.shape[3],
+        mean=data.mean,
+        std=data.std,
+    )
     module = ExpressionModule(model, card, config, steps, data.heads).train()
     optimizer = module.configure_optimizers()["optimizer"]
     fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

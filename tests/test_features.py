@@ -26,7 +26,10 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     torch.manual_seed(0)
     name = str(request.param)
     options = MODELS.tiny(name)
-    return Classifier(MODELS.get(name)(3, 1, **options), WeightCard(name, options, ("a", "b", "c"), 32, 1, 0.5, 0.25))
+    return Classifier(
+        MODELS.get(name)(3, 1, **options),
+        WeightCard(model=name, options=options, classes=("a", "b", "c"), size=32, in_channels=1, mean=0.5, std=0.25),
+    )
 
 
 def test_features_are_what_the_head_turns_into_probabilities(classifier: Classifier) -> None:

@@ -225,7 +225,9 @@ def test_every_writer_leaves_the_older_file_when_the_disk_is_full(
 ) -> None:
     table = Predictions.load(folder / "p.csv")
     found = audit_predictions(table, AuditConfig(by=("team",), n_boot=100, n_perm=100), 0, tmp_path / "out")
-    card = WeightCard("mienet", MODELS.tiny("mienet"), ("a", "b"), 24, 1, 0.5, 0.25)
+    card = WeightCard(
+        model="mienet", options=MODELS.tiny("mienet"), classes=("a", "b"), size=24, in_channels=1, mean=0.5, std=0.25
+    )
     module = MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet"))
     save_weights(module, card, tmp_path)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
@@ -285,7 +287,16 @@ def test_weights_and_card_are_one_pair_wherever_their_writer_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet"))
-    card = WeightCard("mienet", MODELS.tiny("mienet"), ("a", "b"), 24, 1, 0.5, 0.25, terms="old")
+    card = WeightCard(
+        model="mienet",
+        options=MODELS.tiny("mienet"),
+        classes=("a", "b"),
+        size=24,
+        in_channels=1,
+        mean=0.5,
+        std=0.25,
+        terms="old",
+    )
     save_weights(module, card, tmp_path)
     replaced = os.replace
 

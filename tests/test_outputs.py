@@ -177,6 +177,16 @@ def test_a_file_that_is_there_is_replaced_only_if_one_says_so() -> None:
     check_file("file.csv", force=True)
 
 
+def test_force_replaces_no_file_of_somebody_elses() -> None:
+    sign = b'content="Mien '
+    Path("page.html").write_bytes(b"<html>" + sign + b'0.1">')
+    Path("long.html").write_bytes(b"x" * 200_000 + sign)
+    for name in ("page.html", "long.html", "new.html", "/dev/null"):
+        check_file(name, force=True, sign=sign)
+    with pytest.raises(UsageError, match=r"file\.csv: is a file that Mien did not write, expected a new file"):
+        check_file("file.csv", force=True, sign=sign)
+
+
 def test_other_errors_pass_through_and_leave_nothing() -> None:
     before = listing()
     with pytest.raises(KeyboardInterrupt):

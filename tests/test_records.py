@@ -36,17 +36,17 @@ def full():
     probs = rng.dirichlet(np.ones(3), 4)
     targets = np.array([[0.5, 0.5, 0], [0, 0, 1], [0.25, 0, 0.75], [1 / 3, 1 / 3, 1 / 3]])
     return Predictions(
-        np.array(["a", "b", "c", "007"], dtype=object),
-        CLASSES,
-        np.array([1, 2, 2, 0]),  # the first is not its targets' first maximum
-        probs.argmax(1),
-        probs,
-        targets,
-        (targets * 12).round(),
-        pd.DataFrame({"gender": ["female", "male", None, "male"], "gender_source": ["annotated"] * 4}),
-        np.array([0, 0, 1, 2]),
-        np.array([5, 6, 9, 11]),
-        "made here",
+        sample_id=np.array(["a", "b", "c", "007"], dtype=object),
+        classes=CLASSES,
+        labels=np.array([1, 2, 2, 0]),  # the first is not its targets' first maximum
+        predicted=probs.argmax(1),
+        probs=probs,
+        soft_targets=targets,
+        votes=(targets * 12).round(),
+        groups=pd.DataFrame({"gender": ["female", "male", None, "male"], "gender_source": ["annotated"] * 4}),
+        cluster=np.array([0, 0, 1, 2]),
+        image=np.array([5, 6, 9, 11]),
+        source="made here",
     )
 
 
@@ -283,7 +283,10 @@ def test_an_estimate_says_how_sure_it_is():
     assert str(Estimate(math.nan)) == "undefined"
 
 
-@pytest.mark.parametrize("estimate", [Estimate(0.5, 0.25, 0.75, 0.9, "wilson", 20, 10, 3, "few"), Estimate(math.nan)])
+@pytest.mark.parametrize(
+    "estimate",
+    [Estimate(0.5, 0.25, 0.75, level=0.9, method="wilson", n=20, clusters=10, seed=3, note="few"), Estimate(math.nan)],
+)
 def test_an_estimate_goes_through_json_and_back(tmp_path, estimate):
     write_json(tmp_path / "e.json", asdict(estimate))
     content = json.loads((tmp_path / "e.json").read_text())
@@ -296,8 +299,8 @@ def test_an_estimate_goes_through_json_and_back(tmp_path, estimate):
 
 def test_a_record_goes_through_json_and_back(tmp_path):
     record = RunRecord(
-        "run",
-        {"train": {"epochs": np.int64(3)}},
+        name="run",
+        config={"train": {"epochs": np.int64(3)}},
         data={"store": Path("a/b"), "counts": np.array([1, 2])},
         seed=7,
         estimates={"test": {"accuracy": asdict(Estimate(0.5)), "gap": asdict(Estimate(math.nan))}},
@@ -372,6 +375,7 @@ def test_spellings_of_a_class_are_joined_and_said(label, pred, classes):
     ("label", "pred", "message"),
     [
         (["happiness", "hapiness", "sad"], ["happiness", "sad", "sad"], "'hapiness' stands in 'label' only"),
+        (["happy", "sad", "sad"], ["happy", "sad", "hapiness"], "'hapiness' stands in 'pred' only.*'happiness'"),
         (["1", "2"], ["anger", "sad"], "share no class.*One column holds numbers, the other names"),
         (["one", "two"], ["1", "2"], "share no class.*One column holds numbers, the other names"),
     ],

@@ -26,7 +26,7 @@ from mien.samples import SampleTable
 from mien.stats.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """A model's results on some faces.
 
@@ -116,18 +116,18 @@ def evaluate(
     name = (split or "all") if same else f"{store.path.name}-{split or 'all'}"
     some = 0 < copies.sum() < len(copies)
     evaluation = Evaluation(
-        name,
-        where,
-        predictions,
-        copies,
-        0 if run.config.train.monitor == "last" else int(chosen_on.sum()),
-        same,
-        store.fingerprint,
-        summary_estimates(predictions, settings=settings),
-        summary_estimates(predictions.select(~copies), settings=settings) if some else {},
-        class_results(predictions, settings=settings),
-        len(table) - len(faces.table),
-        classifier.features(store.images, faces.rows, progress=progress) if features else None,
+        name=name,
+        on=where,
+        predictions=predictions,
+        copies=copies,
+        n_validation=0 if run.config.train.monitor == "last" else int(chosen_on.sum()),
+        near_copies_known=same,
+        fingerprint=store.fingerprint,
+        all=summary_estimates(predictions, settings=settings),
+        without_copies=summary_estimates(predictions.select(~copies), settings=settings) if some else {},
+        per_class=class_results(predictions, settings=settings),
+        n_dropped=len(table) - len(faces.table),
+        features=classifier.features(store.images, faces.rows, progress=progress) if features else None,
     )
     _write(run, evaluation)
     return evaluation

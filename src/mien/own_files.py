@@ -385,6 +385,7 @@ def check_file_sum(path: Path, due: str, *, error: type[MienError] = DataError, 
     Raises:
         MienError: Of the given kind, if it is missing or not what was written.
     """
+    check_regular(path, "the file as written", error=error)  # a pipe would be waited for
     try:
         found = sha256_of(path)
     except OSError as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Estimate:
     value: float
     low: float = float("nan")
     high: float = float("nan")
+    _: KW_ONLY
     level: float = 0.95
     method: str = "none"
     n: int = 0
@@ -68,7 +69,7 @@ class Estimate:
         return text + (f" ({self.note})" if self.note else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictions:
     """One row a face: what it is, what a model said, and to which groups it belongs.
 
@@ -133,19 +134,19 @@ class Predictions:
             return None if a is None else a[mask]
 
         return Predictions(
-            self.sample_id[mask],
-            self.classes,
-            self.labels[mask],
-            self.predicted[mask],
-            cut(self.probs),
-            cut(self.soft_targets),
-            cut(self.votes),
-            self.groups[mask].reset_index(drop=True)
+            sample_id=self.sample_id[mask],
+            classes=self.classes,
+            labels=self.labels[mask],
+            predicted=self.predicted[mask],
+            probs=cut(self.probs),
+            soft_targets=cut(self.soft_targets),
+            votes=cut(self.votes),
+            groups=self.groups[mask].reset_index(drop=True)
             if mask.dtype == bool
             else self.groups.iloc[mask].reset_index(drop=True),
-            cut(self.cluster),
-            cut(self.image),
-            self.source,
+            cluster=cut(self.cluster),
+            image=cut(self.image),
+            source=self.source,
             notes=self.notes,
             annotator_errors=self.annotator_errors,
             warnings=self.warnings,
@@ -245,7 +246,7 @@ class Predictions:
 MOST_EPOCHS = 1_000_000  # of any run: what is beyond it is no epoch
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RunRecord:
     """What a reader needs to trust and to repeat a run; written to ``record.json``.
 
@@ -313,7 +314,7 @@ class _Past:
     after: int | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _TrainedOn:
     store: str = ""
     corpus: str = ""
@@ -348,7 +349,7 @@ class _Resumed:
     after_epoch: int = 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Estimated:
     value: float | None
     low: float | None = None
@@ -361,7 +362,7 @@ class _Estimated:
     note: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Evaluated:
     on: str = ""
     n: int = 0

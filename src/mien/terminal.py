@@ -97,7 +97,7 @@ def _text(text: str) -> Text:
 
 def markdown(text: str) -> None:
     """Markdown on stdout, drawn on a terminal and as it is elsewhere."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():  # None: the shell has closed it
         Console().print(Markdown(visible(text, lines=True), hyperlinks=False))
     else:
         tell(*text.split("\n"))

@@ -67,6 +67,13 @@ def test_logits_of_a_grey_network_with_a_card(tmp_path):
     assert model.classes == CLASSES
 
 
+def test_a_slip_in_a_key_of_the_card_is_refused(tmp_path):
+    write(tmp_path / "m.onnx", ["n", 1, 24, 24], softmax=True)
+    (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "scael": 1}))
+    with pytest.raises(WeightsError, match=r"m\.json: scael: unknown key.*Did you mean 'scale'"):
+        onnx_model(tmp_path / "m.onnx")
+
+
 def test_options_go_before_the_card(tmp_path):
     write(tmp_path / "m.onnx", ["n", 1, 24, 24], softmax=True)
     (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "mean": 0.5, "logits": True}))
@@ -137,7 +144,7 @@ def test_the_resampling_is_that_of_miens_own_models():
 
     for side, channels in ((48, 1), (12, 1), (24, 1), (48, 3)):
         images = crops(side=side, channels=channels)
-        card = WeightCard("m", {}, CLASSES, 24, 1, 0.5, 0.25)
+        card = WeightCard(model="m", options={}, classes=CLASSES, size=24, in_channels=1, mean=0.5, std=0.25)
         own = normalise(images_to_tensor(images, 1, torch.device("cpu")), card).numpy()
         np.testing.assert_allclose(normalised_floats(images, 24, 1, [0.5], [0.25]), own, atol=2e-5)
 

@@ -214,7 +214,13 @@ def test_a_run_gives_what_its_classifier_gives(tmp_path):
 
     options = MODELS.tiny("mienet")
     module = MODELS.get("mienet")(3, 1, **options)
-    save_weights(module, WeightCard("mienet", options, ("a", "b", "c"), 24, 1, 0.5, 0.25), tmp_path)
+    save_weights(
+        module,
+        WeightCard(
+            model="mienet", options=options, classes=("a", "b", "c"), size=24, in_channels=1, mean=0.5, std=0.25
+        ),
+        tmp_path,
+    )
     images = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 1), dtype=np.uint8)
     model = load_model(tmp_path)
     assert model.classes == ("a", "b", "c")

@@ -19,6 +19,12 @@ CLASSES = ["anger", "happiness", "neutral"]
 RATERS = ["r1", "r2", "r3"]
 
 
+def test_a_count_beyond_all_reason_is_a_slip(tmp_path):
+    pd.DataFrame({"votes_a": [3, 10**18], "votes_b": [2, 1]}).to_csv(tmp_path / "v.csv", index=False)
+    with pytest.raises(DataError, match=r"1,000,000,000,000,000,000 votes, expected at most 100,000 of one face"):
+        read_ratings(tmp_path / "v.csv")
+
+
 def wide(n=40):
     """One column a rater, who agree with a hidden class in seven of ten cases."""
     rng = np.random.default_rng(0)

@@ -63,12 +63,22 @@ def as_run(store: Store, folder: Path, seed: int = 0) -> Run:
     torch.manual_seed(seed)
     classes = ("gender=Male", "gender=Female")
     data = {"corpus": store.table.name, "fingerprint": store.fingerprint}
-    card = WeightCard("mienet", OPTIONS, classes, 32, 3, 0.5, 0.25, data=data, heads={"gender": list(GENDER.groups)})
+    card = WeightCard(
+        model="mienet",
+        options=OPTIONS,
+        classes=classes,
+        size=32,
+        in_channels=3,
+        mean=0.5,
+        std=0.25,
+        data=data,
+        heads={"gender": list(GENDER.groups)},
+    )
     save_weights(MODELS.get("mienet")(2, 3, **OPTIONS), card, folder)
     split = np.where(np.arange(len(store.table)) % 2, "train", "validation")
     store.table.frame[["sample_id", "cluster"]].assign(split=split).to_parquet(folder / "splits.parquet")
     known = {"store": str(store.path), "fingerprint": store.fingerprint, "training_faces": 40}
-    RunRecord("run", config.model_dump(mode="json"), data=known).save(folder / "record.json")
+    RunRecord(name="run", config=config.model_dump(mode="json"), data=known).save(folder / "record.json")
     return Run.open(folder)
 
 

@@ -10,17 +10,17 @@ def predictions(labels, predicted, groups, cluster=None, n_classes=None, probs=N
     k = n_classes or int(max(np.max(labels), np.max(predicted))) + 1
     labels, predicted = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     return Predictions(
-        np.arange(len(labels)).astype(str),
-        tuple(f"c{i}" for i in range(k)),
-        labels,
-        predicted,
-        probs,
-        np.eye(k)[labels],
-        votes,
-        pd.DataFrame(groups),
-        None if cluster is None else np.asarray(cluster, dtype=np.int64),
-        None,
-        source,
+        sample_id=np.arange(len(labels)).astype(str),
+        classes=tuple(f"c{i}" for i in range(k)),
+        labels=labels,
+        predicted=predicted,
+        probs=probs,
+        soft_targets=np.eye(k)[labels],
+        votes=votes,
+        groups=pd.DataFrame(groups),
+        cluster=None if cluster is None else np.asarray(cluster, dtype=np.int64),
+        image=None,
+        source=source,
     )
 
 

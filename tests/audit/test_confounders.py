@@ -1,13 +1,15 @@
 import json
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from audit_simulation import noisy, predictions
 
+from mien.audit import audit
 from mien.audit.attributes import resolve_attribute
 from mien.audit.confounders import EXPRESSIONS, MAX_BINS, candidate_confounders, confounder_analysis
+from mien.audit.table_checks import table_notes
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions, plain
 from mien.stats.settings import Settings
@@ -262,3 +264,21 @@ def test_results_are_plain():
     content = json.loads(json.dumps(plain(asdict(result)), allow_nan=False))
     again = Estimate.from_json(content["joint"]["gap"]["adjusted"])
     assert again == result.joint.gap.adjusted
+
+
+def test_values_that_take_no_part_are_counted():
+    pred = photographs(np.random.default_rng(3), 300)
+    brightness = pred.groups["brightness"].to_numpy(float).copy()
+    brightness[:20], brightness[20:24] = np.inf, 1e308
+    spoilt = replace(pred, groups=pred.groups.assign(brightness=brightness))
+    assert any("'brightness' is not known for 24 of 300 faces" in note for note in table_notes(spoilt))
+    empty = np.where(np.arange(300) < 24, np.nan, brightness)
+    assert only(spoilt) == only(replace(pred, groups=pred.groups.assign(brightness=empty)))
+
+
+def test_what_was_held_common_for_one_attribute_is_not_said_to_be_untested():
+    pred = photographs(np.random.default_rng(3), 300)
+    found = audit(pred, ["skin", "brightness:3"], settings=Settings(n_boot=50, n_perm=50), confounders=["brightness"])
+    assert not any("held common" in said for said in found.not_tested)
+    without = audit(pred, ["skin"], settings=Settings(n_boot=50, n_perm=50), confounders=[])
+    assert any("held common" in said for said in without.not_tested)

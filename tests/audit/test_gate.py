@@ -251,7 +251,10 @@ def test_recall_over_all_faces_where_the_audit_has_it(found):
         check_gate(found, "selection_rate[c1] < 0.7")
     assert status(found, f"recall[c1] == {found.per_class[1].recall.value!r}") == FAILED
     estimates = [Estimate(0.6, n=9), Estimate(0.8, n=9), Estimate(0.7, n=9), Estimate(0.9, n=9)]
-    by_class = [ClassResult(f"c{i}", 9, 9, e, e, e, "", 0.0) for i, e in enumerate(estimates)]
+    by_class = [
+        ClassResult(name=f"c{i}", n=9, n_predicted=9, recall=e, precision=e, f1=e, mistaken_for="", mistaken_share=0.0)
+        for i, e in enumerate(estimates)
+    ]
     whole = replace(found, per_class=by_class)
     assert status(whole, "recall[c1] == 0.8 and recall == 0.6") == FAILED
     assert "recall of c0, 9 faces" in check_gate(whole, "recall < 0.7").reason

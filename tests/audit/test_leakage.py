@@ -32,7 +32,7 @@ QUICK = ProbeSettings(probes=("linear",), n_perm=39, n_boot=200)
 
 def attribute(codes, names="abcdef", source="annotated"):
     codes = np.asarray(codes, dtype=np.int64)
-    return Attribute("team", "team", source, tuple(names[: codes.max() + 1]), codes)
+    return Attribute(name="team", label="team", source=source, groups=tuple(names[: codes.max() + 1]), codes=codes)
 
 
 def probe(x, codes, cluster=None, labels=None, progress=None, **options):

@@ -76,7 +76,11 @@ def _saved(name: str, folder: Path) -> WeightCard:
     torch.manual_seed(1)
     options = MODELS.tiny(name)
     model = MODELS.get(name)(3, 1, **options)
-    return save_weights(model, WeightCard(name, options, CLASSES, SIZE, 1, 0.5, 0.25), folder)
+    return save_weights(
+        model,
+        WeightCard(model=name, options=options, classes=CLASSES, size=SIZE, in_channels=1, mean=0.5, std=0.25),
+        folder,
+    )
 
 
 def test_weights_come_back(name: str, tmp_path: Path) -> None:

@@ -360,7 +360,7 @@ def test_one_size_throughout_is_enforced(tmp_path, monkeypatch):
                 frame = pd.DataFrame({"sample_id": [str(i)], "split": "", "votes_sad": 1})
                 yield Chunk(np.zeros((1, side, side), np.uint8), frame)
 
-        return Corpus("odd", ("sad",), (), "", chunks)
+        return Corpus(name="odd", vocabulary=("sad",), attributes=(), terms="", chunks=chunks)
 
     DATASETS.names()
     monkeypatch.setitem(DATASETS._entries, "odd", reader)

@@ -233,7 +233,7 @@ def test_directed_label_noise_names_one_class_in_the_named_splits():
 
 def test_contrast_scales_the_pictures_of_the_group():
     clean, frame = read(n=300, size=32, nuisance=0, seed=2)
-    dull, _ = read(n=300, size=32, nuisance=0, seed=2, bias=Bias("gender", "male", contrast=0.5))
+    dull, _ = read(n=300, size=32, nuisance=0, seed=2, bias=Bias(attribute="gender", group="male", contrast=0.5))
     ratio = dull.std((1, 2)) / clean.std((1, 2))
     male = (frame["gender"] == "male").to_numpy()
     np.testing.assert_allclose(ratio[male], 0.5, atol=0.02)

@@ -25,7 +25,7 @@ from mien.labelling.queue import build_queue
 from mien.labelling.schema import annotators, faces, labels
 from mien.labelling.task import LabelTask, asked_attributes
 
-TASK = LabelTask(CLASSES, labels_per_face=2, intensity=True, attributes=asked_attributes(["gender"]), seed=None)
+TASK = LabelTask(classes=CLASSES, labels_per_face=2, intensity=True, attributes=asked_attributes(["gender"]), seed=None)
 
 
 class Clock:
@@ -427,7 +427,7 @@ def test_who_holds_an_expired_lease_may_still_label(person: Callable[[str], Anno
 
 
 def test_skipped_faces_come_last(people_store: Store, tmp_path: Path) -> None:
-    task = LabelTask(CLASSES, votes_per_face=1, n_faces=3, seed=None)
+    task = LabelTask(classes=CLASSES, votes_per_face=1, n_faces=3, seed=None)
     app = create_app(people_store, tmp_path / "three.db", task)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         ann = Annotator(client, "Ann")

@@ -39,14 +39,23 @@ def mien(*words: object) -> None:
 @pytest.fixture(scope="module")
 def labelled_once(people_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three people on thirty faces: two mostly agree, the third always says sadness."""
-    task = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
+    task = LabelTask(classes=CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
     path = tmp_path_factory.mktemp("labelled") / "labels.db"
     database = LabelDatabase.create(path, task, people_store, build_queue(people_store.table, task))
     for who in range(3):
         person = somebody(database, f"person {who}")
         for i, face in enumerate(people_store.table.frame["sample_id"]):
             word = "sadness" if who == 2 else CLASSES[(i + (who == 1 and i % 10 == 0)) % 3]
-            label = Label(f"{who:08d}-0000-4000-8000-{i:012d}", face, {word: 1}, 0, False, None, {}, 1.0 + i % 3)
+            label = Label(
+                submission_id=f"{who:08d}-0000-4000-8000-{i:012d}",
+                sample_id=face,
+                votes={word: 1},
+                unknown=0,
+                not_a_face=False,
+                intensity=None,
+                attributes={},
+                seconds=1.0 + i % 3,
+            )
             submit(database, person, label)
     database.close()
     return path
@@ -283,7 +292,7 @@ def test_agreement_of_a_store_knows_no_annotators(people_store: Store, capsys: C
 def asked(people_store: Store, tmp_path: Path) -> Path:
     """Four people who spread ten votes, and say how strong it is, who it is and how old: alike but for the gender."""
     attributes = asked_attributes(["gender", "age"])
-    task = LabelTask(CLASSES, labels_per_face=4, intensity=True, attributes=attributes, seed=None)
+    task = LabelTask(classes=CLASSES, labels_per_face=4, intensity=True, attributes=attributes, seed=None)
     queue = build_queue(people_store.table, task)
     database = LabelDatabase.create(tmp_path / "asked.db", task, people_store, queue)
     for who in range(4):
@@ -295,7 +304,20 @@ def asked(people_store: Store, tmp_path: Path) -> Path:
             key = f"{who:08d}-0000-4000-8000-{i:012d}"
             strength = {word: i % 6}
             votes = {word: 7, CLASSES[(i + 1) % 3]: 3}
-            submit(database, person, Label(key, face.sample_id, votes, 0, False, strength, said, 2.0))
+            submit(
+                database,
+                person,
+                Label(
+                    submission_id=key,
+                    sample_id=face.sample_id,
+                    votes=votes,
+                    unknown=0,
+                    not_a_face=False,
+                    intensity=strength,
+                    attributes=said,
+                    seconds=2.0,
+                ),
+            )
     database.close()
     return tmp_path / "asked.db"
 
@@ -360,7 +382,7 @@ def test_votes_are_not_kept_in_a_store(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "link").symlink_to(store.path)
     with pytest.raises(UsageError, match="may replace"):
         mien("label", store.path, "--database", tmp_path / "link" / "mine.db")
-    task = LabelTask(CLASSES, seed=None)  # one of an older version goes on
+    task = LabelTask(classes=CLASSES, seed=None)  # one of an older version goes on
     LabelDatabase.create(store.path / "labels.db", task, store, build_queue(store.table, task)).close()
     mien("label", store.path, "--database", store.path)
     assert len(served) == 1
@@ -379,7 +401,20 @@ def test_a_task_is_made_of_the_options_and_goes_on_without_them(
     assert served[0][3]["hosts"] == ("lab.example", "lab.local")
     held = LabelDatabase.create(tmp_path / "x.db", task, people_store, build_queue(people_store.table, task))
     key = "00000000-0000-4000-8000-000000000000"
-    submit(held, somebody(held, "Ann"), Label(key, held.faces[0].sample_id, {"neutral": 1}, 0, False, None, {}, 1.0))
+    submit(
+        held,
+        somebody(held, "Ann"),
+        Label(
+            submission_id=key,
+            sample_id=held.faces[0].sample_id,
+            votes={"neutral": 1},
+            unknown=0,
+            not_a_face=False,
+            intensity=None,
+            attributes={},
+            seconds=1.0,
+        ),
+    )
     held.close()
     mien(*label)
     mien(*label, "--votes", 1)  # what is left out is as it was
@@ -421,7 +456,20 @@ def test_another_task_may_be_tried_until_somebody_labels(
     assert (len(apps[0].faces), len({d.id for d in apps})) == (30, 3)
     assert 0 < len(apps[-1].faces) < 30
     key, face = "00000000-0000-4000-8000-000000000000", apps[-1].faces[0].sample_id
-    submit(apps[-1], somebody(apps[-1], "Ann"), Label(key, face, {"neutral": 1}, 0, False, None, {}, 1.0))
+    submit(
+        apps[-1],
+        somebody(apps[-1], "Ann"),
+        Label(
+            submission_id=key,
+            sample_id=face,
+            votes={"neutral": 1},
+            unknown=0,
+            not_a_face=False,
+            intensity=None,
+            attributes={},
+            seconds=1.0,
+        ),
+    )
     with pytest.raises(UsageError, match="--below was 0.6, now it is 0.7.*--database") as error:
         mien(*label, "--below", 0.7)
     assert "{" not in str(error.value)

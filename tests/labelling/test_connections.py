@@ -201,7 +201,7 @@ def test_a_thousand_silent_sockets_lock_nobody_out(people_store: Store, tmp_path
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if before[1] != resource.RLIM_INFINITY and before[1] < 2000:
         pytest.skip("this process may not open so many files")
-    task = LabelTask(CLASSES, seed=None)
+    task = LabelTask(classes=CLASSES, seed=None)
     LabelDatabase.create(tmp_path, task, people_store, build_queue(people_store.table, task)).close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2000), before[1]))
     try:

@@ -24,7 +24,7 @@ from mien.labelling.schema import faces, labels, metadata
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, next_turn, skip, submit, undo
 
-TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
+TASK = LabelTask(classes=CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
 
 
 def create(url: str | Path, store: Store, task: LabelTask = TASK) -> LabelDatabase:
@@ -32,7 +32,16 @@ def create(url: str | Path, store: Store, task: LabelTask = TASK) -> LabelDataba
 
 
 def a_label(sample_id: str, i: int) -> Label:
-    return Label(f"00000000-0000-4000-8000-{i:012d}", sample_id, {"neutral": 1}, 0, False, None, {}, 1.0)
+    return Label(
+        submission_id=f"00000000-0000-4000-8000-{i:012d}",
+        sample_id=sample_id,
+        votes={"neutral": 1},
+        unknown=0,
+        not_a_face=False,
+        intensity=None,
+        attributes={},
+        seconds=1.0,
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -84,7 +84,7 @@ class Person(threading.Thread):
 
 def label_everything(folder: Path, url: str, n_faces: int) -> None:
     store = make_store(folder / "store", n_faces)
-    task = LabelTask(CLASSES, labels_per_face=LABELS_PER_FACE)
+    task = LabelTask(classes=CLASSES, labels_per_face=LABELS_PER_FACE)
     database = LabelDatabase.create(url, task, store, build_queue(store.table, task))
     with Server(store.path, url) as server:
         people = [Person(server.port, i) for i in range(N_ANNOTATORS)]

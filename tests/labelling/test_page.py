@@ -87,7 +87,7 @@ def site(faces: Store, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     started: list[Site] = []
 
     def serve(invite: str | None = None, **settings: Any) -> Site:
-        started.append(Site(faces, tmp_path / "labels.db", LabelTask(CLASSES, **settings), invite))
+        started.append(Site(faces, tmp_path / "labels.db", LabelTask(classes=CLASSES, **settings), invite))
         return started[-1]
 
     yield serve

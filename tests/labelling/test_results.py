@@ -36,7 +36,7 @@ from mien.stats.settings import Settings
 
 FEW = Settings(n_boot=20)
 
-TASK = LabelTask(CLASSES, votes_per_face=1, labels_per_face=4, intensity=True, seed=None)
+TASK = LabelTask(classes=CLASSES, votes_per_face=1, labels_per_face=4, intensity=True, seed=None)
 TASK = replace(TASK, attributes=asked_attributes(["gender"]))
 
 
@@ -56,13 +56,33 @@ def fill(database: LabelDatabase) -> None:
             key = f"00000000-0000-4000-8000-{10 * i + j:012d}"
             face = f"faces/{j:04d}"
             submit(
-                database, who, Label(key, face, votes, word == "unknown", word == "nf", strength, attributes, 2.0 + i)
+                database,
+                who,
+                Label(
+                    submission_id=key,
+                    sample_id=face,
+                    votes=votes,
+                    unknown=word == "unknown",
+                    not_a_face=word == "nf",
+                    intensity=strength,
+                    attributes=attributes,
+                    seconds=2.0 + i,
+                ),
             )
     who = somebody(database, "person 4")
     submit(
         database,
         who,
-        Label("00000000-0000-4000-8000-000000000099", "faces/0005", {"neutral": 1}, 0, False, None, {}, 1),
+        Label(
+            submission_id="00000000-0000-4000-8000-000000000099",
+            sample_id="faces/0005",
+            votes={"neutral": 1},
+            unknown=0,
+            not_a_face=False,
+            intensity=None,
+            attributes={},
+            seconds=1,
+        ),
     )
     undo(database, who)
 
@@ -137,7 +157,20 @@ def test_groups_whose_numbers_ascend_have_an_order(labelled_store: Store, tmp_pa
     for i, attributes in enumerate(said):
         key = f"00000000-0000-4000-8000-{i:012d}"
         who = somebody(database, f"person {i}")
-        submit(database, who, Label(key, "faces/0000", {"neutral": 1}, 0, False, None, attributes, 1.0))
+        submit(
+            database,
+            who,
+            Label(
+                submission_id=key,
+                sample_id="faces/0000",
+                votes={"neutral": 1},
+                unknown=0,
+                not_a_face=False,
+                intensity=None,
+                attributes=attributes,
+                seconds=1.0,
+            ),
+        )
     hair = question_votes(database, "hair")
     assert (hair.vocabulary, hair.totals.tolist()) == (("dark", "unknown"), [[1, 2]])
     nobody = question_votes(database, "age")
@@ -205,7 +238,7 @@ def test_a_store_is_never_replaced_by_its_own_labels(
 
 
 def test_suggestions_that_were_shown_are_told(labelled_store: Store, tmp_path: Path) -> None:
-    task = LabelTask(CLASSES, votes_per_face=1, show_suggestion=True, seed=None)
+    task = LabelTask(classes=CLASSES, votes_per_face=1, show_suggestion=True, seed=None)
     queue = build_queue(labelled_store.table, task)
     database = LabelDatabase.create(tmp_path / "shown.db", task, labelled_store, queue)
     fill_one(database)
@@ -282,7 +315,7 @@ def test_ten_votes(database: LabelDatabase, labelled_store: Store, tmp_path: Pat
 def test_what_ferplus_cannot_hold(
     labelled_store: Store, people_store: Store, database: LabelDatabase, tmp_path: Path
 ) -> None:
-    task = LabelTask(("focused", "bored"), seed=None)
+    task = LabelTask(classes=("focused", "bored"), seed=None)
     other = LabelDatabase.create(tmp_path / "edu.db", task, labelled_store, build_queue(labelled_store.table, task))
     with pytest.raises(LabelError, match="class 'focused'"):
         export_ferplus(labelled_store, other, tmp_path / "x.csv")
@@ -300,7 +333,7 @@ def export_raw_of_another_store(store: Store, database: LabelDatabase, folder: P
 
 
 def test_small_pictures_are_not_ferplus(people_store: Store, tmp_path: Path) -> None:
-    task = LabelTask(CLASSES, votes_per_face=1, seed=None)
+    task = LabelTask(classes=CLASSES, votes_per_face=1, seed=None)
     database = LabelDatabase.create(tmp_path / "l.db", task, people_store, build_queue(people_store.table, task))
     fill_one(database)
     with pytest.raises(DataError, match="--ferplus with --pictures: .*pictures of 16x16x1.*Leave --pictures out"):
@@ -315,5 +348,14 @@ def fill_one(database: LabelDatabase) -> None:
     submit(
         database,
         who,
-        Label("00000000-0000-4000-8000-000000000000", "faces/0004", {"neutral": 1}, 0, False, None, {}, 1.0),
+        Label(
+            submission_id="00000000-0000-4000-8000-000000000000",
+            sample_id="faces/0004",
+            votes={"neutral": 1},
+            unknown=0,
+            not_a_face=False,
+            intensity=None,
+            attributes={},
+            seconds=1.0,
+        ),
     )

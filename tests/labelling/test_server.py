@@ -19,7 +19,7 @@ from mien.labelling.task import LabelTask
 
 
 def test_it_serves_and_stops_when_asked(people_store: Store, tmp_path: Path) -> None:
-    task = LabelTask(CLASSES, seed=None)
+    task = LabelTask(classes=CLASSES, seed=None)
     LabelDatabase.create(tmp_path, task, people_store, build_queue(people_store.table, task)).close()
     with Server(people_store.path, str(tmp_path)) as server:
         client = Client(server.port)
@@ -34,10 +34,10 @@ def test_a_taken_port_and_a_missing_database(people_store: Store, tmp_path: Path
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UsageError, match="cannot listen there"):
-            serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=taken.getsockname()[1])
+            serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), port=taken.getsockname()[1])
     for port in (-1, 65536, 99999):
         with pytest.raises(UsageError, match=f"port: {port}, expected 1 to 65535"):
-            serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=port)
+            serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), port=port)
     assert not list(tmp_path.iterdir())  # no database of a page that was never open
     with pytest.raises(DataError, match="does not exist"):
         serve_labels(people_store, tmp_path / "none", port=0)
@@ -53,18 +53,18 @@ def test_another_host_gets_a_warning_and_an_invitation(
 ) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
     said: list[str] = []
-    serve_labels(people_store, tmp_path, LabelTask(CLASSES), host="0.0.0.0", port=0, say=said.append)
+    serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), host="0.0.0.0", port=0, say=said.append)
     text = "\n".join(said)
     assert "plain HTTP" in text
     assert re.search("need the invitation: [a-hjkmnp-z]{8}$", text, re.MULTILINE)
     assert re.search(r"Open http://[^:]+:\d+/", text)
     assert "//0.0.0.0" not in text
     said.clear()
-    serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=0, say=said.append)
+    serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), port=0, say=said.append)
     assert "plain HTTP" not in "\n".join(said)
     assert "http://127.0.0.1:" in "\n".join(said)
     with pytest.raises(UsageError, match="a name only"):
-        serve_labels(people_store, tmp_path, LabelTask(CLASSES), port=0, hosts=["https://lab.example"])
+        serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), port=0, hosts=["https://lab.example"])
 
 
 def test_addresses_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,11 +73,22 @@ def test_a_store_with_expressions_keeps_its_own(
 
 def test_pictures_that_nobody_had_labelled_get_their_labels(tmp_path: Path) -> None:
     store = prepare(pictures(tmp_path / "faces"), tmp_path / "store")
-    task = LabelTask(FERPLUS_CLASSES, votes_per_face=1, seed=None)
+    task = LabelTask(classes=FERPLUS_CLASSES, votes_per_face=1, seed=None)
     database = LabelDatabase.create(tmp_path / "x.db", task, store, build_queue(store.table, task))
     person = somebody(database, "person")
     submit(
-        database, person, Label("0" * 8 + "-0000-4000-8000-000000000000", "2.png", {"fear": 1}, 0, False, None, {}, 1.0)
+        database,
+        person,
+        Label(
+            submission_id="0" * 8 + "-0000-4000-8000-000000000000",
+            sample_id="2.png",
+            votes={"fear": 1},
+            unknown=0,
+            not_a_face=False,
+            intensity=None,
+            attributes={},
+            seconds=1.0,
+        ),
     )
     table = merge_labels(store.table, database, unlabelled="keep")
     database.close()

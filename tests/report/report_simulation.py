@@ -27,17 +27,17 @@ def make_predictions(n=600, classes=CLASSES, seed=0, absent=True, **columns):
     probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     groups = pd.DataFrame({"gender": gender, "gender_source": "perceived", "gender_confidence": 0.9, "age": age})
     return Predictions(
-        np.array([f"s{i:05d}" for i in range(n)], dtype=object),
-        tuple(classes),
-        labels.astype(np.int64),
-        probs.argmax(1).astype(np.int64),
-        probs,
-        np.eye(k)[labels],
-        None,
-        groups.assign(**columns),
-        np.arange(n) // 2,
-        np.arange(n),
-        "run on corpus:test",
+        sample_id=np.array([f"s{i:05d}" for i in range(n)], dtype=object),
+        classes=tuple(classes),
+        labels=labels.astype(np.int64),
+        predicted=probs.argmax(1).astype(np.int64),
+        probs=probs,
+        soft_targets=np.eye(k)[labels],
+        votes=None,
+        groups=groups.assign(**columns),
+        cluster=np.arange(n) // 2,
+        image=np.arange(n),
+        source="run on corpus:test",
     )
 
 

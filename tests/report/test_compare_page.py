@@ -36,7 +36,19 @@ def model(recalls, seed, n=500, flips=0.0, **columns):
     predicted = np.where(wrong, (labels + 1) % 3, labels)
     groups = pd.DataFrame({"gender": np.array(["female", "male & co", "<rare>"])[group], **columns})
     ids = np.array([f"s{i}" for i in range(2 * n)], dtype=object)
-    return Predictions(ids, CLASSES, labels, predicted, None, None, None, groups, None, None, f"{seed}.csv")
+    return Predictions(
+        sample_id=ids,
+        classes=CLASSES,
+        labels=labels,
+        predicted=predicted,
+        probs=None,
+        soft_targets=None,
+        votes=None,
+        groups=groups,
+        cluster=None,
+        image=None,
+        source=f"{seed}.csv",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,19 @@ def simulate(n=900, seed=0, n_regions=3):
         }
     )
     ids = np.array([f"s{i}" for i in range(n)], dtype=object)
-    pred = Predictions(ids, CLASSES, labels, predicted, None, None, votes, groups, None, None, "sim.csv")
+    pred = Predictions(
+        sample_id=ids,
+        classes=CLASSES,
+        labels=labels,
+        predicted=predicted,
+        probs=None,
+        soft_targets=None,
+        votes=votes,
+        groups=groups,
+        cluster=None,
+        image=None,
+        source="sim.csv",
+    )
     features = rng.normal(size=(n, 6)) + 0.8 * gender[:, None] * (np.arange(6) == 0)
     return pred, features
 
@@ -431,7 +443,24 @@ def test_long_tables_open_on_a_click():
 def test_a_gap_without_parts_has_a_row(full):
     result = full.attributes[0].confounders
     none = Estimate(float("nan"), note="nothing alike")
-    bare = AdjustedGap("x", 9, 0, 1.0, [], Estimate(0.1), none, "", "", {}, none, {}, none, "", "", "nothing alike")
+    bare = AdjustedGap(
+        strata="x",
+        n=9,
+        n_strata=0,
+        left_out=1.0,
+        groups=[],
+        raw=Estimate(0.1),
+        compared=none,
+        worst="",
+        best="",
+        parts={},
+        remaining=none,
+        shares={},
+        adjusted=none,
+        adjusted_worst="",
+        adjusted_best="",
+        note="nothing alike",
+    )
     section = confounders_section(
         replace(result, joint=None, confounders=[replace(result.confounders[0], gap=bare)]), "c"
     )

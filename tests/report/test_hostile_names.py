@@ -94,14 +94,14 @@ def hostile(seed=0):
     groups["age"] = np.array(ATTACKS[7:11])[np.arange(N) % 4]
     ids = np.array([f"{a}{i}" for i in range(N // len(ATTACKS)) for a in ATTACKS], dtype=object)
     return Predictions(
-        ids,
-        classes,
-        labels,
-        predicted,
-        probs,
-        None,
-        None,
-        groups,
+        sample_id=ids,
+        classes=classes,
+        labels=labels,
+        predicted=predicted,
+        probs=probs,
+        soft_targets=None,
+        votes=None,
+        groups=groups,
         source=ATTACKS[0],
         warnings=(ATTACKS[1],),
         notes=("x",),

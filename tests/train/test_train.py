@@ -553,7 +553,13 @@ def test_a_body_starts_from_other_weights(shaded: dict[str, Any], settings: dict
 def test_a_grey_stem_made_of_a_colour_one_gives_the_same_features(tmp_path: Path) -> None:
     options = {"widths": [8, 16], "depths": [1, 1], "stem": 8}
     colour, grey = MODELS.get("mienet")(4, 3, **options).eval(), MODELS.get("mienet")(2, 1, **options).eval()
-    save_weights(colour, WeightCard("mienet", options, ("a", "b", "c", "d"), 24, 3, 0.5, 0.25), tmp_path)
+    save_weights(
+        colour,
+        WeightCard(
+            model="mienet", options=options, classes=("a", "b", "c", "d"), size=24, in_channels=3, mean=0.5, std=0.25
+        ),
+        tmp_path,
+    )
     assert load_body(grey, tmp_path) == len([k for k in grey.state_dict() if not k.startswith("head.")])
     x = torch.rand(2, 1, 24, 24)
     torch.testing.assert_close(grey.features(x), colour.features(x.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-5)

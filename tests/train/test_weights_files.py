@@ -21,7 +21,9 @@ OPTIONS = MODELS.tiny("mienet")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    card = WeightCard("mienet", OPTIONS, ("sad", "happy"), 48, 1, 0.5, 0.25)
+    card = WeightCard(
+        model="mienet", options=OPTIONS, classes=("sad", "happy"), size=48, in_channels=1, mean=0.5, std=0.25
+    )
     save_weights(MODELS.get("mienet")(2, 1, **OPTIONS), card, tmp_path)
     return tmp_path
 

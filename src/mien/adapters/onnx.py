@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _LARGEST_SIDE = 4096  # pixels
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OnnxCard:
     """How the input of an ONNX file is made, and what its outputs are.
 
@@ -141,6 +142,15 @@ def _names(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(c.strip() for c in classes.split(",")) if isinstance(classes, str) else tuple(classes)
 
 
+def _refuse_slips(content: Mapping[str, Any], beside: Path) -> None:
+    """Refuse a key that looks like one of the card's: what it says would not be done. Others are anybody's own."""
+    names = list(OnnxCard.__dataclass_fields__)
+    for key in content:
+        close = [] if key in names else difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.75)
+        if close:
+            raise WeightsError(f"{beside}: {key}", "unknown key", ", ".join(names), f"Did you mean {close[0]!r}?")
+
+
 def _card(path: Path, **options: Any) -> OnnxCard:
     """The card beside the file, with the options that were given before it."""
     if not path.is_file():
@@ -149,8 +159,10 @@ def _card(path: Path, **options: Any) -> OnnxCard:
     content: dict[str, Any] = {}
     if beside.is_file():
         content = read_json(beside, "the card of the model beside it", error=WeightsError)
-        if "model" in content:  # the card of Mien's own weights, whose networks give logits
+        if "model" in content:  # the card of Mien's own weights, which says more, and whose networks give logits
             content.setdefault("logits", True)
+        else:
+            _refuse_slips(content, beside)
     known = {k: v for k, v in content.items() if k in OnnxCard.__dataclass_fields__}
     as_kind(_Written, known, str(beside), error=WeightsError)
     known |= {k: v for k, v in options.items() if v is not None}
@@ -172,7 +184,7 @@ def _card(path: Path, **options: Any) -> OnnxCard:
     return card
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Written:
     """What an :class:`OnnxCard` may say in JSON, where one number serves all channels."""
 

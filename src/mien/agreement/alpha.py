@@ -40,7 +40,7 @@ _NO_PAIRS = "no face has two judgements"
 _NO_VARIATION = "every judgement is the same: there is nothing to agree on"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlphaResult:
     """Krippendorff's alpha of a set of votes.
 
@@ -102,15 +102,15 @@ def krippendorff_alpha(
         [] if votes.whole else ["Votes that an annotator spread over classes count as one judgement, a distribution."]
     )
     return AlphaResult(
-        metric,
-        unknown,
-        values[0],
-        dict(zip(names, by_class, strict=True)),
-        int(paired.sum()),
-        int((~paired).sum()),
-        int(votes.n_votes[paired].sum()),
-        len(votes.annotators),
-        notes,
+        metric=metric,
+        unknown=unknown,
+        alpha=values[0],
+        by_class=dict(zip(names, by_class, strict=True)),
+        n=int(paired.sum()),
+        n_left_out=int((~paired).sum()),
+        n_judgements=int(votes.n_votes[paired].sum()),
+        n_annotators=len(votes.annotators),
+        notes=notes,
     )
 
 

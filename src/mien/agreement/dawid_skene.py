@@ -76,7 +76,7 @@ class AnnotatorConfusion:
     faces: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DawidSkene:
     """The model fitted to a set of votes.
 
@@ -253,19 +253,21 @@ def _result(
     classes = list(votes.vocabulary)
     differs = ~_tops(votes.totals[judged])[np.arange(n), posterior.argmax(1)]
     return DawidSkene(
-        classes,
-        unknown,
-        {c: _estimate(float(prevalence[k]), drawn[0][:, k], n, units, settings) for k, c in enumerate(classes)},
-        _annotators(votes, judged, fit, drawn, units, settings),
-        [str(f) for f in votes.faces[judged]],
-        posterior.tolist(),
-        mean_estimates(differs[:, None].astype(np.float64), cluster, settings, "differs", shares=True)[0],
-        fit.objective,
-        fit.converged,
-        prior,
-        n,
-        len(votes) - n,
-        _notes(votes.n_votes[judged], fit),
+        classes=classes,
+        unknown=unknown,
+        prevalence={
+            c: _estimate(float(prevalence[k]), drawn[0][:, k], n, units, settings) for k, c in enumerate(classes)
+        },
+        annotators=_annotators(votes, judged, fit, drawn, units, settings),
+        faces=[str(f) for f in votes.faces[judged]],
+        posterior=posterior.tolist(),
+        differs=mean_estimates(differs[:, None].astype(np.float64), cluster, settings, "differs", shares=True)[0],
+        objective=fit.objective,
+        converged=fit.converged,
+        prior=prior,
+        n=n,
+        n_left_out=len(votes) - n,
+        notes=_notes(votes.n_votes[judged], fit),
     )
 
 
@@ -310,7 +312,17 @@ def _estimate(value: float, replicates: Array, n: int, units: int, settings: Set
         return Estimate(value, level=settings.level, n=n, clusters=units, note=note)
     reach = NormalDist().inv_cdf(0.5 + settings.level / 2) * float(replicates.std()) / (value * (1 - value))
     low, high = expit(logit(value) - reach), expit(logit(value) + reach)
-    return Estimate(value, float(low), float(high), settings.level, "logit bootstrap", n, units, settings.seed, note)
+    return Estimate(
+        value,
+        float(low),
+        float(high),
+        level=settings.level,
+        method="logit bootstrap",
+        n=n,
+        clusters=units,
+        seed=settings.seed,
+        note=note,
+    )
 
 
 def _faces_by_class(votes: Votes, judged: NDArray[np.int64], posterior: Array) -> Array:

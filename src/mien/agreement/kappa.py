@@ -32,7 +32,7 @@ from mien.stats.settings import Settings
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KappaResult:
     """Fleiss' kappa of a set of votes.
 
@@ -101,16 +101,16 @@ def fleiss_kappa(votes: Votes, *, unknown: str = MISSING, settings: Settings = S
     by_class = [remarked(e, int(f), "faces with a vote for it") for e, f in zip(values[3:], faces, strict=True)]
     fewest, most = (int(m[paired].min()), int(m[paired].max())) if paired.any() else (0, 0)
     return KappaResult(
-        unknown,
-        values[0],
-        values[1],
-        values[2],
-        dict(zip(votes.vocabulary, by_class, strict=True)),
-        int(paired.sum()),
-        int((~paired).sum()),
-        fewest,
-        most,
-        [f"Faces have {fewest} to {most} votes; each face has the same weight."] if fewest < most else [],
+        unknown=unknown,
+        kappa=values[0],
+        agreement=values[1],
+        chance=values[2],
+        by_class=dict(zip(votes.vocabulary, by_class, strict=True)),
+        n=int(paired.sum()),
+        n_left_out=int((~paired).sum()),
+        fewest=fewest,
+        most=most,
+        notes=[f"Faces have {fewest} to {most} votes; each face has the same weight."] if fewest < most else [],
     )
 
 

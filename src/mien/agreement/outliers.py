@@ -32,7 +32,7 @@ AGREEMENT, UNKNOWN, SPEED = "agreement", "unknown", "speed"
 MIN_FACES, MARGIN, PACE, ALPHA = 20, 0.05, 0.5, 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnnotatorCheck:
     """One annotator beside the others.
 
@@ -67,7 +67,7 @@ class AnnotatorCheck:
     flags: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutlierResult:
     """All annotators beside each other.
 
@@ -168,10 +168,28 @@ def find_outliers(
         n, shared = int((votes.named() == a).sum()), numbers["agreement"].n
         right = accuracy[a] if shared else undefined(0, 0, "no shared face", settings.level)
         checks.append(
-            AnnotatorCheck(name, n, shared, shared < min_faces, accuracy=right, p=known, flags=flags, **numbers)
+            AnnotatorCheck(
+                name=name,
+                n=n,
+                n_shared=shared,
+                too_few=shared < min_faces,
+                accuracy=right,
+                p=known,
+                flags=flags,
+                **numbers,
+            )
         )
     n_tests = int((~np.isnan(adjusted)).sum())
-    return OutlierResult(checks, len(votes), n_tests, alpha, margin, pace, min_faces, _notes(votes, checks, min_faces))
+    return OutlierResult(
+        annotators=checks,
+        n=len(votes),
+        n_tests=n_tests,
+        alpha=alpha,
+        margin=margin,
+        pace=pace,
+        min_faces=min_faces,
+        notes=_notes(votes, checks, min_faces),
+    )
 
 
 def _agreement(votes: Votes) -> _Scores:

@@ -53,7 +53,7 @@ FLATTERS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SufficiencyPoint:
     """What t votes a face say. Undefined where there are not enough other votes.
 
@@ -80,7 +80,7 @@ class SufficiencyPoint:
     squared_error: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VoteSufficiency:
     """How much each further vote tells.
 
@@ -169,16 +169,18 @@ def vote_sufficiency(
     )
     estimates = dict(zip(columns, found, strict=True))
     return VoteSufficiency(
-        m,
-        m // 2,
-        unknown,
-        [_point(t, m, estimates) for t in range(1, m + 1)],
-        estimates[0, _ERROR],
-        estimates.get((0, _NEXT), undefined(int(use.sum()), 0, "fewer than four votes a face", settings.level)),
-        int(use.sum()),
-        int(((sizes > 0) & ~use).sum()),
-        exact,
-        _notes(m, unknown, exact, int(((sizes > 0) & ~use).sum())),
+        m=m,
+        r=m // 2,
+        unknown=unknown,
+        points=[_point(t, m, estimates) for t in range(1, m + 1)],
+        next_gain=estimates[0, _ERROR],
+        last_gain=estimates.get(
+            (0, _NEXT), undefined(int(use.sum()), 0, "fewer than four votes a face", settings.level)
+        ),
+        n=int(use.sum()),
+        n_left_out=int(((sizes > 0) & ~use).sum()),
+        exact=exact,
+        notes=_notes(m, unknown, exact, int(((sizes > 0) & ~use).sum())),
     )
 
 
@@ -198,7 +200,7 @@ def _point(t: int, m: int, estimates: dict[tuple[int, int], Estimate]) -> Suffic
         for kind, value in ((_ALL, 1.0), (_KL, 0.0), (_DISTANCE, 0.0)):
             e = found[kind]
             found[kind] = Estimate(value, level=e.level, n=e.n, clusters=e.clusters, note="by construction")
-    return SufficiencyPoint(t, **dict(zip(_FIELDS, found, strict=True)))
+    return SufficiencyPoint(t=t, **dict(zip(_FIELDS, found, strict=True)))
 
 
 def _values(votes: Votes, use: NDArray[np.bool_], m: int, settings: Settings) -> tuple[Array, Array, bool]:

@@ -20,7 +20,7 @@ EXPRESSION = "expression"
 _POSTERIOR = "posterior"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AgreementSummary:
     """What votes say of their annotators, and of how far they can be trusted.
 
@@ -93,17 +93,17 @@ def summarise(
     if metric != NOMINAL:
         notes.append("Kappa, accuracy, outliers and the number of votes take the answers for classes without an order.")
     return AgreementSummary(
-        source,
-        question,
-        len(votes),
-        len(votes.annotators),
-        krippendorff_alpha(votes, metric, settings=settings),
-        possible("Fleiss' kappa", fleiss_kappa),
-        possible("Dawid and Skene", dawid_skene, replace(settings, n_boot=100)) if named else None,
-        possible("Outliers", find_outliers) if named else None,
-        possible("How many votes are enough", vote_sufficiency),
-        notes,
-        {q: krippendorff_alpha(v, m, settings=settings) for q, (v, m) in (others or {}).items()},
+        source=source,
+        question=question,
+        n=len(votes),
+        n_annotators=len(votes.annotators),
+        alpha=krippendorff_alpha(votes, metric, settings=settings),
+        kappa=possible("Fleiss' kappa", fleiss_kappa),
+        annotators=possible("Dawid and Skene", dawid_skene, replace(settings, n_boot=100)) if named else None,
+        outliers=possible("Outliers", find_outliers) if named else None,
+        sufficiency=possible("How many votes are enough", vote_sufficiency),
+        notes=notes,
+        others={q: krippendorff_alpha(v, m, settings=settings) for q, (v, m) in (others or {}).items()},
     )
 
 

@@ -19,10 +19,11 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MISSING, CLASS = "missing", "class"
 VOTES_EACH = "votes_each"  # in the history of a store with labels by people: votes that a person spreads over a face
+MOST_VOTES = 100_000  # of one face; more are a slip, and every vote is counted by itself
 _CLOSE = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Votes:
     """Who voted for what on which face. Make one with a ``from_`` method, which checks and sorts.
 
@@ -95,7 +96,16 @@ class Votes:
         unit = None if cluster is None else _units(cluster, where, faces, source)
         time = None if seconds is None else _column(seconds, len(table), f"{source} seconds")[order]
         names = tuple(str(a) for a in annotators)
-        return cls(tuple(vocabulary), faces, names, where[order], who[order], table[order], unit, time)
+        return cls(
+            vocabulary=tuple(vocabulary),
+            faces=faces,
+            annotators=names,
+            face=where[order],
+            annotator=who[order],
+            votes=table[order],
+            cluster=unit,
+            seconds=time,
+        )
 
     @classmethod
     def from_choices(
@@ -161,13 +171,25 @@ class Votes:
         if len(broken):
             found = f"{table[broken[0]].tolist()}"
             raise DataError(f"{source} row {broken[0]}", found, "whole numbers of votes", "Give counts, not shares.")
+        crowded = np.flatnonzero(table.sum(1) > MOST_VOTES)
+        if len(crowded):
+            found = f"has {table[crowded[0]].sum():,.0f} votes"
+            raise DataError(f"{source} row {crowded[0]}", found, f"at most {MOST_VOTES:,} of one face")
         n = len(table)
         names = np.arange(n).astype(object) if faces is None else np.asarray(faces, dtype=object)
         codes, distinct = _codes(names, n, f"{source} face")
         if len(distinct) < n:
             raise DataError(f"{source} faces", f"{n - len(distinct)} names occur more than once", "each face once")
         unit = None if cluster is None else _units(cluster, codes, distinct, source)
-        return cls(tuple(vocabulary), distinct, (), np.arange(n), None, table[np.argsort(codes)], unit)
+        return cls(
+            vocabulary=tuple(vocabulary),
+            faces=distinct,
+            annotators=(),
+            face=np.arange(n),
+            annotator=None,
+            votes=table[np.argsort(codes)],
+            cluster=unit,
+        )
 
     @classmethod
     def from_table(cls, table: SampleTable, source: str = "votes", *, cluster: ArrayLike | None = None) -> Votes:

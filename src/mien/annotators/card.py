@@ -187,7 +187,7 @@ def calibration_error(
     replicates = weights @ (bins * (top - hit)[:, None]) / weights.sum(1, keepdims=True)
     low, high = ece_interval((parts[1] - parts[2]) / n, replicates, least_errors=calibration_errors(parts))
     value = expected_calibration_error(probs, labels, _BINS)
-    return Estimate(value, low, high, 0.95, "ece_interval, bootstrap", n, n, settings.seed)
+    return Estimate(value, low, high, level=0.95, method="ece_interval, bootstrap", n=n, clusters=n, seed=settings.seed)
 
 
 def least_calibration_error(probs: NDArray[np.float64], n_draws: int = 200, seed: int = 0) -> float:

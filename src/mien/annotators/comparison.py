@@ -45,7 +45,7 @@ class AgreementWithin:
     agreement: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttributeComparison:
     """What two annotators say of one attribute of the same faces.
 
@@ -82,7 +82,7 @@ class AttributeComparison:
     n_neither: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnnotatorComparison:
     """Two annotators on the same faces.
 
@@ -179,15 +179,17 @@ def compare_annotators(
     classes, class_of = _classes(shared, labels)
     sides = [(_said(shared.frame, head), _said(other, head)) for head in heads]
     return AnnotatorComparison(
-        _annotator(shared.frame, heads or all_heads, "the first"),
-        _annotator(other, heads or all_heads, "the second"),
-        len(shared),
-        drawing.n_units(np.ones(len(shared), dtype=bool)),
-        int((~in_b).sum()),
-        int((~ids_b.isin(ids_a)).sum()),
-        settings.level,
-        [_compared(head, *said, classes, class_of, drawing) for head, said in zip(heads, sides, strict=True)],
-        [
+        a=_annotator(shared.frame, heads or all_heads, "the first"),
+        b=_annotator(other, heads or all_heads, "the second"),
+        n=len(shared),
+        clusters=drawing.n_units(np.ones(len(shared), dtype=bool)),
+        n_only_a=int((~in_b).sum()),
+        n_only_b=int((~ids_b.isin(ids_a)).sum()),
+        level=settings.level,
+        attributes=[
+            _compared(head, *said, classes, class_of, drawing) for head, said in zip(heads, sides, strict=True)
+        ],
+        numbers=[
             compare_numbers(name, _number(shared.frame, name), _number(other, name), drawing.unit, settings)
             for name in numbers
             if name in asked
@@ -284,20 +286,20 @@ def _compared(
     agreement, kappa = _agreement_and_kappa(counts, drawn, both, drawing)
     shares_a, shares_b, differences = _shares(counts, drawn, both, drawing)
     return AttributeComparison(
-        head.name,
-        groups,
-        counts.tolist(),
-        agreement,
-        kappa,
-        shares_a,
-        shares_b,
-        differences,
-        _within(_band(a.confidence), _BANDS, agree, both, drawing, f"{head.name} first"),
-        _within(_band(b.confidence), _BANDS, agree, both, drawing, f"{head.name} second"),
-        _within(class_of, classes, agree, both, drawing, f"{head.name} class"),
-        int(((code_a >= 0) & (code_b < 0)).sum()),
-        int(((code_a < 0) & (code_b >= 0)).sum()),
-        int(((code_a < 0) & (code_b < 0)).sum()),
+        name=head.name,
+        groups=groups,
+        counts=counts.tolist(),
+        agreement=agreement,
+        kappa=kappa,
+        shares_a=shares_a,
+        shares_b=shares_b,
+        differences=differences,
+        by_confidence_a=_within(_band(a.confidence), _BANDS, agree, both, drawing, f"{head.name} first"),
+        by_confidence_b=_within(_band(b.confidence), _BANDS, agree, both, drawing, f"{head.name} second"),
+        by_class=_within(class_of, classes, agree, both, drawing, f"{head.name} class"),
+        n_only_a=int(((code_a >= 0) & (code_b < 0)).sum()),
+        n_only_b=int(((code_a < 0) & (code_b >= 0)).sum()),
+        n_neither=int(((code_a < 0) & (code_b < 0)).sum()),
     )
 
 

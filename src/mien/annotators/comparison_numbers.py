@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberComparison:
     """What two annotators say of one number of the same faces; all estimates are of faces with both.
 
@@ -57,14 +57,14 @@ def compare_numbers(name: str, a: Floats, b: Floats, unit: Ints, settings: Setti
     note = f"fewer than {settings.min_n} faces" if 0 < len(x) < settings.min_n else ""
     mean_a, mean_b, difference = (mean_estimate(values, units, settings.level, note) for values in (x, y, x - y))
     return NumberComparison(
-        name,
-        mean_a,
-        mean_b,
-        difference,
-        pearson(x, y, units, settings.level, note),
-        int((has_a & ~has_b).sum()),
-        int((~has_a & has_b).sum()),
-        int((~has_a & ~has_b).sum()),
+        name=name,
+        mean_a=mean_a,
+        mean_b=mean_b,
+        difference=difference,
+        correlation=pearson(x, y, units, settings.level, note),
+        n_only_a=int((has_a & ~has_b).sum()),
+        n_only_b=int((~has_a & has_b).sum()),
+        n_neither=int((~has_a & ~has_b).sum()),
     )
 
 
@@ -94,4 +94,6 @@ def pearson(x: Floats, y: Floats, unit: Ints, level: float = 0.95, note: str = "
     error = np.sqrt(m / (m - 1) * (influence**2).sum()) / n / (1 - r**2)
     reach = float(stdtrit(m - 1, 0.5 + level / 2)) * error
     low, high = (float(np.tanh(np.arctanh(r) + side * reach)) for side in (-1, 1))
-    return Estimate(r, low, high, level, "fisher z, robust to clusters", n, m, None, note)
+    return Estimate(
+        r, low, high, level=level, method="fisher z, robust to clusters", n=n, clusters=m, seed=None, note=note
+    )

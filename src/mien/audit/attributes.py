@@ -36,7 +36,7 @@ _OTHER_ROLES = {
 _SPLIT_COLUMNS = ("split", "subset", "partition", "usage", "fold")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attribute:
     """An attribute, or the intersection of several, as codes.
 
@@ -123,7 +123,7 @@ def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attri
         source = ANNOTATED if ANNOTATED in sources else MEASURED
     label = " * ".join(p.label for p in parts)
     note = " ".join(f"{p.label}: {p.note}" for p in parts if p.note)
-    return Attribute(spec, label, source, tuple(groups), codes, note=note)
+    return Attribute(name=spec, label=label, source=source, groups=tuple(groups), codes=codes, note=note)
 
 
 def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -> Attribute:
@@ -150,11 +150,11 @@ def _parts(pred: Predictions, spec: str, column: pd.Series[Any], n_parts: int) -
     source = _source(pred, name, known)
     label = name.removeprefix("perceived_").replace("_", " ")
     return Attribute(
-        spec,
-        f"perceived {label}" if source == PERCEIVED else name,
-        MEASURED if source == NOT_STATED else source,
-        names,
-        codes,
+        name=spec,
+        label=f"perceived {label}" if source == PERCEIVED else name,
+        source=MEASURED if source == NOT_STATED else source,
+        groups=names,
+        codes=codes,
         note=note,
     )
 
@@ -189,13 +189,13 @@ def _single(pred: Predictions, name: str) -> Attribute:
     source = _source(pred, name, codes >= 0)
     plain = name.removeprefix("perceived_").replace("_", " ")
     return Attribute(
-        name,
-        f"perceived {plain}" if source == PERCEIVED else name,
-        source,
-        groups,
-        codes,
-        _mean_confidence(pred, name, codes >= 0),
-        words.note,
+        name=name,
+        label=f"perceived {plain}" if source == PERCEIVED else name,
+        source=source,
+        groups=groups,
+        codes=codes,
+        confidence=_mean_confidence(pred, name, codes >= 0),
+        note=words.note,
     )
 
 

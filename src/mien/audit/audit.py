@@ -227,19 +227,19 @@ def _audit_attribute(
     apart = [name for name, t in zip(attribute.groups, tested, strict=True) if not t]
     return (
         AttributeResult(
-            attribute.name,
-            attribute.label,
-            attribute.source,
-            attribute.confidence,
-            len(rows),
-            len(pred) - len(rows),
-            groups,
-            [*gaps, *scored.gaps],
-            [
+            name=attribute.name,
+            label=attribute.label,
+            source=attribute.source,
+            confidence=attribute.confidence,
+            n=len(rows),
+            n_unknown=len(pred) - len(rows),
+            groups=groups,
+            gaps=[*gaps, *scored.gaps],
+            notes=[
                 *([attribute.note] if attribute.note else []),
                 *attribute_notes(attribute.source, plan.n_fixed / len(rows), plan.why, apart),
             ],
-            group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
+            calibration=group_calibration(scores, known, units, attribute.groups) if "confidence" in scores else [],
         ),
         sample,
     )

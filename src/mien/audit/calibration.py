@@ -115,7 +115,19 @@ def calibration_estimates(
             out.append(Estimate(float("nan"), level=level, note="no faces"))
             continue
         low, high = ece_interval(means.mean[g], replicates[:, g], level, least[g])
-        out.append(Estimate(float(value), low, high, level, "triangle inequality", n, units, seed, ECE_NOTE))
+        out.append(
+            Estimate(
+                float(value),
+                low,
+                high,
+                level=level,
+                method="triangle inequality",
+                n=n,
+                clusters=units,
+                seed=seed,
+                note=ECE_NOTE,
+            )
+        )
     return out
 
 

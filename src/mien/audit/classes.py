@@ -35,12 +35,12 @@ def _one(pred: Predictions, found: ClassEstimates, k: int) -> ClassResult:
     wrong = np.where(np.arange(len(confusion)) == k, 0, confusion[k])
     most = int(wrong.argmax())
     return ClassResult(
-        str(pred.classes[k]),
-        n,
-        int(confusion[:, k].sum()),
-        found["recall"][k],
-        found["precision"][k],
-        found["f1"][k],
-        str(pred.classes[most]) if wrong[most] else "",
-        float(wrong[most] / n) if n else float("nan"),
+        name=str(pred.classes[k]),
+        n=n,
+        n_predicted=int(confusion[:, k].sum()),
+        recall=found["recall"][k],
+        precision=found["precision"][k],
+        f1=found["f1"][k],
+        mistaken_for=str(pred.classes[most]) if wrong[most] else "",
+        mistaken_share=float(wrong[most] / n) if n else float("nan"),
     )

@@ -45,6 +45,7 @@ from mien.stats.stratify import (
 Array = NDArray[np.float64]
 EXPRESSIONS = "the mix of expressions"
 SUPPORT = 0.8
+_LARGEST = 1e100
 MAX_BINS = 10
 _LEAST = 0.5
 _SHOWN_BINS = 5
@@ -72,7 +73,7 @@ class ConfounderBin:
     accuracy: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confounder:
     """One confounder, or several held common at once.
 
@@ -97,7 +98,7 @@ class Confounder:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConfounderResult:
     """What confounders do to the accuracy gap of one attribute.
 
@@ -184,19 +185,19 @@ def confounder_analysis(
     joint = analyse(names) if len(names) > 1 else None
     inference = Inference(settings, settings.stream(who.name, "confounders"))
     return ConfounderResult(
-        who.name,
-        who.label,
-        len(rows.group),
-        _class_gap(_eligible(rows, settings.min_n), inference),
-        single,
-        joint,
-        (joint or single[0]).sentence,
-        [g for g, m in zip(who.groups, n, strict=True) if 0 < m < settings.min_n],
-        list(_NOTES),
+        attribute=who.name,
+        label=who.label,
+        n=len(rows.group),
+        by_class=_class_gap(_eligible(rows, settings.min_n), inference),
+        confounders=single,
+        joint=joint,
+        sentence=(joint or single[0]).sentence,
+        too_few=[g for g, m in zip(who.groups, n, strict=True) if 0 < m < settings.min_n],
+        notes=list(_NOTES),
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Rows:
     """Faces of known group: ``(n,)`` each, ``values`` ``(n, J)``; ``names`` are the groups."""
 
@@ -231,7 +232,15 @@ def _rows(pred: Predictions, attribute: Attribute, values: Array) -> _Rows:
         np.minimum.at(least, units, key)
         key = least[units]
     fold, hit = (key % np.uint64(N_FOLDS)).astype(np.int64), pred.labels == pred.predicted
-    return _Rows(attribute.codes, pred.labels, hit, fold, values, units, attribute.groups).keep(attribute.codes >= 0)
+    return _Rows(
+        group=attribute.codes,
+        label=pred.labels,
+        hit=hit,
+        fold=fold,
+        values=values,
+        cluster=units,
+        names=attribute.groups,
+    ).keep(attribute.codes >= 0)
 
 
 def _eligible(rows: _Rows, min_n: int) -> _Rows | None:
@@ -241,9 +250,14 @@ def _eligible(rows: _Rows, min_n: int) -> _Rows | None:
 
 
 def _numbers(column: pd.Series[Any]) -> Array:
-    """``(n,)`` values, NaN where missing or infinite."""
+    """``(n,)`` values, NaN where missing, infinite, or so large that their squares are."""
     values = column.to_numpy(np.float64, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.abs(values) < _LARGEST, values, np.nan)
+
+
+def unknown(column: pd.Series[Any]) -> int:
+    """Faces whose value takes no part."""
+    return int(np.isnan(_numbers(column)).sum())
 
 
 def _n_distinct(values: Array) -> int:
@@ -279,12 +293,30 @@ def _analyse(
     part = _eligible(rows, min_n)
     if part is None:
         few = undefined(len(rows.group), 0, "fewer than two groups with enough faces", inference.settings.level)
-        return Confounder(columns, title, int((~known).sum()), means, [], few, None, _FEW)
+        return Confounder(
+            columns=columns,
+            title=title,
+            n_missing=int((~known).sum()),
+            means=means,
+            bins=[],
+            strength=few,
+            gap=None,
+            sentence=_FEW,
+        )
     score = part.score(with_class=False)
     along = part.values[:, 0] if len(columns) == 1 else score
     bins, strength = _along(part, along, inference)
     gap = _gap(part, along, score, columns, n_bins, inference)
-    return Confounder(columns, title, int((~known).sum()), means, bins, strength, gap, _sentence(gap, title, means))
+    return Confounder(
+        columns=columns,
+        title=title,
+        n_missing=int((~known).sum()),
+        means=means,
+        bins=bins,
+        strength=strength,
+        gap=gap,
+        sentence=_sentence(gap, title, means),
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -65,7 +65,7 @@ class AgreementBin:
     accuracy: dict[str, Estimate]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DisagreementGroup:
     """How one group's faces are annotated and predicted.
 
@@ -92,7 +92,7 @@ class DisagreementGroup:
     above_ceiling: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DisagreementResult:
     """What annotators' disagreement says about the accuracy gap of one attribute.
 
@@ -192,21 +192,23 @@ def disagreement_analysis(
     gap = None if part is None or len(bounds) < 2 else _gap(part, bounds, inference)
     wrong = _wrong_gap(part, inference)
     return DisagreementResult(
-        who.name,
-        who.label,
-        len(faces.group),
-        n_without,
-        n_single,
-        groups,
-        _accuracies(faces, bounds, settings.level),
-        gap,
-        *wrong,
-        [_nothing(n_single)] if not len(faces.group) else _sentences(groups, gap, wrong),
-        [*_NOTES, *_vote_notes(faces, ambiguous)],
+        attribute=who.name,
+        label=who.label,
+        n=len(faces.group),
+        n_without=n_without,
+        n_single=n_single,
+        groups=groups,
+        bins=_accuracies(faces, bounds, settings.level),
+        gap=gap,
+        wrong_gap=wrong[0],
+        wrong_most=wrong[1],
+        wrong_least=wrong[2],
+        sentences=[_nothing(n_single)] if not len(faces.group) else _sentences(groups, gap, wrong),
+        notes=[*_NOTES, *_vote_notes(faces, ambiguous)],
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Faces:
     """Faces of known group with two votes or more: ``(n,)`` each; ``names`` are the groups.
 
@@ -252,14 +254,14 @@ def _faces(pred: Predictions, votes: Array, who: Attribute, ambiguous: float) ->
     chosen = votes[np.arange(len(votes)), pred.predicted]
     right = pred.labels == pred.predicted
     faces = _Faces(
-        who.codes,
-        right,
-        ~right & (chosen < ambiguous * total - _CLOSE),
-        agreement(votes),
-        annotator_ceiling(votes) if counted else np.full(len(votes), np.nan),
-        total,
-        independent_units(pred.cluster),
-        who.groups,
+        group=who.codes,
+        right=right,
+        wrong=~right & (chosen < ambiguous * total - _CLOSE),
+        agreement=agreement(votes),
+        ceiling=annotator_ceiling(votes) if counted else np.full(len(votes), np.nan),
+        n_votes=total,
+        cluster=independent_units(pred.cluster),
+        names=who.groups,
     )
     return faces.keep(known & (total > 0) & ~single), int((known & (total <= 0)).sum()), int(single.sum())
 
@@ -327,15 +329,15 @@ def _group(faces: _Faces, g: int, name: str, settings: Settings) -> Disagreement
         return replace(e, low=max(e.low, lowest), high=min(e.high, 1.0)) if e.low <= e.high else e
 
     return DisagreementGroup(
-        name,
-        len(mine.group),
-        len(mine.group) < min_n,
-        mean(mine.agreement, 0.0),
-        share_of_rows(mine.right, mine.cluster, level),
-        share_of_rows(~mine.right & ~mine.wrong, mine.cluster, level),
-        share_of_rows(mine.wrong, mine.cluster, level),
-        mean(mine.ceiling, 0.0),
-        mean(mine.right - mine.ceiling, -1.0),
+        name=name,
+        n=len(mine.group),
+        too_few=len(mine.group) < min_n,
+        agreement=mean(mine.agreement, 0.0),
+        right=share_of_rows(mine.right, mine.cluster, level),
+        ambiguous=share_of_rows(~mine.right & ~mine.wrong, mine.cluster, level),
+        wrong=share_of_rows(mine.wrong, mine.cluster, level),
+        ceiling=mean(mine.ceiling, 0.0),
+        above_ceiling=mean(mine.right - mine.ceiling, -1.0),
     )
 
 

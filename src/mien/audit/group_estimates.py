@@ -87,7 +87,9 @@ def _f1(table: Ints, k: int, clusters: int, few: bool, drawn: Array, settings: S
     low, high = wilson(jaccard * trials, trials, settings.level)
     value, low, high = (2 * j / (1 + j) for j in (jaccard, low, high))
     note, method = TOO_FEW if few else "", "wilson of the overlap"
-    return Estimate(value, low, high, settings.level, method, union, clusters, settings.seed, note)
+    return Estimate(
+        value, low, high, level=settings.level, method=method, n=union, clusters=clusters, seed=settings.seed, note=note
+    )
 
 
 def headline_estimates(
@@ -182,18 +184,18 @@ def group_results(
         named = {m: dict(zip(classes, estimates, strict=True)) for m, estimates in by_class[g].items()}
         out.append(
             GroupResult(
-                name,
-                n,
-                int(counted.units.groups[g]),
-                "" if enough[g] else TOO_FEW,
-                headline[g] | scores[g],
-                named["recall"],
-                named["precision"],
-                named["f1"],
-                named["selection_rate"],
-                {c: int(m) for c, m in zip(classes, annotated, strict=True)},
-                [[int(v) for v in row] for row in table],
-                pooled[g],
+                name=name,
+                n=n,
+                n_clusters=int(counted.units.groups[g]),
+                verdict="" if enough[g] else TOO_FEW,
+                metrics=headline[g] | scores[g],
+                recall=named["recall"],
+                precision=named["precision"],
+                f1=named["f1"],
+                selection_rate=named["selection_rate"],
+                n_per_class={c: int(m) for c, m in zip(classes, annotated, strict=True)},
+                confusion=[[int(v) for v in row] for row in table],
+                pooled=pooled[g],
                 expected=float(expected[g]),
                 p=float(p[g]),
                 note=_lacking(classes, annotated) if n else "no faces",

@@ -57,16 +57,29 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
     nan = float("nan")
     if np.isnan(observed):
         return GapResult(
-            measure.name, measure.class_name, undefined(n, units, measure.note or _NO_GROUPS, level),
-            "", "", None, None, nan, nan, nan, nan, n_groups, TOO_FEW, kind=measure.kind, family=measure.family,
-        )  # fmt: skip
+            metric=measure.name,
+            class_name=measure.class_name,
+            value=undefined(n, units, measure.note or _NO_GROUPS, level),
+            worst="",
+            best="",
+            worst_value=None,
+            best_value=None,
+            expected=nan,
+            expected_high=nan,
+            p=nan,
+            p_adjusted=nan,
+            n_groups=n_groups,
+            verdict=TOO_FEW,
+            kind=measure.kind,
+            family=measure.family,
+        )
     component, worst, best = _extremes(measure, evidence.values)
     low, high = _interval(measure, evidence, level)
     inside = (min(low, observed), max(high, observed)) if low == low else (low, high)
     method = "simultaneous, sides of each group" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
     if evidence.interval is not None:
         method = "intervals of all groups at once"
-    value = Estimate(observed, *inside, level, method, n, units, seed)
+    value = Estimate(observed, *inside, level=level, method=method, n=n, clusters=units, seed=seed)
     sign = -1.0 if measure.kind == RATIO else 1.0
     testable = _testable(evidence)
     null = evidence.null if testable else evidence.null[:0]
@@ -74,22 +87,22 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
     tail = 0.05 if measure.kind == RATIO else 0.95
     expected, limit = (float(defined.mean()), float(np.quantile(defined, tail))) if len(defined) else (nan, nan)
     return GapResult(
-        measure.name,
-        measure.class_name,
-        value,
-        groups[worst],
-        groups[best],
-        _end(measure, evidence, component, worst, level),
-        _end(measure, evidence, component, best, level),
-        expected,
-        limit,
-        permutation_p(sign * observed, sign * null),
-        nan,
-        n_groups,
-        NOT_SHOWN if testable else NOT_TESTABLE,
-        "; ".join(filter(None, [measure.components[component] if measure.kind != DISTANCE else "", measure.note])),
-        measure.kind,
-        measure.family,
+        metric=measure.name,
+        class_name=measure.class_name,
+        value=value,
+        worst=groups[worst],
+        best=groups[best],
+        worst_value=_end(measure, evidence, component, worst, level),
+        best_value=_end(measure, evidence, component, best, level),
+        expected=expected,
+        expected_high=limit,
+        p=permutation_p(sign * observed, sign * null),
+        p_adjusted=nan,
+        n_groups=n_groups,
+        verdict=NOT_SHOWN if testable else NOT_TESTABLE,
+        note="; ".join(filter(None, [measure.components[component] if measure.kind != DISTANCE else "", measure.note])),
+        kind=measure.kind,
+        family=measure.family,
     )
 
 

@@ -29,7 +29,7 @@ _TABLES = ("groups.csv", "gaps.csv", "groups.parquet", "gaps.parquet")
 AUDIT_FOLDER = Kind("an audit", "audit.json", "mien audit", (*_TABLES, "audit.md", "audit.html"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroupResult:
     """One group of an attribute.
 
@@ -79,7 +79,7 @@ class GroupResult:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GapResult:
     """The gap of one metric over the groups of an attribute, beside what chance alone would show.
 
@@ -135,7 +135,7 @@ class GapResult:
         return metric_title(self.metric, self.class_name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttributeResult:
     """One attribute, or one intersection.
 
@@ -180,7 +180,7 @@ class AttributeResult:
         return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassResult:
     """How a model does on one class.
 
@@ -205,7 +205,7 @@ class ClassResult:
     mistaken_share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """All that an audit found, and how.
 

@@ -67,7 +67,7 @@ def _scores_of(pred: Predictions, rows: slice) -> Scores:
     return {name: np.asarray(values, dtype=np.float32) for name, values in scores.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Units:
     """How the rows of one attribute belong to groups, classes and independent units.
 
@@ -100,13 +100,21 @@ class Units:
     def of(cls, group: Ints, label: Ints, cluster: Ints | None, n_groups: int, n_classes: int) -> Units:
         """From ``(n,)`` codes; a unit with rows in several groups is taken apart, one unit a group."""
         if cluster is None:
-            return cls(group, label, None, None, n_groups, n_classes)
+            return cls(group=group, label=label, unit=None, unit_group=None, n_groups=n_groups, n_classes=n_classes)
         distinct, unit = np.unique(cluster * n_groups + group, return_inverse=True)
         crossed = len(np.unique(distinct // n_groups)) < len(distinct)
-        return cls(group, label, unit.reshape(-1), distinct % n_groups, n_groups, n_classes, crossed)
+        return cls(
+            group=group,
+            label=label,
+            unit=unit.reshape(-1),
+            unit_group=distinct % n_groups,
+            n_groups=n_groups,
+            n_classes=n_classes,
+            crossed=crossed,
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroupMeans:
     """Means of one score, or of a vector of scores, over the groups.
 
@@ -198,7 +206,15 @@ def group_means(
     if part is not None:
         root = np.sqrt(_inflation(error, mean, square.sum(1), n_group, n_units))
         null_error = null_error * root[:, None, :, None] * root[None, :, None, :]
-    return GroupMeans(n_group, n_units, mean, error, skewness, share @ class_mean, null_error)
+    return GroupMeans(
+        n=n_group,
+        units=n_units,
+        mean=mean,
+        error=error,
+        skewness=skewness,
+        null_mean=share @ class_mean,
+        null_error=null_error,
+    )
 
 
 def _row_moments(first: Array, second: Array, mean: Array, n: Ints) -> Array:
@@ -301,7 +317,8 @@ def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]
         elif name in SHARES:
             trials = float(n) if units == n else float(effective_trials(value, int(n), units, variance, level))
             method = "wilson" if units == n else "wilson, effective trials"
-            out.append(Estimate(value, *wilson(value * trials, trials, level), level, method, int(n), units))
+            low, high = wilson(value * trials, trials, level)
+            out.append(Estimate(value, low, high, level=level, method=method, n=int(n), clusters=units))
         else:
             skewness = float(means.skewness[i])
             out.append(mean_interval(value, variance, int(n), units, level, skewness=skewness))

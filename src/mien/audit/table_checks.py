@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.column_checks import column_warnings
-from mien.audit.confounders import candidate_confounders
+from mien.audit.confounders import candidate_confounders, unknown
 from mien.audit.exchanged_classes import LEAST, Z, exchanged
 from mien.records import Predictions
 from mien.spellings import folded
@@ -55,7 +55,7 @@ def class_faults(pred: Predictions) -> list[str]:
 
 def table_notes(pred: Predictions) -> list[str]:
     """What a reader should know of the table as a whole but need not fear, in sentences."""
-    missing = {c: int(pred.groups[c].isna().sum()) for c in candidate_confounders(pred)}
+    missing = {c: unknown(pred.groups[c]) for c in candidate_confounders(pred)}
     notes = [f"'{c}' is not known for {n:,} of {len(pred):,} faces." for c, n in missing.items() if n]
     n = int(_not_largest(pred).sum())
     if not n or list(_against_probabilities(pred)):

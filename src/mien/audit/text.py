@@ -148,7 +148,7 @@ def not_tested(
         out.append("Whether faces are copies of a picture or of one person: the table has no cluster or identity.")
     if predictions.undetected is None:
         out.append("Faces that the tool did not find: the table has no column 'detected'.")
-    if any(r.confounders is None for r in results):
+    if all(r.confounders is None for r in results):
         out.append(
             "Whether pictures alike are served alike: no column of numbers (such as brightness) was held common."
         )

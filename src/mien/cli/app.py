@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,8 +52,17 @@ def _fail(error: MienError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def _end_in_order() -> None:
+    """Let SIGTERM and SIGHUP end a command as an error would: what was begun beside a place is taken away."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate failed, 130 interrupted."""
+    _end_in_order()
     try:
         with writing("output", mixed=True):  # whatever a verb has not foreseen, a full disk is one sentence
             result = app(exit_on_error=False, print_error=False)

@@ -15,6 +15,8 @@ from mien.errors import UsageError
 from mien.outputs import check_distinct, check_file, check_place, write_text
 from mien.shown import tell
 
+_PAGE, _JUNIT = b'content="Mien ', b"<testsuites"  # what a file that --force may replace holds
+
 if TYPE_CHECKING:
     from mien.audit import Audit
 
@@ -165,7 +167,7 @@ def _check_places(out: Path | None, junit: Path | None, inputs: Sequence[Path | 
         # A run's audit stands in the run's own folder, beside what it is made from.
         check_place(out, kind, "--out", inputs, force=force or own, keep=own)
     if junit is not None:
-        check_file(junit, "--junit", inputs, force=force)
+        check_file(junit, "--junit", inputs, force=force, sign=_JUNIT)
         if out is not None:
             files = [("--out", out / name) for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)]
             check_distinct(("--out", out), *files, ("--junit", junit))
@@ -328,10 +330,12 @@ def report(
 
     inputs = [f for w in what if w.is_dir() for f in w.iterdir() if f.suffix != ".html"]
     if out is not None and not os.path.isdir(out):
-        check_file(out, "--out", inputs, force=force)
+        check_file(out, "--out", inputs, force=force, sign=_PAGE)
     if len(what) == 1 and not (what[0] / "store.json").is_file():
         if not (what[0] / RECORD).is_file():
             made = "Make one with 'mien train' or 'mien prepare'."
+            if not what[0].exists():
+                raise UsageError(str(what[0]), "is not there", "a run or a store", made)
             raise UsageError(str(what[0]), f"holds no {RECORD} and no store.json", "a run or a store", made)
         if by is not None:
             raise UsageError("--by", "goes with stores", "no --by", f"{what[0] / RECORD} has its own attributes.")
@@ -342,7 +346,7 @@ def report(
     stores = [Store.open(path) for path in what]
     page = out or Path()
     page = page / "store.html" if page.is_dir() else page
-    check_file(page, "--out", inputs, force=force)
+    check_file(page, "--out", inputs, force=force, sign=_PAGE)
     tell(
         render_store(
             stores, page, by=names_of(by), labels=labels, pictures=faces, settings=Settings(min_n=min_n, seed=seed)

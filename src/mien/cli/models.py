@@ -89,13 +89,13 @@ def _evaluate_other(
         raise UsageError(str(out), f"the folder {out.parent} does not exist", "a file in a folder that exists")
     path, split = parse_on(on)
     inputs = [model, *(path.iterdir() if path.is_dir() else ())]
-    check_file(out, "--out", inputs, force=force)
+    check_file(out, "--out", inputs, force=force, sign=b"sample_id")
     loaded = load_model(model, options_of(option), device=device)
     with terminal.progress("evaluating", "faces") as progress:
         table = predictions_from(
             loaded, Store.open(path), split, labels=labels, only=names_of(only) or (), progress=progress
         )
-    check_file(out, "--out", inputs, force=force)  # somebody may have put something there meanwhile
+    check_file(out, "--out", inputs, force=force, sign=b"sample_id")  # somebody may have put something there meanwhile
     table.save(out)
     if out.suffix == ".csv" and table.annotator_errors:
         tell("the annotator's errors do not go into CSV: write .parquet for an audit that corrects with them")

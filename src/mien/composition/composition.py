@@ -78,7 +78,7 @@ class Described:
     with_split: Association | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttributeComposition:
     """One attribute of a corpus.
 
@@ -112,7 +112,7 @@ class AttributeComposition:
     certainty: Certainty | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Composition:
     """What a corpus is made of.
 
@@ -211,22 +211,24 @@ def composition(
     given = checked_shares(shares, attributes)
     numbers = [number_column(faces, name, settings.level) for name in number_columns(faces)]
     return Composition(
-        table.name,
-        labels if faces.classes else "",
-        [str(c) for c in faces.classes],
-        len(faces),
-        faces.n_units,
-        faces.dropped,
-        {s: int((faces.split == i).sum()) for i, s in enumerate(faces.splits)},
-        _described(faces, "class", [str(c) for c in faces.classes], faces.label, settings) if faces.classes else None,
-        [_attribute(faces, a, given.get(a.name), settings) for a in attributes],
-        [n for n in numbers if n],
-        settings.level,
-        settings.n_boot,
-        settings.n_perm,
-        settings.min_n,
-        settings.seed,
-        __version__,
+        source=table.name,
+        labels=labels if faces.classes else "",
+        classes=[str(c) for c in faces.classes],
+        n=len(faces),
+        n_clusters=faces.n_units,
+        unlabelled=faces.dropped,
+        splits={s: int((faces.split == i).sum()) for i, s in enumerate(faces.splits)},
+        by_label=_described(faces, "class", [str(c) for c in faces.classes], faces.label, settings)
+        if faces.classes
+        else None,
+        attributes=[_attribute(faces, a, given.get(a.name), settings) for a in attributes],
+        numbers=[n for n in numbers if n],
+        level=settings.level,
+        n_boot=settings.n_boot,
+        n_perm=settings.n_perm,
+        min_n=settings.min_n,
+        seed=settings.seed,
+        version=__version__,
     )
 
 
@@ -265,20 +267,20 @@ def _attribute(
         corrected, why = own_correction(faces, attribute, settings=settings)
         note = " ".join(filter(None, [note, why]))
     return AttributeComposition(
-        attribute.label,
-        attribute.source,
-        note,
-        int((codes < 0).sum()),
-        _described(faces, attribute.name, groups, codes, settings),
-        distributions(label, classes, group, groups, unit, settings.level),
-        association(group, groups, label, classes, unit, _setting(settings, attribute.name, "classes"))
+        label=attribute.label,
+        source=attribute.source,
+        note=note,
+        n_unknown=int((codes < 0).sum()),
+        described=_described(faces, attribute.name, groups, codes, settings),
+        by_class=distributions(label, classes, group, groups, unit, settings.level),
+        with_class=association(group, groups, label, classes, unit, _setting(settings, attribute.name, "classes"))
         if classes
         else None,
-        len(groups) * max(len(classes), 1) * len(faces.splits),
-        _thin_cells(faces, attribute, both if classes else codes >= 0, settings.min_n),
-        probable_shares(faces, attribute, settings.level) if guessed else {},
-        corrected,
-        certainty(faces, attribute, settings.level) if guessed else None,
+        n_cells=len(groups) * max(len(classes), 1) * len(faces.splits),
+        thin=_thin_cells(faces, attribute, both if classes else codes >= 0, settings.min_n),
+        probable=probable_shares(faces, attribute, settings.level) if guessed else {},
+        corrected=corrected,
+        certainty=certainty(faces, attribute, settings.level) if guessed else None,
     )
 
 

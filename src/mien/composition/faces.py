@@ -20,7 +20,7 @@ from mien.stats.cells import independent_units
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Faces:
     """The n faces of a table as codes.
 
@@ -79,26 +79,26 @@ def corpus_faces(table: SampleTable, labels: str) -> Faces:
     split, splits = pd.factorize(table.frame["split"].fillna("").astype(str))
     unit = split_units(table)
     rows = Predictions(
-        table.frame["sample_id"].to_numpy(dtype=object),
-        classes,
-        label,
-        label,
-        None,
-        None,
-        None,
-        table.frame[table.attribute_columns].reset_index(drop=True),
-        unit,
+        sample_id=table.frame["sample_id"].to_numpy(dtype=object),
+        classes=classes,
+        labels=label,
+        predicted=label,
+        probs=None,
+        soft_targets=None,
+        votes=None,
+        groups=table.frame[table.attribute_columns].reset_index(drop=True),
+        cluster=unit,
         source=table.name,
     )
     return Faces(
-        table,
-        classes,
-        label,
-        dropped,
-        tuple(str(s) for s in splits),
-        split.astype(np.int64),
-        independent_units(unit),
-        rows,
+        table=table,
+        classes=classes,
+        label=label,
+        dropped=dropped,
+        splits=tuple(str(s) for s in splits),
+        split=split.astype(np.int64),
+        unit=independent_units(unit),
+        rows=rows,
     )
 
 

@@ -49,7 +49,7 @@ class Measure:
     p: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """The faces of one group with one class.
 
@@ -196,7 +196,9 @@ def _measure(table: Ints, null: Ints, cell: Ints, unit: Ints | None, level: floa
     low, high = min(ends[0], value), min(max(ends[1], value), 1.0)
     scale: Callable[[float], float] = (lambda x: float(np.sqrt(x))) if squared else float
     n, n_units = len(cell), len(cell) if unit is None else int(unit.max()) + 1
-    corrected = Estimate(scale(value), scale(low), scale(high), level, "noncentral chi-squared", n, n_units)
+    corrected = Estimate(
+        scale(value), scale(low), scale(high), level=level, method="noncentral chi-squared", n=n, clusters=n_units
+    )
     mean = float(cramers_v(null).mean()) if squared else expected
     return Measure(scale(observed), mean, corrected, permutation_p(observed, drawn))
 
@@ -298,7 +300,13 @@ def z_estimates(counted: Counted, group: Ints, label: Ints, unit: Ints | None, l
     return [
         [
             Estimate(
-                float(value[i, j]), float(low[i, j]), float(high[i, j]), level, "mover of wilson", n_faces, n_units
+                float(value[i, j]),
+                float(low[i, j]),
+                float(high[i, j]),
+                level=level,
+                method="mover of wilson",
+                n=n_faces,
+                clusters=n_units,
             )
             if value[i, j] == value[i, j]
             else undefined(n_faces, n_units, "no face of the group or of the class", level)
@@ -345,14 +353,14 @@ def _cell(
     expected = float(counted.totals[i]) * float(counted.counts[:, j].sum()) / float(counted.totals.sum())
     found = p[1] < SIGNIFICANT and z.value != 0
     return Cell(
-        names[0],
-        names[1],
-        int(counted.counts[at]),
-        int(counted.units[at]),
-        expected,
-        share_of(counted, i, j, level),
-        z,
-        float(p[0]),
-        float(p[1]),
-        (MORE if z.value > 0 else FEWER) if found else NOT_SHOWN,
+        group=names[0],
+        class_name=names[1],
+        n=int(counted.counts[at]),
+        n_clusters=int(counted.units[at]),
+        expected=expected,
+        share=share_of(counted, i, j, level),
+        z=z,
+        p=float(p[0]),
+        p_adjusted=float(p[1]),
+        verdict=(MORE if z.value > 0 else FEWER) if found else NOT_SHOWN,
     )

@@ -16,7 +16,7 @@ from mien.stats.intervals import mean_estimate
 _BINS = 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberColumn:
     """One column of numbers.
 
@@ -57,15 +57,15 @@ def number_column(faces: Faces, name: str, level: float) -> NumberColumn | None:
         return mean_estimate(values[where], faces.units(where), level)
 
     return NumberColumn(
-        name,
-        f"{PERCEIVED} {plain}" if perceived else plain,
-        PERCEIVED if perceived else "measured",
-        int(known.sum()),
-        int((~known).sum()),
-        mean(known),
-        {str(c): mean(known & (faces.label == k)) for k, c in enumerate(faces.classes)},
-        [float(e) for e in edges],
-        [int(c) for c in counts],
+        name=name,
+        label=f"{PERCEIVED} {plain}" if perceived else plain,
+        source=PERCEIVED if perceived else "measured",
+        n=int(known.sum()),
+        n_unknown=int((~known).sum()),
+        mean=mean(known),
+        by_class={str(c): mean(known & (faces.label == k)) for k, c in enumerate(faces.classes)},
+        edges=[float(e) for e in edges],
+        counts=[int(c) for c in counts],
     )
 
 

@@ -128,7 +128,7 @@ def share_of(counted: Counted, base: int, category: int, level: float, note: str
     share, trials = float(counted.counts[base, category]) / n, float(counted.trials[base, category])
     low, high = wilson(share * trials, trials, level)
     method = "wilson" if units >= n else "wilson, effective trials"
-    return Estimate(share, low, high, level, method, n, units, None, note)
+    return Estimate(share, low, high, level=level, method=method, n=n, clusters=units, seed=None, note=note)
 
 
 def distributions(
@@ -184,7 +184,7 @@ def representation(
     method = "noncentral chi-squared"
 
     def estimate(value: float, ends: tuple[float, float]) -> Estimate:
-        return Estimate(value, min(*ends, value), max(*ends, value), level, method, n, n_units)
+        return Estimate(value, min(*ends, value), max(*ends, value), level=level, method=method, n=n, clusters=n_units)
 
     return Representation(
         g,
@@ -283,4 +283,12 @@ def _imbalance(
     low, high = ratio_interval(shares, (drawn / totals)[:, None], trials, level, crossed=True)
     value = float(imbalance_ratio(counts))
     ends = (1 / high, 1 / low if low > 0 else float("inf"))
-    return Estimate(value, min(ends[0], value), max(ends[1], value), level, "simultaneous bootstrap", n, n_units)
+    return Estimate(
+        value,
+        min(ends[0], value),
+        max(ends[1], value),
+        level=level,
+        method="simultaneous bootstrap",
+        n=n,
+        clusters=n_units,
+    )

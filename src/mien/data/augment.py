@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How far a training picture may be changed. The defaults suit aligned faces of 48 to 64 px.
 

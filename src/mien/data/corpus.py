@@ -80,7 +80,7 @@ def _fix(error: DataError) -> str:
     return (error.fix + " " if error.fix else "") + 'Restore the file, or pass on_bad_row="drop" (--on-bad-row drop).'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """A corpus as its reader opened it; nothing is read until :attr:`chunks` is called.
 

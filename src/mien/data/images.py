@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.inputs import rows_at_once
+from mien.inputs import check_regular, rows_at_once
 from mien.outputs import FolderWriter, Kind, writing
 from mien.own_files import (
     SUMS,
@@ -103,6 +103,7 @@ class Store:
             raise DataError(str(path), "is not a store", f"a folder with {INFO}", "Make one with 'mien prepare'.")
         info = _checked_info(path)
         shape = tuple(info["shape"])
+        check_regular(path / IMAGES, "the packed pictures")
         size = (path / IMAGES).stat().st_size if (path / IMAGES).is_file() else -1
         if size != math.prod(shape):
             raise DataError(
@@ -234,7 +235,7 @@ class StoreWriter:
         self._folder.__exit__(kind, error, trace)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Described:
     """What readers rely on in ``store.json``."""
 

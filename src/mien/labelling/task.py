@@ -79,7 +79,7 @@ def asked_attributes(
     return tuple(AskedAttribute(n, f"Perceived {n.replace('_', ' ')}", tuple(known[n])) for n in names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelTask:
     """The settings of a labelling task. They never change once somebody has labelled.
 

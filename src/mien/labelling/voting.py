@@ -53,7 +53,7 @@ _PROGRESS = sa.select(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Label:
     """What one annotator says of one face.
 

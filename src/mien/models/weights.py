@@ -34,7 +34,7 @@ _LARGEST_SIDE = 4096  # pixels
 _LARGEST_OPTIONS = 10_000  # sum of all whole numbers of a network's options; the largest here have 2,000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightCard:
     """What must be known to use weights, and to judge whether one should.
 

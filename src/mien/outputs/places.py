@@ -16,10 +16,13 @@ from pathlib import Path
 from mien.errors import UsageError
 from mien.outputs.writing import is_special, make_folders, place_name, reason_of, remove_folders, target_of
 
+_LOOKED_AT = 1 << 16
 _TRIAL = b"\0" * 4096  # one block: a full disk may still have room for a name
 
 
-def check_file(path: Path | str, option: str = "", inputs: Iterable[Path | str] = (), *, force: bool = True) -> Path:
+def check_file(
+    path: Path | str, option: str = "", inputs: Iterable[Path | str] = (), *, force: bool = True, sign: bytes = b""
+) -> Path:
     """Refuse a file that cannot be written, before any work is done.
 
     Folders on the way may be missing: whoever writes makes them.
@@ -29,6 +32,7 @@ def check_file(path: Path | str, option: str = "", inputs: Iterable[Path | str] 
         option: How the user named it, such as ``--out``; for the message.
         inputs: Files and folders that are read: the file must be none of them.
         force: A file that is there may be replaced; otherwise only an empty one may.
+        sign: What a file that may be replaced holds near its begin or end; nothing: any file may.
 
     Raises:
         UsageError: If it is a folder, a pipe or an input, is there and may not be replaced, or nothing can be
@@ -45,9 +49,24 @@ def check_file(path: Path | str, option: str = "", inputs: Iterable[Path | str] 
         return path
     if not force and os.path.exists(path) and os.path.getsize(path):
         raise UsageError(where, "exists already", "a new file", "Pass --force to replace it.")
+    if sign and not _holds(path, sign):
+        raise UsageError(where, "is a file that Mien did not write", "a new file, or one of Mien's to replace")
     target = target_of(path)
     try_place(where, target.parent, target.name)
     return path
+
+
+def _holds(path: Path, sign: bytes) -> bool:
+    """Whether a file is absent, empty, or has the sign near its begin or end."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_LOOKED_AT)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOOKED_AT))
+            return not start or sign in start or sign in file.read(_LOOKED_AT)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def check_folder(path: Path | str, option: str = "", inputs: Iterable[Path | str] = ()) -> Path:

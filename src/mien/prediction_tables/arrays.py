@@ -56,7 +56,7 @@ def read_arrays(path: Path, classes: Sequence[str] | None = None) -> PredictionT
     if files and len(files) == len(values):
         columns["filename"] = pd.Series(files)
     floats = np.array(values, dtype=np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
-    table = PredictionTable(columns, {"prob_": Block(names, floats)}, len(values), str(path))
+    table = PredictionTable(columns=columns, blocks={"prob_": Block(names, floats)}, n=len(values), source=str(path))
     return replace(table, notes=(f"The columns of {path.name} were read as {', '.join(names)}.",))
 
 

@@ -36,7 +36,7 @@ _PACKED: tuple[tuple[bytes, str, Callable[..., Any]], ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dialect:
     """How to read a text table.
 
@@ -179,7 +179,15 @@ def dialect_of(path: Path) -> Dialect:
     _refuse_title(path, text, skip)
     # With commas between cells a decimal comma cannot be told from a separator.
     decimal = _decimal(text, separator) if separator != "," else "."
-    return Dialect(path, header, separator, decimal, encoding, compression, skip)
+    return Dialect(
+        path=path,
+        header=header,
+        separator=separator,
+        decimal=decimal,
+        encoding=encoding,
+        compression=compression,
+        skip=skip,
+    )
 
 
 def _refuse_title(path: Path, text: str, skip: int) -> None:

@@ -79,7 +79,7 @@ class Gathered:
         blocks = {
             p: Block(tuple(c.removeprefix(p) for c in self.parts[p]), values) for p, values in self.blocks.items()
         }
-        return PredictionTable(columns, blocks, self.n, source, where)
+        return PredictionTable(columns=columns, blocks=blocks, n=self.n, source=source, where=where)
 
 
 class _Ids:

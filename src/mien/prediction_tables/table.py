@@ -36,7 +36,7 @@ class Block:
     values: NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictionTable:
     """Columns, blocks of columns, and where a row stands.
 
@@ -90,7 +90,7 @@ def table_of(frame: pd.DataFrame, source: str) -> PredictionTable:
         for c, s in series.items()
         if not c.startswith(PREFIXES)
     }
-    return PredictionTable(plain, blocks, len(frame), source)
+    return PredictionTable(columns=plain, blocks=blocks, n=len(frame), source=source)
 
 
 def check_names(names: list[str], source: str) -> list[str]:

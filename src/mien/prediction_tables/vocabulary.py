@@ -135,6 +135,7 @@ def _check_spelling(named: Mapping[str, Texts], source: str) -> None:
     for column in ("label", "pred"):
         for odd in sorted(w for w in words[column] if canonical(w) in labels ^ predicted):
             others = {folded(w): w for c in words for w in words[c] if canonical(w) != canonical(odd)}
+            others |= {canonical(w): canonical(w) for w in others.values()}  # 'hapiness' beside 'happy'
             close = difflib.get_close_matches(folded(odd), others, n=1, cutoff=_LOOKS_ALIKE)
             if close:
                 raise DataError(

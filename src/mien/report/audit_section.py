@@ -68,7 +68,7 @@ class AttributeSection:
     topics: list[Topic]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AuditSection:
     """An audit with its figures.
 
@@ -102,13 +102,13 @@ def audit_section(audit: Audit, anchor: str) -> AuditSection:
     """
     topics = [make(audit, anchor) for make in AUDIT_TOPICS]
     return AuditSection(
-        audit,
-        anchor,
-        words.gap_share((g for a in audit.attributes for g in a.gaps if g.family == "headline"), "headline"),
-        inline(overview_plot(audit), f"{anchor}-overview"),
-        inline(overview_plot(audit, narrow=True), f"{anchor}-narrow"),
-        [_attribute(audit, a, f"{anchor}-a{i}") for i, a in enumerate(audit.attributes, 1)],
-        [t for t in topics if t],
+        audit=audit,
+        anchor=anchor,
+        finding=words.gap_share((g for a in audit.attributes for g in a.gaps if g.family == "headline"), "headline"),
+        overview=inline(overview_plot(audit), f"{anchor}-overview"),
+        overview_narrow=inline(overview_plot(audit, narrow=True), f"{anchor}-narrow"),
+        attributes=[_attribute(audit, a, f"{anchor}-a{i}") for i, a in enumerate(audit.attributes, 1)],
+        topics=[t for t in topics if t],
     )
 
 

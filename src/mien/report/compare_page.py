@@ -135,10 +135,10 @@ def _overall_section(c: Comparison, anchor: str) -> FurtherSection:
     rows += [[f"Recall of {name}", *_cells(change)] for name, change in c.overall.recall.items()]
     caption = "Every metric of both models over all shared faces"
     return FurtherSection(
-        "overall",
-        "All faces together",
-        anchor,
-        [_right_alone(c)],
+        kind="overall",
+        title="All faces together",
+        anchor=anchor,
+        sentences=[_right_alone(c)],
         tables=[table(caption, ["Metric", *c.names, "Change"], rows, f"{caption}, as a table")],
     )
 
@@ -156,13 +156,13 @@ def _attribute_section(c: Comparison, attribute: AttributeChange, anchor: str) -
     unknown = f"{attribute.n_unknown:,} shared faces are of unknown group and left out."
     few = [g.name for g in attribute.groups if g.verdict == TOO_FEW]
     return FurtherSection(
-        "comparison",
-        f"By {attribute.label}",
-        anchor,
-        [g.sentence for g in attribute.gaps[:1]] + _more_changes(attribute.gaps[1:]),
-        _comparison_figures(c, attribute, anchor),
-        [_groups_table(c, attribute), _gaps_table(c, attribute), _changes_table(attribute)],
-        [
+        kind="comparison",
+        title=f"By {attribute.label}",
+        anchor=anchor,
+        sentences=[g.sentence for g in attribute.gaps[:1]] + _more_changes(attribute.gaps[1:]),
+        figures=_comparison_figures(c, attribute, anchor),
+        tables=[_groups_table(c, attribute), _gaps_table(c, attribute), _changes_table(attribute)],
+        notes=[
             *([unknown] if attribute.n_unknown else []),
             *([f"Too few faces to be judged: {listed(few)}."] if few else []),
         ],

@@ -25,13 +25,13 @@ def confounders_section(result: ConfounderResult, anchor: str) -> FurtherSection
     left = f"Faces without a value, left out where it is held common: {listed(missing)}." if missing else ""
     steps = _steps(result)
     return FurtherSection(
-        "confounders",
-        "Is it the pictures?",
-        anchor,
-        [result.sentence],
-        _figures(result, steps, anchor),
-        [_means_table(result), *([_adjusted_table(steps)] if steps else [])],
-        [n for n in (few, left, *result.notes) if n],
+        kind="confounders",
+        title="Is it the pictures?",
+        anchor=anchor,
+        sentences=[result.sentence],
+        figures=_figures(result, steps, anchor),
+        tables=[_means_table(result), *([_adjusted_table(steps)] if steps else [])],
+        notes=[n for n in (few, left, *result.notes) if n],
     )
 
 

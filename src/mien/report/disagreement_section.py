@@ -18,10 +18,10 @@ _TITLES = ("the gap", "goes with annotators' disagreement", "remains where they 
 def disagreement_section(result: DisagreementResult, anchor: str) -> FurtherSection:
     """Was the model wrong, or was the face ambiguous."""
     section = FurtherSection(
-        "disagreement",
-        "Was the model wrong, or was the face ambiguous?",
-        anchor,
-        list(result.sentences),
+        kind="disagreement",
+        title="Was the model wrong, or was the face ambiguous?",
+        anchor=anchor,
+        sentences=list(result.sentences),
         notes=[*_left_out_votes(result), *result.notes],
     )
     present = [g for g in result.groups if g.n]

@@ -16,7 +16,7 @@ PLOTTED = ("accuracy", "macro_f1")
 SHOWN = 10  # groups of the ranking that need no click
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroupsSection:
     """The groups of one attribute.
 
@@ -60,14 +60,16 @@ def groups_section(audit: Audit, result: AttributeResult, anchor: str) -> Groups
     hidden = len(result.groups) - MAX_GROUPS
     shared, footnotes = words.shared_notes([g.metrics for g in result.groups])
     return GroupsSection(
-        result.label,
-        [inline(group_plot(result, audit.overall, [m]), f"{anchor}-{m}") for m in PLOTTED],
-        shows_pooled(result),
-        ranking[:SHOWN],
-        ranking[SHOWN:],
-        {g.name: i for i, g in enumerate(ranked, 1)},
-        list(words.in_order({m: e for g in result.groups for m, e in g.metrics.items()})),
-        shared,
-        footnotes,
-        f"The plots show the {MAX_GROUPS} largest groups; {hidden} more stand in the tables." if hidden > 0 else "",
+        label=result.label,
+        plots=[inline(group_plot(result, audit.overall, [m]), f"{anchor}-{m}") for m in PLOTTED],
+        pooled=shows_pooled(result),
+        worst=ranking[:SHOWN],
+        others=ranking[SHOWN:],
+        ranks={g.name: i for i, g in enumerate(ranked, 1)},
+        metrics=list(words.in_order({m: e for g in result.groups for m, e in g.metrics.items()})),
+        shared_notes=shared,
+        footnotes=footnotes,
+        note=f"The plots show the {MAX_GROUPS} largest groups; {hidden} more stand in the tables."
+        if hidden > 0
+        else "",
     )

@@ -26,13 +26,13 @@ def inferred_section(result: InferredResult, anchor: str) -> FurtherSection:
     notes += [f"{capital(METHODS.get(m.name, m.name))}: {m.note}" for m in result.methods]
     notes += [f"The curve of even errors {even.note}."] if even and even.note else []
     return FurtherSection(
-        "inferred",
-        f"What if the {'perceived ' if result.source == 'perceived' else ''}groups are wrong?",
-        anchor,
-        list(filter(None, [_methods_sentence(result), *left_out(result), quotable(result), *erased])),
-        _figures(result, anchor),
-        _tables(result),
-        notes,
+        kind="inferred",
+        title=f"What if the {'perceived ' if result.source == 'perceived' else ''}groups are wrong?",
+        anchor=anchor,
+        sentences=list(filter(None, [_methods_sentence(result), *left_out(result), quotable(result), *erased])),
+        figures=_figures(result, anchor),
+        tables=_tables(result),
+        notes=notes,
     )
 
 

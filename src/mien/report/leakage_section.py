@@ -15,7 +15,11 @@ from mien.report.words import capital, p_value
 def leakage_section(result: LeakageResult, anchor: str) -> FurtherSection:
     """Can the attribute be read from the model."""
     section = FurtherSection(
-        "leakage", "Can the attribute be read from the model?", anchor, [result.sentence], notes=list(result.notes)
+        kind="leakage",
+        title="Can the attribute be read from the model?",
+        anchor=anchor,
+        sentences=[result.sentence],
+        notes=list(result.notes),
     )
     if not result.probes:
         left = [f"Left out: {group} ({reason})." for group, reason in result.left_out.items()]

@@ -52,7 +52,7 @@ class Drawing:
     caption: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FurtherSection:
     """One question about one attribute.
 

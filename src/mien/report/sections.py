@@ -26,7 +26,7 @@ AUDIT_FOLDER = "audit"
 _FIRST, _LAST = ("test",), ("validation", "train", "training")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One set of predictions; what is missing is None or empty.
 
@@ -96,7 +96,17 @@ def evaluation(run: Run, record: RunRecord, name: str, anchor: str, store: Store
     on = stored.get("on") or (section.audit.source if section else "") or name
     n = len(pred) if pred is not None else int(stored.get("n") or (section.audit.n if section else 0))
     lead, sentences = _lead(estimates, n, _short(on)), _verdict(name, stored, without, pred)
-    out = Evaluation(name, anchor, _short(on), n, lead, sentences, estimates, without, audit=section)
+    out = Evaluation(
+        name=name,
+        anchor=anchor,
+        on=_short(on),
+        n=n,
+        lead=lead,
+        sentences=sentences,
+        estimates=estimates,
+        without_copies=without,
+        audit=section,
+    )
     if pred is None:
         return replace(out, faces_missing="The predictions are not in the run folder.")
     out = replace(out, **_drawn(pred, anchor))

@@ -35,10 +35,10 @@ def _seeds_overall(audit: SeedAudit, anchor: str) -> FurtherSection:
         for m, v in overall.metrics.items()
     ]
     return FurtherSection(
-        "overall",
-        "All faces together",
-        anchor,
-        [f"Over all faces the accuracy is {value.mean} on average; single runs lie at {runs}."],
+        kind="overall",
+        title="All faces together",
+        anchor=anchor,
+        sentences=[f"Over all faces the accuracy is {value.mean} on average; single runs lie at {runs}."],
         tables=[table("Every metric over all shared faces", header, rows)],
     )
 
@@ -54,13 +54,13 @@ def _seeds_section(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> F
     if len(audit.names) <= _MANY_RUNS:
         tables.append(_runs_table(audit, attribute))
     return FurtherSection(
-        "seeds",
-        f"By {attribute.label}",
-        anchor,
-        [g.sentence for g in attribute.gaps[:1]] + _more_real(attribute.gaps[1:]),
-        _seed_figures(audit, attribute, anchor),
-        tables,
-        [unknown] if attribute.n_unknown else [],
+        kind="seeds",
+        title=f"By {attribute.label}",
+        anchor=anchor,
+        sentences=[g.sentence for g in attribute.gaps[:1]] + _more_real(attribute.gaps[1:]),
+        figures=_seed_figures(audit, attribute, anchor),
+        tables=tables,
+        notes=[unknown] if attribute.n_unknown else [],
     )
 
 

@@ -63,7 +63,9 @@ def _beside(
         _measures_beside(title, shown),
         table(caption, ["", *(name for name, _, _ in shown)], rows, f"{caption}, as a table"),
     ]
-    return FurtherSection("beside", title, f"{anchor}-all", [], figures, tables)
+    return FurtherSection(
+        kind="beside", title=title, anchor=f"{anchor}-all", sentences=[], figures=figures, tables=tables
+    )
 
 
 def _measures_beside(title: str, shown: Sequence[tuple[str, Described, Association | None]]) -> Table:

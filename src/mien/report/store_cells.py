@@ -26,7 +26,15 @@ def cells_section(a: AttributeComposition, found: Association, anchor: str) -> F
         "Plain values lie above 0 even where nothing goes together; by chance: their mean when whole units (a picture "
         "with its copies, or a person) are dealt to the groups at random. The value is without it.",
     ]
-    return FurtherSection("cells", "Which classes go with which groups", anchor, [], [], tables, notes)
+    return FurtherSection(
+        kind="cells",
+        title="Which classes go with which groups",
+        anchor=anchor,
+        sentences=[],
+        figures=[],
+        tables=tables,
+        notes=notes,
+    )
 
 
 def association_table(found: Association, caption: str) -> Table:
@@ -110,4 +118,6 @@ def thin_section(c: Composition, a: AttributeComposition, anchor: str) -> Furthe
     if len(rows) > LONG_TABLE:
         others = f"The other {len(rows) - LONG_TABLE} thin cells of {a.label}"
         tables.append(table(others, header, rows[LONG_TABLE:], others))
-    return FurtherSection("thin", "Thin cells", anchor, [thin_sentence(a)], [], tables)
+    return FurtherSection(
+        kind="thin", title="Thin cells", anchor=anchor, sentences=[thin_sentence(a)], figures=[], tables=tables
+    )

@@ -38,7 +38,14 @@ def certainty_section(a: AttributeComposition, sure: Certainty, anchor: str) -> 
         f"The mean confidence is {sure.mean.value:.2f}. A threshold leaves out the faces below it, and not evenly: "
         "where the shares differ between groups or classes, what remains is another mix."
     )
-    return FurtherSection("certainty", "How sure the annotator was", anchor, [sentence], [drawing], tables)
+    return FurtherSection(
+        kind="certainty",
+        title="How sure the annotator was",
+        anchor=anchor,
+        sentences=[sentence],
+        figures=[drawing],
+        tables=tables,
+    )
 
 
 def _open(a: AttributeComposition) -> str:
@@ -64,10 +71,10 @@ def number_section(n: NumberColumn, anchor: str) -> FurtherSection:
         f"Faces by {n.label}.",
     )
     return FurtherSection(
-        "number",
-        capital(n.label),
-        anchor,
-        [sentence],
-        [drawing],
-        [table(caption, ["Class", "Faces", "Mean and interval"], rows)] if rows else [],
+        kind="number",
+        title=capital(n.label),
+        anchor=anchor,
+        sentences=[sentence],
+        figures=[drawing],
+        tables=[table(caption, ["Class", "Faces", "Mean and interval"], rows)] if rows else [],
     )

@@ -20,7 +20,9 @@ def class_section(described: Described, anchor: str) -> FurtherSection:
     tables += [_shares_table(described, "Share of each class", {})]
     split = described.with_split
     sentences = [] if split is None else [association_sentence(split, "classes", "splits")]
-    return FurtherSection("classes", "Classes", anchor, sentences, figures, tables)
+    return FurtherSection(
+        kind="classes", title="Classes", anchor=anchor, sentences=sentences, figures=figures, tables=tables
+    )
 
 
 def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
@@ -53,13 +55,13 @@ def mix_section(a: AttributeComposition, anchor: str) -> FurtherSection:
     if a.described.with_split is not None:
         notes.append(association_sentence(a.described.with_split, "groups", "splits"))
     return FurtherSection(
-        "mix",
-        "How the groups are represented",
-        anchor,
-        [],
-        _mix_figures(a.described, drawn, "groups", anchor, bars),
-        tables,
-        notes,
+        kind="mix",
+        title="How the groups are represented",
+        anchor=anchor,
+        sentences=[],
+        figures=_mix_figures(a.described, drawn, "groups", anchor, bars),
+        tables=tables,
+        notes=notes,
     )
 
 

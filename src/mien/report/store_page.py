@@ -114,19 +114,19 @@ def _corpus(
 ) -> CorpusBlock:
     c = composition(store.table, by, labels=labels, shares=shares, settings=settings)
     return CorpusBlock(
-        c.source,
-        anchor,
-        corpus_sentences(c),
-        findings(c),
-        corpus_facts(store, c),
-        table_history(store),
-        class_section(c.by_label, f"{anchor}-classes") if c.by_label else None,
-        [attribute_block(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)],
-        [number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)],
-        _faces(store, c, by, settings.seed) if pictures else [],
-        "" if pictures else "Pictures were left out on request.",
-        str(store.info.get("terms") or "not stated"),
-        c,
+        name=c.source,
+        anchor=anchor,
+        lead=corpus_sentences(c),
+        findings=findings(c),
+        facts=corpus_facts(store, c),
+        history=table_history(store),
+        classes=class_section(c.by_label, f"{anchor}-classes") if c.by_label else None,
+        attributes=[attribute_block(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)],
+        numbers=[number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)],
+        faces=_faces(store, c, by, settings.seed) if pictures else [],
+        faces_missing="" if pictures else "Pictures were left out on request.",
+        terms=str(store.info.get("terms") or "not stated"),
+        composition=c,
     )
 
 

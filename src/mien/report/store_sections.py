@@ -26,7 +26,7 @@ _PERCEIVED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttributeBlock:
     """One attribute of a corpus.
 
@@ -51,7 +51,7 @@ class AttributeBlock:
     others: list[FurtherSection]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusBlock:
     """One corpus on the page.
 
@@ -97,14 +97,14 @@ def attribute_block(c: Composition, a: AttributeComposition, anchor: str) -> Att
     if a.certainty is not None:
         others.append(certainty_section(a, a.certainty, f"{anchor}-sure"))
     return AttributeBlock(
-        f"By {a.label}",
-        anchor,
-        _provenance(a),
-        attribute_sentences(a),
-        mix_section(a, f"{anchor}-groups"),
-        cells_section(a, a.with_class, f"{anchor}-cells") if a.with_class else None,
-        cells_map(c, a, a.with_class, f"{anchor}-map") if a.with_class else None,
-        others,
+        title=f"By {a.label}",
+        anchor=anchor,
+        provenance=_provenance(a),
+        sentences=attribute_sentences(a),
+        mix=mix_section(a, f"{anchor}-groups"),
+        cells=cells_section(a, a.with_class, f"{anchor}-cells") if a.with_class else None,
+        map=cells_map(c, a, a.with_class, f"{anchor}-map") if a.with_class else None,
+        others=others,
     )
 
 

@@ -33,7 +33,7 @@ def equal_units(faces: NDArray[Any], squares: NDArray[Any]) -> Floats:
     return np.asarray(np.divide(faces**2, squares, out=np.zeros(faces.shape), where=squares > 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitCounts:
     """Independent units behind the shares of groups: floors and intervals count these, never copies.
 
@@ -64,7 +64,15 @@ class UnitCounts:
         hits = np.diagonal(tables, axis1=1, axis2=2).astype(np.int64)
         others = n[:, None] - annotated
         worth = (n[:, None].astype(np.float64), annotated.astype(np.float64), others.astype(np.float64))
-        return cls(n, annotated, predicted, annotated + predicted - hits, others, crossed=False, worth=worth)
+        return cls(
+            groups=n,
+            annotated=annotated,
+            predicted=predicted,
+            either=annotated + predicted - hits,
+            others=others,
+            crossed=False,
+            worth=worth,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,11 @@ class Rows:
         both = np.concatenate([self.label, self.predicted])
         twice = Rows(np.tile(self.group, 2), both, both, np.tile(self.cluster, 2), self.n_groups, self.n_classes)
         return UnitCounts(
-            groups,
-            by_class,
-            self._class_units(self.predicted),
-            twice._class_units(both),
-            groups[:, None] - self._units_of_one_class().reshape(shape),
+            groups=groups,
+            annotated=by_class,
+            predicted=self._class_units(self.predicted),
+            either=twice._class_units(both),
+            others=groups[:, None] - self._units_of_one_class().reshape(shape),
             crossed=int(groups.sum()) > len(np.unique(self.cluster)),
             worth=self._worth(),
         )

@@ -53,12 +53,12 @@ def wilson_estimate(k: float, n: int, level: float = 0.95, note: str = "") -> Es
     """A share of ``n`` independent faces with Wilson's interval."""
     if n <= 0:
         return undefined(0, 0, note or "no faces", level)
-    return Estimate(k / n, *wilson(k, n, level), level, "wilson", n, n, None, note)
+    return Estimate(k / n, *wilson(k, n, level), level=level, method="wilson", n=n, clusters=n, note=note)
 
 
 def undefined(n: int, clusters: int, note: str, level: float = 0.95) -> Estimate:
     """An estimate that says why it has no value."""
-    return Estimate(NAN, NAN, NAN, level, "none", n, clusters, None, note)
+    return Estimate(NAN, NAN, NAN, level=level, method="none", n=n, clusters=clusters, seed=None, note=note)
 
 
 def percentile(
@@ -91,7 +91,17 @@ def percentile(
     if share > _UNDEFINED_SHARE:
         note = "; ".join(filter(None, [note, f"{share:.0%} of the bootstrap replicates are undefined"]))
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), level, "bootstrap percentile", n, clusters, seed, note)
+    return Estimate(
+        value,
+        float(low),
+        float(high),
+        level=level,
+        method="bootstrap percentile",
+        n=n,
+        clusters=clusters,
+        seed=seed,
+        note=note,
+    )
 
 
 def share_estimate(
@@ -116,7 +126,9 @@ def share_estimate(
     defined = replicates[~np.isnan(replicates)]
     trials = float(effective_trials(k / n, n, clusters, float(defined.var()) if len(defined) > 1 else 0.0, level))
     low, high = wilson(k / n * trials, trials, level)
-    return Estimate(k / n, low, high, level, "wilson, effective trials", n, clusters, seed, note)
+    return Estimate(
+        k / n, low, high, level=level, method="wilson, effective trials", n=n, clusters=clusters, seed=seed, note=note
+    )
 
 
 def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level: float = 0.95) -> Estimate:
@@ -138,7 +150,7 @@ def clustered_share(hits: NDArray[np.bool_], cluster: NDArray[Any] | None, level
     variance = m / max(m - 1, 1) * float((departure**2).sum()) / n**2
     trials = float(effective_trials(share, n, m, variance, level))
     low, high = wilson(share * trials, trials, level)
-    return Estimate(share, low, high, level, "wilson, effective trials", n, m)
+    return Estimate(share, low, high, level=level, method="wilson, effective trials", n=n, clusters=m)
 
 
 def effective_trials(
@@ -212,7 +224,9 @@ def macro_estimate(
         low = min(low, float(1 / (1 + np.exp(reach - centre))))
         high = max(high, float(1 / (1 + np.exp(-reach - centre))))
     method = "logit bootstrap, at least wilson by class"
-    return Estimate(value, max(low, 0.0), min(high, 1.0), level, method, n, clusters, seed, note)
+    return Estimate(
+        value, max(low, 0.0), min(high, 1.0), level=level, method=method, n=n, clusters=clusters, seed=seed, note=note
+    )
 
 
 def macro_sides(values: Array, low: Array, high: Array, weights: Array, replicates: Array) -> tuple[float, float]:
@@ -295,7 +309,9 @@ def mean_interval(
         return Estimate(mean, level=level, n=n, clusters=units, note=note or "one unit only: no interval")
     q, error = float(stdtrit(units - 1, 0.5 + level / 2)), float(np.sqrt(variance))
     low, high = mean - error * _hall(q, skewness, units), mean - error * _hall(-q, skewness, units)
-    return Estimate(mean, low, high, level, "student, robust to clusters", n, units, None, note)
+    return Estimate(
+        mean, low, high, level=level, method="student, robust to clusters", n=n, clusters=units, seed=None, note=note
+    )
 
 
 def _hall(t: float, skewness: float, units: int) -> float:

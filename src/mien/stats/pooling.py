@@ -48,7 +48,16 @@ def pooled_estimates(
         low, high = np.quantile(drawn[:, i], [(1 - estimate.level) / 2, (1 + estimate.level) / 2])
         value = float(drawn[:, i].mean())
         out.append(
-            Estimate(value, float(low), float(high), estimate.level, _METHOD, estimate.n, estimate.clusters, None)
+            Estimate(
+                value,
+                float(low),
+                float(high),
+                level=estimate.level,
+                method=_METHOD,
+                n=estimate.n,
+                clusters=estimate.clusters,
+                seed=None,
+            )
         )
     return out
 

@@ -158,12 +158,24 @@ def _interval(
     if not len(defined) or np.ptp(defined) < _SAME:
         if share and min(abs(value), abs(1 - value)) < _SAME:
             low, high = wilson(value * units, units, settings.level)
-            return Estimate(value, low, high, settings.level, "wilson", n, units, None, note)
+            return Estimate(
+                value, low, high, level=settings.level, method="wilson", n=n, clusters=units, seed=None, note=note
+            )
         reason = "all faces are alike" if len(defined) > 1 else "too few replicates"
         alike = "; ".join(filter(None, [note, f"{reason}: no interval"]))
         return Estimate(value, level=settings.level, n=n, clusters=units, note=alike)
     low, high = np.quantile(defined, bca_levels(value, defined, *jackknife, settings.level))
-    return Estimate(value, float(low), float(high), settings.level, "bootstrap bca", n, units, settings.seed, note)
+    return Estimate(
+        value,
+        float(low),
+        float(high),
+        level=settings.level,
+        method="bootstrap bca",
+        n=n,
+        clusters=units,
+        seed=settings.seed,
+        note=note,
+    )
 
 
 def bca_levels(value: float, replicates: Array, left_out: Array, alike: Ints, level: float) -> tuple[float, float]:

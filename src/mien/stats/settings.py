@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mien.errors import UsageError
 
+MOST = 1_000_000  # replicates or permutations
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -43,6 +45,9 @@ class Settings:
         for name, least in (("n_boot", 1), ("n_perm", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(name, f"is {getattr(self, name)}", f"{least} or more")
+        for name in ("n_boot", "n_perm"):
+            if getattr(self, name) > MOST:
+                raise UsageError(name, f"is {getattr(self, name):,}", f"at most {MOST:,}: more change no digit shown")
 
     @property
     def min_units(self) -> int:

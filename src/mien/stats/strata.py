@@ -62,7 +62,7 @@ class AdjustedGroup:
     adjusted: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdjustedGap:
     """A gap as it is, and with the mix of strata held common.
 
@@ -147,7 +147,13 @@ class Inference:
         """A value with its normal interval."""
         half = self.z * float(np.sqrt(max(variance, 0.0)))
         return Estimate(
-            float(value), float(value) - half, float(value) + half, self.settings.level, _NORMAL, n, clusters
+            float(value),
+            float(value) - half,
+            float(value) + half,
+            level=self.settings.level,
+            method=_NORMAL,
+            n=n,
+            clusters=clusters,
         )
 
     def draws(self, values: Array, covariance: Array) -> Array:
@@ -199,7 +205,7 @@ def wilson_from_variance(
         trials = min(max(share * (1 - share) / variance, 1.0), float(n))
     low, high = wilson(share * trials, trials, level)
     method = "wilson" if trials == n else "wilson, effective trials"
-    return Estimate(share, low, high, level, method, n, units, None, note)
+    return Estimate(share, low, high, level=level, method=method, n=n, clusters=units, seed=None, note=note)
 
 
 def share_gap(
@@ -252,21 +258,24 @@ def adjusted_gap(
     compared = _gap(steps[0], before, units.n, inference)
     pieces, remaining, shares = _pieces(steps, parts, compared, units, inference)
     groups = zip(strata.names, raws, n, after, strict=True)
+    (worst, best), (adjusted_worst, adjusted_best) = (_ends(steps[i], strata.names) for i in (0, -1))
     return AdjustedGap(
-        words,
-        len(kept),
-        len(np.unique(fine[kept])),
-        1 - float(kept.mean()),
-        [AdjustedGroup(name, e.n, int(m), e, adjusted) for name, e, m, adjusted in groups],
-        raw,
-        compared,
-        *_ends(steps[0], strata.names),
-        pieces,
-        remaining,
-        shares,
-        _gap(steps[-1], after, units.n, inference),
-        *_ends(steps[-1], strata.names),
-        note,
+        strata=words,
+        n=len(kept),
+        n_strata=len(np.unique(fine[kept])),
+        left_out=1 - float(kept.mean()),
+        groups=[AdjustedGroup(name, e.n, int(m), e, adjusted) for name, e, m, adjusted in groups],
+        raw=raw,
+        compared=compared,
+        worst=worst,
+        best=best,
+        parts=pieces,
+        remaining=remaining,
+        shares=shares,
+        adjusted=_gap(steps[-1], after, units.n, inference),
+        adjusted_worst=adjusted_worst,
+        adjusted_best=adjusted_best,
+        note=note,
     )
 
 
@@ -369,8 +378,16 @@ def _gap(step: _Step, estimates: Sequence[Estimate], n_units: int, inference: In
     drawn = inference.draws(step.values, step.covariance)
     low, high = gap_interval(step.values, drawn, inference.settings.level, estimate_limits(estimates), crossed=True)
     n = sum(e.n for e in estimates)
-    about = (inference.settings.level, "simultaneous normal", n, min(n, n_units), inference.settings.seed)
-    return Estimate(float(np.ptp(step.values)), low, high, *about)
+    return Estimate(
+        float(np.ptp(step.values)),
+        low,
+        high,
+        level=inference.settings.level,
+        method="simultaneous normal",
+        n=n,
+        clusters=min(n, n_units),
+        seed=inference.settings.seed,
+    )
 
 
 def _ends(step: _Step, names: Sequence[str]) -> tuple[str, str]:
@@ -394,9 +411,17 @@ def _pieces(
     drawn = inference.draws(value, covariance)
     tails = [(1 - inference.settings.level) / 2, (1 + inference.settings.level) / 2]
     low, high = np.quantile(drawn[:, :-1] / drawn.sum(1, keepdims=True), tails, axis=0)
-    about = (inference.settings.level, "percentiles of normal draws", gap.n, gap.clusters, inference.settings.seed)
     shares = {
-        part: Estimate(float(value[i] / value.sum()), float(low[i]), float(high[i]), *about)
+        part: Estimate(
+            float(value[i] / value.sum()),
+            float(low[i]),
+            float(high[i]),
+            level=inference.settings.level,
+            method="percentiles of normal draws",
+            n=gap.n,
+            clusters=gap.clusters,
+            seed=inference.settings.seed,
+        )
         for i, part in enumerate(parts)
     }
     return dict(zip(parts, pieces[:-1], strict=True)), pieces[-1], shares
@@ -407,4 +432,21 @@ def _not_compared(strata: Strata, raws: list[Estimate], raw: Estimate, words: st
     none = undefined(raw.n, raw.clusters, why, raw.level)
     groups = [AdjustedGroup(name, e.n, 0, e, none) for name, e in zip(strata.names, raws, strict=True)]
     note = "; ".join(filter(None, [note, why]))
-    return AdjustedGap(words, raw.n, 0, 1.0, groups, raw, none, "", "", {}, none, {}, none, "", "", note)
+    return AdjustedGap(
+        strata=words,
+        n=raw.n,
+        n_strata=0,
+        left_out=1.0,
+        groups=groups,
+        raw=raw,
+        compared=none,
+        worst="",
+        best="",
+        parts={},
+        remaining=none,
+        shares={},
+        adjusted=none,
+        adjusted_worst="",
+        adjusted_best="",
+        note=note,
+    )

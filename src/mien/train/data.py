@@ -33,7 +33,7 @@ EXPRESSION = "expression"  # the head of a model of expressions
 _ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces that it did not learn from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingData:
     """What a fit needs to know of its faces.
 
@@ -83,7 +83,17 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     notes = _class_notes(heads, parts[TRAIN][1], parts[VALIDATION][1])
     store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
     mean, std = _pixel_statistics(store.images, parts[TRAIN][0])
-    return TrainingData(store, table, heads, parts[TRAIN], parts[VALIDATION], dropped, mean, std, notes)
+    return TrainingData(
+        store=store,
+        table=table,
+        heads=heads,
+        train=parts[TRAIN],
+        validation=parts[VALIDATION],
+        dropped=dropped,
+        mean=mean,
+        std=std,
+        notes=notes,
+    )
 
 
 # Faces of a part -> (n, K) targets, (n,) whether there is one, and why not: reason -> faces.

@@ -226,13 +226,13 @@ class _Fit:
         size = _input_size(model, config.model.size, data.store.images.shape[1])
         self.loader = train_loader(data, config)
         self.card = WeightCard(
-            config.model.name,
-            config.model.options,
-            classes,
-            size,
-            channels,
-            data.mean,
-            data.std,
+            model=config.model.name,
+            options=config.model.options,
+            classes=classes,
+            size=size,
+            in_channels=channels,
+            mean=data.mean,
+            std=data.std,
             labels="" if config.labels.attributes else config.labels.train,
             data={"corpus": data.table.name, "fingerprint": data.store.fingerprint, "run": config.name},
             terms=_terms(record),
@@ -352,7 +352,7 @@ def _faces(data: TrainingData) -> pd.DataFrame:
 
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:
-    record = previous or RunRecord(config.name, {}, started=_now())
+    record = previous or RunRecord(name=config.name, config={}, started=_now())
     started_from = record.data.get("started_from") or _started_from(config)
     record.config = config.model_dump(mode="json")
     record.versions = code_versions("torch", "lightning", "numpy")

@@ -134,17 +134,17 @@ def _group_change(
     lacking = [name for k, name in enumerate(paired.classes) if not (label == k).any()]
     note = f"nobody annotated with {', '.join(lacking)}: macro values leave these out" if lacking else ""
     return GroupChange(
-        paired.names[g],
-        len(members),
-        int(paired.counted[0].units.groups[g]),
-        metrics | scores,
-        recall,
-        int((gain < 0).sum()),
-        int((gain > 0).sum()),
-        sign_flip_p(net) if len(members) else float("nan"),
-        float("nan"),
-        NO_CHANGE if _enough(g, paired, settings) else TOO_FEW,
-        note if len(members) else "no faces",
+        name=paired.names[g],
+        n=len(members),
+        n_clusters=int(paired.counted[0].units.groups[g]),
+        metrics=metrics | scores,
+        recall=recall,
+        only_a=int((gain < 0).sum()),
+        only_b=int((gain > 0).sum()),
+        p=sign_flip_p(net) if len(members) else float("nan"),
+        p_adjusted=float("nan"),
+        verdict=NO_CHANGE if _enough(g, paired, settings) else TOO_FEW,
+        note=note if len(members) else "no faces",
     )
 
 
@@ -203,7 +203,21 @@ def _gap_change(metric: str, k: int, paired: Paired, groups: Sequence[GroupChang
     if len(part) < 2:
         nothing = undefined(n, units, "fewer than two groups with enough faces", settings.level)
         none = Change(nothing, nothing, nothing)
-        return GapChange(metric, class_name, none, none, none, "", "", "", "", nan, nan, len(part), TOO_FEW)
+        return GapChange(
+            metric=metric,
+            class_name=class_name,
+            gap=none,
+            worst=none,
+            best=none,
+            worst_a="",
+            worst_b="",
+            best_a="",
+            best_b="",
+            p=nan,
+            p_adjusted=nan,
+            n_groups=len(part),
+            verdict=TOO_FEW,
+        )
     x, draws = observed[:, part], drawn[:, :, part]
     floor = implied_errors([c.difference for c in changes])
     found = {s: change_of_extreme(x, draws, s, settings.level, floor) for s in ("gap", "worst", "best")}
@@ -211,19 +225,19 @@ def _gap_change(metric: str, k: int, paired: Paired, groups: Sequence[GroupChang
     gaps = [_gap(x[m], draws[:, m], [(c.a, c.b)[m] for c in changes], n, units, settings, crossed) for m in (0, 1)]
     low, high = x.argmin(1), x.argmax(1)
     return GapChange(
-        metric,
-        class_name,
-        Change(gaps[0], gaps[1], change["gap"]),
-        Change(changes[low[0]].a, changes[low[1]].b, change["worst"]),
-        Change(changes[high[0]].a, changes[high[1]].b, change["best"]),
-        names[part[low[0]]],
-        names[part[low[1]]],
-        names[part[high[0]]],
-        names[part[high[1]]],
-        found["gap"][1],
-        nan,
-        len(part),
-        NO_CHANGE,
+        metric=metric,
+        class_name=class_name,
+        gap=Change(gaps[0], gaps[1], change["gap"]),
+        worst=Change(changes[low[0]].a, changes[low[1]].b, change["worst"]),
+        best=Change(changes[high[0]].a, changes[high[1]].b, change["best"]),
+        worst_a=names[part[low[0]]],
+        worst_b=names[part[low[1]]],
+        best_a=names[part[high[0]]],
+        best_b=names[part[high[1]]],
+        p=found["gap"][1],
+        p_adjusted=nan,
+        n_groups=len(part),
+        verdict=NO_CHANGE,
     )
 
 
@@ -237,7 +251,9 @@ def _gap(
 ) -> Estimate:
     low, high = gap_interval(x, draws, settings.level, estimate_limits(own), crossed=crossed)
     value = float(x.max() - x.min())
-    return Estimate(value, low, high, settings.level, "simultaneous bootstrap", n, units, settings.seed)
+    return Estimate(
+        value, low, high, level=settings.level, method="simultaneous bootstrap", n=n, clusters=units, seed=settings.seed
+    )
 
 
 def _fairness_change(paired: Paired, groups: Sequence[GroupChange], settings: Settings) -> Change:
@@ -262,7 +278,17 @@ def _fairness_change(paired: Paired, groups: Sequence[GroupChange], settings: Se
         low, high = ratio_interval(x[m : m + 1], draws[:, m : m + 1], None, settings.level)
         value = float(extreme(x[m], "ratio"))
         sides.append(
-            Estimate(value, low, high, settings.level, "simultaneous bootstrap", n, units, settings.seed, note)
+            Estimate(
+                value,
+                low,
+                high,
+                level=settings.level,
+                method="simultaneous bootstrap",
+                n=n,
+                clusters=units,
+                seed=settings.seed,
+                note=note,
+            )
         )
     note = "; ".join(filter(None, [note, found.note]))
     return Change(sides[0], sides[1], replace(found, n=n, clusters=units, seed=settings.seed, note=note))
@@ -280,12 +306,12 @@ def attribute_change(a: Predictions, b: Predictions, attribute: Attribute, setti
     keys = [(m, 0) for m in HEADLINE_METRICS] + [("recall", k) for k in range(len(paired.classes))]
     n = len(paired.gain)
     return AttributeChange(
-        attribute.name,
-        attribute.label,
-        attribute.source,
-        n,
-        len(a) - n,
-        groups,
-        [_gap_change(metric, k, paired, groups, settings) for metric, k in keys],
-        _fairness_change(paired, groups, settings),
+        name=attribute.name,
+        label=attribute.label,
+        source=attribute.source,
+        n=n,
+        n_unknown=len(a) - n,
+        groups=groups,
+        gaps=[_gap_change(metric, k, paired, groups, settings) for metric, k in keys],
+        fairness=_fairness_change(paired, groups, settings),
     )

@@ -74,7 +74,7 @@ def paired_share_difference(difference: NDArray[Any], cluster: Ints | None, leve
     squares = ((net - size * centre) ** 2).sum() + added**2 * ((1 - centre) ** 2 + (1 + centre) ** 2)
     half = NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(squares) / (n + 2 * added)
     low, high = max(-1.0, min(centre - half, value)), min(1.0, max(centre + half, value))
-    return Estimate(value, float(low), float(high), level, "paired adjusted Wald", n, units)
+    return Estimate(value, float(low), float(high), level=level, method="paired adjusted Wald", n=n, clusters=units)
 
 
 def change_of_extreme(
@@ -124,7 +124,9 @@ def change_of_extreme(
     p = 2 * normal.cdf(-max(change - below, -change - above, 0.0) / spread)
     note = "" if len(defined) >= 0.95 * len(replicates) else "some bootstrap replicates are undefined"
     low, high = change - below - half, change + above + half
-    return Estimate(change, low, high, level, "paired bootstrap, for extremes", note=note), max(p, _SMALLEST_P)
+    return Estimate(change, low, high, level=level, method="paired bootstrap, for extremes", note=note), max(
+        p, _SMALLEST_P
+    )
 
 
 def extreme(values: Array, statistic: str) -> Array:

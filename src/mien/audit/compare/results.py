@@ -31,7 +31,7 @@ class Change:
     difference: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroupChange:
     """What changed for one group.
 
@@ -62,7 +62,7 @@ class GroupChange:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GapChange:
     """What changed for the gap of one metric.
 
@@ -107,7 +107,7 @@ class GapChange:
         return metric_title(self.metric, self.class_name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttributeChange:
     """What changed between the groups of one attribute.
 
@@ -141,7 +141,7 @@ class AttributeChange:
         return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A second model beside a first, on the faces that both predicted.
 

@@ -42,7 +42,7 @@ class Number:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """A number to look up in an audit.
 
@@ -266,7 +266,9 @@ class _Parser:
         if token.kind == "name" and (following.kind, following.text) == ("sign", "("):
             return self._call()
         metric, class_name = self._metric()
-        return Query(token.start, self.tokens[self.at - 1].end, OVERALL, metric, class_name)
+        return Query(
+            start=token.start, end=self.tokens[self.at - 1].end, function=OVERALL, metric=metric, class_name=class_name
+        )
 
     def _metric(self) -> tuple[str, str]:
         """``recall`` or ``recall[fear]``."""
@@ -307,7 +309,15 @@ class _Parser:
             return End(name.start, self.need(")").end, name.text, inner)
         arguments = self._arguments(name)
         last = self.need(")", "A name with spaces or signs needs quotes.")
-        return Query(name.start, last.end, name.text, *(arguments.get(k, "") for k in ("metric", "class", "by", "is")))
+        return Query(
+            start=name.start,
+            end=last.end,
+            function=name.text,
+            metric=arguments.get("metric", ""),
+            class_name=arguments.get("class", ""),
+            by=arguments.get("by", ""),
+            group=arguments.get("is", ""),
+        )
 
     def _arguments(self, function: _Token) -> dict[str, str]:
         needed, optional = _FUNCTIONS[function.text]

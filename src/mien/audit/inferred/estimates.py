@@ -54,7 +54,7 @@ Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Question:
     """What is asked, with the settings that every method shares."""
 
@@ -128,7 +128,19 @@ def infer_gaps(
             f"{attribute.name!r} has no confidences",
             f"a column '{attribute.name}_confidence' or '{attribute.name}_prob_<group>'",
         )
-    return _answer(_Question(pred, attribute, groups, error, error_if_wrong, confidence, settings, threshold), curves)
+    return _answer(
+        _Question(
+            pred=pred,
+            attribute=attribute,
+            groups=groups,
+            error=error,
+            error_if_wrong=error_if_wrong,
+            confidence=confidence,
+            settings=settings,
+            threshold=threshold,
+        ),
+        curves,
+    )
 
 
 def _answer(asked: _Question, curves: bool) -> InferredResult:
@@ -166,25 +178,25 @@ def _answer(asked: _Question, curves: bool) -> InferredResult:
         (CORRECTED, solved, corrected_note(asked.error_if_wrong is not None)),
     )
     return InferredResult(
-        asked.attribute.name,
-        asked.attribute.label,
-        asked.attribute.source,
-        asked.groups,
-        int(known.sum()),
-        int((~known).sum()),
-        asked.error,
-        asked.error_if_wrong,
-        [_method(name, asked, counts, note) for name, counts, note in estimates if counts is not None],
-        coverage,
-        even_error_curves(named, gaps, asked.groups, asked.settings.min_n),
-        erasure,
-        notes + erasure_notes(erasure, asked.groups, confused),
-        asked.settings.level,
-        asked.settings.n_boot,
-        asked.settings.seed,
-        said,
-        refused,
-        doubts,
+        name=asked.attribute.name,
+        label=asked.attribute.label,
+        source=asked.attribute.source,
+        groups=asked.groups,
+        n=int(known.sum()),
+        n_unknown=int((~known).sum()),
+        annotator=asked.error,
+        annotator_if_wrong=asked.error_if_wrong,
+        methods=[_method(name, asked, counts, note) for name, counts, note in estimates if counts is not None],
+        coverage=coverage,
+        even_errors=even_error_curves(named, gaps, asked.groups, asked.settings.min_n),
+        erasure=erasure,
+        notes=notes + erasure_notes(erasure, asked.groups, confused),
+        level=asked.settings.level,
+        n_boot=asked.settings.n_boot,
+        seed=asked.settings.seed,
+        annotator_note=said,
+        refused=refused,
+        doubts=doubts,
     )
 
 

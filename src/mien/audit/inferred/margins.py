@@ -87,7 +87,17 @@ class Counted:
         if np.isnan(value):
             return undefined(n, clusters, note or "undefined", self.level)
         low, high = min(low, value), max(high, value)  # an interval holds its own point
-        return Estimate(value, low, high, self.level, method + self.also, n, clusters, self.seed, note)
+        return Estimate(
+            value,
+            low,
+            high,
+            level=self.level,
+            method=method + self.also,
+            n=n,
+            clusters=clusters,
+            seed=self.seed,
+            note=note,
+        )
 
     def value(self, value: float, drawn: Array, faces: float, note: str = "") -> tuple[Estimate, float]:
         """A group's value with Wilson's interval, and the trials behind that.

@@ -80,7 +80,7 @@ class InferredMethod:
         return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InferredResult:
     """The gaps of one perceived attribute under the annotator's error.
 

@@ -54,7 +54,7 @@ class EvenErrorCurve:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ErasureCurve:
     """The difference of two groups if the annotator's errors fell on mistaken faces alone.
 
@@ -254,15 +254,15 @@ def erasure_curve(counted: Counted, gap: GapOf, groups: list[str]) -> ErasureCur
     uncertain = _first_zero(points)
     worst, best = groups[int(pair[0])], groups[int(pair[1])]
     return ErasureCurve(
-        gap.metric,
-        gap.class_name,
-        worst,
-        best,
-        points,
-        erased,
-        uncertain,
-        of_group,
-        _sentence(gap, worst, best, erased.value, uncertain, of_group),
+        metric=gap.metric,
+        class_name=gap.class_name,
+        worst=worst,
+        best=best,
+        points=points,
+        erased_at=erased,
+        uncertain_at=uncertain,
+        of_group=of_group,
+        sentence=_sentence(gap, worst, best, erased.value, uncertain, of_group),
     )
 
 

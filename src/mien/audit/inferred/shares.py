@@ -66,7 +66,17 @@ def corrected_shares(
         low, high = np.full(groups, np.nan), np.full(groups, np.nan)
     method, note = "matrix method, bootstrap percentile", NO_MIX if np.isnan(low).any() else ""
     return {
-        group: Estimate(float(values[g]), float(low[g]), float(high[g]), level, method, n, n_units, seed, note)
+        group: Estimate(
+            float(values[g]),
+            float(low[g]),
+            float(high[g]),
+            level=level,
+            method=method,
+            n=n,
+            clusters=n_units,
+            seed=seed,
+            note=note,
+        )
         for g, group in enumerate(error.groups)
     }
 

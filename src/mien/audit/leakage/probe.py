@@ -90,32 +90,32 @@ def leakage_probe(
     chance = 1 / len(kept)
     verdict, sentence = finding(results, attribute.label, chance)
     return LeakageResult(
-        attribute.name,
-        attribute.label,
-        attribute.source,
-        len(sample.group),
-        sample.n_units,
-        sample.n_available,
-        {g: int((sample.group == i).sum()) for i, g in enumerate(sample.groups)},
-        left_out,
-        chance,
-        results,
-        verdict,
-        sentence,
-        notes_on(results, sample, attribute.source, left_out, mobility, settings),
-        settings.n_folds,
-        settings.n_boot,
-        settings.level,
-        settings.seed,
+        name=attribute.name,
+        label=attribute.label,
+        source=attribute.source,
+        n=len(sample.group),
+        n_clusters=sample.n_units,
+        n_available=sample.n_available,
+        n_per_group={g: int((sample.group == i).sum()) for i, g in enumerate(sample.groups)},
+        left_out=left_out,
+        chance=chance,
+        probes=results,
+        verdict=verdict,
+        sentence=sentence,
+        notes=notes_on(results, sample, attribute.source, left_out, mobility, settings),
+        n_folds=settings.n_folds,
+        n_boot=settings.n_boot,
+        level=settings.level,
+        seed=settings.seed,
     )
 
 
 def _too_few(attribute: Attribute, left_out: dict[str, str], settings: ProbeSettings) -> LeakageResult:
     why = "; ".join(f"{group}: {reason}" for group, reason in left_out.items())
     return LeakageResult(
-        attribute.name,
-        attribute.label,
-        attribute.source,
+        name=attribute.name,
+        label=attribute.label,
+        source=attribute.source,
         n=0,
         n_clusters=0,
         n_available=0,
@@ -203,17 +203,17 @@ def _result(read: _Read, n_probes: int, alone: _Read | None, sample: Sample, set
     value, recall, wider = _estimates(read, sample, settings)
     p = permutation_p(value.value, read.null)
     return ProbeResult(
-        read.input,
-        read.probe,
-        value,
-        recall,
-        float(read.null.mean()),
-        float(np.quantile(read.null, 0.95)),
-        p,
-        min(1.0, p * n_probes),
-        len(read.null),
-        read.given_expression,
-        None if alone is None or read is alone else _beyond(read, alone, wider, sample, settings),
+        input=read.input,
+        probe=read.probe,
+        balanced_accuracy=value,
+        recall=recall,
+        expected=float(read.null.mean()),
+        expected_high=float(np.quantile(read.null, 0.95)),
+        p=p,
+        p_adjusted=min(1.0, p * n_probes),
+        n_perm=len(read.null),
+        given_expression=read.given_expression,
+        beyond_expression=None if alone is None or read is alone else _beyond(read, alone, wider, sample, settings),
     )
 
 

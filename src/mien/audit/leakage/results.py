@@ -11,7 +11,7 @@ FEATURES, PROBABILITIES, EXPRESSION = "features", "probabilities", "expression"
 LINEAR, MLP, FREQUENCIES = "linear", "mlp", "frequencies"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProbeResult:
     """How well one probe reads the groups from one input.
 
@@ -44,7 +44,7 @@ class ProbeResult:
     beyond_expression: Estimate | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LeakageResult:
     """What can be read of one attribute.
 

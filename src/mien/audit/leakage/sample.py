@@ -15,6 +15,7 @@ from mien.audit.leakage.folds import canonical_order, choose_units, deal_folds
 from mien.audit.leakage.probes import Floats, standardised
 from mien.audit.leakage.results import EXPRESSION, FEATURES, LINEAR, MLP, PROBABILITIES
 from mien.errors import DataError, UsageError
+from mien.inputs import check_regular
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.stats.cells import Ints
@@ -59,7 +60,7 @@ class ProbeSettings(Settings):
         return cls(level=settings.level, n_boot=settings.n_boot, min_n=settings.min_n, seed=settings.seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """The faces probed, in an order that their contents give.
 
@@ -115,6 +116,7 @@ def load_features(path: Path | str, sample_id: Sequence[Any] | NDArray[Any]) -> 
         DataError: If the file cannot be read or lacks an id.
     """
     expected = "an .npz file with 'sample_id' (text) and 'features' (one row an id)"
+    check_regular(path, expected)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             ids, features = content["sample_id"].astype(str), content["features"].astype(np.float32)
@@ -191,14 +193,16 @@ def draw_sample(
     rows = rows[choose_units(group[rows], _recoded(unit[rows]), settings.max_n, rng)]
     code = _recoded(unit[rows])
     return Sample(
-        {name: standardised(a[rows]) for name, a in arrays.items()},
-        group[rows],
-        None if labels is None else np.unique(np.asarray(labels)[rows], return_inverse=True)[1].reshape(-1),
-        code,
-        deal_folds(group[rows], code, settings.n_folds, random_stream(settings.seed, attribute.name, "leakage folds")),
-        tuple(attribute.groups[g] for g in kept),
-        attribute.name,
-        n_available,
+        inputs={name: standardised(a[rows]) for name, a in arrays.items()},
+        group=group[rows],
+        label=None if labels is None else np.unique(np.asarray(labels)[rows], return_inverse=True)[1].reshape(-1),
+        unit=code,
+        fold=deal_folds(
+            group[rows], code, settings.n_folds, random_stream(settings.seed, attribute.name, "leakage folds")
+        ),
+        groups=tuple(attribute.groups[g] for g in kept),
+        attribute=attribute.name,
+        n_available=n_available,
     )
 
 

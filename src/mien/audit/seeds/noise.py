@@ -164,19 +164,19 @@ def seed_value(spread: Spread, g: int, n: int, units: int, note: str, settings: 
         float(values.mean()),
         max(low, 0.0),
         min(high, 1.0),
-        settings.level,
-        "student over seeds and faces",
-        n,
-        units,
-        None,
-        note,
+        level=settings.level,
+        method="student over seeds and faces",
+        n=n,
+        clusters=units,
+        seed=None,
+        note=note,
     )
     return SeedValue(
         mean, values.tolist(), float(np.sqrt(sampling)), float(np.sqrt(runs)), float(np.sqrt(max(runs - flips, 0.0)))
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GapNoise:
     """What equal groups would show, and the interval of the gap of means.
 
@@ -237,13 +237,13 @@ def gap_noise(spread: Spread, level: float, n_boot: int, rng: np.random.Generato
     low, high = _all_pairs(mean, student, spread.sampling, runs / k, level)
     alone = np.ptp(seeds, axis=1) * np.sqrt(k)
     return GapNoise(
-        low,
-        high,
-        permutation_p(float(np.ptp(mean)), np.ptp(student, axis=1)),
-        float(np.ptp(faces + seeds, axis=1).mean()),
-        float(alone.mean()),
-        float(np.quantile(alone, 0.95)),
-        runs,
+        low=low,
+        high=high,
+        p=permutation_p(float(np.ptp(mean)), np.ptp(student, axis=1)),
+        expected=float(np.ptp(faces + seeds, axis=1).mean()),
+        seed_gap=float(alone.mean()),
+        seed_gap_high=float(np.quantile(alone, 0.95)),
+        runs=runs,
     )
 
 
@@ -291,7 +291,23 @@ def seed_gap_of(
     if len(part) < 2:
         nothing = undefined(n, units, "fewer than two groups with enough faces", s.level)
         return SeedGap(
-            metric, class_name, nothing, nothing, [], "", "", [], False, nan, nan, nan, nan, nan, 0, len(part), TOO_FEW
+            metric=metric,
+            class_name=class_name,
+            value=nothing,
+            run_gap=nothing,
+            gaps=[],
+            worst="",
+            best="",
+            worst_by_run=[],
+            same_worst=False,
+            expected=nan,
+            seed_gap=nan,
+            seed_gap_high=nan,
+            p=nan,
+            p_adjusted=nan,
+            seeds_needed=0,
+            n_groups=len(part),
+            verdict=TOO_FEW,
         )
     own = spread.part(part)
     noise = gap_noise(own, s.level, s.n_boot, s.stream(f"{stream} {metric} {class_name}", "seeds"))
@@ -302,23 +318,32 @@ def seed_gap_of(
     faces = own.sampling[worst, worst] + own.sampling[best, best] - 2 * own.sampling[worst, best]
     needed = float(noise.runs[worst] + noise.runs[best]) / float(faces) if faces > 0 else 0.0
     return SeedGap(
-        metric,
-        class_name,
-        Estimate(
-            float(np.ptp(mean)), noise.low, noise.high, s.level, "simultaneous, seeds and faces", n, units, s.seed
+        metric=metric,
+        class_name=class_name,
+        value=Estimate(
+            float(np.ptp(mean)),
+            noise.low,
+            noise.high,
+            level=s.level,
+            method="simultaneous, seeds and faces",
+            n=n,
+            clusters=units,
+            seed=s.seed,
         ),
-        Estimate(*run_gap, s.level, "student over seeds and faces", n, units, s.seed),
-        np.ptp(own.values, axis=1).tolist(),
-        names[part[worst]],
-        names[part[best]],
-        last,
-        len(set(last)) == 1,
-        noise.expected,
-        noise.seed_gap,
-        noise.seed_gap_high,
-        noise.p,
-        nan,
-        max(2, int(np.ceil(min(needed, 1e6)))) if faces > 0 else 0,
-        len(part),
-        CANNOT_TELL.format(k),
+        run_gap=Estimate(
+            *run_gap, level=s.level, method="student over seeds and faces", n=n, clusters=units, seed=s.seed
+        ),
+        gaps=np.ptp(own.values, axis=1).tolist(),
+        worst=names[part[worst]],
+        best=names[part[best]],
+        worst_by_run=last,
+        same_worst=len(set(last)) == 1,
+        expected=noise.expected,
+        seed_gap=noise.seed_gap,
+        seed_gap_high=noise.seed_gap_high,
+        p=noise.p,
+        p_adjusted=nan,
+        seeds_needed=max(2, int(np.ceil(min(needed, 1e6)))) if faces > 0 else 0,
+        n_groups=len(part),
+        verdict=CANNOT_TELL.format(k),
     )

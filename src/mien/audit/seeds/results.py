@@ -54,7 +54,7 @@ class SeedGroup:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedGap:
     """The gap of one metric over the runs.
 
@@ -107,7 +107,7 @@ class SeedGap:
         return metric_title(self.metric, self.class_name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedAttribute:
     """One attribute over the runs.
 
@@ -138,7 +138,7 @@ class SeedAttribute:
         return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedAudit:
     """All that the audit of several seeds found.
 

@@ -135,4 +135,12 @@ def _attribute(runs: Sequence[Predictions], attribute: Attribute, settings: Sett
         gaps.append(seed_gap_of(metric, name, spread, part, attribute.groups, n, m, settings, attribute.name))
     groups = _groups(rows, spreads, attribute.groups, classes, settings)
     unknown = len(runs[0]) - len(rows[0])
-    return SeedAttribute(attribute.name, attribute.label, attribute.source, len(rows[0]), unknown, groups, gaps)
+    return SeedAttribute(
+        name=attribute.name,
+        label=attribute.label,
+        source=attribute.source,
+        n=len(rows[0]),
+        n_unknown=unknown,
+        groups=groups,
+        gaps=gaps,
+    )

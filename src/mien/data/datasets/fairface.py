@@ -119,4 +119,12 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
         detail.update(changes.facts(side))
 
     attributes = tuple(h.name for h in _HEADS)
-    return Corpus("fairface", (), attributes, _TERMS, chunks, len(paths), detail)
+    return Corpus(
+        name="fairface",
+        vocabulary=(),
+        attributes=attributes,
+        terms=_TERMS,
+        chunks=chunks,
+        n_rows=len(paths),
+        detail=detail,
+    )

@@ -251,7 +251,14 @@ def fer2013(root: Path) -> Corpus:
             frame.insert(1, "split", rows.usage)
             yield Chunk(rows.images, frame)
 
-    return Corpus("fer2013", FER2013_CLASSES, (), TERMS, chunks, n_rows=estimate_rows(path))
+    return Corpus(
+        name="fer2013",
+        vocabulary=FER2013_CLASSES,
+        attributes=(),
+        terms=TERMS,
+        chunks=chunks,
+        n_rows=estimate_rows(path),
+    )
 
 
 def estimate_rows(path: Path) -> int:

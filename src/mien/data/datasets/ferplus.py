@@ -168,7 +168,15 @@ def ferplus(root: Path) -> Corpus:
             return _from_folders(found.folders, sources, votes.assign(sample_id=ids), detail, bad)
 
     terms = f"FERPlus votes: MIT (Barsoum et al. 2016); pictures: {TERMS}"
-    return Corpus("ferplus", FERPLUS_VOCABULARY, (), terms, chunks, n_rows, detail)
+    return Corpus(
+        name="ferplus",
+        vocabulary=FERPLUS_VOCABULARY,
+        attributes=(),
+        terms=terms,
+        chunks=chunks,
+        n_rows=n_rows,
+        detail=detail,
+    )
 
 
 def _from_csv(path: Path, name: str, votes: pd.DataFrame, detail: dict[str, Any], bad: BadRows) -> Iterator[Chunk]:

@@ -189,4 +189,12 @@ def image_folder(
             yield Chunk(images[ok], pd.DataFrame(columns)[ok])
         detail.update(changes.facts(side))
 
-    return Corpus(name, classes, attributes, terms, chunks, len(paths) + len(found.dead), detail)
+    return Corpus(
+        name=name,
+        vocabulary=classes,
+        attributes=attributes,
+        terms=terms,
+        chunks=chunks,
+        n_rows=len(paths) + len(found.dead),
+        detail=detail,
+    )

@@ -119,7 +119,15 @@ def manifest(
             yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
         detail.update(changes.facts(side))
 
-    return Corpus(name or root.stem, classes, attributes, terms, chunks, len(frame), detail)
+    return Corpus(
+        name=name or root.stem,
+        vocabulary=classes,
+        attributes=attributes,
+        terms=terms,
+        chunks=chunks,
+        n_rows=len(frame),
+        detail=detail,
+    )
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

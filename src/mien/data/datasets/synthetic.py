@@ -50,7 +50,7 @@ _IDENTITY, _EXPRESSION, _CAPTURE, _LABEL, _GRAIN = range(5)
 _K = len(FER2013_CLASSES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Plan:
     """The options of one corpus, checked."""
 
@@ -134,7 +134,15 @@ def synthetic(
     _check(counts | {"threads": threads}, channels, nuisance)
     shares = read_splits(splits)
     plan = _Plan(
-        n, size, channels, seed, shares, read_biases(bias, shares), annotators, faces_per_identity, float(nuisance)
+        n=n,
+        size=size,
+        channels=channels,
+        seed=seed,
+        splits=shares,
+        biases=read_biases(bias, shares),
+        annotators=annotators,
+        faces_per_identity=faces_per_identity,
+        nuisance=float(nuisance),
     )
     detail = counts | {
         "channels": channels,
@@ -143,7 +151,13 @@ def synthetic(
         "nuisance": plan.nuisance,
     }
     return Corpus(
-        "synthetic", FER2013_CLASSES, ATTRIBUTES, TERMS, partial(_chunks, plan, threads), n_rows=n, detail=detail
+        name="synthetic",
+        vocabulary=FER2013_CLASSES,
+        attributes=ATTRIBUTES,
+        terms=TERMS,
+        chunks=partial(_chunks, plan, threads),
+        n_rows=n,
+        detail=detail,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Bias:
 
     attribute: str
     group: str
+    _: KW_ONLY
     share: float | None = None
     class_tilt: Mapping[str, float] = field(default_factory=dict)
     label_noise: float = 0.0
@@ -65,7 +66,7 @@ class Bias:
     def as_dict(self) -> dict[str, Any]:
         """The bias as plain data, without the strengths that do nothing."""
         plain = asdict(self) | {"class_tilt": dict(self.class_tilt), "splits": list(self.splits)}
-        defaults = asdict(Bias(self.attribute, self.group)) | {"splits": []}
+        defaults = asdict(Bias(attribute=self.attribute, group=self.group)) | {"splits": []}
         return {k: v for k, v in plain.items() if k in ("attribute", "group") or v != defaults[k]}
 
     def in_splits(self, split: NDArray[np.str_]) -> NDArray[np.bool_]:
@@ -147,8 +148,8 @@ def _read_one(entry: Any, where: str, splits: Mapping[str, float]) -> Bias:
     options = {k: _number(entry[k], f"{where}.{k}", *r) for k, r in _RANGES.items() if entry.get(k) is not None}
     target = entry.get("label_noise_to")
     return Bias(
-        attribute,
-        group,
+        attribute=attribute,
+        group=group,
         class_tilt=_read_tilt(entry.get("class_tilt") or {}, f"{where}.class_tilt"),
         label_noise_to=None if target is None else _class(target, f"{where}.label_noise_to"),
         splits=_read_where(entry.get("splits") or (), f"{where}.splits", splits),
