@@ -12,7 +12,7 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.inferred import infer_gaps
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.inferred.correction import corrected, inverted_counts, true_counts
+from mien.audit.inferred.correction import corrected
 from mien.audit.inferred.margins import Counted, GapOf, margins_of, metric_values
 from mien.audit.inferred.membership import face_confidence, group_probabilities, weighted_margins
 from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
@@ -21,6 +21,7 @@ from mien.errors import DataError, UsageError
 from mien.metrics import per_class_recall
 from mien.records import Estimate, plain
 from mien.stats.cells import Rows
+from mien.stats.mixture import inverted_counts, true_counts
 from mien.stats.settings import Settings
 
 RNG = np.random.default_rng

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.inferred.annotator_error import MAX_CONDITION, PRIOR_FACES
-from mien.audit.inferred.correction import inverted_counts
 from mien.demographics import Merge
+from mien.stats.mixture import inverted_counts, most_likely_counts
 
 _DRAWS = 100
 _SIGMAS = 3  # so far below nothing lies a share by chance in one of 700 groups that are not there
@@ -112,15 +112,8 @@ def group_mix(perceived: NDArray[Any], confusion: NDArray[Any]) -> NDArray[np.fl
     return np.asarray(_most_likely(seen[None], (confusion / total)[None])[0])
 
 
-def _most_likely(seen: NDArray[np.float64], rates: NDArray[np.float64], steps: int = 2000) -> NDArray[np.float64]:
+def _most_likely(seen: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(b, G)`` shares behind ``(b, G)`` shares as perceived, with ``(b, G, G)`` rates."""
-    mix = np.full(seen.shape, 1 / seen.shape[1])
-    for _ in range(steps):
-        expected = np.einsum("bg,bgh->bh", mix, rates)
-        factor = np.divide(seen, expected, out=np.zeros_like(seen), where=expected > 0)
-        better = mix * np.einsum("bgh,bh->bg", rates, factor)
-        better /= better.sum(1, keepdims=True)
-        moved, mix = float(np.abs(better - mix).max()), better
-        if moved < 1e-7:
-            break
-    return mix
+    even = np.full(seen.shape, 1 / seen.shape[1])
+    found = most_likely_counts(seen[..., None], even[..., None], rates, steps=2000, stop=1e-7)[..., 0]
+    return np.asarray(found / found.sum(1, keepdims=True))

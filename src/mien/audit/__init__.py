@@ -8,13 +8,14 @@ from mien.audit.confounders import ConfounderResult, candidate_confounders, conf
 from mien.audit.disagreement import DisagreementResult, disagreement_analysis
 from mien.audit.gate import FAILED, PASSED, UNDECIDED, GateResult, check_gate, check_gates, junit_xml, parse_gate
 from mien.audit.inferred import AnnotatorError, InferredResult, infer_gaps
-from mien.audit.leakage import LeakageResult, leakage_inputs, leakage_probe, load_features
+from mien.audit.leakage import LeakageResult, ProbeSettings, leakage_inputs, leakage_probe, load_features
 from mien.audit.overall import summary_estimates
 from mien.audit.results import AttributeResult, Audit, ClassResult, GapResult, GroupResult
 from mien.audit.seeds import SeedAudit, seed_audit
 from mien.audit.text import render_text
 from mien.audit.vocabulary import DISPARITY, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
 from mien.stats.intervals import adjust_bh, wilson
+from mien.stats.settings import Settings
 
 __all__ = [
     "DISPARITY",
@@ -36,7 +37,9 @@ __all__ = [
     "GroupResult",
     "InferredResult",
     "LeakageResult",
+    "ProbeSettings",
     "SeedAudit",
+    "Settings",
     "adjust_bh",
     "audit",
     "candidate_attributes",

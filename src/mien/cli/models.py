@@ -57,7 +57,9 @@ def evaluate(
     from mien.runs import RECORD
 
     if not (Path(model) / RECORD).is_file():
-        _evaluate_other(model, on, labels, only, option, out, device, force, json)
+        _evaluate_other(
+            model, on=on, labels=labels, only=only, option=option, out=out, device=device, force=force, json=json
+        )
         return
     if out is not None or only is not None or option:
         raise UsageError("--out, --only, --option", "do not go with a run", "", "Its predictions stand in its folder.")
@@ -66,6 +68,7 @@ def evaluate(
 
 def _evaluate_other(
     model: str,
+    *,
     on: str | None,
     labels: str,
     only: str | None,

@@ -139,7 +139,16 @@ class _Sitting:
         resume = self.out / CHECKPOINT if previous and (self.out / CHECKPOINT).is_file() else None
         done, record = epochs_done(resume) if resume else 0, _record(self.config, self.data, previous)
         tell = _teller(self.out, self.say)
-        fit = _Fit(self.config, self.data, Run(self.out), record, tell, self.progress, resume is not None, first_epoch)
+        fit = _Fit(
+            self.config,
+            self.data,
+            Run(self.out),
+            record,
+            say=tell,
+            progress=self.progress,
+            resumed=resume is not None,
+            first_epoch=first_epoch,
+        )
         said = ""
         if previous is not None and not goes_on:
             said = f"resuming {self.out} after epoch {done} of {self.config.train.epochs}"
@@ -210,6 +219,7 @@ class _Fit:
         data: TrainingData,
         run: Run,
         record: RunRecord,
+        *,
         say: Callable[[str], None],
         progress: Progress | None,
         resumed: bool,

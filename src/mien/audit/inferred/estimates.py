@@ -94,7 +94,7 @@ def infer_gaps(
       2019, "Fairness under unawareness"). Needs ``<attribute>_confidence``, or
       ``<attribute>_prob_<group>`` for each group.
     * ``corrected``: the counts by perceived group, solved for those by true group with the
-      annotator's confusion matrix: :func:`mien.audit.inferred.annotator_error.true_counts`. Each bootstrap
+      annotator's confusion matrix: :func:`mien.stats.mixture.true_counts`. Each bootstrap
       replicate also draws the matrix from what its validation set leaves open.
 
     Args:

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
 from mien.audit.inferred.annotator_error import MAX_CONDITION, AnnotatorError
-from mien.audit.inferred.correction import Correction, inverted_counts
+from mien.audit.inferred.correction import Correction
 from mien.audit.inferred.membership import ConfidenceCoverage
 from mien.audit.inferred.sensitivity import ErasureCurve, percent
 from mien.samples import PERCEIVED
+from mien.stats.mixture import inverted_counts
 
 Array = NDArray[np.float64]
 _FEW_VALIDATED = 30

@@ -8,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.inferred.correction import inverted_counts, true_counts
 from mien.audit.inferred.margins import Counted, GapOf, edge_floor, metric_values, mistakes
 from mien.records import Estimate
 from mien.stats.intervals import NAN
+from mien.stats.mixture import inverted_counts, true_counts
 
 Array = NDArray[np.float64]
 _LARGEST_CONDITION = 10.0  # where the curve of even errors ends: beyond it intervals say nothing

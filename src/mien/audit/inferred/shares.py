@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.inferred.correction import inverted_counts, true_counts
 from mien.records import Estimate
 from mien.stats.intervals import undefined
+from mien.stats.mixture import inverted_counts, true_counts
 from mien.stats.settings import Settings, random_stream
 
 NO_MIX = "no mix of groups would be perceived like this: the annotator errs otherwise on these faces"

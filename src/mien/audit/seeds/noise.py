@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.special import stdtrit
 
+from mien.audit.attributes import Attribute
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.seeds.results import (
     CANNOT_TELL,
@@ -280,16 +281,15 @@ def seed_gap_of(
     class_name: str,
     spread: Spread,
     part: list[int],
-    names: Sequence[str],
-    n: int,
-    units: int,
-    s: Settings,
-    stream: str,
+    behind: tuple[int, int],
+    who: Attribute,
+    settings: Settings,
 ) -> SeedGap:
-    """The gap of one metric over the groups ``part``, not yet judged."""
+    """The gap of one metric over the groups ``part``, not yet judged; ``behind`` are its faces and units."""
+    (n, units), names, stream = behind, who.groups, f"{who.name} {metric} {class_name}"
     k, nan = len(spread.values), float("nan")
     if len(part) < 2:
-        nothing = undefined(n, units, "fewer than two groups with enough faces", s.level)
+        nothing = undefined(n, units, "fewer than two groups with enough faces", settings.level)
         return SeedGap(
             metric=metric,
             class_name=class_name,
@@ -310,8 +310,8 @@ def seed_gap_of(
             verdict=TOO_FEW,
         )
     own = spread.part(part)
-    noise = gap_noise(own, s.level, s.n_boot, s.stream(f"{stream} {metric} {class_name}", "seeds"))
-    run_gap = _run_gap(own, s.level, s.n_boot, s.stream(f"{stream} {metric} {class_name}", "seeds, one run"))
+    noise = gap_noise(own, settings.level, settings.n_boot, settings.stream(stream, "seeds"))
+    run_gap = _run_gap(own, settings.level, settings.n_boot, settings.stream(stream, "seeds, one run"))
     mean = own.values.mean(0)
     worst, best = int(mean.argmin()), int(mean.argmax())
     last = [names[part[i]] for i in own.values.argmin(1)]
@@ -324,14 +324,19 @@ def seed_gap_of(
             float(np.ptp(mean)),
             noise.low,
             noise.high,
-            level=s.level,
+            level=settings.level,
             method="simultaneous, seeds and faces",
             n=n,
             clusters=units,
-            seed=s.seed,
+            seed=settings.seed,
         ),
         run_gap=Estimate(
-            *run_gap, level=s.level, method="student over seeds and faces", n=n, clusters=units, seed=s.seed
+            *run_gap,
+            level=settings.level,
+            method="student over seeds and faces",
+            n=n,
+            clusters=units,
+            seed=settings.seed,
         ),
         gaps=np.ptp(own.values, axis=1).tolist(),
         worst=names[part[worst]],

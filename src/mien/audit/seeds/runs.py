@@ -132,7 +132,7 @@ def _attribute(runs: Sequence[Predictions], attribute: Attribute, settings: Sett
         n = int((annotated[part, c] if of_class else annotated[part].sum(-1)).sum())
         m = int((class_units[part, c] if of_class else units[part]).sum())
         name = classes[c] if of_class else ""
-        gaps.append(seed_gap_of(metric, name, spread, part, attribute.groups, n, m, settings, attribute.name))
+        gaps.append(seed_gap_of(metric, name, spread, part, (n, m), attribute, settings))
     groups = _groups(rows, spreads, attribute.groups, classes, settings)
     unknown = len(runs[0]) - len(rows[0])
     return SeedAttribute(
