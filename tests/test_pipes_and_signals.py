@@ -44,9 +44,11 @@ def test_a_closed_stdout_spoils_no_audit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_leaves_nothing_beside(number: int, tmp_path: Path) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored, and children inherit that
     work = subprocess.Popen(
         [sys.executable, "-m", "mien.cli", "prepare", "synthetic", "--out", str(tmp_path / "store")]
     )
+    signal.signal(number, before)
     until = time.monotonic() + 30
     while not list(tmp_path.glob(".store*")) and time.monotonic() < until:
         time.sleep(0.01)

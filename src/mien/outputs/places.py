@@ -63,10 +63,10 @@ def _holds(path: Path, sign: bytes) -> bool:
             start = file.read(_LOOKED_AT)
             file.seek(max(0, os.fstat(file.fileno()).st_size - _LOOKED_AT))
             return not start or sign in start or sign in file.read(_LOOKED_AT)
-    except FileNotFoundError:
-        return True
-    except OSError:
+    except PermissionError:
         return False
+    except OSError:  # absent, or a place that is refused for itself
+        return True
 
 
 def check_folder(path: Path | str, option: str = "", inputs: Iterable[Path | str] = ()) -> Path:
