@@ -19,9 +19,17 @@ CLASSES = ["anger", "happiness", "neutral"]
 RATERS = ["r1", "r2", "r3"]
 
 
-def test_a_count_beyond_all_reason_is_a_slip(tmp_path):
-    pd.DataFrame({"votes_a": [3, 10**18], "votes_b": [2, 1]}).to_csv(tmp_path / "v.csv", index=False)
-    with pytest.raises(DataError, match=r"1,000,000,000,000,000,000 votes, expected at most 100,000 of one face"):
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (10**18, "has 1,000,000,000,000,000,000 votes, expected at most 100,000 of one face"),
+        (-1, r"\[-1\.0, 1\.0\], expected whole numbers of votes, 0 or more"),
+        (0.5, r"\[0\.5, 1\.0\], expected whole numbers of votes, 0 or more. Give counts, not shares"),
+    ],
+)
+def test_what_can_be_no_count_of_votes_is_refused_with_its_line(count, message, tmp_path):
+    pd.DataFrame({"votes_a": [3, count], "votes_b": [2, 1]}).to_csv(tmp_path / "v.csv", index=False)
+    with pytest.raises(DataError, match=rf"v\.csv line 3: {message}"):
         read_ratings(tmp_path / "v.csv")
 
 
