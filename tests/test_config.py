@@ -126,3 +126,9 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str
         load_config(tmp_path / "c.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "missing.yaml")
+
+
+def test_more_replicates_than_any_audit_takes_are_refused_before_the_training() -> None:
+    for key in ("n_boot", "n_perm"):
+        with pytest.raises(ConfigError, match=rf"audit\.{key}"):
+            parse_config({"data": {"store": "s"}, "audit": {key: 10**10}})

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from mien.errors import ConfigError
 from mien.registry import nearest
-from mien.stats.settings import Settings
+from mien.stats.settings import MOST, Settings
 from mien.values import Unfit, read_value, shown
 from mien.yaml_files import dump_yaml, parse_yaml, read_yaml
 
@@ -170,8 +170,8 @@ class AuditConfig(_Section):
     annotator_error: dict[str, str] = Field({}, description="Attribute -> file with the annotator's known confusion.")
     leakage: bool = Field(False, description="Probe the features for the attributes.")
     fail_if: tuple[str, ...] = Field((), description="Gates; see docs/audit.md.")
-    n_boot: int = Field(2000, ge=100)
-    n_perm: int = Field(2000, ge=100)
+    n_boot: int = Field(2000, ge=100, le=MOST)
+    n_perm: int = Field(2000, ge=100, le=MOST)
     level: float = Field(0.95, gt=0.5, lt=1)
     min_n: int = Field(30, ge=1)
     min_class_n: int = Field(10, ge=1)

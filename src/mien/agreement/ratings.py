@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.agreement.raters import refuse_lost_raters, refuse_other_codes, set_aside
-from mien.agreement.votes import MOST_VOTES, Votes
+from mien.agreement.votes import Votes, check_counts
 from mien.errors import DataError
 from mien.missing import is_unsure, missing_mask
 from mien.prediction_tables.reading import table_as_found
@@ -66,14 +66,7 @@ def _check_counts(table: PredictionTable, values: NDArray[Any]) -> None:
     lost = np.flatnonzero(np.isnan(values).any(1))
     if len(lost):
         raise DataError(table.place(int(lost[0])), "a count of votes is missing", "0 where nobody voted so")
-    wrong = np.flatnonzero(((values < 0) | (values != np.round(values))).any(1))
-    if len(wrong):
-        found, fix = f"{values[wrong[0]].tolist()}", "Give counts, not shares."
-        raise DataError(table.place(int(wrong[0])), found, "whole numbers of votes, 0 or more", fix)
-    crowded = np.flatnonzero(values.sum(1) > MOST_VOTES)
-    if len(crowded):
-        found = f"has {values[crowded[0]].sum():,.0f} votes"
-        raise DataError(table.place(int(crowded[0])), found, f"at most {MOST_VOTES:,} of one face")
+    check_counts(values, table.place)
 
 
 def _named(table: PredictionTable, names: Sequence[str]) -> str | None:

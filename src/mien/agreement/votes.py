@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -167,14 +167,7 @@ class Votes:
             DataError: If counts are not whole, or a name is missing or occurs twice.
         """
         table = _checked_votes(counts, vocabulary, source)
-        broken = np.flatnonzero((table != np.round(table)).any(1))
-        if len(broken):
-            found = f"{table[broken[0]].tolist()}"
-            raise DataError(f"{source} row {broken[0]}", found, "whole numbers of votes", "Give counts, not shares.")
-        crowded = np.flatnonzero(table.sum(1) > MOST_VOTES)
-        if len(crowded):
-            found = f"has {table[crowded[0]].sum():,.0f} votes"
-            raise DataError(f"{source} row {crowded[0]}", found, f"at most {MOST_VOTES:,} of one face")
+        check_counts(table, lambda row: f"{source} row {row}")
         n = len(table)
         names = np.arange(n).astype(object) if faces is None else np.asarray(faces, dtype=object)
         codes, distinct = _codes(names, n, f"{source} face")
@@ -314,6 +307,26 @@ class Votes:
 
 def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+
+
+def check_counts(counts: Array, place: Callable[[int], str]) -> None:
+    """Refuse what cannot be counts of votes.
+
+    Args:
+        counts: ``(n, K)`` numbers.
+        place: Row -> where it stands, for the message.
+
+    Raises:
+        DataError: With the first row that is negative, no whole number, or more than :data:`MOST_VOTES`.
+    """
+    wrong = np.flatnonzero(((counts < 0) | (counts != np.round(counts))).any(1))
+    if len(wrong):
+        found, fix = f"{counts[wrong[0]].tolist()}", "Give counts, not shares."
+        raise DataError(place(int(wrong[0])), found, "whole numbers of votes, 0 or more", fix)
+    crowded = np.flatnonzero(counts.sum(1) > MOST_VOTES)
+    if len(crowded):
+        found = f"has {counts[crowded[0]].sum():,.0f} votes"
+        raise DataError(place(int(crowded[0])), found, f"at most {MOST_VOTES:,} of one face")
 
 
 def _checked_votes(votes: ArrayLike, vocabulary: Sequence[str], source: str) -> Array:

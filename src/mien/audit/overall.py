@@ -15,7 +15,7 @@ from mien.metrics import METRICS, measure, metric_names
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.stats.intervals import macro_estimate, macro_sides, undefined
-from mien.stats.settings import Settings, random_stream
+from mien.stats.settings import Settings
 
 # Equal to another metric by definition where a face has one label.
 _OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")
@@ -56,7 +56,7 @@ def summary_estimates(
     rows = _everybody(pred)
     scores = row_scores(pred) if scores is None else scores
     units = Units.of(rows.group, rows.label, rows.cluster, 1, rows.n_classes)
-    counted, drawn = counts_of_all(pred, n_boot, random_stream(seed, "", "bootstrap"))
+    counted, drawn = counts_of_all(pred, n_boot, settings.stream("", "bootstrap"))
     by_class = class_estimates(counted, 0, settings)
     headline = headline_estimates(counted, 0, by_class, settings)
     n, clusters = len(pred), int(counted.units.groups[0])
@@ -70,7 +70,7 @@ def summary_estimates(
             out[name] = mean_estimates(name, group_means(scores[name], units, skewed=True), level)[0]
         elif name == "ece" and "confidence" in scores:
             means = calibration_means(scores, np.arange(n), units)
-            replicates = means.replicates(n_boot, random_stream(seed, "", name))
+            replicates = means.replicates(n_boot, settings.stream("", name))
             out[name] = calibration_estimates(
                 means, bin_components(scores, np.arange(n), units), replicates, level, seed
             )[0]

@@ -9,7 +9,7 @@ from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.records import Estimate
 from mien.stats.intervals import undefined
 from mien.stats.mixture import inverted_counts, true_counts
-from mien.stats.settings import Settings, random_stream
+from mien.stats.settings import Settings
 
 NO_MIX = "no mix of groups would be perceived like this: the annotator errs otherwise on these faces"
 
@@ -51,7 +51,7 @@ def corrected_shares(
     n_units = int(units.max()) + 1 if n else 0
     counts = np.zeros((n_units, groups))
     np.add.at(counts, (units, codes[known]), 1.0)
-    rng = random_stream(seed, error.where, "shares")
+    rng = settings.stream(error.where, "shares")
     drawn = _replicates(counts, n_boot, rng)
     values = true_counts(counts.sum(0)[None, :, None], error.rates[None])[0, :, 0] / max(n, 1)
     rates, faces = error.drawn(n_boot, rng), np.maximum(drawn.sum(1, keepdims=True), 1)

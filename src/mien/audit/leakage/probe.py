@@ -20,7 +20,6 @@ from mien.metrics import per_class_recall
 from mien.records import Estimate
 from mien.stats.cells import Ints, Rows, bootstrap_counts, bootstrap_tables, independent_units
 from mien.stats.intervals import macro_estimate, macro_sides, percentile, permutation_p, share_estimate
-from mien.stats.settings import random_stream
 
 _WIDEST = 2.0  # few permutations may exaggerate
 
@@ -147,29 +146,31 @@ def _read_all(
         progress(done, total)
 
     mobility = GroupPermutations(sample.group, sample.unit, sample.fold, sample.label)
-    codes = _permuted(mobility, max(n_perm[p] for p in settings.probes), sample, settings.seed)
+    codes = _permuted(mobility, max(n_perm[p] for p in settings.probes), sample, settings)
     reads = []
     for name in sample.inputs:
         for probe in settings.probes:
             part = codes[: 1 + n_perm[probe]]
-            predicted = _predict(sample, name, probe, part, settings.seed, step)
+            predicted = _predict(sample, name, probe, part, settings, step)
             reads.append(_read(name, probe, part, predicted, sample))
     if sample.label is not None:
         # Groups permuted within classes would be as easy to tell from the classes as the observed ones.
         free = GroupPermutations(sample.group, sample.unit, sample.fold, None)
-        codes = _permuted(free, settings.n_perm, sample, settings.seed)
+        codes = _permuted(free, settings.n_perm, sample, settings)
         predicted = class_probe(sample.label, codes, sample.fold, len(sample.groups))
         reads.append(_read(EXPRESSION, FREQUENCIES, codes, predicted, sample))
     return reads, mobility
 
 
-def _permuted(permutations: GroupPermutations, n_perm: int, sample: Sample, seed: int) -> Groups:
+def _permuted(permutations: GroupPermutations, n_perm: int, sample: Sample, settings: ProbeSettings) -> Groups:
     """``(1 + n_perm, n)`` the observed groups, then permuted ones."""
-    drawn = permutations.draw(n_perm, random_stream(seed, sample.attribute, "leakage permutation"))
+    drawn = permutations.draw(n_perm, settings.stream(sample.attribute, "leakage permutation"))
     return np.concatenate([sample.group.astype(np.int8)[None], drawn])
 
 
-def _predict(sample: Sample, name: str, probe: str, codes: Groups, seed: int, step: Callable[[], None]) -> Groups:
+def _predict(
+    sample: Sample, name: str, probe: str, codes: Groups, settings: ProbeSettings, step: Callable[[], None]
+) -> Groups:
     x, n_groups = sample.inputs[name], len(sample.groups)
     if probe == LINEAR:
         predicted = linear_probe(x, codes, sample.fold, n_groups)
@@ -177,7 +178,7 @@ def _predict(sample: Sample, name: str, probe: str, codes: Groups, seed: int, st
         return predicted
 
     def stream(fold: int) -> np.random.Generator:
-        return random_stream(seed, sample.attribute, f"leakage mlp {name} {fold}")
+        return settings.stream(sample.attribute, f"leakage mlp {name} {fold}")
 
     return mlp_probe(x, codes, sample.fold, n_groups, sample.unit, stream, step)
 
@@ -222,7 +223,7 @@ def _estimates(read: _Read, sample: Sample, settings: ProbeSettings) -> tuple[Es
     n, n_groups, level, seed = len(sample.group), len(sample.groups), settings.level, settings.seed
     unit = independent_units(sample.unit)
     rows = Rows(np.zeros(n, dtype=np.int64), sample.group, read.predicted, unit, 1, n_groups)
-    rng = random_stream(seed, sample.attribute, f"leakage bootstrap {read.input} {read.probe}")
+    rng = settings.stream(sample.attribute, f"leakage bootstrap {read.input} {read.probe}")
     drawn = per_class_recall(np.concatenate(list(bootstrap_tables(rows, settings.n_boot, rng)))[:, 0])
     table, units = rows.tables()[0], rows.units_per_class()[0]
     recall = [
@@ -257,7 +258,7 @@ def _beyond(read: _Read, alone: _Read, wider: float, sample: Sample, settings: P
     n_groups, unit = len(sample.groups), independent_units(sample.unit)
     right, right_alone = ((r.predicted == sample.group).astype(np.int64) for r in (read, alone))
     cells = sample.group * 4 + right * 2 + right_alone
-    rng = random_stream(settings.seed, sample.attribute, f"leakage pairs {read.input} {read.probe}")
+    rng = settings.stream(sample.attribute, f"leakage pairs {read.input} {read.probe}")
     drawn = bootstrap_counts(cells, unit, 4 * n_groups, settings.n_boot, rng)
     replicates = np.concatenate([_gain(counts, n_groups) for counts in drawn])
     value = float(_gain(np.bincount(cells, minlength=4 * n_groups)[None], n_groups)[0])

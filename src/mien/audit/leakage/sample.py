@@ -19,7 +19,7 @@ from mien.inputs import check_regular
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.stats.cells import Ints
-from mien.stats.settings import Settings, random_stream
+from mien.stats.settings import Settings
 
 PROBES = (LINEAR, MLP)
 _LEAST_PROBABILITY = 1e-6
@@ -189,7 +189,7 @@ def draw_sample(
     ]
     rows = rows[canonical_order(columns, _recoded(unit[rows]))]
     n_available = len(rows)
-    rng = random_stream(settings.seed, attribute.name, "leakage sample")
+    rng = settings.stream(attribute.name, "leakage sample")
     rows = rows[choose_units(group[rows], _recoded(unit[rows]), settings.max_n, rng)]
     code = _recoded(unit[rows])
     return Sample(
@@ -197,9 +197,7 @@ def draw_sample(
         group=group[rows],
         label=None if labels is None else np.unique(np.asarray(labels)[rows], return_inverse=True)[1].reshape(-1),
         unit=code,
-        fold=deal_folds(
-            group[rows], code, settings.n_folds, random_stream(settings.seed, attribute.name, "leakage folds")
-        ),
+        fold=deal_folds(group[rows], code, settings.n_folds, settings.stream(attribute.name, "leakage folds")),
         groups=tuple(attribute.groups[g] for g in kept),
         attribute=attribute.name,
         n_available=n_available,
