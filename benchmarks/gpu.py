@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pandas as pd
 import torch
@@ -28,10 +27,9 @@ import torch
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.samples import SampleTable
-from mien.train import train
-from mien.train.callbacks import CapturedNetwork
-from mien.train.data import load_training_data
-from mien.train.module import build_model
+from mien.train import loop, train
+from mien.train.build import build_model
+from mien.train.targets import load_training_data
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -133,7 +131,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args()
     if args.eager:
-        CapturedNetwork.on_train_start = L.Callback.on_train_start  # type: ignore[method-assign, assignment]
+        loop.record = lambda *asked: None  # type: ignore[assignment]
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
     print(f"{name}, torch {torch.__version__}")
     print("batch  cudnn          images/s  network alone  other s/epoch  peak GB  weights")

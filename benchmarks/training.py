@@ -24,10 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from mien.config import ExperimentConfig, parse_config
-from mien.models.weights import WeightCard
 from mien.train import train
-from mien.train.data import TrainingData, class_names, load_training_data, train_loader
-from mien.train.module import ExpressionModule, build_model
+from mien.train.batches import BatchNumbers, FaceBatches, loader, shuffled
+from mien.train.build import build, build_model, make_fabric
+from mien.train.optimizers import make_optimizer
+from mien.train.targets import TrainingData, class_names, load_training_data
 
 
 def settings(args: argparse.Namespace, steps: int | None = None) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def settings(args: argparse.Namespace, steps: int | None = None) -> dict[str, An
 class PlainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __init__(self, data: TrainingData) -> None:
         self.images = data.store.images
-        self.rows, self.targets = data.train
+        self.rows, self.targets = data.train.rows, data.train.targets
         self.transform = v2.Compose(
             [
                 v2.ToImage(),
@@ -90,32 +91,23 @@ def through_mien(config: ExperimentConfig) -> float:
 
 def input_share(config: ExperimentConfig, data: TrainingData, steps: int = 30) -> float:
     """Share of the time of a training step that goes into fetching, augmenting and normalising."""
-    model = build_model(config, len(class_names(data.heads)), data.store.images.shape[3])
-    size = data.store.images.shape[1]
-    card = WeightCard(
-        model="",
-        options={},
-        classes=class_names(data.heads),
-        size=size,
-        in_channels=data.store.images.shape[3],
-        mean=data.mean,
-        std=data.std,
-    )
-    module = ExpressionModule(model, card, config, steps, data.heads).train()
-    optimizer = module.configure_optimizers()["optimizer"]
+    built = build(config, data, make_fabric(config), terms="")
+    network, faces = built.network.train(), data.train
+    optimizer = make_optimizer(network, built.stages[0].turns[0], config.train.optimizer)
     fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    numbers = BatchNumbers(shuffled(len(faces), 0), len(faces), config.train.batch_size, whole=True)
+    batches = iter(loader(FaceBatches(data.store.images, faces), numbers))
     inputs, whole = [], []
-    batches = iter(train_loader(data, config))
     for _ in range(steps):
         began = time.perf_counter()
         batch = next(batches, None)
         if batch is None:
             break
-        x = module.prepare_images(batch[0], augment=True)
+        x = network.pictures.training(batch.images)
         ready = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            logits = module.model(x)
-        loss = module.loss(logits.float(), batch[1], None)
+            logits = network.model(x)
+        loss = network.heads[0].loss(logits.float(), batch.targets, {}).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -134,7 +126,7 @@ def main() -> None:
     args.faces = len(load_training_data(parse_config(settings(args))).table)
     config = parse_config(settings(args, args.steps))
     data = load_training_data(config)
-    print(f"{len(data.train[0])} faces, {torch.get_num_threads()} threads", flush=True)
+    print(f"{len(data.train)} faces, {torch.get_num_threads()} threads", flush=True)
     ours, theirs = [], []
     for i in range(args.repeat):
         ours.append(through_mien(config))

@@ -18,7 +18,8 @@ ROWS = [
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
     ["stats"],
-    ["data", "models", "losses", "metrics"],
+    ["models", "losses", "metrics"],
+    ["data", "mitigation"],
     ["audit"],
     ["composition", "agreement"],
     ["config"],
@@ -32,7 +33,7 @@ ROWS = [
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}
-NEED_NO_TORCH = [e for row in ROWS[:10] for e in row if e not in ("__init__", "models", "losses")]
+NEED_NO_TORCH = [e for row in ROWS[:11] for e in row if e not in ("__init__", "models", "losses", "mitigation")]
 WITHOUT_TORCH = [*NEED_NO_TORCH, "report", "judging"]
 
 

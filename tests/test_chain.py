@@ -269,7 +269,7 @@ def test_the_command_prepares_and_trains(tmp_path: Path) -> None:
 
 def test_lists_and_usage_errors() -> None:
     shown = mien("list").stdout
-    for name in ("ferplus", "mienet", "drawn_label", "accuracy", "edu_code"):
+    for name in ("ferplus", "mienet", "reweighting", "accuracy", "edu_code"):
         assert name in shown
     assert "early_stopping: null" in mien("list", "config").stdout
     mien("frobnicate", code=2)

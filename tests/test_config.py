@@ -54,7 +54,9 @@ def test_the_explained_configuration_reads_back() -> None:
         ({"data": {"store": "s"}, "augment": {"flip": True}}, r"augment\.flip: true .*a number from 0 to 1"),
         ({"data": {"store": "s"}, "augment": {"zoom": [1, "x"]}}, r"augment\.zoom\[1\]: 'x', expected a number"),
         ({"data": {"store": "s"}, "augment": None}, "augment: nothing, expected a section with keys such as enabled"),
-        ({"data": {"store": "s"}, "model": "mienet"}, "model: 'mienet', expected a section with keys such as name"),
+        ({"data": {"store": "s"}, "train": "fast"}, "train: 'fast', expected a section with keys such as epochs"),
+        ({"data": {"store": "s"}, "model": 5}, "model: 5, expected a section with keys such as name"),
+        ({"data": {"store": "s"}, "train": {"monitor": "val_worst_group"}}, "val_worst_group needs train.watch"),
         ({"data": {"store": "s"}, "train": {"schedule": {"factor": [0.2]}}}, r"schedule\.factor: \[0\.2\]"),
         ({"data": {"store": "s"}, "train": {"schedule": {"name": "cosin"}}}, "'cosin', expected one of cosine, plat"),
         ({"data": {"store": "s"}, "labels": {"attributes": "race", "weights": {"race": True}}}, r"weights\.race: true"),
@@ -132,3 +134,21 @@ def test_more_replicates_than_any_audit_takes_are_refused_before_the_training() 
     for key in ("n_boot", "n_perm"):
         with pytest.raises(ConfigError, match=rf"audit\.{key}"):
             parse_config({"data": {"store": "s"}, "audit": {key: 10**10}})
+
+
+def test_a_name_alone_is_a_component() -> None:
+    content = {"data": {"store": "s"}, "model": "mienet", "labels": {"train": "distribution", "evaluate": "majority"}}
+    config = parse_config(content)
+    assert config.model.name == "mienet"
+    assert config.labels.train.name == "distribution"
+    assert config.labels.judged.name == "majority"
+    assert parse_config({"data": {"store": "s"}}).labels.judged.name == "majority"
+    assert parse_config(config.model_dump(mode="json")) == config
+
+
+def test_drawn_labels_of_older_configurations_are_drawn() -> None:
+    for loss in ("drawn_label", {"name": "drawn_label"}):
+        config = parse_config({"data": {"store": "s"}, "loss": loss, "labels": {"train": "distribution"}})
+        assert config.loss.name == "cross_entropy"
+        assert config.labels.draw
+        assert config.labels.train.name == "distribution"

@@ -27,7 +27,7 @@ from mien.models.weights import Classifier, WeightCard, file_errors, load_card, 
 from mien.records import Predictions, write_json
 from mien.report import render_audit
 from mien.stats.settings import Settings
-from mien.train.callbacks import AtomicCheckpoints
+from mien.train.checkpoints import save_checkpoint
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
@@ -231,7 +231,7 @@ def test_every_writer_leaves_the_older_file_when_the_disk_is_full(
     module = MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet"))
     save_weights(module, card, tmp_path)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    AtomicCheckpoints().save_checkpoint({"epoch": 1}, checkpoint)
+    save_checkpoint(checkpoint, {"epoch": 1})
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     writers = {
         "csv": lambda: table.save(tmp_path / "out" / "gaps.csv"),
@@ -240,7 +240,7 @@ def test_every_writer_leaves_the_older_file_when_the_disk_is_full(
         "page": lambda: render_audit(found, tmp_path / "out" / "audit.html"),
         "audit": lambda: Audit.save(found, tmp_path / "out", force=True),
         "weights": lambda: save_weights(module, card, tmp_path),
-        "checkpoint": lambda: AtomicCheckpoints().save_checkpoint({"epoch": 2}, checkpoint),
+        "checkpoint": lambda: save_checkpoint(checkpoint, {"epoch": 2}),
     }
     monkeypatch.setattr(os, "replace", _full)
     for name, write in writers.items():

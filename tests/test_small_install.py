@@ -21,7 +21,7 @@ BLOCKED = """
 
     class Block:
         def find_spec(self, name, path=None, target=None):
-            if name.split(".")[0] in ("torch", "torchvision", "lightning", "tensorboard", "filelock"):
+            if name.split(".")[0] in ("torch", "torchvision", "lightning_fabric", "tensorboard", "filelock"):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     sys.meta_path.insert(0, Block())

@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -30,20 +30,27 @@ class _Section(BaseModel):
     def _read(cls, value: Any, info: ValidationInfo) -> Any:
         """Hold values to the same rules as the options of components: ``yes`` is no number, ``"0.1"`` is one."""
         about = cls.model_fields[info.field_name or ""]
-        if _is_section(about.annotation):
+        section = _section_of(about.annotation)
+        if section is not None and not (value is None and section is not about.annotation):
+            if issubclass(section, Component) and isinstance(value, str):
+                return {"name": value}
             if not isinstance(value, dict | BaseModel):
-                known = ", ".join(list(about.annotation.model_fields)[:3])
+                known = ", ".join(list(section.model_fields)[:3])
                 raise Unfit(shown(value), f"a section with keys such as {known}")
             return value
         return read_value(Annotated[(about.annotation, *about.metadata)] if about.metadata else about.annotation, value)
 
 
-def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names, by itself or where there may be none."""
+    for kind in (annotation, *typing.get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 class Component(_Section):
-    """A component by name, with its options."""
+    """A component by name, with its options; a name alone stands for one without options."""
 
     name: str = Field(min_length=1)
     options: dict[str, Any] = {}
@@ -67,8 +74,16 @@ class LabelsConfig(_Section):
 
     attributes: tuple[str, ...] = Field((), description="Attributes to learn instead of expressions, one head each.")
     weights: dict[str, float] = Field({}, description="Attribute -> factor of its loss; 1 for those not named.")
-    train: str = Field("majority", description="Scheme whose targets the model learns.")
-    evaluate: str | None = Field(None, description="Scheme of validation and test; the training scheme if absent.")
+    train: Component = Field(Component(name="majority"), description="Scheme whose targets the model learns.")
+    evaluate: Component | None = Field(
+        None, description="Scheme of validation and test; the training scheme if absent."
+    )
+    draw: bool = Field(False, description="Learn one label of each face's distribution, drawn anew in every epoch.")
+
+    @property
+    def judged(self) -> Component:
+        """The scheme of validation and test."""
+        return self.evaluate or self.train
 
     @field_validator("attributes")
     @classmethod
@@ -136,6 +151,9 @@ class ScheduleConfig(_Section):
     patience: int = Field(3, ge=0, description="Plateau: epochs without progress before that.")
 
 
+Monitor = Literal["val_loss", "val_accuracy", "val_worst_class", "val_worst_group", "last"]
+
+
 class TrainConfig(_Section):
     """The fit itself."""
 
@@ -145,9 +163,10 @@ class TrainConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()
     ema: float | None = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights; null for none.")
     early_stopping: int | None = Field(None, ge=1, description="Epochs without progress after which to stop.")
-    monitor: Literal["val_loss", "val_accuracy", "last"] = Field(
+    monitor: Monitor = Field(
         "val_accuracy", description="What chooses the epoch whose weights are kept; last chooses nothing."
     )
+    watch: tuple[str, ...] = Field((), description="Attributes whose groups validation tells apart.")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
     max_minutes: float | None = Field(None, gt=0, description="Stop after so many minutes of one sitting.")
@@ -157,6 +176,8 @@ class TrainConfig(_Section):
     def _watched(self) -> TrainConfig:
         if self.monitor == "last" and (self.early_stopping is not None or self.schedule.name == "plateau"):
             raise ValueError("early stopping and plateau need a monitor of val_loss or val_accuracy")
+        if self.monitor == "val_worst_group" and not self.watch:
+            raise ValueError("a monitor of val_worst_group needs train.watch: the attributes of its groups")
         return self
 
 
@@ -193,8 +214,20 @@ class ExperimentConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig(name="mienet")
     loss: Component = Component(name="cross_entropy")
+    mitigation: Component = Component(name="none")
     train: TrainConfig = TrainConfig()
     audit: AuditConfig = AuditConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drawn(cls, content: Any) -> Any:
+        """The loss ``drawn_label`` of older versions is any loss on drawn labels, of which it was cross-entropy."""
+        if isinstance(content, dict):
+            loss, labels = content.get("loss"), content.get("labels") or {}
+            loss = loss if isinstance(loss, dict) else {"name": loss}
+            if loss.get("name") == "drawn_label" and isinstance(labels, dict):
+                return content | {"loss": loss | {"name": "cross_entropy"}, "labels": labels | {"draw": True}}
+        return content
 
 
 def parse_config(content: dict[str, Any], where: str = "config", overrides: Iterable[str] = ()) -> ExperimentConfig:

@@ -101,9 +101,9 @@ def evaluate(
         store = Store.open(path)
     same = store.fingerprint == run.trained_on[1]
     table = _faces(store, split, run, same)
-    labels = run.config.labels.evaluate or run.config.labels.train
+    labels = run.config.labels.judged
     where = f"{store.path}:{split}" if split else str(store.path)
-    faces = labelled_faces(table, labels, classifier.card.classes, where=where)
+    faces = labelled_faces(table, labels.name, classifier.card.classes, where=where, options=labels.options)
     copies, chosen_on = (_shared(faces.table, run, same, part) for part in (TRAIN, VALIDATION))
     probs = classifier.probabilities(store.images, faces.rows, progress=progress)
     refuse_not_finite(probs, faces.table.frame["sample_id"].to_numpy(dtype=object), f"the model of {run.path}")

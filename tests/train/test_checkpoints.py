@@ -15,16 +15,20 @@ from mien.config import parse_config
 from mien.errors import RunError
 from mien.runs import CHECKPOINT
 from mien.train import train
-from mien.train.checkpoints import epochs_done
+from mien.train.checkpoints import load_checkpoint
 
 GOOD: dict[str, Any] = {
-    "epoch": 4,
-    "global_step": 20,
-    "state_dict": {"w": torch.zeros(3)},
-    "optimizer_states": [],
-    "lr_schedulers": [],
-    "loops": {},
-    "callbacks": {},
+    "stage": 0,
+    "epoch": 5,
+    "stage_epoch": 5,
+    "step": 20,
+    "network": {"w": torch.zeros(3)},
+    "average": {},
+    "optimizers": [],
+    "schedules": [],
+    "best": {},
+    "rows": [],
+    "state": {},
 }
 
 
@@ -34,7 +38,7 @@ def saved(folder: Path, content: Any) -> Path:
 
 
 def test_a_checkpoint_says_how_many_epochs_are_done(tmp_path: Path) -> None:
-    assert epochs_done(saved(tmp_path, GOOD)) == 5
+    assert load_checkpoint(saved(tmp_path, GOOD))["epoch"] == 5
 
 
 @pytest.mark.parametrize(
@@ -47,17 +51,18 @@ def test_a_checkpoint_says_how_many_epochs_are_done(tmp_path: Path) -> None:
         (GOOD | {"epoch": -2}, "epoch: -2, expected 0 or more"),
         (GOOD | {"epoch": 10**30}, "epoch: 1000"),
         (GOOD | {"epoch": torch.tensor(4)}, "epoch: tensor"),
-        (GOOD | {"state_dict": []}, r"state_dict: \[\], expected the network's weights"),
-        (GOOD | {"state_dict": {"w": 5}}, "state_dict.w: 5, expected a tensor"),
-        (GOOD | {"optimizer_states": None}, "optimizer_states: nothing"),
-        ({}, "epoch: is missing"),
+        (GOOD | {"network": []}, r"network: \[\], expected the network's weights"),
+        (GOOD | {"optimizers": None}, "optimizers: nothing"),
+        (GOOD | {"stage": 10**30}, "stage: 1000"),
+        ({}, "stage: is missing"),
+        ({"pytorch-lightning_version": "2.6.6", "epoch": 3}, "was written by an earlier version of Mien"),
     ],
 )
 def test_a_checkpoint_without_what_a_run_needs_is_refused_with_the_key(
     tmp_path: Path, content: Any, message: str
 ) -> None:
     with pytest.raises(RunError, match=rf"{message}.*Begin anew with --force") as caught:
-        epochs_done(saved(tmp_path, content))
+        load_checkpoint(saved(tmp_path, content))
     assert "\n" not in str(caught.value)
 
 
@@ -76,10 +81,10 @@ def test_bytes_that_are_no_checkpoint_are_refused_and_nothing_runs(
     for content in (b"", b"PK", whole[:-1], whole[: len(whole) // 2], b"\0" * 500, pickle.dumps(_Runs())):
         path.write_bytes(content)
         with pytest.raises(RunError, match=r"other\.ckpt: cannot be read \(.*Begin anew") as caught:
-            epochs_done(path)
+            load_checkpoint(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(RunError, match=r"cannot be read \(Weights only load failed"):
-        epochs_done(saved(tmp_path, GOOD | {"epoch": _Runs()}))
+        load_checkpoint(saved(tmp_path, GOOD | {"epoch": _Runs()}))
     assert "code of a checkpoint ran" not in capsys.readouterr().out
 
 
@@ -89,7 +94,7 @@ def test_a_packed_checkpoint_is_refused_by_its_directory(tmp_path: Path) -> None
         for name in old.namelist():
             new.writestr(name, old.read(name))
     with pytest.raises(RunError, match="p: is packed, expected a checkpoint as Mien writes it"):
-        epochs_done(tmp_path / "p")
+        load_checkpoint(tmp_path / "p")
 
 
 @pytest.fixture
@@ -104,15 +109,21 @@ def test_a_checkpoint_of_another_network_optimizer_or_shape_is_one_sentence(
 ) -> None:
     del settings["train"]["max_minutes"]
     good = torch.load(begun / CHECKPOINT, weights_only=True)
-    first = next(iter(good["state_dict"]))
+    first = next(iter(good["network"]))
+    average = good["average"]
     for i, change in enumerate(
         (
-            {"state_dict": {first: good["state_dict"][first]}},
-            {"state_dict": good["state_dict"] | {first: torch.zeros(7)}},
-            {"optimizer_states": [{"state": {}, "param_groups": []}]},
-            {"optimizer_states": [5]},
-            {"loops": {"fit_loop": 5}},
-            {"callbacks": dict.fromkeys(good["callbacks"], 5)},
+            {"network": {first: good["network"][first]}},
+            {"network": good["network"] | {first: torch.zeros(7)}},
+            {"network": good["network"] | {first: 5}},
+            {"average": {}},
+            {"average": average | {"model": {}}},
+            {"optimizers": [{"state": {}, "param_groups": []}]},
+            {"optimizers": [5]},
+            {"optimizers": good["optimizers"] * 2},
+            {"stage": 7},
+            {"step": 10**9},
+            {"rows": [5]},
         )
     ):
         run = Path(shutil.copytree(begun, tmp_path / f"run{i}"))

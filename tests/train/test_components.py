@@ -10,12 +10,9 @@ import pytest
 import yaml
 
 from mien.config import parse_config
-from mien.data.splits import SPLITS
 from mien.errors import ConfigError, UsageError
-from mien.losses import LOSSES
-from mien.models import MODELS
 from mien.train import load_experiment, train
-from mien.train.components import check_components
+from mien.train.components import CATALOGUES, check_components
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
 
@@ -85,7 +82,7 @@ def test_what_smoothing_cannot_be_is_told_with_file_key_and_range(tmp_path: Path
             r"size: 16, expected a whole number from 22 to 1024",
         ),
         ({"model": {"name": "angioni_cnn", "options": {"pool_each": 3}}}, r"pool_each: 3, expected true or false"),
-        ({"loss": {"name": "drawn_label", "options": {"smoothing": 0.1}}}, r"no such option\. It takes none"),
+        ({"loss": {"name": "mean_squared_error", "options": {"smoothing": 0.1}}}, r"no such option\. It takes none"),
         ({"loss": {"name": "crossentropy"}}, r"loss\.name: unknown loss 'crossentropy'\. Did you mean 'cross_entropy'"),
         ({"split": {"name": "ratios"}}, r"split\.name: unknown split 'ratios'\. Did you mean 'ratio'"),
         (
@@ -147,11 +144,10 @@ def _options(function: Any, given: set[str]) -> dict[str, Any]:
     ("name", "option", "hint"),
     [
         (name, option, hint)
-        for registry, given in ((MODELS, {"num_classes", "in_channels"}), (LOSSES, {"logits", "targets", "weights"}))
+        for registry, given in CATALOGUES.values()
         for name in registry.names()
-        for option, hint in _options(registry.get(name), given).items()
-    ]
-    + [(n, o, h) for n, f in SPLITS.items() for o, h in _options(f, {"table", "strata"}).items()],
+        for option, hint in _options(registry.get(name), set(given)).items()
+    ],
 )
 def test_every_option_that_is_a_number_has_bounds(name: str, option: str, hint: Any) -> None:
     assert hint is not None, f"{name}.{option} has no annotation"
@@ -162,5 +158,7 @@ def test_every_option_that_is_a_number_has_bounds(name: str, option: str, hint: 
 
 
 def _read_one(name: str, option: str, value: Any) -> None:
-    kind = "model" if name in MODELS else "loss" if name in LOSSES else "split"
-    check_components(parse_config({"data": {"store": "s"}, kind: {"name": name, "options": {option: value}}}))
+    kind = next(section for section, (registry, _) in CATALOGUES.items() if name in registry)
+    component = {"name": name, "options": {option: value}}
+    section, _, key = kind.partition(".")
+    check_components(parse_config({"data": {"store": "s"}, section: {key: component} if key else component}))

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -23,13 +22,15 @@ from mien.data.prepare import prepare
 from mien.demographics import AGE
 from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError, WeightsError
 from mien.evaluate import evaluate
+from mien.mitigation.faces import Faces
 from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, load_body, load_card, save_weights
 from mien.runs import Run
 from mien.stats.settings import Settings
 from mien.train import train
-from mien.train.data import FaceDataset, SeededSampler, device_for
-from mien.train.module import seed_generators
+from mien.train.averaging import AveragedWeights
+from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, shuffled
+from mien.train.network import seed_generators
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -358,7 +359,7 @@ def test_the_weights_kept_are_the_best_ones(settings: dict[str, Any], tmp_path: 
     assert run.record.best["val_loss"] == pytest.approx(history["val_loss"].min())
 
 
-class _Climbing(L.LightningModule):
+class _Climbing(torch.nn.Module):
     """One weight that every step raises by 1, one statistic that lags behind it, and a count."""
 
     statistic: torch.Tensor
@@ -370,31 +371,26 @@ class _Climbing(L.LightningModule):
         self.register_buffer("statistic", torch.zeros(1))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        self.statistic.copy_(self.weight.detach())
-        self.count += 1
-        return -self.weight.sum()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-@pytest.mark.filterwarnings("ignore")  # the trainer's own, which mien.train keeps from its users
-def test_averaged_weights_follow_the_formula(tmp_path: Path) -> None:
-    from mien.train.callbacks import AveragedWeights
-
-    module, average = _Climbing(), AveragedWeights(0.9)
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = L.Trainer(accelerator="cpu", max_epochs=3, callbacks=[average], default_root_dir=tmp_path, **quiet)
-    trainer.fit(module, torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(10, 1))))
+def test_averaged_weights_follow_the_formula() -> None:
+    module = _Climbing()
+    average = AveragedWeights(module, 0.9)
+    for _ in range(30):
+        module.statistic.copy_(module.weight.detach())
+        module.count += 1
+        with torch.no_grad():
+            module.weight += 1
+        average.update()
     expected, statistic = 1.0, 0.0  # after its first step the average is the weights
     for n in range(1, 30):
         decay = min(0.9, (1 + n) / (10 + n))
         expected, statistic = decay * expected + (1 - decay) * (n + 1), decay * statistic + (1 - decay) * n
-    # When a fit ends the averages take the place of the weights.
-    assert module.weight.item() == pytest.approx(expected)
-    assert module.statistic.item() == pytest.approx(statistic)
-    assert module.count.item() == 30
+    found = average.model
+    assert isinstance(found, _Climbing)
+    assert found.weight.item() == pytest.approx(expected)
+    assert found.statistic.item() == pytest.approx(statistic)
+    assert found.count.item() == 30
+    assert not found.weight.requires_grad
 
 
 def test_a_step_seeds_what_torch_would_and_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,12 +402,22 @@ def test_a_step_seeds_what_torch_would_and_queues_nothing(monkeypatch: pytest.Mo
 
 def test_faces_held_on_a_device_are_those_of_the_map() -> None:
     rng = np.random.default_rng(0)
-    images, targets = rng.integers(0, 256, (9, 4, 4, 1), dtype=np.uint8), rng.random((5, 2)).astype(np.float32)
-    rows = np.array([7, 0, 3, 3, 8])
-    mapped, held = (FaceDataset(images, rows, targets, device) for device in (None, torch.device("cpu")))
+    images = rng.integers(0, 256, (9, 4, 4, 1), dtype=np.uint8)
+    faces = Faces(
+        rows=np.array([7, 0, 3, 3, 8]),
+        targets=rng.random((5, 2)).astype(np.float32),
+        classes={"expression": ("a", "b")},
+        groups=rng.random((5, 3)).astype(np.float32),
+    )
+    weights = rng.random(5).astype(np.float32)
+    mapped, held = (FaceBatches(images, faces, weights, device) for device in (None, torch.device("cpu")))
     assert held.held is not None
-    for a, b in zip(mapped.__getitems__([4, 1, 1]), held.__getitems__([4, 1, 1]), strict=True):
+    numbers = np.array([4, 1, 1])
+    for a, b in zip(mapped[numbers], held[numbers], strict=True):
         assert torch.equal(a, b)
+    assert torch.equal(mapped[numbers].images, torch.from_numpy(images[[8, 0, 0]]))
+    assert mapped[numbers].rows.tolist() == [4, 1, 1]
+    assert mapped[numbers].weights.tolist() == weights[[4, 1, 1]].tolist()
 
 
 def test_faces_go_to_a_card_that_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,14 +432,22 @@ def test_faces_go_to_a_card_that_has_room_for_them(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_order_depends_on_seed_and_epoch() -> None:
-    sampler = SeededSampler(50, 1)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    sampler.set_epoch(0)
-    assert sorted(first) == list(range(50))
-    assert first != second
-    assert list(sampler) == first
+    order = shuffled(50, 1)
+    assert sorted(order(0)) == list(range(50))
+    assert list(order(0)) == list(order(0)) != list(order(1))
+    assert list(shuffled(50, 2)(0)) != list(order(0))
+
+
+@pytest.mark.parametrize("world", [1, 2, 5])
+def test_processes_share_every_batch_and_no_face_is_seen_twice(world: int) -> None:
+    shares = [list(BatchNumbers(shuffled(57, 1), 57, 10, Share(r, world), whole=True)) for r in range(world)]
+    assert all(len(own) == 5 and all(len(b) == 10 // world for b in own) for own in shares)
+    seen = np.concatenate([b for own in shares for b in own])
+    assert len(set(seen.tolist())) == len(seen) == 50
+    alone = list(BatchNumbers(shuffled(57, 1), 57, 10, whole=True))
+    for step, batch in enumerate(alone):
+        assert sorted(batch) == sorted(np.concatenate([own[step] for own in shares]))
+    assert sum(len(b) for b in BatchNumbers(shuffled(57, 1), 57, 10)) == 57  # validation leaves none out
 
 
 @pytest.mark.parametrize(
@@ -446,7 +460,10 @@ def test_the_order_depends_on_seed_and_epoch() -> None:
         ({"split": {"name": "corpus", "options": {"trian": "x"}}}, ConfigError, "Did you mean 'train'"),
         ({"split": {"name": "random"}}, ConfigError, "unknown split"),
         ({"labels": {"train": "ferplus_majority"}}, LabelError, "no column 'neutral'"),
-        ({"labels": {"train": "majorty"}}, LabelError, "Did you mean 'majority'"),
+        ({"labels": {"train": "majorty"}}, ConfigError, "labels.train.name: .*Did you mean 'majority'"),
+        ({"mitigation": {"name": "reweighing"}}, ConfigError, "Did you mean 'reweighting'"),
+        ({"mitigation": {"name": "reweighting", "options": {"by": ["gendre"]}}}, ConfigError, "Did you mean 'gender'"),
+        ({"mitigation": "gradient_reversal"}, ConfigError, "mitigation.options.by: .*needs it"),
         ({"data": {"store": "nowhere"}}, DataError, "is not a store"),
     ],
 )

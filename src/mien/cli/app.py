@@ -40,7 +40,7 @@ Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")
 
 GATE_FAILED = 3
 _EXTRA_OF = {
-    **dict.fromkeys(("torch", "torchvision", "lightning", "tensorboard", "filelock"), "train"),
+    **dict.fromkeys(("torch", "torchvision", "lightning_fabric", "tensorboard", "filelock"), "train"),
     **dict.fromkeys(("sqlalchemy", "fastapi", "uvicorn", "psycopg"), "label"),
 }
 

@@ -8,7 +8,19 @@ from mien.cli.app import app
 from mien.errors import MissingExtra
 from mien.shown import tell
 
-Kind = Literal["datasets", "models", "losses", "metrics", "adapters", "annotators", "labels", "config", "all"]
+Kind = Literal[
+    "datasets",
+    "labels",
+    "splits",
+    "models",
+    "losses",
+    "mitigations",
+    "metrics",
+    "adapters",
+    "annotators",
+    "config",
+    "all",
+]
 
 
 @app.command(name="list")
@@ -20,8 +32,6 @@ def list_(kind: Kind = "all", /) -> None:
     kind
         Which catalogue.
     """
-    from mien.labels import scheme_names
-
     for name, registry in _registries().items():
         if kind in (name, "all"):
             tell(f"{name}:")
@@ -34,22 +44,26 @@ def list_(kind: Kind = "all", /) -> None:
         from mien.config import explain_config, parse_config
 
         tell(*explain_config(parse_config({"data": {"store": "STORE"}})).splitlines())
-    if kind in ("labels", "all"):
-        tell("labels:", *(f"  {name}" for name in scheme_names()))
 
 
 def _registries() -> dict[str, Any]:
     from mien.adapters import ADAPTERS
     from mien.annotators import ANNOTATORS
     from mien.data.datasets import DATASETS
+    from mien.data.splits import SPLITS
+    from mien.labels import SCHEMES
     from mien.losses import LOSSES
     from mien.metrics import METRICS
+    from mien.mitigation import MITIGATIONS
     from mien.models import MODELS
 
     return {
         "datasets": DATASETS,
+        "labels": SCHEMES,
+        "splits": SPLITS,
         "models": MODELS,
         "losses": LOSSES,
+        "mitigations": MITIGATIONS,
         "metrics": METRICS,
         "adapters": ADAPTERS,
         "annotators": ANNOTATORS,

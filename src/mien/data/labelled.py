@@ -114,7 +114,13 @@ class LabelledFaces:
 
 
 def labelled_faces(
-    table: SampleTable, labels: str, classes: Sequence[str] | None = None, *, where: str, leave_out: bool = False
+    table: SampleTable,
+    labels: str,
+    classes: Sequence[str] | None = None,
+    *,
+    where: str,
+    leave_out: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> LabelledFaces:
     """Label the faces of a table.
 
@@ -126,12 +132,13 @@ def labelled_faces(
         where: The faces' store, for messages.
         leave_out: Leave out faces labelled with another class (what remains of their distribution
             over ``classes`` is brought to sum 1); else the scheme and ``classes`` must be the same.
+        options: Options of the scheme.
 
     Raises:
         LabelError: If the classes differ without ``leave_out``, or the scheme does not fit the votes.
         DataError: If no face remains.
     """
-    scheme = label_scheme(labels, table.vocabulary)
+    scheme = label_scheme(labels, table.vocabulary, options)
     wanted = tuple(classes or scheme.classes)
     place = {canonical(c): i for i, c in enumerate(scheme.classes)}
     if not leave_out and sorted(place) != sorted(canonical(c) for c in wanted):

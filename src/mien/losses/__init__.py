@@ -1,5 +1,8 @@
-"""The losses: one file a loss."""
+"""The losses: one file a loss. A loss gives one value a face; what is done with them is the training's business."""
 
 from mien.registry import Registry
 
 LOSSES = Registry("loss", "mien.losses", extra="train")
+# What the training gives a loss that asks for it by name; everything else that it takes is an option.
+ASKED = ("class_counts", "features", "rows", "epoch")
+GIVEN = ("logits", "targets", "num_classes", "feature_dim", *ASKED)

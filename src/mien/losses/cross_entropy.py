@@ -9,28 +9,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.losses import LOSSES
-from mien.losses.weighting import weighted_mean
 
 
 @LOSSES.register("cross_entropy")
-def cross_entropy(
-    logits: Tensor,
-    targets: Tensor,
-    weights: Tensor | None = None,
-    *,
-    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-) -> Tensor:
-    """Mean of -sum_k p_k log q_k: FER+'s CEL; for one-hot targets the usual cross-entropy.
+def cross_entropy(logits: Tensor, targets: Tensor, *, smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Tensor:
+    """-sum_k p_k log q_k: FER+'s CEL; for one-hot targets the usual cross-entropy.
 
     Args:
         logits: ``(B, K)``.
         targets: ``(B, K)``, each row sums to 1.
-        weights: ``(B,)`` sample weights; None for equal ones.
         smoothing: Share of each target spread evenly over all classes (Szegedy et al. 2016).
 
     Returns:
-        A scalar.
+        ``(B,)``.
     """
     if smoothing:
         targets = (1 - smoothing) * targets + smoothing / targets.shape[1]
-    return weighted_mean(-(targets * functional.log_softmax(logits, dim=1)).sum(1), weights)
+    return -(targets * functional.log_softmax(logits, dim=1)).sum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -12,6 +13,21 @@ Count = Annotated[int, Field(ge=1)]  # of channels or units
 Depth = Annotated[int, Field(ge=1, le=100)]  # of blocks of one stage; a card is believed before its weights are seen
 Stages = Field(min_length=1, max_length=10)  # each halves the picture
 Share = Annotated[float, Field(ge=0, lt=1)]  # of features that are dropped
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network tells in training.
+
+    Attributes:
+        logits: ``(B, K)``.
+        features: ``(B, D)`` what the head sees.
+        extra: Whatever only training needs: attention maps, auxiliary logits.
+    """
+
+    logits: Tensor
+    features: Tensor
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
 
 class ExpressionModel(nn.Module):
@@ -35,6 +51,11 @@ class ExpressionModel(nn.Module):
         """``(B, C, H, W)`` normalised images -> ``(B, K)`` logits."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    def forward_train(self, x: Tensor) -> Outputs:
+        """What :meth:`forward` gives, its features, and what else a loss or a mitigation may want."""
+        features = self.features(x)
+        return Outputs(self.head(features), features)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """Training: configuration in, run folder out."""
 
 from mien.train.components import load_experiment
-from mien.train.loop import train
+from mien.train.run import train
 
 __all__ = ["load_experiment", "train"]

@@ -1,4 +1,7 @@
-"""Checkpoints, read as if somebody else had written them: nothing is unpickled, and what is wrong is one sentence."""
+"""Checkpoints: written at once or not at all, and read as if somebody else had written them.
+
+Nothing is unpickled, and what is wrong is one sentence.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 
 from mien.errors import MienError, RunError
 from mien.inputs import check_regular
+from mien.models.weights import file_errors
+from mien.outputs import whole
 from mien.values import shown
 
 _KINDS: dict[str, tuple[type, str]] = {
+    "stage": (int, "a whole number"),
     "epoch": (int, "a whole number"),
-    "global_step": (int, "a whole number"),
-    "state_dict": (dict, "the network's weights"),
-    "optimizer_states": (list, "a list of states"),
-    "lr_schedulers": (list, "a list of states"),
-    "loops": (dict, "the state of the loops"),
-    "callbacks": (dict, "the states of the callbacks"),
+    "stage_epoch": (int, "a whole number"),
+    "step": (int, "a whole number"),
+    "network": (dict, "the network's weights"),
+    "average": (dict, "the averaged weights"),
+    "optimizers": (list, "a list of states"),
+    "schedules": (list, "a list of states"),
+    "best": (dict, "the best epoch"),
+    "rows": (list, "one row an epoch"),
+    "state": (dict, "the weights of the best epoch"),
 }
 _ANEW = "Begin anew with --force."
 
 
-def epochs_done(checkpoint: Path) -> int:
-    """How many epochs a checkpoint stands for.
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place and move it there: a kill leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial, file_errors():
+        torch.save(content, partial)
+
+
+def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Read a checkpoint and check that everything is there, of the right kind.
 
     Raises:
         RunError: If it is none: no file of torch's, packed (so that a small file could fill the memory), or without
@@ -47,51 +62,33 @@ def epochs_done(checkpoint: Path) -> int:
         raise RunError(str(checkpoint), f"cannot be read ({_reason(error)})", "a checkpoint", _ANEW) from error
     if not isinstance(state, dict):
         raise RunError(str(checkpoint), f"holds {shown(type(state).__name__)}", "a checkpoint", _ANEW)
+    if "pytorch-lightning_version" in state:
+        found = "was written by an earlier version of Mien, which alone can go on with it"
+        raise RunError(str(checkpoint), found, "a checkpoint of this version", _ANEW)
     for key, (kind, expected) in _KINDS.items():
         if not isinstance(state.get(key), kind) or isinstance(state[key], bool):
             found = shown(state[key]) if key in state else "is missing"
             raise RunError(f"{checkpoint}: {key}", found, expected, _ANEW)
-    for key in ("epoch", "global_step"):
+    for key in ("stage", "epoch", "stage_epoch", "step"):
         if not 0 <= state[key] < 2**40:
             raise RunError(f"{checkpoint}: {key}", shown(state[key]), "0 or more", _ANEW)
-    for name, tensor in state["state_dict"].items():
-        if not isinstance(tensor, torch.Tensor):
-            raise RunError(f"{checkpoint}: state_dict.{shown(name)[1:-1]}", shown(tensor), "a tensor", _ANEW)
-    return int(state["epoch"]) + 1
+    return state
 
 
 @contextmanager
-def resuming(checkpoint: Path | None, trainer: L.Trainer) -> Iterator[None]:
-    """Turn what goes wrong while a checkpoint is taken up, before any step, into one sentence.
-
-    Args:
-        checkpoint: The checkpoint; None where a run begins.
-        trainer: What takes it up.
+def taking_up(checkpoint: Path) -> Iterator[None]:
+    """Turn what goes wrong while a checkpoint is taken up into one sentence.
 
     Raises:
-        RunError: If what it holds is not of this network, this optimizer or these callbacks.
+        RunError: If what it holds is not of this network, these optimisers or this history.
     """
-    begun = _Begun()
-    if checkpoint is not None:
-        trainer.callbacks.append(begun)  # type: ignore[attr-defined]  # last: when all others have their states
     try:
         yield
     except MienError:
         raise
     except Exception as error:
-        if checkpoint is None or begun.yes:
-            raise
         expected = "a checkpoint of this very run"
         raise RunError(str(checkpoint), f"cannot be taken up ({_reason(error)})", expected, _ANEW) from error
-
-
-class _Begun(L.Callback):
-    """Whether training has begun, and all states were taken up."""
-
-    yes = False
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.yes = True
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,16 +11,28 @@ import torch
 
 from mien.audit import parse_gate
 from mien.config import Component, ExperimentConfig, load_config, place_of
+from mien.data.splits import GIVEN as SPLIT_GIVEN
 from mien.data.splits import SPLITS
 from mien.errors import ConfigError
+from mien.labels import GIVEN as LABELS_GIVEN
+from mien.labels import SCHEMES
+from mien.losses import GIVEN as LOSS_GIVEN
 from mien.losses import LOSSES
+from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
-from mien.registry import nearest, read_options
+from mien.registry import Registry, read_options
 
 ComponentT = TypeVar("ComponentT", bound=Component)
-_SPLIT_GIVEN = ("table", "strata")
 _MODEL_GIVEN = ("num_classes", "in_channels")
-_LOSS_GIVEN = ("logits", "targets", "weights")
+# Section of the configuration -> catalogue, and what its entries are given and a user may not set.
+CATALOGUES: dict[str, tuple[Registry, tuple[str, ...]]] = {
+    "labels.train": (SCHEMES, LABELS_GIVEN),
+    "labels.evaluate": (SCHEMES, LABELS_GIVEN),
+    "split": (SPLITS, SPLIT_GIVEN),
+    "model": (MODELS, _MODEL_GIVEN),
+    "loss": (LOSSES, LOSS_GIVEN),
+    "mitigation": (MITIGATIONS, ("faces",)),
+}
 
 
 def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentConfig:
@@ -57,18 +70,18 @@ def check_components(
     def at(key: str) -> str:
         return place_of(key, where, overrides)
 
-    if config.split.name not in SPLITS:
-        fix = nearest(config.split.name, list(SPLITS))
-        raise ConfigError(at("split.name"), f"unknown split {config.split.name!r}", "", fix)
-    split: Callable[..., Any] = SPLITS[config.split.name]  # type: ignore[assignment]
-    model, loss = MODELS.get(config.model.name, at("model.name")), LOSSES.get(config.loss.name, at("loss.name"))
-    read = config.model_copy(
-        update={
-            "split": _with_options("split", config.split, split, _SPLIT_GIVEN, at),
-            "model": _with_options("model", config.model, model, _MODEL_GIVEN, at),
-            "loss": _with_options("loss", config.loss, loss, _LOSS_GIVEN, at),
-        }
-    )
+    read = config
+    for section, (catalogue, given) in CATALOGUES.items():
+        *parents, last = section.split(".")
+        holder = getattr(read, parents[0]) if parents else read
+        component = getattr(holder, last)
+        if component is None:
+            continue
+        function = catalogue.get(component.name, at(f"{section}.name"))
+        told = _with_options(section, catalogue.kind, component, function, given, at)
+        holder = holder.model_copy(update={last: told})
+        read = read.model_copy(update={parents[0]: holder}) if parents else holder
+    model = MODELS.get(read.model.name)
     _check_buildable(model, read.model.options, read.model.name, at("model.options"))
     for condition in config.audit.fail_if:
         parse_gate(condition)
@@ -76,13 +89,22 @@ def check_components(
 
 
 def _with_options(
-    kind: str, component: ComponentT, function: Callable[..., Any], given: tuple[str, ...], at: Callable[[str], str]
+    section: str,
+    kind: str,
+    component: ComponentT,
+    function: Callable[..., Any],
+    given: tuple[str, ...],
+    at: Callable[[str], str],
 ) -> ComponentT:
     """The component with its options as read."""
     read: dict[str, Any] = {}
     for option, value in component.options.items():
-        section = at(f"{kind}.options.{option}").removesuffix(f".{option}")
-        read |= read_options(function, {option: value}, f"{kind} {component.name!r}", section, given)
+        place = at(f"{section}.options.{option}").removesuffix(f".{option}")
+        read |= read_options(function, {option: value}, f"{kind} {component.name!r}", place, given)
+    for option, about in inspect.signature(function).parameters.items():
+        needed = about.kind == about.KEYWORD_ONLY and about.default is about.empty
+        if needed and option not in given and option not in read:
+            raise ConfigError(at(f"{section}.options.{option}"), f"{kind} {component.name!r} needs it", "a value")
     return component.model_copy(update={"options": read})
 
 

@@ -1,459 +1,292 @@
-"""``train``: from a configuration to a run folder; takes up a broken run where it stopped."""
+"""For each stage, for each epoch, for each batch, for each turn: a step. Nothing else is decided here."""
 
 from __future__ import annotations
 
-import logging
-import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
-import pandas as pd
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from mien.config import ExperimentConfig
-from mien.errors import ConfigError, UsageError
+from mien.data.images import Store
+from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
-from mien.models.weights import WEIGHTS, WeightCard, bf16_is_fast, load_card, save_weights
-from mien.outputs import check_folder, replace_folder, settle, staging, whole, writing
-from mien.records import RunRecord
-from mien.runs import CHECKPOINT, LOG, RECORD, SPLITS, Run, code_versions, machine
-from mien.train.callbacks import (
-    AtomicCheckpoints,
-    AveragedWeights,
-    BestWeights,
-    CapturedNetwork,
-    Clock,
-    FirstEpoch,
-    Patience,
-    Plateau,
-    Progress,
-    StepProgress,
-)
-from mien.train.checkpoints import epochs_done, resuming
-from mien.train.components import check_components
-from mien.train.data import (
-    EXPRESSION,
-    TrainingData,
-    check_start,
-    class_names,
-    head_slices,
-    load_training_data,
-    train_loader,
-    validation_loader,
-)
-from mien.train.folder import check_same_faces, clear, locked, others, previous_run
-from mien.train.module import ExpressionModule, build_model
-from mien.train.stopping import StopSignals, TrainingStopped
+from mien.train.averaging import AveragedWeights
+from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
+from mien.train.build import Built, precision_of
+from mien.train.capture import record
+from mien.train.checkpoints import save_checkpoint, taking_up
+from mien.train.keep import Diary, Kept
+from mien.train.network import At, seed_generators, step_seed
+from mien.train.optimizers import Schedule, make_optimizer
+from mien.train.validation import summed
+
+Progress = Callable[[int, int | None], None]
 
 
-def train(
-    config: ExperimentConfig,
-    out: Path | str,
-    *,
-    force: bool = False,
-    finished_ok: bool = False,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Run:
-    """Train as configured.
-
-    A run that was cut off, by whatever, goes on from the last whole epoch when ``train`` is called
-    again with the same configuration, and ends with the weights of an unbroken run.
-
-    Args:
-        config: The experiment.
-        out: The run folder.
-        force: Begin anew where there is a run; that one stays until the new one has its first epoch, and what
-            is not Mien's in its folder stays altogether.
-        finished_ok: Return a finished run of this configuration as it is.
-        progress: Called with steps done and steps in all.
-        say: Receives lines for the user (also written to ``train.log``).
-
-    Returns:
-        The finished run (or, after ``train.max_minutes``, the stopped one).
-
-    Raises:
-        TrainingStopped: On Ctrl-C or SIGTERM, once the folder is in order.
-        RunError: If the folder holds a run of another configuration or other faces, another process
-            is training there, or the loss is no number any more.
-        UsageError: If the run is finished already, or the folder is not a run's.
-        ConfigError: If it would begin with weights that learnt its held-out faces.
-    """
-    out = Path(out)
-    config = check_components(config)
-    check_folder(out)
-    settle(out)
-    replaces = force and (out / RECORD).is_file()
-    previous = None if replaces else previous_run(out, config)
-    if previous is not None and previous.status == "finished":
-        if finished_ok:
-            return Run(out)
-        raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
-    data = load_training_data(config)
-    faces = _faces(data)
-    if previous is not None:
-        check_same_faces(out, data.store.fingerprint, previous, faces)
-    else:
-        check_start(config, data.table)
-    sitting = _Sitting(config, data, faces, out, say, progress)
-    # A model that cannot be built is told before anything is made.
-    begun = None if replaces else sitting.begin(previous)
-    out.mkdir(parents=True, exist_ok=True)
-    with writing(out, mixed=True), locked(out):
-        if begun is not None:
-            sitting.run(begun)
-        elif _first_epoch(sitting, out) and Run(out).record.status != "finished":
-            sitting.run(sitting.begin(Run(out).record, goes_on=True))
-    return Run(out)
-
-
-@dataclass(frozen=True)
-class _Sitting:
-    """What every sitting of a run is made of."""
-
-    config: ExperimentConfig
-    data: TrainingData
-    faces: pd.DataFrame
-    out: Path
-    say: Callable[[str], None]
-    progress: Progress | None
-
-    def begin(self, previous: RunRecord | None, *, first_epoch: bool = False, goes_on: bool = False) -> _Begun:
-        """Make everything ready, and touch nothing.
-
-        Args:
-            previous: The record of the run so far; None where it begins.
-            first_epoch: Train one epoch only.
-            goes_on: It goes on from an epoch just trained, without a word.
-        """
-        resume = self.out / CHECKPOINT if previous and (self.out / CHECKPOINT).is_file() else None
-        done, record = epochs_done(resume) if resume else 0, _record(self.config, self.data, previous)
-        tell = _teller(self.out, self.say)
-        fit = _Fit(
-            self.config,
-            self.data,
-            Run(self.out),
-            record,
-            say=tell,
-            progress=self.progress,
-            resumed=resume is not None,
-            first_epoch=first_epoch,
-        )
-        said = ""
-        if previous is not None and not goes_on:
-            said = f"resuming {self.out} after epoch {done} of {self.config.train.epochs}"
-            said = said if resume else f"restarting {self.out}: no epoch had ended"
-            record.resumed.append({"at": _now(), "after_epoch": done})
-        return _Begun(fit, resume, new=previous is None, silent=goes_on, said=said)
-
-    def run(self, begun: _Begun) -> None:
-        """Train; earlier results go only now, when nothing of the user's can be wrong any more."""
-        clear(self.out, everything=begun.new)
-        begun.fit.run.save_record(begun.fit.record)
-        with whole(self.out / SPLITS) as partial:
-            self.faces.to_parquet(partial, index=False)
-        if begun.said:
-            begun.fit.say(begun.said)
-        if not begun.silent:
-            begun.fit.introduce()
-        begun.fit.run_until_done(begun.resume)
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A sitting that is ready.
+@dataclass
+class Place:
+    """How far a run has come; all of it is in a checkpoint.
 
     Attributes:
-        fit: The trainer and what it works on.
-        resume: The checkpoint to go on from.
-        new: Whether the run begins with it.
-        silent: Whether to leave unsaid what is trained on what.
-        said: What to say of the beginning.
+        stage: The stage that is trained.
+        epoch: Epochs of the run that are done.
+        stage_epoch: Epochs of the stage that are done.
+        step: Steps of the stage that are done.
     """
 
-    fit: _Fit
-    resume: Path | None
-    new: bool
-    silent: bool
-    said: str
+    stage: int = 0
+    epoch: int = 0
+    stage_epoch: int = 0
+    step: int = 0
 
 
-def _first_epoch(sitting: _Sitting, out: Path) -> bool:
-    """Train the first epoch of a new run beside an older one, and put it in its place; what is not Mien's stays.
+class Loop:
+    """Trains what was built.
 
-    Returns:
-        Whether an epoch ended; otherwise the older run is as it was.
+    Args:
+        built: Network, faces, stages.
+        diary: Receives weights and history.
+        checkpoint: Where to write checkpoints.
+        check: Called after each batch; may raise.
+        after_epoch: Called when an epoch is kept.
+        progress: Called with steps done and in all.
     """
-    beside = staging(out.resolve())
-    anew = replace(sitting, out=beside)
-    begun = anew.begin(None, first_epoch=True)
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    try:
-        with locked(beside):
-            anew.run(begun)
-            if (beside / CHECKPOINT).is_file():
-                replace_folder(beside, out, others(out))
-                return True
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return False
-
-
-class _Fit:
-    """One sitting of a run."""
 
     def __init__(
         self,
-        config: ExperimentConfig,
-        data: TrainingData,
-        run: Run,
-        record: RunRecord,
+        built: Built,
+        diary: Diary,
+        checkpoint: Path,
         *,
-        say: Callable[[str], None],
-        progress: Progress | None,
-        resumed: bool,
-        first_epoch: bool,
+        check: Callable[[], None],
+        after_epoch: Callable[[], None],
+        progress: Progress | None = None,
     ) -> None:
-        self.config, self.data, self.run, self.record, self.say = config, data, run, record, say
-        self._began, self._before = 0.0, record.seconds
-        self.first_epoch = FirstEpoch() if first_epoch else None
-        if config.train.threads:
-            torch.set_num_threads(config.train.threads)
-        channels = data.store.images.shape[3]
-        classes = class_names(data.heads)
-        model = build_model(config, len(classes), channels, resumed=resumed)
-        size = _input_size(model, config.model.size, data.store.images.shape[1])
-        self.loader = train_loader(data, config)
-        self.card = WeightCard(
-            model=config.model.name,
-            options=config.model.options,
-            classes=classes,
-            size=size,
-            in_channels=channels,
-            mean=data.mean,
-            std=data.std,
-            labels="" if config.labels.attributes else config.labels.train,
-            data={"corpus": data.table.name, "fingerprint": data.store.fingerprint, "run": config.name},
-            terms=_terms(record),
-            heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
+        self.built, self.diary, self.checkpoint = built, diary, checkpoint
+        self.check, self.after_epoch, self.progress = check, after_epoch, progress
+        self.fabric, self.network, self.train = built.fabric, built.network, built.config.train
+        self.place, self.kept = Place(), Kept()
+        share = Share(self.fabric.global_rank, self.fabric.world_size)
+        self.share = share
+        self.network.to(self.fabric.device)
+        self.averages = AveragedWeights(self.network.model, self.train.ema) if self.train.ema is not None else None
+        repeats = any(stage.begins == "start" for stage in built.stages)
+        self.start = {k: v.clone() for k, v in self.network.state_dict().items()} if repeats else {}
+        self.device = device_for(built.data.store.images, len(built.data.train) + len(built.data.validation))
+        validation = built.data.validation
+        self.validation = loader(
+            FaceBatches(built.data.store.images, validation, device=self.device),
+            BatchNumbers(in_order(len(validation)), len(validation), 2 * self.train.batch_size, share),
         )
-        self.module = ExpressionModule(model, self.card, config, len(self.loader), data.heads)
-        self.best = BestWeights(run.path, self.card, config.train.monitor, say, self._keep)
-        self.signals = StopSignals()
-        self.record.model = {
-            "name": config.model.name,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "input": [channels, size, size],
-            "classes": list(classes),
+        self.optimizers: list[Any] = []
+        # Who stands still in a turn keeps its gradient off; what the mitigation froze stays frozen.
+        sides = {"model": (self.network.model, self.network.losses), "mitigation": (self.network.mitigation,)}
+        self.moving = {
+            side: [p for module in modules for p in module.parameters() if p.requires_grad]
+            for side, modules in sides.items()
         }
-        self.precision = _precision(config)
-        self.record.device |= {"precision": self.precision, "threads": torch.get_num_threads()}
-        if torch.cuda.is_available():
-            self.record.device["accelerator"] = torch.cuda.get_device_name()
-        self.trainer = self._trainer(progress)
 
-    def _trainer(self, progress: Progress | None) -> L.Trainer:
-        train = self.config.train
-        callbacks: list[L.Callback] = [self.best]  # before the averaged weights: see BestWeights
-        if train.ema is not None:
-            callbacks.append(AveragedWeights(train.ema))
-        dtype = torch.bfloat16 if self.precision == "bf16" else None
-        callbacks.append(CapturedNetwork(self.loader.batch_size or 1, dtype, self.say))
-        if train.early_stopping is not None:
-            mode = "max" if train.monitor == "val_accuracy" else "min"
-            callbacks.append(Patience(train.monitor, patience=train.early_stopping, mode=mode))
-        if train.schedule.name == "plateau":
-            callbacks.append(Plateau(train))
-        if self.first_epoch is not None:
-            callbacks.append(self.first_epoch)
-        self.clock = Clock(train.max_minutes) if train.max_minutes is not None else None
-        if self.clock is not None:
-            callbacks.append(self.clock)
-        if progress is not None:
-            callbacks.append(StepProgress(progress))
-        callbacks.append(self.signals)
-        folder = (self.run.path / CHECKPOINT).parent
-        callbacks.append(
-            ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False, monitor=None)
-        )
-        with _quiet():
-            return L.Trainer(
-                max_epochs=train.epochs,
-                accelerator="auto",
-                devices=1,
-                precision="bf16-mixed" if self.precision == "bf16" else "32-true",
-                gradient_clip_val=train.clip,
-                callbacks=callbacks,
-                plugins=[AtomicCheckpoints()],
-                logger=TensorBoardLogger(self.run.path, name="tensorboard", version=""),
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                log_every_n_steps=50,
-                use_distributed_sampler=False,
-            )
+    def run(self, state: dict[str, Any] | None, more: Callable[[], bool]) -> bool:
+        """Train to the end, or until ``more`` says no after an epoch.
 
-    def introduce(self) -> None:
-        """Say what is trained on what."""
-        n_train, n_validation = len(self.data.train[0]), len(self.data.validation[0])
-        self.say(
-            f"{n_train} training and {n_validation} validation faces, {len(self.card.classes)} classes, "
-            f"{self.config.model.name} with {self.record.model['parameters'] / 1e6:.2f} M parameters, {self.precision}"
-        )
-        for note in self.data.notes:
-            self.say(f"note: {note}")
+        Args:
+            state: The checkpoint to go on from; None to begin.
+            more: Whether to go on with another epoch.
 
-    def run_until_done(self, resume: Path | None) -> None:
-        """Fit; whatever ends it, leave weights, history and record in order."""
-        self._began = time.monotonic()
-        status = "failed"
+        Returns:
+            Whether the run is done.
+        """
+        if state is None:
+            self.built.mitigation.begin(0, self._logits)
+        else:
+            with taking_up(self.checkpoint):
+                self._take_up(state)
+        while self.place.stage < len(self.built.stages):
+            self._enter_stage(state)
+            state, stage = None, self.place.stage
+            while self.place.stage == stage:
+                self._epoch()
+                if self._stage_is_over():
+                    self._leave_stage()
+                self._save()
+                self.after_epoch()
+                if self.place.stage < len(self.built.stages) and not self.fabric.broadcast(more()):
+                    return False
+        return True
+
+    @property
+    def judged(self) -> ExpressionModel:
+        """What is validated and saved: the plain network, of the averaged weights where there are some."""
+        model = self.network.model if self.averages is None else self.averages.model
+        return self.built.mitigation.plain(model)  # type: ignore[arg-type]
+
+    def _enter_stage(self, state: dict[str, Any] | None) -> None:
+        """Batches, optimisers and schedules of a stage, as they begin or as a checkpoint left them."""
+        built, stage = self.built, self.built.stages[self.place.stage]
+        mitigation, faces, seed = built.mitigation, built.data.train, built.config.seed
+
+        def order(epoch: int) -> NDArray[np.int64]:
+            asked = mitigation.order(seed, epoch)
+            return shuffled(len(faces), seed)(epoch) if asked is None else asked
+
+        n, weights = len(order(self.place.epoch)), mitigation.sample_weights()
+        size = min(self.train.batch_size, n) // self.share.world * self.share.world
+        self.numbers = BatchNumbers(order, n, size, self.share, whole=True)
+        self.batches = loader(FaceBatches(built.data.store.images, faces, weights, self.device), self.numbers)
+        self.n_steps = built.epochs(self.place.stage) * len(self.numbers)
+        self.network.turns = stage.turns
+        optimizers = [make_optimizer(self.network, turn, self.train.optimizer) for turn in stage.turns]
+        self.schedules = [Schedule(o, self.train, self.n_steps, len(self.numbers)) for o in optimizers]
+        self._record(size // self.share.world)
+        self.trained, *self.optimizers = self.fabric.setup(self.network, *optimizers, move_to_device=False)
+        if state is not None and state["optimizers"]:
+            with taking_up(self.checkpoint):
+                if self.place.step != self.place.stage_epoch * len(self.numbers):
+                    raise ValueError(f"{self.place.step} steps in {self.place.stage_epoch} epochs")
+                for optimizer, schedule, own, rates in zip(
+                    optimizers, self.schedules, state["optimizers"], state["schedules"], strict=True
+                ):
+                    optimizer.load_state_dict(own)
+                    schedule.load_state_dict(rates, self.place.step)
+
+    def _record(self, size: int) -> None:
+        """On a graphics card, record the network's kernels; see :mod:`mien.train.capture`."""
+        if self.fabric.device.type != "cuda" or self.share.world > 1 or self.network.recorded:
+            return
+        card = self.built.card
+        faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)
+        dtype = torch.bfloat16 if precision_of(self.built.config) == "bf16" else None
+        found = record(self.network.model, faces.contiguous(memory_format=torch.channels_last), dtype, self.diary.say)
+        if found is not None:
+            self.network.recorded.append(found)
+
+    def _epoch(self) -> None:
+        """One epoch: its steps, then what validation finds."""
+        began, seed = time.monotonic(), self.built.config.seed
+        self.numbers.epoch = self.place.epoch
+        self.network.train()
+        sums: list[Tensor] = []  # left on the device until the epoch ends: reading a number makes the processor wait
+        for number, batch in enumerate(self.batches):
+            seed_generators(step_seed(seed, self.place.epoch, number), self.fabric.device)
+            sums.append(self._step(self.fabric.to_device(batch)))
+            self.place.step += 1
+            for schedule in self.schedules:
+                schedule.after_step(self.place.step)
+            if self.progress is not None:
+                self.progress(*self._steps_done())
+            self.check()
+        self.place.epoch, self.place.stage_epoch = self.place.epoch + 1, self.place.stage_epoch + 1
+        self._judge(summed(sums, self.fabric).tolist(), began)
+
+    def _step(self, batch: Any) -> Tensor:
+        """All turns of one step; returns the sums of the last one."""
+        turns = self.network.turns
+        found = torch.zeros(3)
+        for i, (turn, optimizer) in enumerate(zip(turns, self.optimizers, strict=True)):
+            if len(turns) > 1:
+                for side, parameters in self.moving.items():
+                    for parameter in parameters:
+                        parameter.requires_grad_(turn.moves in (side, "all"))
+            for _ in range(turn.times):
+                optimizer.zero_grad(set_to_none=True)
+                at = At(self.place.epoch, self.place.step, self.n_steps, i)
+                loss, found = self.trained(batch, at)
+                self.fabric.backward(loss)
+                if self.train.clip is not None:
+                    self.fabric.clip_gradients(self.trained, optimizer, max_norm=self.train.clip)
+                optimizer.step()
+        if self.averages is not None:
+            self.averages.update()
+        return found
+
+    def _judge(self, sums: list[float], began: float) -> None:
+        """Validate; keep the weights if they are the best so far."""
+        loss, hits, n = sums
+        metrics = self.built.judge(self.judged, self.validation, self.fabric, self.check)
+        seconds = time.monotonic() - began
+        row = {"epoch": self.place.epoch - 1, "train_loss": loss / n, "train_accuracy": hits / n, **metrics}
+        if len(self.built.stages) > 1:
+            row["stage"] = self.place.stage
+        row |= {"lr": self.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}
         try:
-            with self.signals, _quiet(), resuming(resume, self.trainer):
-                self.trainer.fit(
-                    self.module,
-                    self.loader,
-                    validation_loader(self.data, self.config),
-                    ckpt_path=resume,
-                    weights_only=True,
-                )
-            status = "running" if self.first_epoch is not None and self.first_epoch.more else "finished"
-            if self.clock is not None and self.clock.rang:
-                status = "stopped"
-                self.say(f"stopped: train.max_minutes={self.clock.minutes:g} have passed; the same command goes on")
-        except TrainingStopped:
-            status = "stopped"
-            self.say("stopped: the run can be resumed with the same command")
-            raise
+            better = self.kept.take(row, metrics, self.train.monitor)
         finally:
-            if status != "failed" and not (self.run.path / WEIGHTS).is_file():
-                self.say("no epoch ended: the weights kept are those of the moment, not validated")
-                save_weights(self.module.model, self.card, self.run.path)
-            self._keep(status)
+            self.diary.history(self.kept)
+        if better:
+            self.diary.weights(self.judged, self.kept.best)
+            if self.place.stage + 1 < len(self.built.stages):
+                self.kept.state = {k: v.detach().clone() for k, v in self._best_model().state_dict().items()}
+        for schedule in self.schedules:
+            schedule.after_epoch(metrics.get(self.train.monitor, 0.0))
+        self.diary.line(row, metrics, better)
 
-    def _keep(self, status: str = "running") -> None:
-        """Bring the record on disk up to date; called after every epoch."""
-        self.record.status = status
-        self.record.seconds = self._before + time.monotonic() - self._began
-        self.record.best = dict(self.best.best) or self.record.best
-        self.record.estimates = self.run.record.estimates  # somebody may evaluate a run while it goes on
-        self.run.save_record(self.record)
+    def _best_model(self) -> nn.Module:
+        return self.network.model if self.averages is None else self.averages.model
 
+    def _stage_is_over(self) -> bool:
+        patience = self.train.early_stopping
+        out_of_patience = patience is not None and self.kept.waited() >= patience
+        return out_of_patience or self.place.stage_epoch >= self.built.epochs(self.place.stage)
 
-def _faces(data: TrainingData) -> pd.DataFrame:
-    """What a run remembers of its faces."""
-    columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
-    faces = data.table.frame[columns].reset_index(drop=True)
-    # Votes are part of the store's fingerprint, attributes are not: a run goes on with those that it began to learn.
-    for name in data.heads if list(data.heads) != [EXPRESSION] else ():
-        groups = data.table.frame[name].reset_index(drop=True).astype(object)
-        faces[name] = groups.where(groups.notna(), "").astype(faces["split"].dtype)
-    return faces
+    def _leave_stage(self) -> None:
+        """Go to the next stage, if there is one, with the weights that it begins with."""
+        self.place.stage, self.place.stage_epoch, self.place.step = self.place.stage + 1, 0, 0
+        self.optimizers, self.schedules = [], []
+        if self.place.stage == len(self.built.stages):
+            return
+        if self.built.stages[self.place.stage].begins == "start":
+            self.network.load_state_dict(self.start)
+        else:
+            self.network.model.load_state_dict(self.kept.state)
+        if self.averages is not None:  # a stage is averaged over its own end
+            self.averages.load_state_dict({"n": 0, "model": self.network.model.state_dict()})
+        self.kept.best, self.kept.state = {}, {}
+        self.built.mitigation.begin(self.place.stage, self._logits)
 
+    @torch.inference_mode()
+    def _logits(self) -> NDArray[np.float32]:
+        """``(n, K)`` of all training faces under the plain network as it stands."""
+        store: Store = self.built.data.store
+        faces: Faces = self.built.data.train
+        numbers = BatchNumbers(in_order(len(faces)), len(faces), 2 * self.train.batch_size)
+        model = self.built.mitigation.plain(self.network.model).eval()
+        found = []
+        for batch in loader(FaceBatches(store.images, faces, device=self.device), numbers):
+            x = self.network.pictures.judged(batch.images.to(self.fabric.device))
+            with self.fabric.autocast():
+                found.append(model(x).float().cpu().numpy())
+            self.check()
+        return np.concatenate(found)
 
-def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:
-    record = previous or RunRecord(name=config.name, config={}, started=_now())
-    started_from = record.data.get("started_from") or _started_from(config)
-    record.config = config.model_dump(mode="json")
-    record.versions = code_versions("torch", "lightning", "numpy")
-    record.device = machine()
-    record.seed = config.seed
-    record.status, record.estimates = "running", {}
-    record.data = {
-        "store": str(data.store.path),
-        "corpus": data.table.name,
-        "terms": data.store.info.get("terms", ""),
-        "started_from": started_from,
-        "fingerprint": data.store.fingerprint,
-        "splits": data.table.splits,
-        "training_faces": len(data.train[0]),
-        "validation_faces": len(data.validation[0]),
-        "dropped_by_labels": data.dropped,
-        "notes": list(data.notes),
-        "training_classes": dict(zip(class_names(data.heads), _class_counts(data), strict=True)),
-        "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
-    }
-    return record
+    def _steps_done(self) -> tuple[int, int]:
+        """Steps of the run done and in all, if all stages have as many a epoch as this one."""
+        done = sum(self.built.epochs(s) for s in range(self.place.stage)) * len(self.numbers) + self.place.step
+        return done, self.built.all_epochs * len(self.numbers)
 
+    def _save(self) -> None:
+        if self.fabric.global_rank:
+            return
+        content = {
+            **vars(self.place),
+            "network": self.network.state_dict(),
+            "average": {} if self.averages is None else self.averages.state_dict(),
+            "optimizers": [o.optimizer.state_dict() for o in self.optimizers],
+            "schedules": [s.state_dict() for s in self.schedules],
+            **vars(self.kept),
+        }
+        save_checkpoint(self.checkpoint, content)
 
-def _terms(record: RunRecord) -> str:
-    """Terms of the corpus, and of the weights that the body began with."""
-    found = record.data["terms"], record.data["started_from"].get("terms", "")
-    return "; ".join(dict.fromkeys(filter(None, found)))
-
-
-def _started_from(config: ExperimentConfig) -> dict[str, Any]:
-    """Whose weights the body begins with: folder, checksum, and terms, which bind the new weights too."""
-    if config.model.weights is None:
-        return {}
-    card = load_card(Path(config.model.weights))
-    return {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
-
-
-def _input_size(model: ExpressionModel, wanted: int | None, stored: int) -> int:
-    """Side of the input: the network's own (with a hidden layer on its map), the configured, or the store's."""
-    if wanted is not None and model.size not in (None, wanted):
-        raise ConfigError(
-            "model.size",
-            f"is {wanted}, but the network is built for {model.size}",
-            f"{model.size}",
-            "Or model.options.",
-        )
-    return model.size or wanted or stored
-
-
-def _class_counts(data: TrainingData) -> list[int]:
-    """Training faces by their first class, head after head."""
-    blocks = head_slices(data.heads).values()
-    return [
-        int(n)
-        for block in blocks
-        for n in np.bincount(data.train[1][:, block].argmax(1), minlength=block.stop - block.start)
-    ]
-
-
-def _precision(config: ExperimentConfig) -> str:
-    """``bf16`` where the machine multiplies it in hardware, unless the configuration decides."""
-    if config.train.precision != "auto":
-        return config.train.precision
-    return "bf16" if bf16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "fp32"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the trainer's hints (worker counts, hardware lists) from the user; errors still raise."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", module="torch")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _teller(out: Path, say: Callable[[str], None]) -> Callable[[str], None]:
-    def tell(line: str) -> None:
-        with open(out / LOG, "a") as file:
-            file.write(f"{_now()} {line}\n")
-        say(line)
-
-    return tell
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    def _take_up(self, state: dict[str, Any]) -> None:
+        self.place = place = Place(*(state[k] for k in ("stage", "epoch", "stage_epoch", "step")))
+        if place.stage > len(self.built.stages) or [row["epoch"] for row in state["rows"]] != list(range(place.epoch)):
+            raise ValueError(f"stage {place.stage} and epoch {place.epoch} with {len(state['rows'])} rows of history")
+        self.kept = Kept(state["best"], state["rows"], state["state"])
+        self.network.load_state_dict(state["network"])
+        if self.averages is not None:
+            self.averages.load_state_dict(state["average"])

@@ -7,15 +7,13 @@ import threading
 from types import FrameType
 from typing import Any
 
-import lightning as L
-
 
 class TrainingStopped(BaseException):
     """Ctrl-C or SIGTERM; the run folder is whole and can be resumed."""
 
 
-class StopSignals(L.Callback):
-    """Catches SIGINT and SIGTERM while it is entered, and raises TrainingStopped after the next batch.
+class StopSignals:
+    """Catches SIGINT and SIGTERM while it is entered; :meth:`check`, called after each batch, raises TrainingStopped.
 
     A second signal raises at once. Outside the main thread, which alone receives signals, it does
     nothing.
@@ -39,14 +37,7 @@ class StopSignals(L.Callback):
             raise TrainingStopped(self._received)
         self._received = signal.Signals(number).name
 
-    def _check(self, *state: object) -> None:
+    def check(self) -> None:
+        """Stop here if asked to."""
         if self._received:
             raise TrainingStopped(self._received)
-
-    def on_train_batch_end(self, *state: Any) -> None:
-        """Stop here if asked to."""
-        self._check()
-
-    def on_validation_batch_end(self, *state: Any) -> None:
-        """Stop here if asked to."""
-        self._check()

@@ -1,0 +1,37 @@
+"""k folds: one tests, the next one validates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
+from mien.data.splits.units import Seed, assign_units, split_units
+from mien.errors import DataError
+from mien.samples import SampleTable
+
+
+@SPLITS.register("fold")
+def fold_split(
+    table: SampleTable,
+    strata: NDArray[np.int64],
+    *,
+    k: Annotated[int, Field(ge=3)] = 5,
+    fold: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
+) -> SampleTable:
+    """Fold ``fold`` of ``k`` is the test part, the next one validates, the rest trains.
+
+    Raises:
+        DataError: If ``k`` is under 3 or ``fold`` is not one of them.
+    """
+    if k < 3 or not 0 <= fold < k:
+        raise DataError("split", f"fold {fold} of k={k}", "k of 3 or more and fold from 0 to k-1")
+    part = assign_units(split_units(table), strata, [1 / k] * k, seed)
+    names = np.full(k, TRAIN, dtype=object)
+    names[fold], names[(fold + 1) % k] = TEST, VALIDATION
+    frame = table.frame.assign(split=names[part], fold=part)
+    return table.derive("fold split", frame, {"k": k, "fold": fold, "seed": seed})

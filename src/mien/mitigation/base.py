@@ -1,0 +1,187 @@
+"""The hooks of a mitigation, and what is known of one batch in training.
+
+Every hook does nothing by default. A method overrides one or two, and neither export nor serving knows of
+it: what is saved is always ``plain(model)``, a network from image to logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mien.mitigation.faces import Faces
+from mien.models.blocks import ExpressionModel
+
+
+class Batch(NamedTuple):
+    """Some faces, as the loader gives them.
+
+    Attributes:
+        images: ``(B, H, W, C)`` uint8 from the loader; ``(B, C, size, size)`` float, normalised, from where
+            they have been augmented: that is how :meth:`Mitigation.mix` sees them.
+        targets: ``(B, K)``.
+        groups: ``(B, G)`` memberships; G is 0 where no attribute is asked for.
+        rows: ``(B,)`` numbers of the faces among those of their part.
+        weights: ``(B,)`` weights of the faces, of mean 1 over the part; None for equal ones.
+    """
+
+    images: Tensor
+    targets: Tensor
+    groups: Tensor
+    rows: Tensor
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What is known of one batch once the network has seen it.
+
+    Attributes:
+        batch: The faces, prepared for the network and mixed.
+        logits: ``(B, K)`` float32.
+        features: ``(B, D)`` what the head sees.
+        extra: Whatever else the network tells in training only.
+        losses: ``(B,)`` the loss of each face, summed over heads with their weights; not yet reduced, and
+            without the weights of the faces.
+        epoch: Epoch of the run, from 0.
+        step: Step of the stage, from 0.
+        n_steps: Steps of the stage in all.
+    """
+
+    batch: Batch
+    logits: Tensor
+    features: Tensor
+    extra: dict[str, Tensor]
+    losses: Tensor
+    epoch: int
+    step: int
+    n_steps: int
+
+    @property
+    def progress(self) -> float:
+        """How much of the stage is done, from 0 to just under 1."""
+        return self.step / max(1, self.n_steps)
+
+    def mean(self) -> Tensor:
+        """The loss of the batch: the sum of weight times loss over B, for weights have mean 1 over all faces."""
+        weights = self.batch.weights
+        return self.losses.mean() if weights is None else (self.losses * weights).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Where a method needs to know the groups of faces.
+
+    Attributes:
+        training: Of the training faces; ``by`` must name attributes then.
+        validation: Of the validation faces.
+        prediction: Of the faces that the model is used on.
+    """
+
+    training: bool = False
+    validation: bool = False
+    prediction: bool = False
+
+
+Moves = Literal["model", "mitigation", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One optimiser's part in a step.
+
+    Attributes:
+        name: Its name, for messages.
+        moves: Whose parameters it moves; those of the other side stand still meanwhile.
+        loss: The step's loss for it; that of :meth:`Mitigation.loss` if None.
+        times: How often it moves in every step, each time with a new forward pass.
+        lr: Its learning rate; that of ``train.optimizer`` if None.
+    """
+
+    name: str = "fit"
+    moves: Moves = "all"
+    loss: Callable[[Step], Tensor] | None = None
+    times: int = 1
+    lr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A fit within a run. A run has one or several; each has its own optimisers, schedule and best weights.
+
+    Attributes:
+        name: Its name, for messages and the history.
+        epochs: How many; ``train.epochs`` if None.
+        turns: Who moves in each step, in order.
+        begins: With the best weights of the stage before, or with those that the run began with.
+    """
+
+    name: str = "fit"
+    epochs: int | None = None
+    turns: tuple[Turn, ...] = field(default_factory=lambda: (Turn(),))
+    begins: Literal["best", "start"] = "best"
+
+
+class Mitigation(nn.Module):
+    """A method that does nothing; the base of all.
+
+    It is a module: networks of its own (an adversary) are attributes of it, move to the device and into
+    checkpoints with it, and are trained by :meth:`parameter_groups`. They are never averaged and never saved
+    with the weights.
+
+    Args:
+        faces: The training faces, with the groups of the attributes that ``by`` names.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+
+    def __init__(self, faces: Faces) -> None:
+        super().__init__()
+        self.faces = faces
+
+    def sample_weights(self) -> NDArray[np.float32] | None:
+        """``(n,)`` weights of the training faces, of mean 1; None for equal ones."""
+        return None
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64] | None:
+        """Numbers of the faces of an epoch in their order, some perhaps several times; None for a shuffle of all."""
+        return None
+
+    def adapt(self, model: ExpressionModel) -> ExpressionModel:
+        """The network that is trained: with further heads, or with a part frozen."""
+        return model
+
+    def plain(self, model: ExpressionModel) -> ExpressionModel:
+        """Back to image -> logits: what is validated and saved."""
+        return model
+
+    def mix(self, batch: Batch) -> Batch:
+        """The batch that the network sees; may draw from torch's generator, which every step seeds."""
+        return batch
+
+    def loss(self, step: Step) -> Tensor:
+        """What is minimised: a scalar."""
+        return step.mean()
+
+    def parameter_groups(self) -> Iterable[dict[str, Any]]:
+        """Groups of its own parameters, as an optimiser takes them."""
+        own = [p for p in self.parameters() if p.requires_grad]
+        return [{"params": own}] if own else []
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The fits that make the run."""
+        return (Stage(),)
+
+    def begin(self, stage: int, logits: Callable[[], NDArray[np.float32]]) -> None:
+        """Called when a stage begins, before its weights and its order are asked for.
+
+        Args:
+            stage: Its number, from 0.
+            logits: Gives ``(n, K)`` of all training faces under the plain network as it stands, without
+                augmentation; a pass over all faces, which is made only if it is called.
+        """

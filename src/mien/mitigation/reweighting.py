@@ -1,0 +1,91 @@
+"""Weights of faces by how rare their class, their group, or both together are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mien.mitigation import MITIGATIONS
+from mien.mitigation.base import Mitigation, Needs
+from mien.mitigation.faces import Faces
+
+
+@MITIGATIONS.register("reweighting")
+class Reweighting(Mitigation):
+    """Weights of faces by the size n of their cell: n^-exponent, brought to a mean of 1.
+
+    A cell is a class, a group, or a class of a group. With the exponent 1 all cells weigh the same together,
+    with 0 all faces. A face whose target is spread over classes, or whose group is perceived with some
+    confidence, belongs to cells by these shares; one whose group is missing gets the mean weight of its class.
+
+    Source: inverse frequency as in Kamiran and Calders 2012, "Data preprocessing techniques for classification
+    without discrimination"; the square root, exponent 1/2, as in Mahajan et al. 2018.
+
+    Args:
+        faces: The training faces.
+        by: Attributes whose groups make cells; none for classes alone.
+        classes: Whether classes make cells too.
+        exponent: 0 to 1.
+        clip: Largest weight, before the mean is brought to 1; None for no limit.
+    """
+
+    needs = Needs(training=True)
+
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        by: tuple[str, ...] = (),
+        classes: bool = True,
+        exponent: Annotated[float, Field(ge=0, le=1)] = 1.0,
+        clip: Annotated[float | None, Field(ge=1)] = None,
+    ) -> None:
+        super().__init__(faces)
+        self.by, self.classes, self.exponent, self.clip = by, classes, exponent, clip
+
+    def sample_weights(self) -> NDArray[np.float32]:
+        """``(n,)``: the product over attributes of the weight of a face's cell, of mean 1."""
+        targets = self.faces.targets if self.classes else np.ones((len(self.faces), 1), np.float32)
+        weights = np.ones(len(self.faces))
+        blocks = self.faces.blocks
+        if not self.by:
+            weights = cell_weights(targets, np.ones((len(self.faces), 1), np.float32), self.exponent)
+        for name in self.by:
+            weights *= cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent)
+        weights /= weights.mean()
+        if self.clip is not None:
+            weights = np.minimum(weights, self.clip)
+            weights /= weights.mean()
+        return weights.astype(np.float32)
+
+
+def cell_weights(classes: NDArray[np.floating], groups: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:
+    """Weights of rows by the size of their cell of class and group, n^-exponent.
+
+    Args:
+        classes: ``(n, K)`` shares of classes; a row sums to 1.
+        groups: ``(n, G)`` memberships; a row sums to 1, or to 0 where the group is missing.
+        exponent: 0 to 1.
+
+    Returns:
+        ``(n,)`` weights whose mean over the rows of known groups is 1; a row of no group has the mean weight
+        of those of its class. All 1 where no row has a group.
+
+    >>> cell_weights(np.eye(2)[[0] * 6 + [1] * 2], np.ones((8, 1)), 1.0)[[0, -1]].round(6).tolist()
+    [0.666667, 2.0]
+    """
+    n = classes.T @ groups  # faces of each cell, K x G
+    known = groups.sum(1) > 0
+    if not known.any():
+        return np.ones(len(groups))
+    factors = np.where(n > 0, np.where(n > 0, n, 1.0) ** -exponent, 0.0)
+    weights = np.einsum("nk,kg,ng->n", classes, factors, groups)
+    of_class = (n * factors).sum(1) / np.maximum(n.sum(1), 1e-12)
+    # A class none of whose faces has a known group weighs as all known faces do on average.
+    of_class = np.where(n.sum(1) > 0, of_class, weights[known].mean())
+    weights = np.where(known, weights, classes @ of_class)
+    found: NDArray[np.float64] = weights / weights[known].mean()
+    return found

@@ -1,0 +1,211 @@
+"""From a configuration and its faces to everything that a fit works on; nothing is trained or written here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from mien.config import ExperimentConfig
+from mien.data.augment import Augmentation
+from mien.errors import ConfigError
+from mien.losses.bound import RowLoss
+from mien.mitigation import MITIGATIONS
+from mien.mitigation.base import Mitigation, Stage
+from mien.models import MODELS
+from mien.models.blocks import ExpressionModel
+from mien.models.weights import WeightCard, bf16_is_fast, load_body
+from mien.train.network import Head, Pictures, TrainedNetwork
+from mien.train.targets import TrainingData, class_names, mitigated
+from mien.train.validation import Judge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a fit works on.
+
+    Attributes:
+        config: The experiment.
+        data: Its faces.
+        fabric: Devices, precision, processes.
+        network: What is trained.
+        mitigation: Its mitigation.
+        judge: What validation asks.
+        card: The card of the weights.
+        stages: The fits that make the run.
+        parameters: How many the plain network has.
+    """
+
+    config: ExperimentConfig
+    data: TrainingData
+    fabric: Fabric
+    network: TrainedNetwork
+    mitigation: Mitigation
+    judge: Judge
+    card: WeightCard
+    stages: tuple[Stage, ...]
+    parameters: int
+
+    def epochs(self, stage: int) -> int:
+        """Epochs of a stage."""
+        return self.stages[stage].epochs or self.config.train.epochs
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of the run."""
+        return sum(self.epochs(stage) for stage in range(len(self.stages)))
+
+
+def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: str, resumed: bool = False) -> Built:
+    """Make network, losses, mitigation and card.
+
+    Args:
+        config: The experiment.
+        data: Its faces.
+        fabric: Devices, precision, processes.
+        terms: Terms that bind the weights.
+        resumed: A checkpoint holds everything: the weights to begin with are not needed any more.
+
+    Raises:
+        ConfigError: If the model cannot be built with these values, or the batch not be shared by the processes.
+        WeightsError: If ``model.weights`` are not of this model.
+    """
+    if config.train.batch_size % fabric.world_size:
+        expected = f"a multiple of {fabric.world_size}, the number of processes"
+        raise ConfigError("train.batch_size", f"is {config.train.batch_size}", expected)
+    classes = class_names(data.heads)
+    channels = data.store.images.shape[3]
+    mitigation: Mitigation = MITIGATIONS.get(config.mitigation.name)(data.train, **config.mitigation.options)
+    stages = mitigation.stages()
+    needed = not resumed or any(stage.begins == "start" for stage in stages)
+    model = build_model(config, len(classes), channels, load=needed)
+    parameters = sum(p.numel() for p in model.parameters())
+    size = _input_size(model, config.model.size, data.store.images.shape[1])
+    card = WeightCard(
+        model=config.model.name,
+        options=config.model.options,
+        classes=classes,
+        size=size,
+        in_channels=channels,
+        mean=data.mean,
+        std=data.std,
+        labels="" if config.labels.attributes else config.labels.train.name,
+        data=_card_data(config, data),
+        terms=terms,
+        heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
+    )
+    augment = Augmentation(**config.augment.model_dump(exclude={"enabled"})) if config.augment.enabled else None
+    heads = _heads(config, data, model.feature_dim)
+    pictures = Pictures(card, augment)
+    network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw)
+    judge = Judge(
+        heads=heads,
+        faces=data.validation,
+        pictures=pictures,
+        min_n=config.audit.min_n,
+        min_class_n=config.audit.min_class_n,
+    )
+    return Built(
+        config=config,
+        data=data,
+        fabric=fabric,
+        network=network,
+        mitigation=mitigation,
+        judge=judge,
+        card=card,
+        stages=stages,
+        parameters=parameters,
+    )
+
+
+def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, load: bool = True) -> ExpressionModel:
+    """The configured model with weights drawn from the run's seed, or its body from ``model.weights``.
+
+    Args:
+        config: The experiment.
+        num_classes: K.
+        in_channels: 1 or 3.
+        load: Whether to begin with ``model.weights``.
+
+    Raises:
+        ConfigError: If the model cannot be built with these values.
+        WeightsError: If ``model.weights`` are not of this model.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        model: ExpressionModel = MODELS.get(config.model.name)(num_classes, in_channels, **config.model.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            "model.options", str(error), f"values that {config.model.name!r} can be built with"
+        ) from error
+    if config.model.weights is not None and load:
+        load_body(model, config.model.weights)
+    return model
+
+
+def make_fabric(config: ExperimentConfig) -> Fabric:
+    """One process on the best device there is; under ``torchrun``, all of its processes."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    return Fabric(
+        accelerator="auto",
+        devices=local,
+        num_nodes=world // local,
+        # What a turn does not move has no gradient in it.
+        strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
+        precision="bf16-mixed" if precision_of(config) == "bf16" else "32-true",
+    )
+
+
+def precision_of(config: ExperimentConfig) -> str:
+    """``bf16`` where the machine multiplies it in hardware, unless the configuration decides."""
+    if config.train.precision != "auto":
+        return config.train.precision
+    return "bf16" if bf16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "fp32"
+
+
+def _heads(config: ExperimentConfig, data: TrainingData, feature_dim: int) -> tuple[Head, ...]:
+    found = []
+    for name, block in data.train.heads.items():
+        loss = RowLoss(
+            config.loss.name, config.loss.options, num_classes=block.stop - block.start, feature_dim=feature_dim
+        )
+        counts = torch.from_numpy(data.train.targets[:, block].sum(0))
+        found.append(
+            Head(name=name, block=block, loss=loss, weight=config.labels.weights.get(name, 1.0), counts=counts)
+        )
+    return tuple(found)
+
+
+def _card_data(config: ExperimentConfig, data: TrainingData) -> dict[str, object]:
+    found: dict[str, object] = {
+        "corpus": data.table.name,
+        "fingerprint": data.store.fingerprint,
+        "run": config.name,
+    }
+    if config.mitigation.name != "none":
+        found["mitigation"] = {"name": config.mitigation.name, "groups": sources(mitigated(config), data)}
+    return found
+
+
+def sources(attributes: tuple[str, ...], data: TrainingData) -> dict[str, str]:
+    """Of each attribute, whether people annotated it or a model or an onlooker perceived it."""
+    return {
+        spec: "perceived" if any(data.table.is_perceived(name.strip()) for name in spec.split("*")) else "annotated"
+        for spec in attributes
+    }
+
+
+def _input_size(model: ExpressionModel, wanted: int | None, stored: int) -> int:
+    """Side of the input: the network's own (with a hidden layer on its map), the configured, or the store's."""
+    if wanted is not None and model.size not in (None, wanted):
+        raise ConfigError(
+            "model.size",
+            f"is {wanted}, but the network is built for {model.size}",
+            f"{model.size}",
+            "Or model.options.",
+        )
+    return model.size or wanted or stored

@@ -1,0 +1,190 @@
+"""The network in training: augment, forward, the losses of the heads, the mitigation's word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.data.augment import Augmentation, small_grey
+from mien.losses.bound import RowLoss
+from mien.mitigation.base import Batch, Mitigation, Step, Turn
+from mien.models.blocks import ExpressionModel, Outputs
+from mien.models.weights import WeightCard, normalise
+
+SMALL_GREY = "small_grey"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """One thing that a network tells.
+
+    Attributes:
+        name: ``expression``, or an attribute.
+        block: Where its logits and targets stand.
+        loss: ``(B,)`` losses of it.
+        weight: Factor of that loss.
+        counts: ``(K,)`` training faces of each class, shares of faces where targets are spread.
+    """
+
+    name: str
+    block: slice
+    loss: RowLoss
+    weight: float
+    counts: Tensor
+
+
+class At(NamedTuple):
+    """Where in the training a step stands: epoch of the run, step of the stage, steps of the stage, its turn."""
+
+    epoch: int
+    step: int
+    n_steps: int
+    turn: int
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """From uint8 faces to what the network sees.
+
+    Attributes:
+        card: Size and normalisation.
+        augment: Changes of training pictures; None for none.
+    """
+
+    card: WeightCard
+    augment: Augmentation | None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """How validation judges faces: as they are, and small and grey too where training shows them so."""
+        return ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
+
+    def training(self, images: Tensor) -> Tensor:
+        """``(B, H, W, C)`` uint8 -> augmented, normalised ``(B, C, size, size)``."""
+        x = images.permute(0, 3, 1, 2).float().div_(255)
+        return normalise(x if self.augment is None else self.augment(x), self.card)
+
+    def judged(self, images: Tensor, view: str = "") -> Tensor:
+        """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``, in one of the views."""
+        x = images.permute(0, 3, 1, 2).float().div_(255)
+        return normalise(small_grey(x) if view == SMALL_GREY else x, self.card)
+
+
+class TrainedNetwork(nn.Module):
+    """Everything whose parameters move, in one module: network, losses with a state, mitigation.
+
+    Args:
+        model: The network, adapted by the mitigation.
+        heads: What it tells.
+        mitigation: The mitigation.
+        pictures: From uint8 to what the network sees.
+        draw: Learn one label of each face's distribution, drawn in every step.
+    """
+
+    def __init__(
+        self,
+        model: ExpressionModel,
+        heads: tuple[Head, ...],
+        mitigation: Mitigation,
+        pictures: Pictures,
+        draw: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.losses = nn.ModuleList(head.loss for head in heads)
+        self.mitigation, self.heads, self.pictures, self.draw = mitigation, heads, pictures, draw
+        for i, head in enumerate(heads):
+            self.register_buffer(f"counts_{i}", head.counts, persistent=False)
+        self.turns: tuple[Turn, ...] = (Turn(),)
+        # A recorded forward pass in place of the model's; see mien.train.capture. No submodule: it is the same one.
+        self.recorded: list[Callable[[Tensor], Outputs]] = []
+
+    def forward(self, batch: Batch, at: At) -> tuple[Tensor, Tensor]:
+        """One turn of a step.
+
+        Returns:
+            The loss to go down, and ``(3,)``: sums of loss, hits (mean over the heads) and faces.
+        """
+        # Geometry in full precision: bf16 places a pixel only to about 1/4 of its width.
+        with torch.autocast(batch.images.device.type, enabled=False):
+            batch = batch._replace(images=self.pictures.training(batch.images))
+        if self.draw:
+            batch = batch._replace(targets=self._drawn(batch.targets))
+        batch = self.mitigation.mix(batch)
+        forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
+        outputs = forward(batch.images)
+        step = self._step(batch, outputs, at)
+        turn = self.turns[at.turn]
+        loss = self.mitigation.loss(step) if turn.loss is None else turn.loss(step)
+        sums = torch.stack(
+            [hits(step.logits[:, h.block].detach(), batch.targets[:, h.block]).sum() for h in self.heads]
+        )
+        return loss, as_sums(loss.detach(), sums.mean(), len(batch.rows))
+
+    def _step(self, batch: Batch, outputs: Outputs, at: At) -> Step:
+        logits = outputs.logits.float()
+        losses = []
+        for i, head in enumerate(self.heads):
+            about = self._about(i, batch, outputs, at)
+            losses.append(head.weight * head.loss(logits[:, head.block], batch.targets[:, head.block], about))
+        return Step(
+            batch=batch,
+            logits=logits,
+            features=outputs.features,
+            extra=outputs.extra,
+            losses=torch.stack(losses).sum(0),
+            epoch=at.epoch,
+            step=at.step,
+            n_steps=at.n_steps,
+        )
+
+    def _about(self, head: int, batch: Batch, outputs: Outputs, at: At) -> Mapping[str, object]:
+        """What a loss may ask for by name; see :class:`mien.losses.bound.RowLoss`."""
+        counts = getattr(self, f"counts_{head}")
+        return {"class_counts": counts, "features": outputs.features, "rows": batch.rows, "epoch": at.epoch}
+
+    def _drawn(self, targets: Tensor) -> Tensor:
+        """One label of each head drawn from its distribution: probabilistic label drawing, FER+'s PLD."""
+        # The numbers come from the processor's generator, so that one seed draws the same labels on every device.
+        at_random = torch.rand(len(targets), len(self.heads)).to(targets.device)
+        drawn = torch.zeros_like(targets)
+        for i, head in enumerate(self.heads):
+            shares = targets[:, head.block]
+            passed = (at_random[:, i : i + 1] * shares.sum(1, keepdim=True) >= shares.cumsum(1)).sum(1)
+            last = shares.shape[1] - 1 - shares.flip(1).ne(0).int().argmax(1)  # rounding must not reach beyond it
+            drawn[:, head.block] = functional.one_hot(torch.minimum(passed, last), shares.shape[1]).to(targets.dtype)
+        return drawn
+
+
+def hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """``(B,)`` 1 where ``(B, K)`` logits have their largest where the targets have theirs."""
+    return (logits.argmax(1) == targets.argmax(1)).float()
+
+
+def as_sums(loss: Tensor, hit: Tensor, faces: int) -> Tensor:
+    """``(3,)``: mean loss, hits and number of a batch, as sums over its faces."""
+    return torch.stack([loss * faces, hit, torch.full_like(loss, faces)])
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """The seed of everything random in one training step."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, for the processor and one device.
+
+    That one also queues the seed for every kind of device that is not in use, with the text of its call
+    stack: a millisecond and some kilobytes that are never given back, in every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -1,0 +1,263 @@
+"""Faces, targets and splits of a run: what is learnt, on which faces, and whose faces they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.config import Component, ExperimentConfig
+from mien.data.class_notes import class_notes, present_classes
+from mien.data.images import Store
+from mien.data.splits import SPLITS, TRAIN, VALIDATION
+from mien.demographics import HEADS, PREFIX
+from mien.errors import ConfigError, DataError, LabelError
+from mien.labels import LabelScheme, label_scheme
+from mien.mitigation.faces import Faces, blocks
+from mien.registry import nearest
+from mien.runs import COPY_COLUMN
+from mien.samples import SampleTable
+
+EXPRESSION = "expression"  # the head of a model of expressions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a fit needs to know of its faces.
+
+    Attributes:
+        store: The images.
+        table: Faces with their split in this run.
+        train: The training faces, with the groups that the mitigation asks for.
+        validation: The validation faces, with the groups of ``train.watch``.
+        dropped: Faces without a target: part -> reason -> faces.
+        mean: Mean of the training pixels, 0 to 1.
+        std: Their standard deviation.
+        notes: What must be known before training: classes without faces, or with few, in a part.
+    """
+
+    store: Store
+    table: SampleTable
+    train: Faces
+    validation: Faces
+    dropped: dict[str, dict[str, int]]
+    mean: float
+    std: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> Mapping[str, tuple[str, ...]]:
+        """What the model tells: ``expression`` -> classes of the scheme of evaluation, or each attribute -> groups."""
+        return self.train.classes
+
+
+def load_training_data(config: ExperimentConfig) -> TrainingData:
+    """Open the store, split it, and encode its votes.
+
+    Raises:
+        DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
+    """
+    store = Store.open(config.data.store)
+    table = store.table
+    _check_attributes(config, table)
+    heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
+    table = SPLITS.get(config.split.name)(table, strata, **{"seed": config.seed, **config.split.options})
+    asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
+    parts, dropped = {}, {}
+    for part, attributes in asked.items():
+        faces = table.in_split(part)
+        probs, keep, dropped[part] = encode(faces, part)
+        if not keep.any():
+            raise DataError(f"split {part!r}", "no face has a label", "faces with what is to be learnt")
+        groups = {spec: _groups(table, spec) for spec in attributes}
+        parts[part] = Faces(
+            rows=faces.frame["image"].to_numpy(np.int64)[keep],
+            targets=probs[keep],
+            classes=heads,
+            groups=_memberships(faces.where(keep, "labelled"), groups),
+            attributes=groups,
+        )
+    _check_monitor(config, parts[VALIDATION])
+    notes = _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
+    store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
+    mean, std = _pixel_statistics(store.images, parts[TRAIN].rows)
+    return TrainingData(
+        store=store,
+        table=table,
+        train=parts[TRAIN],
+        validation=parts[VALIDATION],
+        dropped=dropped,
+        mean=mean,
+        std=std,
+        notes=notes,
+    )
+
+
+def mitigated(config: ExperimentConfig) -> tuple[str, ...]:
+    """Attributes whose groups the mitigation asks for."""
+    by = config.mitigation.options.get("by", ())
+    return (by,) if isinstance(by, str) else tuple(by)
+
+
+# Faces of a part -> (n, K) targets, (n,) whether there is one, and why not: reason -> faces.
+Encode = Callable[[SampleTable, str], tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]]
+Learnt = tuple[dict[str, tuple[str, ...]], Encode, NDArray[np.int64]]
+
+
+def _scheme(component: Component, table: SampleTable) -> LabelScheme:
+    return label_scheme(component.name, table.vocabulary, component.options)
+
+
+def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
+    """Expressions: the scheme of training for its part, that of evaluation for validation."""
+    if not table.vocabulary:
+        raise LabelError(
+            f"store of {table.name}",
+            "has no expressions",
+            "votes or labels",
+            "Or learn its attributes: labels.attributes.",
+        )
+    learn, judge = _scheme(config.labels.train, table), _scheme(config.labels.judged, table)
+    if learn.classes != judge.classes:
+        raise LabelError(
+            "labels", f"{learn.name} has {learn.classes}, {judge.name} has {judge.classes}", "the same classes"
+        )
+    if len(learn.classes) < 2:
+        only = ", ".join(learn.classes)
+        fix = "Prepare a corpus with other expressions too, or learn its attributes: labels.attributes."
+        raise LabelError("labels", f"all faces are {only}", "two or more classes to tell apart", fix)
+    judged = judge.targets(table.votes, table.vocabulary)
+    strata = np.where(judged.keep, judged.probs.argmax(1), len(judge.classes))
+
+    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+        targets = (learn if part == TRAIN else judge).targets(faces.votes, faces.vocabulary)
+        return targets.probs, targets.keep, targets.dropped
+
+    return {EXPRESSION: judge.classes}, encode, strata
+
+
+def _class_notes(
+    heads: Mapping[str, Sequence[str]], train: NDArray[np.float32], validation: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """What must be known of classes in training and validation; refuses training faces of one class only."""
+    notes = []
+    for head, block in blocks({k: tuple(v) for k, v in heads.items()}).items():
+        shares = dict(zip(heads[head], train[:, block].sum(0), strict=True))
+        there = [c for c, share in shares.items() if share > 0]
+        of = "" if head == EXPRESSION else f"{head}: "
+        if len(there) == 1:
+            fix = "Split in another way, or choose other labels."
+            raise DataError(
+                "split", f"{of}all {len(train):,} training faces are {there[0]}", "two or more classes to learn", fix
+            )
+        # A class may be no face's first and yet have a share of many: it is learnt, and not named.
+        counts = {c: n for c, n in present_classes(train[:, block], heads[head]).items() if n or not shares[c]}
+        told = class_notes(counts, "training face", "the model cannot learn to give that answer")
+        judged = present_classes(validation[:, block], heads[head])
+        told += class_notes(judged, "validation face", "how well it is found has no part in choosing the weights")
+        notes += [of + note for note in told]
+    return tuple(notes)
+
+
+def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
+    """Attributes: one-hot rows side by side; groups in the vocabulary's order where it knows the attribute."""
+    heads = {}
+    for name in config.labels.attributes:
+        if name not in table.attributes:
+            raise ConfigError(
+                "labels.attributes", f"the store has no attribute {name!r}", "", nearest(name, list(table.attributes))
+            )
+        _check_annotated(name, table)
+        heads[name] = _groups(table, name)
+
+    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+        targets = _memberships(faces, heads)
+        keep = np.all([targets[:, block].sum(1) == 1 for block in blocks(heads).values()], axis=0)
+        return targets, keep, {"an attribute is missing": int((~keep).sum())}
+
+    first = next(iter(heads))
+    strata = pd.Categorical(table.frame[first], categories=list(heads[first])).codes.astype(np.int64) + 1
+    return heads, encode, strata
+
+
+def _check_annotated(name: str, table: SampleTable) -> None:
+    """A network that learns what another perceived learns its mistakes, and its own errors would look small."""
+    if name.startswith(PREFIX) or table.is_perceived(name):
+        raise ConfigError(
+            "labels.attributes", f"{name!r} is what a model perceived", "", "Learn from what people annotated."
+        )
+
+
+def _column(table: SampleTable, spec: str) -> pd.Series:
+    """The group of each face, of an attribute or of an intersection such as ``gender*age``; None where missing."""
+    names = [name.strip() for name in spec.split("*")]
+    columns = [table.frame[name].astype(object) for name in names]
+    known = np.all([column.notna() for column in columns], axis=0)
+    joined = columns[0].astype(str)
+    for column in columns[1:]:
+        joined = joined + " * " + column.astype(str)
+    return joined.where(known, None)
+
+
+def _groups(table: SampleTable, spec: str) -> tuple[str, ...]:
+    """Groups of an attribute in a store, in the vocabulary's order where it knows the attribute."""
+    found = {str(g) for g in _column(table, spec).dropna()}
+    known = HEADS[spec].groups if spec in HEADS and found <= set(HEADS[spec].groups) else tuple(sorted(found))
+    if len(known) < 2:
+        raise DataError(f"attribute {spec!r}", f"has the groups {sorted(found)}", "two or more")
+    return known
+
+
+def _memberships(table: SampleTable, attributes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
+    """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing."""
+    found = [
+        (_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+        for spec, groups in attributes.items()
+    ]
+    return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
+
+
+def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
+    """An hour of training should not end in a misspelt attribute of the audit."""
+    known = [*table.attributes, COPY_COLUMN]
+    asked = {
+        # A numeric column cut into parts, such as brightness:3, is no attribute of the store's but of the audit's.
+        "audit.by": ([s for s in config.audit.by if ":" not in s], known),
+        "train.watch": (config.train.watch, list(table.attributes)),
+        "mitigation.options.by": (mitigated(config), list(table.attributes)),
+    }
+    for key, (specs, there) in asked.items():
+        for name in (part.strip() for spec in specs for part in spec.split("*")):
+            if name not in there:
+                raise ConfigError(key, f"the store has no attribute {name!r}", "", nearest(name, there))
+
+
+def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
+    """Refuse to choose weights by the worst of classes, or of groups, none of which has enough validation faces."""
+    monitor = config.train.monitor
+    least, counts = {
+        "val_worst_class": (config.audit.min_class_n, validation.targets.sum(0)),
+        "val_worst_group": (config.audit.min_n, validation.groups.sum(0)),
+    }.get(monitor, (0, np.ones(1)))
+    if not (counts >= least).any():
+        what = monitor.removeprefix("val_worst_")
+        most = f"{counts.max():,.0f} faces in the largest {what} of the validation part"
+        fix = f"Hold out more faces, or lower audit.min_{'class_' if what == 'class' else ''}n."
+        raise DataError("train.monitor", f"{monitor} with {most}", f"{least} or more in one", fix)
+
+
+def _pixel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], most: int = 4000) -> tuple[float, float]:
+    """Mean and deviation of the pixels (0 to 1), from at most ``most`` faces evenly picked."""
+    picked = images[np.sort(rows[:: -(-len(rows) // most)])]
+    pixels = picked.astype(np.float32) / 255
+    return float(pixels.mean(dtype=np.float64)), max(float(pixels.std(dtype=np.float64)), 1e-3)
+
+
+def class_names(heads: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Names of all logits: the classes of the one head of expressions, ``attribute=group`` of attributes."""
+    if list(heads) == [EXPRESSION]:
+        return tuple(heads[EXPRESSION])
+    return tuple(f"{name}={group}" for name, groups in heads.items() for group in groups)

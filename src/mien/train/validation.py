@@ -1,0 +1,115 @@
+"""What validation finds: loss, accuracy, and the worst of the classes and of the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from mien.mitigation.base import Batch
+from mien.mitigation.faces import Faces
+from mien.models.blocks import ExpressionModel
+from mien.train.network import Head, Pictures, hits
+
+
+def summed(steps: list[Tensor], fabric: Fabric) -> Tensor:
+    """The sums of all steps of all processes, in double precision on the processor: here alone it waits."""
+    total = torch.stack(steps).cpu().double().sum(0)
+    if fabric.world_size == 1:
+        return total
+    return fabric.all_reduce(total.to(fabric.device), reduce_op="sum").cpu()  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Measures a network on the validation faces.
+
+    Attributes:
+        heads: What it tells.
+        faces: The validation faces; their groups are those of ``train.watch``.
+        pictures: From uint8 to what the network sees, in one view or several.
+        min_n: A group of fewer faces is no worst group: chance would choose it.
+        min_class_n: The same of classes.
+    """
+
+    heads: tuple[Head, ...]
+    faces: Faces
+    pictures: Pictures
+    min_n: int
+    min_class_n: int
+
+    @torch.inference_mode()
+    def __call__(
+        self, model: ExpressionModel, batches: Iterable[Batch], fabric: Fabric, check: Callable[[], None]
+    ) -> dict[str, float]:
+        """``val_loss`` (cross-entropy to the evaluation targets, summed over heads), ``val_accuracy`` and the rest.
+
+        With several heads or views: means over the views, accuracy over the heads too, and each by
+        itself as ``val_accuracy_<head>[_small_grey]``. ``val_worst_class`` and ``val_worst_group`` are there
+        where a class or group has enough faces; the accuracy of each group is ``val_accuracy_<attribute>=<group>``.
+
+        Args:
+            model: The network.
+            batches: The validation faces.
+            fabric: Where it is computed.
+            check: Called after each batch.
+        """
+        model.eval()
+        sums = []
+        for batch in batches:
+            # Several processes have a share each; on a card, pictures of a store with no room there are moved here.
+            batch = fabric.to_device(batch)
+            with fabric.autocast():
+                sums.append(torch.stack([self._sums(model, batch, view) for view in self.pictures.views]))
+            check()
+        return self._metrics(summed(sums, fabric))
+
+    def _sums(self, model: ExpressionModel, batch: Batch, view: str) -> Tensor:
+        """``(heads, ...)``: of each head cross-entropy, hits, faces; hits and faces of classes; of groups."""
+        logits = model(self.pictures.judged(batch.images, view)).float()
+        found = []
+        for head in self.heads:
+            z, t = logits[:, head.block], batch.targets[:, head.block]
+            hit = hits(z, t)
+            first = torch.zeros_like(t).scatter_(1, t.argmax(1, keepdim=True), 1.0)
+            loss = -(t * z.log_softmax(1)).sum(1)
+            parts = [torch.stack([loss.mean() * len(t), hit.sum(), torch.full_like(hit.sum(), len(t))])]
+            parts += [side.T @ hit if k == 0 else side.sum(0) for side in (first, batch.groups) for k in (0, 1)]
+            found.append(torch.cat(parts))
+        return torch.cat(found)
+
+    def _metrics(self, total: Tensor) -> dict[str, float]:
+        views, n_groups = self.pictures.views, self.faces.groups.shape[1]
+        by_head, classes, groups = [], [], []
+        for block in torch.split(total, [self._width(head, n_groups) for head in self.heads], dim=1):
+            k = (block.shape[1] - 3 - 2 * n_groups) // 2
+            head, class_hits, class_n, group_hits, group_n = torch.split(block, [3, k, k, n_groups, n_groups], dim=1)
+            by_head.append(head)
+            classes.append((class_hits.mean(0), class_n[0]))
+            groups.append((group_hits.mean(0), group_n[0]))
+        sums = torch.stack(by_head, dim=1)  # views x heads x 3
+        loss, hit = (sums[..., k] / sums[..., 2] for k in (0, 1))
+        metrics = {"val_loss": float(loss.sum(1).mean()), "val_accuracy": float(hit.mean())}
+        if hit.numel() > 1:
+            for i, view in enumerate(views):
+                for j, own in enumerate(self.heads):
+                    metrics["_".join(filter(None, ("val_accuracy", own.name, view)))] = float(hit[i, j])
+        recalls = [(h / n)[n >= self.min_class_n] for h, n in classes]
+        if any(len(r) for r in recalls):
+            metrics["val_worst_class"] = float(torch.cat(recalls).min())
+        return metrics | self._of_groups(groups)
+
+    def _of_groups(self, groups: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        hit, n = torch.stack([h for h, _ in groups]).mean(0), groups[0][1]
+        names = [f"{attribute}={group}" for attribute, own in self.faces.attributes.items() for group in own]
+        found = {f"val_accuracy_{name}": float(h / m) for name, h, m in zip(names, hit, n, strict=True) if m > 0}
+        enough = n >= self.min_n
+        return found | ({"val_worst_group": float((hit / n)[enough].min())} if enough.any() else {})
+
+    @staticmethod
+    def _width(head: Head, n_groups: int) -> int:
+        k: int = head.block.stop - head.block.start
+        return 3 + 2 * k + 2 * n_groups
