@@ -1,0 +1,58 @@
+"""What every mitigation must do: two real steps, missing groups included, and a plain network at the end."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mien.config import parse_config
+from mien.data.images import Store, StoreWriter
+from mien.mitigation import MITIGATIONS
+from mien.models.weights import Classifier, load_card
+from mien.train import train
+
+NAMES = MITIGATIONS.names()
+
+
+@pytest.fixture(scope="module")
+def gaps(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The easy store, with every fifth face of unknown gender."""
+    store, path = Store.open(easy_store), tmp_path_factory.mktemp("gaps") / "store"
+    frame = store.table.frame.copy()
+    frame.loc[::5, "gender"] = None
+    with StoreWriter(path) as writer:
+        writer.copy(store)
+        writer.commit(store.table.derive("gaps", frame), store.info)
+    return str(path)
+
+
+def options(name: str) -> dict[str, Any]:
+    takes_groups = "by" in inspect.signature(MITIGATIONS.get(name)).parameters
+    return {**MITIGATIONS.tiny(name), **({"by": ["gender"]} if takes_groups else {})}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_trains_and_leaves_a_plain_network(name: str, gaps: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    content = settings | {"data": {"store": gaps}, "mitigation": {"name": name, "options": options(name)}}
+    content["train"] |= {"epochs": 1}
+    run = train(parse_config(content), tmp_path / "run")
+    assert run.record.status == "finished"
+    probs = Classifier.load(run.path).probabilities(Store.open(gaps).images[:5])
+    assert probs.shape == (5, 3)
+    if name != "none":
+        wanted = {"name": name, "groups": {"gender": "annotated"}}
+        assert load_card(run.path).data["mitigation"] == wanted
+    assert not [k for k in torch.load(run.path / "checkpoints/last.ckpt", weights_only=True)["average"]["model"]
+                if "mitigation" in k]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_names_every_option(name: str) -> None:
+    entry = MITIGATIONS.get(name)
+    said = inspect.getdoc(entry) or ""
+    for option in inspect.signature(entry).parameters:
+        assert f"{option}:" in said

@@ -1,0 +1,76 @@
+"""Weights by the size of cells, against what one reckons by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.mitigation.faces import Faces
+from mien.mitigation.reweighting import Reweighting, cell_weights
+
+
+def faces(labels: list[int], groups: list[int | None] | None = None, k: int = 2, g: int = 2) -> Faces:
+    shares = np.zeros((len(labels), 0 if groups is None else g), np.float32)
+    for i, group in enumerate(groups or []):
+        if group is not None:
+            shares[i, group] = 1
+    return Faces(
+        rows=np.arange(len(labels)),
+        targets=np.eye(k, dtype=np.float32)[labels],
+        classes={"expression": tuple("abcdef"[:k])},
+        groups=shares,
+        attributes={} if groups is None else {"gender": tuple("fmxyz"[:g])},
+    )
+
+
+@pytest.mark.parametrize(("exponent", "common", "rare"), [(1, 2 / 3, 2), (0.5, 0.845299, 1.464102), (0, 1, 1)])
+def test_six_and_two(exponent: float, common: float, rare: float) -> None:
+    weights = Reweighting(faces([0] * 6 + [1] * 2), exponent=exponent).sample_weights()
+    np.testing.assert_allclose(weights, [common] * 6 + [rare] * 2, rtol=1e-6)
+
+
+def test_cells_of_class_and_group_weigh_the_same_together() -> None:
+    labels, groups = [0] * 6 + [1] * 4, [0, 0, 0, 0, 0, 1, 0, 1, 1, 1]
+    weights = Reweighting(faces(labels, groups), by=("gender",)).sample_weights()
+    cells = {(c, g): weights[(np.array(labels) == c) & (np.array(groups) == g)].sum() for c in (0, 1) for g in (0, 1)}
+    np.testing.assert_allclose(list(cells.values()), 2.5, rtol=1e-6)
+    alone = Reweighting(faces(labels, groups), by=("gender",), classes=False).sample_weights()
+    assert alone[np.array(groups) == 0].sum() == pytest.approx(5)
+    assert alone[np.array(groups) == 1].sum() == pytest.approx(5)
+
+
+def test_a_face_of_no_known_group_weighs_as_its_class_does() -> None:
+    weights = Reweighting(faces([0, 0, 0, 1, 0], [0, 0, 1, 1, None]), by=("gender",)).sample_weights()
+    # Cells of 2, 1 and 1 faces: 1/2, 1/2, 1, 1; the mean of class 0 is 2/3.
+    np.testing.assert_allclose(weights / weights[0], [1, 1, 2, 2, 4 / 3], rtol=1e-6)
+    nobody = Reweighting(faces([0, 0, 1], [None, None, None]), by=("gender",)).sample_weights()
+    np.testing.assert_allclose(nobody, 1)
+
+
+def test_soft_targets_and_groups_belong_to_cells_by_their_shares() -> None:
+    # Two faces that are half of each class are one face of each.
+    weights = cell_weights(np.array([[1.0, 0], [0.5, 0.5], [0.5, 0.5]]), np.ones((3, 1)), 1.0)
+    np.testing.assert_allclose(weights / weights[0], [1, 1.5, 1.5], rtol=1e-9)  # n = (2, 1): 1/2, and (1/2 + 1) / 2
+
+
+def test_the_largest_weight_is_clipped() -> None:
+    weights = Reweighting(faces([0] * 99 + [1]), clip=2.0).sample_weights()
+    assert weights[-1] / weights[0] == pytest.approx(2 / (100 / 198), rel=1e-5)
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from([None, 0, 1, 2])), min_size=1, max_size=40),
+    st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_weights_are_positive_and_of_mean_one(rows: list[tuple[int, int | None]], exponent: float) -> None:
+    some = faces([c for c, _ in rows], [g for _, g in rows], k=4, g=3)
+    weights = Reweighting(some, by=("gender",), exponent=exponent).sample_weights()
+    assert (weights > 0).all()
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+    order = np.random.default_rng(0).permutation(len(rows))
+    turned = faces([rows[i][0] for i in order], [rows[i][1] for i in order], k=4, g=3)
+    again = Reweighting(turned, by=("gender",), exponent=exponent).sample_weights()
+    np.testing.assert_allclose(again, weights[order], rtol=1e-5)
