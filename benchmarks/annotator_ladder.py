@@ -1,6 +1,6 @@
 """Attempts at the annotator in the box, each measured on the same held-out faces: docs/results/annotator/ladder.md.
 
-    mien train studies/fairface_annotator.yaml --out runs/first      (and so on, one run an attempt)
+    mien train experiments/fairface_annotator.yaml --out runs/first      (and so on, one run an attempt)
     python benchmarks/annotator_ladder.py runs/first runs/second ...
 
 Every run is made an annotator exactly as it would be shipped.

@@ -1,7 +1,7 @@
 """The annotator in the box beside what was asked of it: docs/results/annotator.
 
 mien prepare FAIRFACE --out stores/fairface
-mien train studies/fairface_annotator.yaml --out runs/fairface_annotator
+mien train experiments/fairface_annotator.yaml --out runs/fairface_annotator
 mien annotator runs/fairface_annotator --out src/mien/annotators/fairface_mienet
 python benchmarks/annotator_page.py runs/fairface_annotator src/mien/annotators/fairface_mienet
 

@@ -2,7 +2,7 @@
 
     mien prepare FERPLUS --out stores/ferplus
     mien annotate stores/ferplus --out stores/ferplus_perceived
-    mien train studies/ferplus_mienet.yaml --out runs/ferplus_mienet
+    mien train experiments/ferplus_mienet.yaml --out runs/ferplus_mienet
     mien evaluate runs/ferplus_mienet --on stores/ferplus_perceived:PublicTest
     mien annotator runs/fairface_annotator --version 1 --out annotators/first
     mien annotate stores/ferplus --out stores/ferplus_first --option weights=annotators/first

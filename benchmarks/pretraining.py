@@ -1,6 +1,6 @@
 """What a body that has seen faces is worth to an expression model: docs/results/pretraining.
 
-The head of studies/ferplus_from_faces.yaml says how both runs are made and evaluated. Then:
+The head of experiments/ferplus_from_faces.yaml says how both runs are made and evaluated. Then:
 
     python benchmarks/pretraining.py runs/from_nothing runs/from_faces [--on PublicTest]
 """
@@ -22,8 +22,8 @@ from mien.stats.settings import Settings
 
 HEAD = """# Faces seen before
 
-Written by `python benchmarks/pretraining.py`; `studies/ferplus_from_faces.yaml` says how to repeat it. One network, one
-recipe, one seed, few epochs; only the start of the body differs: drawn at random, or the annotator in the box, which
+Written by `python benchmarks/pretraining.py`; `experiments/ferplus_from_faces.yaml` says how to repeat it. One
+network, one recipe, one seed, few epochs; only the start of the body differs: drawn at random, or the annotator in the box, which
 learnt perceived race, gender and age from FairFace. Intervals are 95 %, of the difference in pairs; they do not
 cover what another seed would change.
 """

@@ -83,7 +83,7 @@ def section(folder: Path) -> str:
         "",
         "```sh",
         f"mien prepare FOLDER --out {data['store']}",
-        f"mien train studies/{name}.yaml --out runs/{name}",
+        f"mien train experiments/{name}.yaml --out runs/{name}",
     ]
     lines += [f"mien evaluate runs/{name} --on {e['on']}" for e in record["estimates"].values()] + ["```"]
     for evaluated, entry in record["estimates"].items():

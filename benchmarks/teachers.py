@@ -1,9 +1,9 @@
 """What the stored answers of the teachers are worth: studies/teachers/README.md.
 
-    python benchmarks/teachers.py STORE     # a store of FERPlus, prepared as studies/ferplus_mienet.yaml says
+    python benchmarks/teachers.py STORE     # a store of FERPlus, prepared as experiments/ferplus_mienet.yaml says
 
 The answers are what five seeds of each of two networks said, averaged over the seeds and over each face and its
-mirror image. The head of studies/ferplus_teacher.yaml says how such networks are trained.
+mirror image. The head of experiments/ferplus_teacher.yaml says how such networks are trained.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ FOLDER = Path(__file__).parent.parent / "studies" / "teachers"
 HEAD = """# What the teachers said
 
 Mean probabilities of five seeds of each of two networks (columns `a_...` and `b_...`), each over a face and its
-mirror image, as `studies/fairface_teacher.yaml` and `studies/ferplus_teacher.yaml` train them: `ferplus.parquet` for
-the faces of FERPlus that have a label (training and PublicTest), `fairface.parquet` for 40,000 of FairFace (grey,
+mirror image, as `experiments/fairface_teacher.yaml` and `experiments/ferplus_teacher.yaml` train them: `ferplus.parquet`
+for the faces of FERPlus that have a label (training and PublicTest), `fairface.parquet` for 40,000 of FairFace (grey,
 64 px, pseudo-labels), by `sample_id` as `mien prepare` names them. For distillation; research use only, as FER2013.
 
 They were trained on an NVIDIA H100 by commit 11bc00c427b3 with the graphics card's path of the commit after it, in

@@ -28,7 +28,8 @@ ROWS = [
     ["annotators", "labelling"],
     ["report"],
     ["judging"],
-    ["study"],
+    ["done"],
+    ["experiment"],
     ["demo"],
     ["cli"],
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,14 +21,15 @@ from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.labelled import parse_on
 from mien.data.prepare import prepare
-from mien.errors import ConfigError, DataError, LabelError
+from mien.errors import ConfigError, DataError, LabelError, RunError
 from mien.evaluate import evaluate
+from mien.experiment import run_experiment
 from mien.predict import Predictor
 from mien.records import Predictions
 from mien.report import render_report
 from mien.runs import AUDITS, COPY_COLUMN, Run
 from mien.stats.settings import Settings
-from mien.study import run_experiment
+from mien.train.targets import load_training_data
 
 
 def mien(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -160,17 +163,69 @@ def test_faces_of_one_person_are_one_unit(tmp_path: Path) -> None:
     assert (accuracy["n"], accuracy["clusters"]) == (20, 4)
 
 
-def test_a_finished_study_goes_on_to_what_is_missing(finished: Run, tmp_path: Path) -> None:
-    weights = (finished.path / "model.safetensors").stat().st_mtime_ns
-    (finished.path / "report.html").unlink(missing_ok=True)
-    run_experiment(finished.config, finished.path)
-    assert (finished.path / "report.html").is_file()
-    assert (finished.path / "model.safetensors").stat().st_mtime_ns == weights
+def _times(run: Run) -> dict[str, int]:
+    names = ["model.safetensors", "predictions/test.parquet", "audit/test/audit.json", "report.html"]
+    return {name: (run.path / name).stat().st_mtime_ns for name in names}
+
+
+def test_what_is_done_is_not_done_again_and_what_changed_is(finished: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(finished.path, tmp_path / "run")))
+    config = run.config
+    before = _times(run)
+
+    def made() -> list[str]:
+        """What another call makes anew."""
+        nonlocal before
+        run_experiment(config, run.path)
+        after = _times(run)
+        changed = [name for name in after if after[name] != before[name]]
+        before = after
+        return changed
+
+    made()  # other tests evaluated and reported this run
+    assert made() == []
+    (run.path / "report.html").write_text("gone")
+    assert made() == ["report.html"]
+    audit = config.audit.model_copy(update={"level": 0.9})
+    config = config.model_copy(update={"audit": audit})
+    assert made() == ["audit/test/audit.json", "report.html"]
+    assert run.config.audit.level == 0.9
+    predictions = Predictions.load(run.predictions["test"])
+    predictions.select(np.arange(len(predictions)) > 0).save(run.predictions["test"])  # somebody leaves out a face
+    assert made() == ["predictions/test.parquet"]  # which gives the predictions that the audit was made of
+    assert len(Predictions.load(run.predictions["test"])) == len(predictions)
+    config = config.model_copy(update={"audit": audit.model_copy(update={"leakage": True})})
+    assert made() == ["predictions/test.parquet", "audit/test/audit.json", "report.html"]
+    assert run.features
+    with pytest.raises(RunError, match="seed"):
+        run_experiment(config.model_copy(update={"seed": 5}), run.path)
+
+
+def test_a_slip_in_the_audit_is_told_before_the_training(finished: Run, tmp_path: Path) -> None:
     content = finished.config.model_dump()
     content["audit"]["by"] = ("gendr",)
     with pytest.raises(ConfigError, match="Did you mean 'gender'"):
         run_experiment(parse_config(content), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    content["audit"]["by"] = ("brightness:3",)  # no attribute of the store's, but one that every evaluation adds
+    load_training_data(parse_config(content))
+
+
+def test_numbers_of_a_run_are_typed(finished: Run) -> None:
+    overall = finished.estimate("test", "accuracy")
+    assert overall.low <= overall.value <= overall.high
+    assert overall.n == len(Predictions.load(finished.predictions["test"]))
+    female, male = (finished.estimate("test", "accuracy", by=f"gender={g}") for g in ("female", "male"))
+    assert finished.estimate("test", "accuracy", by="gender").value == pytest.approx(abs(female.value - male.value))
+    for asked, message in (
+        (("tset", "accuracy", None), "no evaluation 'tset'. Did you mean 'test'"),
+        (("test", "acuracy", None), "no metric of 'test' 'acuracy'. Did you mean 'accuracy'"),
+        (("test", "accuracy", "gendr"), "no attribute in the audit of 'test' 'gendr'. Did you mean 'gender'"),
+        (("test", "accuracy", "gender=femal"), "no group of 'gender' 'femal'. Did you mean 'female'"),
+        (("test", "f1", "gender"), "no gap 'f1'"),
+    ):
+        with pytest.raises(RunError, match=re.escape(message)):
+            finished.estimate(*asked)
 
 
 def test_on_reads_a_store_and_a_split(tmp_path: Path) -> None:

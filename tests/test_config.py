@@ -8,11 +8,11 @@ import yaml
 from mien.config import dump_config, explain_config, load_config, parse_config
 from mien.errors import ConfigError
 
-STUDIES = sorted((Path(__file__).resolve().parent.parent / "studies").glob("*.yaml"))
+EXPERIMENTS = sorted((Path(__file__).resolve().parent.parent / "experiments").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
-def test_every_study_is_a_valid_configuration(path: Path) -> None:
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
+def test_every_experiment_is_a_valid_configuration(path: Path) -> None:
     assert load_config(path).name == path.stem
 
 

@@ -77,7 +77,7 @@ def change_terms(folder: Path) -> None:
 
 READERS = {
     "train": ["train", "{0}/train.yaml", "--out", "{0}/new"],
-    "study": ["study", "{0}/train.yaml", "--out", "{0}/new"],
+    "run": ["run", "{0}/train.yaml", "--out", "{0}/new"],
     "evaluate": ["evaluate", "{0}/run"],
     "evaluate elsewhere": ["evaluate", "{0}/run", "--on", "{0}/store:test"],
     "report of a run": ["report", "{0}/run"],

@@ -12,9 +12,9 @@ from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.prepare import prepare
 from mien.errors import UsageError
+from mien.experiment import run_experiment
 from mien.judging import Progress
 from mien.runs import AUDITS, Run
-from mien.study import run_experiment
 
 # What is done to the drawn faces. Age is left alone: an audit that finds something there is wrong.
 BIAS: list[dict[str, Any]] = [

@@ -264,6 +264,7 @@ class RunRecord:
         best: Epoch and monitored value of the weights kept.
         model: Name, parameters, input.
         estimates: Evaluation -> metric -> Estimate, as dictionaries.
+        done: Stage after the fit -> what it was made of and what it made, as checksums; see :mod:`mien.done`.
     """
 
     name: str
@@ -279,6 +280,7 @@ class RunRecord:
     best: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     estimates: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write JSON, at once or not at all."""

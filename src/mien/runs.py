@@ -6,25 +6,32 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from mien import __version__
+from mien.audit.results import AttributeResult, Audit
 from mien.config import ExperimentConfig, dump_config, parse_config
 from mien.errors import RunError
 from mien.inputs import read_small
 from mien.outputs import write_text
 from mien.own_files import MOST_BYTES, TEXT, read_parquet
-from mien.records import MOST_EPOCHS, RunRecord
+from mien.records import MOST_EPOCHS, Estimate, RunRecord
+from mien.registry import nearest
 
 RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.parquet", "history.csv", "train.log"
 COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
 PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
 FEATURES = "features"
+REPORT = "report.html"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,43 @@ class Run:
     def features(self) -> dict[str, Path]:
         """Name -> file of the features, of the predictions that were made with them."""
         return {p.stem: p for p in sorted((self.path / FEATURES).glob("*.npz"))}
+
+    def audit(self, name: str) -> Audit:
+        """The audit of an evaluation.
+
+        Raises:
+            DataError: If there is none, or it cannot be read.
+        """
+        return Audit.load(self.path / AUDITS / name)
+
+    def estimate(self, name: str, metric: str, by: str | None = None) -> Estimate:
+        """One number of the run, with its interval.
+
+        Args:
+            name: The evaluation: ``test``.
+            metric: ``accuracy``, ``macro_f1``, ...
+            by: None for all faces; ``gender=female`` for a group of the audit; ``gender`` for the gap.
+
+        Raises:
+            RunError: If there is no such evaluation, attribute, group or metric; with those there are.
+        """
+        if by is None:
+            found = self._known("evaluation", name, self.record.estimates)["all"]
+            return Estimate.from_json(self._known(f"metric of {name!r}", metric, found))
+        attribute, separator, group = by.partition("=")
+        results = self._known(f"attribute in the audit of {name!r}", attribute, self._audited(name))
+        if separator:
+            groups = {g.name: g for g in results.groups}
+            return self._known("metric", metric, self._known(f"group of {attribute!r}", group, groups).metrics)
+        return self._known("gap", metric, {g.metric: g for g in results.gaps if not g.class_name}).value
+
+    def _audited(self, name: str) -> dict[str, AttributeResult]:
+        return {a.name: a for a in self.audit(name).attributes}
+
+    def _known(self, kind: str, name: str, there: Mapping[str, T]) -> T:
+        if name not in there:
+            raise RunError(str(self.path), f"no {kind} {name!r}", "", nearest(name, list(there)))
+        return there[name]
 
     def save_record(self, record: RunRecord) -> None:
         """Write record and configuration."""

@@ -26,10 +26,10 @@ from mien.data.prepare import prepare
 from mien.demographics import AGE, GENDER, Head
 from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.evaluate import evaluate
+from mien.experiment import run_experiment
 from mien.predict import Predictor
 from mien.runs import Run
 from mien.stats.settings import Settings
-from mien.study import run_experiment
 from mien.train import train
 
 
@@ -215,7 +215,7 @@ def test_a_model_of_attributes_predicts_no_expressions(run: Run, packed: MienAnn
             Predictor.load(folder)
     with pytest.raises(UsageError, match="learnt attributes"):
         evaluate(run)
-    with pytest.raises(ConfigError, match="a study evaluates and audits expressions"):
+    with pytest.raises(ConfigError, match="an experiment evaluates and audits expressions"):
         run_experiment(run.config, run.path)
 
 

@@ -14,7 +14,7 @@ from mien.errors import ConfigError, UsageError
 from mien.train import load_experiment, train
 from mien.train.components import CATALOGUES, check_components
 
-STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
+EXPERIMENTS = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.yaml"))
 
 
 def written(folder: Path, content: dict[str, Any] | str) -> Path:
@@ -23,8 +23,8 @@ def written(folder: Path, content: dict[str, Any] | str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
-def test_every_study_can_be_built(path: Path) -> None:
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
+def test_every_experiment_can_be_built(path: Path) -> None:
     assert load_experiment(path).name == path.stem
 
 

@@ -171,7 +171,7 @@ def annotator(
     Parameters
     ----------
     run
-        A run with labels.attributes; see studies/fairface_annotator.yaml.
+        A run with labels.attributes; see experiments/fairface_annotator.yaml.
     out
         Folder of the annotator; use it with: mien annotate STORE --option weights=FOLDER
     """

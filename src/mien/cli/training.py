@@ -1,4 +1,4 @@
-"""Verbs that read corpora and train: prepare, train, study, demo."""
+"""Verbs that read corpora and train: prepare, train, run, demo."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def train(
     Parameters
     ----------
     config
-        The configuration; see studies/.
+        The configuration; see experiments/.
     out
         The run folder; runs/NAME by default.
     """
@@ -102,12 +102,13 @@ def train(
     from mien.report import save_curves
     from mien.runs import Run
     from mien.train import load_experiment, train
+    from mien.train.threads import free_cores
 
     experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
     try:
         with terminal.progress("training", "steps") as progress:
-            run = train(experiment, folder, force=force, progress=progress, say=terminal.say)
+            run = train(experiment, folder, force=force, progress=progress, say=terminal.say, threads=free_cores())
     finally:
         if (folder / "record.json").is_file():
             try:
@@ -119,30 +120,49 @@ def train(
 
 
 @app.command
-def study(
-    config: Path, /, *, out: Out | None = None, on: str | None = None, set: tuple[str, ...] = (), force: Force = False
+def run(
+    config: Path,
+    /,
+    *,
+    out: Out | None = None,
+    on: str | None = None,
+    set: tuple[str, ...] = (),
+    device: str = "cpu",
+    force: Force = False,
 ) -> None:
-    """Train, evaluate, audit and report in one go.
+    """Train, evaluate, audit and report in one go; what is done and would come out the same is not done again.
 
     Parameters
     ----------
     config
-        The configuration; see studies/.
+        The configuration; see experiments/.
     out
         The run folder; runs/NAME by default.
     on
         STORE:split to evaluate on; the run's own test faces by default.
     set
         Override a setting: train.epochs=5.
+    device
+        Where to evaluate.
     """
     from mien import terminal
-    from mien.study import run_experiment
+    from mien.experiment import run_experiment
     from mien.train import load_experiment
+    from mien.train.threads import free_cores
 
     experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
     with terminal.progress("training", "steps") as progress:
-        run_experiment(experiment, folder, on=on, force=force, say=terminal.say, progress=progress)
+        run_experiment(
+            experiment,
+            folder,
+            on=on,
+            force=force,
+            device=device,
+            say=terminal.say,
+            progress=progress,
+            threads=free_cores(),
+        )
 
 
 @app.command

@@ -18,10 +18,10 @@ from mien.report import sections, words
 from mien.report.audit_section import audit_section
 from mien.report.figures import save_png
 from mien.report.plots import learning_curves
-from mien.runs import Run
+from mien.runs import REPORT, Run
 from mien.shown import visible
 
-REPORT, AUDIT_PAGE = "report.html", "audit.html"
+AUDIT_PAGE = "audit.html"
 
 
 def render_report(run: Run, *, store: Store | None = None, out: Path | None = None, faces: bool = True) -> Path:

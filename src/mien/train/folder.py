@@ -16,7 +16,19 @@ from mien.config import ExperimentConfig, parse_config
 from mien.errors import RunError, UsageError
 from mien.models.weights import CARD, WEIGHTS
 from mien.records import RunRecord
-from mien.runs import AUDITS, CHECKPOINT, CONFIG, FEATURES, HISTORY, LOG, PREDICTIONS, RECORD, SPLITS, read_splits
+from mien.runs import (
+    AUDITS,
+    CHECKPOINT,
+    CONFIG,
+    FEATURES,
+    HISTORY,
+    LOG,
+    PREDICTIONS,
+    RECORD,
+    REPORT,
+    SPLITS,
+    read_splits,
+)
 
 LOCK = ".lock"
 # What is made from the weights, and what a run begins with; '*' stands for one name or several.
@@ -24,7 +36,7 @@ _DERIVED = (
     f"{PREDICTIONS}/*.parquet",
     f"{FEATURES}/*.npz",
     *(f"{AUDITS}/*/{name}" for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)),
-    "report.html",
+    REPORT,
     "curves.png",
 )
 _BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, f"{Path(CHECKPOINT).parent}/*", "tensorboard/*")
@@ -117,12 +129,20 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
-    """Dotted key of the first difference that matters; ``max_minutes`` may change between sittings."""
+    """Dotted key of the first difference that matters.
+
+    How long a sitting may last may change, and what is asked of the finished model, but not which groups and
+    classes are large enough to choose an epoch by.
+    """
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             if found := _first_difference(a, b, f"{prefix}{key}."):
                 return found
-        elif a != b and prefix + key != "train.max_minutes":
+        elif a != b and not _may_change(prefix + key):
             return f"{prefix}{key} ({a!r}, now {b!r})"
     return ""
+
+
+def _may_change(key: str) -> bool:
+    return key == "train.max_minutes" or (key.startswith("audit.") and key not in ("audit.min_n", "audit.min_class_n"))

@@ -83,6 +83,7 @@ def train(
         previous = None if replaces else previous_run(out, config)
         if previous is not None and previous.status == "finished":
             if finished_ok:
+                _take_note(Run(out), previous, config)
                 return Run(out)
             raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
         data = load_training_data(config)
@@ -371,6 +372,14 @@ def _describe(record: RunRecord, built: Built) -> None:
         record.device["processes"] = built.fabric.world_size
     if torch.cuda.is_available():
         record.device["accelerator"] = torch.cuda.get_device_name()
+
+
+def _take_note(run: Run, record: RunRecord, config: ExperimentConfig) -> None:
+    """Another audit may be asked of a finished run: the record says which."""
+    wanted = config.model_dump(mode="json")
+    if record.config["audit"] != wanted["audit"]:
+        record.config = wanted
+        run.save_record(record)
 
 
 @contextmanager

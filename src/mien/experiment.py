@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mien.audit import AnnotatorError
 from mien.config import ExperimentConfig
+from mien.done import Stages
 from mien.errors import ConfigError
 from mien.evaluate import evaluate
 from mien.judging import Progress, audit_run
@@ -21,18 +22,22 @@ def run_experiment(
     *,
     on: str | None = None,
     force: bool = False,
+    device: str = "cpu",
     say: Callable[[str], None] = lambda line: None,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> Run:
-    """Train, evaluate, audit and report one experiment; what an earlier call finished is not done again.
+    """Train, evaluate, audit and report one experiment; what is done, and would come out the same, is not done again.
 
     Args:
         config: The experiment.
         out: The run folder.
         on: ``STORE:split`` to evaluate on; the run's own test faces by default.
         force: Throw away a run that is there.
+        device: Where to evaluate.
         say: Receives lines for the user.
         progress: Called with training steps done and in all.
+        threads: Processor threads of the training where the configuration gives none.
 
     Returns:
         The run, with predictions, audit and report in its folder.
@@ -40,20 +45,26 @@ def run_experiment(
     Raises:
         ConfigError: If the audit asks for an attribute that the store does not have; before training.
     """
+    _check(config)
+    run = train(config, out, force=force, finished_ok=True, say=say, progress=progress, threads=threads)
+    stages = Stages(run, config)
+    name = stages.evaluation(on, lambda: evaluate(run, on, device=device, features=config.audit.leakage).name)
+    say(f"accuracy on {run.record.estimates[name]['on']}: {run.estimate(name, 'accuracy')}")
+    if config.audit.by:
+        stages.audit(name, lambda: audit_run(run, name, config.audit, config.seed))
+        say(run.audit(name).verdict)
+    say(f"report: {stages.report(lambda: (save_curves(run), render_report(run)))}")
+    return run
+
+
+def _check(config: ExperimentConfig) -> None:
+    """A slip is told before the training, not after."""
     if config.labels.attributes:
         raise ConfigError(
             "labels.attributes",
-            "a study evaluates and audits expressions",
+            "an experiment evaluates and audits expressions",
             "no attributes",
             "Call 'mien train', then 'mien annotator RUN'.",
         )
     for path in config.audit.annotator_error.values():
-        AnnotatorError.load(path)  # a slip is told before the training, not after
-    run = train(config, out, force=force, finished_ok=True, say=say, progress=progress)
-    save_curves(run)
-    evaluation = evaluate(run, on, features=config.audit.leakage)
-    say(f"accuracy on {evaluation.on}: {evaluation.all['accuracy']}")
-    if config.audit.by:
-        say(audit_run(run, evaluation.name, config.audit, config.seed).verdict)
-    say(f"report: {render_report(run)}")
-    return run
+        AnnotatorError.load(path)
