@@ -23,9 +23,9 @@ from mien.stats.settings import Settings
 HEAD = """# Faces seen before
 
 Written by `python benchmarks/pretraining.py`; `experiments/ferplus_from_faces.yaml` says how to repeat it. One
-network, one recipe, one seed, few epochs; only the start of the body differs: drawn at random, or the annotator in the box, which
-learnt perceived race, gender and age from FairFace. Intervals are 95 %, of the difference in pairs; they do not
-cover what another seed would change.
+network, one recipe, one seed, few epochs; only the start of the body differs: drawn at random, or the annotator in
+the box, which learnt perceived race, gender and age from FairFace. Intervals are 95 %, of the difference in pairs; they
+do not cover what another seed would change.
 """
 NAMES = ("random start", "face start")
 BY = ("perceived_gender", "perceived_age_group", "perceived_race4")

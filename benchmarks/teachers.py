@@ -22,9 +22,10 @@ FOLDER = Path(__file__).parent.parent / "studies" / "teachers"
 HEAD = """# What the teachers said
 
 Mean probabilities of five seeds of each of two networks (columns `a_...` and `b_...`), each over a face and its
-mirror image, as `experiments/fairface_teacher.yaml` and `experiments/ferplus_teacher.yaml` train them: `ferplus.parquet`
-for the faces of FERPlus that have a label (training and PublicTest), `fairface.parquet` for 40,000 of FairFace (grey,
-64 px, pseudo-labels), by `sample_id` as `mien prepare` names them. For distillation; research use only, as FER2013.
+mirror image, as `experiments/fairface_teacher.yaml` and `experiments/ferplus_teacher.yaml` train them:
+`ferplus.parquet` for the faces of FERPlus that have a label (training and PublicTest), `fairface.parquet` for 40,000
+of FairFace (grey, 64 px, pseudo-labels), by `sample_id` as `mien prepare` names them. For distillation; research use
+only, as FER2013.
 
 They were trained on an NVIDIA H100 by commit 11bc00c427b3 with the graphics card's path of the commit after it, in
 12 minutes all together, ten side by side. Network b (5.8 M parameters, 64 px) answered after 23 of its 30 epochs, for

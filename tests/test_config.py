@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from mien.config import dump_config, explain_config, load_config, parse_config
+from mien.config import config_key, dump_config, explain_config, load_config, parse_config
 from mien.errors import ConfigError
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parent.parent / "experiments").glob("*.yaml"))
@@ -152,3 +153,37 @@ def test_drawn_labels_of_older_configurations_are_drawn() -> None:
         assert config.loss.name == "cross_entropy"
         assert config.labels.draw
         assert config.labels.train.name == "distribution"
+
+
+def test_a_key_is_what_changes_results_and_nothing_else() -> None:
+    base: dict[str, Any] = {"data": {"store": "s"}, "model": "mienet", "train": {"epochs": 3}}
+
+    def key(change: dict[str, Any], fingerprint: str = "f", weights: str = "") -> str:
+        content = {k: {**v, **change.get(k, {})} if isinstance(v, dict) else v for k, v in base.items()}
+        return config_key(parse_config({**content, **{k: v for k, v in change.items() if k not in content}}),
+                          fingerprint, weights)  # fmt: skip
+
+    assert len(key({})) == 64
+    same = (
+        {"name": "other"},
+        {"data": {"store": "elsewhere"}},
+        {"train": {"threads": 1}},
+        {"train": {"max_minutes": 5}},
+        {"seed": 0},
+        {"loss": "cross_entropy"},
+        {"labels": {"train": {"name": "majority", "options": {}}}},
+    )
+    assert {key(change) for change in same} == {key({})}
+    others = [
+        {"seed": 1},
+        {"train": {"epochs": 4}},
+        {"loss": {"name": "cross_entropy", "options": {"smoothing": 0.1}}},
+        {"labels": {"draw": True}},
+        {"mitigation": "reweighting"},
+        {"audit": {"by": ["gender"]}},
+    ]
+    keys = [key(change) for change in others] + [key({}), key({}, "g"), key({}, weights="w")]
+    assert len(set(keys)) == len(keys)
+    start = parse_config({**base, "model": {"name": "mienet", "weights": "a"}})
+    moved = parse_config({**base, "model": {"name": "mienet", "weights": "b"}})
+    assert config_key(start, "f", "w") == config_key(moved, "f", "w")

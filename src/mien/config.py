@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails
 
 from mien.errors import ConfigError
+from mien.own_files import sha256_of_content
 from mien.registry import nearest
 from mien.stats.settings import MOST, Settings
 from mien.values import Unfit, read_value, shown
@@ -340,6 +341,30 @@ def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
         if isinstance(unfit, Unfit):
             raise unfit.error(ConfigError, option) from None
         raise ConfigError(option, f"{shown(first['input'])}: {first['msg']}") from None
+
+
+_KEY_FORMAT = 1  # goes up when a key stands for something else than before
+
+
+def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") -> str:
+    """What tells two experiments apart: all that changes their results, and nothing else.
+
+    Names, paths, threads and minutes are not part of it; settings left out are the same as their defaults. The code
+    is not either: a record says which commit made it.
+
+    Args:
+        config: The experiment.
+        fingerprint: That of its store, for whose path it stands.
+        weights: Checksum of the weights that its body begins with, for whose path it stands.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    content = config.model_dump(mode="json")
+    del content["name"], content["data"]["store"], content["train"]["threads"], content["train"]["max_minutes"]
+    content["model"]["weights"] = weights
+    content["audit"]["annotator_error"] = sorted(content["audit"]["annotator_error"])
+    return sha256_of_content({"format": _KEY_FORMAT, "data": fingerprint, "config": content})
 
 
 def explain_config(config: ExperimentConfig) -> str:
