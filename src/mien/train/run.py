@@ -138,8 +138,8 @@ class _Sitting:
         """
         checkpoint = self.out / CHECKPOINT
         state = load_checkpoint(checkpoint) if previous and checkpoint.is_file() else None
+        self._use_threads(previous)  # first, for the record is written anew
         record = _record(self.config, self.data, previous)
-        self._use_threads(previous)
         built = build(self.config, self.data, self.fabric, _terms(record), resumed=state is not None)
         _describe(record, built)
         said = ""
