@@ -13,7 +13,7 @@ from mien.evaluate import evaluate
 from mien.judging import Progress, audit_run
 from mien.report import render_report, save_curves
 from mien.runs import Run
-from mien.train import train
+from mien.train import is_first, train
 
 
 def run_experiment(
@@ -47,6 +47,8 @@ def run_experiment(
     """
     _check(config)
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress, threads=threads)
+    if not is_first():  # of several processes that trained together the first one goes on
+        return run
     stages = Stages(run, config)
     name = stages.evaluation(on, lambda: evaluate(run, on, device=device, features=config.audit.leakage).name)
     say(f"accuracy on {run.record.estimates[name]['on']}: {run.estimate(name, 'accuracy')}")

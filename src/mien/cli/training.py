@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,22 +102,23 @@ def train(
     from mien import terminal
     from mien.report import save_curves
     from mien.runs import Run
-    from mien.train import load_experiment, train
+    from mien.train import is_first, load_experiment, train
     from mien.train.threads import free_cores
 
     experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
     try:
-        with terminal.progress("training", "steps") as progress:
+        with terminal.progress("training", "steps") if is_first() else nullcontext() as progress:
             run = train(experiment, folder, force=force, progress=progress, say=terminal.say, threads=free_cores())
     finally:
-        if (folder / "record.json").is_file():
+        if is_first() and (folder / "record.json").is_file():
             try:
                 save_curves(Run(folder))
             except OutputError as error:
                 terminal.say(str(error))  # and no more: why the training ended matters more than its curves
     best = run.record.best
-    tell(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
+    if is_first():
+        tell(f"{folder}: best epoch {int(best['epoch']) + 1}, validation accuracy {best['val_accuracy']:.4f}")
 
 
 @app.command
@@ -147,12 +149,12 @@ def run(
     """
     from mien import terminal
     from mien.experiment import run_experiment
-    from mien.train import load_experiment
+    from mien.train import is_first, load_experiment
     from mien.train.threads import free_cores
 
     experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
-    with terminal.progress("training", "steps") as progress:
+    with terminal.progress("training", "steps") if is_first() else nullcontext() as progress:
         run_experiment(
             experiment,
             folder,

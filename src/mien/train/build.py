@@ -148,16 +148,28 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, lo
 
 def make_fabric(config: ExperimentConfig) -> Fabric:
     """One process on the best device there is; under ``torchrun``, all of its processes."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    world, local = processes()
+    method = MITIGATIONS.get(config.mitigation.name)
+    in_turns = getattr(method, "stages", None) is not Mitigation.stages
     return Fabric(
         accelerator="auto",
         devices=local,
         num_nodes=world // local,
-        # What a turn does not move has no gradient in it.
-        strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
+        # What a turn does not move has no gradient in it; to look for such takes time.
+        strategy=DDPStrategy(find_unused_parameters=in_turns) if world > 1 else "auto",
         precision="bf16-mixed" if precision_of(config) == "bf16" else "32-true",
     )
+
+
+def processes() -> tuple[int, int]:
+    """How many processes ``torchrun`` started, over all machines and on this one; 1 and 1 without it."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return world, int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and speaks: the only one, or the first that ``torchrun`` started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def precision_of(config: ExperimentConfig) -> str:

@@ -24,7 +24,7 @@ from mien.models.weights import WEIGHTS, load_card, save_weights
 from mien.outputs import check_folder, replace_folder, settle, staging, whole, writing
 from mien.records import RunRecord
 from mien.runs import CHECKPOINT, LOG, RECORD, SPLITS, Run, code_versions, machine
-from mien.train.build import Built, build, make_fabric, precision_of, sources
+from mien.train.build import Built, build, make_fabric, precision_of, processes, sources
 from mien.train.checkpoints import load_checkpoint
 from mien.train.components import check_components
 from mien.train.folder import check_same_faces, clear, locked, others, previous_run
@@ -58,7 +58,8 @@ def train(
         finished_ok: Return a finished run of this configuration as it is.
         progress: Called with steps done and steps in all.
         say: Receives lines for the user (also written to ``train.log``).
-        threads: Processor threads where the configuration gives none; a run goes on with those it began with.
+        threads: Processor threads of all processes of this machine together, where the configuration gives none
+            (``train.threads`` are those of each); a run goes on with those it began with.
 
     Returns:
         The finished run (or, after ``train.max_minutes``, the stopped one).
@@ -163,7 +164,8 @@ class _Sitting:
     def _use_threads(self, previous: RunRecord | None) -> None:
         """As many as the run began with: sums of another number of threads differ in the last digit."""
         begun = previous.device.get("threads") if previous is not None else None
-        threads = self.config.train.threads or (begun if isinstance(begun, int) else None) or self.threads
+        own = max(1, self.threads // processes()[1]) if self.threads else None
+        threads = self.config.train.threads or (begun if isinstance(begun, int) else None) or own
         if threads:
             torch.set_num_threads(threads)
 
