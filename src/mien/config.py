@@ -191,6 +191,7 @@ class AuditConfig(_Section):
     )
     annotator_error: dict[str, str] = Field({}, description="Attribute -> file with the annotator's known confusion.")
     leakage: bool = Field(False, description="Probe the features for the attributes.")
+    metrics: tuple[str, ...] = Field((), description="Further registered metrics to compare; see mien list metrics.")
     fail_if: tuple[str, ...] = Field((), description="Gates; see docs/audit.md.")
     n_boot: int = Field(2000, ge=100, le=MOST)
     n_perm: int = Field(2000, ge=100, le=MOST)

@@ -76,6 +76,7 @@ def audit_predictions(
         annotator_errors={a: AnnotatorError.load(path) for a, path in config.annotator_error.items()},
         leakage=config.leakage,
         features=features,
+        metrics=config.metrics,
         progress=progress,
     )
     if out is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import __version__
+from mien.audit.asked import AskedMetrics, asked_metrics
 from mien.audit.attributes import Attribute, resolve_attributes
 from mien.audit.calibration import group_calibration
 from mien.audit.classes import class_results
@@ -20,7 +21,6 @@ from mien.audit.gaps import (
     CLASS_METRICS,
     FURTHER,
     HEADLINE,
-    HEADLINE_METRICS,
     Measure,
     null_of,
     rates_of,
@@ -61,6 +61,7 @@ def audit(
     leakage: bool = False,
     features: NDArray[Any] | None = None,
     power: bool = True,
+    metrics: Sequence[str] = (),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Audit:
     """Audit predictions for disparities between groups of faces.
@@ -83,6 +84,7 @@ def audit(
         features: ``(n, D)`` the model's features, for the leakage probe.
         power: Work out how large a gap the verdict would have named; simulations that do not look at it save a
             good part of the time.
+        metrics: Registered metrics to compare beyond the usual: functions of confusion counts, or of one value a face.
         progress: Called with attributes done and in all.
 
     Returns:
@@ -99,12 +101,13 @@ def audit(
     predictions = replace(predictions, cluster=independent_units(predictions.cluster))
     attributes = resolve_attributes(predictions, [by] if isinstance(by, str) else by)
     scores = row_scores(predictions)
+    asked = asked_metrics([metrics] if isinstance(metrics, str) else metrics, predictions, scores)
     columns = candidate_confounders(predictions) if confounders is None else list(confounders)
     errors, error_notes = _errors(predictions, annotator_errors, attributes)
     further = Further(columns, errors, leakage, features)
     results, samples = [], []
     for i, attribute in enumerate(attributes):
-        result, sample = _audit_attribute(predictions, attribute, scores, settings, clusters)
+        result, sample = _audit_attribute(predictions, attribute, scores, settings, clusters, asked)
         results.append(further_results(predictions, attribute, result, further, settings))
         samples.append(sample)
         if progress:
@@ -119,7 +122,7 @@ def audit(
         classes=[str(c) for c in predictions.classes],
         n=n,
         n_clusters=n if predictions.cluster is None else int(predictions.cluster.max()) + 1,
-        overall=summary_estimates(predictions, settings=settings, scores=scores),
+        overall=summary_estimates(predictions, settings=settings, scores=scores | asked.values),
         attributes=results,
         verdict=said_first(warnings, verdict_sentences(results, settings.min_n, power)),
         warnings=warnings,
@@ -175,7 +178,12 @@ def _errors(
 
 
 def _audit_attribute(
-    pred: Predictions, attribute: Attribute, scores: Scores, settings: Settings, clusters: Ints | None
+    pred: Predictions,
+    attribute: Attribute,
+    scores: Scores,
+    settings: Settings,
+    clusters: Ints | None,
+    asked: AskedMetrics,
 ) -> tuple[AttributeResult, NullSample]:
     known = np.flatnonzero(attribute.codes >= 0)
     rows = Rows(
@@ -191,17 +199,20 @@ def _audit_attribute(
     classes = [str(c) for c in pred.classes]
     tables = rows.tables()
     counted_units = rows.unit_counts()
-    measures = table_measures(tables, classes, settings, counted_units)
-    boot = stacked_rates(bootstrap_tables(rows, settings.n_boot, settings.stream(attribute.name, "bootstrap")))
+    measures = table_measures(tables, classes, settings, counted_units, asked.counts)
+    drawn = bootstrap_tables(rows, settings.n_boot, settings.stream(attribute.name, "bootstrap"))
+    boot = stacked_rates(drawn, asked.counts)
     plan = plan_permutation(rows)
     permuted = permuted_tables(plan, settings.n_perm, settings.stream(attribute.name, "permutation"))
-    null = null_of(permuted, measures, lambda m: m.family == HEADLINE)
+    null = null_of(permuted, measures, lambda m: m.family == HEADLINE, asked.counts)
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
     counted = GroupTables(tables, counted_units, boot)
-    scored = score_results(pred, attribute, known, scores, units, settings, clusters)
+    scored = score_results(pred, attribute, known, scores | asked.values, units, settings, clusters, asked.faces)
     tested = plan.comparable > 0
-    groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], tested, settings)
-    observed = rates_of(tables[None])
+    groups = group_results(
+        attribute, classes, counted, scored.estimates, null.values[0], tested, settings, asked.counts
+    )
+    observed = rates_of(tables[None], asked.counts)
     gaps = []
     for i, m in enumerate(measures):
         evidence = Evidence(
@@ -277,7 +288,7 @@ def _group_estimates(
     measure: Measure, groups: Sequence[GroupResult], counted: GroupTables, settings: Settings
 ) -> list[Estimate] | None:
     """The groups' own estimates of what a measure compares; None where it compares several things at once."""
-    if measure.name in HEADLINE_METRICS:
+    if not measure.class_name and measure.name in groups[0].metrics:
         return [g.metrics[measure.name] for g in groups]
     if measure.name == "min_max_accuracy":
         return [g.metrics["accuracy"] for g in groups]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.metrics import (
+    METRICS,
     accuracy,
     balanced_accuracy,
     equalized_odds_components,
@@ -31,6 +32,7 @@ from mien.metrics import (
     weighted_f1,
 )
 from mien.metrics.confusion import Margins
+from mien.metrics.counts import CountMetric
 from mien.stats.cells import UnitCounts
 from mien.stats.settings import Settings
 
@@ -50,18 +52,20 @@ _KEPT_NUMBERS = 2_000_000
 _MANY_GROUPS = 60  # above, distances of all pairs of groups are not looked at
 
 Rates = dict[str, Array]
+Asked = Sequence[CountMetric]  # metrics of counts beyond the usual ones
 
 
-def rates_of(tables: NDArray[Any]) -> Rates:
+def rates_of(tables: NDArray[Any], asked: Asked = ()) -> Rates:
     """All rates of a stack of counts.
 
     Args:
         tables: ``(b, G, K, K)`` counts, rows annotated, columns predicted.
+        asked: Further metrics.
 
     Returns:
         Name -> ``(b, C, G)``: the headline metrics (C = 1), then recall, precision, f1,
         ``selection_rate`` (share of the group predicted as the class) and ``false_positive_rate``
-        (C = K); NaN where undefined.
+        (C = K), and the further metrics (C = 1); NaN where undefined.
     """
     counted = Margins(tables)
     rates: Rates = {name: metric(counted)[:, None] for name, metric in HEADLINE_METRICS.items()}
@@ -69,6 +73,7 @@ def rates_of(tables: NDArray[Any]) -> Rates:
     rates |= {name: np.moveaxis(metric(counted), -1, 1) for name, metric in per_class.items()}
     rates["selection_rate"] = np.moveaxis(selection_rates(tables), -1, 1)
     rates["false_positive_rate"] = equalized_odds_components(tables)[..., tables.shape[-1] :, :]
+    rates |= {metric.name: metric.values(tables)[:, None] for metric in asked}
     return rates
 
 
@@ -87,6 +92,8 @@ class Contrast:
         units: ``(C, G)`` independent units behind each share; None where each face is one.
         worth: ``(C, G)`` units of equal size that these amount to.
         note: Which classes were left out.
+        lower: Whether the group with the largest value is the one served worst.
+        bounded: Whether no value lies outside 0 to 1.
     """
 
     name: str
@@ -99,6 +106,8 @@ class Contrast:
     units: NDArray[Any] | None = None
     worth: NDArray[np.float64] | None = None
     note: str = ""
+    lower: bool = False
+    bounded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +156,11 @@ def _distances(values: Array) -> Array:
 
 
 def table_measures(
-    tables: NDArray[Any], classes: Sequence[str], settings: Settings, units: UnitCounts | None = None
+    tables: NDArray[Any],
+    classes: Sequence[str],
+    settings: Settings,
+    units: UnitCounts | None = None,
+    asked: Asked = (),
 ) -> list[Measure]:
     """The measures that confusion counts allow, with what takes part in each.
 
@@ -157,6 +170,7 @@ def table_measures(
         settings: Says how many faces and units a group, and a class in a group, need. Units are what counts:
             ten copies of one picture are one observation.
         units: The independent units; by default each face is one.
+        asked: Further metrics.
     """
     units = UnitCounts.of_faces(tables) if units is None else units
     annotated, predicted, n = tables.sum(-1).T, tables.sum(-2).T, tables.sum((-2, -1))
@@ -191,7 +205,22 @@ def table_measures(
             )
     wrong = predicted - np.diagonal(tables, axis1=-2, axis2=-1).T
     odds = _odds_measures(annotated, wrong, groups, classes, least, units)
-    return [*out, *odds, *_parity(predicted, groups, n, classes, units)]
+    further = [_asked_measure(metric, tables, groups, units) for metric in asked]
+    return [*out, *odds, *_parity(predicted, groups, n, classes, units), *further]
+
+
+def _asked_measure(metric: CountMetric, tables: NDArray[Any], groups: NDArray[np.bool_], units: UnitCounts) -> Measure:
+    """A metric by name; of a share the faces that it looks at stand behind it."""
+    trials = None if metric.cells is None else metric.counted(tables)[1]
+    return Measure(
+        name=metric.name,
+        eligible=groups[None],
+        trials=None if trials is None else trials[None],
+        units=units.groups[None] if trials is None else np.minimum(units.groups, trials)[None],
+        values=_rate(metric.name),
+        lower=METRICS.lower_is_better(metric.name),
+        bounded=metric.cells is not None,
+    )
 
 
 def _rate(name: str, k: int | None = None) -> Callable[[Rates], Array]:
@@ -345,14 +374,21 @@ class Null:
     tables: NDArray[Any]
 
 
-def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: Callable[[Measure], bool]) -> Null:
+def null_of(
+    chunks: Iterable[NDArray[Any]],
+    measures: Sequence[Measure],
+    keep: Callable[[Measure], bool],
+    asked: Asked = (),
+) -> Null:
     """Reduce chunks of permuted counts, so that no more than a chunk is held.
 
     Args:
         chunks: ``(b, G, K, K)`` counts.
         measures: What to compute.
         keep: For which measures the groups' values are kept too.
+        asked: The further metrics among the measures.
     """
+    free = {metric.name for metric in asked}
     statistics: list[list[Array]] = [[] for _ in measures]
     values: dict[int, list[Array]] = {i: [] for i, m in enumerate(measures) if keep(m)}
     first: list[NDArray[Any]] = []
@@ -360,7 +396,10 @@ def null_of(chunks: Iterable[NDArray[Any]], measures: Sequence[Measure], keep: C
         if (wanted := _kept_tables(tables) - sum(len(t) for t in first)) > 0:
             first.append(tables[:wanted].copy())
         # Tables of weighted units are no counts: a rare cell may fall below 0, and a rate beyond what rates can be.
-        rates = {name: np.clip(values, 0.0, 1.0) for name, values in rates_of(tables).items()}
+        rates = {
+            name: values if name in free else np.clip(values, 0.0, 1.0)
+            for name, values in rates_of(tables, asked).items()
+        }
         for i, measure in enumerate(measures):
             statistics[i].append(measure.statistic(rates))
             if i in values:
@@ -377,7 +416,7 @@ def _kept_tables(tables: NDArray[Any]) -> int:
     return int(np.clip(_KEPT_NUMBERS // tables[0].size, 100, 300))
 
 
-def stacked_rates(chunks: Iterable[NDArray[Any]]) -> Rates:
+def stacked_rates(chunks: Iterable[NDArray[Any]], asked: Asked = ()) -> Rates:
     """The rates of all chunks of bootstrapped counts."""
-    parts = [rates_of(tables) for tables in chunks]
+    parts = [rates_of(tables, asked) for tables in chunks]
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute
-from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
+from mien.audit.gaps import HEADLINE_METRICS, Asked, Rates, rates_of
 from mien.audit.results import GroupResult
 from mien.audit.vocabulary import TOO_FEW
 from mien.records import Estimate
@@ -18,6 +19,7 @@ from mien.stats.intervals import (
     effective_trials,
     macro_estimate,
     macro_sides,
+    percentile,
     permutation_p,
     share_estimate,
     undefined,
@@ -122,6 +124,25 @@ def headline_estimates(
     return {name: out[name] for name in HEADLINE_METRICS}
 
 
+def asked_estimates(counted: GroupTables, g: int, asked: Asked, settings: Settings) -> dict[str, Estimate]:
+    """Further metrics of group ``g``: Wilson's interval of shares, the bootstrap's percentiles of others."""
+    table, n, units = counted.tables[g], int(counted.tables[g].sum()), int(counted.units.groups[g])
+    level, seed = settings.level, settings.seed
+    found = {}
+    for metric in asked:
+        drawn = counted.boot[metric.name][:, 0, g]
+        value = float(metric.values(table))
+        if metric.cells is not None:
+            hits, trials = (float(x) for x in metric.counted(table))
+            own = min(units, int(trials))
+            found[metric.name] = share_estimate(hits, int(trials), own, drawn, level=level, seed=seed)
+        elif math.isnan(value):
+            found[metric.name] = undefined(n, units, "undefined" if n else "no faces", level)
+        else:
+            found[metric.name] = percentile(value, drawn, level=level, n=n, clusters=units, seed=seed)
+    return found
+
+
 def mean_recall(
     counted: GroupTables, g: int, recalls: Sequence[Estimate], classes: Sequence[int], settings: Settings
 ) -> Estimate:
@@ -153,6 +174,7 @@ def group_results(
     null_accuracy: Array,
     tested: NDArray[np.bool_],
     settings: Settings,
+    asked: Asked = (),
 ) -> list[GroupResult]:
     """The results of every group.
 
@@ -164,6 +186,7 @@ def group_results(
         null_accuracy: ``(b, G)`` accuracies under no disparity, NaN for groups out of the gap.
         tested: ``(G,)`` groups with a face annotated as a face of another group is.
         settings: The audit's settings.
+        asked: Further metrics of counts.
     """
     by_class = [class_estimates(counted, g, settings) for g in range(len(attribute.groups))]
     headline = [headline_estimates(counted, g, by_class[g], settings) for g in range(len(attribute.groups))]
@@ -188,7 +211,7 @@ def group_results(
                 n=n,
                 n_clusters=int(counted.units.groups[g]),
                 verdict="" if enough[g] else TOO_FEW,
-                metrics=headline[g] | scores[g],
+                metrics=headline[g] | scores[g] | asked_estimates(counted, g, asked, settings),
                 recall=named["recall"],
                 precision=named["precision"],
                 f1=named["f1"],

@@ -133,7 +133,8 @@ def _extremes(measure: Contrast, values: Array) -> tuple[int, int, int]:
     largest = int(_filled(values, -np.inf)[component].argmax())
     if measure.kind == DISTANCE:
         component, smallest, largest = 0, *_furthest(values)
-    worse_is_more = measure.name in LOWER_IS_BETTER or measure.components[component].startswith(FALSE_POSITIVES)
+    worse_is_more = measure.lower or measure.name in LOWER_IS_BETTER
+    worse_is_more = worse_is_more or measure.components[component].startswith(FALSE_POSITIVES)
     return (component, largest, smallest) if worse_is_more else (component, smallest, largest)
 
 
@@ -162,7 +163,8 @@ def _interval(measure: Contrast, evidence: Evidence, level: float) -> tuple[floa
         return ratio_interval(values, drawn, trials, level, of_shares, units=units, crossed=evidence.crossed)
     if limits is None and trials is not None:
         limits = share_limits(values, trials, units)
-    bounds = (0.0, 1.0) if measure.trials is not None or measure.name not in LOWER_IS_BETTER else (0.0, np.inf)
+    shares = measure.trials is not None or (measure.bounded and measure.name not in LOWER_IS_BETTER)
+    bounds = (0.0, 1.0) if shares else (0.0, np.inf)
     return gap_interval(values, drawn, level, limits, bounds, evidence.crossed)
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.audit.calibration import bin_components, calibration_estimates, calibration_means
 from mien.audit.gaps import HEADLINE_METRICS, rates_of
-from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.scores import Scores, Units, group_means, mean_estimates, row_scores
+from mien.audit.group_estimates import GroupTables, asked_estimates, class_estimates, headline_estimates
+from mien.audit.scores import Scores, Units, group_means, is_share, mean_estimates, row_scores
 from mien.metrics import METRICS, measure, metric_names
+from mien.metrics.catalogue import apply_metric, reads_counts
+from mien.metrics.counts import CountMetric
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
-from mien.stats.intervals import macro_estimate, macro_sides, undefined
+from mien.stats.intervals import macro_estimate, macro_sides, percentile, undefined
 from mien.stats.settings import Settings
 
 # Equal to another metric by definition where a face has one label.
 _OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")
+_PRECISIONS = ("macro_precision", "weighted_precision")  # whose intervals go as far as those of the classes
+_MOST_ROWS = 20_000_000  # rows drawn in all for the bootstrap of a metric that reads rows: some seconds
+_FEW_REPLICATES = 100
 
 
 def _everybody(pred: Predictions) -> Rows:
@@ -67,14 +73,14 @@ def summary_estimates(
         if name in HEADLINE_METRICS:
             out[name] = headline[name]
         elif name in scores:
-            out[name] = mean_estimates(name, group_means(scores[name], units, skewed=True), level)[0]
+            out[name] = _mean_estimate(name, scores[name], units, level)
         elif name == "ece" and "confidence" in scores:
             means = calibration_means(scores, np.arange(n), units)
             replicates = means.replicates(n_boot, settings.stream("", name))
             out[name] = calibration_estimates(
                 means, bin_components(scores, np.arange(n), units), replicates, level, seed
             )[0]
-        elif "confusion" in inspect.signature(METRICS.get(name)).parameters:
+        elif name in _PRECISIONS:
             replicates = np.asarray(METRICS.get(name)(drawn))
             value = measure(name, pred)
             out[name] = macro_estimate(
@@ -86,9 +92,18 @@ def summary_estimates(
                 clusters=clusters,
                 seed=seed,
             )
+        elif reads_counts(name):
+            metric = (CountMetric(name, rows.n_classes),)
+            of_all = GroupTables(counted.tables, counted.units, {name: metric[0].values(drawn)[:, None, None]})
+            out[name] = asked_estimates(of_all, 0, metric, settings)[name]
         else:
-            out[name] = _point(name, pred, n, clusters, level)
+            out[name] = _of_rows(name, pred, units, settings)
     return out
+
+
+def _mean_estimate(name: str, values: NDArray[Any], units: Units, level: float) -> Estimate:
+    means = group_means(values, units, skewed=True)
+    return mean_estimates(is_share(name, values), means, level)[0]
 
 
 def _precision_sides(name: str, counted: GroupTables, estimates: list[Estimate]) -> tuple[float, float]:
@@ -100,10 +115,33 @@ def _precision_sides(name: str, counted: GroupTables, estimates: list[Estimate])
     return macro_sides(values, low, high, weights / max(weights.sum(), 1.0), drawn)
 
 
-def _point(name: str, pred: Predictions, n: int, clusters: int, level: float) -> Estimate:
-    """A metric for which no interval is known."""
-    value = measure(name, pred)
-    if np.isnan(value):
+def _of_rows(name: str, pred: Predictions, units: Units, settings: Settings) -> Estimate:
+    """A registered metric of rows: the mean of one value a face, or one number with a bootstrap over units."""
+    n, level = len(pred), settings.level
+    clusters = n if pred.cluster is None else int(pred.cluster.max()) + 1
+    found = apply_metric(name, pred)
+    if found is None:
         note = "needs probabilities" if pred.probs is None else "undefined"
         return undefined(n, clusters, note, level)
-    return Estimate(value, level=level, n=n, clusters=clusters, note="no interval")
+    if found.shape == (n,):
+        return _mean_estimate(name, found.astype(np.float32), units, level)
+    if found.ndim or np.isnan(found):
+        return undefined(n, clusters, "undefined" if not found.ndim else "gives several numbers", level)
+    n_boot = min(settings.n_boot, _MOST_ROWS // n)
+    if n_boot < _FEW_REPLICATES:
+        note = f"no interval: too many faces to draw {_FEW_REPLICATES} times"
+        return Estimate(float(found), level=level, n=n, clusters=clusters, note=note)
+    rng = settings.stream("", name)
+    replicates = np.array([measure(name, pred.select(_drawn_rows(pred, clusters, rng))) for _ in range(n_boot)])
+    return percentile(float(found), replicates, level=level, n=n, clusters=clusters, seed=settings.seed)
+
+
+def _drawn_rows(pred: Predictions, clusters: int, rng: np.random.Generator) -> Ints:
+    """Rows of as many units as there are, drawn with replacement."""
+    drawn = rng.integers(0, clusters, clusters)
+    if pred.cluster is None:
+        return drawn
+    order = np.argsort(pred.cluster, kind="stable")
+    sizes = np.bincount(pred.cluster, minlength=clusters)
+    starts = np.cumsum(sizes) - sizes
+    return np.concatenate([order[starts[u] : starts[u] + sizes[u]] for u in drawn])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from mien.audit.calibration import bin_components, calibration_error, calibratio
 from mien.audit.gaps import Contrast, reduce_values
 from mien.audit.judgement import Evidence, judge
 from mien.audit.results import GapResult
-from mien.audit.scores import GROUP_SCORES, SHARES, GroupMeans, Scores, Units, group_means, mean_estimates
+from mien.audit.scores import GROUP_SCORES, GroupMeans, Scores, Units, group_means, is_share, mean_estimates
+from mien.metrics import METRICS
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, independent_units
 from mien.stats.gap_intervals import separate_gap
@@ -45,6 +47,7 @@ def score_results(
     units: Units,
     settings: Settings,
     clusters: Ints | None = None,
+    asked: Sequence[str] = (),
 ) -> ScoreResults:
     """Estimates and gaps of every score that the predictions allow.
 
@@ -56,16 +59,18 @@ def score_results(
         units: How the known rows belong together.
         settings: The audit's settings.
         clusters: ``(n,)`` the predictions' own numbering of units, which faces not found share.
+        asked: Further metrics of faces, whose values are among the scores.
     """
     estimates: list[dict[str, Estimate]] = [{} for _ in attribute.groups]
     gaps = []
     missed = detection_units(pred, attribute, clusters)
-    for name in [*_names(pred, scores), *(["detection_failure"] if missed else [])]:
+    for name in [*_names(pred, scores), *asked, *(["detection_failure"] if missed else [])]:
         if name == "top2" and name not in scores:
             for own in estimates:
                 own[name] = undefined(0, 0, "two classes: it could only be 1", settings.level)
             continue
         rng = settings.stream(attribute.name, name)
+        share = name == "detection_failure" or (name in scores and is_share(name, scores[name]))
         own_units = missed[1] if name == "detection_failure" and missed else units
         apart = None
         if name == "ece":
@@ -79,18 +84,24 @@ def score_results(
             means = (
                 group_means(*missed)
                 if name == "detection_failure" and missed
-                else group_means(scores[name][known], units, skewed=name not in SHARES)
+                else group_means(scores[name][known], units, skewed=not share)
             )
             drawn, null = (d[:, :, 0] for d in _draws(means, settings, rng))
-            if name in SHARES and own_units.unit is None:
+            if share and own_units.unit is None:
                 values_of = missed[0] if own_units is not units and missed else scores[name][known]
                 null = dealt_shares(values_of, own_units, settings.n_perm, rng)
             values = means.mean[:, 0]
-            found = mean_estimates(name, means, settings.level)
+            found = mean_estimates(share, means, settings.level)
         for own, estimate in zip(estimates, found, strict=True):
             own[name] = estimate
         part = settings.enough(means.n, means.units)
-        contrast = Contrast(name=name, eligible=part[None], trials=means.n[None] if name in SHARES else None)
+        contrast = Contrast(
+            name=name,
+            eligible=part[None],
+            trials=means.n[None] if share else None,
+            lower=METRICS.lower_is_better(name),
+            bounded=name not in asked,
+        )
         mask = np.where(part, 0.0, np.nan)
         evidence = Evidence(
             values=(values + mask)[None],

@@ -307,14 +307,20 @@ def _null_error(n: Ints, square: Array, class_mean: Array, n_group: Ints) -> Arr
     return np.asarray(out / np.outer(scale, scale)[:, :, None, None])
 
 
-def mean_estimates(name: str, means: GroupMeans, level: float) -> list[Estimate]:
+def is_share(name: str, values: NDArray[Any]) -> bool:
+    """Whether a score is 1 or 0 of every face: known of the usual ones, seen of a registered metric."""
+    usual = (*GROUP_SCORES, "nll", "brier", "confidence")
+    return name in SHARES or (name not in usual and bool(np.isin(values[~np.isnan(values)], (0, 1)).all()))
+
+
+def mean_estimates(share: bool, means: GroupMeans, level: float) -> list[Estimate]:
     """One estimate a group: Wilson's for shares (dependent faces count for fewer), else Student's t."""
     out = []
     for i, n in enumerate(means.n):
         units, value, variance = int(means.units[i]), float(means.mean[i, 0]), float(means.error[i, 0, 0])
         if not n:
             out.append(undefined(0, 0, "no faces", level))
-        elif name in SHARES:
+        elif share:
             trials = float(n) if units == n else float(effective_trials(value, int(n), units, variance, level))
             method = "wilson" if units == n else "wilson, effective trials"
             low, high = wilson(value * trials, trials, level)

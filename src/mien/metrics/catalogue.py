@@ -1,44 +1,102 @@
-"""The registry of metrics, and how a metric finds what it needs in a table of predictions."""
+"""The registry of metrics, and the three kinds of them: of confusion counts, of single faces, of all faces at once.
+
+A metric is a plain function, and the names of its parameters say what it reads: ``confusion``, ``labels``,
+``predicted``, ``probs``, ``targets`` or ``votes``. Parameters with a default are optional.
+
+* One that reads ``confusion`` alone is a function of counts: ``(..., K, K)`` to ``(...)``, or ``(K, K)`` to one
+  number (:class:`mien.metrics.counts.CountMetric` then calls it once a table).
+* One that gives ``(n,)`` values, each from its own face, is a mean over faces; NaN faces do not count.
+* Any other is one number of all faces together, and has no value by group.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.records import Predictions
-from mien.registry import Registry
+from mien.registry import Entry, Registry
 
-METRICS = Registry("metric", "mien.metrics")
+_READ = ("confusion", "labels", "predicted", "probs", "targets", "votes")
 
-_FROM_PREDICTIONS = ("labels", "predicted", "probs", "targets", "votes")
+
+class MetricRegistry(Registry):
+    """Metrics by name, and which of them are the better the lower."""
+
+    def __init__(self) -> None:
+        super().__init__("metric", "mien.metrics")
+        self._lower: set[str] = set()
+
+    def register(
+        self, name: str, *, tiny: Mapping[str, Any] | None = None, lower_is_better: bool = False
+    ) -> Callable[[Entry], Entry]:
+        """Register a metric; see the module for what it may read and give.
+
+        Args:
+            name: Its name.
+            tiny: As for every registry.
+            lower_is_better: Whether the group with the largest value is the one served worst.
+        """
+        if lower_is_better:
+            self._lower.add(name)
+        return super().register(name, tiny=tiny)
+
+    def lower_is_better(self, name: str) -> bool:
+        """Whether a metric was registered as the better the lower."""
+        return name in self._lower
+
+
+METRICS = MetricRegistry()
+
+
+def _parameters(name: str) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(METRICS.get(name)).parameters.values() if p.name in _READ]
+
+
+def reads_counts(name: str) -> bool:
+    """Whether a metric is a function of confusion counts alone."""
+    return [p.name for p in _parameters(name)] == ["confusion"]
+
+
+def apply_metric(name: str, pred: Predictions) -> NDArray[Any] | None:
+    """What a metric's function gives for a table; None where the table lacks what it must read.
+
+    Args:
+        name: A name in :data:`METRICS`.
+        pred: The predictions.
+
+    Raises:
+        ConfigError: If there is no such metric.
+    """
+    arguments = {}
+    for parameter in _parameters(name):
+        value = pred.confusion() if parameter.name == "confusion" else getattr(pred, parameter.name)
+        if value is None and parameter.default is inspect.Parameter.empty:
+            return None
+        arguments[parameter.name] = value
+    return np.asarray(METRICS.get(name)(**arguments), dtype=np.float64)
 
 
 def measure(name: str, pred: Predictions) -> float:
     """Compute one registered metric.
-
-    A metric is a plain function; its parameters' names say what it reads: ``confusion``, ``labels``,
-    ``predicted``, ``probs``, ``targets`` or ``votes``. Parameters with a default are optional.
 
     Args:
         name: A name in :data:`METRICS`.
         pred: The predictions.
 
     Returns:
-        The value; NaN where the metric is undefined or where the predictions lack what it needs
-        (a table without probabilities has no log-likelihood).
+        The value, of a metric of faces their mean; NaN where it is undefined or where the predictions lack what it
+        needs (a table without probabilities has no log-likelihood).
 
     Raises:
         ConfigError: If there is no such metric.
     """
-    function = METRICS.get(name)
-    arguments = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "confusion":
-            arguments["confusion"] = pred.confusion()
-        elif parameter.name in _FROM_PREDICTIONS:
-            value = getattr(pred, parameter.name)
-            if value is None and parameter.default is inspect.Parameter.empty:
-                return float("nan")
-            arguments[parameter.name] = value
-    return float(np.asarray(function(**arguments)))
+    found = apply_metric(name, pred)
+    if found is None:
+        return float("nan")
+    known = found[~np.isnan(found)]
+    return float(known.mean()) if known.size else float("nan")

@@ -18,6 +18,7 @@ from mien.labels import GIVEN as LABELS_GIVEN
 from mien.labels import SCHEMES
 from mien.losses import GIVEN as LOSS_GIVEN
 from mien.losses import LOSSES
+from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
 from mien.registry import Registry, read_options
@@ -83,6 +84,8 @@ def check_components(
         read = read.model_copy(update={parents[0]: holder}) if parents else holder
     model = MODELS.get(read.model.name)
     _check_buildable(model, read.model.options, read.model.name, at("model.options"))
+    for name in config.audit.metrics:
+        METRICS.get(name, at("audit.metrics"))
     for condition in config.audit.fail_if:
         parse_gate(condition)
     return read

@@ -21,7 +21,7 @@ from mien.audit.compare.results import (
 )
 from mien.audit.gaps import HEADLINE_METRICS, Rates, rates_of
 from mien.audit.group_estimates import GroupTables, class_estimates, headline_estimates
-from mien.audit.scores import Units, group_means, mean_estimates
+from mien.audit.scores import SHARES, Units, group_means, mean_estimates
 from mien.audit.vocabulary import TOO_FEW
 from mien.errors import DataError
 from mien.metrics import kl_rows, top_k_hits
@@ -173,9 +173,9 @@ def _score_changes(paired: Paired, level: float) -> list[dict[str, Change]]:
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
     out: list[dict[str, Change]] = [{} for _ in paired.names]
     for name, values in paired.scores.items():
-        a, b = (mean_estimates(name, group_means(v, units, skewed=True), level) for v in values)
+        a, b = (mean_estimates(name in SHARES, group_means(v, units, skewed=True), level) for v in values)
         difference = values[1].astype(np.float64) - values[0]
-        means = mean_estimates("difference", group_means(difference, units, skewed=True), level)
+        means = mean_estimates(False, group_means(difference, units, skewed=True), level)
         for g, changes in enumerate(out):
             own = means[g]
             if name == "top2" and own.n:
