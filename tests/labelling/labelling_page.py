@@ -14,8 +14,8 @@ from playwright.sync_api import Page, Route, expect
 
 from mien.data.images import Store
 from mien.labelling.app import create_app
-from mien.labelling.connections import Connection
 from mien.labelling.task import LabelTask
+from mien.web.connections import Connection
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 640}}

@@ -19,11 +19,11 @@ from starlette.testclient import TestClient
 from mien.data.images import Store
 from mien.labelling.app import create_app
 from mien.labelling.database import LabelDatabase
-from mien.labelling.guard import MAX_BODY
 from mien.labelling.pace import Allowance, JoinPace
 from mien.labelling.queue import build_queue
 from mien.labelling.schema import annotators, faces, labels
 from mien.labelling.task import LabelTask, asked_attributes
+from mien.web.guard import MAX_BODY
 
 TASK = LabelTask(classes=CLASSES, labels_per_face=2, intensity=True, attributes=asked_attributes(["gender"]), seed=None)
 

@@ -18,10 +18,10 @@ from labelling_server import Client, Server
 from labelling_store import CLASSES
 
 from mien.data.images import Store
-from mien.labelling.connections import Connection
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
 from mien.labelling.task import LabelTask
+from mien.web.connections import Connection
 
 HEAD = b"GET /small HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LARGE = 8 << 20

@@ -18,11 +18,11 @@ from mien.errors import DataError, OutputError, UsageError
 from mien.labelling.accounts import Account, all_annotators, delete_annotator, find_annotator, stored_about
 from mien.labelling.database import LabelDatabase, database_url
 from mien.labelling.queue import build_queue
-from mien.labelling.refusals import Refused
 from mien.labelling.results import event_frame
 from mien.labelling.schema import faces, labels, metadata
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, next_turn, skip, submit, undo
+from mien.web.refusals import Refused
 
 TASK = LabelTask(classes=CLASSES, votes_per_face=1, labels_per_face=3, seed=None)
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from mien.labelling.pace import FROM_ONE, Allowance, JoinPace, network_of
-from mien.labelling.refusals import Refused
+from mien.web.refusals import Refused
 
 
 class Clock:

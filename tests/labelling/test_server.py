@@ -14,7 +14,7 @@ from mien.data.images import Store
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
-from mien.labelling.server import _addresses, _listen, serve_labels
+from mien.labelling.server import serve_labels
 from mien.labelling.task import LabelTask
 
 
@@ -43,11 +43,6 @@ def test_a_taken_port_and_a_missing_database(people_store: Store, tmp_path: Path
         serve_labels(people_store, tmp_path / "none", port=0)
 
 
-def test_a_port_is_held_from_the_start() -> None:
-    with _listen("127.0.0.1", 0) as held, pytest.raises(UsageError, match="cannot listen there"):
-        _listen("127.0.0.1", held.getsockname()[1])
-
-
 def test_another_host_gets_a_warning_and_an_invitation(
     people_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,15 +60,6 @@ def test_another_host_gets_a_warning_and_an_invitation(
     assert "http://127.0.0.1:" in "\n".join(said)
     with pytest.raises(UsageError, match="a name only"):
         serve_labels(people_store, tmp_path, LabelTask(classes=CLASSES), port=0, hosts=["https://lab.example"])
-
-
-def test_addresses_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _addresses("lab.example") == ["lab.example"]
-    found = [(socket.AF_INET, 0, 0, "", (at, 0)) for at in ("127.0.1.1", "192.168.1.7", "169.254.3.4")]
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_: found)
-    addresses = _addresses("0.0.0.0")
-    assert "192.168.1.7" in addresses
-    assert not {"127.0.1.1", "169.254.3.4"} & set(addresses)
 
 
 def test_without_the_extra() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.labelling.database import LabelDatabase
-from mien.labelling.refusals import Refused
 from mien.labelling.schema import annotators, faces, labels, leases, sa, skips
 from mien.registry import nearest
+from mien.web.refusals import Refused
 
 MAX_NAME = 80
 _PSEUDONYM = "annotator"

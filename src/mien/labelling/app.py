@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,20 @@ from mien.data.images import Store
 from mien.errors import DataError, MissingExtra, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.endpoints import Labelling, router
-from mien.labelling.guard import LOOPBACK, Guard
 from mien.labelling.pace import JoinPace
 from mien.labelling.queue import build_queue
-from mien.labelling.refusals import Refused
 from mien.labelling.schema import sa
 from mien.labelling.task import LabelTask
 from mien.labelling.voting import LEASE_S
 from mien.records import Predictions
+from mien.web.answers import new_app, sentence, serve_page
+from mien.web.guard import LOOPBACK, Guard
 
 try:
-    from fastapi import FastAPI, Request, Response
-    from fastapi.exceptions import RequestValidationError
+    from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse
 except ModuleNotFoundError as error:
     raise MissingExtra("labelling", "label", error.name or "fastapi") from error
-
-_LONGEST = 1000
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def create_app(
@@ -77,7 +72,7 @@ def create_app(
     opened.forget_later()  # of somebody who was deleted when the last server was killed
     frame = store.table.frame
     rows = dict(zip(frame["sample_id"], frame["image"].astype(int), strict=True))
-    app = FastAPI(title="Mien labelling", docs_url=None, redoc_url=None, openapi_url=None)
+    app = new_app("Mien labelling")
     app.state.labelling = Labelling(
         opened,
         store.images,
@@ -87,9 +82,7 @@ def create_app(
         pace or JoinPace(),
     )
     app.include_router(router)
-    _serve_page(app)
-    app.exception_handler(Refused)(_refused)
-    app.exception_handler(RequestValidationError)(_invalid)
+    serve_page(app, "mien.labelling")
     app.exception_handler(sa.exc.IntegrityError)(_changed)
     app.exception_handler(sa.exc.SQLAlchemyError)(_away)
     app.exception_handler(DataError)(_away)
@@ -97,46 +90,10 @@ def create_app(
     return app
 
 
-def _serve_page(app: FastAPI) -> None:
-    """Each file of the page under its own name; nothing else is ever read from the disk."""
-    for file in resources.files("mien.labelling").joinpath("page").iterdir():
-        suffix = Path(file.name).suffix
-        if suffix in _TYPES:
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            app.get(path, include_in_schema=False)(_static(file.read_bytes(), _TYPES[suffix]))
-
-
-def _static(content: bytes, media_type: str) -> Any:
-    def answer() -> Response:
-        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
-
-    return answer
-
-
-def _answer(status: int, detail: str, **more: Any) -> JSONResponse:
-    """A sentence. It may quote what was sent: cut, and without halves of characters, which are no text."""
-    shown = detail if len(detail) <= _LONGEST else f"{detail[: _LONGEST // 2]}...{detail[-_LONGEST // 4 :]}"
-    return JSONResponse({"detail": shown.encode(errors="backslashreplace").decode(), **more}, status)
-
-
-async def _refused(_request: Request, error: Any) -> JSONResponse:
-    detail = str(error)[:1].upper() + str(error)[1:]
-    answer = _answer(error.status, detail, **({"reload": True} if error.reload else {}))
-    if error.retry_s is not None:
-        answer.headers["Retry-After"] = str(error.retry_s)
-    return answer
-
-
-async def _invalid(_request: Request, error: Any) -> JSONResponse:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body") or "request"
-    return _answer(422, f"{place}: {first['msg']}.")
-
-
 async def _changed(_request: Request, _error: Any) -> JSONResponse:
-    return _answer(409, "The database changed meanwhile (were your data deleted?). Load the page again.")
+    return sentence(409, "The database changed meanwhile (were your data deleted?). Load the page again.")
 
 
 async def _away(_request: Request, error: Any) -> JSONResponse:
     logging.getLogger(__name__).error("the database failed", exc_info=error)
-    return _answer(503, "The database did not answer. Nothing was changed; try again in a moment.")
+    return sentence(503, "The database did not answer. Nothing was changed; try again in a moment.")

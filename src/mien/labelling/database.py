@@ -24,10 +24,10 @@ from mien.data.images import Store
 from mien.errors import DataError, MienError, MissingExtra, UsageError
 from mien.labelling.differences import task_differences
 from mien.labelling.queue import QueuedFace, queue_digest
-from mien.labelling.refusals import Refused
 from mien.labelling.schema import FORMAT, annotators, faces, labels, leases, metadata, sa, skips, tasks
 from mien.labelling.task import LabelTask
 from mien.outputs import writing
+from mien.web.refusals import Refused
 
 FILE = "labels.db"
 _PATIENCE_S = 20.0

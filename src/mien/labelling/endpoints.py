@@ -19,7 +19,8 @@ from mien.labelling import accounts, voting
 from mien.labelling.accounts import Account
 from mien.labelling.database import LabelDatabase
 from mien.labelling.pace import JoinPace
-from mien.labelling.refusals import Refused
+from mien.web.answers import bearer
+from mien.web.refusals import Refused
 
 try:
     from fastapi import APIRouter, Depends, Request, Response
@@ -101,10 +102,7 @@ Context = Annotated[Labelling, Depends(_labelling)]
 
 
 def _annotator(request: Request, labelling: Context) -> Account:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Refused(401, "The key is missing. Sign in with the key that you were given, or join.")
-    return accounts.sign_in(labelling.database, token.strip())
+    return accounts.sign_in(labelling.database, bearer(request))
 
 
 Who = Annotated[Account, Depends(_annotator)]

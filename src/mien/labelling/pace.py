@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mien.labelling.refusals import Refused
+from mien.web.refusals import Refused
 
 
 @dataclass(frozen=True)

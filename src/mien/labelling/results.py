@@ -19,7 +19,6 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.errors import DataError, UsageError
 from mien.labelling.database import LabelDatabase
-from mien.labelling.refusals import Refused
 from mien.labelling.schema import annotators, labels, sa
 from mien.labelling.task import MAX_INTENSITY, UNSURE
 from mien.labelling.voting import as_label, check_label
@@ -27,6 +26,7 @@ from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
 from mien.samples import ANNOTATED, SampleTable, Step
 from mien.spellings import canonical
+from mien.web.refusals import Refused
 
 _PARTS = ("", "_source", "_confidence")
 _STRENGTH, _UNKNOWN = "intensity:", NOT_EXPRESSIONS[0]

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 
 from mien.labelling.accounts import Account
 from mien.labelling.database import LabelDatabase
-from mien.labelling.refusals import Refused
 from mien.labelling.schema import faces, is_open, labels, leases, sa, skips
 from mien.labelling.task import MAX_INTENSITY, UNSURE, LabelTask
+from mien.web.refusals import Refused
 
 LEASE_S = 600.0
 

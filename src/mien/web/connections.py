@@ -21,7 +21,7 @@ try:
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as error:
-    raise MissingExtra("labelling", "label", error.name or "uvicorn") from error
+    raise MissingExtra("serving pages", "label", error.name or "uvicorn") from error
 
 try:
     import resource

@@ -1,10 +1,10 @@
-"""What the server answers an annotator who asks for what cannot be."""
+"""What a server answers who asks for what cannot be."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """A request of an annotator that cannot be granted; the message is a sentence for the page.
+    """A request that cannot be granted; the message is a sentence for the page.
 
     Args:
         status: The HTTP status: 400, 401, 403, 404, 409, 422 or 429.

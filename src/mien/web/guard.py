@@ -31,7 +31,7 @@ _HEADERS = {
 class Guard:
     """ASGI middleware.
 
-    A web page elsewhere must not drive the server through an annotator's browser: requests whose
+    A web page elsewhere must not drive the server through somebody's browser: requests whose
     ``Host`` is not the server's (a name that was bent to its address) and whose ``Origin`` is another
     site are refused. A proxy may say another ``Host`` than the page's origin, which must then be one of the names.
 
@@ -39,12 +39,16 @@ class Guard:
         app: The application.
         hosts: Names under which the server is reached.
         addresses: Any numeric address will do as well: no name can be bent then.
+        max_body: Bytes that a request may have.
     """
 
-    def __init__(self, app: App, hosts: Iterable[str] = LOOPBACK, addresses: bool = False) -> None:
+    def __init__(
+        self, app: App, hosts: Iterable[str] = LOOPBACK, addresses: bool = False, max_body: int = MAX_BODY
+    ) -> None:
         self.app = app
         self.hosts = {h.lower() for h in hosts}
         self.addresses = addresses
+        self.max_body = max_body
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer or pass on one request."""
@@ -80,8 +84,8 @@ class Guard:
         if "transfer-encoding" in headers:
             return 411, "Say the length of the request (Content-Length)."
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdecimal()) or len(length) > _DIGITS or int(length) > MAX_BODY:
-            return 413, f"A request may have {MAX_BODY} bytes."
+        if not (length.isascii() and length.isdecimal()) or len(length) > _DIGITS or int(length) > self.max_body:
+            return 413, f"A request may have {self.max_body} bytes."
         return None
 
     def _own(self, site: str, host: str) -> bool:
