@@ -10,9 +10,9 @@ from typing import Any
 from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.errors import UsageError
 from mien.judging import Progress
+from mien.prepare import prepare
 from mien.runs import AUDITS, Run
 from mien.study import run_experiment
 
