@@ -19,7 +19,7 @@ from mien.adapters.predictions import predictions_from
 from mien.audit import audit
 from mien.config import parse_config
 from mien.data.images import Store
-from mien.data.prepare import prepare
+from mien.prepare import prepare
 from mien.records import Predictions
 from mien.runs import Run, code_versions
 from mien.train import train

@@ -34,8 +34,8 @@ import torch
 from mien.audit import Audit
 from mien.cli import main as mien
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.models.weights import Classifier
+from mien.prepare import prepare
 from mien.runs import Run
 
 CONFIG = """

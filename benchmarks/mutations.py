@@ -152,7 +152,7 @@ def readers(work: Path) -> list[Reader]:
     from mien.agreement.ratings import read_ratings
     from mien.audit import AnnotatorError, Audit, audit, candidate_attributes, load_features
     from mien.data.images import Store
-    from mien.data.prepare import prepare
+    from mien.prepare import prepare
     from mien.records import Predictions
 
     rng = np.random.default_rng(0)
@@ -272,8 +272,8 @@ def readers_of_weights(work: Path) -> list[Reader]:
         classes=("a", "b", "c"),
         size=24,
         in_channels=1,
-        mean=0.5,
-        std=0.25,
+        mean=(0.5,),
+        std=(0.25,),
     )
     save_weights(module, card, work / "weights")
     (work / "c.yaml").write_text(

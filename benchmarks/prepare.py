@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.once:
-        from mien.data.prepare import prepare
+        from mien.prepare import prepare
 
         began = time.perf_counter()
         store = prepare(args.source, args.once)

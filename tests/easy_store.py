@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.prepare import prepare
+from mien.prepare import prepare
 
 CLASSES = ("bright", "dark", "split")
 

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 ROWS = [
     ["__init__", "errors"],
     ["missing", "shown", "spellings", "spreadsheets", "inputs", "outputs", "values", "web", "wording"],
-    ["registry", "units", "own_files", "yaml_files"],
+    ["registry", "units", "own_files", "yaml_files", "pictures"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],
     ["stats"],
@@ -24,7 +24,7 @@ ROWS = [
     ["composition", "agreement"],
     ["config"],
     ["runs"],
-    ["train", "evaluate", "predict", "adapters", "terminal"],
+    ["prepare", "train", "evaluate", "predict", "adapters", "terminal"],
     ["annotators", "labelling"],
     ["report"],
     ["judging"],
@@ -73,7 +73,8 @@ def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
 
 def test_the_audit_side_needs_no_torch() -> None:
     code = f"import sys\nfor m in {WITHOUT_TORCH}: __import__('mien.' + m)\n"
-    code += "import mien.cli, mien.data.prepare, mien.adapters.loading, mien.adapters.predictions\n"
+    code += "import mien.cli, mien.prepare, mien.pictures.decode, mien.pictures.quality\n"
+    code += "import mien.adapters.loading, mien.adapters.predictions\n"
     code += "import mien.annotators.annotate, mien.annotators.packing\n"
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

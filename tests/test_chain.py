@@ -20,11 +20,11 @@ from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.labelled import parse_on
-from mien.data.prepare import prepare
 from mien.errors import ConfigError, DataError, LabelError, RunError
 from mien.evaluate import evaluate
 from mien.experiment import run_experiment
 from mien.predict import Predictor
+from mien.prepare import prepare
 from mien.records import Predictions
 from mien.report import render_report
 from mien.runs import AUDITS, COPY_COLUMN, Run

@@ -28,7 +28,9 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     options = MODELS.tiny(name)
     return Classifier(
         MODELS.get(name)(3, 1, **options),
-        WeightCard(model=name, options=options, classes=("a", "b", "c"), size=32, in_channels=1, mean=0.5, std=0.25),
+        WeightCard(
+            model=name, options=options, classes=("a", "b", "c"), size=32, in_channels=1, mean=(0.5,), std=(0.25,)
+        ),
     )
 
 

@@ -14,11 +14,11 @@ from mien.adapters.predictions import predictions_from
 from mien.config import parse_config
 from mien.data.images import Store
 from mien.data.model_outputs import refuse_not_finite
-from mien.data.prepare import prepare
 from mien.errors import DataError
 from mien.evaluate import evaluate
 from mien.models.weights import Classifier
 from mien.predict import Predictor
+from mien.prepare import prepare
 from mien.runs import Run
 from mien.train import train
 

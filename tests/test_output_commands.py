@@ -19,11 +19,11 @@ from mien.audit import Audit
 from mien.audit.results import AUDIT_FOLDER
 from mien.cli import app
 from mien.config import AuditConfig
-from mien.data.prepare import prepare
 from mien.errors import MienError, OutputError, UsageError
 from mien.judging import COMPARISON_FOLDER, audit_predictions, compare_predictions
 from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, file_errors, load_card, save_weights
+from mien.prepare import prepare
 from mien.records import Predictions, write_json
 from mien.report import render_audit
 from mien.stats.settings import Settings
@@ -226,7 +226,13 @@ def test_every_writer_leaves_the_older_file_when_the_disk_is_full(
     table = Predictions.load(folder / "p.csv")
     found = audit_predictions(table, AuditConfig(by=("team",), n_boot=100, n_perm=100), 0, tmp_path / "out")
     card = WeightCard(
-        model="mienet", options=MODELS.tiny("mienet"), classes=("a", "b"), size=24, in_channels=1, mean=0.5, std=0.25
+        model="mienet",
+        options=MODELS.tiny("mienet"),
+        classes=("a", "b"),
+        size=24,
+        in_channels=1,
+        mean=(0.5,),
+        std=(0.25,),
     )
     module = MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet"))
     save_weights(module, card, tmp_path)
@@ -293,8 +299,8 @@ def test_weights_and_card_are_one_pair_wherever_their_writer_is_killed(
         classes=("a", "b"),
         size=24,
         in_channels=1,
-        mean=0.5,
-        std=0.25,
+        mean=(0.5,),
+        std=(0.25,),
         terms="old",
     )
     save_weights(module, card, tmp_path)

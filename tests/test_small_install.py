@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mien.data.prepare import prepare
+from mien.prepare import prepare
 
 # Whatever the 'train' extra brings is not there for this process, as on an install without it.
 BLOCKED = """

@@ -10,10 +10,10 @@ from typing import Any
 from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.errors import UsageError
 from mien.experiment import run_experiment
 from mien.judging import Progress
+from mien.prepare import prepare
 from mien.runs import AUDITS, Run
 
 # What is done to the drawn faces. Age is left alone: an audit that finds something there is wrong.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data.corpus import BadRows
-from mien.data.decode import Changes, decode_files
 from mien.data.model_outputs import refuse_not_finite
+from mien.errors import DataError
 from mien.inputs import rows_at_once
 from mien.models.weights import Classifier, refuse_attributes
+from mien.pictures.decode import Changes, decode_files
 
 _CHUNK = 512
 
@@ -33,7 +33,7 @@ class Face:
 
 
 class Predictor:
-    """Decode, bring to the card's size and normalisation, classify.
+    """Decode to the size of the faces that the model learnt from, then all that its card says; classify.
 
     Args:
         classifier: The model with its card.
@@ -41,6 +41,7 @@ class Predictor:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
+        self._size = classifier.card.store_size or classifier.card.size
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "cpu") -> Predictor:
@@ -63,7 +64,7 @@ class Predictor:
             DataError: If the model's outputs are not finite.
         """
         card = self.classifier.card
-        step = rows_at_once(card.size * card.size * card.in_channels, _CHUNK)
+        step = rows_at_once(self._size**2 * card.in_channels, _CHUNK)
         faces: list[Face] = []
         for start in range(0, len(paths), step):
             faces += self._some([Path(p) for p in paths[start : start + step]])
@@ -72,12 +73,14 @@ class Predictor:
     def _some(self, paths: Sequence[Path]) -> list[Face]:
         """As many as are held in memory at once."""
         card = self.classifier.card
-        bad = BadRows("drop")
-        images, ok = decode_files(paths, card.size, card.in_channels, bad, changes=Changes())
+        failed: list[DataError] = []
+        images, ok = decode_files(
+            paths, self._size, card.in_channels, failed.append, changes=Changes(), by=card.resampling[0]
+        )
         good = [path for path, read in zip(paths, ok, strict=True) if read]
-        probs = self.classifier.probabilities(images[ok].reshape(-1, card.size, card.size, card.in_channels))
+        probs = self.classifier.probabilities(images[ok].reshape(-1, self._size, self._size, card.in_channels))
         refuse_not_finite(probs, [str(p) for p in good], f"the model {card.model!r}")
-        rows, errors = iter(probs), iter(bad.errors)
+        rows, errors = iter(probs), iter(failed)
         faces = []
         for path, read in zip(paths, ok, strict=True):
             if not read:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mien.data.images import Store
-from mien.data.prepare import prepare
+from mien.prepare import prepare
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 

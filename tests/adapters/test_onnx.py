@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mien.adapters.loading import load_model
-from mien.adapters.model import normalised_floats
 from mien.adapters.onnx import onnx_model
 from mien.adapters.predictions import predictions_from
 from mien.errors import ConfigError, UsageError, WeightsError
+from mien.pictures.pixels import as_stored, normalised_floats
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("anger", "happy", "sad")
@@ -140,13 +140,26 @@ def test_another_output_is_read_by_name(tmp_path):
 
 def test_the_resampling_is_that_of_miens_own_models():
     torch = pytest.importorskip("torch")
-    from mien.models.weights import WeightCard, images_to_tensor, normalise
+    from mien.models.weights import WeightCard, normalise
+    from mien.pictures.tensors import images_to_tensor
 
     for side, channels in ((48, 1), (12, 1), (24, 1), (48, 3)):
         images = crops(side=side, channels=channels)
-        card = WeightCard(model="m", options={}, classes=CLASSES, size=24, in_channels=1, mean=0.5, std=0.25)
+        card = WeightCard(model="m", options={}, classes=CLASSES, size=24, in_channels=1, mean=(0.5,), std=(0.25,))
         own = normalise(images_to_tensor(images, 1, torch.device("cpu")), card).numpy()
         np.testing.assert_allclose(normalised_floats(images, 24, 1, [0.5], [0.25]), own, atol=2e-5)
+
+
+def test_crops_come_to_the_stores_size_first_where_the_card_says_so(tmp_path):
+    write(tmp_path / "m.onnx", ["n", 1, 24, 24], softmax=True)
+    plain, images = onnx_model(tmp_path / "m.onnx", classes=CLASSES, threads=1), crops(side=60, channels=3)
+    (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "store_size": 16}))
+    found = onnx_model(tmp_path / "m.onnx", threads=1).probabilities(images)
+    np.testing.assert_array_equal(found, plain.probabilities(as_stored(images, 16, 1)))
+    assert np.abs(found - plain.probabilities(images)).max() > 1e-3
+    (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "resampling": ["nearest", "bilinear"]}))
+    with pytest.raises(WeightsError, match="resampling"):
+        onnx_model(tmp_path / "m.onnx")
 
 
 def test_on_the_faces_of_a_store(tmp_path, store):

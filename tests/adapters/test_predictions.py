@@ -217,7 +217,7 @@ def test_a_run_gives_what_its_classifier_gives(tmp_path):
     save_weights(
         module,
         WeightCard(
-            model="mienet", options=options, classes=("a", "b", "c"), size=24, in_channels=1, mean=0.5, std=0.25
+            model="mienet", options=options, classes=("a", "b", "c"), size=24, in_channels=1, mean=(0.5,), std=(0.25,)
         ),
         tmp_path,
     )

@@ -22,12 +22,12 @@ from mien.annotators.packing import as_seen, fit_scaling, pack_annotator
 from mien.cli import app
 from mien.config import parse_config
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.demographics import AGE, GENDER, Head
 from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.evaluate import evaluate
 from mien.experiment import run_experiment
 from mien.predict import Predictor
+from mien.prepare import prepare
 from mien.runs import Run
 from mien.stats.settings import Settings
 from mien.train import train

@@ -69,8 +69,8 @@ def as_run(store: Store, folder: Path, seed: int = 0) -> Run:
         classes=classes,
         size=32,
         in_channels=3,
-        mean=0.5,
-        std=0.25,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
         data=data,
         heads={"gender": list(GENDER.groups)},
     )

@@ -10,7 +10,8 @@ import torch
 
 from mien.errors import ConfigError, WeightsError
 from mien.models import MODELS
-from mien.models.weights import CARD, WEIGHTS, Classifier, WeightCard, images_to_tensor, save_weights
+from mien.models.weights import CARD, WEIGHTS, Classifier, WeightCard, save_weights
+from mien.pictures.tensors import images_to_tensor
 
 SIZE = 32
 CLASSES = ("a", "b", "c")
@@ -78,7 +79,7 @@ def _saved(name: str, folder: Path) -> WeightCard:
     model = MODELS.get(name)(3, 1, **options)
     return save_weights(
         model,
-        WeightCard(model=name, options=options, classes=CLASSES, size=SIZE, in_channels=1, mean=0.5, std=0.25),
+        WeightCard(model=name, options=options, classes=CLASSES, size=SIZE, in_channels=1, mean=(0.5,), std=(0.25,)),
         folder,
     )
 

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces
 
 from mien.data import near_copies
 from mien.data.cleaning import exact_hashes, find_duplicates, perceptual_hashes
 from mien.data.near_copies import as_grey, close_pairs
+from writers import faces
 
 FACES = faces(120, seed=3)
 

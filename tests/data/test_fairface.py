@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from writers import FAIRFACE_AGES, FAIRFACE_RACES, faces, read_all, replace_line, write_fairface
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.fairface import detect, fairface
-from mien.data.prepare import prepare
 from mien.demographics import AGE, GENDER, RACE
 from mien.errors import ConfigError, DataError
+from mien.prepare import prepare
+from writers import FAIRFACE_AGES, FAIRFACE_RACES, faces, read_all, replace_line, write_fairface
 
 IMAGES = faces(12, 64, 3)
 TRAIN_CSV = "fairface_label_train.csv"

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces, read_all, replace_line, usages, write_challenge, write_fer2013_folders
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.fer2013 import _CHUNK, challenge_csv, detect, fer2013, lacks
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
+from writers import faces, read_all, replace_line, usages, write_challenge, write_fer2013_folders
 
 N = 10
 IMAGES = faces(N)

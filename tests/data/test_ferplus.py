@@ -6,6 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+from mien.data.corpus import BadRows
+from mien.data.datasets.ferplus import detect, ferplus, read_votes
+from mien.errors import DataError
+from mien.labels import FERPLUS_VOCABULARY
 from writers import (
     faces,
     random_votes,
@@ -16,11 +21,6 @@ from writers import (
     write_ferplus_folders,
     write_votes,
 )
-
-from mien.data.corpus import BadRows
-from mien.data.datasets.ferplus import detect, ferplus, read_votes
-from mien.errors import DataError
-from mien.labels import FERPLUS_VOCABULARY
 
 N = 20
 IMAGES = faces(N)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces, read_all
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.folder import detect, image_folder
-from mien.data.prepare import find_dataset, prepare
 from mien.errors import ConfigError, DataError
+from mien.prepare import find_dataset, prepare
+from writers import faces, read_all
 
 
 def write(root, *names, images=None):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces, read_all, write_manifest
 
 from mien.data.datasets.folder import image_folder
 from mien.data.datasets.manifest import manifest
-from mien.data.prepare import prepare
 from mien.errors import ConfigError, DataError
+from mien.prepare import prepare
+from writers import faces, read_all, write_manifest
 
 LABELS = {f"{i}.png": ("happy", "sad")[i % 2] for i in range(6)}
 CSV = "path,label,gender\n" + "".join(f"images/{name},{label},f\n" for name, label in LABELS.items())

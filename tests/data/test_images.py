@@ -7,11 +7,11 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from writers import faces
 
 from mien.data.images import IMAGES, INFO, TABLE, Store, StoreWriter
 from mien.errors import DataError, OutputError, UsageError
 from mien.samples import SampleTable
+from writers import faces
 
 
 def table(n, **columns):

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from writers import faces, read_all, replace_line, write_manifest
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.manifest import detect, lacks, manifest
-from mien.data.prepare import prepare
 from mien.errors import DataError
+from mien.prepare import prepare
+from writers import faces, read_all, replace_line, write_manifest
 
 N = 6
 IMAGES = faces(N, 32)

@@ -5,13 +5,14 @@ import os
 import numpy as np
 import pytest
 from PIL import Image, features
-from writers import close_folders, faces, read_all
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.folder import image_folder
-from mien.data.picture_files import holds_picture, list_pictures, plain_name
-from mien.data.prepare import find_dataset, prepare
+from mien.data.picture_files import holds_picture, list_pictures
 from mien.errors import DataError
+from mien.pictures.opening import plain_name
+from mien.prepare import find_dataset, prepare
+from writers import close_folders, faces, read_all
 
 CLASSES = ("anger", "happy", "sad")
 SEVEN = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")

@@ -8,6 +8,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
+from mien.data.corpus import Chunk, Corpus
+from mien.data.datasets import DATASETS
+from mien.data.images import IMAGES, INFO, TABLE, Store
+from mien.errors import ConfigError, DataError, UsageError
+from mien.labels import FER2013_CLASSES, FERPLUS_VOCABULARY
+from mien.prepare import find_dataset, open_corpus, prepare
 from writers import (
     faces,
     random_votes,
@@ -19,13 +26,6 @@ from writers import (
     write_manifest,
     write_votes,
 )
-
-from mien.data.corpus import Chunk, Corpus
-from mien.data.datasets import DATASETS
-from mien.data.images import IMAGES, INFO, TABLE, Store
-from mien.data.prepare import find_dataset, open_corpus, prepare
-from mien.errors import ConfigError, DataError, UsageError
-from mien.labels import FER2013_CLASSES, FERPLUS_VOCABULARY
 
 N = 20
 PICTURES = faces(N)
@@ -306,7 +306,7 @@ def test_a_process_killed_midway_leaves_no_store_and_the_next_one_cleans_up(sour
     make_challenge(source)
     script = (
         "import os, signal, sys\n"
-        "from mien.data.prepare import prepare\n"
+        "from mien.prepare import prepare\n"
         "prepare(sys.argv[1], sys.argv[2], progress=lambda done, of: os.kill(os.getpid(), signal.SIGKILL))\n"
     )
     killed = subprocess.run(

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces, random_votes, usages, write_challenge, write_fer2013_folders, write_votes
 
 from mien.cli.app import app
 from mien.data.images import INFO, Store
-from mien.data.prepare import find_dataset, open_corpus, prepare
 from mien.errors import DataError, UsageError
+from mien.prepare import find_dataset, open_corpus, prepare
+from writers import faces, random_votes, usages, write_challenge, write_fer2013_folders, write_votes
 
 
 def put(path, image):
@@ -162,7 +162,7 @@ def test_pictures_of_ferplus_without_votes_say_so(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr("mien.data.prepare.open_corpus", lambda *a, **k: pytest.fail("the corpus was opened"))
+    monkeypatch.setattr("mien.prepare.open_corpus", lambda *a, **k: pytest.fail("the corpus was opened"))
     with pytest.raises(UsageError, match="file is a file, not a folder"):
         prepare("synthetic", tmp_path / "file" / "store")
     with pytest.raises(UsageError, match="is a file, not a folder"):

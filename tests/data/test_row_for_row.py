@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from writers import FERPLUS_HEADER, faces, random_votes, usages, write_challenge, write_votes
 
 from mien.data.corpus import BadRows
 from mien.data.datasets.ferplus import ferplus, read_votes
 from mien.data.row_for_row import LabelAgreement, check_order
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES, FERPLUS_CLASSES
+from writers import FERPLUS_HEADER, faces, random_votes, usages, write_challenge, write_votes
 
 
 def published(n=2000, unnamed=12, numbered=5, seed=0):

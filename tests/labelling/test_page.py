@@ -42,9 +42,9 @@ from labelling_page import (
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.labelling.pace import Allowance
 from mien.labelling.task import AskedAttribute, LabelTask
+from mien.prepare import prepare
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 GENDER = AskedAttribute("gender", "Perceived gender", ("man", "woman"))

@@ -14,7 +14,6 @@ from mien.agreement import krippendorff_alpha
 from mien.agreement.summary import summarise, summary_text
 from mien.agreement.votes import Votes
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.errors import DataError, LabelError, UsageError
 from mien.labelling.database import LabelDatabase
 from mien.labelling.exports import export_ferplus, export_manifest, export_raw
@@ -32,6 +31,7 @@ from mien.labelling.results import (
 )
 from mien.labelling.task import LabelTask, asked_attributes
 from mien.labelling.voting import Label, submit, undo
+from mien.prepare import prepare
 from mien.stats.settings import Settings
 
 FEW = Settings(n_boot=20)

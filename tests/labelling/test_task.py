@@ -11,13 +11,13 @@ from PIL import Image
 
 from mien.cli import app
 from mien.data.images import Store
-from mien.data.prepare import prepare
 from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
 from mien.labelling.results import merge_labels
 from mien.labelling.task import LabelTask, classes_of
 from mien.labelling.voting import Label, submit
 from mien.labels import FERPLUS_CLASSES, FERPLUS_VOCABULARY
+from mien.prepare import prepare
 
 
 def pictures(folder: Path, n: int = 4) -> Path:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from mien.config import ExperimentConfig, parse_config
 from mien.data.class_notes import class_notes, present_classes
-from mien.data.prepare import prepare
 from mien.errors import DataError, LabelError
 from mien.evaluate import evaluate
+from mien.prepare import prepare
 from mien.report import render_report
 from mien.runs import Run
 from mien.stats.settings import Settings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -18,13 +19,13 @@ from safetensors.torch import load_file
 
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
-from mien.data.prepare import prepare
 from mien.demographics import AGE
 from mien.errors import ConfigError, DataError, LabelError, RunError, UsageError, WeightsError
 from mien.evaluate import evaluate
 from mien.mitigation.faces import Faces
 from mien.models import MODELS
 from mien.models.weights import Classifier, WeightCard, load_body, load_card, save_weights
+from mien.prepare import prepare
 from mien.runs import Run
 from mien.stats.settings import Settings
 from mien.train import train
@@ -573,13 +574,22 @@ def test_a_grey_stem_made_of_a_colour_one_gives_the_same_features(tmp_path: Path
     save_weights(
         colour,
         WeightCard(
-            model="mienet", options=options, classes=("a", "b", "c", "d"), size=24, in_channels=3, mean=0.5, std=0.25
+            model="mienet",
+            options=options,
+            classes=("a", "b", "c", "d"),
+            size=24,
+            in_channels=3,
+            mean=(0.5,) * 3,
+            std=(0.25,) * 3,
         ),
         tmp_path,
     )
     assert load_body(grey, tmp_path) == len([k for k in grey.state_dict() if not k.startswith("head.")])
     x = torch.rand(2, 1, 24, 24)
     torch.testing.assert_close(grey.features(x), colour.features(x.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-5)
+    save_weights(colour, dataclasses.replace(load_card(tmp_path), mean=(0.4, 0.5, 0.6)), tmp_path)
+    with pytest.raises(WeightsError, match=r"model.json: the channels have the means \[0.4, 0.5, 0.6\]"):
+        load_body(grey, tmp_path)
 
 
 def test_pictures_are_brought_to_the_configured_size(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ OPTIONS = MODELS.tiny("mienet")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     card = WeightCard(
-        model="mienet", options=OPTIONS, classes=("sad", "happy"), size=48, in_channels=1, mean=0.5, std=0.25
+        model="mienet", options=OPTIONS, classes=("sad", "happy"), size=48, in_channels=1, mean=(0.5,), std=(0.25,)
     )
     save_weights(MODELS.get("mienet")(2, 1, **OPTIONS), card, tmp_path)
     return tmp_path
@@ -54,7 +54,13 @@ def test_what_was_written_loads(folder: Path) -> None:
         ({"size": 10**12}, r"size: 1000000000000, expected 1 to 4096"),
         ({"size": True}, r"size: true"),
         ({"in_channels": 2}, r"in_channels: 2, expected 1 or 3"),
-        ({"std": 0}, r"std: 0\.0, expected a number above 0"),
+        ({"std": 0}, r"std: \[0\.0\], expected a number above 0 a channel"),
+        ({"std": [0.2, 0.2]}, r"std: \[0\.2, 0\.2\], expected a number above 0 a channel"),
+        ({"mean": [0.2, 0.2, 0.2]}, r"mean: .*expected a number a channel"),
+        ({"mean": "half"}, r"mean: 'half'"),
+        ({"store_size": -1}, r"store_size: -1, expected 1 to 4096 pixels, or 0"),
+        ({"resampling": ["lanczos"]}, r"resampling"),
+        ({"resampling": ["bilinear", "lanczos"]}, r"resampling: .*, then bilinear or bicubic"),
         ({"mean": None}, r"mean: nothing"),
         ({"options": [1]}, r"options: \[1\]"),
         ({"heads": {"age": "old"}}, r"heads\.age: 'old'"),

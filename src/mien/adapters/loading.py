@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import FaceModel, Images
+from mien.adapters.model import FaceModel
 from mien.errors import UsageError
+from mien.pictures.pixels import Images
 from mien.registry import nearest
 
 _CARD = "model.json"

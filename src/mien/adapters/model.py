@@ -11,17 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.data.model_outputs import refuse_not_finite
 from mien.errors import DataError, MienError
+from mien.pictures.pixels import Images
 
-# The one resampling of all adapters, that of Mien's own models too; Pillow averages when it shrinks.
-RESAMPLING = Image.Resampling.BILINEAR
 _TOLERANCE = 1e-2  # float16 outputs and percentages do not sum to 1 exactly
-_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
-Images = NDArray[np.uint8]
 
 
 class MissingTool(MienError):
@@ -133,56 +128,6 @@ def by_class(found: dict[str, Any], classes: Sequence[str], where: str) -> list[
         )
     scores = np.array([float(found[c]) for c in classes])
     return list(scores / scores.sum())
-
-
-def resized(images: Images, size: int) -> Images:
-    """Bring crops to ``size`` pixels a side, by :data:`RESAMPLING`: ``(B, H, W, C)`` -> ``(B, size, size, C)``."""
-    if images.shape[1:3] == (size, size):
-        return images
-    out = np.empty((len(images), size, size, images.shape[3]), dtype=np.uint8)
-    for target, image in zip(out, images, strict=True):
-        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-        target[...] = np.asarray(picture.resize((size, size), RESAMPLING)).reshape(target.shape)
-    return out
-
-
-def in_colour(images: Images) -> Images:
-    """Grey crops three times over, colour ones as they are: ``(B, H, W, 3)``, RGB."""
-    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
-
-
-def bgr(images: Images) -> Images:
-    """``(B, H, W, 3)`` in OpenCV's order of colours."""
-    return np.ascontiguousarray(in_colour(images)[..., ::-1])
-
-
-def normalised_floats(
-    images: Images, size: int, channels: int, mean: Sequence[float], std: Sequence[float], scale: float = 255.0
-) -> NDArray[np.float32]:
-    """Crops as a network's input: resampled in floats, divided by ``scale``, mean off, by the deviation.
-
-    Args:
-        images: ``(B, H, W, C)`` uint8.
-        size: Side of the result in pixels.
-        channels: 1 or 3; grey is made from colour by luminance, colour from grey by repetition.
-        mean: Of each channel, or one number for all.
-        std: Of each channel, or one number for all.
-        scale: What 255 is divided by: 255 gives 0 to 1, 1 leaves 0 to 255.
-
-    Returns:
-        ``(B, channels, size, size)``.
-    """
-    values = images.astype(np.float32)
-    if channels == 1 and images.shape[3] == 3:
-        values = (values @ _GREY)[..., None]
-    out = np.empty((len(images), values.shape[3], size, size), dtype=np.float32)
-    for target, image in zip(out, values, strict=True):
-        for c in range(values.shape[3]):
-            plane = Image.fromarray(np.ascontiguousarray(image[..., c]))
-            target[c] = np.asarray(plane if plane.size == (size, size) else plane.resize((size, size), RESAMPLING))
-    out = np.repeat(out, 3, axis=1) if channels == 3 and out.shape[1] == 1 else out
-    centre, spread = (np.asarray(v, dtype=np.float32).reshape(1, -1, 1, 1) for v in (mean, std))
-    return np.asarray((out / np.float32(scale) - centre) / spread, dtype=np.float32)
 
 
 def largest(boxes: Sequence[Sequence[float]]) -> int:

@@ -7,16 +7,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
-from mien.adapters.model import FaceModel, Images, import_tool, normalised_floats
+from mien.adapters.model import FaceModel, import_tool
 from mien.errors import UsageError, WeightsError
 from mien.own_files import as_kind, read_json
+from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
 from mien.values import shown
 
 _LARGEST_SIDE = 4096  # pixels
@@ -40,6 +42,9 @@ class OnnxCard:
         logits: The outputs are logits.
         layout: ``NCHW`` or ``NHWC``; empty: by the shape in the file.
         output: Name of the output to read; empty: the first.
+        store_size: As on the card of Mien's own weights: the side to which crops come before they come to ``size``;
+            0: at once.
+        resampling: The filters of the two.
     """
 
     classes: tuple[str, ...] = ()
@@ -51,6 +56,8 @@ class OnnxCard:
     logits: bool = False
     layout: str = ""
     output: str = ""
+    store_size: int = 0
+    resampling: tuple[str, str] = (STORED, SEEN)
 
 
 @ADAPTERS.register("onnx")
@@ -169,6 +176,7 @@ def _card(path: Path, **options: Any) -> OnnxCard:
     for key in ("mean", "std"):
         if key in known:
             known[key] = tuple(float(v) for v in np.atleast_1d(known[key]))
+    known["resampling"] = tuple(known.get("resampling", (STORED, SEEN)))
     card = OnnxCard(**{**known, "classes": tuple(known.get("classes", ()))})
     if not card.classes:
         raise UsageError(
@@ -197,6 +205,8 @@ class _Written:
     logits: bool = False
     layout: str = ""
     output: str = ""
+    store_size: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] = 0
+    resampling: tuple[Filter, Filter] = (STORED, SEEN)
 
 
 class _Input:
@@ -233,7 +243,9 @@ class _Input:
         """``(B, H, W, C)`` uint8 -> the file's input."""
         card, raw = self.card, self.dtype is np.uint8
         mean, std, scale = ((0.0,), (1.0,), 1.0) if raw else (card.mean, card.std, card.scale)
-        x = normalised_floats(images, self.size, self.channels, mean, std, scale)
+        if card.store_size:
+            images = as_stored(images, card.store_size, self.channels, card.resampling[0])
+        x = normalised_floats(images, self.size, self.channels, mean, std, scale, card.resampling[1])
         x = x.transpose(0, 2, 3, 1) if self.last else x
         return np.ascontiguousarray((x.round() if raw else x).astype(self.dtype))
 

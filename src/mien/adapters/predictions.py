@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.model import FaceModel, Images
+from mien.adapters.model import FaceModel
 from mien.adapters.python import python_model
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces
 from mien.errors import DataError, LabelError, UsageError
 from mien.inputs import rows_at_once
 from mien.labels import label_scheme
+from mien.pictures.pixels import Images
 from mien.records import Predictions
 from mien.spellings import canonical
 

@@ -14,17 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import (
-    FaceModel,
-    Images,
-    import_tool,
-    in_colour,
-    largest,
-    normalised_floats,
-    resized,
-    versioned,
-)
+from mien.adapters.model import FaceModel, import_tool, largest, versioned
 from mien.errors import UsageError
+from mien.pictures.pixels import Images, in_colour, normalised_floats, resized
 
 RESMASKNET_CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 RESMASKNET_INPUT, MULTITASK_INPUT = 224, 256

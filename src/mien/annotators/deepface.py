@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.model import bgr, by_class, import_tool, largest, resized
+from mien.adapters.model import by_class, import_tool, largest
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Images, Perceived, Progress, age_bins, with_merged
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE4
 from mien.errors import DataError
+from mien.pictures.pixels import bgr, resized
 
 # Its names in the order of the groups of race6 and of gender.
 _RACES = ("white", "black", "latino hispanic", "asian", "indian", "middle eastern")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.model import normalised_floats
 from mien.adapters.onnx import onnx_model
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Images, Perceived, Progress, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
 from mien.errors import MissingExtra, UsageError, WeightsError
 from mien.inputs import check_regular
+from mien.pictures.pixels import normalised_floats
 
 _OUTPUTS: tuple[Head, ...] = (RACE, GENDER, AGE)  # the order of the 18 logits
 _N_OUTPUTS = sum(len(head.groups) for head in _OUTPUTS)

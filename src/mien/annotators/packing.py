@@ -153,6 +153,7 @@ def as_seen(images: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
     import torch
 
     from mien.data.augment import greyed
+    from mien.pictures.tensors import resized
 
     colour, side = view.split("_")
     if colour == "colour" and side == "96":
@@ -162,7 +163,7 @@ def as_seen(images: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
         x = torch.from_numpy(images[start : start + 512].copy()).permute(0, 3, 1, 2).float()
         x = greyed(x) if colour == "grey" else x
         if side == "48":
-            x = torch.nn.functional.interpolate(x, (48, 48), mode="bilinear", antialias=True, align_corners=False)
+            x = resized(x, (48, 48))
         out.append(x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
     pictures = np.concatenate(out)
     return pictures[..., :1] if colour == "grey" else pictures

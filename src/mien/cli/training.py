@@ -49,7 +49,7 @@ def prepare(
     """
     from mien import terminal
     from mien.data.images import STORE_FOLDER
-    from mien.data.prepare import prepare
+    from mien.prepare import prepare
 
     check_place(out, STORE_FOLDER, "--out", [source], force=force)
     options = options_of(option)

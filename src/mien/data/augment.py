@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from mien.pictures.tensors import luma, resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,17 +113,14 @@ def greyed(images: Tensor) -> Tensor:
     """``(B, C, H, W)`` without colour (ITU-R BT.601 luma), C unchanged."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True).expand_as(images)
+    return luma(images).expand_as(images)
 
 
 def small_grey(images: Tensor, side: int = 48) -> Tensor:
     """``(B, C, H, W)`` as a grey picture of ``side`` px would look, brought up to H and W again."""
     if not len(images):
         return images
-    options: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
-    small = functional.interpolate(greyed(images), (side, side), **options)
-    return functional.interpolate(small, images.shape[-2:], **options)
+    return resized(resized(greyed(images), (side, side)), (images.shape[2], images.shape[3]))
 
 
 def _uniform(n: int) -> Tensor:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.quality import image_quality
 from mien.data.splits import split_units
 from mien.errors import DataError, LabelError
 from mien.inputs import rows_at_once
 from mien.labels import Targets, label_scheme
+from mien.pictures.quality import image_quality
 from mien.prediction_tables.fields import set_apart
 from mien.records import Predictions
 from mien.samples import SampleTable

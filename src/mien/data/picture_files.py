@@ -17,25 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from mien.errors import DataError
+from mien.pictures.opening import FORMATS, dead_link, readable_formats
 
-#: The formats that are opened, by content, and the endings that are pictures by their name alone. Formats of which
-#: Pillow leaves the work to another program (PostScript: Ghostscript) or that name other files are not among them.
-FORMATS = {
-    "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "BMP": (".bmp",),
-    "DIB": (".dib",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
-    "AVIF": (".avif", ".avifs"),
-    "JPEG2000": (".jp2",),
-    "TGA": (".tga",),  # last: its files have no mark of their own
-}
 #: What systems and programs leave in folders; besides these, whatever begins with a dot.
 _LITTER = frozenset(
     {"@eadir", "@synoresource", "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
@@ -207,24 +191,6 @@ def find_folder(root: Path, name: str) -> Path | None:
 def has_picture_ending(path: Path) -> bool:
     """Whether a file's name ends like a picture that Pillow reads."""
     return path.suffix.lower() in _readable_endings()
-
-
-def dead_link(path: Path) -> DataError:
-    """The error for a link whose file is not there."""
-    fix = "Fetch what it names (git annex get, datalad get), or see to the disk that it lies on."
-    return DataError(str(path), f"is a link to {os.readlink(path)}, which is not there", "a picture or a folder", fix)
-
-
-def plain_name(path: Path | str) -> str:
-    """A path as text that any file can hold, with ``/`` between folders; bytes that are no UTF-8 become ``\\xNN``."""
-    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")
-
-
-@cache
-def readable_formats() -> tuple[str, ...]:
-    """Those of :data:`FORMATS` that this Pillow can open (AVIF and WebP depend on how it was built)."""
-    Image.init()
-    return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
 @cache

@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mien.errors import ConfigError, UsageError, WeightsError
 from mien.inputs import rows_at_once
@@ -26,6 +25,9 @@ from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.outputs import whole
 from mien.own_files import SUMS, as_record, checksums_of, read_json, sha256_of, with_checksums
+from mien.pictures.pixels import FILTERS, SEEN, STORED, as_stored
+from mien.pictures.tensors import FILTERS as TENSOR_FILTERS
+from mien.pictures.tensors import images_to_tensor, normalised, resized
 from mien.records import plain, write_json
 from mien.values import shown
 
@@ -42,10 +44,10 @@ class WeightCard:
         model: Name in the model registry.
         options: Its options.
         classes: The K classes in the order of the logits.
-        size: Side of the input in pixels; other sizes are resampled.
+        size: Side of the input in pixels.
         in_channels: 1 or 3.
-        mean: Mean of the training pixels (0 to 1), subtracted.
-        std: Their standard deviation, divided by.
+        mean: What is subtracted from pixels of 0 to 1, a number a channel.
+        std: What they are then divided by, a number a channel.
         labels: Label scheme that the model was trained on.
         data: Training corpus and fingerprint of its store.
         terms: Terms of that corpus, which bind the weights too.
@@ -53,6 +55,11 @@ class WeightCard:
         results: Measured results, as dictionaries of estimates.
         heads: For a model of attributes: attribute -> its groups, in the order of the logits; then
             :attr:`classes` are all of them, ``attribute=group``. Empty for a model of expressions.
+        store_size: Side in pixels of the stored faces that it learnt from: pictures come to it before they come
+            to :attr:`size`. 0 where that is not known, as on cards of older versions: they come to :attr:`size`
+            at once.
+        resampling: The filters by which they come to the one and to the other.
+        alignment: How the faces were cropped and aligned, in words; empty where that is not known.
     """
 
     model: str
@@ -60,14 +67,17 @@ class WeightCard:
     classes: tuple[str, ...]
     size: int
     in_channels: int
-    mean: float
-    std: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     labels: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     terms: str = ""
     sha256: str = ""
     results: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, list[str]] = field(default_factory=dict)
+    store_size: int = 0
+    resampling: tuple[str, str] = (STORED, SEEN)
+    alignment: str = ""
 
 
 def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
@@ -120,8 +130,7 @@ def load_card(folder: Path) -> WeightCard:
     path = _card_of_weights(Path(folder))
     content = read_json(path, "a weight card", error=WeightsError)
     checksums_of(content, Path(folder) / CARD, (), error=WeightsError)  # cards of older versions have none of their own
-    said = {k: v for k, v in content.items() if k != SUMS}
-    card = as_record(WeightCard, said, str(path), error=WeightsError)
+    card = as_record(WeightCard, _a_channel(content), str(path), error=WeightsError)
 
     def refuse(key: str, value: object, expected: str) -> NoReturn:
         raise WeightsError(f"{path}: {key}", shown(value), expected)
@@ -132,18 +141,34 @@ def load_card(folder: Path) -> WeightCard:
         refuse("size", card.size, f"1 to {_LARGEST_SIDE} pixels")
     if card.in_channels not in (1, 3):
         refuse("in_channels", card.in_channels, "1 or 3")
-    if not 0 < card.std < math.inf:
-        refuse("std", card.std, "a number above 0")
+    if len(card.mean) != card.in_channels or not all(map(math.isfinite, card.mean)):
+        refuse("mean", list(card.mean), "a number a channel")
+    if len(card.std) != card.in_channels or not all(0 < s < math.inf for s in card.std):
+        refuse("std", list(card.std), "a number above 0 a channel")
+    if not 0 <= card.store_size <= _LARGEST_SIDE:
+        refuse("store_size", card.store_size, f"1 to {_LARGEST_SIDE} pixels, or 0 where it is not known")
+    if card.resampling[0] not in FILTERS or card.resampling[1] not in TENSOR_FILTERS:
+        refuse("resampling", list(card.resampling), f"{' or '.join(FILTERS)}, then {' or '.join(TENSOR_FILTERS)}")
     if card.heads and card.classes != tuple(f"{name}={g}" for name, groups in card.heads.items() for g in groups):
         refuse("heads", card.heads, "the groups that the classes name, in their order")
     return card
 
 
+def _a_channel(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says; those of older versions have one mean and deviation for all channels."""
+    said = {k: v for k, v in content.items() if k != SUMS}
+    channels = said.get("in_channels")
+    for key in ("mean", "std"):
+        if isinstance(said.get(key), int | float):
+            said[key] = [said[key]] * (channels if channels in (1, 3) else 1)
+    return said
+
+
 def load_body(module: ExpressionModel, folder: Path | str) -> int:
     """Start a network's body, all but its head, from other weights of the same architecture.
 
-    A stem for colour serves grey pictures too: a grey face is one whose three channels are equal, so
-    that its kernels can be summed over them, exactly.
+    A stem for colour serves grey pictures too: a grey face is one whose three channels are equal, so that its
+    kernels can be summed over them, exactly, where its channels share mean and deviation.
 
     Args:
         module: The network; changed in place.
@@ -153,7 +178,8 @@ def load_body(module: ExpressionModel, folder: Path | str) -> int:
         How many tensors were taken.
 
     Raises:
-        WeightsError: If the weights cannot be read, or a tensor of the body is missing or of another shape.
+        WeightsError: If the weights cannot be read, a tensor of the body is missing or of another shape, or a
+            stem for colour whose channels are normalised differently is to serve grey pictures.
     """
     folder = Path(folder)
     card = load_card(folder)
@@ -162,6 +188,11 @@ def load_body(module: ExpressionModel, folder: Path | str) -> int:
     for name, tensor in own.items():
         found = stored.get(name)
         if found is not None and found.ndim == 4 and tensor.shape[1] == 1 and found.shape[1] == 3:
+            if len(set(zip(card.mean, card.std, strict=True))) > 1:
+                # At the borders, where zeros stand for pixels, no other kernel gives the same.
+                expected = "one mean and one deviation for all three, so that a stem for grey follows from them"
+                told = f"the channels have the means {shown(list(card.mean))}, the deviations {shown(list(card.std))}"
+                raise WeightsError(str(folder / CARD), told, expected, "Train on faces in colour.")
             found = stored[name] = found.sum(1, keepdim=True)
         if found is None or found.shape != tensor.shape:
             shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
@@ -261,7 +292,10 @@ class Classifier:
 
     def tensor(self, images: NDArray[np.uint8]) -> Tensor:
         """``(B, H, W, C)`` uint8 -> ``(B, C, size, size)`` normalised, on the device."""
-        return normalise(images_to_tensor(images, self.card.in_channels, self.device), self.card)
+        card = self.card
+        if card.store_size:
+            images = as_stored(images, card.store_size, card.in_channels, card.resampling[0])
+        return normalise(images_to_tensor(images, card.in_channels, self.device), card)
 
     @torch.inference_mode()
     def probabilities(
@@ -351,25 +385,6 @@ def bf16_is_fast(device: torch.device | str = "cpu") -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def images_to_tensor(images: NDArray[np.uint8], channels: int, device: torch.device) -> Tensor:
-    """``(B, H, W, C)`` uint8 -> ``(B, channels, H, W)`` float of 0 to 1, channels last in memory.
-
-    Raises:
-        WeightsError: If grey cannot be made from the channels there are, or the reverse.
-    """
-    tensor = torch.from_numpy(np.array(images, copy=True)).to(device).permute(0, 3, 1, 2).float().div_(255)
-    if tensor.shape[1] == channels:
-        return tensor
-    if channels == 1 and tensor.shape[1] == 3:
-        weights = torch.tensor([0.299, 0.587, 0.114], device=device).view(1, 3, 1, 1)
-        return (tensor * weights).sum(1, keepdim=True)
-    if channels == 3 and tensor.shape[1] == 1:
-        return tensor.repeat(1, 3, 1, 1)
-    raise WeightsError("images", f"{tensor.shape[1]} channels", f"{channels}, 1 or 3")
-
-
 def normalise(x: Tensor, card: WeightCard) -> Tensor:
     """Bring ``(B, C, H, W)`` of 0 to 1 to the card's size, mean and deviation."""
-    if x.shape[-1] != card.size or x.shape[-2] != card.size:
-        x = functional.interpolate(x, (card.size, card.size), mode="bilinear", antialias=True, align_corners=False)
-    return ((x - card.mean) / card.std).contiguous(memory_format=torch.channels_last)
+    return normalised(resized(x, (card.size, card.size), card.resampling[1]), card.mean, card.std)

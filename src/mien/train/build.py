@@ -83,15 +83,18 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     needed = not resumed or any(stage.begins == "start" for stage in stages)
     model = build_model(config, len(classes), channels, load=needed)
     parameters = sum(p.numel() for p in model.parameters())
-    size = _input_size(model, config.model.size, data.store.images.shape[1])
+    height, width = data.store.images.shape[1:3]
+    size = _input_size(model, config.model.size, height)
     card = WeightCard(
         model=config.model.name,
         options=config.model.options,
         classes=classes,
         size=size,
         in_channels=channels,
-        mean=data.mean,
-        std=data.std,
+        # One for all channels: then grey pictures, whose channels are equal, need no numbers of their own.
+        mean=(data.mean,) * channels,
+        std=(data.std,) * channels,
+        store_size=height if height == width else 0,
         labels="" if config.labels.attributes else config.labels.train.name,
         data=_card_data(config, data),
         terms=terms,

@@ -12,12 +12,12 @@ import pandas as pd
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
-from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.picture_files import find_file, subfolders
 from mien.data.words import without_missing
 from mien.demographics import AGE, GENDER, RACE
 from mien.errors import DataError
 from mien.inputs import rows_at_once
+from mien.pictures.decode import Changes, decode_files, picture_shape
 from mien.samples import ANNOTATED
 from mien.spellings import folded
 
@@ -110,7 +110,7 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
             bad.add(error)
         for start in range(0, len(paths), step):
             part = slice(start, start + step)
-            images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
+            images, ok = decode_files(paths[part], side, planes, bad.add, changes=changes)
             frame = listing.iloc[part].reset_index(drop=True)
             frame = frame.rename(columns={"file": "sample_id"})[["sample_id", "split", *(h.name for h in _HEADS)]]
             for head in _HEADS:

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import csv_files_in, header_of
 from mien.data.datasets import DATASETS, folder
-from mien.data.decode import count_shapes
 from mien.data.folder_names import is_split
 from mien.data.picture_files import entries_of, find_file, find_folder, has_picture_ending, subfolders
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
+from mien.pictures.decode import count_shapes
 from mien.prediction_tables.dialects import dialect_of
 from mien.prediction_tables.row_lengths import refuse_long_rows
 from mien.spellings import folded

@@ -20,11 +20,11 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
 from mien.data.datasets.fer2013 import SIDE, TERMS, USAGES, challenge_csv, estimate_rows, read_challenge
-from mien.data.decode import decode_files
 from mien.data.picture_files import find_file, find_folder
 from mien.data.row_for_row import LabelAgreement, check_order, not_row_for_row
 from mien.errors import DataError
 from mien.labels import FERPLUS_VOCABULARY
+from mien.pictures.decode import decode_files
 
 VOTES_FILE, LABELS_FILE = "fer2013new.csv", "label.csv"
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
@@ -237,7 +237,7 @@ def _from_folders(
         part = wanted.iloc[start : start + _CHUNK]
         paths = [folders[u] / n for u, n in zip(part["usage"], part["image_name"], strict=True)]
         lines = [f"{sources[u]} line {line}" for u, line in zip(part["usage"], part["line"], strict=True)]
-        images, ok = decode_files(paths, SIDE, 1, bad, lines=lines)
+        images, ok = decode_files(paths, SIDE, 1, bad.add, lines=lines)
         yield Chunk(images[ok], _frame(part).iloc[np.flatnonzero(ok)])
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.folder_names import check_above, check_classes, given_classes, is_split
 from mien.data.label_tables import check_tables, table_of_labels
-from mien.data.picture_files import entries_of, holds_picture, list_pictures, plain_name
+from mien.data.picture_files import entries_of, holds_picture, list_pictures
 from mien.data.words import join_spellings, joined_classes, joined_groups
 from mien.errors import ConfigError, DataError
 from mien.inputs import rows_at_once
+from mien.pictures.decode import Changes, decode_files, picture_shape
+from mien.pictures.opening import plain_name
 from mien.spellings import canonical, distinct
 
 _CHUNK = 512
@@ -180,7 +181,7 @@ def image_folder(
             bad.add(error)
         for start in range(0, len(paths), step):
             part = slice(start, start + step)
-            images, ok = decode_files(paths[part], side, planes, bad, changes=changes)
+            images, ok = decode_files(paths[part], side, planes, bad.add, changes=changes)
             columns: dict[str, object] = {
                 "sample_id": [plain_name(p.relative_to(root)) for p in paths[part]],
                 **{c: listing[c].to_numpy()[part] for c in listing.columns if c not in ("path", "label")},

@@ -15,12 +15,12 @@ from mien.data import manifest_rows
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import fault_of, header_of, notes_on, read_rows
 from mien.data.datasets import DATASETS
-from mien.data.decode import Changes, decode_files, picture_shape
 from mien.data.folder_names import check_slips, given_classes
 from mien.data.words import joined_classes, without_missing
 from mien.errors import DataError
 from mien.inputs import rows_at_once
 from mien.missing import is_missing
+from mien.pictures.decode import Changes, decode_files, picture_shape
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
 from mien.spellings import canonical, distinct
@@ -113,7 +113,7 @@ def manifest(
                 bad.add(DataError(lines[i], errors[i].found, errors[i].expected, errors[i].fix))
             good = np.array([i for i in range(len(part)) if i not in errors], dtype=np.int64)
             images, ok = decode_files(
-                [paths[start + i] for i in good], side, planes, bad, [lines[i] for i in good], changes
+                [paths[start + i] for i in good], side, planes, bad.add, [lines[i] for i in good], changes
             )
             read = good[ok]
             yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.rendering.shapes import Field
+from mien.pictures.pixels import LUMA
 
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 ParameterArrays = Mapping[str, NDArray[np.float32]]
 
 
@@ -62,14 +62,14 @@ class Canvas:
         """The colour ``name`` as ``(b, C, 1, 1)``; grey pictures get its luma."""
         rgb = self._parameters[name]
         if self.channels == 1:
-            rgb = (rgb @ _LUMA)[:, None]
+            rgb = (rgb @ LUMA)[:, None]
         return rgb[:, :, None, None]
 
     def constant(self, rgb: tuple[float, float, float]) -> Field:
         """One colour for all pictures, ``(1, C, 1, 1)``."""
         value = np.array([rgb], dtype=np.float32)
         if self.channels == 1:
-            value = value @ _LUMA[:, None]
+            value = value @ LUMA[:, None]
         return value[:, :, None, None]
 
     def paint(self, mask: Field, colour: Field) -> None:

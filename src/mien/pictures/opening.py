@@ -8,20 +8,43 @@ with one is a DataError that names it.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from mien.data.picture_files import dead_link, readable_formats
 from mien.errors import DataError
 from mien.inputs import SMALL, check_regular
 
 #: Most pixels of a picture, 8,192 x 8,192: a fifth of a gigabyte once it is decoded, and no face needs more.
 MOST_PIXELS = 1 << 26
 _WHOLE = "a whole picture"
+#: The formats that are opened, by content, and the endings that are pictures by their name alone. Formats of which
+#: Pillow leaves the work to another program (PostScript: Ghostscript) or that name other files are not among them.
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2",),
+    "TGA": (".tga",),  # last: its files have no mark of their own
+}
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that this Pillow can open (AVIF and WebP depend on how it was built)."""
+    Image.init()
+    return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
 @contextmanager
@@ -79,3 +102,14 @@ def _in_its_place(path: Path) -> tuple[str, str]:
     if start.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6", b"%PDF")):
         return "it is PostScript or PDF, which another program would have to run", "Save it as PNG."
     return ("it is empty", "Copy or download the picture again.") if not start else ("", "")
+
+
+def dead_link(path: Path) -> DataError:
+    """The error for a link whose file is not there."""
+    fix = "Fetch what it names (git annex get, datalad get), or see to the disk that it lies on."
+    return DataError(str(path), f"is a link to {os.readlink(path)}, which is not there", "a picture or a folder", fix)
+
+
+def plain_name(path: Path | str) -> str:
+    """A path as text that any file can hold, with ``/`` between folders; bytes that are no UTF-8 become ``\\xNN``."""
+    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")

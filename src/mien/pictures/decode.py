@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mien.data.corpus import BadRows
-from mien.data.opening import opened, quietly
-from mien.data.picture_files import plain_name
 from mien.errors import ConfigError, DataError
+from mien.pictures.opening import opened, plain_name, quietly
+from mien.pictures.pixels import STORED, resampled
 
 _SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # a phone's JPEG (MPO) holds previews beside its picture
 _LOOKED_AT = 4000  # under half a second on a warm disk; the commonest shape shows long before
@@ -66,7 +65,7 @@ class _Decoded:
     several: bool
 
 
-def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> NDArray[np.uint8]:
+def decode_file(path: Path, size: int, channels: int, resize: bool = True, by: str = STORED) -> NDArray[np.uint8]:
     """Decode one picture, upright by its EXIF mark; of several frames or pages, the first.
 
     Args:
@@ -74,6 +73,7 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> ND
         size: Side of the square result in pixels.
         channels: 1 for grey, 3 for colour.
         resize: Resize a picture of another size; else it is an error.
+        by: The filter, one of :data:`mien.pictures.pixels.FILTERS`.
 
     Returns:
         ``(size, size)`` or ``(size, size, 3)`` uint8.
@@ -82,10 +82,10 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True) -> ND
         DataError: If the file is missing, truncated, no picture, or (without ``resize``) of another size.
     """
     with quietly():
-        return _decode(path, size, channels, resize).pixels
+        return _decode(path, size, channels, resize, by).pixels
 
 
-def _decode(path: Path, size: int, channels: int, resize: bool) -> _Decoded:
+def _decode(path: Path, size: int, channels: int, resize: bool, by: str) -> _Decoded:
     with opened(path) as picture:
         grey = _is_grey(picture)
         several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
@@ -97,7 +97,7 @@ def _decode(path: Path, size: int, channels: int, resize: bool) -> _Decoded:
     if found != (size, size):
         if not resize:
             raise DataError(str(path), f"is {found[0]}x{found[1]} pixels", f"{size}x{size}")
-        image = image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = resampled(image, size, by)
     return _Decoded(np.asarray(image, dtype=np.uint8), found, grey, several)
 
 
@@ -129,19 +129,21 @@ def decode_files(
     paths: Sequence[Path],
     size: int,
     channels: int,
-    bad: BadRows,
+    bad: Callable[[DataError], object],
     lines: Sequence[str] | None = None,
     changes: Changes | None = None,
+    by: str = STORED,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Decode many pictures on two threads; those that fail go to ``bad``.
+    """Decode many pictures on two threads; ``bad`` gets the error of each that fails.
 
     Args:
         paths: The files.
         size: See :func:`decode_file`.
         channels: See :func:`decode_file`.
-        bad: Takes the errors.
+        bad: Called with each error.
         lines: Where each file is named, e.g. ``list.csv line 7``, for the errors.
         changes: Counts what had to be changed; without it, a picture of another size is an error.
+        by: See :func:`decode_file`.
 
     Returns:
         Images ``(n, size, size)`` or ``(n, size, size, 3)`` and ``(n,)`` bool, False where one failed.
@@ -149,7 +151,7 @@ def decode_files(
 
     def one(path: Path) -> _Decoded | DataError:
         try:
-            return _decode(path, size, channels, resize=changes is not None)
+            return _decode(path, size, channels, changes is not None, by)
         except DataError as error:
             return error
 
@@ -160,7 +162,7 @@ def decode_files(
         for i, result in enumerate(pool.map(one, paths)):
             if isinstance(result, DataError):
                 where = f"{lines[i]}: {result.where}" if lines else result.where
-                bad.add(DataError(where, result.found, result.expected, result.fix))
+                bad(DataError(where, result.found, result.expected, result.fix))
                 ok[i] = False
             else:
                 images[i] = result.pixels

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve, gaussian_filter, laplace
 
-from mien.data import quality
 from mien.data.corpus import BadRows
 from mien.data.datasets.synthetic import synthetic
-from mien.data.quality import QUALITIES, image_quality
 from mien.errors import DataError, UsageError
+from mien.pictures import quality
+from mien.pictures.quality import QUALITIES, image_quality
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from writers import faces
 
 from mien.data.corpus import BadRows
-from mien.data.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
 from mien.errors import ConfigError, DataError
+from mien.pictures.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
+from writers import faces
 
 GREY = faces(1, 32)[0]
 COLOUR = faces(1, 32, 3)[0]
@@ -109,7 +109,7 @@ def test_many_files_keep_their_order_and_the_bad_ones_are_named(tmp_path):
     paths[3].write_text("no picture")
     paths[11].unlink()
     bad = BadRows("drop")
-    decoded, ok = decode_files(paths, 16, 1, bad, lines=[f"list.csv line {i}" for i in range(20)])
+    decoded, ok = decode_files(paths, 16, 1, bad.add, lines=[f"list.csv line {i}" for i in range(20)])
     assert np.flatnonzero(~ok).tolist() == [3, 11]
     np.testing.assert_array_equal(decoded[ok], images[ok])
     assert not decoded[~ok].any()
@@ -118,7 +118,7 @@ def test_many_files_keep_their_order_and_the_bad_ones_are_named(tmp_path):
 
 
 def test_no_files_give_no_images():
-    images, ok = decode_files([], 16, 3, BadRows())
+    images, ok = decode_files([], 16, 3, BadRows().add)
     assert images.shape == (0, 16, 16, 3)
     assert ok.shape == (0,)
 
@@ -136,7 +136,7 @@ def test_the_commonest_size_and_colour_decide_and_not_the_first_picture(tmp_path
 def test_of_many_pictures_enough_are_looked_at_to_tell(tmp_path, monkeypatch):
     opened = []
     real = Image.open
-    monkeypatch.setattr("mien.data.decode._LOOKED_AT", 60)
+    monkeypatch.setattr("mien.pictures.decode._LOOKED_AT", 60)
     monkeypatch.setattr(Image, "open", lambda path, **how: opened.append(path) or real(path, **how))
     small, large = save(tmp_path / "s.png", GREY), save(tmp_path / "l.png", faces(1, 64)[0])
     # every other picture is small: looking at each k-th would see one kind only
@@ -162,7 +162,7 @@ def test_what_was_changed_is_counted(tmp_path):
         save(tmp_path / "wide.png", faces(1, 64, 3)[0][:20]),
     ]
     changes = Changes()
-    images, ok = decode_files(paths, 32, 1, BadRows(), changes=changes)
+    images, ok = decode_files(paths, 32, 1, BadRows().add, changes=changes)
     assert ok.all()
     assert images.shape == (4, 32, 32)
     assert changes.facts(32) == {
@@ -171,14 +171,14 @@ def test_what_was_changed_is_counted(tmp_path):
         "colour pictures made grey": 2,
     }
     changes = Changes()
-    decode_files(paths, 32, 3, BadRows(), changes=changes)
+    decode_files(paths, 32, 3, BadRows().add, changes=changes)
     assert changes.facts(32)["grey pictures stored as colour"] == 2
     assert Changes().facts(32) == {}
 
 
 def test_without_counting_another_size_is_an_error(tmp_path):
     bad = BadRows("drop")
-    _, ok = decode_files([save(tmp_path / "big.png", faces(1, 64)[0])], 32, 1, bad)
+    _, ok = decode_files([save(tmp_path / "big.png", faces(1, 64)[0])], 32, 1, bad.add)
     assert not ok.any()
     assert bad.errors[0].found == "is 64x64 pixels"
 

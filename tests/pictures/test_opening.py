@@ -16,17 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from writers import close_folders, faces
 
 from mien import inputs
-from mien.data import decode
 from mien.data.corpus import BadRows
-from mien.data.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
-from mien.data.opening import MOST_PIXELS
-from mien.data.picture_files import FORMATS, readable_formats
-from mien.data.prepare import open_corpus, prepare
 from mien.errors import DataError
 from mien.inputs import SMALL
+from mien.pictures import decode
+from mien.pictures.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
+from mien.pictures.opening import FORMATS, MOST_PIXELS, readable_formats
+from mien.prepare import open_corpus, prepare
+from writers import close_folders, faces
 
 FACE = faces(1, 48)[0]
 EPS = (
@@ -158,7 +157,7 @@ def test_damaged_pictures_of_every_format_are_read_or_refused(tmp_path, kind):
         paths.append(tmp_path / f"{i}.bin")
         paths[-1].write_bytes(data[: rng.integers(1, len(data))] if i % 5 == 0 else data)
     bad = BadRows("drop")
-    images, ok = decode_files(paths, 48, 3, bad, changes=Changes())
+    images, ok = decode_files(paths, 48, 3, bad.add, changes=Changes())
     assert len(bad.errors) == (~ok).sum() > 0
     assert images.shape == (25, 48, 48, 3)
     count_shapes(paths)
@@ -196,7 +195,7 @@ def test_a_folder_whose_files_may_not_be_opened_is_named(root, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
 def test_somebody_without_rights_is_told():
-    code = "import os, sys\nfrom mien.data.prepare import open_corpus\nfrom mien.errors import DataError\n"
+    code = "import os, sys\nfrom mien.prepare import open_corpus\nfrom mien.errors import DataError\n"
     # Python's own files may be closed to somebody else: whatever is loaded late is loaded by a corpus that is open.
     code += "open_corpus(sys.argv.pop())\n"
     code += "os.setuid(65534)\nfor path in sys.argv[1:]:\n    try:\n        open_corpus(path)\n"

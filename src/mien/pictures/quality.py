@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError, UsageError
+from mien.pictures.pixels import luma
 
 QUALITIES = ("brightness", "contrast", "sharpness")
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _PIXELS = 1 << 18  # pixels worked on at once: what fits a processor's cache is fastest
 _ROUNDING = 1e-6  # a single pixel one grey level off is well above it
 _MARGIN = 4  # rows and columns that smoothing and Laplacian take from a picture
@@ -52,21 +52,14 @@ def image_quality(images: NDArray[np.uint8], chunk: int = 4096) -> dict[str, NDA
     out = {name: np.full(len(images), np.nan) for name in QUALITIES}
     for start in range(0, len(images), step):
         part = slice(start, start + step)
-        luma = _luma(images[part])
-        mean = luma.mean((1, 2))
-        centred = luma - mean[:, None, None]
+        grey = luma(images[part])
+        mean = grey.mean((1, 2))
+        centred = grey - mean[:, None, None]
         out["brightness"][part] = mean / 255
         contrast = np.sqrt(_mean_square(centred)) / 255
         out["contrast"][part] = np.where(contrast < _ROUNDING, 0, contrast)
         out["sharpness"][part] = _sharpness(centred)
     return out
-
-
-def _luma(images: NDArray[np.uint8]) -> Floats:
-    """``(n, H, W, C)`` uint8 -> ``(n, H, W)``, 0 to 255."""
-    if images.shape[3] == 1:
-        return np.ascontiguousarray(images[..., 0], dtype=np.float32)
-    return np.asarray(images.astype(np.float32) @ _LUMA)
 
 
 def _sharpness(luma: Floats) -> NDArray[np.float64]:
