@@ -9,9 +9,9 @@ import numpy as np
 from mien.records import Predictions
 from mien.registry import Registry
 
-METRICS = Registry("metric", "mien.metrics")
-
 _FROM_PREDICTIONS = ("labels", "predicted", "probs", "targets", "votes")
+
+METRICS = Registry("metric", "mien.metrics", given=("confusion", *_FROM_PREDICTIONS))
 
 
 def measure(name: str, pred: Predictions) -> float:
