@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["missing", "shown", "spellings", "spreadsheets", "inputs", "outputs", "values", "web", "wording"],
+    ["missing", "shown", "spellings", "spreadsheets", "inputs", "outputs", "values", "web", "wording", "docstrings"],
     ["registry", "units", "own_files", "yaml_files", "pictures"],
     ["prediction_tables"],
     ["labels", "samples", "records", "demographics"],

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
+from mien.docstrings import prose
 from mien.errors import ConfigError, MissingExtra
-from mien.registry import Registry, nearest
+from mien.registry import Option, Registry, extra_of, nearest, options_of, read_options
 
 
 @pytest.fixture
@@ -13,11 +16,11 @@ def catalogue(tmp_path, monkeypatch):
     """Makes a package whose files register entries, and a registry over it."""
     made = []
 
-    def make(name, files, extra=None):
+    def make(name, files, extra=None, given=()):
         package = tmp_path / name
         package.mkdir()
         (package / "__init__.py").write_text(
-            f"from mien.registry import Registry\nTHINGS = Registry('thing', {name!r}, {extra!r})\n"
+            f"from mien.registry import Registry\nTHINGS = Registry('thing', {name!r}, {extra!r}, {given!r})\n"
         )
         for file, code in files.items():
             (package / f"{file}.py").write_text(code)
@@ -50,7 +53,7 @@ def box():
 
 @pytest.fixture
 def things(catalogue):
-    return catalogue("round_things", {"round": ROUND, "square": SQUARE})
+    return catalogue("round_things", {"round": ROUND, "square": SQUARE}, given=("centre",))
 
 
 def test_the_files_of_the_folder_are_found_on_the_first_look_up(things):
@@ -74,11 +77,11 @@ def test_a_misspelt_name_is_answered_with_the_nearest(things):
 
 
 def test_options_are_checked_against_the_signature(things):
-    things.check_options("circle", {"radius": 3, "colour": "blue"}, skip=("centre",))
+    things.check_options("circle", {"radius": 3, "colour": "blue"})
     with pytest.raises(ConfigError, match=r"^model\.options\.radios: thing 'circle' has no such option.*'radius'\?"):
         things.check_options("circle", {"radius": 1, "radios": 3}, "model.options")
     with pytest.raises(ConfigError, match="^centre: thing 'circle' has no such option"):
-        things.check_options("circle", {"centre": 3}, skip=("centre",))
+        things.check_options("circle", {"centre": 3})
     with pytest.raises(ConfigError, match="It takes none"):
         things.check_options("box", {"radius": 3})
 
@@ -98,13 +101,114 @@ def test_one_name_cannot_stand_for_two_things():
         registry.register("same")(max)
 
 
-def test_a_missing_package_names_the_extra_and_a_missing_module_of_ours_does_not(catalogue):
-    needs = catalogue("needy_things", {"a": "import surely_not_installed_1"}, extra="train")
-    with pytest.raises(MissingExtra, match=r"'surely_not_installed_1' is not installed.*mien\[train\]"):
-        needs.names()
-    own = catalogue("broken_things", {"a": "import mien.surely_not_there"}, extra="train")
-    with pytest.raises(ModuleNotFoundError, match=r"mien\.surely_not_there"):
-        own.names()
+NEEDY = """
+from {name} import THINGS
+@THINGS.register("early")
+def early(): ...
+import surely_not_installed_1.part
+@THINGS.register("late", tiny={{}})
+def late(): ...
+"""
+
+
+def test_a_file_without_its_package_hides_itself_alone(catalogue):
+    things = catalogue(
+        "needy_things", {"a": NEEDY.format(name="needy_things"), "b": SQUARE.replace("round_", "needy_")}, "train"
+    )
+    assert things.names() == ["box"]
+    assert "late" not in things
+    assert list(things.missing) == ["a"]
+    assert set(things.hidden()) == {"early", "late"}
+    for name in ("early", "late"):
+        with pytest.raises(MissingExtra, match=rf"^thing '{name}': .*'surely_not_installed_1' is not.*mien\[train\]"):
+            things.get(name)
+    with pytest.raises(MissingExtra, match=r"^model\.name: thing 'late'"):
+        things.get("late", "model.name")
+    with pytest.raises(ConfigError, match=r"Did you mean 'late'\?"):
+        things.get("lates")
+
+
+def test_a_package_of_no_extra_is_installed_by_itself(catalogue):
+    things = catalogue("lone_things", {"a": NEEDY.format(name="lone_things")})
+    with pytest.raises(
+        MissingExtra, match=r"expected that package\. Install it with: pip install surely_not_installed_1"
+    ):
+        things.get("late")
+
+
+def test_a_name_that_may_lie_in_an_unread_file_is_said_to(catalogue):
+    family = "from family_things import THINGS\nimport surely_not_installed_2\n"
+    family += "for name in ('x', 'y'):\n    THINGS.register(name)(lambda: None)\n"
+    things = catalogue("family_things", {"family": family, "box": SQUARE.replace("round_", "family_")})
+    with pytest.raises(
+        ConfigError, match=r"Known: box\. It may also lie in .*: family needs the package 'surely_not_i"
+    ):
+        things.get("x")
+
+
+@pytest.mark.parametrize("code", ["import mien.surely_not_there", "import broken_things.nor_this", "1 / 0", "import ("])
+def test_a_broken_file_of_ours_is_raised(catalogue, code):
+    things = catalogue("broken_things", {"a": code}, extra="train")
+    for _ in range(2):
+        with pytest.raises((ModuleNotFoundError, ZeroDivisionError, SyntaxError)):
+            things.names()
+
+
+def test_extras_are_those_of_the_install():
+    assert extra_of("torch") == extra_of("torch.nn") == "train"
+    assert extra_of("psycopg") == "label"
+    assert extra_of("numpy") == extra_of("surely_not_installed_1") == ""
+
+
+def sized(centre, *, radius: Annotated[float, Field(gt=0)], colour: Literal["red", "blue"] = "red", other=None):
+    """A thing.
+
+    Source: Euclid, book 3, definition 1; see :func:`round`.
+
+    Args:
+        centre: Where it is.
+        radius: How far
+            it reaches, in ``px``.
+        colour: Its colour: any.
+
+    Raises:
+        ValueError: never.
+    """
+
+
+def test_options_are_told_with_bounds_defaults_and_meaning():
+    radius, colour, other = options_of(sized, ("centre",))
+    assert radius == Option("radius", "a number above 0", True, None, "How far it reaches, in `px`.")
+    assert colour == Option("colour", "one of red, blue", False, "red", "Its colour: any.")
+    assert other == Option("other", "a value", False, None, "")
+    assert prose(sized) == "A thing.\n\nSource: Euclid, book 3, definition 1; see round."
+
+
+def test_a_class_may_say_its_options_in_either_docstring():
+    class Thing:
+        """A thing.
+
+        Args:
+            first: Said outside.
+        """
+
+        def __init__(self, first=1, second=2):
+            """Make it.
+
+            Args:
+                second: Said inside.
+            """
+
+    assert [o.about for o in options_of(Thing)] == ["Said outside.", "Said inside."]
+
+
+def test_all_mistakes_in_options_are_told_together():
+    with pytest.raises(ConfigError) as error:
+        read_options(sized, {"radius": -1, "colour": "green", "size": 3}, "thing 'sized'", "thing.options", ("centre",))
+    first, *lines = str(error.value).split("\n  ")
+    assert first == "thing.options: 3 mistakes."
+    assert [line.split(":")[0] for line in lines] == [f"thing.options.{n}" for n in ("radius", "colour", "size")]
+    assert len(error.value.mistakes) == 3
 
 
 def test_nearest_lists_everything_where_nothing_is_near():

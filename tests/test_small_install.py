@@ -144,3 +144,14 @@ def test_a_small_audit_is_light(folder: Path) -> None:
     found = json.loads(run(folder, "audit p.csv --by team", code).stderr.splitlines()[-1])
     assert found["heavy"] == []
     assert found["megabytes"] < 250
+
+
+def test_models_that_need_a_package_are_listed_with_it(folder: Path) -> None:
+    done = run(folder, "list models")
+    assert done.returncode == 0
+    assert (
+        "  mienet                   needs the package 'torch'. Install it with: pip install 'mien[train]'"
+        in done.stdout
+    )
+    done = run(folder, "list models mienet")
+    assert (done.returncode, "the package 'torch' is not installed" in done.stderr) == (1, True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, MienError, noted
 from mien.own_files import sha256_of_content
 from mien.registry import nearest
 from mien.stats.settings import MOST, Settings
@@ -21,6 +21,15 @@ from mien.values import Unfit, read_value, shown
 from mien.yaml_files import dump_yaml, parse_yaml, read_yaml
 
 _EXPECTED = "a YAML configuration"
+# Section of a component -> what 'mien list' calls its catalogue.
+_LISTED = {
+    "labels.train": "labels",
+    "labels.evaluate": "labels",
+    "split": "splits",
+    "model": "models",
+    "loss": "losses",
+    "mitigation": "mitigations",
+}
 
 
 class _Section(BaseModel):
@@ -232,38 +241,71 @@ class ExperimentConfig(_Section):
         return content
 
 
-def parse_config(content: dict[str, Any], where: str = "config", overrides: Iterable[str] = ()) -> ExperimentConfig:
+Check = Callable[[ExperimentConfig], ExperimentConfig]
+
+
+def parse_config(
+    content: dict[str, Any], where: str = "config", overrides: Iterable[str] = (), check: Check | None = None
+) -> ExperimentConfig:
     """Check a configuration.
 
     Args:
         content: Its sections.
         where: Where it stands, for messages.
         overrides: ``dotted.key=value`` settings that are part of it, for messages.
+        check: What else to hold it to; its errors are told with the others. Where the sections themselves have
+            mistakes it gets the configuration without these.
 
     Raises:
-        ConfigError: On the first mistake, with its dotted key and the nearest known one.
+        ConfigError: With every mistake, each with its dotted key and the nearest known one.
     """
+    mistakes: list[MienError] = []
+    config: ExperimentConfig | None
     try:
-        return ExperimentConfig.model_validate(content)
+        config = ExperimentConfig.model_validate(content)
     except ValidationError as error:
-        more = f"({error.error_count() - 1} more mistakes)" if error.error_count() > 1 else ""
-        raise _mistake(error.errors()[0], where, overrides, more) from None
+        mistakes += [_mistake(e, where, overrides) for e in error.errors()]
+        config = _without(content, [e["loc"] for e in error.errors()])
+    if check is not None and config is not None:
+        with noted(mistakes):
+            config = check(config)
+    if mistakes:
+        raise ConfigError.joined(where, mistakes)
+    assert config is not None  # it is none after a mistake only
+    return config
 
 
-def _mistake(first: ErrorDetails, where: str, overrides: Iterable[str], more: str) -> ConfigError:
-    """The first thing that is wrong, in words."""
-    key = ".".join(str(p) for p in first["loc"])
+def _without(content: dict[str, Any], places: Iterable[tuple[int | str, ...]]) -> ExperimentConfig | None:
+    """The configuration without what is wrong in it, for what can be said of the rest; None if nothing can."""
+    rest: Any = copy.deepcopy(content)
+    for place in places:
+        # Options mean nothing without the name of what they are for.
+        *parents, last = place[:-1] if len(place) > 1 and place[-1] == "name" else place or ("",)
+        section: Any = rest
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.pop(last, None)
+    rest["data"] = {"store": "unknown"}
+    try:
+        return ExperimentConfig.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def _mistake(error: Mapping[str, Any], where: str, overrides: Iterable[str]) -> ConfigError:
+    """What is wrong, in words."""
+    key = ".".join(str(p) for p in error["loc"])
     place = place_of(key, where, overrides)
-    unfit = first.get("ctx", {}).get("error")
+    unfit = error.get("ctx", {}).get("error")
     if isinstance(unfit, Unfit):
-        return ConfigError(place + unfit.place, unfit.found, unfit.expected, f"{unfit.fix} {more}".strip())
-    if first["type"] in ("extra_forbidden", "invalid_key"):
-        fix = nearest(str(first["loc"][-1]), _keys(first["loc"][:-1]))
-        return ConfigError(place, "unknown key", "", f"{fix} {more}".strip())
-    if first["type"] == "missing":
-        return ConfigError(place, "is missing", "a value", more)
-    message = str(unfit or first["msg"])
-    return ConfigError(place, message if unfit else f"{shown(first['input'])}: {message}", "", more)
+        return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
+    if error["type"] in ("extra_forbidden", "invalid_key"):
+        return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), _keys(error["loc"][:-1])))
+    if error["type"] == "missing":
+        return ConfigError(place, "is missing", "a value")
+    message = str(unfit or error["msg"])
+    return ConfigError(place, message if unfit else f"{shown(error['input'])}: {message}")
 
 
 def place_of(key: str, where: str, overrides: Iterable[str] = ()) -> str:
@@ -289,15 +331,16 @@ def _keys(path: Iterable[int | str]) -> list[str]:
     return list(section.model_fields)
 
 
-def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentConfig:
+def load_config(path: Path | str, overrides: Iterable[str] = (), check: Check | None = None) -> ExperimentConfig:
     """Read a YAML configuration.
 
     Args:
         path: The file.
         overrides: ``dotted.key=value`` settings that replace the file's; values are YAML.
+        check: See :func:`parse_config`.
 
     Raises:
-        ConfigError: If the file cannot be read or anything in it is not known.
+        ConfigError: If the file cannot be read; with everything in it that is wrong.
     """
     path, overrides = Path(path), tuple(overrides)
     content = read_yaml(path, _EXPECTED)
@@ -315,7 +358,7 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
             if not isinstance(target, dict):
                 raise ConfigError(key, f"{parent!r} is a value, not a section", "a key of a section")
         target[last] = parse_value(override, value)
-    return parse_config(content, path.name, overrides)
+    return parse_config(content, path.name, overrides, check)
 
 
 def parse_value(where: str, text: str) -> Any:
@@ -331,17 +374,13 @@ def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
     """Settings of an audit with some replaced; None leaves one as it is.
 
     Raises:
-        ConfigError: If a value is out of range; the message names it.
+        ConfigError: If values are out of range; the message names them.
     """
     try:
         return AuditConfig(**base.model_dump() | {k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        option = f"--{first['loc'][0]}".replace("_", "-")
-        unfit = first.get("ctx", {}).get("error")
-        if isinstance(unfit, Unfit):
-            raise unfit.error(ConfigError, option) from None
-        raise ConfigError(option, f"{shown(first['input'])}: {first['msg']}") from None
+        told = [{**e, "loc": (f"--{e['loc'][0]}".replace("_", "-"), *e["loc"][1:])} for e in error.errors()]
+        raise ConfigError.joined("options", [_mistake(e, "", ()) for e in told]) from None
 
 
 _KEY_FORMAT = 1  # goes up when a key stands for something else than before
@@ -373,15 +412,17 @@ def explain_config(config: ExperimentConfig) -> str:
     return "\n".join(_explained(config)) + "\n"
 
 
-def _explained(section: BaseModel, indent: str = "") -> Iterator[str]:
+def _explained(section: BaseModel, indent: str = "", called: str = "") -> Iterator[str]:
     for name, about in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, _Section):
             yield f"{indent}{name}:"
-            yield from _explained(value, indent + "  ")
+            yield from _explained(value, indent + "  ", f"{called}.{name}".lstrip("."))
             continue
         choices = [str(c) for c in typing.get_args(about.annotation) if isinstance(c, str)]
         notes = [about.description or "", f"One of {', '.join(choices)}." if choices else ""]
+        if isinstance(section, Component) and name in Component.model_fields:
+            notes = [f"See: mien list {_LISTED[called]}{' NAME' if name == 'options' else ''}"]
         comment = " ".join(filter(None, notes))
         shown = value if isinstance(value, str) else json.dumps(value)
         yield f"{indent}{name}: {shown}" + (f"  # {comment}" if comment else "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 _LONGEST = 1000  # characters of one part of a message
 
 
@@ -34,7 +37,7 @@ class MienError(Exception):
             text += f", expected {expected}"
         text = text.rstrip(".") + "."
         if fix:
-            text += f" {fix}"
+            text += fix if fix.startswith("\n") else f" {fix}"
         super().__init__(text)
 
     def __reduce__(self) -> tuple[type[MienError], tuple[str, str, str, str]]:
@@ -50,9 +53,39 @@ class LabelError(MienError):
 
 
 class ConfigError(MienError):
-    """A configuration names something unknown or gives it a wrong value."""
+    """A configuration names something unknown or gives it a wrong value.
+
+    Attributes:
+        mistakes: The errors that this one joins; empty where it is of one mistake.
+    """
 
     exit_code = 2
+    mistakes: tuple[MienError, ...] = ()
+
+    @staticmethod
+    def joined(where: str, errors: Iterable[MienError]) -> MienError:
+        """One error for several: the only one, or all of them, a line each.
+
+        Args:
+            where: What they are all in, such as the file.
+            errors: One or more; what these join already is taken apart.
+        """
+        each = [m for e in errors for m in (getattr(e, "mistakes", ()) or (e,))]
+        if len(each) == 1:
+            return each[0]
+        lines = [str(e).removeprefix(f"{where}: ").replace("\n", "\n  ") for e in each]
+        error = ConfigError(where, f"{len(each)} mistakes", "", "".join(f"\n  {line}" for line in lines))
+        error.mistakes = tuple(each)
+        return error
+
+
+@contextmanager
+def noted(mistakes: list[MienError]) -> Iterator[None]:
+    """Add an error to a list instead of raising it, so that the mistakes after it are seen too."""
+    try:
+        yield
+    except MienError as error:
+        mistakes.append(error)
 
 
 class UsageError(MienError):
@@ -78,11 +111,11 @@ class MissingExtra(MienError):
 
     def __init__(self, feature: str, extra: str, missing: str) -> None:
         self.feature, self.extra, self.missing = feature, extra, missing
+        # A package that no extra of Mien's brings is installed by itself.
+        brings = f"'mien[{extra}]'" if extra else missing
+        expected = f"the '{extra}' extra" if extra else "that package"
         super().__init__(
-            feature,
-            f"the package {missing!r} is not installed",
-            f"the '{extra}' extra",
-            f"Install it with: pip install 'mien[{extra}]'",
+            feature, f"the package {missing!r} is not installed", expected, f"Install it with: pip install {brings}"
         )
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:  # type: ignore[override]

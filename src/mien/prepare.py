@@ -112,7 +112,7 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
     if dataset is None and str(source) == "synthetic" and not _is_there(Path(source)):
         dataset = "synthetic"
     if dataset == "synthetic":
-        options = DATASETS.check_options(dataset, options, "option", skip=("root",))
+        options = DATASETS.check_options(dataset, options, "option")
         return DATASETS.get(dataset)(**options)  # type: ignore[no-any-return]
     if dataset is not None:
         DATASETS.get(dataset, "dataset")
@@ -120,7 +120,7 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
         check_regular(source, "a corpus")
     path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
-    options = DATASETS.check_options(name, options, "option", skip=("root",))
+    options = DATASETS.check_options(name, options, "option")
     corpus: Corpus = DATASETS.get(name, "dataset")(path, **options)
     if path != Path(source):
         corpus.detail["read from the folder"] = str(path.relative_to(source))

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
+import importlib.metadata
+import importlib.util
 import inspect
 import pkgutil
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mien.errors import ConfigError, MissingExtra
-from mien.values import Unfit, read_value
+from mien.docstrings import arguments, first_line
+from mien.errors import ConfigError, MienError, MissingExtra, noted
+from mien.values import Unfit, describe, read_value
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+_OPTION_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -24,21 +32,61 @@ def nearest(name: str, known: list[str]) -> str:
     return f"Known: {', '.join(known)}."
 
 
+def extra_of(package: str) -> str:
+    """The extra of Mien's install that brings a package; empty where none does, or Mien is not installed."""
+    try:
+        wanted = importlib.metadata.requires("mien") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    called = package.split(".")[0].replace("_", "-").lower()
+    for line in wanted:
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", line)
+        if extra and re.split(r"[^\w.-]", line, maxsplit=1)[0].replace("_", "-").lower() == called:
+            return extra[1]
+    return ""
+
+
+@dataclass(frozen=True)
+class MissingFile:
+    """A file of a catalogue that cannot be used on this install.
+
+    Attributes:
+        package: The package that it needs.
+        extra: The extra that brings it; empty if none does.
+        names: Names that it would register, as far as they stand in it as plain text.
+        registers: Whether it registers anything at all.
+    """
+
+    package: str
+    extra: str
+    names: tuple[str, ...]
+    registers: bool
+
+    def error(self, what: str) -> MissingExtra:
+        """What to raise for something that lies in the file."""
+        return MissingExtra(what, self.extra, self.package)
+
+
 class Registry:
     """Maps a name to a callable; the files of ``package`` are imported on the first look-up.
+
+    A file whose own packages are not installed hides its entries and no others: see :attr:`missing`.
 
     Args:
         kind: What an entry is, in the singular, for messages: ``model``, ``loss``.
         package: The dotted folder whose modules register entries, e.g. ``mien.models``.
-        extra: The install extra that the folder's modules need, if any.
+        extra: The install extra for packages of which the install itself does not say where they belong.
+        given: Parameters of the entries that the caller supplies and a user may not.
     """
 
-    def __init__(self, kind: str, package: str, extra: str | None = None) -> None:
+    def __init__(self, kind: str, package: str, extra: str | None = None, given: Sequence[str] = ()) -> None:
         self.kind = kind
         self.package = package
         self.extra = extra
+        self.given = tuple(given)
         self._entries: dict[str, Callable[..., Any]] = {}
         self._tiny: dict[str, dict[str, Any]] = {}
+        self._missing: dict[str, MissingFile] = {}
         self._loaded = False
 
     def register(self, name: str, *, tiny: Mapping[str, Any] | None = None) -> Callable[[Entry], Entry]:
@@ -57,17 +105,45 @@ class Registry:
         if self._loaded:
             return
         package = importlib.import_module(self.package)
+        ours = {"mien", self.package.split(".")[0]}
         for module in pkgutil.iter_modules(package.__path__):
+            before = set(self._entries)
             try:
                 importlib.import_module(f"{self.package}.{module.name}")
             except ModuleNotFoundError as error:
-                if self.extra and not (error.name or "").startswith("mien"):
-                    raise MissingExtra(f"the {self.kind} catalogue", self.extra, error.name or "?") from error
-                raise
+                if not error.name or error.name.split(".")[0] in ours:
+                    raise  # a file of ours is broken
+                for name in set(self._entries) - before:  # registered above the import that failed
+                    del self._entries[name], self._tiny[name]
+                self._missing[module.name] = self._missing_file(module.name, error.name)
         self._loaded = True
 
+    def _missing_file(self, module: str, package: str) -> MissingFile:
+        """What can be said of a file that cannot be imported, from its text."""
+        spec = importlib.util.find_spec(f"{self.package}.{module}")
+        source = spec.loader.get_source(spec.name) if spec and isinstance(spec.loader, _HasSource) else None
+        calls = [
+            node
+            for node in ast.walk(ast.parse(source or ""))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "register"
+        ]
+        firsts = [call.args[0] for call in calls if call.args]
+        names = tuple(a.value for a in firsts if isinstance(a, ast.Constant) and isinstance(a.value, str))
+        root = package.split(".")[0]
+        return MissingFile(root, extra_of(root) or self.extra or "", names, bool(calls))
+
+    @property
+    def missing(self) -> dict[str, MissingFile]:
+        """Files of the folder whose packages are not installed, by their name."""
+        self._load()
+        return dict(self._missing)
+
+    def hidden(self) -> dict[str, MissingFile]:
+        """Names of entries that need a package which is not installed."""
+        return {name: file for file in self.missing.values() for name in file.names}
+
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """All names that can be used on this install, sorted."""
         self._load()
         return sorted(self._entries)
 
@@ -82,11 +158,20 @@ class Registry:
 
         Raises:
             ConfigError: If there is none; the message offers the nearest name.
+            MissingExtra: If its file needs a package that is not installed.
         """
         self._load()
-        if name not in self._entries:
-            raise ConfigError(where or self.kind, f"unknown {self.kind} {name!r}", "", nearest(name, self.names()))
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        hidden = self.hidden()
+        if name in hidden:
+            raise hidden[name].error(f"{where}: {self.kind} {name!r}" if where else f"{self.kind} {name!r}")
+        fix = nearest(name, sorted({*self._entries, *hidden}))
+        unread = {f: m.package for f, m in self._missing.items() if m.registers and not m.names}
+        if unread:
+            files = " and ".join(f"{file} needs the package {package!r}" for file, package in unread.items())
+            fix += f" It may also lie in a file that cannot be used here: {files}."
+        raise ConfigError(where or self.kind, f"unknown {self.kind} {name!r}", "", fix)
 
     def tiny(self, name: str) -> dict[str, Any]:
         """Options that make the entry small enough for a test."""
@@ -95,18 +180,15 @@ class Registry:
 
     def summary(self, name: str) -> str:
         """The first line of the entry's docstring."""
-        return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+        return first_line(self.get(name))
 
-    def check_options(
-        self, name: str, options: Mapping[str, Any], where: str = "", skip: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    def check_options(self, name: str, options: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         """Read options as the callable's signature wants them; see :func:`read_options`.
 
         Args:
             name: The entry.
             options: Its options as written by the user.
             where: Dotted key of the options, for the message.
-            skip: Parameters that the caller supplies and a user may not.
 
         Returns:
             The options, with numbers that were written as text read as numbers.
@@ -114,7 +196,52 @@ class Registry:
         Raises:
             ConfigError: On an option that the callable does not take, or a value that it cannot use.
         """
-        return read_options(self.get(name, where), options, f"{self.kind} {name!r}", where, skip)
+        return read_options(self.get(name, where), options, f"{self.kind} {name!r}", where, self.given)
+
+
+@typing.runtime_checkable
+class _HasSource(typing.Protocol):
+    def get_source(self, fullname: str) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a component.
+
+    Attributes:
+        name: Its name.
+        wants: What it may be, in words, with its bounds.
+        required: Whether it must be given.
+        default: Its value where it is not given.
+        about: What it does, from the docstring.
+    """
+
+    name: str
+    wants: str
+    required: bool
+    default: Any
+    about: str
+
+
+def options_of(function: Callable[..., Any], given: Sequence[str] = ()) -> list[Option]:
+    """The options of a component: its parameters without those that the caller supplies.
+
+    Args:
+        function: A function or a class.
+        given: Parameters that the caller supplies and a user may not.
+    """
+    hints, about = _hints(function), arguments(function)
+    return [
+        Option(
+            p.name,
+            describe(hints[p.name]) if p.name in hints else "a value",
+            p.default is p.empty,
+            None if p.default is p.empty else p.default,
+            about.get(p.name, ""),
+        )
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in _OPTION_KINDS and p.name not in given
+    ]
 
 
 def read_options(
@@ -134,22 +261,25 @@ def read_options(
         The options as read.
 
     Raises:
-        ConfigError: On an option that the callable does not take, or a value that it cannot use.
+        ConfigError: With all options that the callable does not take, and values that it cannot use.
     """
     parameters = inspect.signature(function).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = [p.name for p in parameters if p.kind in kinds and p.name not in skip]
+    known = [p.name for p in parameters if p.kind in _OPTION_KINDS and p.name not in skip]
     hints = _hints(function)
-    read = {}
+    read: dict[str, Any] = {}
+    mistakes: list[MienError] = []
     for option, value in options.items():
         place = f"{where}.{option}" if where else str(option)
-        if option not in known:
-            fix = nearest(str(option), known) if known else "It takes none."
-            raise ConfigError(place, f"{called} has no such option", "", fix)
-        try:
-            read[option] = read_value(hints.get(option, Any), value)
-        except Unfit as error:
-            raise error.error(ConfigError, place) from None
+        with noted(mistakes):
+            if option not in known:
+                fix = nearest(str(option), known) if known else "It takes none."
+                raise ConfigError(place, f"{called} has no such option", "", fix)
+            try:
+                read[option] = read_value(hints.get(option, Any), value)
+            except Unfit as error:
+                raise error.error(ConfigError, place) from None
+    if mistakes:
+        raise ConfigError.joined(where or called, mistakes)
     return read
 
 

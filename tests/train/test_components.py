@@ -123,6 +123,34 @@ def test_an_override_is_named_and_not_the_file(tmp_path: Path) -> None:
         load_experiment(path, ["model.options.dropout=x"])
 
 
+def test_all_mistakes_are_told_at_once_a_line_each(tmp_path: Path) -> None:
+    content = {
+        "seed": -1,
+        "train": {"epoch": 3, "optimizer": {"name": "sdg"}},
+        "model": {"name": "mienet", "size": 3, "options": {"dropuot": 0.1, "stem": 0}},
+        "loss": {"name": "crossentropy"},
+        "split": {"name": "ratio", "options": {"train": 2}},
+        "audit": {"fail_if": ["worst(recal, by=gender) <"]},
+    }
+    with pytest.raises(ConfigError) as error:
+        load_experiment(written(tmp_path, content), ["mitigation=non"])
+    first, *lines = [line.removeprefix("  ") for line in str(error.value).split("\n")]
+    assert first == "c.yaml: 10 mistakes."
+    lines = [line for line in lines if not line.startswith(" ")]  # that of the gate points at its character
+    keys = ["seed", "train.epoch", "train.optimizer.name", "model.size", "split.options.train"]
+    keys += ["model.options.dropuot", "model.options.stem", "loss.name", "--set mitigation.name"]
+    assert {line.split(":")[0] for line in lines[:-1]} == set(keys)
+    assert lines[-1].startswith("gate, character 26: ")
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("content", [{"model": {"name": 3, "options": {"stem": 0}}}, {"data": {}, "loss": "nope"}])
+def test_a_mistake_makes_no_others_up(tmp_path: Path, content: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(written(tmp_path, content))
+    assert len(error.value.mistakes) == (2 if "data" in content else 0)
+
+
 def test_a_gate_that_cannot_be_read_is_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         load_experiment(written(tmp_path, {"audit": {"fail_if": ["worst(recal, by=gender) <"]}}))
@@ -144,9 +172,9 @@ def _options(function: Any, given: set[str]) -> dict[str, Any]:
     ("name", "option", "hint"),
     [
         (name, option, hint)
-        for registry, given in CATALOGUES.values()
+        for registry in CATALOGUES.values()
         for name in registry.names()
-        for option, hint in _options(registry.get(name), set(given)).items()
+        for option, hint in _options(registry.get(name), set(registry.given)).items()
     ],
 )
 def test_every_option_that_is_a_number_has_bounds(name: str, option: str, hint: Any) -> None:
@@ -158,7 +186,7 @@ def test_every_option_that_is_a_number_has_bounds(name: str, option: str, hint: 
 
 
 def _read_one(name: str, option: str, value: Any) -> None:
-    kind = next(section for section, (registry, _) in CATALOGUES.items() if name in registry)
+    kind = next(section for section, registry in CATALOGUES.items() if name in registry)
     component = {"name": name, "options": {option: value}}
     section, _, key = kind.partition(".")
     check_components(parse_config({"data": {"store": "s"}, section: {key: component} if key else component}))

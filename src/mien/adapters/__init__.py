@@ -7,4 +7,4 @@ faces of a store.
 
 from mien.registry import Registry
 
-ADAPTERS = Registry("adapter", "mien.adapters")
+ADAPTERS = Registry("adapter", "mien.adapters", given=("path", "target"))

@@ -34,10 +34,10 @@ def load_model(spec: str | Path, options: Mapping[str, Any] | None = None, *, de
     if Path(spec).is_dir():
         return _run_model(Path(spec), options, device)
     if text.endswith(".onnx"):
-        options = ADAPTERS.check_options("onnx", options, skip=("path",))
+        options = ADAPTERS.check_options("onnx", options)
         return _made("onnx", {"path": text, **options})
     if ":" in text:
-        options = ADAPTERS.check_options("python", options, skip=("target",))
+        options = ADAPTERS.check_options("python", options)
         return _made("python", {"target": text, **options})
     tools = [n for n in ADAPTERS if n not in ("onnx", "python")]
     if text not in tools:

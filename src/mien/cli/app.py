@@ -39,10 +39,6 @@ Force = Annotated[bool, Parameter(negative=(), help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
 GATE_FAILED = 3
-_EXTRA_OF = {
-    **dict.fromkeys(("torch", "torchvision", "lightning_fabric", "tensorboard", "filelock"), "train"),
-    **dict.fromkeys(("sqlalchemy", "fastapi", "uvicorn", "psycopg"), "label"),
-}
 
 
 def _fail(error: MienError) -> NoReturn:
@@ -74,10 +70,13 @@ def main() -> None:
     except MienError as error:
         _fail(error)
     except ModuleNotFoundError as error:
+        from mien.registry import extra_of
+
         package = (error.name or "").split(".")[0]
-        if package not in _EXTRA_OF:
+        extra = extra_of(package)
+        if not extra:
             raise
-        _fail(MissingExtra("this command", _EXTRA_OF[package], package))
+        _fail(MissingExtra("this command", extra, package))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

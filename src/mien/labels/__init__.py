@@ -32,8 +32,7 @@ __all__ = [
     "scheme_names",
 ]
 
-SCHEMES = Registry("label scheme", "mien.labels")
-GIVEN = ("vocabulary",)  # what a scheme is given; everything else that it takes is an option
+SCHEMES = Registry("label scheme", "mien.labels", given=("vocabulary",))
 
 
 def scheme_names() -> list[str]:

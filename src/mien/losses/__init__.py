@@ -2,7 +2,8 @@
 
 from mien.registry import Registry
 
-LOSSES = Registry("loss", "mien.losses", extra="train")
 # What the training gives a loss that asks for it by name; everything else that it takes is an option.
 ASKED = ("class_counts", "features", "rows", "epoch")
-GIVEN = ("logits", "targets", "num_classes", "feature_dim", *ASKED)
+LOSSES = Registry(
+    "loss", "mien.losses", extra="train", given=("logits", "targets", "num_classes", "feature_dim", *ASKED)
+)

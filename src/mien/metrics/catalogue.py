@@ -28,7 +28,7 @@ class MetricRegistry(Registry):
     """Metrics by name, and which of them are the better the lower."""
 
     def __init__(self) -> None:
-        super().__init__("metric", "mien.metrics")
+        super().__init__("metric", "mien.metrics", given=_READ)
         self._lower: set[str] = set()
 
     def register(

@@ -2,4 +2,4 @@
 
 from mien.registry import Registry
 
-MITIGATIONS = Registry("mitigation", "mien.mitigation", extra="train")
+MITIGATIONS = Registry("mitigation", "mien.mitigation", extra="train", given=("faces",))

@@ -2,4 +2,4 @@
 
 from mien.registry import Registry
 
-MODELS = Registry("model", "mien.models", extra="train")
+MODELS = Registry("model", "mien.models", extra="train", given=("num_classes", "in_channels"))

@@ -226,7 +226,7 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
     """
     where = f"{folder / CARD}: options"
     try:
-        options = MODELS.check_options(card.model, card.options, "options", skip=("num_classes", "in_channels"))
+        options = MODELS.check_options(card.model, card.options, "options")
         numbers = sum(abs(n) for n in _whole_numbers(options))
         if numbers > _LARGEST_OPTIONS:
             sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"

@@ -11,12 +11,9 @@ import torch
 
 from mien.audit import parse_gate
 from mien.config import Component, ExperimentConfig, load_config, place_of
-from mien.data.splits import GIVEN as SPLIT_GIVEN
 from mien.data.splits import SPLITS
-from mien.errors import ConfigError
-from mien.labels import GIVEN as LABELS_GIVEN
+from mien.errors import ConfigError, MienError, noted
 from mien.labels import SCHEMES
-from mien.losses import GIVEN as LOSS_GIVEN
 from mien.losses import LOSSES
 from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
@@ -24,15 +21,14 @@ from mien.models import MODELS
 from mien.registry import Registry, read_options
 
 ComponentT = TypeVar("ComponentT", bound=Component)
-_MODEL_GIVEN = ("num_classes", "in_channels")
-# Section of the configuration -> catalogue, and what its entries are given and a user may not set.
-CATALOGUES: dict[str, tuple[Registry, tuple[str, ...]]] = {
-    "labels.train": (SCHEMES, LABELS_GIVEN),
-    "labels.evaluate": (SCHEMES, LABELS_GIVEN),
-    "split": (SPLITS, SPLIT_GIVEN),
-    "model": (MODELS, _MODEL_GIVEN),
-    "loss": (LOSSES, LOSS_GIVEN),
-    "mitigation": (MITIGATIONS, ("faces",)),
+# Section of the configuration -> catalogue.
+CATALOGUES: dict[str, Registry] = {
+    "labels.train": SCHEMES,
+    "labels.evaluate": SCHEMES,
+    "split": SPLITS,
+    "model": MODELS,
+    "loss": LOSSES,
+    "mitigation": MITIGATIONS,
 }
 
 
@@ -44,10 +40,10 @@ def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experime
         overrides: ``dotted.key=value`` settings that replace the file's; values are YAML.
 
     Raises:
-        ConfigError: If the file cannot be read, or on the first thing in it that is wrong.
+        ConfigError: If the file cannot be read; with everything in it that is wrong.
     """
     overrides = tuple(overrides)
-    return check_components(load_config(path, overrides), Path(path).name, overrides)
+    return load_config(path, overrides, lambda config: check_components(config, Path(path).name, overrides))
 
 
 def check_components(
@@ -64,50 +60,53 @@ def check_components(
         The experiment with options as read: numbers that were written as text are numbers.
 
     Raises:
-        ConfigError: On an unknown name or option, or a value that cannot be used.
+        ConfigError: With every unknown name and option, and every value that cannot be used.
     """
     overrides = tuple(overrides)
+    mistakes: list[MienError] = []
 
     def at(key: str) -> str:
         return place_of(key, where, overrides)
 
     read = config
-    for section, (catalogue, given) in CATALOGUES.items():
+    for section, catalogue in CATALOGUES.items():
         *parents, last = section.split(".")
         holder = getattr(read, parents[0]) if parents else read
         component = getattr(holder, last)
         if component is None:
             continue
-        function = catalogue.get(component.name, at(f"{section}.name"))
-        told = _with_options(section, catalogue.kind, component, function, given, at)
-        holder = holder.model_copy(update={last: told})
-        read = read.model_copy(update={parents[0]: holder}) if parents else holder
-    model = MODELS.get(read.model.name)
-    _check_buildable(model, read.model.options, read.model.name, at("model.options"))
+        with noted(mistakes):
+            told = _with_options(section, catalogue, component, at)
+            holder = holder.model_copy(update={last: told})
+            read = read.model_copy(update={parents[0]: holder}) if parents else holder
+            if section == "model":
+                _check_buildable(catalogue.get(told.name), told.options, told.name, at("model.options"))
     for name in config.audit.metrics:
-        METRICS.get(name, at("audit.metrics"))
+        with noted(mistakes):
+            METRICS.get(name, at("audit.metrics"))
     for condition in config.audit.fail_if:
-        parse_gate(condition)
+        with noted(mistakes):
+            parse_gate(condition)
+    if mistakes:
+        raise ConfigError.joined(where, mistakes)
     return read
 
 
-def _with_options(
-    section: str,
-    kind: str,
-    component: ComponentT,
-    function: Callable[..., Any],
-    given: tuple[str, ...],
-    at: Callable[[str], str],
-) -> ComponentT:
+def _with_options(section: str, catalogue: Registry, component: ComponentT, at: Callable[[str], str]) -> ComponentT:
     """The component with its options as read."""
+    function, called = catalogue.get(component.name, at(f"{section}.name")), f"{catalogue.kind} {component.name!r}"
     read: dict[str, Any] = {}
+    mistakes: list[MienError] = []
     for option, value in component.options.items():
         place = at(f"{section}.options.{option}").removesuffix(f".{option}")
-        read |= read_options(function, {option: value}, f"{kind} {component.name!r}", place, given)
+        with noted(mistakes):
+            read |= read_options(function, {option: value}, called, place, catalogue.given)
     for option, about in inspect.signature(function).parameters.items():
         needed = about.kind == about.KEYWORD_ONLY and about.default is about.empty
-        if needed and option not in given and option not in read:
-            raise ConfigError(at(f"{section}.options.{option}"), f"{kind} {component.name!r} needs it", "a value")
+        if needed and option not in catalogue.given and option not in component.options:
+            mistakes.append(ConfigError(at(f"{section}.options.{option}"), f"{called} needs it", "a value"))
+    if mistakes:
+        raise ConfigError.joined(at(f"{section}.options"), mistakes)
     return component.model_copy(update={"options": read})
 
 

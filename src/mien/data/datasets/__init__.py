@@ -2,4 +2,4 @@
 
 from mien.registry import Registry
 
-DATASETS = Registry("dataset", "mien.data.datasets")
+DATASETS = Registry("dataset", "mien.data.datasets", given=("root",))

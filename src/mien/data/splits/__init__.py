@@ -3,8 +3,7 @@
 from mien.data.splits.units import assign_units, split_units
 from mien.registry import Registry
 
-__all__ = ["GIVEN", "SPLITS", "TEST", "TRAIN", "VALIDATION", "assign_units", "split_units"]
+__all__ = ["SPLITS", "TEST", "TRAIN", "VALIDATION", "assign_units", "split_units"]
 
-SPLITS = Registry("split", "mien.data.splits")
-GIVEN = ("table", "strata")  # what a split is given; everything else that it takes is an option
+SPLITS = Registry("split", "mien.data.splits", given=("table", "strata"))
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

@@ -25,6 +25,13 @@ def fold_split(
 ) -> SampleTable:
     """Fold ``fold`` of ``k`` is the test part, the next one validates, the rest trains.
 
+    Args:
+        table: The faces.
+        strata: ``(n,)`` classes.
+        k: Number of folds.
+        fold: The fold that tests, 0 to k-1.
+        seed: Seed of the shuffle.
+
     Raises:
         DataError: If ``k`` is under 3 or ``fold`` is not one of them.
     """

@@ -26,6 +26,14 @@ def ratio_split(
 ) -> SampleTable:
     """Split at random in given proportions, stratified, copies and persons kept together.
 
+    Args:
+        table: The faces.
+        strata: ``(n,)`` classes.
+        train: Share of the faces to train on.
+        validation: Share of those that validate.
+        test: Share of those that test; the three sum to 1.
+        seed: Seed of the shuffle.
+
     Raises:
         DataError: If the shares do not sum to 1 or one is negative.
     """

@@ -1,0 +1,55 @@
+"""``mien list``: every catalogue as a table, and of every entry what it can be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from mien.cli.listing import _catalogues, list_
+from mien.config import explain_config, parse_config
+from mien.errors import ConfigError, UsageError
+from mien.registry import options_of
+
+ENTRIES = [(kind, name) for kind, registry in _catalogues().items() for name in registry]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    list_(*words)  # type: ignore[arg-type]
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("kind", _catalogues())
+def test_a_catalogue_is_a_table_of_one_line_each(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    title, *rows = printed(capsys, kind)
+    assert title == f"{kind}:"
+    assert [row.split()[0] for row in rows] == _catalogues()[kind].names()
+    assert all(len(row.split(maxsplit=1)) == 2 for row in rows)
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_every_entry_says_what_each_of_its_options_is(kind: str, name: str) -> None:
+    registry = _catalogues()[kind]
+    assert registry.summary(name)
+    silent = [o.name for o in options_of(registry.get(name), registry.given) if not o.about]
+    assert not silent, f"{kind} {name}: the docstring says nothing of {', '.join(silent)}"
+
+
+def test_an_entry_is_told_with_its_source_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(printed(capsys, "mitigations", "reweighting"))
+    assert "Kamiran and Calders 2012" in text
+    assert "  exponent: a number from 0 to 1; by default 1.0\n" in text
+    assert "faces:" not in text
+    assert "  weights: text or a path; must be given" in printed(capsys, "annotators", "fairface")
+    assert printed(capsys, "labels", "majority")[-1] == "It takes no options."
+
+
+def test_what_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'mienet'"):
+        list_("models", "minet")
+    with pytest.raises(UsageError, match="mien list config"):
+        list_("config", "model")
+
+
+def test_the_configuration_names_where_options_are_seen() -> None:
+    text = explain_config(parse_config({"data": {"store": "s"}, "labels": {"evaluate": "majority"}}))
+    for kind in ("models", "losses", "splits", "mitigations", "labels"):
+        assert f"options: {{}}  # See: mien list {kind} NAME" in text
