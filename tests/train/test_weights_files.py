@@ -70,7 +70,7 @@ def test_what_was_written_loads(folder: Path) -> None:
         ({"model": 3}, r"model: 3"),
         ({"options": OPTIONS | {"stem": 10**9}}, r"options: add up to .*10,000 channels, units and blocks at most"),
         ({"options": OPTIONS | {"depths": [1, 9_000]}}, r"options\.depths\[1\]: 9000, expected .* from 1 to 100"),
-        ({"options": {"widths": [8] * 11, "depths": [1] * 11}}, r"options\.widths: .*expected a list of 1 to 10 whole"),
+        ({"options": {"widths": [8] * 11, "depths": [1] * 10}}, r"options\.widths: .*expected a list of 1 to 10 whole"),
         ({"options": OPTIONS | {"stem": "1" * 30}}, r"options: have a number beyond all bounds"),
         ({"options": OPTIONS | {"stem": -4}}, r"options\.stem"),
         ({"options": OPTIONS | {"stem": "a lot"}}, r"options\.stem"),
