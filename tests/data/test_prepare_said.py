@@ -67,7 +67,7 @@ def test_what_was_said_is_on_the_screen(littered, tmp_path, capsys):
 
 
 def test_what_was_said_is_on_the_page_of_the_store(littered, tmp_path):
-    from mien.report.store_sections import table_history
+    from mien.report.store_page import table_history
 
     store = prepare(littered, tmp_path / "store")
     said = " ".join(map(str, table_history(store)[0]))

@@ -8,20 +8,24 @@ import pandas as pd
 import pytest
 from page_reader import read
 from report_simulation import make_predictions
+from section_parts import figures, notes, sentences, tables, texts
 
 from mien.audit import DISPARITY, NOT_SHOWN, TOO_FEW, audit, vocabulary
 from mien.records import Estimate
 from mien.report import render_audit, words
+from mien.report.audit_calibration import calibration_section, extreme_groups
 from mien.report.audit_plots import group_plot, plotted_groups, ranked_groups, shows_pooled
-from mien.report.audit_section import audit_section
+from mien.report.audit_sections import (
+    SHOWN,
+    gaps_section,
+    groups_section,
+    overview,
+    power_section,
+    recall_section,
+    untested_section,
+)
 from mien.report.calibration_plots import MAX_LINES, abstention_plot, group_reliability
-from mien.report.calibration_section import calibration_section, extreme_groups
-from mien.report.gaps_section import gaps_section
-from mien.report.groups_section import SHOWN, groups_section
 from mien.report.overview_plot import overview_plot
-from mien.report.power_section import power_section
-from mien.report.recall_section import RecallSection
-from mien.report.untested_section import untested_section
 from mien.stats.settings import Settings
 
 NAN = float("nan")
@@ -149,17 +153,22 @@ def test_gap_that_cannot_be_judged_is_no_gap_of_nought(small_audit):
 
 def test_intersections_are_ranked_by_pooled_accuracy(wide):
     result = wide.attribute("gender*region")
-    section = groups_section(wide, result, "x")
-    ranked = [g for g in (*section.worst, *section.others) if not g.verdict]
+    (section,) = groups_section(wide, result, "x")
+    worst, others, _ = tables(section)
+    names = [row[1].text for row in (*worst.rows, *others.rows)]
+    assert names == [g.name for g in ranked_groups(result)]
+    ranked = [g for g in map(result.group, names) if not g.verdict]
     pooled = [g.pooled.value for g in ranked]
     assert pooled == sorted(pooled)
     assert ranked[0].name == "female*region 2"
-    assert [section.ranks[g.name] for g in ranked] == list(range(1, len(ranked) + 1))
-    assert len(section.worst) == SHOWN
+    ranks = [row[0] for row in (*worst.rows, *others.rows)]
+    assert ranks[: len(ranked)] == [str(i) for i in range(1, len(ranked) + 1)]
+    assert len(worst.rows) == SHOWN == 10  # the caption says "ten"
     few = [g.name for g in result.groups if g.verdict]
     assert few
-    assert [g.name for g in section.others][-len(few) :] == few
-    assert not set(few) & set(section.ranks)
+    assert names[-len(few) :] == few
+    assert set(ranks[-len(few) :]) == {"–"}
+    assert sorted(others.few) == list(range(len(others.rows)))[-len(few) :]
 
 
 def test_few_groups_are_ranked_by_their_own_accuracy(wide):
@@ -214,12 +223,18 @@ def test_every_measure_has_a_title_and_an_explanation(wide):
 
 
 def test_further_measures_stand_apart(page, wide):
-    section = gaps_section(wide, wide.attribute("gender"), "x")
-    assert {g.family for g in section.headline} == {"headline"}
-    assert {g.metric for g in section.further} >= {"equalized_odds_ratio", "demographic_parity_difference", "kl", "f1"}
-    classes = [bool(g.class_name) for g in section.further]
+    result = wide.attribute("gender")
+    (section,) = gaps_section(wide, result, "x")
+    headline, further = tables(section)
+    by_title = {words.capital(g.title): g for g in result.gaps}
+    shown = [by_title[row[0].text] for row in further.rows]
+    assert {by_title[row[0].text].family for row in headline.rows} == {"headline"}
+    assert {g.metric for g in shown} >= {"equalized_odds_ratio", "demographic_parity_difference", "kl", "f1"}
+    assert len(headline.rows) + len(further.rows) == len(result.gaps)
+    classes = [bool(g.class_name) for g in shown]
     assert classes == sorted(classes)
-    assert f"Further measures: {section.further_sentence}" in page.text
+    assert further.summary == f"Further measures: {words.gap_share(shown, 'further')}"
+    assert further.summary in page.text
     assert "Equal-odds fairness F recalls of all classes summed, worst over best group: 1 is equal" in page.text
 
 
@@ -273,23 +288,24 @@ def with_confidence(result, **values):
     return replace(result, groups=[replace(g, metrics=of(g)) for g in result.groups])
 
 
+def calibration_text(found, result):
+    (section,) = calibration_section(found, result, "x")
+    return sentences(section)[0]
+
+
 def test_calibration_in_words(wide):
     result = with_confidence(wide.attribute("gender"), female=0.061, male=0.004)
-    said = calibration_section(wide, result, "x").sentences
-    assert said[0] == (
+    said = calibration_text(wide, result)
+    assert said.startswith(
         "For female the model is too sure by 6.1 percentage points (95\u00a0% interval 5.1 to 7.1); for male, where it "
         "comes closest, it is about as sure as it is right."
     )
     other = with_confidence(wide.attribute("gender"), female=-0.05, male=-0.2)
-    assert (
-        calibration_section(wide, other, "x")
-        .sentences[0]
-        .startswith(
-            "For male the model is not sure enough by 20.0 percentage points (95\u00a0% interval 19.0 to 21.0);"
-        )
+    assert calibration_text(wide, other).startswith(
+        "For male the model is not sure enough by 20.0 percentage points (95\u00a0% interval 19.0 to 21.0);"
     )
     coverage = wide.attribute("gender").gap("coverage")
-    assert f"{100 * coverage.worst_value.value:.0f}\u00a0% for {coverage.worst}" in said[2]
+    assert f"{100 * coverage.worst_value.value:.0f}\u00a0% for {coverage.worst}" in said
 
 
 def test_groups_of_the_calibration_plots_are_the_extremes(wide):
@@ -299,7 +315,9 @@ def test_groups_of_the_calibration_plots_are_the_extremes(wide):
     every = sorted((g.metrics["ece"].value for g in known), reverse=True)
     assert chosen == [*every[:3], *every[-3:]]
     assert extreme_groups(known[:4]) == known[:4]
-    assert f"{len(known) - MAX_LINES} more stand in the table" in calibration_section(wide, result, "x").note
+    assert (
+        f"{len(known) - MAX_LINES} more stand in the table" in sentences(calibration_section(wide, result, "x")[0])[-1]
+    )
 
 
 def test_abstention_lines_differ_without_their_colours(wide):
@@ -325,7 +343,7 @@ def test_reliability_leaves_out_bins_of_few_faces(wide):
 
 def test_without_probabilities_there_is_no_calibration(pred, tmp_path):
     bare = audit(replace(pred, probs=None), ["gender"], settings=Settings(n_boot=20, n_perm=20))
-    assert calibration_section(bare, bare.attributes[0], "x") is None
+    assert calibration_section(bare, bare.attributes[0], "x") == []
     page = read(render_audit(bare, tmp_path))
     assert "Is the model as sure" not in page.text
     assert "no probabilities" in page.text[page.text.index("What was not tested") :]
@@ -334,27 +352,34 @@ def test_without_probabilities_there_is_no_calibration(pred, tmp_path):
 def test_power_in_points(wide):
     result = wide.attribute("gender*region")
     gap = result.gap("accuracy")
-    said = power_section(wide, result, "x")
+    (section,) = power_section(wide, result, "x")
+    (said,) = sentences(section)
     hardest = max((g for g in result.groups if not g.verdict), key=lambda g: g.detectable)
-    assert f"{100 * gap.detectable:.1f} percentage points or more" in said.sentences[0]
-    assert f"{100 * gap.detectable_high:.1f} percentage points or more with {hardest.name}." in said.sentences[0]
-    assert {g.family for g in said.gaps} == {"headline"}
+    assert f"{100 * gap.detectable:.1f} percentage points or more" in said
+    assert f"{100 * gap.detectable_high:.1f} percentage points or more with {hardest.name}." in said
+    known = [g for g in result.gaps if g.family == "headline" and not np.isnan(g.detectable)]
+    wanted = [[words.capital(g.title), *map(words.number, (g.detectable, g.detectable_high))] for g in known]
+    assert [texts(row)[:3] for row in tables(section)[0].rows] == wanted
     alike = replace(result, gaps=[replace(g, detectable=0.051, detectable_high=0.052) for g in result.gaps])
-    first = power_section(wide, alike, "x").sentences[0]
-    assert first == "This sample would have shown a gap of 5.2 percentage points in accuracy four times in five."
+    first = sentences(power_section(wide, alike, "x")[0])[0]
+    assert first.startswith(
+        "This sample would have shown a gap of 5.2 percentage points in accuracy four times in five."
+    )
     few = replace(result, gaps=[replace(g, detectable=NAN, detectable_high=NAN) for g in result.gaps])
-    assert power_section(wide, few, "x").sentences == ["Too few faces: no gap of any size could have been shown."]
+    assert [b.text for b in power_section(wide, few, "x")[0].blocks] == [
+        "Too few faces: no gap of any size could have been shown."
+    ]
 
 
 def test_what_was_not_tested(wide, page):
-    items = untested_section(wide, "x").items
+    items = notes(untested_section(wide, "x"))
     assert items[: len(wide.not_tested)] == wide.not_tested
     rare = next(i for i in items if i.startswith("Classes too rare"))
     assert "by gender * region: " in rare
     assert not any(i.startswith("Combinations") for i in items)
     alone = replace(wide, attributes=wide.attributes[:2])
     assert any(
-        i.startswith("Combinations of attributes, such as gender * region") for i in untested_section(alone, "x").items
+        i.startswith("Combinations of attributes, such as gender * region") for i in notes(untested_section(alone, "x"))
     )
     for item in items:
         assert item in page.text
@@ -365,8 +390,8 @@ def test_rare_classes_by_hand(wide):
     group = result.groups[0]
     rare = replace(group, recall=group.recall | {"class 5": replace(group.recall["class 5"], note=TOO_FEW)})
     changed = replace(wide, attributes=[replace(result, groups=[rare, *result.groups[1:]])])
-    assert any("by gender: class 5 in female" in i for i in untested_section(changed, "x").items)
-    assert not any("class 5" in i for i in untested_section(replace(wide, attributes=[result]), "x").items)
+    assert any("by gender: class 5 in female" in i for i in notes(untested_section(changed, "x")))
+    assert not any("class 5" in i for i in notes(untested_section(replace(wide, attributes=[result]), "x")))
 
 
 def test_sources_in_plain_words(wide):
@@ -415,8 +440,9 @@ def test_anchors_of_several_audits_differ(small_audit):
     one = replace(small_audit, attributes=small_audit.attributes[:1])
     ids = []
     for anchor in ("e1", "e2"):
-        section = audit_section(one, anchor)
-        heat = next(t.heat for t in section.attributes[0].topics if isinstance(t, RecallSection))
-        ids.append(set(re.findall(r'\bid="([^"]+)"', section.overview + section.overview_narrow + heat)))
+        (drawing,) = overview(one, anchor)[0].drawings
+        (recall,) = recall_section(one, one.attributes[0], f"{anchor}-a1")
+        drawn = drawing.svg + drawing.narrow + figures(recall)[0].svg
+        ids.append(set(re.findall(r'\bid="([^"]+)"', drawn)))
     assert ids[0]
     assert not ids[0] & ids[1]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from page_reader import read
+from section_parts import figures, notes, sentences, tables
 
 from mien.audit import AnnotatorError, Audit, audit, infer_gaps, leakage_probe
 from mien.audit.attributes import resolve_attribute
@@ -17,22 +18,20 @@ from mien.audit.inferred.sensitivity import percent
 from mien.audit.leakage import ProbeSettings
 from mien.records import Estimate, Predictions
 from mien.report import further_plots, render_audit
-from mien.report.confounders_section import MAX_PANELS, confounders_section
-from mien.report.disagreement_section import disagreement_section
+from mien.report.audit_confounders import MAX_PANELS, confounders_section
+from mien.report.audit_disagreement import disagreement_section
+from mien.report.audit_inferred import inferred_section
+from mien.report.audit_leakage import leakage_section
+from mien.report.audit_page import questions
+from mien.report.blocks import LONG_TABLE, Cell, Page, Section, cell, table
 from mien.report.dot_plot import spoken
-from mien.report.further_sections import further_sections
-from mien.report.html import page_environment
-from mien.report.inferred_section import inferred_section
-from mien.report.leakage_section import leakage_section
-from mien.report.question import LONG_TABLE, Cell, cell, table
+from mien.report.page import render
 from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap
 
 CLASSES = ("angry", "fear", "<b>happy</b>", "sad")
 QUICK = Settings(n_boot=50, n_perm=40)
 MATRIX = AnnotatorError(["female", "male"], [[180, 20], [30, 170]], "validation")
-PAGE = """{% extends "page.html.j2" %}{% import "further.html.j2" as further %}
-{% block main %}{{ further.section(section, 2) }}{% endblock %}"""
 QUESTIONS = {
     "disagreement": "Was the model wrong, or was the face ambiguous?",
     "confounders": "Is it the pictures?",
@@ -103,7 +102,7 @@ def full(faces):
 
 @pytest.fixture(scope="module")
 def gender(full):
-    return {s.kind: s for s in further_sections(full.attributes[0], "a1")}
+    return dict(zip(QUESTIONS, questions(full, full.attributes[0], "a1"), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +112,19 @@ def path(full, tmp_path_factory):
 
 def shown(section, path):
     """A page with nothing but a section."""
-    text = page_environment().from_string(PAGE).render(version="0", title="Section", section=section)
-    (path / "page.html").write_text(text)
+    around = Section("Around", "contents-of-it", [section])
+    (path / "page.html").write_text(render(Page("Section", [], [around])))
     return read(path / "page.html")
 
 
 def labels(section):
-    return [re.search(r'aria-label="([^"]*)"', d.svg)[1] for d in section.figures]
+    return [re.search(r'aria-label="([^"]*)"', d.svg)[1] for d in figures(section)]
 
 
 def test_every_question_is_asked_and_answered_first(gender):
     assert {kind: s.title for kind, s in gender.items()} == QUESTIONS
-    assert all(s.sentences and s.figures and s.tables and s.notes for s in gender.values())
-    assert [len(s.figures) for s in gender.values()] == [3, 2, 3, 1]
+    assert all(sentences(s) and figures(s) and tables(s) and notes(s) for s in gender.values())
+    assert [len(figures(s)) for s in gender.values()] == [3, 2, 3, 1]
 
 
 def test_the_finding_stands_before_the_figure_on_the_page(gender, path):
@@ -133,7 +132,7 @@ def test_the_finding_stands_before_the_figure_on_the_page(gender, path):
     for section in gender.values():
         own = text[text.index(section.title, text.index("</nav>")) :]
         assert own.index("<p>") < own.index("<figure>") < own.index("<table>") < own.index("<li>")
-        places = [page.text.index(" ".join(w.split())) for w in (section.sentences[0], section.figures[0].caption)]
+        places = [page.text.index(" ".join(w.split())) for w in (sentences(section)[0], figures(section)[0].caption)]
         assert places == sorted(places)
 
 
@@ -148,7 +147,7 @@ def test_the_page_is_whole(path):
 
 def test_figures_are_small_and_speak(gender):
     for section in gender.values():
-        for drawing, words in zip(section.figures, labels(section), strict=True):
+        for drawing, words in zip(figures(section), labels(section), strict=True):
             assert len(drawing.svg) < 40_000
             assert drawing.caption.endswith(".")
             assert not re.search(r"\bnan\b", words + drawing.caption, re.IGNORECASE)
@@ -157,13 +156,13 @@ def test_figures_are_small_and_speak(gender):
 
 def test_nothing_is_asked_nothing_is_shown(full):
     bare = replace(full.attributes[0], disagreement=None, confounders=None, inferred=None, leakage=None)
-    assert further_sections(bare, "a") == []
+    assert questions(full, bare, "a") == []
 
 
 def test_audits_that_went_through_json_look_the_same(full, gender):
     again = Audit.from_dict(json.loads(json.dumps(full.to_dict())))
     assert again is not full
-    assert further_sections(again.attributes[0], "a1") == list(gender.values())
+    assert questions(again, again.attributes[0], "a1") == list(gender.values())
 
 
 # Disagreement
@@ -176,7 +175,7 @@ def test_shares_and_ceiling_are_the_result_s(full, gender):
         shares = f"{group.name}: right {group.right.value:.0%}, ambiguous {group.ambiguous.value:.0%}"
         assert shares in words[0]
         assert f"one annotator {group.ceiling.value:.0%}" in words[0]
-    assert "triangle" in gender["disagreement"].figures[0].caption
+    assert "triangle" in figures(gender["disagreement"])[0].caption
     gap = result.gap
     for estimate in (gap.compared, *gap.parts.values(), gap.remaining):
         assert spoken(estimate) in words[2]
@@ -186,8 +185,8 @@ def test_a_gap_that_may_be_nothing_is_not_split(full):
     result = full.attributes[0].disagreement
     unclear = replace(result.gap, compared=replace(result.gap.compared, low=0.0))
     section = disagreement_section(replace(result, gap=unclear), "d")
-    assert len(section.figures) == 2
-    assert len(disagreement_section(replace(result, gap=None), "d").figures) == 2
+    assert len(figures(section)) == 2
+    assert len(figures(disagreement_section(replace(result, gap=None), "d"))) == 2
 
 
 def test_at_most_six_lines_and_the_others_are_named():
@@ -199,7 +198,7 @@ def test_at_most_six_lines_and_the_others_are_named():
     assert len(drawn) == further_plots.MAX_LINES
     ranked = [g.name for g in sorted(result.groups, key=lambda g: g.right.value)]
     assert set(drawn) == {*ranked[:3], *ranked[-3:]}
-    caption = section.figures[1].caption
+    caption = figures(section)[1].caption
     assert all(name in caption for name in ranked[3:-3])
     assert not any(name in caption for name in drawn)
 
@@ -222,7 +221,7 @@ def test_groups_with_too_few_faces_are_in_the_bars_but_in_no_line(faces, tmp_pat
     bars, lines, *_ = labels(section)
     assert "rare" in bars
     assert "rare" not in lines
-    assert "Too few faces to draw: rare." in section.figures[1].caption
+    assert "Too few faces to draw: rare." in figures(section)[1].caption
     shown(section, tmp_path)
 
 
@@ -234,13 +233,13 @@ def test_votes_that_say_little(kind, faces, tmp_path):
     pred = pred.select(np.arange(40)) if kind == "few" else pred
     result = audit(pred, ["perceived_gender"], settings=QUICK).attributes[0].disagreement
     section = disagreement_section(result, "d")
-    assert section.sentences
-    assert len(section.figures) == {"one vote": 0, "shares": 3, "few": 1}[kind]
+    assert sentences(section)
+    assert len(figures(section)) == {"one vote": 0, "shares": 3, "few": 1}[kind]
     if kind == "one vote":
-        assert "900 with one vote only" in section.notes[0]
+        assert "900 with one vote only" in notes(section)[0]
     if kind == "shares":
         assert "one annotator" not in labels(section)[0]
-        assert "triangle" not in section.figures[0].caption
+        assert "triangle" not in figures(section)[0].caption
     shown(section, tmp_path)
 
 
@@ -255,12 +254,12 @@ def test_the_gap_before_and_after_each_confounder(full):
     gaps = [result.by_class, *(c.gap for c in result.confounders), result.joint.gap]
     for gap in gaps:
         assert f"from {spoken(gap.compared)} to {spoken(gap.adjusted)}" in words
-    assert [row[0] for row in section.tables[1].rows][-1] == "expressions and all of these"
+    assert [row[0] for row in tables(section)[1].rows][-1] == "expressions and all of these"
     assert all("brightness: " in w and "sharpness: " in w for w in labels(section)[1:])
     # The darker the region, the lower its mean.
-    means = [float(row[1].text) for row in section.tables[0].rows]
+    means = [float(row[1].text) for row in tables(section)[0].rows]
     assert means == sorted(means, reverse=True)
-    missing = next(n for n in section.notes if "without a value" in n)
+    missing = next(n for n in notes(section) if "without a value" in n)
     assert "sharpness (23)" in missing
 
 
@@ -271,8 +270,8 @@ def test_pictures_that_nothing_is_like(faces, tmp_path):
     result = audit(pred, ["perceived_gender"], settings=QUICK).attributes[0].confounders
     section = confounders_section(result, "c")
     assert "to undefined" in labels(section)[0]
-    assert "too few pictures alike" in section.figures[0].svg
-    assert section.tables[0].rows[0][-1].text == ""
+    assert "too few pictures alike" in figures(section)[0].svg
+    assert tables(section)[0].rows[0][-1].text == ""
     shown(section, tmp_path)
 
 
@@ -280,9 +279,9 @@ def test_few_faces_leave_means_and_no_gap(faces, tmp_path):
     pred, _ = faces
     result = audit(pred.select(np.arange(40)), ["perceived_gender"], settings=QUICK).attributes[0].confounders
     section = confounders_section(result, "c")
-    assert section.figures == []
-    assert [len(t.rows) for t in section.tables] == [2]
-    assert "Too few faces to take part: female and male." in section.notes
+    assert figures(section) == []
+    assert [len(t.rows) for t in tables(section)] == [2]
+    assert "Too few faces to take part: female and male." in notes(section)
     shown(section, tmp_path)
 
 
@@ -297,7 +296,7 @@ def test_only_the_strongest_of_many_confounders_are_drawn(full):
     assert MAX_PANELS == 6
     assert "number 0" not in labels(section)[1]
     assert "number 1" in labels(section)[1]
-    assert "changes least along them: number 0 and number 2." in section.figures[1].caption
+    assert "changes least along them: number 0 and number 2." in figures(section)[1].caption
 
 
 # Perceived groups
@@ -307,15 +306,15 @@ def test_three_methods_beside_each_other(full, gender):
     result = full.attributes[0].inferred
     section = gender["inferred"]
     for estimate in result.side_by_side("accuracy").values():
-        assert str(estimate) in section.sentences[0]
+        assert str(estimate) in sentences(section)[0]
         assert spoken(estimate) in labels(section)[0]
-    assert "(female below male)" in section.sentences[0]
+    assert "(female below male)" in sentences(section)[0]
     curve = next(c for c in result.erasure if c.metric == "accuracy")
-    assert section.sentences[1] == quotable(result)
-    assert section.sentences[2].startswith(curve.sentence)
-    assert not any(note.startswith(curve.sentence) for note in section.notes)
-    assert f"no gap at {percent(curve.erased_at.value)}" in section.figures[2].svg
-    assert "this annotator on average" in section.figures[1].svg
+    assert sentences(section)[1] == quotable(result)
+    assert sentences(section)[2].startswith(curve.sentence)
+    assert not any(note.startswith(curve.sentence) for note in notes(section))
+    assert f"no gap at {percent(curve.erased_at.value)}" in figures(section)[2].svg
+    assert "this annotator on average" in figures(section)[1].svg
 
 
 def test_methods_that_need_more_say_what(faces, tmp_path):
@@ -325,9 +324,9 @@ def test_methods_that_need_more_say_what(faces, tmp_path):
     assert {m.name for m in result.methods} & {WEIGHTED, CORRECTED} == set()
     section = inferred_section(result, "i")
     assert "needs the annotator" in labels(section)[0]
-    assert "needs its confusion matrix" in section.figures[0].svg
-    assert "nothing could be corrected" in section.sentences[0]
-    assert "this annotator on average" not in section.figures[1].svg
+    assert "needs its confusion matrix" in figures(section)[0].svg
+    assert "nothing could be corrected" in sentences(section)[0]
+    assert "this annotator on average" not in figures(section)[1].svg
     shown(section, tmp_path)
 
 
@@ -336,8 +335,8 @@ def test_a_matrix_that_cannot_be_used_is_not_called_unknown(faces, tmp_path):
     content = {"groups": ["female", "male"], "counts": [[52, 48], [50, 50]], "note": "female holds all"}
     pred = replace(pred, annotator_errors={"perceived_gender": content})
     section = inferred_section(infer_gaps(pred, "perceived_gender", settings=Settings(n_boot=50)), "i")
-    assert "How often the annotator errs is known, but cannot be used" in section.sentences[0]
-    assert "cannot be used" in section.figures[0].svg
+    assert "How often the annotator errs is known, but cannot be used" in sentences(section)[0]
+    assert "cannot be used" in figures(section)[0].svg
     page = shown(section, tmp_path)
     assert "condition number 50" in page.text
     assert "female holds all" in page.text
@@ -360,8 +359,8 @@ def test_a_curve_of_one_point_is_not_drawn(full):
     result = full.attributes[0].inferred
     short = [replace(c, points=c.points[:1], note="ends at 0.0%: odd") for c in result.even_errors]
     section = inferred_section(replace(result, even_errors=short), "i")
-    assert len(section.figures) == 2
-    assert any("ends at 0.0%: odd" in note for note in section.notes)
+    assert len(figures(section)) == 2
+    assert any("ends at 0.0%: odd" in note for note in notes(section))
 
 
 def test_a_gap_that_no_share_of_mistakes_erases(full):
@@ -369,16 +368,16 @@ def test_a_gap_that_no_share_of_mistakes_erases(full):
     never = [replace(c, erased_at=replace(c.erased_at, value=float("nan"))) for c in result.erasure]
     section = inferred_section(replace(result, erasure=never), "i")
     assert "it vanishes never" in labels(section)[2]
-    assert "No share of them is enough." in section.figures[2].caption
-    assert "no gap at" not in section.figures[2].svg
+    assert "No share of them is enough." in figures(section)[2].caption
+    assert "no gap at" not in figures(section)[2].svg
 
 
 def test_a_threshold_shows_what_it_leaves(faces, tmp_path):
     pred, _ = faces
     result = infer_gaps(pred, "perceived_gender", MATRIX, settings=Settings(n_boot=50), threshold=0.8)
     section = inferred_section(result, "i")
-    assert "0.8 or more" in section.tables[-1].caption
-    assert len(section.tables[-1].rows) == 1 + 2 + len(CLASSES)
+    assert "0.8 or more" in tables(section)[-1].caption
+    assert len(tables(section)[-1].rows) == 1 + 2 + len(CLASSES)
     shown(section, tmp_path)
 
 
@@ -386,8 +385,8 @@ def test_perceived_groups_that_are_too_small(faces, tmp_path):
     pred, _ = faces
     result = infer_gaps(pred.select(np.arange(40)), "perceived_gender", MATRIX, settings=Settings(n_boot=50))
     section = inferred_section(result, "i")
-    assert section.figures == []
-    assert section.sentences == ["Too few faces: the accuracy gap cannot be estimated by any method."]
+    assert figures(section) == []
+    assert sentences(section) == ["Too few faces: the accuracy gap cannot be estimated by any method."]
     shown(section, tmp_path)
 
 
@@ -397,29 +396,29 @@ def test_perceived_groups_that_are_too_small(faces, tmp_path):
 def test_the_yardstick_and_the_band_are_drawn(full, gender):
     result = full.attributes[0].leakage
     section, words = gender["leakage"], labels(gender["leakage"])[0]
-    assert section.sentences == [result.sentence]
+    assert sentences(section) == [result.sentence]
     for probe in result.probes:
         assert spoken(probe.balanced_accuracy, ".2f") in words
         assert f"without leakage {probe.expected:.2f} to {probe.expected_high:.2f}" in words
     assert "guessing gives 0.50" in words
-    assert "yardstick" in section.figures[0].caption
-    assert section.tables[0].rows[0][2].text.startswith("+")
-    assert section.tables[0].rows[-1][2].text == "–"
+    assert "yardstick" in figures(section)[0].caption
+    assert tables(section)[0].rows[0][2].text.startswith("+")
+    assert tables(section)[0].rows[-1][2].text == "–"
 
 
 def test_leakage_without_expressions_has_no_yardstick(faces, tmp_path):
     result = leakage(*faces, labels=False)
     section = leakage_section(result, "l")
-    assert "yardstick" not in section.figures[0].caption
-    assert "More than expression" not in section.tables[0].header
+    assert "yardstick" not in figures(section)[0].caption
+    assert "More than expression" not in tables(section)[0].header
     shown(section, tmp_path)
 
 
 def test_leakage_of_groups_that_are_too_small(faces, tmp_path):
     result = leakage(*faces, min_n=5000)
     section = leakage_section(result, "l")
-    assert section.figures == section.tables == []
-    assert any("fewer than 5000" in n for n in section.notes)
+    assert figures(section) == tables(section) == []
+    assert any("fewer than 5000" in n for n in notes(section))
     assert shown(section, tmp_path)
 
 
@@ -464,6 +463,6 @@ def test_a_gap_without_parts_has_a_row(full):
     section = confounders_section(
         replace(result, joint=None, confounders=[replace(result.confounders[0], gap=bare)]), "c"
     )
-    row = section.tables[1].rows[-1]
+    row = tables(section)[1].rows[-1]
     assert row[1] == Cell("0%", note="nothing alike")
     assert row[3] == "undefined"

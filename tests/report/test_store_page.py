@@ -16,8 +16,7 @@ from mien.composition.faces import corpus_attributes, corpus_faces
 from mien.data.images import Store, StoreWriter
 from mien.errors import UsageError
 from mien.records import Estimate
-from mien.report.montage import MAX_FACES
-from mien.report.store_montage import corpus_montage
+from mien.report.montage import MAX_FACES, corpus_montage
 from mien.report.store_page import STORE_PAGE, render_store
 from mien.report.store_plots import Bar, Series, cell_map, group_colours, histogram, share_plot, stacked_plot
 from mien.samples import SampleTable, Step
@@ -238,10 +237,10 @@ def test_faces_are_of_their_class_and_group(stores):
     faces, blocks = montage(store, ["perceived_gender", "perceived_gender*age"])
     assert [b.title for b in blocks] == ["By class", "By perceived gender"]
     label, gender = faces.label, store.table.frame["perceived_gender"].to_numpy()
-    for row in blocks[0].rows:
-        assert row.n == (label == CLASSES.index(row.name)).sum()
+    for row in blocks[0].blocks[0].rows:
+        assert row.count == f"{len(row.faces)} of {(label == CLASSES.index(row.name)).sum():,}"
         assert all(CLASSES[label[number_of(f)]] == row.name for f in row.faces)
-    for row in blocks[1].rows:
+    for row in blocks[1].blocks[0].rows:
         for f in row.faces:
             assert gender[number_of(f)] == row.name
             assert f.caption == CLASSES[label[number_of(f)]]
@@ -253,7 +252,7 @@ def test_a_picture_and_its_copy_never_stand_in_one_row(stores):
     for seed in range(10):
         faces, blocks = montage(store, ["age"], seed)
         for block in blocks:
-            for row in block.rows:
+            for row in block.blocks[0].rows:
                 units = [faces.unit[number_of(f)] for f in row.faces]
                 assert len(units) == len(set(units)) > 0
 
@@ -273,7 +272,7 @@ def test_number_of_faces_is_bounded(stores):
     frame = stores[0].table.frame.assign(age=[names[i % 30] for i in range(240)])
     many = replace(stores[0], table=replace(stores[0].table, frame=frame))
     blocks = montage(many, ["age", "perceived_gender"])[1]
-    assert sum(len(r.faces) for b in blocks for r in b.rows) <= MAX_FACES
+    assert sum(len(r.faces) for b in blocks for r in b.blocks[0].rows) <= MAX_FACES
 
 
 # Figures

@@ -1,9 +1,9 @@
-"""Pages that compare: models on the same faces, and one model over several seeds."""
+"""The page of a comparison: models on the same faces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mien.audit.compare import AttributeChange, Change, Comparison, GapChange, GroupChange
@@ -11,33 +11,29 @@ from mien.audit.compare.results import GAINED, GREW, LOST, SHRANK
 from mien.audit.seeds import SeedAudit
 from mien.audit.vocabulary import TOO_FEW
 from mien.report import compare_plots as plots
+from mien.report.blocks import (
+    Box,
+    Cell,
+    Drawing,
+    Items,
+    Page,
+    Row,
+    Section,
+    Table,
+    Text,
+    answer,
+    cell,
+    folded_table,
+    p_cell,
+    table,
+)
 from mien.report.compare_plots import BETTER, MAX_ROWS, WORSE, ChangeRow
 from mien.report.figures import inline
-from mien.report.html import check_out, write_page
-from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
-from mien.report.seed_sections import seed_sections
-from mien.report.words import capital, listed, metric_words, p_value
+from mien.report.page import check_out, notice, write_page
+from mien.report.words import capital, listed, metric_words
 
-COMPARISON_PAGE, SEEDS_PAGE = "comparison.html", "seeds.html"
-_TEMPLATE = "compare.html.j2"
+COMPARISON_PAGE = "comparison.html"
 _P_MEANS = "Adjusted p: how often equally good models would differ so much by chance, all comparisons counted."
-
-
-@dataclass(frozen=True)
-class Block:
-    """One comparison on a page.
-
-    Attributes:
-        title: ``B against A``; empty for the only one.
-        anchor: Its id.
-        verdict: The finding.
-        sections: All faces, then one section an attribute.
-    """
-
-    title: str
-    anchor: str
-    verdict: str
-    sections: list[FurtherSection]
 
 
 def render_comparison(comparison: Comparison | Sequence[Comparison], out: Path) -> Path:
@@ -54,52 +50,30 @@ def render_comparison(comparison: Comparison | Sequence[Comparison], out: Path) 
     Raises:
         UsageError: If the folder does not exist.
     """
+    out = check_out(out, COMPARISON_PAGE)
     several = [comparison] if isinstance(comparison, Comparison) else list(comparison)
     first = several[0]
-    return write_page(
-        _place(out, COMPARISON_PAGE),
-        _TEMPLATE,
-        title=f"{listed([c.names[1] for c in several])} against {first.names[0]}",
-        facts=[_faces(first.n, first.n_clusters, first.classes), *_models(several)],
-        warnings=list(dict.fromkeys(w for c in several for w in c.warnings)),
-        blocks=[_comparison_block(c, f"c{i}", len(several) > 1) for i, c in enumerate(several, 1)],
-        notes=[*first.method_notes, _P_MEANS, _made(first)],
+    facts = [faces_shared(first.n, first.n_clusters, first.classes), *_models(several)]
+    sections = [s for i, c in enumerate(several, 1) for s in _sections(c, f"c{i}", len(several) > 1)]
+    verdicts = [Box("verdict", [Text(first.finding, "lead")])]
+    if len(several) > 1:
+        verdicts = [Box("verdict", [Text(c.finding)], _title(c)) for c in several]
+    page = Page(
+        f"{listed([c.names[1] for c in several])} against {first.names[0]}",
+        [Text(" ".join(facts), "muted")],
+        [
+            Section("In short", "short", verdicts),
+            *sections,
+            Section("Method", "method", [Items([*first.method_notes, _P_MEANS, made_by(first)])]),
+            notice(),
+        ],
+        list(dict.fromkeys(w for c in several for w in c.warnings)),
     )
+    return write_page(out, page)
 
 
-def render_seeds(audit: SeedAudit, out: Path) -> Path:
-    """Write the page of an audit over several seeds: one file that loads nothing else.
-
-    Args:
-        audit: The audit.
-        out: The file, or a folder that then holds ``seeds.html``.
-
-    Returns:
-        The file written.
-
-    Raises:
-        UsageError: If the folder does not exist.
-    """
-    left = [f"{n:,} of {name}" for name, n in zip(audit.names, audit.n_left_out, strict=True) if n]
-    facts = [_faces(audit.n, audit.n_clusters, audit.classes), f"Runs: {listed(audit.names)}."]
-    facts += [f"Faces left out, since not every run has them: {listed(left)}."] if left else []
-    return write_page(
-        _place(out, SEEDS_PAGE),
-        _TEMPLATE,
-        title=f"Audit over {len(audit.names)} seeds",
-        facts=facts,
-        warnings=audit.warnings,
-        blocks=[Block("", "s", audit.finding, seed_sections(audit, "s"))],
-        notes=[*audit.method_notes, _made(audit)],
-    )
-
-
-def _place(out: Path, name: str) -> Path:
-    out = Path(out)
-    return check_out(out / name if out.is_dir() else out)
-
-
-def _faces(n: int, n_clusters: int, classes: Sequence[str]) -> str:
+def faces_shared(n: int, n_clusters: int, classes: Sequence[str]) -> str:
+    """How many faces all models have."""
     units = f" in {n_clusters:,} independent units" if n_clusters != n else ""
     return f"{n:,} shared faces{units}, {len(classes)} classes."
 
@@ -115,31 +89,36 @@ def _models(several: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def _made(result: Comparison | SeedAudit) -> str:
+def made_by(result: Comparison | SeedAudit) -> str:
+    """How the intervals were made."""
     return f"{result.n_boot:,} replicates with seed {result.seed}, by Mien {result.version}."
 
 
 # A comparison
 
 
-def _comparison_block(c: Comparison, anchor: str, titled: bool) -> Block:
+def _title(c: Comparison) -> str:
+    return f"{c.names[1]} against {c.names[0]}"
+
+
+def _sections(c: Comparison, anchor: str, titled: bool) -> list[Section]:
+    """One section an attribute, then all faces; under one heading where there are several comparisons."""
     sections = [_attribute_section(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)]
-    title = f"{c.names[1]} against {c.names[0]}" if titled else ""
-    return Block(title, anchor, c.finding, [*sections, _overall_section(c, f"{anchor}-all")])
+    sections.append(_overall_section(c, f"{anchor}-all"))
+    return [Section(_title(c), anchor, sections)] if titled else sections
 
 
-def _overall_section(c: Comparison, anchor: str) -> FurtherSection:
-    rows: list[list[str | Cell]] = [
+def _overall_section(c: Comparison, anchor: str) -> Section:
+    rows: list[Row] = [
         [Cell(metric_words(m)[0], note=metric_words(m)[1]), *_cells(change)] for m, change in c.overall.metrics.items()
     ]
     rows += [[f"Recall of {name}", *_cells(change)] for name, change in c.overall.recall.items()]
     caption = "Every metric of both models over all shared faces"
-    return FurtherSection(
-        kind="overall",
+    return answer(
         title="All faces together",
         anchor=anchor,
         sentences=[_right_alone(c)],
-        tables=[table(caption, ["Metric", *c.names, "Change"], rows, f"{caption}, as a table")],
+        tables=[folded_table(caption, ["Metric", *c.names, "Change"], rows)],
     )
 
 
@@ -152,11 +131,10 @@ def _cells(change: Change) -> list[Cell]:
     return [cell(change.a), cell(change.b), cell(change.difference, "+.3f")]
 
 
-def _attribute_section(c: Comparison, attribute: AttributeChange, anchor: str) -> FurtherSection:
+def _attribute_section(c: Comparison, attribute: AttributeChange, anchor: str) -> Section:
     unknown = f"{attribute.n_unknown:,} shared faces are of unknown group and left out."
     few = [g.name for g in attribute.groups if g.verdict == TOO_FEW]
-    return FurtherSection(
-        kind="comparison",
+    return answer(
         title=f"By {attribute.label}",
         anchor=anchor,
         sentences=[g.sentence for g in attribute.gaps[:1]] + _more_changes(attribute.gaps[1:]),
@@ -222,12 +200,12 @@ def _groups_table(c: Comparison, attribute: AttributeChange) -> Table:
     a, b = c.names
     header = ["Group", "Faces", *(f"Accuracy, {name}" for name in c.names), "Change", "Adjusted p", "Finding"]
     header += [f"Only {a} right", f"Only {b} right"]
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [
             Cell(g.name, note=g.note),
             f"{g.n:,}",
             *_cells(g.metrics["accuracy"]),
-            Cell(p_value(g.p_adjusted)) if g.p_adjusted == g.p_adjusted else Cell(""),
+            p_cell(g.p_adjusted),
             _finding(g.verdict),
             f"{g.only_a:,}",
             f"{g.only_b:,}",
@@ -243,7 +221,7 @@ def _finding(verdict: str) -> str:
 
 def _changes_table(attribute: AttributeChange) -> Table:
     metrics = list(dict.fromkeys(m for g in attribute.groups for m in g.metrics))
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [g.name, *(cell(g.metrics[m].difference, "+.3f") if m in g.metrics else Cell("") for m in metrics)]
         for g in attribute.groups
     ]
@@ -254,11 +232,11 @@ def _changes_table(attribute: AttributeChange) -> Table:
 def _gaps_table(c: Comparison, attribute: AttributeChange) -> Table:
     header = ["Gap of", *c.names, "Change", "Adjusted p", "Finding"]
     header += [*(f"Lowest value, {name}" for name in c.names), "Change of the lowest"]
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [
             capital(g.title),
             *_cells(g.gap),
-            Cell(p_value(g.p_adjusted)) if g.p_adjusted == g.p_adjusted else Cell(""),
+            p_cell(g.p_adjusted),
             Cell(_finding(g.verdict), note=g.cause),
             replace(cell(g.worst.a), note=g.worst_a),
             replace(cell(g.worst.b), note=g.worst_b),
@@ -270,4 +248,4 @@ def _gaps_table(c: Comparison, attribute: AttributeChange) -> Table:
     about = "recalls of all classes summed, worst over best group: 1 is equal"
     rows.append([Cell("Equal-odds fairness F", note=about), *_cells(attribute.fairness), *blank])
     caption = f"Gaps between groups of {attribute.label}, and the group served worst"
-    return table(caption, header, rows, f"{caption}, as a table")
+    return folded_table(caption, header, rows)

@@ -1,4 +1,4 @@
-"""Sample faces that a model got right and wrong, as small pictures inside the page."""
+"""Sample faces as small pictures inside the page: right and wrong ones of a model, random ones of a corpus."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.audit.attributes import Attribute
+from mien.composition.faces import Faces as CorpusFaces
 from mien.data.images import Store
 from mien.errors import DataError
 from mien.records import Predictions
+from mien.report.blocks import Face, FaceRow, Faces, Section
+from mien.stats.settings import random_stream
 
+Ints = NDArray[np.int64]
 MAX_FACES = 120
+MAX_ROWS = 40  # classes and groups of a corpus
+_MOST_EACH, _LEAST_EACH = 8, 3
 
 
 @dataclass(frozen=True)
@@ -163,3 +170,62 @@ def _face(pred: Predictions, i: int, image: NDArray[np.uint8], size: int) -> Sam
     classes: Sequence[str] = [str(c) for c in pred.classes]
     confidence = float("nan") if pred.probs is None else float(pred.probs[i, pred.predicted[i]])
     return SampleFace(face_uri(image, size), classes[pred.labels[i]], classes[pred.predicted[i]], confidence)
+
+
+# A corpus
+
+
+def corpus_montage(store: Store, faces: CorpusFaces, attributes: Sequence[Attribute], seed: int) -> list[Section]:
+    """Faces of every class (where there are any), then of every group; about :data:`MAX_FACES` in all.
+
+    One face at most of a picture with copies or of a person stands in a row. Intersections are left
+    out, and attributes whose groups would make more than :data:`MAX_ROWS` rows.
+
+    Args:
+        store: Where the pictures are.
+        faces: Its faces as codes.
+        attributes: The attributes described.
+        seed: Seed of the choice; the order of the rows does not matter.
+    """
+    names = tuple(str(c) for c in faces.classes)
+    wanted = [("By class", "labelled {}", names, faces.label)] if names else []
+    n_rows = len(names)
+    for a in attributes:
+        if "*" not in a.name and n_rows + len(a.groups) <= MAX_ROWS:
+            n_rows += len(a.groups)
+            wanted.append((f"By {a.label}", f"{a.label}: {{}}", a.groups, a.codes))
+    each = int(np.clip(MAX_FACES // max(n_rows, 1), _LEAST_EACH, _MOST_EACH))
+    sections = []
+    for title, form, groups, codes in wanted:
+        rng = random_stream(seed, title, "montage")
+        rows = []
+        for i, group in enumerate(groups):
+            members = np.flatnonzero(codes == i)
+            picked = _picked(faces, members, each, rng)
+            by_group = codes is not faces.label and bool(names)
+            shown = [_corpus_face(store, faces, int(r), form.format(group), by_group) for r in picked]
+            if len(members):
+                rows.append(FaceRow(group, f"{len(shown)} of {len(members):,}", shown))
+        sections.append(Section(title, "", [Faces(rows)]))
+    return sections
+
+
+def _picked(faces: CorpusFaces, members: Ints, n: int, rng: np.random.Generator) -> Ints:
+    """Rows drawn at random, of different units."""
+    if not len(members):
+        return members
+    # In the order of ids, so that the order of the table's rows does not matter.
+    ordered = members[np.argsort(faces.rows.sample_id[members].astype(str), kind="stable")]
+    drawn = rng.permutation(ordered)
+    if faces.unit is not None:
+        first = np.unique(faces.unit[drawn], return_index=True)[1]
+        drawn = drawn[np.sort(first)]
+    return drawn[:n]
+
+
+def _corpus_face(store: Store, faces: CorpusFaces, row: int, words: str, named: bool) -> Face:
+    """A picture; ``named`` with its class below."""
+    image = store.images[int(faces.table.frame["image"].iloc[row])]
+    label = int(faces.label[row])
+    name = str(faces.classes[label]) if label >= 0 else "no class"
+    return Face(face_uri(image), name if named else "", f"Face, {words}" + (f", {name}" if named else ""))

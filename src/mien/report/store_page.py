@@ -5,23 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mien.composition import MIN_N, Composition, CorrectedShares, composition
+from mien.composition import MIN_N, AttributeComposition, Composition, CorrectedShares, composition
 from mien.composition.faces import corpus_attributes, corpus_faces
-from mien.composition.text import corpus_sentences
+from mien.composition.text import attribute_sentences, corpus_sentences, finding_sentences
 from mien.data.images import Store
 from mien.errors import UsageError
-from mien.report.html import check_out, write_page
-from mien.report.store_beside import side_by_side
-from mien.report.store_certainty import number_section
-from mien.report.store_mix import class_section
-from mien.report.store_montage import FaceBlock, corpus_montage
-from mien.report.store_sections import CorpusBlock, attribute_block, corpus_facts, findings, table_history
-from mien.report.words import listed
+from mien.report.blocks import Block, Box, Folded, Items, Page, Section, Text, facts_table, history_table
+from mien.report.montage import corpus_montage
+from mien.report.page import PICTURES, check_out, notice_section, write_page
+from mien.report.store_sections import (
+    cells_section,
+    certainty_section,
+    class_section,
+    mix_section,
+    number_section,
+    side_by_side,
+    thin_section,
+)
+from mien.report.words import capital, details, listed, percent
 from mien.samples import PERCEIVED
 from mien.stats.settings import Settings
 
 STORE_PAGE = "store.html"
 Shares = Mapping[str, CorrectedShares]
+_SOURCES = {
+    "annotated": "The groups are as annotated: what people perceived in the pictures, or what the data's makers knew.",
+    "measured": "The groups are parts of a column of numbers.",
+    "not stated": "Where the groups come from is not stated.",
+}
+_PERCEIVED = (
+    "The groups are what an annotator perceived in the pictures. They are guesses about appearance, never what "
+    "a person is, and every count below is a count of guesses."
+)
 
 
 def render_store(
@@ -59,27 +74,30 @@ def render_store(
     stores = [store] if isinstance(store, Store) else list(store)
     if not stores:
         raise UsageError("store", "no store was given", "one or more")
-    out = Path(out)
-    out = check_out(out / STORE_PAGE if out.is_dir() else out)
+    out = check_out(out, STORE_PAGE)
     schemes = [labels] * len(stores) if isinstance(labels, str) else list(labels)
     given = [shares] * len(stores) if shares is None or isinstance(shares, Mapping) else list(shares)
     _check_numbers(len(stores), schemes, given, shares)
     wanted = _wanted(stores, by)
-    blocks = [
-        _corpus(s, f"s{i}", attributes, scheme, own, pictures, settings)
-        for i, (s, attributes, scheme, own) in enumerate(zip(stores, wanted, schemes, given, strict=True), 1)
+    found = [
+        composition(s.table, attributes, labels=scheme, shares=own, settings=settings)
+        for s, attributes, scheme, own in zip(stores, wanted, schemes, given, strict=True)
     ]
-    compositions = [b.composition for b in blocks]
-    return write_page(
-        out,
-        "store.html.j2",
-        title=f"What {listed([b.name for b in blocks])} {'is' if len(blocks) == 1 else 'are'} made of",
-        blocks=blocks,
-        beside=side_by_side(compositions, "beside") if len(blocks) > 1 else [],
-        notes=_method(compositions[0]),
-        has_faces=any(b.faces for b in blocks),
-        has_perceived=any(a.source == PERCEIVED for c in compositions for a in c.attributes),
-    )
+    several, faces, corpora = len(stores) > 1, False, []
+    for i, (s, c, attributes) in enumerate(zip(stores, found, wanted, strict=True), 1):
+        shown = _faces(s, c, attributes, settings.seed) if pictures else []
+        faces = faces or bool(shown)
+        parts = _corpus(s, c, f"s{i}", shown)
+        corpora += [Section(c.source, f"s{i}", parts)] if several else parts
+    sections = [
+        Section("In short", "short", [_verdict(c, several) for c in found]),
+        *([Section("Side by side", "beside", side_by_side(found, "beside"))] if several else []),
+        *corpora,
+        Section("Method", "method", [Items(_method(found[0]))]),
+        _notice(stores, found, faces),
+    ]
+    title = f"What {listed([c.source for c in found])} {'are' if several else 'is'} made of"
+    return write_page(out, Page(title, [], sections))
 
 
 def _check_numbers(n: int, schemes: list[str], given: list[Shares | None], shares: object) -> None:
@@ -103,34 +121,117 @@ def _wanted(stores: Sequence[Store], by: Sequence[str] | None) -> list[Sequence[
     return list(held)
 
 
-def _corpus(
-    store: Store,
-    anchor: str,
-    by: Sequence[str] | None,
-    labels: str,
-    shares: Shares | None,
-    pictures: bool,
-    settings: Settings,
-) -> CorpusBlock:
-    c = composition(store.table, by, labels=labels, shares=shares, settings=settings)
-    return CorpusBlock(
-        name=c.source,
-        anchor=anchor,
-        lead=corpus_sentences(c),
-        findings=findings(c),
-        facts=corpus_facts(store, c),
-        history=table_history(store),
-        classes=class_section(c.by_label, f"{anchor}-classes") if c.by_label else None,
-        attributes=[attribute_block(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)],
-        numbers=[number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)],
-        faces=_faces(store, c, by, settings.seed) if pictures else [],
-        faces_missing="" if pictures else "Pictures were left out on request.",
-        terms=str(store.info.get("terms") or "not stated"),
-        composition=c,
+def _verdict(c: Composition, several: bool) -> Box:
+    lead = corpus_sentences(c)
+    said = [Text(lead[0], "lead"), Text(" ".join(lead[1:]))]
+    said += [Text(" ".join(finding_sentences(a)), strong=f"{capital(a.label)}.") for a in c.attributes]
+    if not c.attributes:
+        said.append(Text("It has no attribute, so nothing can be said about groups of people in it."))
+    return Box("verdict", said, c.source if several else "")
+
+
+def _corpus(store: Store, c: Composition, anchor: str, faces: list[Section]) -> list[Section]:
+    """What the corpus is, its classes, attributes and columns of numbers, and sample faces."""
+    steps = table_history(store)
+    history = [Folded("How the table of faces came to be", [history_table(steps)])] if steps else []
+    facts = facts_table(f"What {c.source} is", _facts(store, c))
+    drawn: list[Block] = [Text("Pictures were left out on request.")]
+    if faces:
+        perceived = "; the groups stand as they were annotated or perceived, right or wrong" if _perceived(c) else ""
+        terms = f"Terms of the pictures: {_terms(store)}."
+        drawn = [Text(f"Faces drawn at random, whether typical or not{perceived}. {terms}"), *faces]
+    return [
+        Section("What it is", f"{anchor}-is", [facts, *history]),
+        *([class_section(c.by_label, f"{anchor}-classes")] if c.by_label else []),
+        *(_attribute(c, a, f"{anchor}-a{i}") for i, a in enumerate(c.attributes, 1)),
+        *(number_section(n, f"{anchor}-n{i}") for i, n in enumerate(c.numbers, 1)),
+        Section("Sample faces", f"{anchor}-faces", drawn),
+    ]
+
+
+def _attribute(c: Composition, a: AttributeComposition, anchor: str) -> Section:
+    found = [Text(s, "" if i else "finding") for i, s in enumerate(attribute_sentences(a))]
+    sections = [mix_section(a, f"{anchor}-groups")]
+    if a.with_class:
+        sections.append(cells_section(c, a, a.with_class, f"{anchor}-cells"))
+    sections.append(thin_section(c, a, f"{anchor}-thin"))
+    if a.certainty is not None:
+        sections.append(certainty_section(a, a.certainty, f"{anchor}-sure"))
+    return Section(f"By {a.label}", anchor, [Text(_provenance(a)), *found, *sections], back=True)
+
+
+def _provenance(a: AttributeComposition) -> str:
+    said = _PERCEIVED if a.source == PERCEIVED else _SOURCES.get(a.source, "")
+    unknown = f"{a.n_unknown:,} faces are of unknown group and left out." if a.n_unknown else ""
+    return " ".join(filter(None, [said, a.note, unknown]))
+
+
+def _facts(store: Store, c: Composition) -> list[tuple[str, str]]:
+    """What the corpus is, as names and values."""
+    info, frame = store.info, store.table.frame
+    height, width, channels = (int(x) for x in store.images.shape[1:])
+    known = frame["identity"].fillna("") != ""
+    persons = f"{frame['identity'][known].nunique():,} of {int(known.sum()):,} faces" if known.any() else "not known"
+    copied = f"{c.n - c.n_clusters:,} ({percent((c.n - c.n_clusters) / c.n)})" if c.n > c.n_clusters else "none"
+    kinds = {k: int(info[f"n_{k}_copies"]) for k in ("exact", "near") if f"n_{k}_copies" in info}
+    expressions = [
+        ("Annotators could say", ", ".join(store.table.vocabulary)),
+        ("Label scheme", c.labels),
+        ("Faces without a class", details(dict(c.unlabelled)) if c.unlabelled else "none"),
+    ]
+    return [
+        ("Corpus", c.source),
+        ("Store", store.path.name),
+        ("Faces", f"{c.n:,}"),
+        ("Independent faces", f"{c.n_clusters:,}"),
+        ("Copies, or more faces of a person", copied),
+        ("Copies found when it was prepared", details(kinds) if kinds else "not recorded"),
+        ("Persons", persons),
+        ("Pictures", f"{width} x {height} pixels, {'grey' if channels == 1 else 'colour'}"),
+        ("Splits", details({k or "no split": v for k, v in c.splits.items()})),
+        *(expressions if c.classes else []),
+        ("Attributes", ", ".join(a.label for a in c.attributes) or "none"),
+        ("Rows left out when it was prepared", f"{int(info.get('n_dropped', 0)):,}"),
+        ("Terms", _terms(store)),
+        ("Fingerprint", store.fingerprint),
+    ]
+
+
+def table_history(store: Store) -> list[tuple[str, int, int, str]]:
+    """Each step that made the table of faces: name, rows before, rows after, details."""
+    steps = []
+    for step in store.table.history:
+        rest = {k: v for k, v in {**step.options, **step.detail}.items() if v not in ({}, [], None)}
+        steps.append((step.name, step.n_before, step.n_after, details(rest)))
+    return steps
+
+
+def _terms(store: Store) -> str:
+    return str(store.info.get("terms") or "not stated")
+
+
+def _perceived(c: Composition) -> bool:
+    return any(a.source == PERCEIVED for a in c.attributes)
+
+
+def _notice(stores: Sequence[Store], found: Sequence[Composition], faces: bool) -> Section:
+    """What the page is not for, and the terms of each corpus."""
+    guesses = (
+        "Perceived groups are guesses about appearance, made to see whether a corpus and what is trained on it serve "
+        "people alike. They are not a person’s gender, age or race, and must not be used to sort or to select persons."
     )
+    texts = [
+        "Classes are expressions that annotators perceived in a picture. They are not what a person feels.",
+        *([guesses] if any(map(_perceived, found)) else []),
+        "A corpus whose groups are even and go with no class can still serve them unevenly: pictures and labels may "
+        "differ in quality. Audit the model too.",
+        *([PICTURES] if faces else []),
+        *(f"Terms of {c.source}: {_terms(s)}" for s, c in zip(stores, found, strict=True)),
+    ]
+    return notice_section(texts)
 
 
-def _faces(store: Store, c: Composition, by: Sequence[str] | None, seed: int) -> list[FaceBlock]:
+def _faces(store: Store, c: Composition, by: Sequence[str] | None, seed: int) -> list[Section]:
     faces = corpus_faces(store.table, c.labels)
     return corpus_montage(store, faces, corpus_attributes(faces, by), seed)
 

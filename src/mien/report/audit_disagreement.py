@@ -8,26 +8,34 @@ from dataclasses import replace
 from mien.audit.disagreement import AGREEMENT, DisagreementGroup, DisagreementResult
 from mien.records import Estimate
 from mien.report import further_plots as plots
+from mien.report.blocks import (
+    Cell,
+    Drawing,
+    Row,
+    Section,
+    Table,
+    answer,
+    cell,
+    folded_table,
+    table,
+)
 from mien.report.figures import inline
-from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.words import listed
 
 _TITLES = ("the gap", "goes with annotators' disagreement", "remains where they agree alike")
 
 
-def disagreement_section(result: DisagreementResult, anchor: str) -> FurtherSection:
+def disagreement_section(result: DisagreementResult, anchor: str) -> Section:
     """Was the model wrong, or was the face ambiguous."""
-    section = FurtherSection(
-        kind="disagreement",
-        title="Was the model wrong, or was the face ambiguous?",
-        anchor=anchor,
-        sentences=list(result.sentences),
-        notes=[*_left_out_votes(result), *result.notes],
-    )
     present = [g for g in result.groups if g.n]
-    if not present:
-        return section
-    return replace(section, figures=_figures(result, present, anchor), tables=_tables(result))
+    return answer(
+        "Was the model wrong, or was the face ambiguous?",
+        anchor,
+        result.sentences,
+        _figures(result, present, anchor) if present else (),
+        _tables(result) if present else (),
+        [*_left_out_votes(result), *result.notes],
+    )
 
 
 def _left_out_votes(result: DisagreementResult) -> list[str]:
@@ -95,7 +103,7 @@ def _tables(result: DisagreementResult) -> list[Table]:
         "One annotator",
         "Model less annotator",
     ]
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [
             g.name,
             Cell(f"{g.n:,}", note="too few: in no gap" if g.too_few and g.n else ""),
@@ -111,7 +119,7 @@ def _tables(result: DisagreementResult) -> list[Table]:
         header = ["Group", *(_bin_words(b.low, b.high) for b in result.bins)]
         rows = [[g.name, *(_counted(b.accuracy[g.name]) for b in result.bins)] for g in result.groups if g.n]
         caption = "Accuracy by the share of annotators who agree on the face"
-        tables.append(table(caption, header, rows, f"{caption}, as a table"))
+        tables.append(folded_table(caption, header, rows))
     return tables
 
 

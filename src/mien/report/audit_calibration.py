@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
-
-from markupsafe import Markup
 
 from mien.audit import AttributeResult, Audit, GapResult, GroupResult
 from mien.records import Estimate
 from mien.report import words
+from mien.report.blocks import SMALL, Drawing, Figures, Section, Text
 from mien.report.calibration_plots import MAX_LINES, abstention_plot, group_reliability
 from mien.report.figures import inline
 
 _NEAR = 0.01  # confidence and accuracy this close are called alike
 
 
-@dataclass(frozen=True)
-class CalibrationSection:
-    """Calibration of the groups of one attribute.
-
-    Attributes:
-        label: The attribute.
-        sentences: The finding.
-        reliability: Small multiples; None where no group has enough faces.
-        abstention: Errors against what is answered.
-        note: Which groups the plots leave out; empty if none.
-    """
-
-    title: ClassVar[str] = "Is the model as sure as it is right?"
-    template: ClassVar[str] = "calibration.html.j2"
-    label: str
-    sentences: list[str]
-    reliability: Markup | None = None
-    abstention: Markup | None = None
-    note: str = ""
-
-
-def calibration_section(audit: Audit, result: AttributeResult, anchor: str) -> CalibrationSection | None:
-    """Draw confidence by group; None without probabilities."""
+def calibration_section(audit: Audit, result: AttributeResult, anchor: str) -> list[Section]:
+    """Confidence by group, in words and drawn; nothing without probabilities."""
+    title, anchor = "Is the model as sure as it is right?", f"{anchor}-confidence"
     if not result.calibration:
-        return None
+        return []
     known = [g for g in result.groups if not g.verdict and "overconfidence" in g.metrics]
     if not known:
-        return CalibrationSection(result.label, ["Too few faces in every group to say."])
+        return [Section(title, anchor, [Text("Too few faces in every group to say.")])]
     drawn = extreme_groups(known)
     curves = {c.group: c for c in result.calibration}
     chosen = [curves[g.name] for g in drawn if g.name in curves]
+    sentences = [_confidence_sentence(known), _difference(result, "overconfidence"), *_abstention_sentences(result)]
+    figures = [
+        Drawing(
+            inline(group_reliability(chosen, {g.name: _short(g) for g in drawn}, audit.level), f"{anchor}-reliability"),
+            "How often each group’s answers are right at each confidence. On the dashed line, confidence can be taken "
+            "at its word; below it, the model is too sure. Lines: intervals, faces taken as independent.",
+        ),
+        Drawing(
+            inline(abstention_plot(chosen), f"{anchor}-abstention"),
+            "If the model may abstain where it is unsure: the fewer faces of a group it answers (leftwards), the fewer "
+            "of these answers should be wrong. All groups have the same thresholds; the large marks are where it "
+            "answers 80 % of all faces.",
+        ),
+    ]
     left = len(known) - len(drawn)
-    return CalibrationSection(
-        result.label,
-        [_confidence_sentence(known), _difference(result, "overconfidence"), *_abstention_sentences(result)],
-        inline(group_reliability(chosen, {g.name: _short(g) for g in drawn}, audit.level), f"{anchor}-reliability"),
-        inline(abstention_plot(chosen), f"{anchor}-abstention"),
-        f"The plots show the three groups with the smallest calibration error and the three with the largest, "
-        f"{left} more stand in the table of all metrics above."
-        if left
-        else "",
+    note = (
+        f"The plots show the three groups with the smallest calibration error and the three with the largest, {left} "
+        "more stand in the table of all metrics above."
     )
+    said = Text(" ".join(filter(None, sentences)))
+    return [Section(title, anchor, [said, Figures(figures), *([Text(note, SMALL)] if left else [])])]
 
 
 def extreme_groups(groups: Sequence[GroupResult]) -> list[GroupResult]:
@@ -97,7 +85,7 @@ def _confidence_sentence(groups: Sequence[GroupResult]) -> str:
 
 def _difference(result: AttributeResult, metric: str) -> str:
     gap = next((g for g in result.gaps if g.metric == metric and not g.class_name), None)
-    if gap is None or gap.p_adjusted != gap.p_adjusted:
+    if gap is None or math.isnan(gap.p_adjusted):
         return ""
     said = words.verdict_words(gap.verdict)
     return f"This difference between the groups {'is ' if said.startswith('more') else ''}{said}."

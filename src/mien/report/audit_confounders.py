@@ -9,23 +9,32 @@ import numpy as np
 
 from mien.audit.confounders import Confounder, ConfounderResult
 from mien.report import further_plots as plots
+from mien.report.blocks import (
+    Cell,
+    Drawing,
+    Row,
+    Section,
+    Table,
+    answer,
+    cell,
+    folded_table,
+    table,
+)
 from mien.report.dot_plot import spoken
 from mien.report.figures import inline
-from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.words import listed
 from mien.stats.strata import AdjustedGap
 
 MAX_PANELS = 6
 
 
-def confounders_section(result: ConfounderResult, anchor: str) -> FurtherSection:
+def confounders_section(result: ConfounderResult, anchor: str) -> Section:
     """Is it the pictures."""
     missing = [f"{c.title} ({c.n_missing:,})" for c in result.confounders if c.n_missing]
     few = f"Too few faces to take part: {listed(result.too_few)}." if result.too_few else ""
     left = f"Faces without a value, left out where it is held common: {listed(missing)}." if missing else ""
     steps = _steps(result)
-    return FurtherSection(
-        kind="confounders",
+    return answer(
         title="Is it the pictures?",
         anchor=anchor,
         sentences=[result.sentence],
@@ -77,7 +86,7 @@ def _means_table(result: ConfounderResult) -> Table:
     after = {g.name: g for c in adjusted[:1] if c.gap for g in c.gap.groups}
     names = list(dict.fromkeys(name for c in result.confounders for name in c.means))
     header = ["Group", *(f"Mean {c.title}" for c in result.confounders), "Accuracy", "Accuracy among pictures alike"]
-    rows: list[list[str | Cell]] = []
+    rows: list[Row] = []
     for name in names:
         means = [cell(c.means[name], ".3g") if name in c.means else Cell("") for c in result.confounders]
         own = after.get(name)
@@ -90,7 +99,7 @@ def _means_table(result: ConfounderResult) -> Table:
 
 
 def _adjusted_table(steps: Sequence[tuple[str, AdjustedGap]]) -> Table:
-    rows: list[list[str | Cell]] = []
+    rows: list[Row] = []
     for title, gap in steps:
         parts = ", ".join(f"{what} {spoken(e)}" for what, e in gap.parts.items()) or "undefined"
         between = f"{gap.worst} below {gap.best}" if gap.worst else ""
@@ -100,4 +109,4 @@ def _adjusted_table(steps: Sequence[tuple[str, AdjustedGap]]) -> Table:
         )
     header = ["Held common", "Faces compared", "Gap before", "Goes with", "Remains", "Largest gap after"]
     caption = "The accuracy gap split, for each thing held common between the groups"
-    return table(caption, header, rows, f"{caption}, as a table")
+    return folded_table(caption, header, rows)

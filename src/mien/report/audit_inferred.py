@@ -9,15 +9,24 @@ from mien.audit.inferred.quotes import METHODS, left_out, pair, quotable
 from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.vocabulary import TOO_FEW, metric_title
 from mien.report import further_plots as plots
+from mien.report.blocks import (
+    Cell,
+    Drawing,
+    Row,
+    Section,
+    Table,
+    answer,
+    cell,
+    table,
+)
 from mien.report.figures import inline
-from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
 from mien.report.words import capital, listed
 
 _MISSING = {WEIGHTED: "needs the annotator's confidence", CORRECTED: "needs its confusion matrix"}
 _REFUSED = "its confusion matrix\ncannot be used"
 
 
-def inferred_section(result: InferredResult, anchor: str) -> FurtherSection:
+def inferred_section(result: InferredResult, anchor: str) -> Section:
     """What if the perceived groups are wrong."""
     curve = next((c for c in result.erasure if c.metric == "accuracy"), None)
     erased = [] if curve is None else [next((n for n in result.notes if n.startswith(curve.sentence)), curve.sentence)]
@@ -25,8 +34,7 @@ def inferred_section(result: InferredResult, anchor: str) -> FurtherSection:
     notes = [n for n in result.notes if n not in erased]
     notes += [f"{capital(METHODS.get(m.name, m.name))}: {m.note}" for m in result.methods]
     notes += [f"The curve of even errors {even.note}."] if even and even.note else []
-    return FurtherSection(
-        kind="inferred",
+    return answer(
         title=f"What if the {'perceived ' if result.source == 'perceived' else ''}groups are wrong?",
         anchor=anchor,
         sentences=list(filter(None, [_methods_sentence(result), *left_out(result), quotable(result), *erased])),
@@ -91,13 +99,11 @@ def _figures(result: InferredResult, anchor: str) -> list[Drawing]:
 def _tables(result: InferredResult) -> list[Table]:
     methods = result.methods
     header = ["Group", *(f"{what}, {METHODS.get(m.name, m.name)}" for m in methods for what in ("Faces", "Accuracy"))]
-    rows: list[list[str | Cell]] = [
-        [name, *(c for m in methods for c in _method_cells(m, name))] for name in result.groups
-    ]
+    rows: list[Row] = [[name, *(c for m in methods for c in _method_cells(m, name))] for name in result.groups]
     caption = f"Accuracy by {result.label}, by each method"
     gap_header = ["Gap of", *(capital(METHODS.get(m.name, m.name)) for m in methods)]
     gaps = methods[0].gaps if methods else []
-    gap_rows: list[list[str | Cell]] = [
+    gap_rows: list[Row] = [
         [_gap_title(g.metric, g.class_name), *(cell(m.gap(g.metric, g.class_name).value) for m in methods)]
         for g in gaps
     ]

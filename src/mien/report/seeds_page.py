@@ -1,41 +1,78 @@
-"""What a page shows of one model over several seeds: attributes, then all faces together."""
+"""The page of one model over several seeds: attributes, then all faces together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mien.audit.seeds import SeedAttribute, SeedAudit, SeedGap, SeedGroup
 from mien.audit.seeds.results import REAL
 from mien.report import compare_plots as plots
+from mien.report.blocks import (
+    Box,
+    Cell,
+    Drawing,
+    Items,
+    Page,
+    Row,
+    Section,
+    Table,
+    Text,
+    answer,
+    cell,
+    folded_table,
+    p_cell,
+    table,
+)
+from mien.report.compare_page import faces_shared, made_by
 from mien.report.figures import inline
-from mien.report.question import Cell, Drawing, FurtherSection, Table, cell, table
-from mien.report.words import capital, listed, metric_words, p_value
+from mien.report.page import check_out, notice, write_page
+from mien.report.words import capital, listed, metric_words
 
+SEEDS_PAGE = "seeds.html"
 _MANY_RUNS = 12
 
 
-def seed_sections(audit: SeedAudit, anchor: str) -> list[FurtherSection]:
-    """One section an attribute, and one of all faces.
+def render_seeds(audit: SeedAudit, out: Path) -> Path:
+    """Write the page of an audit over several seeds: one file that loads nothing else.
 
     Args:
         audit: The audit.
-        anchor: Start of all ids.
+        out: The file, or a folder that then holds ``seeds.html``.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UsageError: If the folder does not exist.
     """
-    sections = [_seeds_section(audit, a, f"{anchor}-a{i}") for i, a in enumerate(audit.attributes, 1)]
-    return [*sections, _seeds_overall(audit, f"{anchor}-all")]
+    out = check_out(out, SEEDS_PAGE)
+    left = [f"{n:,} of {name}" for name, n in zip(audit.names, audit.n_left_out, strict=True) if n]
+    facts = [faces_shared(audit.n, audit.n_clusters, audit.classes), f"Runs: {listed(audit.names)}."]
+    facts += [f"Faces left out, since not every run has them: {listed(left)}."] if left else []
+    sections = [
+        Section("In short", "short", [Box("verdict", [Text(audit.finding, "lead")])]),
+        *(_attribute_section(audit, a, f"s-a{i}") for i, a in enumerate(audit.attributes, 1)),
+        _overall_section(audit, "s-all"),
+        Section("Method", "method", [Items([*audit.method_notes, made_by(audit)])]),
+        notice(),
+    ]
+    title = f"Audit over {len(audit.names)} seeds"
+    return write_page(
+        check_out(out, SEEDS_PAGE), Page(title, [Text(" ".join(facts), "muted")], sections, audit.warnings)
+    )
 
 
-def _seeds_overall(audit: SeedAudit, anchor: str) -> FurtherSection:
+def _overall_section(audit: SeedAudit, anchor: str) -> Section:
     overall = audit.overall
     value = overall.metrics["accuracy"]
     runs = f"{min(value.runs):.3f} to {max(value.runs):.3f}" if value.mean.value == value.mean.value else "undefined"
     header = ["Metric", "Mean over seeds", "Lowest and highest run"]
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [Cell(metric_words(m)[0], note=metric_words(m)[1]), cell(v.mean), _span(v.runs)]
         for m, v in overall.metrics.items()
     ]
-    return FurtherSection(
-        kind="overall",
+    return answer(
         title="All faces together",
         anchor=anchor,
         sentences=[f"Over all faces the accuracy is {value.mean} on average; single runs lie at {runs}."],
@@ -48,13 +85,12 @@ def _span(runs: Sequence[float]) -> Cell:
     return Cell(f"{min(known):.3f} to {max(known):.3f}" if known else "")
 
 
-def _seeds_section(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> FurtherSection:
+def _attribute_section(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> Section:
     unknown = f"{attribute.n_unknown:,} shared faces are of unknown group and left out."
     tables = [_seed_groups_table(audit, attribute), _seed_gaps_table(attribute)]
     if len(audit.names) <= _MANY_RUNS:
         tables.append(_runs_table(audit, attribute))
-    return FurtherSection(
-        kind="seeds",
+    return answer(
         title=f"By {attribute.label}",
         anchor=anchor,
         sentences=[g.sentence for g in attribute.gaps[:1]] + _more_real(attribute.gaps[1:]),
@@ -103,7 +139,7 @@ def _seed_figures(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> li
 def _seed_groups_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
     header = ["Group", "Faces", "Mean accuracy", "Lowest and highest run", "Error from the faces", "Spread of one run"]
     header += ["Of it the seed's", "Mean macro F1"]
-    rows: list[list[str | Cell]] = []
+    rows: list[Row] = []
     for g in attribute.groups:
         value = g.metrics["accuracy"]
         spreads = [
@@ -132,12 +168,12 @@ def _seed_gaps_table(attribute: SeedAttribute) -> Table:
         "Seed alone, one run",
     ]
     header += ["Lowest", "Highest", "Adjusted p", "Seeds until the faces are the limit"]
-    rows: list[list[str | Cell]] = [_seed_gap_row(g) for g in attribute.gaps]
+    rows: list[Row] = [_seed_gap_row(g) for g in attribute.gaps]
     caption = f"Gaps between groups of {attribute.label}"
-    return table(caption, header, rows, f"{caption}, as a table")
+    return folded_table(caption, header, rows)
 
 
-def _seed_gap_row(g: SeedGap) -> list[str | Cell]:
+def _seed_gap_row(g: SeedGap) -> Row:
     if g.value.value != g.value.value:
         blank: list[str | Cell] = [Cell("–") for _ in range(7)]
         return [capital(g.title), cell(g.value), f"{g.verdict} faces", *blank]
@@ -151,14 +187,14 @@ def _seed_gap_row(g: SeedGap) -> list[str | Cell]:
         Cell(f"{g.seed_gap:.3f}", f"95 % below {g.seed_gap_high:.3f}"),
         Cell(g.worst, note=f"last in {last} of {len(g.worst_by_run)} runs"),
         g.best,
-        Cell(p_value(g.p_adjusted)) if g.p_adjusted == g.p_adjusted else Cell(""),
+        p_cell(g.p_adjusted),
         f"{g.seeds_needed:,}" if g.seeds_needed else "–",
     ]
 
 
 def _runs_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [g.name, *(Cell("" if r != r else f"{r:.3f}") for r in g.metrics["accuracy"].runs)] for g in attribute.groups
     ]
     caption = "Accuracy of every run by group"
-    return table(caption, ["Group", *audit.names], rows, f"{caption}, as a table")
+    return folded_table(caption, ["Group", *audit.names], rows)
