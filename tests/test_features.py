@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mien.adapters.loading import run_model
 from mien.audit.leakage import load_features
 from mien.config import parse_config
 from mien.data.images import Store
@@ -38,14 +40,16 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier: Classif
     images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 1), dtype=np.uint8)
     rows = np.array([5, 0, 3, 6])
     calls: list[tuple[int, int | None]] = []
-    features = classifier.features(images, rows, batch_size=3, progress=lambda i, n: calls.append((i, n)))
+    model = classifier.face_model()
+    few = dataclasses.replace(model, batch_size=3)
+    features = few.features(images, rows, progress=lambda i, n: calls.append((i, n)))
     assert features.shape == (4, classifier.module.feature_dim)
     assert features.dtype == np.float32
     assert calls == [(3, 4), (4, 4)]
     with torch.no_grad():
         probs = classifier.module.head(torch.from_numpy(features)).double().softmax(1).numpy()
-    np.testing.assert_allclose(probs, classifier.probabilities(images, rows), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(features, classifier.features(images)[rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(probs, model.probabilities(images, rows), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(features, model.features(images)[rows], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def test_evaluation_writes_features_row_by_row_as_the_predictions(trained: Run, 
     predictions = Predictions.load(trained.predictions["test"])
     read = load_features(trained.features["test"], predictions.sample_id[::-1])[::-1]
     np.testing.assert_array_equal(read, result.features)
-    own = Classifier.load(trained.path).features(Store.open(easy_store).images, predictions.image)
+    own = run_model(trained.path).features(Store.open(easy_store).images, predictions.image)
     np.testing.assert_allclose(read, own, rtol=1e-5, atol=1e-6)
     assert not list(trained.path.rglob("*.partial"))
 

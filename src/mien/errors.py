@@ -106,6 +106,10 @@ class WeightsError(MienError):
     """Weights do not match their card: checksum, classes or shape."""
 
 
+class MissingTool(MienError):
+    """A tool's package is not installed, or cannot be imported."""
+
+
 class MissingExtra(MienError):
     """A feature needs packages that this install does not have."""
 

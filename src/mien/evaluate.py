@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.adapters.loading import run_model
+from mien.adapters.predictions import predictions_on
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.class_notes import class_notes, present_classes
 from mien.data.images import Store
 from mien.data.labelled import labelled_faces, parse_on
-from mien.data.model_outputs import refuse_not_finite
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import DataError
-from mien.models.weights import Classifier, refuse_attributes
 from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
@@ -90,8 +90,7 @@ def evaluate(
         DataError: If an output of the model is not finite.
     """
     check_folder(run.path / PREDICTIONS)
-    classifier = Classifier.load(run.path, device)
-    refuse_attributes(classifier, run.path)
+    model = run_model(run.path, device=device)
     splits = run.splits
     if on is None:
         split: str | None = TEST if (splits["split"] == TEST).any() else VALIDATION
@@ -103,15 +102,16 @@ def evaluate(
     table = _faces(store, split, run, same)
     labels = run.config.labels.judged
     where = f"{store.path}:{split}" if split else str(store.path)
-    faces = labelled_faces(table, labels.name, classifier.card.classes, where=where, options=labels.options)
+    faces = labelled_faces(table, labels.name, model.classes, where=where, options=labels.options)
     copies, chosen_on = (_shared(faces.table, run, same, part) for part in (TRAIN, VALIDATION))
-    probs = classifier.probabilities(store.images, faces.rows, progress=progress)
-    refuse_not_finite(probs, faces.table.frame["sample_id"].to_numpy(dtype=object), f"the model of {run.path}")
-    predictions = faces.predictions(
-        probs,
-        f"{run.path.name} on {store.path.name}:{split or 'all'}",
-        attributes={COPY_COLUMN: np.where(copies, "yes", "no"), **faces.quality(store.images)},
-        notes=_notes(faces.targets, faces.classes),
+    predictions = predictions_on(
+        model,
+        store,
+        faces,
+        split,
+        notes=lambda kept, detected: _notes(kept.targets, kept.classes),
+        attributes={COPY_COLUMN: np.where(copies, "yes", "no")},
+        progress=progress,
     )
     name = (split or "all") if same else f"{store.path.name}-{split or 'all'}"
     some = 0 < copies.sum() < len(copies)
@@ -127,7 +127,7 @@ def evaluate(
         without_copies=summary_estimates(predictions.select(~copies), settings=settings) if some else {},
         per_class=class_results(predictions, settings=settings),
         n_dropped=len(table) - len(faces.table),
-        features=classifier.features(store.images, faces.rows, progress=progress) if features else None,
+        features=model.features(store.images, faces.rows, progress) if features else None,
     )
     _write(run, evaluation)
     return evaluation

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data.model_outputs import refuse_not_finite
-from mien.errors import DataError
+from mien.adapters.loading import load_model, run_model
+from mien.errors import DataError, UsageError
+from mien.inference import FaceModel
 from mien.inputs import rows_at_once
-from mien.models.weights import Classifier, refuse_attributes
 from mien.pictures.decode import Changes, decode_files
 
 _CHUNK = 512
@@ -36,23 +36,27 @@ class Predictor:
     """Decode to the size of the faces that the model learnt from, then all that its card says; classify.
 
     Args:
-        classifier: The model with its card.
+        model: The model; it must say which pictures it wants.
+
+    Raises:
+        UsageError: If it does not.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.classifier = classifier
-        self._size = classifier.card.store_size or classifier.card.size
+    def __init__(self, model: FaceModel) -> None:
+        if model.wants is None:
+            expected = "a model that does: a run, a weights folder or an ONNX file"
+            raise UsageError(model.name, "does not say which size and colour of pictures it wants", expected)
+        self.model, self.wants = model, model.wants
 
     @classmethod
-    def load(cls, folder: Path | str, device: str = "cpu") -> Predictor:
-        """From a run or a weights folder.
+    def load(cls, spec: Path | str, device: str = "cpu") -> Predictor:
+        """From a run or a weights folder, or an ONNX file.
 
         Raises:
             WeightsError: If the weights are not there or do not match their card.
         """
-        classifier = Classifier.load(folder, device)
-        refuse_attributes(classifier, Path(folder))
-        return cls(classifier)
+        onnx = Path(spec).suffix == ".onnx" and not Path(spec).is_dir()
+        return cls(load_model(spec) if onnx else run_model(Path(spec), device=device))
 
     def predict(self, paths: Sequence[Path | str]) -> list[Face]:
         """Classify aligned crops; a picture that cannot be read gets an error and costs the others nothing.
@@ -63,8 +67,7 @@ class Predictor:
         Raises:
             DataError: If the model's outputs are not finite.
         """
-        card = self.classifier.card
-        step = rows_at_once(self._size**2 * card.in_channels, _CHUNK)
+        step = rows_at_once(self.wants.size**2 * self.wants.channels, _CHUNK)
         faces: list[Face] = []
         for start in range(0, len(paths), step):
             faces += self._some([Path(p) for p in paths[start : start + step]])
@@ -72,14 +75,11 @@ class Predictor:
 
     def _some(self, paths: Sequence[Path]) -> list[Face]:
         """As many as are held in memory at once."""
-        card = self.classifier.card
-        failed: list[DataError] = []
-        images, ok = decode_files(
-            paths, self._size, card.in_channels, failed.append, changes=Changes(), by=card.resampling[0]
-        )
-        good = [path for path, read in zip(paths, ok, strict=True) if read]
-        probs = self.classifier.probabilities(images[ok].reshape(-1, self._size, self._size, card.in_channels))
-        refuse_not_finite(probs, [str(p) for p in good], f"the model {card.model!r}")
+        wants, failed = self.wants, list[DataError]()
+        images, ok = decode_files(paths, wants.size, wants.channels, failed.append, changes=Changes(), by=wants.by)
+        good = [str(path) for path, read in zip(paths, ok, strict=True) if read]
+        crops = images[ok].reshape(-1, wants.size, wants.size, wants.channels)
+        probs = self.model.probabilities(crops, names=good)
         rows, errors = iter(probs), iter(failed)
         faces = []
         for path, read in zip(paths, ok, strict=True):
@@ -87,6 +87,6 @@ class Predictor:
                 faces.append(Face(str(path), "", {}, str(next(errors))))
                 continue
             row = next(rows)
-            named = {c: float(p) for c, p in zip(card.classes, row, strict=True)}
-            faces.append(Face(str(path), card.classes[int(row.argmax())], named))
+            named = {c: float(p) for c, p in zip(self.model.classes, row, strict=True)}
+            faces.append(Face(str(path), self.model.classes[int(row.argmax())], named))
         return faces

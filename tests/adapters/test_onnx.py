@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.adapters.loading import load_model
 from mien.adapters.onnx import onnx_model
 from mien.adapters.predictions import predictions_from
 from mien.errors import ConfigError, UsageError, WeightsError
 from mien.pictures.pixels import as_stored, normalised_floats
+from mien.predict import Predictor
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("anger", "happy", "sad")
@@ -156,6 +158,9 @@ def test_crops_come_to_the_stores_size_first_where_the_card_says_so(tmp_path):
     (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "store_size": 16}))
     found = onnx_model(tmp_path / "m.onnx", threads=1).probabilities(images)
     np.testing.assert_array_equal(found, plain.probabilities(as_stored(images, 16, 1)))
+    Image.fromarray(images[0]).save(tmp_path / "face.png")
+    served = Predictor.load(tmp_path / "m.onnx").predict([tmp_path / "face.png"])
+    np.testing.assert_allclose(list(served[0].probs.values()), found[0], rtol=1e-6)
     assert np.abs(found - plain.probabilities(images)).max() > 1e-3
     (tmp_path / "m.json").write_text(json.dumps({"classes": CLASSES, "resampling": ["nearest", "bilinear"]}))
     with pytest.raises(WeightsError, match="resampling"):

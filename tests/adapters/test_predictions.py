@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from mien.adapters.loading import load_model
-from mien.adapters.model import FaceModel
 from mien.adapters.predictions import predictions_from
 from mien.audit import audit
 from mien.errors import ConfigError, DataError, LabelError, UsageError
+from mien.inference import FaceModel
 from mien.records import Predictions
 from mien.stats.settings import Settings
 
@@ -208,7 +208,7 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 
 def test_a_run_gives_what_its_classifier_gives(tmp_path):
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from mien.models import MODELS
     from mien.models.weights import Classifier, WeightCard, save_weights
 
@@ -224,7 +224,8 @@ def test_a_run_gives_what_its_classifier_gives(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 1), dtype=np.uint8)
     model = load_model(tmp_path)
     assert model.classes == ("a", "b", "c")
-    np.testing.assert_allclose(model.probabilities(images), Classifier.load(tmp_path).probabilities(images), rtol=1e-6)
+    logits = torch.from_numpy(Classifier.load(tmp_path).logits(images))
+    np.testing.assert_allclose(model.probabilities(images), logits.softmax(1), rtol=1e-6)
     with pytest.raises(UsageError, match="takes no option"):
         load_model(tmp_path, {"size": 3})
 

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import MissingTool
 from mien.adapters.predictions import predictions_from
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, MissingTool, UsageError
 from mien.pictures.pixels import normalised_floats, resized
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

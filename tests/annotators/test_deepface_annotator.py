@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.adapters.model import MissingTool
 from mien.annotators import ANNOTATORS
-from mien.errors import DataError
+from mien.errors import DataError, MissingTool
 
 RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")  # the tool's order
 FROM_TOOL = [3, 2, 5, 0, 1, 4]  # race6: White, Black, Latino_Hispanic, Asian, Indian, Middle Eastern

@@ -87,8 +87,8 @@ def _saved(name: str, folder: Path) -> WeightCard:
 def test_weights_come_back(name: str, tmp_path: Path) -> None:
     _saved(name, tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 1), dtype=np.uint8)
-    one = Classifier.load(tmp_path).probabilities(images)
-    two = Classifier.load(tmp_path).probabilities(images, np.array([6, 0]), batch_size=1)
+    one = Classifier.load(tmp_path).face_model().probabilities(images)
+    two = Classifier.load(tmp_path).face_model().probabilities(images, np.array([6, 0]), batch_size=1)
     np.testing.assert_allclose(one.sum(1), 1, atol=1e-12)
     np.testing.assert_allclose(one[[6, 0]], two, rtol=1e-3)
     assert not np.allclose(one[0], one[1])
@@ -125,7 +125,7 @@ def test_other_sizes_are_resampled(tmp_path: Path) -> None:
     _saved("mienet", tmp_path)
     small = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 1), dtype=np.uint8)
     large = small.repeat(2, axis=1).repeat(2, axis=2)
-    model = Classifier.load(tmp_path)
+    model = Classifier.load(tmp_path).face_model()
     np.testing.assert_allclose(model.probabilities(small), model.probabilities(large), atol=0.05)
 
 

@@ -146,7 +146,7 @@ def test_sigterm_leaves_a_usable_folder(settings: dict[str, Any], tmp_path: Path
     assert "interrupted" in errors
     assert Run.open(out).record.status == "stopped"
     images = np.zeros((2, 24, 24, 1), np.uint8)
-    assert Classifier.load(out).probabilities(images).shape == (2, 3)
+    assert Classifier.load(out).face_model().probabilities(images).shape == (2, 3)
 
 
 def test_a_stop_before_the_first_epoch_ends_keeps_weights(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_network_of_another_size_gets_its_size(settings: dict[str, Any], tmp_p
     settings["train"]["epochs"] = 1
     run = train(parse_config(settings), tmp_path / "run")
     assert run.record.model["input"] == [1, 32, 32]
-    assert Classifier.load(run.path).probabilities(np.zeros((1, 24, 24, 1), np.uint8)).shape == (1, 3)
+    assert Classifier.load(run.path).face_model().probabilities(np.zeros((1, 24, 24, 1), np.uint8)).shape == (1, 3)
 
 
 def test_early_stopping_and_the_clock_end_a_run(settings: dict[str, Any], tmp_path: Path) -> None:

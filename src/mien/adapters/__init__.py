@@ -1,6 +1,6 @@
 """Models and tools of other people as predictions: one file a tool.
 
-An adapter is called with its options and gives a :class:`mien.adapters.model.FaceModel`; the tool's
+An adapter is called with its options and gives a :class:`mien.inference.FaceModel`; the tool's
 own package is imported only then. :func:`mien.adapters.predictions.predictions_from` runs one on the
 faces of a store.
 """

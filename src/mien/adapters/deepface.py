@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import FaceModel, by_class, import_tool, largest, versioned
+from mien.adapters.tools import by_class, import_tool, largest, versioned
+from mien.inference import FaceModel
 from mien.pictures.pixels import Images, bgr, resized
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

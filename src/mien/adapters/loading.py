@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import FaceModel
 from mien.errors import UsageError
-from mien.pictures.pixels import Images
+from mien.inference import FaceModel
 from mien.registry import nearest
 
 _CARD = "model.json"
@@ -31,8 +30,13 @@ def load_model(spec: str | Path, options: Mapping[str, Any] | None = None, *, de
         WeightsError: If the file or the weights cannot be read.
     """
     text, options = str(spec), dict(options or {})
-    if Path(spec).is_dir():
-        return _run_model(Path(spec), options, device)
+    folder = Path(spec)
+    if folder.is_dir():
+        if not (folder / _CARD).is_file():
+            raise UsageError(text, f"holds no {_CARD}", "a run or weights folder")
+        if options:
+            raise UsageError(text, f"takes no option ({', '.join(options)})", "none: its card says all")
+        return run_model(folder, device=device)
     if text.endswith(".onnx"):
         options = ADAPTERS.check_options("onnx", options)
         return _made("onnx", {"path": text, **options})
@@ -57,17 +61,15 @@ def _made(name: str, options: dict[str, Any]) -> FaceModel:
     return model
 
 
-def _run_model(folder: Path, options: dict[str, Any], device: str) -> FaceModel:
-    if not (folder / _CARD).is_file():
-        raise UsageError(str(folder), f"holds no {_CARD}", "a run or weights folder")
-    if options:
-        raise UsageError(str(folder), f"takes no option ({', '.join(options)})", "none: its card says all")
-    from mien.models.weights import Classifier, refuse_attributes
+def run_model(folder: Path, *, device: str = "cpu") -> FaceModel:
+    """The model of expressions of a run or weights folder, called as its folder.
+
+    Raises:
+        WeightsError: If a file is missing, or does not match its card.
+        UsageError: If it learnt attributes, or the device is not there.
+    """
+    from mien.models.weights import Classifier, refuse_attributes  # torch: other models do without
 
     classifier = Classifier.load(folder, device)
     refuse_attributes(classifier, folder)
-
-    def predict(images: Images) -> Any:
-        return classifier.probabilities(images)
-
-    return FaceModel(folder.name, classifier.card.classes, predict)
+    return classifier.face_model(folder.name)

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
-from mien.adapters.model import FaceModel, import_tool
+from mien.adapters.tools import import_tool
 from mien.errors import UsageError, WeightsError
+from mien.inference import FaceModel, Wants
 from mien.own_files import as_kind, read_json
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
 from mien.values import shown
@@ -57,7 +58,7 @@ class OnnxCard:
     layout: str = ""
     output: str = ""
     store_size: int = 0
-    resampling: tuple[str, str] = (STORED, SEEN)
+    resampling: tuple[Filter, Filter] = (STORED, SEEN)
 
 
 @ADAPTERS.register("onnx")
@@ -137,7 +138,8 @@ def onnx_model(
             reason = f"cannot be run ({_reason(error)})"
             raise WeightsError(str(path), reason, "a row of numbers for each face") from error
 
-    return FaceModel(path.name, card.classes, predict, logits=card.logits)
+    wants = Wants(card.store_size or prepare.size, prepare.channels, card.resampling[0])
+    return FaceModel(path.name, card.classes, predict, logits=card.logits, wants=wants)
 
 
 def _reason(error: Exception) -> str:

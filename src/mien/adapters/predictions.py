@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.model import FaceModel
 from mien.adapters.python import python_model
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces
 from mien.errors import DataError, LabelError, UsageError
-from mien.inputs import rows_at_once
+from mien.inference import FaceModel, Progress
 from mien.labels import label_scheme
 from mien.pictures.pixels import Images
 from mien.records import Predictions
@@ -31,8 +30,8 @@ def predictions_from(
     classes: Sequence[str] = (),
     only: Sequence[str] = (),
     logits: bool = False,
-    batch_size: int = 64,
-    progress: Callable[[int, int | None], None] | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
 ) -> Predictions:
     """Run a model on faces of a store.
 
@@ -51,7 +50,7 @@ def predictions_from(
         classes: The classes of a plain function's outputs, in order.
         only: The classes to audit; two or more that labels and model share.
         logits: A plain function returns logits.
-        batch_size: Crops handed over at a time.
+        batch_size: Most crops handed over at a time; the model's own by default.
         progress: Called with faces done and in all.
 
     Returns:
@@ -68,22 +67,58 @@ def predictions_from(
     where = f"{store.path}:{split}" if split else str(store.path)
     audited = _audited(model, label_scheme(labels, table.vocabulary).classes, only, where)
     faces = labelled_faces(table, labels, audited, where=where, leave_out=True)
-    probs = _in_classes(_run(model, store.images, faces, batch_size, progress), model, audited)
+
+    def notes(kept: LabelledFaces, detected: NDArray[np.bool_] | None) -> list[str]:
+        return _notes(kept, model, labels, only, detected)
+
+    return predictions_on(model, store, faces, split, notes=notes, batch_size=batch_size, progress=progress)
+
+
+def predictions_on(
+    model: FaceModel,
+    store: Store,
+    faces: LabelledFaces,
+    split: str | None,
+    *,
+    notes: Callable[[LabelledFaces, NDArray[np.bool_] | None], Sequence[str]],
+    attributes: Mapping[str, NDArray[Any]] | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Predictions:
+    """What a model says of labelled faces: here every evaluation of every model passes.
+
+    Args:
+        model: The model; it knows all of the faces' classes.
+        store: Their store.
+        faces: The faces. Any to which the model gives no probability in their classes are left out.
+        split: Their split, for the predictions' source; None for all.
+        notes: Given the faces that remain, and ``(n,)`` whether each was found (None where the model does
+            not look): what must be known of the predictions.
+        attributes: Further columns of groups, name -> ``(n,)`` values.
+        batch_size: Most crops handed over at a time; the model's own by default.
+        progress: Called with faces done and in all.
+
+    Raises:
+        DataError: If no face remains, or the model does not return probabilities.
+    """
+    names = faces.table.frame["sample_id"].to_numpy(dtype=object)
+    probs = model.probabilities(store.images, faces.rows, names, batch_size, progress)
+    probs, columns = _in_classes(probs, model, faces.classes), dict(attributes or {})
     silent = np.asarray(np.isinf(probs).any(1))
     if silent.any():
         faces, probs = faces.where(~silent, _SILENT), probs[~silent]
+        columns = {name: values[~silent] for name, values in columns.items()}
     if not len(probs):
         raise DataError(
-            model.name, f"gave no face any probability in {', '.join(audited)}", "some", "Leave 'only' out."
+            model.name, f"gave no face any probability in {', '.join(faces.classes)}", "some", "Leave 'only' out."
         )
     detected = np.asarray(~np.isnan(probs).all(1)) if model.detects else None
-    source = f"{model.name} on {store.path.name}:{split or 'all'}"
     return faces.predictions(
         probs,
-        source,
+        f"{model.name} on {store.path.name}:{split or 'all'}",
         detected=detected,
-        attributes=faces.quality(store.images),
-        notes=_notes(faces, model, labels, audited, only, detected),
+        attributes={**columns, **faces.quality(store.images)},
+        notes=notes(faces, detected),
     )
 
 
@@ -110,26 +145,6 @@ def _audited(model: FaceModel, labelled: tuple[str, ...], only: Sequence[str], w
     return tuple(c for c in shared if canonical(c) in wanted)
 
 
-def _run(
-    model: FaceModel,
-    images: Images,
-    faces: LabelledFaces,
-    batch_size: int,
-    progress: Callable[[int, int | None], None] | None,
-) -> NDArray[np.float64]:
-    if batch_size < 1:
-        raise UsageError("batch_size", f"is {batch_size}", "1 or more")
-    rows, names = faces.rows, faces.table.frame["sample_id"].to_numpy(dtype=object)
-    out = np.empty((len(rows), len(model.classes)))
-    step = rows_at_once(images[0].nbytes, batch_size)
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        out[start : start + len(part)] = model.probabilities(np.array(images[part]), names[start : start + step])
-        if progress:
-            progress(start + len(part), len(rows))
-    return out
-
-
 def _in_classes(probs: NDArray[np.float64], model: FaceModel, audited: tuple[str, ...]) -> NDArray[np.float64]:
     """Columns in the order of the audited classes, brought to sum 1 where some were cut.
 
@@ -147,11 +162,10 @@ def _notes(
     faces: LabelledFaces,
     model: FaceModel,
     labels: str,
-    audited: tuple[str, ...],
     only: Sequence[str],
     detected: NDArray[np.bool_] | None,
 ) -> list[str]:
-    notes = []
+    notes, audited = [], faces.classes
     for reason, n in faces.left_out.items():
         if reason == _SILENT:
             notes.append(f"{n} faces are left out: {model.name} gave {reason}.")

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import FaceModel, import_tool, largest, versioned
+from mien.adapters.tools import import_tool, largest, versioned
 from mien.errors import UsageError
+from mien.inference import FaceModel
 from mien.pictures.pixels import Images, in_colour, normalised_floats, resized
 
 RESMASKNET_CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")

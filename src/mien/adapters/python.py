@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from mien.adapters import ADAPTERS
-from mien.adapters.model import FaceModel
 from mien.errors import UsageError
+from mien.inference import FaceModel
 from mien.pictures.pixels import Images
 from mien.registry import nearest
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.model import by_class, import_tool, largest
+from mien.adapters.tools import by_class, import_tool, largest
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Images, Perceived, Progress, age_bins, with_merged
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE4

@@ -14,7 +14,8 @@ from mien.adapters.onnx import onnx_model
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Images, Perceived, Progress, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
-from mien.errors import MissingExtra, UsageError, WeightsError
+from mien.errors import MissingExtra, WeightsError
+from mien.inference import batches, softmax
 from mien.inputs import check_regular
 from mien.pictures.pixels import normalised_floats
 
@@ -59,18 +60,15 @@ class FairFace:
             WeightsError: If the network has other outputs.
         """
         out = np.empty((len(images), _N_OUTPUTS))
-        for start in range(0, len(images), self.batch_size):
-            part = images[start : start + self.batch_size]
-            found = np.asarray(self.logits(part), dtype=np.float64)
-            if found.shape != (len(part), _N_OUTPUTS):
+        for part, crops in batches(images, batch_size=self.batch_size, progress=progress):
+            found = np.asarray(self.logits(crops), dtype=np.float64)
+            if found.shape != (len(crops), _N_OUTPUTS):
                 expected = f"{_N_OUTPUTS} logits a face, race, gender and age in one output"
                 raise WeightsError(self.version, f"its output has the shape {found.shape}", expected)
-            out[start : start + len(part)] = found
-            if progress:
-                progress(start + len(part), len(images))
+            out[part] = found
         ends = np.cumsum([len(head.groups) for head in _OUTPUTS])
         parts = np.split(out, ends[:-1], axis=1)
-        probs = {head.name: _softmax(values) for head, values in zip(_OUTPUTS, parts, strict=True)}
+        probs = {head.name: softmax(values) for head, values in zip(_OUTPUTS, parts, strict=True)}
         years = (probs[AGE.name] @ np.asarray(AGE_YEARS)).astype(np.float32)
         return Perceived(with_merged(probs), years)
 
@@ -130,9 +128,9 @@ def _torch(path: Path, device: str) -> Logits:
         expected = f"the state of a ResNet-34 with {_N_OUTPUTS} outputs"
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(str(path), f"cannot be loaded ({reason})", expected) from error
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device", f"{device!r}, but there is no CUDA device here", "'cpu', or a machine that has one")
-    network = network.to(device).eval()
+    from mien.models.weights import device_of
+
+    network = network.to(device_of(device)).eval()
 
     def logits(images: Images) -> NDArray[Any]:
         x = torch.from_numpy(normalised_floats(images, _SIZE, 3, _MEAN, _STD))
@@ -140,8 +138,3 @@ def _torch(path: Path, device: str) -> Logits:
             return np.asarray(network(x.to(device)).cpu())
 
     return logits
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(e / e.sum(1, keepdims=True))

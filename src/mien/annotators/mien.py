@@ -15,6 +15,7 @@ from mien.annotators.base import MERGES, Images, Perceived, Progress, with_merge
 from mien.annotators.holdout import Holdout, holdout_of
 from mien.demographics import AGE, AGE_YEARS, Head
 from mien.errors import DataError, WeightsError
+from mien.inference import batches, softmax
 from mien.own_files import (
     NUMBER,
     SUMS,
@@ -135,14 +136,12 @@ class MienAnnotator:
         module, device = self.classifier.module, self.classifier.device
         bf16 = torch.autocast(device.type, torch.bfloat16, enabled=bf16_is_fast(device))
         with torch.inference_mode(), bf16:
-            for start in range(0, len(images), _BATCH):
-                x = self.classifier.tensor(images[start : start + _BATCH])
+            for part, crops in batches(images, batch_size=_BATCH, progress=progress):
+                x = self.classifier.tensor(crops)
                 z = module(x).float()
                 if self.mirrored:
                     z = (z + module(x.flip(3)).float()) / 2
-                out[start : start + len(x)] = z.cpu().numpy()
-                if progress:
-                    progress(start + len(x), len(images))
+                out[part] = z.cpu().numpy()
         return out
 
     def annotate(self, images: Images, progress: Progress | None = None) -> Perceived:
@@ -221,8 +220,7 @@ def perceived(
     for head in trained:
         fitted = calibrations[head.name]
         block = logits[:, start : start + len(head.groups)] * fitted["scale"] + fitted["offset"]
-        exponents = np.exp(block - block.max(1, keepdims=True))
-        probs[head.name] = (exponents / exponents.sum(1, keepdims=True)).astype(np.float32)
+        probs[head.name] = softmax(block).astype(np.float32)
         start += len(head.groups)
     years = probs[AGE.name] @ np.array(AGE_YEARS, dtype=np.float32) if AGE in trained else None
     return Perceived(merged(probs, trained), years)

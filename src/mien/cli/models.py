@@ -164,7 +164,7 @@ def predict(
     images
         Aligned, cropped faces.
     model
-        A run or weights folder.
+        A run or weights folder, or an ONNX file.
     device
         Where to compute: cpu, cuda.
     """

@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,19 +20,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, UsageError, WeightsError
-from mien.inputs import rows_at_once
+from mien.inference import FaceModel, Wants
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.outputs import whole
 from mien.own_files import SUMS, as_record, checksums_of, read_json, sha256_of, with_checksums
-from mien.pictures.pixels import FILTERS, SEEN, STORED, as_stored
-from mien.pictures.tensors import FILTERS as TENSOR_FILTERS
-from mien.pictures.tensors import images_to_tensor, normalised, resized
+from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored
+from mien.pictures.tensors import FILTERS, images_to_tensor, normalised, resized
 from mien.records import plain, write_json
 from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 _LARGEST_SIDE = 4096  # pixels
+_BATCH = 256  # faces at a time
 _LARGEST_OPTIONS = 10_000  # sum of all whole numbers of a network's options; the largest here have 2,000
 
 
@@ -76,7 +76,7 @@ class WeightCard:
     results: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, list[str]] = field(default_factory=dict)
     store_size: int = 0
-    resampling: tuple[str, str] = (STORED, SEEN)
+    resampling: tuple[Filter, Filter] = (STORED, SEEN)
     alignment: str = ""
 
 
@@ -147,8 +147,8 @@ def load_card(folder: Path) -> WeightCard:
         refuse("std", list(card.std), "a number above 0 a channel")
     if not 0 <= card.store_size <= _LARGEST_SIDE:
         refuse("store_size", card.store_size, f"1 to {_LARGEST_SIDE} pixels, or 0 where it is not known")
-    if card.resampling[0] not in FILTERS or card.resampling[1] not in TENSOR_FILTERS:
-        refuse("resampling", list(card.resampling), f"{' or '.join(FILTERS)}, then {' or '.join(TENSOR_FILTERS)}")
+    if card.resampling[1] not in FILTERS:
+        refuse("resampling", list(card.resampling), f"any filter, then {' or '.join(FILTERS)}")
     if card.heads and card.classes != tuple(f"{name}={g}" for name, groups in card.heads.items() for g in groups):
         refuse("heads", card.heads, "the groups that the classes name, in their order")
     return card
@@ -261,7 +261,7 @@ def _whole_numbers(value: object) -> Iterator[int]:
 
 
 class Classifier:
-    """A model with its card: uint8 images in, probabilities out.
+    """A network with its card, on a device: what :class:`mien.inference.FaceModel` is made of.
 
     Args:
         module: The network.
@@ -270,13 +270,8 @@ class Classifier:
     """
 
     def __init__(self, module: ExpressionModel, card: WeightCard, device: torch.device | str = "cpu") -> None:
-        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-            raise UsageError(
-                "device", f"{device!r}, but there is no CUDA device here", "'cpu', or a machine that has one"
-            )
-        self.module = module.to(device=torch.device(device), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.card = card
-        self.device = torch.device(device)
+        self.card, self.device = card, device_of(device)
+        self.module = module.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Classifier:
@@ -290,7 +285,7 @@ class Classifier:
         stored = _checked_weights(folder, card)
         return cls(_module_of(card, stored, folder), card, device)
 
-    def tensor(self, images: NDArray[np.uint8]) -> Tensor:
+    def tensor(self, images: Images) -> Tensor:
         """``(B, H, W, C)`` uint8 -> ``(B, C, size, size)`` normalised, on the device."""
         card = self.card
         if card.store_size:
@@ -298,69 +293,33 @@ class Classifier:
         return normalise(images_to_tensor(images, card.in_channels, self.device), card)
 
     @torch.inference_mode()
-    def probabilities(
-        self,
-        images: NDArray[np.uint8],
-        rows: NDArray[np.int64] | None = None,
-        batch_size: int = 256,
-        progress: Callable[[int, int | None], None] | None = None,
-    ) -> NDArray[np.float64]:
-        """Softmax outputs in full precision.
-
-        Args:
-            images: ``(N, H, W, C)`` uint8; may be memory-mapped.
-            rows: ``(n,)`` rows of ``images`` to classify; all by default.
-            batch_size: Faces at a time.
-            progress: Called with faces done and in all.
-
-        Returns:
-            ``(n, K)`` float64; each row sums to 1. A row is NaN where a logit is not finite.
-        """
-        rows = np.arange(len(images)) if rows is None else rows
-        out = np.empty((len(rows), len(self.card.classes)))
-        self._fill(out, lambda x: _softmax(self.module(x).double()), images, rows, batch_size, progress)
-        return out
+    def logits(self, images: Images) -> NDArray[np.float64]:
+        """``(B, H, W, C)`` uint8 -> ``(B, K)``, all at once."""
+        found: NDArray[np.float64] = self.module(self.tensor(images)).double().cpu().numpy()
+        return found
 
     @torch.inference_mode()
-    def features(
-        self,
-        images: NDArray[np.uint8],
-        rows: NDArray[np.int64] | None = None,
-        batch_size: int = 256,
-        progress: Callable[[int, int | None], None] | None = None,
-    ) -> NDArray[np.float32]:
-        """What the model's head sees of each face: arguments as of :meth:`probabilities`.
+    def features(self, images: Images) -> NDArray[np.float32]:
+        """``(B, H, W, C)`` uint8 -> ``(B, D)`` what the model's head sees, all at once."""
+        found: NDArray[np.float32] = self.module.features(self.tensor(images)).float().cpu().numpy()
+        return found
 
-        Returns:
-            ``(n, D)`` float32, D the model's ``feature_dim``.
+    def face_model(self, name: str = "") -> FaceModel:
+        """The model as everything that classifies faces.
+
+        Args:
+            name: For messages and reports; the name of its architecture by default.
         """
-        rows = np.arange(len(images)) if rows is None else rows
-        out = np.empty((len(rows), self.module.feature_dim), dtype=np.float32)
-        self._fill(out, lambda x: self.module.features(x).float(), images, rows, batch_size, progress)
-        return out
-
-    def _fill(
-        self,
-        out: NDArray[Any],
-        outputs: Callable[[Tensor], Tensor],
-        images: NDArray[np.uint8],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        progress: Callable[[int, int | None], None] | None,
-    ) -> None:
-        """Write the outputs of ``rows`` of the images to ``out``, a batch at a time."""
-        # Large crops become few at a time: as floats they take four times their bytes.
-        step = rows_at_once(images[0].nbytes // 4, batch_size) if len(images) else batch_size
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            out[start : start + len(part)] = outputs(self.tensor(images[part])).cpu().numpy()
-            if progress:
-                progress(start + len(part), len(rows))
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """``(B, K)``; NaN rows where a logit is not finite: one of minus infinity would pass for a probability of 0."""
-    return logits.masked_fill(~logits.isfinite().all(1, keepdim=True), float("nan")).softmax(1)
+        card = self.card
+        return FaceModel(
+            name or card.model,
+            card.classes,
+            self.logits,
+            logits=True,
+            embed=self.features,
+            wants=Wants(card.store_size or card.size, card.in_channels, card.resampling[0]),
+            batch_size=_BATCH,
+        )
 
 
 def refuse_attributes(classifier: Classifier, folder: Path) -> None:
@@ -376,6 +335,19 @@ def refuse_attributes(classifier: Classifier, folder: Path) -> None:
             "a model of expressions",
             "Make an annotator of the run with 'mien annotator RUN --out FOLDER'.",
         )
+
+
+def device_of(name: torch.device | str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        UsageError: If it is not there.
+    """
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        expected = "'cpu', or a machine that has one"
+        raise UsageError("device", f"{str(name)!r}, but there is no CUDA device here", expected)
+    return device
 
 
 def bf16_is_fast(device: torch.device | str = "cpu") -> bool:
