@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features, render_text, seed_audit
+from mien.audit.brief import comparison_brief, seed_brief
 from mien.audit.compare.markdown import comparison_text
 from mien.audit.results import AUDIT_FOLDER
 from mien.audit.seeds.markdown import seed_text
@@ -96,6 +97,7 @@ def compare_predictions(
     *,
     settings: Settings = Settings(),
     force: bool = False,
+    full: bool = True,
 ) -> tuple[Any, str]:
     """Compare models with the first of them; JSON, Markdown and page go to ``out``.
 
@@ -106,6 +108,7 @@ def compare_predictions(
         out: Folder; nothing is written by default.
         settings: Coverage, replicates, least faces to enter gaps, seed.
         force: Replace a comparison that is there.
+        full: Return the whole Markdown, as it is written, or else what fits on a screen.
 
     Returns:
         Plain content for JSON, and Markdown.
@@ -122,7 +125,7 @@ def compare_predictions(
 
         with _written(out, COMPARISON_FOLDER, content, text, force) as folder:
             render_comparison(found, folder / "comparison.html")
-    return content, text
+    return content, text if full else comparison_brief(found)
 
 
 def seed_predictions(
@@ -133,6 +136,7 @@ def seed_predictions(
     *,
     settings: Settings = Settings(),
     force: bool = False,
+    full: bool = True,
 ) -> tuple[Any, str]:
     """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
     if out is not None:
@@ -144,7 +148,7 @@ def seed_predictions(
 
         with _written(out, SEEDS_FOLDER, content, text, force) as folder:
             render_seeds(found, folder / "seeds.html")
-    return content, text
+    return content, text if full else seed_brief(found)
 
 
 @contextmanager
