@@ -63,6 +63,9 @@ def test_a_gate_fails_passes_and_cannot_be_decided(faces: Path, tmp_path: Path, 
     assert "GATE FAILED: worst(accuracy, by=gender) < 0.7" in said.err
     assert "gate passed: n() < 10" in said.err
     assert said.out.startswith("# Audit")
+    assert "## Method" not in said.out
+    assert run("audit", faces, *options[:-1], tmp_path / "other.xml", "--full") == 0
+    assert "## Method" in capsys.readouterr().out
     suite = ElementTree.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert run("audit", faces, *options, "--fail-if", "worst(accuracy, by=gender) < 0.4") == 0
@@ -124,6 +127,10 @@ def test_two_models_and_three_seeds(faces: Path, tmp_path: Path, capsys: Capture
     said = capsys.readouterr().out
     assert "new against old" in said
     assert "gained" in said
+    assert len(said.splitlines()) < 40
+    assert "## Method" not in said
+    assert run("compare", *paths[:2], "--by", "gender", "--names", "old,new", "--n-boot", 200, "--full") == 0
+    assert capsys.readouterr().out.strip() == (tmp_path / "c" / "comparison.md").read_text().strip()
     assert {p.name for p in (tmp_path / "c").iterdir()} == {"comparison.html", "comparison.json", "comparison.md"}
     assert run("compare", *paths, "--seeds", "--by", "gender", "--out", tmp_path / "s", "--n-boot", 200, "--json") == 0
     content = json.loads(capsys.readouterr().out)

@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mien.audit import AnnotatorError, Audit, audit, compare_many, load_features, render_text, seed_audit
+from mien.audit.brief import comparison_brief, seed_brief
 from mien.audit.compare.markdown import comparison_text
 from mien.audit.results import AUDIT_FOLDER
 from mien.audit.seeds.markdown import seed_text
@@ -97,6 +98,7 @@ def compare_predictions(
     *,
     settings: Settings = Settings(),
     force: bool = False,
+    full: bool = True,
 ) -> tuple[Any, str]:
     """Compare models with the first of them; JSON, Markdown and page go to ``out``.
 
@@ -107,6 +109,7 @@ def compare_predictions(
         out: Folder; nothing is written by default.
         settings: Coverage, replicates, least faces to enter gaps, seed.
         force: Replace a comparison that is there.
+        full: Return the whole Markdown, as it is written, or else what fits on a screen.
 
     Returns:
         Plain content for JSON, and Markdown.
@@ -123,7 +126,7 @@ def compare_predictions(
 
         with _written(out, COMPARISON_FOLDER, content, text, force) as folder:
             render_comparison(found, folder / "comparison.html")
-    return content, text
+    return content, text if full else comparison_brief(found)
 
 
 def seed_predictions(
@@ -134,6 +137,7 @@ def seed_predictions(
     *,
     settings: Settings = Settings(),
     force: bool = False,
+    full: bool = True,
 ) -> tuple[Any, str]:
     """Audit one model trained with several seeds; arguments and results as :func:`compare_predictions`."""
     if out is not None:
@@ -145,7 +149,7 @@ def seed_predictions(
 
         with _written(out, SEEDS_FOLDER, content, text, force) as folder:
             render_seeds(found, folder / "seeds.html")
-    return content, text
+    return content, text if full else seed_brief(found)
 
 
 @contextmanager

@@ -19,9 +19,11 @@ from mien.audit import (
     Audit,
     audit,
     check_gate,
+    render_brief,
     render_text,
     summary_estimates,
 )
+from mien.audit.markdown import interval
 from mien.errors import DataError, MienError, UsageError
 from mien.records import Predictions, write_json
 from mien.stats.settings import Settings
@@ -139,6 +141,30 @@ def test_json_round_trip(result, tmp_path):
         Audit.load(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         Audit.from_dict({"classes": []})
+
+
+def test_the_brief_says_the_finding_first_and_fits_a_screen(result):
+    text = render_brief(result)
+    lines = text.splitlines()
+    assert lines[:3] == ["# Audit", "", result.verdict]
+    assert len(lines) <= 40
+    gap = result.attribute("gender").gap("accuracy")
+    assert f"| perceived gender | {interval(gap.value)} | {gap.expected:.3f} |" in text
+    assert "baby (5" in text
+    assert "You may say: " in text
+    assert "--full" in lines[-1]
+    assert "nan" not in text.lower().replace("annan", "")
+
+
+def test_the_brief_shows_the_worst_and_counts_the_rest(result):
+    many = replace(result, attributes=[replace(r, label=f"{r.label} {i}") for i in range(9) for r in result.attributes])
+    text = render_brief(many)
+    assert "And 15 more attributes." in text
+    assert "more gaps." in text
+    assert "more such lines." in text
+    assert len(text.splitlines()) <= 55
+    shown = [line.split(" | ")[1] for line in text.splitlines() if "of" in line and line.startswith("| perceived")]
+    assert len(shown) <= 8
 
 
 def test_text_reads_well(result):

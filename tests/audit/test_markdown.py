@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from mien.audit import Audit, audit, check_gates, compare_many, junit_xml, render_text, seed_audit
+from mien.audit import Audit, audit, check_gates, compare_many, junit_xml, render_brief, render_text, seed_audit
+from mien.audit.brief import comparison_brief, seed_brief
 from mien.audit.compare.markdown import comparison_text
 from mien.audit.markdown import document, plain, table
 from mien.audit.seeds.markdown import seed_text
@@ -105,6 +106,7 @@ def found(hostile: Predictions) -> Audit:
 
 
 def test_an_audit_in_markdown_has_nothing_live(found: Audit) -> None:
+    assert not kinds(render_brief(found)) & LIVE
     text = render_text(found)
     assert not kinds(text) & LIVE
     headings = [line for line in text.split("\n") if line.startswith("#")]
@@ -115,10 +117,9 @@ def test_comparisons_and_seeds_in_markdown_have_nothing_live(hostile: Prediction
     by = list(hostile.groups.columns)
     names = ["<b>m</b>", "[n](http://example.org)\n# x"]
     settings = Settings(n_boot=200)
-    for text in (
-        comparison_text(compare_many([hostile, hostile], names, by, settings=settings)),
-        seed_text(seed_audit([hostile, hostile], by, names=names, settings=settings)),
-    ):
+    compared = compare_many([hostile, hostile], names, by, settings=settings)
+    seeds = seed_audit([hostile, hostile], by, names=names, settings=settings)
+    for text in (comparison_text(compared), comparison_brief(compared), seed_text(seeds), seed_brief(seeds)):
         assert not kinds(text) & LIVE
         assert "\n# x" not in text
 

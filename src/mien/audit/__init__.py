@@ -2,6 +2,7 @@
 
 from mien.audit.attributes import candidate_attributes
 from mien.audit.audit import audit
+from mien.audit.brief import render_brief
 from mien.audit.classes import class_results
 from mien.audit.compare import Comparison, compare, compare_many
 from mien.audit.confounders import ConfounderResult, candidate_confounders, confounder_analysis
@@ -57,6 +58,7 @@ __all__ = [
     "leakage_probe",
     "load_features",
     "parse_gate",
+    "render_brief",
     "render_text",
     "seed_audit",
     "summary_estimates",

@@ -15,6 +15,7 @@ from mien.errors import UsageError
 from mien.outputs import check_distinct, check_file, check_place, write_text
 from mien.shown import tell
 
+Full = Annotated[bool, Parameter(negative=(), help="Print all of it, as its Markdown file has it.")]
 _PAGE, _JUNIT = b'content="Mien ', b"<testsuites"  # what a file that --force may replace holds
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def audit(
     level: float | None = None,
     seed: int | None = None,
     force: Force = False,
+    full: Full = False,
     json: Json = False,
 ) -> int:
     """Audit a run, or any CSV or Parquet file of predictions, for disparities between groups.
@@ -98,7 +100,7 @@ def audit(
         Replace an audit (or a file of conditions' results) that is there.
     """
     from mien import terminal
-    from mien.audit import load_features, parse_gate, render_text
+    from mien.audit import load_features, parse_gate, render_brief, render_text
     from mien.config import AuditConfig, audit_settings
     from mien.judging import audit_predictions
     from mien.records import Predictions
@@ -154,7 +156,7 @@ def audit(
     if json:
         print_json(found.to_dict())
     else:
-        terminal.markdown(render_text(found))
+        terminal.markdown(render_text(found) if full else render_brief(found))
     return _gate(found, settings.fail_if, allow_undecided, junit)
 
 
@@ -212,6 +214,7 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
     force: Force = False,
+    full: Full = False,
     json: Json = False,
 ) -> None:
     """Compare models on the same faces: who gains, who loses, and whether a gap changed.
@@ -264,6 +267,7 @@ def compare(
             out,
             settings=Settings(level=level, n_boot=n_boot, min_n=min_n, min_class_n=min_class_n, seed=seed),
             force=force,
+            full=full,
         )
     if out is not None:
         terminal.say(f"written: {out}")
