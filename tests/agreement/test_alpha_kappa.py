@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 from voting import CLASSES, PREVALENCE, round_trip, spread_votes
 
-from mien.agreement import Votes, fleiss_kappa, krippendorff_alpha
+from mien.agreement import Votes, cohen_kappa, fleiss_kappa, krippendorff_alpha
 from mien.errors import DataError, UsageError
 from mien.stats.intervals import wilson
 from mien.stats.resampling import bootstrap_estimates, holm, mean_estimates
@@ -293,3 +294,51 @@ def test_intervals_where_nothing_varies():
 def test_holm():
     np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06])
     assert holm(np.array([0.9, 0.9])).max() == 1
+
+
+def two(a, b, cluster=None):
+    """Votes of two for the words a, b and c; None is none."""
+    n = len(a)
+    units = None if cluster is None else np.tile(cluster, 2)
+    return Votes.from_choices([*range(n)] * 2, ["x"] * n + ["y"] * n, [*a, *b], tuple("abc"), cluster=units)
+
+
+def large_sample_error(p, n):
+    """Standard error of Cohen's kappa: Fleiss, Cohen and Everitt (1969), equation 13."""
+    row, column, agreed = p.sum(1), p.sum(0), np.trace(p)
+    chance = row @ column
+    main = (np.diag(p) * ((1 - chance) - (row + column) * (1 - agreed)) ** 2).sum()
+    rest = (1 - agreed) ** 2 * ((p - np.diag(np.diag(p))) * (column[:, None] + row[None]) ** 2).sum()
+    variance = main + rest - (agreed * chance - 2 * chance + agreed) ** 2
+    return np.sqrt(variance / n) / (1 - chance) ** 2
+
+
+def test_cohens_kappa_is_sklearns_over_the_faces_that_both_judged():
+    rng = np.random.default_rng(0)
+    a = rng.choice(list("abc"), 150)
+    b = np.where(rng.random(150) < 0.7, a, rng.choice(list("abc"), 150, p=[0.6, 0.2, 0.2]))
+    a, b = a.astype(object), b.astype(object)
+    a[:4], b[3:9] = None, None
+    found = cohen_kappa(two(a, b), settings=Settings(n_boot=400))
+    both = [i for i in range(150) if a[i] and b[i]]
+    assert found.value == pytest.approx(cohen_kappa_score(list(a[both]), list(b[both])))
+    assert found.n == found.clusters == 141
+    assert found.low < found.value < found.high
+    p = np.array([[np.mean((a[both] == i) & (b[both] == j)) for j in "abc"] for i in "abc"])
+    assert found.high - found.low == pytest.approx(2 * 1.96 * large_sample_error(p, 141), rel=0.15)
+    twice = cohen_kappa(two(np.repeat(a, 2), np.repeat(b, 2), np.repeat(np.arange(150), 2)), settings=SOME)
+    assert twice.clusters == 141
+    assert twice.value == pytest.approx(found.value)
+
+
+def test_cohens_kappa_where_all_agree_or_nothing_can_be_told():
+    full = cohen_kappa(two("abab" * 10, "abab" * 10), settings=SOME)
+    assert full.value == full.high == 1
+    low = wilson(40, 40)[0]
+    assert full.low == pytest.approx((low - 0.5) / 0.5)
+    assert np.isnan(cohen_kappa(two("aaa", "aaa"), settings=SOME).value)
+    assert cohen_kappa(two([None, "a"], ["b", None]), settings=SOME).note == "no face was judged by both"
+    with pytest.raises(UsageError, match="of 4 annotators, expected those of two"):
+        cohen_kappa(observed())
+    with pytest.raises(DataError, match="spread their votes"):
+        cohen_kappa(Votes.from_rows([0, 0], ["x", "y"], [[1, 1], [0, 2]], ("a", "b")))

@@ -3,7 +3,7 @@
 from mien.agreement.alpha import AlphaResult, krippendorff_alpha
 from mien.agreement.dawid_skene import AnnotatorConfusion, DawidSkene, dawid_skene
 from mien.agreement.exchange import exchange_p
-from mien.agreement.kappa import KappaResult, fleiss_kappa
+from mien.agreement.kappa import KappaResult, cohen_kappa, fleiss_kappa
 from mien.agreement.outliers import AnnotatorCheck, OutlierResult, find_outliers
 from mien.agreement.sufficiency import SufficiencyPoint, VoteSufficiency, vote_sufficiency
 from mien.agreement.votes import Votes
@@ -18,6 +18,7 @@ __all__ = [
     "SufficiencyPoint",
     "VoteSufficiency",
     "Votes",
+    "cohen_kappa",
     "dawid_skene",
     "exchange_p",
     "find_outliers",

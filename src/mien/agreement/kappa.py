@@ -1,4 +1,4 @@
-"""Fleiss' kappa, of counts of votes, for faces with equal or unequal numbers of votes.
+"""Fleiss' kappa, of counts of votes, for faces with equal or unequal numbers of votes; Cohen's, of two annotators.
 
 Fleiss (1971), Measuring nominal scale agreement among many raters: with n_uk votes of face u for
 class k, m_u of them in all,
@@ -13,19 +13,24 @@ and of one class against the others
 Fleiss has the same m for all faces. Where they differ, these are Gwet's (2014, Handbook of
 Inter-Rater Reliability, chapter 2) formulas: the mean of P_u runs over faces with two votes or more,
 that of p_k over faces with one or more, each face with the same weight.
+
+Cohen (1960), A coefficient of agreement for nominal scales, takes chance from what each of two annotators
+says by itself, where Fleiss takes it from both together:
+
+    kappa = (p_o - p_e) / (1 - p_e),   p_e = sum_k p_k(first) p_k(second) .
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.agreement.votes import MISSING, Votes
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 from mien.records import Estimate
-from mien.stats.intervals import undefined
+from mien.stats.intervals import clustered_share, undefined
 from mien.stats.resampling import bootstrap_estimates, ratio, remarked
 from mien.stats.settings import Settings
 
@@ -132,3 +137,60 @@ def _kappas(sums: Array) -> Array:
     overall = 1 - ratio(split.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     chance = (p**2).sum(1, keepdims=True)
     return np.concatenate([overall, 1 - split.sum(1, keepdims=True), chance, 1 - ratio(split, expected)], axis=1)
+
+
+def cohen_kappa(votes: Votes, *, settings: Settings = Settings(n_boot=1000)) -> Estimate:
+    """Cohen's kappa of two annotators, over the faces that both judged.
+
+    The interval is the bootstrap's, widened to what Wilson's interval of the agreement leaves of kappa: the
+    bootstrap sees no variation where all agree, and too little where nearly all do.
+
+    Args:
+        votes: The votes of two named annotators, one class an annotator and face.
+        settings: Coverage, replicates, seed.
+
+    Returns:
+        1 is full agreement, 0 that of chance; undefined where both say one and the same of every face.
+
+    Raises:
+        UsageError: If there are not two annotators.
+        DataError: If they spread their votes over classes.
+    """
+    who = votes.named()
+    if len(votes.annotators) != 2:
+        raise UsageError("votes", f"of {len(votes.annotators)} annotators", "those of two")
+    if not votes.whole:
+        raise DataError("votes", "annotators spread their votes over classes", "one class an annotator and face")
+    both, k = votes.n_votes == 2, len(votes.vocabulary)
+    said = np.zeros((2, len(votes)), dtype=np.int64)
+    said[who, votes.face] = votes.votes.argmax(1)
+    first, second = said[:, both]
+    cluster = None if votes.cluster is None else votes.cluster[both]
+    rows = np.zeros((len(first), k * k))
+    rows[np.arange(len(first)), first * k + second] = 1
+    (found,) = bootstrap_estimates(rows, cluster, _cohen, settings, "kappa of two", _alike(len(first)))
+    if np.isnan(found.value):
+        return found
+    agreed, chance = clustered_share(first == second, cluster, settings.level), float(_by_chance(rows.sum(0)[None])[0])
+    low, high = ((end - chance) / (1 - chance) for end in (agreed.low, agreed.high))
+    low, high = float(np.fmin(found.low, low)), float(np.fmax(found.high, high))
+    return replace(found, low=low, high=high, method="bootstrap bca, at least wilson of the agreement")
+
+
+def _alike(n: int) -> str:
+    return "both say one and the same of every face" if n else "no face was judged by both"
+
+
+def _by_chance(sums: Array) -> Array:
+    """``(b,)`` agreement that two annotators with these answers would reach by chance, of ``(b, K * K)`` counts."""
+    k = int(np.sqrt(sums.shape[1]))
+    counts = sums.reshape(-1, k, k)
+    total = counts.sum((1, 2))[:, None]
+    return np.asarray((ratio(counts.sum(2), total) * ratio(counts.sum(1), total)).sum(1))
+
+
+def _cohen(sums: Array) -> Array:
+    k = int(np.sqrt(sums.shape[1]))
+    agreed = ratio(sums[:, :: k + 1].sum(1), sums.sum(1))
+    chance = _by_chance(sums)
+    return np.asarray(ratio(agreed - chance, 1 - chance)[:, None])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mien.agreement import Votes, cohen_kappa
 from mien.annotators.base import MERGES
 from mien.annotators.comparison_numbers import NumberComparison, compare_numbers
 from mien.audit.attributes import is_number
@@ -19,8 +20,7 @@ from mien.errors import DataError, UsageError
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.samples import SampleTable
-from mien.stats.cells import bootstrap_counts, independent_units
-from mien.stats.intervals import percentile, share_estimate, undefined
+from mien.stats.intervals import clustered_share, mean_estimate, undefined
 from mien.stats.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -118,24 +118,24 @@ class _Said:
 
 
 @dataclass(frozen=True)
-class _Drawing:
-    """The ``(n,)`` independent unit of each face, and the settings of the intervals."""
+class _Shared:
+    """The n faces that both annotated: their names, independent units and annotated classes; and the settings.
 
+    ``class_of`` is ``(n,)`` codes of ``classes``, -1 where a face has none.
+    """
+
+    names: NDArray[np.object_]
     unit: Ints
+    classes: list[str]
+    class_of: Ints
     settings: Settings
 
-    def replicates(self, cells: Ints, keep: Bools, n_cells: int, name: str) -> Ints:
-        """``(n_boot, n_cells)`` counts of the kept faces, whole units drawn; no rows where none is kept."""
-        if not keep.any():
-            return np.zeros((0, n_cells), dtype=np.int64)
-        rng = self.settings.stream(name, "annotators")
-        unit = independent_units(self.unit[keep])
-        return np.concatenate(list(bootstrap_counts(cells[keep], unit, n_cells, self.settings.n_boot, rng)))
+    def share(self, hits: Bools, keep: Bools, noted: bool = False) -> Estimate:
+        """The share of hits among the kept faces; ``noted`` says so where they are few."""
+        found = clustered_share(hits[keep], self.unit[keep], self.settings.level)
+        return replace(found, note=self.few(found.n)) if noted and found.n else found
 
-    def n_units(self, keep: Bools) -> int:
-        return len(np.unique(self.unit[keep]))
-
-    def note(self, n: int) -> str:
+    def few(self, n: int) -> str:
         return f"fewer than {self.settings.min_n} faces" if 0 < n < self.settings.min_n else ""
 
 
@@ -174,23 +174,23 @@ def compare_annotators(
     asked = _asked(attributes, [*(head.name for head in all_heads), *numbers], f"tables {a.name!r} and {b.name!r}")
     heads = [head for head in all_heads if head.name in asked]
     shared = a.where(in_b, "annotated by both")
+    # In the order of their names, so that no sum depends on that of the rows.
+    shared = shared.derive("sorted", shared.frame.sort_values("sample_id", ignore_index=True), {}, {})
     other = b.frame.iloc[ids_b.get_indexer(shared.frame["sample_id"])].reset_index(drop=True)
-    drawing = _Drawing(split_units(shared), settings)
-    classes, class_of = _classes(shared, labels)
+    names = shared.frame["sample_id"].to_numpy(dtype=object)
+    faces = _Shared(names, split_units(shared), *_classes(shared, labels), settings)
     sides = [(_said(shared.frame, head), _said(other, head)) for head in heads]
     return AnnotatorComparison(
         a=_annotator(shared.frame, heads or all_heads, "the first"),
         b=_annotator(other, heads or all_heads, "the second"),
         n=len(shared),
-        clusters=drawing.n_units(np.ones(len(shared), dtype=bool)),
+        clusters=len(np.unique(faces.unit)),
         n_only_a=int((~in_b).sum()),
         n_only_b=int((~ids_b.isin(ids_a)).sum()),
         level=settings.level,
-        attributes=[
-            _compared(head, *said, classes, class_of, drawing) for head, said in zip(heads, sides, strict=True)
-        ],
+        attributes=[_compared(head, *said, faces) for head, said in zip(heads, sides, strict=True)],
         numbers=[
-            compare_numbers(name, _number(shared.frame, name), _number(other, name), drawing.unit, settings)
+            compare_numbers(name, _number(shared.frame, name), _number(other, name), faces.unit, settings)
             for name in numbers
             if name in asked
         ],
@@ -272,94 +272,61 @@ def _classes(shared: SampleTable, labels: str) -> tuple[list[str], Ints]:
     return list(faces.classes), class_of
 
 
-def _compared(
-    head: Head, a: _Said, b: _Said, classes: list[str], class_of: Ints, drawing: _Drawing
-) -> AttributeComparison:
+def _compared(head: Head, a: _Said, b: _Said, faces: _Shared) -> AttributeComparison:
     others = sorted({str(g) for said in (a, b) for g in said.group.dropna().unique()} - set(head.groups))
     groups = [*head.groups, *others]
     code_a, code_b = (np.asarray(pd.Categorical(s.group, groups).codes, dtype=np.int64) for s in (a, b))
     both, agree = (code_a >= 0) & (code_b >= 0), code_a == code_b
     counts = np.bincount((code_a * len(groups) + code_b)[both], minlength=len(groups) ** 2)
-    counts = counts.reshape(len(groups), len(groups))
-    drawn = drawing.replicates(code_a * len(groups) + code_b, both, len(groups) ** 2, head.name)
-    drawn = drawn.reshape(len(drawn), *counts.shape)
-    agreement, kappa = _agreement_and_kappa(counts, drawn, both, drawing)
-    shares_a, shares_b, differences = _shares(counts, drawn, both, drawing)
     return AttributeComparison(
         name=head.name,
         groups=groups,
-        counts=counts.tolist(),
-        agreement=agreement,
-        kappa=kappa,
-        shares_a=shares_a,
-        shares_b=shares_b,
-        differences=differences,
-        by_confidence_a=_within(_band(a.confidence), _BANDS, agree, both, drawing, f"{head.name} first"),
-        by_confidence_b=_within(_band(b.confidence), _BANDS, agree, both, drawing, f"{head.name} second"),
-        by_class=_within(class_of, classes, agree, both, drawing, f"{head.name} class"),
+        counts=counts.reshape(len(groups), len(groups)).tolist(),
+        agreement=faces.share(agree, both, noted=True) if both.any() else _none(faces),
+        kappa=_kappa(groups, code_a[both], code_b[both], both, faces),
+        shares_a=[faces.share(code_a == g, both) if both.any() else _none(faces) for g in range(len(groups))],
+        shares_b=[faces.share(code_b == g, both) if both.any() else _none(faces) for g in range(len(groups))],
+        differences=[_difference(code_a == g, code_b == g, both, faces) for g in range(len(groups))],
+        by_confidence_a=_within(_band(a.confidence), _BANDS, agree, both, faces),
+        by_confidence_b=_within(_band(b.confidence), _BANDS, agree, both, faces),
+        by_class=_within(faces.class_of, faces.classes, agree, both, faces),
         n_only_a=int(((code_a >= 0) & (code_b < 0)).sum()),
         n_only_b=int(((code_a < 0) & (code_b >= 0)).sum()),
         n_neither=int(((code_a < 0) & (code_b < 0)).sum()),
     )
 
 
-def _agreement_and_kappa(counts: Ints, drawn: Ints, both: Bools, drawing: _Drawing) -> tuple[Estimate, Estimate]:
-    n, clusters, level = int(counts.sum()), drawing.n_units(both), drawing.settings.level
-    if not n:
-        none = undefined(0, 0, "no face has a group from both", level)
-        return none, none
-    shares = np.trace(drawn, axis1=1, axis2=2) / drawn.sum((1, 2))
-    few = drawing.note(n)
-    agreement = share_estimate(
-        float(np.trace(counts)), n, clusters, shares, level=level, seed=drawing.settings.seed, note=few
-    )
-    value, chance = (float(v[0]) for v in _kappa(counts[None]))
-    if np.isnan(value):
-        return agreement, undefined(n, clusters, "both give one and the same group to every face", level)
-    kappa = percentile(
-        value, _kappa(drawn)[0], level=level, n=n, clusters=clusters, seed=drawing.settings.seed, note=few
-    )
-    # The bootstrap sees no variation where all agree, and too little where nearly all do.
-    low, high = ((end - chance) / (1 - chance) for end in (agreement.low, agreement.high))
-    method = "bootstrap percentile, at least wilson of the agreement"
-    return agreement, replace(
-        kappa, low=float(np.fmin(kappa.low, low)), high=float(np.fmax(kappa.high, high)), method=method
-    )
+def _none(faces: _Shared) -> Estimate:
+    return undefined(0, 0, "no face has a group from both", faces.settings.level)
 
 
-def _kappa(counts: Ints) -> tuple[Floats, Floats]:
-    """Cohen's kappa (1960) and the agreement expected by chance, of ``(b, G, G)`` counts; NaN where that is 1."""
-    n = counts.sum((1, 2))
-    by_a, by_b = counts.sum(2) / n[:, None], counts.sum(1) / n[:, None]
-    chance = (by_a * by_b).sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kappa = (np.trace(counts, axis1=1, axis2=2) / n - chance) / (1 - chance)
-    return np.where(chance < 1, kappa, np.nan), chance
-
-
-def _shares(
-    counts: Ints, drawn: Ints, both: Bools, drawing: _Drawing
-) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
-    """Shares of the groups by A, by B, and their paired differences."""
-    n, clusters, level, seed = int(counts.sum()), drawing.n_units(both), drawing.settings.level, drawing.settings.seed
-    if not n:
-        none = [undefined(0, 0, "no face has a group from both", level)] * len(counts)
-        return none, none, none
-    faces = [(counts.sum(axis), drawn.sum(axis + 1) / drawn.sum((1, 2))[:, None]) for axis in (1, 0)]
-    by_a, by_b = (
-        [share_estimate(float(k), n, clusters, d, level=level, seed=seed) for k, d in zip(whole, parts.T, strict=True)]
-        for whole, parts in faces
+def _kappa(groups: list[str], a: Ints, b: Ints, both: Bools, faces: _Shared) -> Estimate:
+    """Cohen's kappa of the two as raters of the faces that both give a group."""
+    if not both.any():
+        return _none(faces)
+    votes = Votes.from_rows(
+        np.tile(faces.names[both], 2),
+        np.repeat(["first", "second"], len(a)),
+        np.eye(len(groups))[np.concatenate([a, b])],
+        groups,
+        cluster=np.tile(faces.unit[both], 2),
     )
-    (a, drawn_a), (b, drawn_b) = faces
-    differences = []
-    for g in range(len(counts)):
-        if a[g] + b[g] == 2 * counts[g, g]:
-            differences.append(Estimate(0.0, level=level, n=n, clusters=clusters, note="no face differs"))
-            continue
-        replicates = drawn_a[:, g] - drawn_b[:, g]
-        value = float(a[g] - b[g]) / n
-        differences.append(percentile(value, replicates, level=level, n=n, clusters=clusters, seed=seed))
-    return by_a, by_b, differences
+    found = cohen_kappa(votes, settings=faces.settings)
+    if np.isnan(found.value):
+        return replace(found, note="both give one and the same group to every face")
+    return replace(found, note="; ".join(filter(None, [faces.few(found.n), found.note])))
+
+
+def _difference(of_a: Bools, of_b: Bools, both: Bools, faces: _Shared) -> Estimate:
+    """Share by A minus share by B of the same faces, a mean of -1, 0 and 1."""
+    if not both.any():
+        return _none(faces)
+    values = of_a[both].astype(np.float64) - of_b[both]
+    units = np.unique(faces.unit[both], return_inverse=True)[1]
+    found = mean_estimate(values, units, faces.settings.level)
+    if values.any():
+        return found
+    return Estimate(0.0, level=found.level, n=found.n, clusters=found.clusters, note="no face differs")
 
 
 def _band(confidence: Floats | None) -> Ints | None:
@@ -370,26 +337,9 @@ def _band(confidence: Floats | None) -> Ints | None:
 
 
 def _within(
-    part: Ints | None, names: Sequence[str], agree: Bools, both: Bools, drawing: _Drawing, stream: str
+    part: Ints | None, names: Sequence[str], agree: Bools, both: Bools, faces: _Shared
 ) -> list[AgreementWithin]:
     """Agreement in each part of the faces; ``part`` is ``(n,)`` codes below ``len(names)``, -1 for none."""
-    if part is None or not names:
+    if part is None:
         return []
-    keep, out = both & (part >= 0), []
-    drawn = drawing.replicates(2 * part + agree, keep, 2 * len(names), stream).reshape(-1, len(names), 2)
-    with np.errstate(invalid="ignore"):
-        shares = drawn[:, :, 1] / drawn.sum(2)
-    for i, name in enumerate(names):
-        mine = keep & (part == i)
-        n, k = int(mine.sum()), float((mine & agree).sum())
-        estimate = share_estimate(
-            k,
-            n,
-            drawing.n_units(mine),
-            shares[:, i],
-            level=drawing.settings.level,
-            seed=drawing.settings.seed,
-            note=drawing.note(n),
-        )
-        out.append(AgreementWithin(name, estimate))
-    return out
+    return [AgreementWithin(name, faces.share(agree, both & (part == i), noted=True)) for i, name in enumerate(names)]
