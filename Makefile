@@ -10,17 +10,25 @@ DEMO   ?= demo
 
 .PHONY: demo test test-core check install clean
 
-$(VENV)/installed: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Mien needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+# The demo needs no more than training does; the tests and linters need all, and leave nothing to install for the demo.
+$(VENV)/installed-demo: pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) (PyTorch is large; this takes a few minutes once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	@touch $@
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) (PyTorch is large; this takes a few minutes once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,label,dev]'
-	@touch $@
+	@touch $@ $(VENV)/installed-demo
 
 install: $(VENV)/installed
 
-demo: install
+demo: $(VENV)/installed-demo
 	@$(BIN)/mien demo --out $(DEMO) --force
 
 test: install

@@ -19,7 +19,7 @@ _MOST_ATTRIBUTES = 12
 _REST = "Every group and measure, {}how the numbers were made: --full, or the files of --out."
 
 RowT = TypeVar("RowT")
-PairedT = TypeVar("PairedT", GapChange, SeedGap)
+PairedT = TypeVar("PairedT", bound=GapChange | SeedGap)
 
 
 def render_brief(audit: Audit) -> str:

@@ -57,7 +57,8 @@ def audit(
         A run folder, or a file with label (or target_<class>), pred (or prob_<class>) and attribute
         columns; see docs/audit.md. Other tools' own files are read too; see docs/adapters.md.
     by
-        Attributes, with commas: gender,age,gender*age; brightness:3 cuts a column of numbers in three.
+        Attributes, with commas: "gender,age,gender*age" (in quotes, for the star); brightness:3 cuts a
+        column of numbers in three.
     out
         Folder for audit.json, CSV tables, audit.md and audit.html; RUN/audit/NAME for a run.
     on

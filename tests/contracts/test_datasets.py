@@ -1,0 +1,121 @@
+"""What every reader of a corpus must do: know its own layout and no other, and give what it promises."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.corpus import BadRows
+from mien.data.datasets import DATASETS
+from mien.data.prepare import find_dataset, open_corpus
+from mien.errors import DataError, MienError
+
+# The writers of the readers' own tests.
+_SPEC = importlib.util.spec_from_file_location("corpus_writers", Path(__file__).parents[1] / "data" / "writers.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+w = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(w)
+N = 15
+
+
+def _fer2013(root: Path) -> Path:
+    w.write_challenge(root / "fer2013.csv", w.faces(N), np.arange(N) % 7, w.usages(N))
+    return root
+
+
+def _ferplus(root: Path) -> Path:
+    w.write_ferplus_folders(root, w.faces(N), w.random_votes(N), w.usages(N))
+    return root
+
+
+def _fairface(root: Path) -> Path:
+    w.write_fairface(root, w.faces(N, side=64, channels=3))
+    return root
+
+
+def _folder(root: Path) -> Path:
+    for i, image in enumerate(w.faces(N, side=32)):
+        (root / ("happy", "sad")[i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(image).save(root / ("happy", "sad")[i % 2] / f"{i}.png")
+    return root
+
+
+def _manifest(root: Path) -> Path:
+    rows = [{"path": f"{i}.png", "label": ("happy", "sad")[i % 2], "team": "ab"[i % 2]} for i in range(N)]
+    w.write_manifest(root / "faces.csv", rows, w.faces(N, side=32))
+    return root / "faces.csv"
+
+
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "fer2013": _fer2013,
+    "ferplus": _ferplus,
+    "fairface": _fairface,
+    "folder": _folder,
+    "manifest": _manifest,
+}
+DRAWN = "synthetic"  # reads nothing
+
+
+def reader(name: str):
+    return sys.modules[DATASETS.get(name).__module__]
+
+
+def test_every_reader_has_a_layout_here() -> None:
+    assert {*LAYOUTS, DRAWN} == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_an_empty_place_is_no_corpus(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.md").write_text("words")
+    for place in (tmp_path / "empty", tmp_path / "text.md", tmp_path / "absent"):
+        assert reader(name).detect(place) == 0
+    if hasattr(reader(name), "lacks"):
+        near, what = reader(name).lacks(tmp_path / "empty")
+        assert (near, what) == (0, "")
+    if name != DRAWN:
+        with pytest.raises(DataError):
+            open_corpus(tmp_path / "empty", name)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_known_and_its_own_readers_first(name: str, tmp_path: Path) -> None:
+    place = LAYOUTS[name](tmp_path)
+    assert reader(name).detect(place) > 0
+    assert find_dataset(place) == name
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_a_corpus_gives_what_it_promises(name: str, tmp_path: Path) -> None:
+    drawn = name == DRAWN
+    corpus = DATASETS.get(name)(**DATASETS.tiny(name)) if drawn else open_corpus(LAYOUTS[name](tmp_path), name)
+    images, frame = w.read_all(corpus, BadRows())
+    assert images.dtype == np.uint8
+    assert images.shape[3:] in ((), (3,))  # grey or colour
+    assert images.shape[1] == images.shape[2]
+    assert len(images) == len(frame) > 0
+    assert frame["sample_id"].is_unique
+    assert corpus.terms
+    for word in corpus.vocabulary:
+        votes = frame[f"votes_{word}"].to_numpy()
+        assert (votes >= 0).all()
+    for attribute in corpus.attributes:
+        assert frame[attribute].notna().any()
+        if f"{attribute}_source" in frame:
+            assert set(frame[f"{attribute}_source"].dropna()) <= {"annotated", "perceived", ""}
+    again, same = w.read_all(corpus, BadRows())  # a corpus can be read twice
+    np.testing.assert_array_equal(images, again)
+    assert same.equals(frame)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_an_option_that_it_does_not_take_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="no such option"):
+        open_corpus(LAYOUTS[name](tmp_path), name, surely_no_option=1)

@@ -1,0 +1,49 @@
+"""What every catalogue must do, whatever is in it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+
+import pytest
+
+from mien.cli.listing import _catalogues
+from mien.errors import ConfigError
+
+CATALOGUES = _catalogues()
+ENTRIES = [(kind, name) for kind, registry in CATALOGUES.items() for name in registry]
+
+
+@pytest.mark.parametrize("kind", CATALOGUES)
+def test_every_file_is_read_where_all_extras_are(kind: str) -> None:
+    # A slip in the name of a package would hide a file, as its absence does.
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("needs the extra 'train'")
+    assert CATALOGUES[kind].missing == {}
+    assert len(CATALOGUES[kind].names()) > 0
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_unknown_options_and_those_of_the_caller_are_refused(kind: str, name: str) -> None:
+    registry = CATALOGUES[kind]
+    registry.check_options(name, registry.tiny(name))
+    for option in ("surely_no_option", *registry.given):
+        with pytest.raises(ConfigError, match=f"{name}' has no such option"):
+            registry.check_options(name, {option: 1})
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_defaults_are_values_that_may_be_given(kind: str, name: str) -> None:
+    registry = CATALOGUES[kind]
+    about = inspect.signature(registry.get(name)).parameters.values()
+    defaults = {p.name: p.default for p in about if p.default is not p.empty and p.name not in registry.given}
+    read = registry.check_options(name, defaults)
+    assert {k: list(v) if isinstance(v, tuple) else v for k, v in read.items()} == {
+        k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()
+    }
+
+
+def test_a_name_means_one_thing_in_a_catalogue_and_reads_as_one_word() -> None:
+    for kind, name in ENTRIES:
+        assert name == name.lower(), (kind, name)
+        assert name.replace("_", "").isalnum(), (kind, name)
