@@ -8,7 +8,7 @@ from voting import CLASSES, PREVALENCE, round_trip, spread_votes
 from mien.agreement import Votes, cohen_kappa, fleiss_kappa, krippendorff_alpha
 from mien.errors import DataError, UsageError
 from mien.stats.intervals import wilson
-from mien.stats.resampling import bootstrap_estimates, holm, mean_estimates
+from mien.stats.resampling import bootstrap_estimates, mean_estimates
 from mien.stats.settings import Settings
 
 TWO = Settings(n_boot=2)
@@ -289,11 +289,6 @@ def test_intervals_where_nothing_varies():
         Settings(level=1.5)
     with pytest.raises(UsageError, match="n_boot"):
         Settings(n_boot=0)
-
-
-def test_holm():
-    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06])
-    assert holm(np.array([0.9, 0.9])).max() == 1
 
 
 def two(a, b, cluster=None):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mien.data.prepare import find_dataset, open_corpus
 from PIL import Image
 
 from mien.data.corpus import BadRows
 from mien.data.datasets import DATASETS
-from mien.data.prepare import find_dataset, open_corpus
 from mien.errors import DataError, MienError
 
 # The writers of the readers' own tests.

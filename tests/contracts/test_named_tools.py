@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mien.adapters.model import FaceModel, MissingTool
 
 from mien.adapters import ADAPTERS
 from mien.adapters.loading import load_model
-from mien.adapters.model import FaceModel, MissingTool
 from mien.annotators import ANNOTATORS
 from mien.annotators.loading import load_annotator
 from mien.errors import ConfigError, MienError, WeightsError

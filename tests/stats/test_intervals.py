@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.stats import binomtest, false_discovery_control
+from scipy.stats import binomtest
 
 from mien.stats.intervals import (
-    adjust_bh,
     mean_estimate,
     percentile,
     permutation_p,
@@ -78,13 +77,3 @@ def test_permutation_p():
     assert permutation_p(0.9, np.array([0.1, np.nan, 0.6])) == 2 / 4
     assert np.isnan(permutation_p(float("nan"), np.array([0.1])))
     assert np.isnan(permutation_p(0.1, NONE))
-
-
-def test_benjamini_hochberg_against_scipy():
-    p = np.random.default_rng(0).random(30) ** 3
-    np.testing.assert_allclose(adjust_bh(p), false_discovery_control(p))
-    holes = np.insert(p, [3, 10], np.nan)
-    np.testing.assert_allclose(adjust_bh(holes)[~np.isnan(holes)], false_discovery_control(p))
-    assert np.isnan(adjust_bh(holes)[np.isnan(holes)]).all()
-    assert np.isnan(adjust_bh([float("nan")])).all()
-    assert adjust_bh([]).shape == (0,)

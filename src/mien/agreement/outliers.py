@@ -23,7 +23,8 @@ from mien.agreement.votes import CLASS, MISSING, Votes
 from mien.errors import UsageError
 from mien.records import Estimate
 from mien.stats.intervals import undefined
-from mien.stats.resampling import NAN, holm, mean_estimates
+from mien.stats.multiplicity import holm
+from mien.stats.resampling import NAN, mean_estimates
 from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]

@@ -15,7 +15,8 @@ from mien.audit.results import AttributeResult, Audit, ClassResult, GapResult, G
 from mien.audit.seeds import SeedAudit, seed_audit
 from mien.audit.text import render_text
 from mien.audit.vocabulary import DISPARITY, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
-from mien.stats.intervals import adjust_bh, wilson
+from mien.stats.intervals import wilson
+from mien.stats.multiplicity import adjust_bh
 from mien.stats.settings import Settings
 
 __all__ = [

@@ -45,8 +45,8 @@ from mien.records import Estimate, Predictions
 from mien.registry import nearest
 from mien.samples import PERCEIVED
 from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
-from mien.stats.intervals import adjust_bh
 from mien.stats.limits import implied_trials
+from mien.stats.multiplicity import adjust_bh
 from mien.stats.permutation import permuted_tables, plan_permutation
 from mien.stats.settings import Settings
 

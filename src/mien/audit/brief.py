@@ -114,8 +114,9 @@ def _accuracy_and(
     gaps: Sequence[tuple[str, PairedT]], verdicts: Sequence[str]
 ) -> tuple[list[tuple[str, PairedT]], int]:
     """The gaps in accuracy, then those of other measures with one of the verdicts; and how many more of these."""
-    first: list[tuple[str, PairedT]] = [g for g in gaps if g[1].metric == "accuracy"]
+    shown = [g for g in gaps if g[1].metric == "accuracy"]
     others = [g for g in gaps if g[1].metric != "accuracy" and g[1].verdict in verdicts]
-    further: list[tuple[str, PairedT]] = sorted(others, key=lambda lg: lg[1].p_adjusted)
-    cut = max(len(first) - _MOST_ATTRIBUTES, 0) + max(len(further) - _MOST, 0)
-    return [*first[:_MOST_ATTRIBUTES], *further[:_MOST]], cut
+    cut = max(len(shown) - _MOST_ATTRIBUTES, 0) + max(len(others) - _MOST, 0)
+    del shown[_MOST_ATTRIBUTES:]
+    shown += sorted(others, key=lambda lg: lg[1].p_adjusted)[:_MOST]
+    return shown, cut

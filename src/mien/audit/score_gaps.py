@@ -20,6 +20,7 @@ from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, independent_units
 from mien.stats.gap_intervals import separate_gap
 from mien.stats.intervals import undefined
+from mien.stats.multiplicity import bonferroni_level
 from mien.stats.permutation import hypergeometric_tables
 from mien.stats.settings import Settings
 
@@ -125,7 +126,7 @@ def _calibration_gap(means: GroupMeans, counted: Array, bins: Array, settings: S
     about 0.09 on average: no interval around the observed gap can hold. Each group's own does.
     """
     part = settings.enough(means.n, means.units)
-    level = 1 - (1 - settings.level) / max(int(part.sum()), 1)
+    level = bonferroni_level(settings.level, int(part.sum()))
     each = calibration_estimates(means, counted, bins, level, settings.seed)
     low, high = (np.where(part, [getattr(e, end) for e in each], np.nan) for end in ("low", "high"))
     return separate_gap(low, high)

@@ -25,6 +25,7 @@ from mien.metrics.association import (
 from mien.records import Estimate
 from mien.stats.cells import Ints, Rows
 from mien.stats.intervals import permutation_p, undefined, wilson_bounds
+from mien.stats.multiplicity import westfall_young
 from mien.stats.permutation import permuted_tables, plan_permutation
 
 Array = NDArray[np.float64]
@@ -229,10 +230,8 @@ def cell_p_values(table: Ints, null: Ints) -> tuple[Array, Array]:
     """Two-sided p-values of the cells, single and adjusted for all of them.
 
     A cell's statistic is its signed deviance residual from the expected size, over its standard
-    deviation in the null tables. Adjusted: Holm's step-down procedure with the joint law of the
-    statistics in place of Bonferroni's bound (Westfall and Young 1993), which keeps
-    the chance of any false finding below the level, and does not ask for more permutations where
-    there are more cells.
+    deviation in the null tables. Adjusted:
+    :func:`~mien.stats.multiplicity.westfall_young`.
 
     Args:
         table: ``(G, K)`` observed.
@@ -250,12 +249,8 @@ def cell_p_values(table: Ints, null: Ints) -> tuple[Array, Array]:
     # The observed table is one of the dealings, so that the p-values are exact.
     scaled = np.abs(residual - residual.mean(0)) / residual.std(0)
     single, adjusted = np.full(expected.shape, np.nan), np.full(expected.shape, np.nan)
-    near = 1e-9
-    single[use] = (scaled >= scaled[0] - near).mean(0)
-    order = use[np.argsort(-scaled[0], kind="stable")]
-    ranked = scaled[:, np.argsort(-scaled[0], kind="stable")]
-    largest = np.maximum.accumulate(ranked[:, ::-1], axis=1)[:, ::-1]
-    adjusted[order] = np.maximum.accumulate((largest >= ranked[0] - near).mean(0))
+    single[use] = (scaled >= scaled[0] - 1e-9).mean(0)  # equal residuals may differ in their last bits
+    adjusted[use] = westfall_young(scaled)
     return single.reshape(table.shape), adjusted.reshape(table.shape)
 
 

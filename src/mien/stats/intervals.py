@@ -1,4 +1,4 @@
-"""Intervals: Wilson for shares, percentiles of a bootstrap, and p-values that survive many looks."""
+"""Intervals: Wilson for shares, percentiles of a bootstrap, and permutation p-values."""
 
 from __future__ import annotations
 
@@ -339,22 +339,3 @@ def permutation_p(observed: float, null: Array) -> float:
         return NAN
     # Equal gaps may differ in their last bits.
     return float((1 + (~(null < observed - 1e-12)).sum()) / (1 + len(null)))
-
-
-def adjust_bh(p_values: ArrayLike) -> Array:
-    """Benjamini and Hochberg (1995): p-values adjusted so that p < q keeps the false discovery rate below q.
-
-    Args:
-        p_values: ``(m,)``; NaN entries take no part and stay NaN.
-
-    Returns:
-        ``(m,)``.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    out = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    m = len(order)
-    scaled = p[order] * m / np.arange(1, m + 1)
-    out[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0) if m else scaled
-    return out

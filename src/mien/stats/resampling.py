@@ -200,17 +200,3 @@ def bca_levels(value: float, replicates: Array, left_out: Array, alike: Ints, le
         z = bias + NormalDist().inv_cdf(tail)
         ends.append(float(ndtr(bias + z / max(1 - acceleration * z, 0.1))))
     return ends[0], ends[1]
-
-
-def holm(p_values: Array) -> Array:
-    """Holm (1979): p-values adjusted so that the chance of any false alarm among all stays below the level.
-
-    Args:
-        p_values: ``(m,)``; NaN entries take no part and stay NaN.
-    """
-    out = np.full(len(p_values), NAN)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    steps = p_values[order] * np.arange(len(order), 0, -1)
-    out[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return out

@@ -26,7 +26,7 @@ from mien.audit.markdown import p_words
 from mien.audit.vocabulary import TOO_FEW
 from mien.audit.warned import said_first
 from mien.records import Estimate
-from mien.stats.intervals import adjust_bh
+from mien.stats.multiplicity import adjust_bh
 from mien.stats.settings import Settings
 
 _MOST = 0.75  # an end that makes up this share of a gap's change is named as its cause

@@ -78,6 +78,7 @@ from mien.records import Estimate
 from mien.registry import nearest
 from mien.shown import visible
 from mien.stats.limits import at_level
+from mien.stats.multiplicity import bonferroni_level
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 CLASS_METRICS = ("recall", "precision", "f1", "selection_rate")
@@ -404,7 +405,7 @@ def _pick(cells: Sequence[tuple[str, str, Estimate]], query: Query, attribute: s
 def _picked_interval(cells: Sequence[Estimate], largest: bool) -> tuple[float, float]:
     """The interval of the largest or smallest of several true values, from intervals that hold all at once."""
     level = cells[0].level
-    each = [at_level(e, 1 - (1 - level) / len(cells)) for e in cells]
+    each = [at_level(e, bonferroni_level(level, len(cells))) for e in cells]
     pick = max if largest else min
     low, high = ([x for x in ends if not math.isnan(x)] for ends in ([e.low for e in each], [e.high for e in each]))
     # An end that one cell lacks is still known from the others on one side only.

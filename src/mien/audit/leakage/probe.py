@@ -20,6 +20,7 @@ from mien.metrics import per_class_recall
 from mien.records import Estimate
 from mien.stats.cells import Ints, Rows, bootstrap_counts, bootstrap_tables, independent_units
 from mien.stats.intervals import macro_estimate, macro_sides, percentile, permutation_p, share_estimate
+from mien.stats.multiplicity import bonferroni
 
 _WIDEST = 2.0  # few permutations may exaggerate
 
@@ -211,7 +212,7 @@ def _result(read: _Read, n_probes: int, alone: _Read | None, sample: Sample, set
         expected=float(read.null.mean()),
         expected_high=float(np.quantile(read.null, 0.95)),
         p=p,
-        p_adjusted=min(1.0, p * n_probes),
+        p_adjusted=bonferroni(p, n_probes),
         n_perm=len(read.null),
         given_expression=read.given_expression,
         beyond_expression=None if alone is None or read is alone else _beyond(read, alone, wider, sample, settings),

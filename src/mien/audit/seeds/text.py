@@ -18,7 +18,7 @@ from mien.audit.seeds.results import (
 )
 from mien.audit.vocabulary import TOO_FEW
 from mien.records import Predictions
-from mien.stats.intervals import adjust_bh
+from mien.stats.multiplicity import adjust_bh
 from mien.stats.settings import Settings
 
 
