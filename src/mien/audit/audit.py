@@ -33,7 +33,7 @@ from mien.audit.judgement import SIGNIFICANT, Evidence, judge, verdict_of
 from mien.audit.overall import summary_estimates
 from mien.audit.power import NullSample, detectable_gaps, headline
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
-from mien.audit.score_gaps import score_results
+from mien.audit.score_gaps import FaceScores, score_results
 from mien.audit.scores import Scores, Units, row_scores
 from mien.audit.table_checks import class_faults, table_notes, table_warnings
 from mien.audit.text import attribute_notes, method_notes, not_tested
@@ -206,12 +206,11 @@ def _audit_attribute(
     permuted = permuted_tables(plan, settings.n_perm, settings.stream(attribute.name, "permutation"))
     null = null_of(permuted, measures, lambda m: m.family == HEADLINE, asked.counts)
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
-    counted = GroupTables(tables, counted_units, boot)
-    scored = score_results(pred, attribute, known, scores | asked.values, units, settings, clusters, asked.faces)
+    counted = GroupTables(tables, counted_units, boot, asked.counts)
+    of_faces = FaceScores(scores | asked.values, asked.faces)
+    scored = score_results(pred, attribute, known, of_faces, units, settings, clusters)
     tested = plan.comparable > 0
-    groups = group_results(
-        attribute, classes, counted, scored.estimates, null.values[0], tested, settings, asked.counts
-    )
+    groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], tested, settings)
     observed = rates_of(tables[None], asked.counts)
     gaps = []
     for i, m in enumerate(measures):

@@ -40,11 +40,13 @@ class GroupTables:
         tables: ``(G, K, K)`` observed counts.
         units: The independent units.
         boot: Rates of the bootstrap replicates.
+        asked: Further metrics of counts, whose rates are among these.
     """
 
     tables: Ints
     units: UnitCounts
     boot: Rates
+    asked: Asked = ()
 
 
 def class_estimates(counted: GroupTables, g: int, settings: Settings) -> ClassEstimates:
@@ -124,12 +126,12 @@ def headline_estimates(
     return {name: out[name] for name in HEADLINE_METRICS}
 
 
-def asked_estimates(counted: GroupTables, g: int, asked: Asked, settings: Settings) -> dict[str, Estimate]:
+def asked_estimates(counted: GroupTables, g: int, settings: Settings) -> dict[str, Estimate]:
     """Further metrics of group ``g``: Wilson's interval of shares, the bootstrap's percentiles of others."""
     table, n, units = counted.tables[g], int(counted.tables[g].sum()), int(counted.units.groups[g])
     level, seed = settings.level, settings.seed
     found = {}
-    for metric in asked:
+    for metric in counted.asked:
         drawn = counted.boot[metric.name][:, 0, g]
         value = float(metric.values(table))
         if metric.cells is not None:
@@ -174,7 +176,6 @@ def group_results(
     null_accuracy: Array,
     tested: NDArray[np.bool_],
     settings: Settings,
-    asked: Asked = (),
 ) -> list[GroupResult]:
     """The results of every group.
 
@@ -186,7 +187,6 @@ def group_results(
         null_accuracy: ``(b, G)`` accuracies under no disparity, NaN for groups out of the gap.
         tested: ``(G,)`` groups with a face annotated as a face of another group is.
         settings: The audit's settings.
-        asked: Further metrics of counts.
     """
     by_class = [class_estimates(counted, g, settings) for g in range(len(attribute.groups))]
     headline = [headline_estimates(counted, g, by_class[g], settings) for g in range(len(attribute.groups))]
@@ -211,7 +211,7 @@ def group_results(
                 n=n,
                 n_clusters=int(counted.units.groups[g]),
                 verdict="" if enough[g] else TOO_FEW,
-                metrics=headline[g] | scores[g] | asked_estimates(counted, g, asked, settings),
+                metrics=headline[g] | scores[g] | asked_estimates(counted, g, settings),
                 recall=named["recall"],
                 precision=named["precision"],
                 f1=named["f1"],

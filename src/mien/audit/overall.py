@@ -93,9 +93,9 @@ def summary_estimates(
                 seed=seed,
             )
         elif reads_counts(name):
-            metric = (CountMetric(name, rows.n_classes),)
-            of_all = GroupTables(counted.tables, counted.units, {name: metric[0].values(drawn)[:, None, None]})
-            out[name] = asked_estimates(of_all, 0, metric, settings)[name]
+            metric = CountMetric(name, rows.n_classes)
+            boot = {name: metric.values(drawn)[:, None, None]}
+            out |= asked_estimates(replace(counted, boot=boot, asked=(metric,)), 0, settings)
         else:
             out[name] = _of_rows(name, pred, units, settings)
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,19 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class FaceScores:
+    """The scores of all faces, and which of them are compared beyond the usual.
+
+    Attributes:
+        values: Name -> ``(n,)``.
+        asked: Names of further metrics of faces.
+    """
+
+    values: Scores
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ScoreResults:
     """What the scores of faces show for one attribute.
 
@@ -44,11 +56,10 @@ def score_results(
     pred: Predictions,
     attribute: Attribute,
     known: Ints,
-    scores: Scores,
+    faces: FaceScores,
     units: Units,
     settings: Settings,
     clusters: Ints | None = None,
-    asked: Sequence[str] = (),
 ) -> ScoreResults:
     """Estimates and gaps of every score that the predictions allow.
 
@@ -56,12 +67,12 @@ def score_results(
         pred: The predictions.
         attribute: The attribute.
         known: ``(m,)`` rows whose group is known.
-        scores: Scores of all rows.
+        faces: Scores of all rows.
         units: How the known rows belong together.
         settings: The audit's settings.
         clusters: ``(n,)`` the predictions' own numbering of units, which faces not found share.
-        asked: Further metrics of faces, whose values are among the scores.
     """
+    scores, asked = faces.values, faces.asked
     estimates: list[dict[str, Estimate]] = [{} for _ in attribute.groups]
     gaps = []
     missed = detection_units(pred, attribute, clusters)
