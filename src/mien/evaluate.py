@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mien.data.images import Store
 from mien.data.labelled import labelled_faces, parse_on
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import DataError
+from mien.inference import Progress
 from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
@@ -67,7 +67,7 @@ def evaluate(
     device: str = "cpu",
     settings: Settings = Settings(n_boot=1000),
     features: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a run and write ``predictions/<name>.parquet`` and the record's estimates.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from mien.data.datasets import DATASETS
 from mien.data.images import Store, StoreWriter
 from mien.data.picture_files import subfolders
 from mien.errors import DataError, UsageError
+from mien.inference import Progress
 from mien.inputs import check_regular
 from mien.samples import SampleTable, Step
 
-Progress = Callable[[int, int | None], None]
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 _TABLES = (".parquet", ".feather", ".json", ".jsonl", ".xlsx", ".xls", ".ods", ".txt", ".dat")
 _WRAPPERS = 3  # folders that archives put around a corpus, at most

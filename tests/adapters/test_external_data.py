@@ -259,7 +259,7 @@ def test_a_model_that_fails_on_its_input_is_one_sentence(tmp_path: Path) -> None
         ("{" * 9999, r"m\.json"),
         ('{"classes": ["a", "b"], "size": 100000000}', r"m\.onnx size: 100000000, expected 1 to 4096 pixels"),
         ('{"classes": ["a", "b"], "std": 0}', r"m\.onnx std: \[0\.0\], expected numbers other than 0"),
-        ('{"classes": ["a", "b"], "scale": 0}', r"m\.onnx scale: \[0\], expected numbers other than 0"),
+        ('{"classes": ["a", "b"], "scale": 0}', r"m\.onnx scale: \[0\.0\], expected numbers other than 0"),
     ],
 )
 def test_a_card_of_the_wrong_kind_is_refused_with_its_key(tmp_path: Path, card: str, message: str) -> None:

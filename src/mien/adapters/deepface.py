@@ -5,6 +5,7 @@ Written for deepface 0.0.103, after its source. The tool downloads its weights a
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,22 +36,8 @@ def deepface(*, detect: bool = False, detector: str = "opencv", size: int = 224)
     name = versioned("deepface") + (f" ({detector} detector)" if detect else "")
 
     def scores(image: Images) -> list[float]:
-        try:
-            faces = tool.analyze(
-                img_path=image,
-                actions=["emotion"],
-                enforce_detection=detect,
-                detector_backend=detector if detect else "skip",
-                silent=True,
-            )
-        except ValueError as error:
-            # Versions before 0.0.99 raise a bare ValueError with this text.
-            if detect and "could not be detected" in str(error):
-                return [np.nan] * len(CLASSES)
-            raise
-        faces = faces if isinstance(faces, list) else [faces]
-        best = largest([_box(f) for f in faces])
-        return by_class(faces[best]["emotion"], CLASSES, name)
+        face = largest_face(tool, image, ["emotion"], detector if detect else None)
+        return [np.nan] * len(CLASSES) if face is None else by_class(face["emotion"], CLASSES, name)
 
     def predict(images: Images) -> NDArray[np.float64]:
         return np.array([scores(image) for image in bgr(resized(images, size))])
@@ -58,6 +45,27 @@ def deepface(*, detect: bool = False, detector: str = "opencv", size: int = 224)
     return FaceModel(name, CLASSES, predict, detects=detect)
 
 
-def _box(face: dict[str, Any]) -> list[float]:
-    region = face.get("region", {})
-    return [float(region.get(side, 0)) for side in ("x", "y", "w", "h")]
+def largest_face(tool: ModuleType, image: Images, actions: list[str], detector: str | None) -> dict[str, Any] | None:
+    """What deepface says of the largest face of a picture; None where it finds none.
+
+    Args:
+        tool: Its module.
+        image: ``(H, W, 3)`` uint8, BGR.
+        actions: What to say.
+        detector: Its ``detector_backend``; None: the whole crop is the face.
+    """
+    try:
+        found = tool.analyze(
+            img_path=image,
+            actions=actions,
+            enforce_detection=detector is not None,
+            detector_backend=detector or "skip",
+            silent=True,
+        )
+    except ValueError as error:
+        # Versions before 0.0.99 raise a bare ValueError with this text.
+        if detector is not None and "could not be detected" in str(error):
+            return None
+        raise
+    faces: list[dict[str, Any]] = found if isinstance(found, list) else [found]
+    return faces[largest([[float(f.get("region", {}).get(side, 0)) for side in "xywh"] for f in faces])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ class OnnxCard:
     logits: bool = False
     layout: str = ""
     output: str = ""
-    store_size: int = 0
+    store_size: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] = 0
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
 
 
@@ -173,13 +173,10 @@ def _card(path: Path, **options: Any) -> OnnxCard:
         else:
             _refuse_slips(content, beside)
     known = {k: v for k, v in content.items() if k in OnnxCard.__dataclass_fields__}
-    as_kind(_Written, known, str(beside), error=WeightsError)
-    known |= {k: v for k, v in options.items() if v is not None}
-    for key in ("mean", "std"):
-        if key in known:
-            known[key] = tuple(float(v) for v in np.atleast_1d(known[key]))
-    known["resampling"] = tuple(known.get("resampling", (STORED, SEEN)))
-    card = OnnxCard(**{**known, "classes": tuple(known.get("classes", ()))})
+    known |= {k: [known[k]] for k in ("mean", "std") if isinstance(known.get(k), int | float)}
+    given = {k: v for k, v in options.items() if v is not None}
+    given |= {k: tuple(float(v) for v in np.atleast_1d(given[k])) for k in ("mean", "std") if k in given}
+    card: OnnxCard = replace(as_kind(OnnxCard, known, str(beside), error=WeightsError), **given)
     if not card.classes:
         raise UsageError(
             path.name, "has no classes", "the names of its outputs", f"Pass classes, or write them into {beside.name}."
@@ -192,23 +189,6 @@ def _card(path: Path, **options: Any) -> OnnxCard:
         if not all(0 < abs(v) < math.inf for v in values):
             raise UsageError(f"{path.name} {key}", shown(list(values)), "numbers other than 0")
     return card
-
-
-@dataclass(kw_only=True)
-class _Written:
-    """What an :class:`OnnxCard` may say in JSON, where one number serves all channels."""
-
-    classes: list[str] = field(default_factory=list)
-    size: int = 0
-    in_channels: int = 0
-    mean: float | list[float] = 0.0
-    std: float | list[float] = 1.0
-    scale: float = 255.0
-    logits: bool = False
-    layout: str = ""
-    output: str = ""
-    store_size: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] = 0
-    resampling: tuple[Filter, Filter] = (STORED, SEEN)
 
 
 class _Input:

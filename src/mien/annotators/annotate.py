@@ -20,6 +20,7 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.demographics import PREFIX, Head
 from mien.errors import ConfigError, DataError
+from mien.inference import Progress
 from mien.labels import NOT_EXPRESSIONS
 from mien.records import Estimate
 from mien.registry import nearest
@@ -27,7 +28,6 @@ from mien.samples import PERCEIVED, SampleTable
 from mien.spellings import canonical
 from mien.stats.intervals import clustered_share
 
-Progress = Callable[[int, int | None], None]
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 YEARS = PREFIX + "age_years"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.demographics import AGE_GROUP, AGE_STARTS, RACE, RACE4, Head, Merge
+from mien.inference import Progress
+from mien.pictures.pixels import Images
 
 if TYPE_CHECKING:
     from mien.annotators.holdout import Holdout
 
-Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
-Progress = Callable[[int, int | None], None]  # faces done, faces in all
 
 # Of tools that know one Asian group, such as deepface.
 RACE6 = Merge(

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from importlib import metadata
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.adapters.tools import by_class, import_tool, largest
+from mien.adapters.deepface import largest_face
+from mien.adapters.tools import by_class, import_tool
 from mien.annotators import ANNOTATORS
-from mien.annotators.base import RACE6, Images, Perceived, Progress, age_bins, with_merged
+from mien.annotators.base import RACE6, Perceived, age_bins, with_merged
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE4
 from mien.errors import DataError
-from mien.pictures.pixels import bgr, resized
+from mien.inference import Progress, batches
+from mien.pictures.pixels import Images, bgr, resized
 
 # Its names in the order of the groups of race6 and of gender.
 _RACES = ("white", "black", "latino hispanic", "asian", "indian", "middle eastern")
@@ -67,10 +68,8 @@ class DeepFace:
             DataError: If the tool answers with other groups, as in a version not known here, or with no age.
         """
         values = np.empty((len(images), _N_VALUES))
-        for i in range(len(images)):
-            values[i] = self._values(bgr(resized(images[i : i + 1], self.size))[0])
-            if progress:
-                progress(i + 1, len(images))
+        for part, crop in batches(images, batch_size=1, progress=progress):
+            values[part] = self._values(bgr(resized(crop, self.size))[0])
         races, genders, years = np.split(values, [len(_RACES), _N_VALUES - 1], axis=1)
         lost = np.isnan(years[:, 0])
         ages = np.eye(len(AGE.groups))[age_bins(np.where(lost, 0, years[:, 0]))]
@@ -80,21 +79,9 @@ class DeepFace:
 
     def _values(self, image: Images) -> NDArray[np.float64]:
         """Probabilities of race and gender, and the age, of one crop; NaN where no face is found."""
-        try:
-            found = self.tool.analyze(
-                img_path=image,
-                actions=["age", "gender", "race"],
-                enforce_detection=self.detector is not None,
-                detector_backend=self.detector or "skip",
-                silent=True,
-            )
-        except ValueError as error:
-            # Versions before 0.0.99 raise a bare ValueError with this text.
-            if self.detector and "could not be detected" in str(error):
-                return np.full(_N_VALUES, np.nan)
-            raise
-        faces: list[dict[str, Any]] = found if isinstance(found, list) else [found]
-        face = faces[largest([[float(f.get("region", {}).get(side, 0)) for side in "xywh"] for f in faces])]
+        face = largest_face(self.tool, image, ["age", "gender", "race"], self.detector)
+        if face is None:
+            return np.full(_N_VALUES, np.nan)
         where, age = f"{self.name} {self.version}", float(face["age"])
         if not age >= 0:
             raise DataError(where, f"returned the age {age}", "years of 0 or more")

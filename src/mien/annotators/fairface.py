@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mien.adapters.onnx import onnx_model
 from mien.annotators import ANNOTATORS
-from mien.annotators.base import RACE6, Images, Perceived, Progress, with_merged
+from mien.annotators.base import RACE6, Perceived, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
 from mien.errors import MissingExtra, WeightsError
-from mien.inference import batches, softmax
+from mien.inference import Progress, batches, softmax
 from mien.inputs import check_regular
-from mien.pictures.pixels import normalised_floats
+from mien.pictures.pixels import Images, normalised_floats
 
 _OUTPUTS: tuple[Head, ...] = (RACE, GENDER, AGE)  # the order of the 18 logits
 _N_OUTPUTS = sum(len(head.groups) for head in _OUTPUTS)

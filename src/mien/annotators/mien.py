@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotators import ANNOTATORS
-from mien.annotators.base import MERGES, Images, Perceived, Progress, with_merged
+from mien.annotators.base import MERGES, Perceived, with_merged
 from mien.annotators.holdout import Holdout, holdout_of
 from mien.demographics import AGE, AGE_YEARS, Head
 from mien.errors import DataError, WeightsError
-from mien.inference import batches, softmax
+from mien.inference import Progress, batches, softmax
 from mien.own_files import (
     NUMBER,
     SUMS,
@@ -30,6 +30,7 @@ from mien.own_files import (
     sha256_of,
     with_checksums,
 )
+from mien.pictures.pixels import Images
 from mien.records import plain, write_json
 from mien.samples import SampleTable
 from mien.values import shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mien.data.images import Store
 from mien.data.splits import VALIDATION
 from mien.demographics import Head
 from mien.errors import DataError, UsageError
+from mien.inference import Progress
 from mien.outputs import FolderWriter, Kind, write_text
 from mien.runs import Run
 
@@ -33,7 +33,7 @@ def pack_annotator(
     *,
     version: str | None = None,
     force: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> MienAnnotator:
     """Make an annotator of a run's weights and its validation faces.
 
@@ -103,7 +103,7 @@ def _measure(
     store: Store,
     rows: NDArray[np.int64],
     folder: Path,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Progress | None,
 ) -> About:
     """Fit the calibrations and write the held-out faces; returns what is then known."""
     faces = store.table.frame.iloc[rows]
