@@ -4,7 +4,7 @@ from audit_simulation import noisy, predictions
 
 import mien.metrics as m
 from mien.audit import audit
-from mien.audit.gaps import DISTANCE, RATIO, rates_of, reduce_values, table_measures
+from mien.audit.gaps import rates_of, table_measures
 from mien.stats.settings import Settings
 
 CLASSES = ["a", "b", "c"]
@@ -61,16 +61,6 @@ def test_rates_too_rare_to_compare_enter_no_ratio():
     measure = next(x for x in table_measures(counts, CLASSES, settings(1, 1)) if x.name == "demographic_parity_ratio")
     assert "c" in measure.note
     assert measure.statistic(rates_of(counts[None]))[0] > 0
-
-
-def test_undefined_values_take_no_part():
-    nan = np.nan
-    values = np.array([[[0.2, nan, 0.6], [nan, nan, 0.1]]])
-    assert reduce_values(values, "difference")[0] == pytest.approx(0.4)
-    assert reduce_values(values, RATIO)[0] == pytest.approx(1 / 3)
-    assert np.isnan(reduce_values(values[:, 1:], RATIO)[0])
-    assert np.isnan(reduce_values(values[:, 1:], "difference")[0])
-    assert reduce_values(np.array([[[0.5, 0.1, nan], [0.5, 0.9, nan]]]), DISTANCE)[0] == pytest.approx(0.4)
 
 
 @pytest.fixture(scope="module")

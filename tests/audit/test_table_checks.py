@@ -15,7 +15,7 @@ from mien.audit.compare.markdown import comparison_text
 from mien.audit.exchanged_classes import exchanged
 from mien.audit.seeds.markdown import seed_text
 from mien.audit.table_checks import table_notes, table_warnings
-from mien.metrics import evaluate_predictions
+from mien.metrics import measure
 from mien.records import Predictions
 from mien.stats.settings import Settings
 from whole_tables import CLASSES, drawn, faces, paths, read_as, with_probs
@@ -198,7 +198,7 @@ def test_columns_of_probabilities_in_another_order_are_named(order):
     assert f"not the one with the largest probability for {n} of 700 faces" in warnings[0]
     right = 100 * np.mean(pred.labels == pred.predicted)
     assert f"By 'pred' the model is right for {right:.0f} %" in warnings[0]
-    assert evaluate_predictions(pred)["accuracy"] == pytest.approx(right / 100)
+    assert measure("accuracy", pred) == pytest.approx(right / 100)
 
 
 def test_a_threshold_is_a_note_and_no_warning():

@@ -13,9 +13,14 @@ import pytest
 
 from mien.audit.attributes import candidate_attributes, resolve_attribute
 from mien.errors import DataError
-from mien.metrics import evaluate_predictions
+from mien.metrics import measure, metric_names
 from mien.prediction_tables import columns, gathering
 from mien.records import Predictions
+
+
+def measures(pred):
+    """Every metric of a table."""
+    return {name: measure(name, pred) for name in metric_names()}
 
 
 def table(n=40, seed=0):
@@ -118,7 +123,7 @@ def test_single_precision_is_kept_and_gives_the_same_metrics(tmp_path):
         table(400).astype(dict.fromkeys(("prob_angry", "prob_happy", "prob_sad"), np.float64))
     )
     assert double.probs.dtype == np.float64
-    assert evaluate_predictions(pred) == pytest.approx(evaluate_predictions(double), abs=1e-6)
+    assert measures(pred) == pytest.approx(measures(double), abs=1e-6)
 
 
 def test_integer_ids_and_votes_of_a_parquet_file(tmp_path):

@@ -1,11 +1,8 @@
 """Every measure that compares groups, as rates of confusion counts: one code for data, bootstrap and null.
 
 A measure has *components* (one, or one a class) by groups. Which groups enter which component is
-decided once, on the observed counts, so that replicates are compared like with like.
-
-* ``difference``: the largest over the components of the largest minus the smallest value.
-* ``ratio``: the smallest over the components of the smallest over the largest value.
-* ``distance``: the largest total variation distance between two groups' components.
+decided once, on the observed counts, so that replicates are compared like with like. What is made of
+them is :func:`mien.metrics.reduce_components`.
 """
 
 from __future__ import annotations
@@ -23,16 +20,17 @@ from mien.metrics import (
     balanced_accuracy,
     equalized_odds_components,
     macro_f1,
-    max_min_gap,
-    min_max_ratio,
+    mean_recalls,
     per_class_f1,
     per_class_precision,
     per_class_recall,
+    reduce_components,
     selection_rates,
     weighted_f1,
 )
 from mien.metrics.confusion import Margins
 from mien.metrics.counts import CountMetric
+from mien.metrics.fairness import DIFFERENCE, DISTANCE, RATIO
 from mien.stats.cells import UnitCounts
 from mien.stats.settings import Settings
 
@@ -44,7 +42,6 @@ HEADLINE_METRICS: dict[str, Callable[..., Array]] = {
     "weighted_f1": weighted_f1,
 }
 CLASS_METRICS = ("recall", "precision", "f1")
-DIFFERENCE, RATIO, DISTANCE = "difference", "ratio", "distance"
 HEADLINE, FURTHER = "headline", "further"
 FALSE_POSITIVES = "false positives"
 _LEAST_EXPECTED = 5.0  # faces expected in a cell for its rate to enter a ratio or an odds measure
@@ -130,29 +127,7 @@ class Measure(Contrast):
 
     def statistic(self, rates: Rates) -> Array:
         """``(b,)`` the measure of each replicate; NaN where undefined."""
-        return reduce_values(self.masked(rates), self.kind)
-
-
-def reduce_values(values: Array, kind: str) -> Array:
-    """Reduce ``(b, C, G)`` values, NaN where a group takes no part, to ``(b,)``."""
-    if kind == DISTANCE:
-        return _distances(values)
-    if kind == DIFFERENCE:
-        gaps = max_min_gap(values)
-        found = np.where(np.isnan(gaps), -np.inf, gaps).max(-1)
-        return np.where(np.isinf(found), np.nan, found)
-    ratios = min_max_ratio(values)
-    found = np.where(np.isnan(ratios), np.inf, ratios).min(-1)
-    return np.where(np.isinf(found), np.nan, found)
-
-
-def _distances(values: Array) -> Array:
-    part = np.flatnonzero(~np.isnan(values).all((0, 1)))
-    out = np.full(len(values), np.nan)
-    for i, g in enumerate(part[:-1]):
-        apart = 0.5 * np.abs(values[:, :, g, None] - values[:, :, part[i + 1 :]]).sum(1)
-        out = np.fmax(out, apart.max(-1))
-    return out
+        return reduce_components(self.masked(rates), self.kind)
 
 
 def table_measures(
@@ -263,9 +238,7 @@ def _odds_measures(
         return np.concatenate([rates["recall"], rates["false_positive_rate"]], axis=1)
 
     def mean_recall(rates: Rates) -> Array:
-        # The source's sum over classes, divided by their number: the ratio is the same.
-        recall = rates["recall"][:, common]
-        return np.asarray(recall.sum(1, keepdims=True) / max(int(common.sum()), 1))
+        return mean_recalls(rates["recall"], common)[:, None]
 
     return [
         Measure(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gaps import DISTANCE, FALSE_POSITIVES, RATIO, Contrast, reduce_values
+from mien.audit.gaps import FALSE_POSITIVES, Contrast
 from mien.audit.results import GapResult
 from mien.audit.vocabulary import DISPARITY, LOWER_IS_BETTER, NOT_SHOWN, NOT_TESTABLE, TOO_FEW
-from mien.metrics import min_max_ratio
+from mien.metrics import min_max_ratio, reduce_components
+from mien.metrics.fairness import DISTANCE, RATIO
 from mien.records import Estimate
 from mien.stats.gap_intervals import gap_interval, ratio_interval
 from mien.stats.intervals import percentile, permutation_p, share_estimate, undefined
@@ -52,7 +53,7 @@ class Evidence:
 def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: float, seed: int) -> GapResult:
     """The gap of one measure; its p-value is adjusted later, over all gaps of the audit."""
     n_groups = int((~np.isnan(evidence.values)).any(0).sum())
-    observed = float(reduce_values(evidence.values[None], measure.kind)[0])
+    observed = float(reduce_components(evidence.values[None], measure.kind)[0])
     n, units = _behind(evidence, measure)
     nan = float("nan")
     if np.isnan(observed):
@@ -208,8 +209,8 @@ def _independent_trials(measure: Contrast, evidence: Evidence) -> Array | None:
 def _distance_interval(values: Array, drawn: Array, level: float) -> tuple[float, float]:
     """The distance give or take what distances between departures of the bootstrap reach: the triangle inequality."""
     departure = np.where(np.isnan(values), np.nan, drawn - values)
-    reach = float(np.nanquantile(reduce_values(departure, DISTANCE), level))
-    observed = float(reduce_values(values[None], DISTANCE)[0])
+    reach = float(np.nanquantile(reduce_components(departure, DISTANCE), level))
+    observed = float(reduce_components(values[None], DISTANCE)[0])
     return max(observed - reach, 0.0), min(observed + reach, 1.0)
 
 

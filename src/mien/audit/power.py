@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.audit.gaps import DIFFERENCE, HEADLINE, HEADLINE_METRICS, Measure, Rates
+from mien.audit.gaps import HEADLINE, HEADLINE_METRICS, Measure, Rates
 from mien.metrics import per_class_recall
 from mien.metrics.confusion import Margins
+from mien.metrics.fairness import DIFFERENCE
 
 Array = NDArray[np.float64]
 POWER = 0.8

@@ -14,9 +14,8 @@ from mien.audit.disagreement import DisagreementResult
 from mien.audit.inferred import InferredResult
 from mien.audit.inferred.results import CORRECTED
 from mien.audit.leakage.results import LeakageResult
+from mien.audit.lookup import GroupsAndGaps, TitledGap, WholeResult
 from mien.audit.plain_results import from_plain
-from mien.audit.vocabulary import metric_title
-from mien.audit.warned import finding_of
 from mien.errors import DataError
 from mien.inputs import SMALL
 from mien.outputs import Kind, whole_folder
@@ -80,7 +79,7 @@ class GroupResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapResult:
+class GapResult(TitledGap):
     """The gap of one metric over the groups of an attribute, beside what chance alone would show.
 
     Attributes:
@@ -129,14 +128,9 @@ class GapResult:
     detectable: float = float("nan")
     detectable_high: float = float("nan")
 
-    @property
-    def title(self) -> str:
-        """The metric in words: ``macro F1``, ``recall of fear``."""
-        return metric_title(self.metric, self.class_name)
-
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeResult:
+class AttributeResult(GroupsAndGaps[GroupResult, GapResult]):
     """One attribute, or one intersection.
 
     Attributes:
@@ -171,14 +165,6 @@ class AttributeResult:
     inferred: InferredResult | None = None
     leakage: LeakageResult | None = None
 
-    def group(self, name: str) -> GroupResult:
-        """The group called ``name``; KeyError if there is none."""
-        return {g.name: g for g in self.groups}[name]
-
-    def gap(self, metric: str, class_name: str = "") -> GapResult:
-        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
-        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClassResult:
@@ -206,7 +192,7 @@ class ClassResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
+class Audit(WholeResult[AttributeResult]):
     """All that an audit found, and how.
 
     Attributes:
@@ -250,15 +236,6 @@ class Audit:
     per_class: list[ClassResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     classes_in_doubt: bool = False
-
-    @property
-    def finding(self) -> str:
-        """The verdict without the warnings before it."""
-        return finding_of(self.verdict, self.warnings)
-
-    def attribute(self, name: str) -> AttributeResult:
-        """The result for an attribute; KeyError if it was not audited."""
-        return {a.name: a for a in self.attributes}[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries and lists for JSON; NaN becomes None."""

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, codes_in
 from mien.audit.calibration import bin_components, calibration_error, calibration_estimates, calibration_means
-from mien.audit.gaps import Contrast, reduce_values
+from mien.audit.gaps import Contrast
 from mien.audit.judgement import Evidence, judge
 from mien.audit.results import GapResult
 from mien.audit.scores import GROUP_SCORES, GroupMeans, Scores, Units, group_means, is_share, mean_estimates
-from mien.metrics import METRICS
+from mien.metrics import METRICS, reduce_components
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, independent_units
 from mien.stats.gap_intervals import separate_gap
@@ -118,7 +118,7 @@ def score_results(
         evidence = Evidence(
             values=(values + mask)[None],
             replicates=(drawn + mask)[:, None],
-            null=reduce_values((null + mask)[:, None], contrast.kind),
+            null=reduce_components((null + mask)[:, None], contrast.kind),
             estimates=found,
             sizes=means.n,
             units=means.units,

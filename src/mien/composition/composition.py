@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien import __version__
 from mien.audit.attributes import Attribute
+from mien.audit.lookup import pick
 from mien.audit.plain_results import from_plain
 from mien.composition.faces import Faces, corpus_attributes, corpus_faces, number_columns
 from mien.composition.independence import Association, Setting, association
@@ -153,8 +154,12 @@ class Composition:
     version: str
 
     def attribute(self, name: str) -> AttributeComposition:
-        """The entry of an attribute; KeyError if it is not described."""
-        return {a.described.name: a for a in self.attributes}[name]
+        """The entry of an attribute.
+
+        Raises:
+            UsageError: If it is not described; the message says which are.
+        """
+        return pick("attribute", name, {a.described.name: a for a in self.attributes})
 
     def save(self, path: Path | str) -> Path:
         """Write one JSON file; NaN becomes null."""

@@ -51,6 +51,12 @@ class MetricRegistry(Registry):
 
 
 METRICS = MetricRegistry()
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+
+
+def metric_names() -> list[str]:
+    """Every registered metric: the headline ones first, the rest sorted."""
+    return [*HEADLINE, *(name for name in METRICS.names() if name not in HEADLINE)]
 
 
 def _parameters(name: str) -> list[inspect.Parameter]:

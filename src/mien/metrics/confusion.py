@@ -54,7 +54,7 @@ def _parts(confusion: ArrayLike) -> tuple[Array, Array, Array]:
     return hits, np.asarray(matrix @ ones), np.asarray(ones @ matrix)
 
 
-def _divide(top: Array, bottom: Array) -> Array:
+def divide(top: Array, bottom: Array) -> Array:
     """``top / bottom``, NaN where ``bottom`` is 0."""
     out = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
     return np.asarray(np.divide(top, bottom, out=out, where=bottom > 0))
@@ -63,20 +63,20 @@ def _divide(top: Array, bottom: Array) -> Array:
 def _macro(values: Array, annotated: Array) -> Array:
     """Mean of ``(..., K)`` values over the classes present."""
     present = annotated > 0
-    return _divide(np.where(present, values, 0.0).sum(-1), present.sum(-1).astype(np.float64))
+    return divide(np.where(present, values, 0.0).sum(-1), present.sum(-1).astype(np.float64))
 
 
 def _weighted(values: Array, annotated: Array) -> Array:
     """Mean of ``(..., K)`` values weighted by the annotated faces of each class."""
-    return _divide(np.where(annotated > 0, values * annotated, 0.0).sum(-1), annotated.sum(-1))
+    return divide(np.where(annotated > 0, values * annotated, 0.0).sum(-1), annotated.sum(-1))
 
 
 def _precision(hits: Array, annotated: Array, predicted: Array) -> Array:
-    return np.where((predicted == 0) & (annotated > 0), 0.0, _divide(hits, predicted))
+    return np.where((predicted == 0) & (annotated > 0), 0.0, divide(hits, predicted))
 
 
 def _f1(hits: Array, annotated: Array, predicted: Array) -> Array:
-    return np.where(annotated > 0, _divide(2 * hits, annotated + predicted), np.nan)
+    return np.where(annotated > 0, divide(2 * hits, annotated + predicted), np.nan)
 
 
 def per_class_recall(confusion: ArrayLike) -> Array:
@@ -89,7 +89,7 @@ def per_class_recall(confusion: ArrayLike) -> Array:
         ``(..., K)`` in [0, 1]; NaN for a class that is absent.
     """
     hits, annotated, _ = _parts(confusion)
-    return _divide(hits, annotated)
+    return divide(hits, annotated)
 
 
 def per_class_precision(confusion: ArrayLike) -> Array:
@@ -128,7 +128,7 @@ def accuracy(confusion: ArrayLike) -> Array:
         ``(...)`` in [0, 1]; NaN without faces.
     """
     hits, annotated, _ = _parts(confusion)
-    return _divide(hits.sum(-1), annotated.sum(-1))
+    return divide(hits.sum(-1), annotated.sum(-1))
 
 
 @METRICS.register("balanced_accuracy")
@@ -142,7 +142,7 @@ def balanced_accuracy(confusion: ArrayLike) -> Array:
         ``(...)`` in [0, 1]; NaN without faces.
     """
     hits, annotated, _ = _parts(confusion)
-    return _macro(_divide(hits, annotated), annotated)
+    return _macro(divide(hits, annotated), annotated)
 
 
 @METRICS.register("macro_precision")

@@ -9,28 +9,25 @@ compared; decide both once, on the observed counts, so that replicates compare t
   recalls take part.
 
 Undefined is NaN: a rate without faces, a gap or ratio of fewer than two rates, a ratio 0/0. What is
-undefined takes no part in the maximum or minimum over the classes; :func:`undefined_classes` names
-such classes. The worst of many noisy rates is bad on average even where no disparity exists: read
-every number here beside its expectation under no disparity.
+undefined takes no part in the maximum or minimum over the classes. The worst of many noisy rates is bad
+on average even where no disparity exists: read every number here beside its expectation under no disparity.
 
-Each metric is a largest gap, or a smallest ratio, of the rates that its ``*_components`` function
-gives as ``(..., C, G)``: interval builders start from these.
+Each metric is :func:`reduce_components` of *components*, ``(..., C, G)`` values of every group: one component, or
+one a class and rate. An audit reduces its replicates by the same function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.metrics.confusion import accuracy, per_class_recall
+from mien.metrics.confusion import accuracy, divide, per_class_recall
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-_MOST_SUBSETS = 12  # 2^11 sets of classes
+DIFFERENCE, RATIO, DISTANCE = "difference", "ratio", "distance"
 
 
 def max_min_gap(values: ArrayLike, eligible: ArrayLike | None = None, axis: int = -1) -> Array:
@@ -79,10 +76,36 @@ def _ratio(low: Array, high: Array, n: NDArray[Any], least: int) -> Array:
     return np.asarray(np.divide(low, high, out=np.full(high.shape, np.nan), where=(n >= least) & (high > 0)))
 
 
-def _over_classes(values: Array, largest: bool) -> Array:
-    """The largest or smallest of ``(..., C)`` values, NaN ones left out; NaN where all are."""
-    low, high, n = _range(values, None)
-    return np.where(n > 0, high if largest else low, np.nan)
+def reduce_components(values: Array, kind: str) -> Array:
+    """How far apart groups are, over all components.
+
+    Args:
+        values: ``(..., C, G)``, C components of G groups; NaN takes no part.
+        kind: ``difference``, the largest over the components of the largest minus the smallest value; ``ratio``, the
+            smallest over the components of the smallest over the largest value; or ``distance``, the largest total
+            variation distance between two groups' components (half the sum of their differences).
+
+    Returns:
+        ``(...)``; NaN where no component has two groups.
+
+    >>> values = np.array([[0.2, 0.6, np.nan], [0.8, 0.4, 0.7]])
+    >>> [round(float(reduce_components(values, kind)), 3) for kind in (DIFFERENCE, RATIO, DISTANCE)]
+    [0.4, 0.333, 0.4]
+    """
+    if kind == DISTANCE:
+        return _largest_distance(values)
+    low, high, n = _range(max_min_gap(values) if kind == DIFFERENCE else min_max_ratio(values), None)
+    return np.where(n > 0, high if kind == DIFFERENCE else low, np.nan)
+
+
+def _largest_distance(values: Array) -> Array:
+    part = np.flatnonzero(~np.isnan(values).all(tuple(range(values.ndim - 1))))
+    largest = np.full(values.shape[:-2], np.nan)
+    for i, g in enumerate(part[:-1]):
+        # Each group against all later ones: memory stays that of the input.
+        distance = 0.5 * np.abs(values[..., part[i + 1 :]] - values[..., g, None]).sum(-2)
+        largest = np.fmax(largest, np.fmax.reduce(distance, axis=-1))
+    return np.asarray(largest)
 
 
 def _counts(confusion: ArrayLike) -> NDArray[Any]:
@@ -92,26 +115,11 @@ def _counts(confusion: ArrayLike) -> NDArray[Any]:
     return counts
 
 
-def _share(top: NDArray[Any], bottom: NDArray[Any]) -> Array:
-    shape = np.broadcast_shapes(top.shape, bottom.shape)
-    return np.asarray(np.divide(top, bottom, out=np.full(shape, np.nan), where=bottom > 0))
-
-
 def _by_group(rates: Array, eligible: ArrayLike | None) -> Array:
     """``(..., G, C)`` rates as ``(..., C, G)``, NaN for groups that take no part."""
     if eligible is not None:
         rates = np.where(np.asarray(eligible, dtype=bool)[:, None], rates, np.nan)
     return np.asarray(np.swapaxes(rates, -1, -2))
-
-
-def undefined_classes(per_class: ArrayLike, classes: Sequence[str]) -> list[str]:
-    """Names of the classes whose value is undefined, and which a reduction over classes left out.
-
-    Args:
-        per_class: ``(K,)`` what a ``per_class_*`` function gives.
-        classes: The K names.
-    """
-    return [str(c) for c, value in zip(classes, np.asarray(per_class), strict=True) if np.isnan(value)]
 
 
 def common_support(confusion: ArrayLike, min_support: int = 1, eligible: ArrayLike | None = None) -> Bools:
@@ -132,29 +140,18 @@ def common_support(confusion: ArrayLike, min_support: int = 1, eligible: ArrayLi
     return np.asarray((enough | ~use[:, None]).all(-2) & use.any())
 
 
-def equal_odds_components(
-    confusion: ArrayLike,
-    min_support: int = 1,
-    eligible: ArrayLike | None = None,
-    support: ArrayLike | None = None,
-) -> Array:
-    """Each group's sum of class recalls over the common support: see :func:`equal_odds_fairness`.
+def mean_recalls(recall: Array, support: ArrayLike) -> Array:
+    """Each group's mean recall over the same classes: what :func:`equal_odds_fairness` compares.
 
     Args:
-        confusion: ``(..., G, K, K)`` counts.
-        min_support: Faces of a class that each group needs for the class to count.
-        eligible: ``(G,)`` bool.
-        support: ``(K,)`` bool in place of ``min_support``.
+        recall: ``(..., K, G)``.
+        support: ``(..., K)`` bool, the classes that count.
 
     Returns:
-        ``(..., 1, G)`` in [0, K]; NaN for groups that take no part or lack a supported class, and
-        everywhere where no class is supported.
+        ``(..., G)``; NaN where a group lacks one of these classes, and everywhere where there are none.
     """
-    counts = _counts(confusion)
-    classes = np.asarray(common_support(counts, min_support, eligible) if support is None else support, dtype=bool)
-    sums = np.where(classes[..., None, :], per_class_recall(counts), 0.0).sum(-1, keepdims=True)
-    sums = np.where(np.asarray(classes.any(-1))[..., None, None], sums, np.nan)
-    return _by_group(sums, eligible)
+    classes = np.asarray(support, dtype=bool)
+    return divide(np.where(classes[..., None], recall, 0.0).sum(-2), classes.sum(-1)[..., None])
 
 
 def equal_odds_fairness(
@@ -166,8 +163,9 @@ def equal_odds_fairness(
     """Smallest over largest sum of class recalls among the groups: 1 is equal, 0 the worst.
 
     F = min_g S_g / max_g S_g with S_g = sum_c recall(g, c), as in Xu et al. (2020) and the works
-    after it. A class that some group lacks is dropped from all groups: otherwise a group would be
-    marked down for a class that nobody in it was annotated with.
+    after it; sums divided by the number of classes have the same ratio. A class that some group
+    lacks is dropped from all groups: otherwise a group would be marked down for a class that nobody
+    in it was annotated with.
 
     Args:
         confusion: ``(..., G, K, K)`` counts.
@@ -180,15 +178,12 @@ def equal_odds_fairness(
         ``(...)`` in [0, 1]; 1 for a single group; NaN where no class is supported, where a group
         that takes part lacks a supported class, and where every recall is 0.
     """
-    sums = equal_odds_components(confusion, min_support, eligible, support)[..., 0, :]
-    use = np.ones(sums.shape[-1], dtype=bool) if eligible is None else np.asarray(eligible, dtype=bool)
-    lacking = (np.isnan(sums) & use).any(-1)
-    return np.where(lacking, np.nan, _ratio(*_range(sums, use), least=1))
-
-
-def min_max_accuracy_components(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
-    """Accuracy of every group: ``(..., 1, G)``; NaN without faces and where a group takes no part."""
-    return _by_group(accuracy(_counts(confusion))[..., None], eligible)
+    counts = _counts(confusion)
+    classes = common_support(counts, min_support, eligible) if support is None else support
+    means = mean_recalls(_by_group(per_class_recall(counts), eligible), classes)
+    use = np.ones(means.shape[-1], dtype=bool) if eligible is None else np.asarray(eligible, dtype=bool)
+    lacking = (np.isnan(means) & use).any(-1)
+    return np.where(lacking, np.nan, _ratio(*_range(means, use), least=1))
 
 
 def min_max_accuracy(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
@@ -200,7 +195,7 @@ def min_max_accuracy(confusion: ArrayLike, eligible: ArrayLike | None = None) ->
     Returns:
         ``(...)`` in [0, 1]; 1 for a single group; NaN without faces and where every accuracy is 0.
     """
-    return _ratio(*_range(min_max_accuracy_components(confusion, eligible)[..., 0, :], None), least=1)
+    return _ratio(*_range(accuracy(_counts(confusion)), eligible), least=1)
 
 
 def selection_rates(confusion: ArrayLike) -> Array:
@@ -213,34 +208,12 @@ def selection_rates(confusion: ArrayLike) -> Array:
         ``(..., G, K)``, summing to 1 over the classes; NaN for a group without faces.
     """
     counts = _counts(confusion)
-    return _share(counts.sum(-2), counts.sum((-2, -1))[..., None])
+    return divide(counts.sum(-2), counts.sum((-2, -1))[..., None])
 
 
 def demographic_parity_components(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
     """Selection rates as ``(..., K, G)``; NaN without faces and where a group takes no part."""
     return _by_group(selection_rates(confusion), eligible)
-
-
-def per_class_demographic_parity_difference(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
-    """Largest minus smallest selection rate of each class.
-
-    fairlearn's ``demographic_parity_difference`` with the class as the positive one.
-
-    Returns:
-        ``(..., K)`` in [0, 1]; NaN for fewer than two groups.
-    """
-    return max_min_gap(demographic_parity_components(confusion, eligible))
-
-
-def per_class_demographic_parity_ratio(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
-    """Smallest over largest selection rate of each class.
-
-    fairlearn's ``demographic_parity_ratio`` with the class as the positive one.
-
-    Returns:
-        ``(..., K)`` in [0, 1]; NaN for fewer than two groups and for a class that is never predicted.
-    """
-    return min_max_ratio(demographic_parity_components(confusion, eligible))
 
 
 def demographic_parity_difference(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
@@ -253,7 +226,7 @@ def demographic_parity_difference(confusion: ArrayLike, eligible: ArrayLike | No
     Returns:
         ``(...)`` in [0, 1]; NaN for fewer than two groups.
     """
-    return _over_classes(per_class_demographic_parity_difference(confusion, eligible), largest=True)
+    return reduce_components(demographic_parity_components(confusion, eligible), DIFFERENCE)
 
 
 def demographic_parity_ratio(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
@@ -262,7 +235,7 @@ def demographic_parity_ratio(confusion: ArrayLike, eligible: ArrayLike | None = 
     Returns:
         ``(...)`` in [0, 1]; NaN for fewer than two groups.
     """
-    return _over_classes(per_class_demographic_parity_ratio(confusion, eligible), largest=False)
+    return reduce_components(demographic_parity_components(confusion, eligible), RATIO)
 
 
 def statistical_parity(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
@@ -277,34 +250,7 @@ def statistical_parity(confusion: ArrayLike, eligible: ArrayLike | None = None) 
     Returns:
         ``(...)`` in [0, 1]; NaN for fewer than two groups.
     """
-    rates = demographic_parity_components(confusion, eligible)
-    largest = np.full(rates.shape[:-2], np.nan)
-    for g in range(rates.shape[-1] - 1):
-        # Each group against all later ones: memory stays that of the input.
-        distance = np.abs(rates[..., g + 1 :] - rates[..., g : g + 1]).sum(-2) / 2
-        largest = np.fmax(largest, np.fmax.reduce(distance, axis=-1))
-    return np.asarray(largest)
-
-
-def statistical_parity_components(confusion: ArrayLike, eligible: ArrayLike | None = None) -> Array:
-    """How often each set of classes is predicted, of every set and its complement one.
-
-    The largest gap among these rates is :func:`statistical_parity`.
-
-    Returns:
-        ``(..., 2^(K-1) - 1, G)``; NaN without faces and where a group takes no part.
-
-    Raises:
-        ValueError: For more than 12 classes: there would be too many sets.
-    """
-    rates = demographic_parity_components(confusion, eligible)
-    k = rates.shape[-2]
-    if k > _MOST_SUBSETS:
-        raise ValueError(f"{k} classes have {2 ** (k - 1) - 1} sets, at most {_MOST_SUBSETS} classes can be handled")
-    members = [set(s) for size in range(k - 1) for s in combinations(range(1, k), size)]
-    # Class 0 belongs to every set that is kept: the complement has the same gap.
-    sets = np.array([[c == 0 or c in s for c in range(k)] for s in members], dtype=np.float64).reshape(-1, k)
-    return np.asarray(sets @ rates)
+    return reduce_components(demographic_parity_components(confusion, eligible), DISTANCE)
 
 
 def equalized_odds_components(
@@ -325,48 +271,11 @@ def equalized_odds_components(
     counts = _counts(confusion)
     annotated, predicted = counts.sum(-1), counts.sum(-2)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    positive = _share(hits, annotated)
+    positive = divide(hits, annotated)
     if cells is not None:
         positive = np.where(np.asarray(cells, dtype=bool), positive, np.nan)
-    negative = _share(predicted - hits, annotated.sum(-1, keepdims=True) - annotated)
+    negative = divide(predicted - hits, annotated.sum(-1, keepdims=True) - annotated)
     return _by_group(np.concatenate([positive, negative], axis=-1), eligible)
-
-
-def per_class_equalized_odds_difference(
-    confusion: ArrayLike, eligible: ArrayLike | None = None, cells: ArrayLike | None = None
-) -> Array:
-    """The larger of the gaps of the true and the false positive rate of each class.
-
-    fairlearn's ``equalized_odds_difference`` with the class as the positive one, where every group
-    has it. A group that lacks it has no true positive rate and takes no part in that gap; fairlearn
-    counts it as 0.
-
-    Returns:
-        ``(..., K)`` in [0, 1]; NaN for a class with fewer than two groups in both rates.
-    """
-    gaps = max_min_gap(equalized_odds_components(confusion, eligible, cells))
-    return np.asarray(np.fmax.reduce(_two_rates(gaps), axis=-2))
-
-
-def per_class_equalized_odds_ratio(
-    confusion: ArrayLike, eligible: ArrayLike | None = None, cells: ArrayLike | None = None
-) -> Array:
-    """The smaller of the ratios of the true and the false positive rate of each class.
-
-    fairlearn's ``equalized_odds_ratio`` with the class as the positive one, where both rates have a
-    ratio. False positive rates are small, and their ratio is unsteady: prefer the difference.
-
-    Returns:
-        ``(..., K)`` in [0, 1]; a rate that is 0 in every group takes no part; NaN where neither
-        rate has a ratio.
-    """
-    ratio = min_max_ratio(equalized_odds_components(confusion, eligible, cells))
-    return np.asarray(np.fmin.reduce(_two_rates(ratio), axis=-2))
-
-
-def _two_rates(values: Array) -> Array:
-    """``(..., 2 K)`` values as ``(..., 2, K)``: of true and of false positive rates."""
-    return values.reshape(*values.shape[:-1], 2, -1)
 
 
 def equalized_odds_difference(
@@ -380,7 +289,7 @@ def equalized_odds_difference(
     Returns:
         ``(...)`` in [0, 1]; NaN where no class is defined.
     """
-    return _over_classes(per_class_equalized_odds_difference(confusion, eligible, cells), largest=True)
+    return reduce_components(equalized_odds_components(confusion, eligible, cells), DIFFERENCE)
 
 
 def equalized_odds_ratio(
@@ -391,4 +300,4 @@ def equalized_odds_ratio(
     Returns:
         ``(...)`` in [0, 1]; NaN where no class is defined.
     """
-    return _over_classes(per_class_equalized_odds_ratio(confusion, eligible, cells), largest=False)
+    return reduce_components(equalized_odds_components(confusion, eligible, cells), RATIO)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mien.audit.vocabulary import metric_title
-from mien.audit.warned import finding_of
+from mien.audit.lookup import GroupsAndGaps, TitledGap, WholeResult
 from mien.records import Estimate
 
 SIGNIFICANT = 0.05
@@ -63,7 +62,7 @@ class GroupChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapChange:
+class GapChange(TitledGap):
     """What changed for the gap of one metric.
 
     Attributes:
@@ -101,14 +100,9 @@ class GapChange:
     cause: str = ""
     sentence: str = ""
 
-    @property
-    def title(self) -> str:
-        """The metric in words: ``macro F1``, ``recall of fear``."""
-        return metric_title(self.metric, self.class_name)
-
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeChange:
+class AttributeChange(GroupsAndGaps[GroupChange, GapChange]):
     """What changed between the groups of one attribute.
 
     Attributes:
@@ -132,17 +126,9 @@ class AttributeChange:
     gaps: list[GapChange]
     fairness: Change
 
-    def group(self, name: str) -> GroupChange:
-        """The group called ``name``; KeyError if there is none."""
-        return {g.name: g for g in self.groups}[name]
-
-    def gap(self, metric: str, class_name: str = "") -> GapChange:
-        """The change of a gap (of ``recall``: with its class); KeyError if there is none."""
-        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(WholeResult[AttributeChange]):
     """A second model beside a first, on the faces that both predicted.
 
     Attributes:
@@ -182,12 +168,3 @@ class Comparison:
     seed: int
     version: str
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def finding(self) -> str:
-        """The verdict without the warnings before it."""
-        return finding_of(self.verdict, self.warnings)
-
-    def attribute(self, name: str) -> AttributeChange:
-        """The result for an attribute; KeyError if it was not compared."""
-        return {a.name: a for a in self.attributes}[name]

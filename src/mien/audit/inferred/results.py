@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mien.audit.inferred.annotator_error import AnnotatorError
 from mien.audit.inferred.membership import ConfidenceCoverage
 from mien.audit.inferred.sensitivity import ErasureCurve, EvenErrorCurve
+from mien.audit.lookup import GroupsAndGaps, TitledGap, pick
 from mien.records import Estimate
 
 THRESHOLDED, WEIGHTED, CORRECTED = "thresholded", "weighted", "corrected"
@@ -34,7 +35,7 @@ class InferredGroup:
 
 
 @dataclass(frozen=True)
-class InferredGap:
+class InferredGap(TitledGap):
     """The gap of one metric, by one of the methods.
 
     Attributes:
@@ -55,7 +56,7 @@ class InferredGap:
 
 
 @dataclass(frozen=True)
-class InferredMethod:
+class InferredMethod(GroupsAndGaps[InferredGroup, InferredGap]):
     """All groups and gaps by one method.
 
     Attributes:
@@ -70,14 +71,6 @@ class InferredMethod:
     groups: list[InferredGroup]
     gaps: list[InferredGap]
     note: str
-
-    def group(self, name: str) -> InferredGroup:
-        """The group called ``name``; KeyError if there is none."""
-        return {g.name: g for g in self.groups}[name]
-
-    def gap(self, metric: str, class_name: str = "") -> InferredGap:
-        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
-        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +120,12 @@ class InferredResult:
     doubts: list[str] = field(default_factory=list)
 
     def method(self, name: str) -> InferredMethod:
-        """The method called ``name``; KeyError if it was not possible."""
-        return {m.name: m for m in self.methods}[name]
+        """The method called ``name``.
+
+        Raises:
+            UsageError: If it was not possible; the message says which were.
+        """
+        return pick("method", name, {m.name: m for m in self.methods})
 
     def side_by_side(self, metric: str, class_name: str = "") -> dict[str, Estimate]:
         """Method -> its estimate of one gap."""

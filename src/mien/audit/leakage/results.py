@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mien.audit.lookup import pick
 from mien.records import Estimate
 
 LEAKAGE, NO_LEAKAGE, TOO_FEW = "leakage", "no leakage shown", "too few"
@@ -87,5 +88,9 @@ class LeakageResult:
     seed: int = 0
 
     def probe(self, input: str, probe: str) -> ProbeResult:
-        """The result of a probe on an input; KeyError if there is none."""
-        return {(p.input, p.probe): p for p in self.probes}[input, probe]
+        """The result of a probe on an input.
+
+        Raises:
+            UsageError: If there is none; the message says which there are.
+        """
+        return pick("probe", f"{probe} on {input}", {f"{p.probe} on {p.input}": p for p in self.probes})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mien.audit.vocabulary import metric_title
-from mien.audit.warned import finding_of
+from mien.audit.lookup import GroupsAndGaps, TitledGap, WholeResult
 from mien.records import Estimate
 
 SIGNIFICANT = 0.05
@@ -55,7 +54,7 @@ class SeedGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedGap:
+class SeedGap(TitledGap):
     """The gap of one metric over the runs.
 
     Attributes:
@@ -101,14 +100,9 @@ class SeedGap:
     verdict: str
     sentence: str = ""
 
-    @property
-    def title(self) -> str:
-        """The metric in words: ``macro F1``, ``recall of fear``."""
-        return metric_title(self.metric, self.class_name)
-
 
 @dataclass(frozen=True, kw_only=True)
-class SeedAttribute:
+class SeedAttribute(GroupsAndGaps[SeedGroup, SeedGap]):
     """One attribute over the runs.
 
     Attributes:
@@ -129,17 +123,9 @@ class SeedAttribute:
     groups: list[SeedGroup]
     gaps: list[SeedGap]
 
-    def group(self, name: str) -> SeedGroup:
-        """The group called ``name``; KeyError if there is none."""
-        return {g.name: g for g in self.groups}[name]
-
-    def gap(self, metric: str, class_name: str = "") -> SeedGap:
-        """The gap of a metric (of ``recall``: with its class); KeyError if there is none."""
-        return {(g.metric, g.class_name): g for g in self.gaps}[metric, class_name]
-
 
 @dataclass(frozen=True, kw_only=True)
-class SeedAudit:
+class SeedAudit(WholeResult[SeedAttribute]):
     """All that the audit of several seeds found.
 
     Attributes:
@@ -179,12 +165,3 @@ class SeedAudit:
     seed: int
     version: str
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def finding(self) -> str:
-        """The verdict without the warnings before it."""
-        return finding_of(self.verdict, self.warnings)
-
-    def attribute(self, name: str) -> SeedAttribute:
-        """The result for an attribute; KeyError if it was not audited."""
-        return {a.name: a for a in self.attributes}[name]
