@@ -14,6 +14,8 @@ from mien.audit import DISPARITY, NOT_SHOWN, TOO_FEW, audit, vocabulary
 from mien.records import Estimate
 from mien.report import render_audit, words
 from mien.report.audit_calibration import calibration_section, extreme_groups
+from mien.report.audit_calibration_plots import abstention_plot, group_reliability
+from mien.report.audit_overview_plot import overview_plot
 from mien.report.audit_plots import group_plot, plotted_groups, ranked_groups, shows_pooled
 from mien.report.audit_sections import (
     SHOWN,
@@ -24,8 +26,7 @@ from mien.report.audit_sections import (
     recall_section,
     untested_section,
 )
-from mien.report.calibration_plots import MAX_LINES, abstention_plot, group_reliability
-from mien.report.overview_plot import overview_plot
+from mien.report.figures import MAX_LINES
 from mien.stats.settings import Settings
 
 NAN = float("nan")

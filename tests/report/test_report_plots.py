@@ -24,8 +24,7 @@ from mien.report import (
     save_png,
 )
 from mien.report.audit_plots import MAX_GROUPS
-from mien.report.figures import wrap
-from mien.report.plots import cell_ink
+from mien.report.figures import SHARES, ink_on, wrap
 from mien.stats.settings import Settings
 
 HISTORY = pd.DataFrame(
@@ -173,7 +172,7 @@ def test_names_in_other_scripts_raise_no_warning():
 
 
 def test_text_on_cells_can_be_read():
-    assert cell_ink(0.0) != cell_ink(1.0) == "#ffffff"
+    assert ink_on(SHARES(0.0)) != ink_on(SHARES(1.0)) == "#ffffff"
 
 
 def test_png_is_written_whole(tmp_path):

@@ -1,14 +1,14 @@
 """Reports: plots, sample faces and self-contained pages; never needs torch."""
 
+from mien.report.audit_calibration_plots import abstention_plot, group_reliability
+from mien.report.audit_overview_plot import overview_plot
 from mien.report.audit_page import render_audit
 from mien.report.audit_plots import group_class_heatmap, group_plot
-from mien.report.calibration_plots import abstention_plot, group_reliability
 from mien.report.compare_page import render_comparison
 from mien.report.figures import figure_svg, save_png
 from mien.report.montage import sample_faces
-from mien.report.overview_plot import overview_plot
-from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
 from mien.report.run_page import render_report, save_curves
+from mien.report.run_plots import class_bars, confusion_plot, learning_curves, reliability_plot
 from mien.report.seeds_page import render_seeds
 from mien.report.store_page import render_store
 

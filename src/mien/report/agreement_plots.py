@@ -16,8 +16,8 @@ from mien.errors import UsageError
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.report.dot_plot import WIDTH, dot, dot_limits, dot_rows, ends, legend_mark, spoken
-from mien.report.figures import BLUE, GREEN, GREY, INK, ORANGE, new_figure, shorten, styled
-from mien.report.plots import cell_ink, class_axis, heat_map
+from mien.report.figures import BLUE, GREEN, GREY, INK, ORANGE, SHARES, ink_on, new_figure, shorten, styled
+from mien.report.run_plots import class_axis, heat_map
 
 MAX_ANNOTATORS = 40
 _LEAST_FACES = 0.5  # expected faces of a class, below which a row of a confusion matrix is the prior's
@@ -105,7 +105,7 @@ def annotator_confusion_plot(model: DawidSkene, name: str) -> Figure:
     for i, j in np.ndindex(k, k):
         if shares[i, j] == shares[i, j] and (i == j or shares[i, j] >= 0.005):
             at: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9.5 if k < 12 else 7}
-            ax.text(j + 0.5, i + 0.5, f"{shares[i, j]:.0%}", color=cell_ink(float(shares[i, j])), **at)
+            ax.text(j + 0.5, i + 0.5, f"{shares[i, j]:.0%}", color=ink_on(SHARES(float(shares[i, j]))), **at)
     class_axis(ax, model.classes)
     ax.set_yticks(
         np.arange(k) + 0.5, [f"{shorten(c, 16)} ({n:,.0f})" for c, n in zip(model.classes, faces, strict=True)]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from mien.audit import AttributeResult, Audit, GapResult, GroupResult
 from mien.records import Estimate
 from mien.report import words
+from mien.report.audit_calibration_plots import abstention_plot, group_reliability
 from mien.report.blocks import SMALL, Drawing, Figures, Section, Text
-from mien.report.calibration_plots import MAX_LINES, abstention_plot, group_reliability
-from mien.report.figures import inline
+from mien.report.figures import MAX_LINES, inline
 
 _NEAR = 0.01  # confidence and accuracy this close are called alike
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mien.audit.confounders import Confounder, ConfounderResult
-from mien.report import further_plots as plots
+from mien.report import audit_question_plots as plots
 from mien.report.blocks import (
     Cell,
     Drawing,

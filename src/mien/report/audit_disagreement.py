@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mien.audit.disagreement import AGREEMENT, DisagreementGroup, DisagreementResult
 from mien.records import Estimate
-from mien.report import further_plots as plots
+from mien.report import audit_question_plots as plots
 from mien.report.blocks import (
     Cell,
     Drawing,
@@ -19,7 +19,7 @@ from mien.report.blocks import (
     folded_table,
     table,
 )
-from mien.report.figures import inline
+from mien.report.figures import MAX_LINES, inline
 from mien.report.words import listed
 
 _TITLES = ("the gap", "goes with annotators' disagreement", "remains where they agree alike")
@@ -46,7 +46,7 @@ def _left_out_votes(result: DisagreementResult) -> list[str]:
 
 def _figures(result: DisagreementResult, present: Sequence[DisagreementGroup], anchor: str) -> list[Drawing]:
     bars = list(present)
-    if len(present) > plots.MAX_LINES:
+    if len(present) > MAX_LINES:
         bars = sorted(sorted(present, key=lambda g: -g.n)[: plots.MAX_BARS], key=lambda g: (g.too_few, g.right.value))
     caption = (
         "Right: predicted as annotated. Ambiguous: as something else that some annotators chose too. Wrong: as "
@@ -56,7 +56,7 @@ def _figures(result: DisagreementResult, present: Sequence[DisagreementGroup], a
         caption += " The triangle is where one annotator stands, judged by the others."
     hidden = [g.name for g in present if g not in bars]
     caption += f" Not drawn, with fewest faces: {listed(hidden)}." if hidden else ""
-    caption += " Groups stand by how often the model is right." if len(present) > plots.MAX_LINES else ""
+    caption += " Groups stand by how often the model is right." if len(present) > MAX_LINES else ""
     figures = [Drawing(inline(plots.mistakes_plot(bars), f"{anchor}-mistakes"), caption)]
     chosen = _extreme([g for g in present if not g.too_few])
     if chosen and len(result.bins) > 1:
@@ -78,10 +78,10 @@ def _figures(result: DisagreementResult, present: Sequence[DisagreementGroup], a
 
 def _extreme(groups: Sequence[DisagreementGroup]) -> list[DisagreementGroup]:
     """All groups, or the three that are right least often and the three that are most often."""
-    if len(groups) <= plots.MAX_LINES:
+    if len(groups) <= MAX_LINES:
         return list(groups)
     ranked = sorted(groups, key=lambda g: g.right.value)
-    half = plots.MAX_LINES // 2
+    half = MAX_LINES // 2
     return [*ranked[:half], *ranked[-half:]]
 
 

@@ -8,7 +8,7 @@ from mien.audit.inferred import ConfidenceCoverage, InferredMethod, InferredResu
 from mien.audit.inferred.quotes import METHODS, left_out, pair, quotable
 from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.vocabulary import TOO_FEW, metric_title
-from mien.report import further_plots as plots
+from mien.report import audit_question_plots as plots
 from mien.report.blocks import (
     Cell,
     Drawing,

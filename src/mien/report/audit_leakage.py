@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mien.audit.leakage import LeakageResult
 from mien.audit.leakage.results import EXPRESSION
-from mien.report import further_plots as plots
+from mien.report import audit_question_plots as plots
 from mien.report.blocks import (
     Cell,
     Drawing,

@@ -17,6 +17,7 @@ from mien.report.audit_disagreement import disagreement_section
 from mien.report.audit_inferred import inferred_section
 from mien.report.audit_leakage import leakage_section
 from mien.report.blocks import Box, Items, Page, Section, Text
+from mien.report.metric_tables import class_table, estimates_table
 from mien.report.page import check_out, notice, write_page
 
 AUDIT_PAGE = "audit.html"
@@ -61,13 +62,11 @@ def render_audit(audit: Audit, out: Path) -> Path:
         UsageError: If the folder does not exist.
     """
     out = check_out(out, AUDIT_PAGE)
-    every = parts.estimates_table(audit.overall, "Every metric over all faces, with its interval")
+    every = estimates_table(audit.overall, "Every metric over all faces, with its interval")
     sections = [
         Section("In short", "short", [Box("verdict", [Text(audit.finding, "lead")]), *parts.overview(audit, "audit")]),
         Section("Attribute by attribute", "", attribute_sections(audit, "audit")),
-        Section(
-            "All faces together", "figures", [every, *([parts.class_table(audit.per_class)] if audit.per_class else [])]
-        ),
+        Section("All faces together", "figures", [every, *([class_table(audit.per_class)] if audit.per_class else [])]),
         parts.untested_section(audit, "audit-t1"),
         Section("Method", "method", [Items(parts.method_notes(audit))]),
         notice(),

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from mien.audit import TOO_FEW, AttributeResult, GapResult, GroupResult
 from mien.records import Estimate
+from mien.report.audit_overview_plot import DARK_BAND, LIGHT_BAND
 from mien.report.figures import (
     BLUE,
     CELL_INK,
@@ -20,12 +21,13 @@ from mien.report.figures import (
     MUTED,
     ORANGE,
     PAPER,
+    SHARES,
+    ink_on,
     new_figure,
     shorten,
     styled,
 )
-from mien.report.overview_plot import DARK_BAND, LIGHT_BAND
-from mien.report.plots import cell_ink, class_axis, heat_map
+from mien.report.run_plots import class_axis, heat_map
 from mien.report.words import metric_words
 
 MAX_GROUPS = 40
@@ -212,7 +214,7 @@ def _recall(group: GroupResult, name: str) -> float:
 
 def _recall_cell(ax: Axes, i: int, j: int, recall: float, n: int) -> None:
     if recall == recall:
-        ax.text(j + 0.5, i + 0.5, f"{recall:.2f}", ha="center", va="center", fontsize=9.5, color=cell_ink(recall))
+        ax.text(j + 0.5, i + 0.5, f"{recall:.2f}", ha="center", va="center", fontsize=9.5, color=ink_on(SHARES(recall)))
         return
     ax.add_patch(Rectangle((j, i), 1, 1, facecolor=EMPTY_CELL, edgecolor="white", hatch="////", linewidth=1.2))
     ax.text(j + 0.5, i + 0.5, f"n={n}", ha="center", va="center", fontsize=8, color=CELL_INK)

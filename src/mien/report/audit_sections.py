@@ -1,14 +1,15 @@
-"""The sections of an audit: overview, groups, gaps, recall, power, what was not tested, and tables of metrics."""
+"""The sections of an audit: overview, groups, gaps, recall, power, and what was not tested."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from mien.audit import DISPARITY, TOO_FEW, AttributeResult, Audit, ClassResult, GapResult, GroupResult
+from mien.audit import DISPARITY, TOO_FEW, AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.vocabulary import BELOW
 from mien.records import Estimate
 from mien.report import words
+from mien.report.audit_overview_plot import overview_plot
 from mien.report.audit_plots import MAX_GROUPS, group_class_heatmap, group_plot, ranked_groups, shows_pooled
 from mien.report.blocks import (
     SMALL,
@@ -27,7 +28,6 @@ from mien.report.blocks import (
     p_cell,
 )
 from mien.report.figures import inline
-from mien.report.overview_plot import overview_plot
 
 PLOTTED = ("accuracy", "macro_f1")
 SHOWN = 10  # groups of the ranking that need no click; a caption says "ten"
@@ -320,7 +320,7 @@ def _power_words(result: AttributeResult, gap: GapResult | None) -> str:
     return f"{first} Smaller gaps may be there and stay unseen. That many gaps were judged at once is allowed for."
 
 
-# What was not tested, and the whole
+# What was not tested, and how it was made
 
 
 def untested_section(audit: Audit, anchor: str) -> Section:
@@ -365,47 +365,6 @@ def method_notes(audit: Audit) -> list[str]:
     """How the audit was made."""
     made = f"{audit.n_boot} bootstrap replicates and {audit.n_perm} permutations with seed {audit.seed}"
     return [*audit.method_notes, f"{made}, by Mien {audit.version}."]
-
-
-def estimates_table(
-    estimates: Mapping[str, Estimate], caption: str, without: Mapping[str, Estimate] | None = None
-) -> Table:
-    """Every metric with its interval.
-
-    Args:
-        estimates: Metric -> estimate.
-        caption: What the table holds.
-        without: The same without copies of training faces, where that is known.
-    """
-    rows: list[Row] = []
-    for name, e in words.in_order(estimates).items():
-        title, about = words.metric_words(name)
-        level = f", {e.level:.0%}" if words.interval(e) and e.level != 0.95 else ""
-        method = "–" if e.method == "none" else words.capital(e.method)
-        alone = [full_cell(without.get(name))] if without else []
-        rows.append([Cell(title, note=about), full_cell(e), *alone, faces_cell(e.n, e.clusters), method + level])
-    more = ["Without copies of training faces"] if without else []
-    header = ["Metric", "Value and interval", *more, "Faces", "Interval by"]
-    return Table(caption=caption, header=header, rows=rows, right=(2 + len(more),))
-
-
-def class_table(classes: Sequence[ClassResult]) -> Table:
-    """Recall, precision and F1 of each class, and what it is taken for."""
-    return Table(
-        caption="Results class by class, with intervals",
-        header=["Class", "Annotated", "Predicted", "Recall", "Precision", "F1", "Most often mistaken for"],
-        rows=[
-            [
-                c.name,
-                f"{c.n:,}",
-                f"{c.n_predicted:,}",
-                *map(full_cell, (c.recall, c.precision, c.f1)),
-                f"{c.mistaken_for}, {words.percent(c.mistaken_share)}" if c.mistaken_for else "–",
-            ]
-            for c in classes
-        ],
-        right=(1, 2),
-    )
 
 
 def _few(groups: Sequence[GroupResult]) -> list[int]:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from mien.outputs import whole
@@ -30,6 +31,16 @@ INK, MUTED, GRID, PAPER = "#1c2127", "#58616b", "#dce0e5", "#fffffe"
 CELL_INK = "#0e1116"  # text on a coloured cell, the same in both schemes
 EMPTY_CELL = "#e4e6e9"
 SHARES = LinearSegmentedColormap.from_list("mien", ["#f7fafd", "#b9d6ea", "#5aa2cf", "#1a6ba8", "#083a66"])
+# Lines of groups: colour, dash and marker, so that they stay apart without the colours.
+LINES: tuple[tuple[str, Any, str], ...] = (
+    (BLUE, "-", "o"),
+    (ORANGE, "--", "s"),
+    (GREEN, "-.", "^"),
+    (PURPLE, (0, (1, 1)), "D"),
+    (INK, (0, (5, 1, 1, 1, 1, 1)), "v"),
+    (SKY, (0, (8, 2)), "P"),
+)
+MAX_LINES = len(LINES)
 
 STYLE: Any = {
     "axes.axisbelow": True,
@@ -113,6 +124,22 @@ def shorten(text: str, width: int = 26) -> str:
 def wrap(text: str, width: int) -> str:
     """``text`` over several lines of about ``width`` characters."""
     return "\n".join(textwrap.wrap(shorten(text, 3 * width), width)) or str(text)
+
+
+def ink_on(colour: tuple[float, float, float, float] | str) -> str:
+    """White or ink, whichever contrasts more with a filling (WCAG 2).
+
+    >>> ink_on("#ffffff"), ink_on("#0a3d62")
+    ('#0e1116', '#ffffff')
+    """
+    filling = _luminance(colour) + 0.05
+    return "#ffffff" if 1.05 / filling > filling / (_luminance(CELL_INK) + 0.05) else CELL_INK
+
+
+def _luminance(colour: tuple[float, float, float, float] | str) -> float:
+    """Relative luminance of an sRGB colour."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgba(colour)[:3]]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
 def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = None) -> str:

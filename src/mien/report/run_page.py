@@ -29,9 +29,10 @@ from mien.report.blocks import (
     Text,
 )
 from mien.report.figures import inline, save_png
+from mien.report.metric_tables import class_table, estimates_table
 from mien.report.montage import ClassFaces, rows_in_store, sample_faces
 from mien.report.page import check_out, notice, write_page
-from mien.report.plots import class_bars, confusion_plot, learning_curves, reliability_plot
+from mien.report.run_plots import class_bars, confusion_plot, learning_curves, reliability_plot
 from mien.report.run_record import model_words, record_section
 from mien.runs import AUDITS, REPORT, Run
 
@@ -165,7 +166,7 @@ class Evaluation:
         blocks: list[Block] = [Text(f"No metrics are recorded for {self.name}.")]
         if self.estimates:
             caption = f"Every metric over the faces of {self.on}, with its interval"
-            blocks = [parts.estimates_table(self.estimates, caption, self.without_copies)]
+            blocks = [estimates_table(self.estimates, caption, self.without_copies)]
         return [Section(self.name, "", blocks)] if self.several else blocks
 
     def sections(self) -> list[Section]:
@@ -294,7 +295,7 @@ def _classes(pred: Predictions, anchor: str) -> Section:
         "95 % intervals."
     )
     figures = Figures([confusion, Drawing(inline(bars, f"{anchor}-bars"), caption)])
-    return Section("Class by class", f"{anchor}-classes", [figures, parts.class_table(results)])
+    return Section("Class by class", f"{anchor}-classes", [figures, class_table(results)])
 
 
 def _confidence(pred: Predictions, anchor: str) -> Section:

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mien.composition import MIN_N, AttributeComposition, Composition, CorrectedShares, composition
+from mien.composition import (
+    MIN_N,
+    Association,
+    AttributeComposition,
+    Composition,
+    CorrectedShares,
+    Described,
+    composition,
+)
 from mien.composition.faces import corpus_attributes, corpus_faces
 from mien.composition.text import attribute_sentences, corpus_sentences, finding_sentences
 from mien.data.images import Store
 from mien.errors import UsageError
-from mien.report.blocks import Block, Box, Folded, Items, Page, Section, Text, facts_table, history_table
+from mien.records import Estimate
+from mien.report.blocks import (
+    Block,
+    Box,
+    Cell,
+    Drawing,
+    Folded,
+    Items,
+    Page,
+    Row,
+    Section,
+    Table,
+    Text,
+    answer,
+    cell,
+    facts_table,
+    folded_table,
+    history_table,
+    p_cell,
+    table,
+)
+from mien.report.figures import inline
 from mien.report.montage import corpus_montage
 from mien.report.page import PICTURES, check_out, notice_section, write_page
+from mien.report.store_plots import MAX_SEGMENTS, Bar, stacked_plot
 from mien.report.store_sections import (
     cells_section,
     certainty_section,
     class_section,
     mix_section,
     number_section,
-    side_by_side,
     thin_section,
 )
 from mien.report.words import capital, details, listed, percent
 from mien.samples import PERCEIVED
+from mien.spellings import canonical
 from mien.stats.settings import Settings
 
+_WITH_CLASS = ["Normalised mutual information with class", "Cramér's V with class", "p"]
 STORE_PAGE = "store.html"
 Shares = Mapping[str, CorrectedShares]
 _SOURCES = {
@@ -234,6 +267,88 @@ def _notice(stores: Sequence[Store], found: Sequence[Composition], faces: bool) 
 def _faces(store: Store, c: Composition, by: Sequence[str] | None, seed: int) -> list[Section]:
     faces = corpus_faces(store.table, c.labels)
     return corpus_montage(store, faces, corpus_attributes(faces, by), seed)
+
+
+# Several corpora
+
+
+def side_by_side(several: Sequence[Composition], anchor: str) -> list[Section]:
+    """Classes, and attributes that two corpora or more have, beside each other; spellings of one class are equal."""
+    first: dict[str, str] = {}
+    for name in (name for c in several for name in c.classes):
+        first.setdefault(canonical(name), name)
+    classes = [(c.source, c.by_label, None) for c in several if c.by_label]
+    same_class = {n: first[canonical(n)] for c in several for n in c.classes}
+    sections = [_beside("Classes", "classes", classes, same_class, anchor)] if len(classes) > 1 else []
+    names = list(dict.fromkeys(a.described.name for c in several for a in c.attributes))
+    for i, name in enumerate(names, 1):
+        found = [(c.source, a) for c in several for a in c.attributes if a.described.name == name]
+        if len(found) > 1:
+            rows = [(source, a.described, a.with_class) for source, a in found]
+            same = {g: g for _, a in found for g in a.described.groups}
+            sections.append(_beside(capital(found[0][1].label), "groups", rows, same, f"{anchor}-{i}"))
+    return sections
+
+
+def _beside(
+    title: str,
+    what: str,
+    shown: Sequence[tuple[str, Described, Association | None]],
+    names: Mapping[str, str],
+    anchor: str,
+) -> Section:
+    """One attribute of several corpora; ``names`` brings their groups under one name each."""
+    groups = list(dict.fromkeys(names.values()))
+    shares = [{names[g]: e for g, e in d.overall.shares.items()} for _, d, _ in shown]
+    figures = []
+    if len(groups) <= MAX_SEGMENTS:
+        bars = [
+            Bar(name, d.overall.n, {g: _value(own.get(g)) for g in groups})
+            for (name, d, _), own in zip(shown, shares, strict=True)
+        ]
+        figures = [
+            Drawing(
+                inline(stacked_plot(bars, groups, f"{title} by corpus"), f"{anchor}-mix"),
+                f"How the faces of each corpus are shared out among the {what}, in per cent.",
+            )
+        ]
+    caption = f"{title}: share of each in every corpus"
+    rows: list[Row] = [[g, *(cell(own[g]) if g in own else Cell("–") for own in shares)] for g in groups]
+    tables = [
+        _measures_beside(title, shown),
+        folded_table(caption, ["", *(name for name, _, _ in shown)], rows),
+    ]
+    return answer(title=title, anchor=f"{anchor}-all", sentences=[], figures=figures, tables=tables)
+
+
+def _measures_beside(title: str, shown: Sequence[tuple[str, Described, Association | None]]) -> Table:
+    header = ["Corpus", "Faces", "Effective number", "Evenness"]
+    if any(a for _, _, a in shown):
+        header += _WITH_CLASS
+    rows: list[Row] = [
+        [
+            name,
+            f"{d.overall.n:,}",
+            _effective(d),
+            cell(d.representation.evenness),
+            *([cell(a.nmi.corrected, ".4f"), cell(a.cramers_v.corrected), p_cell(a.nmi.p)] if a else []),
+        ]
+        for name, d, a in shown
+    ]
+    rows = [row + [Cell("–")] * (len(header) - len(row)) for row in rows]
+    return table(f"{title} of each corpus", header, rows)
+
+
+def _effective(d: Described) -> Cell:
+    shown = cell(d.representation.effective, ".2f")
+    return replace(shown, note=shown.note or f"of {d.representation.n_groups}")
+
+
+def _value(e: Estimate | None) -> float:
+    return 0.0 if e is None or math.isnan(e.value) else e.value
+
+
+# Method
 
 
 _METHOD = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from mien.composition import FEWER, MORE, Association, Cell
 from mien.records import Estimate
 from mien.report.dot_plot import dot, dot_limits, dot_rows, ends, legend_mark, spoken
-from mien.report.figures import BLUE, CELL_INK, EMPTY_CELL, GREEN, GREY, INK, MUTED, new_figure, shorten, styled
-from mien.report.plots import class_axis
+from mien.report.figures import BLUE, EMPTY_CELL, GREEN, GREY, INK, MUTED, ink_on, new_figure, shorten, styled
+from mien.report.run_plots import class_axis
 
 MAX_SEGMENTS = 10  # groups in a stacked bar
 MAX_CELL_ROWS = 40
@@ -138,7 +138,7 @@ def _bar(ax: Axes, y: int, bar: Bar, groups: Sequence[str], colours: Sequence[st
         share = bar.shares[group]
         ax.barh(y, share, left=start, height=0.74, color=colour, linewidth=0)
         if share >= _LABELLED:
-            ink = _ink(colour)
+            ink = ink_on(colour)
             ax.text(start + share / 2, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=8.5, color=ink)
         start += share
 
@@ -157,13 +157,6 @@ def _legend_columns(groups: Sequence[str]) -> int:
 
 def _legend_rows(groups: Sequence[str]) -> int:
     return -(-len(groups) // _legend_columns(groups))
-
-
-def _ink(colour: str) -> str:
-    """White or ink, whichever contrasts more (WCAG 2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgba(colour)[:3]]
-    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722))) + 0.05
-    return "#ffffff" if 1.05 / luminance > luminance / 0.056 else CELL_INK
 
 
 @styled
@@ -202,7 +195,7 @@ def cell_map(found: Association, groups: Sequence[str], classes: Sequence[str], 
 def _draw_cell(ax: Axes, i: int, j: int, cell: Cell, min_n: int) -> None:
     found = cell.verdict in (MORE, FEWER)
     colour = to_hex(_DEPARTURE((cell.z.value + 1) / 2)) if found else EMPTY_CELL
-    ink = _ink(colour)
+    ink = ink_on(colour)
     ax.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.4))
     if cell.n_clusters < min_n:
         ax.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor=_HATCH, linewidth=0, hatch="////"))

@@ -26,6 +26,8 @@ from mien.report.figures import (
     GREEN,
     GREY,
     INK,
+    LINES,
+    MAX_LINES,
     ORANGE,
     PAPER,
     PURPLE,
@@ -36,21 +38,10 @@ from mien.report.figures import (
 )
 from mien.stats.strata import AdjustedGap
 
-MAX_LINES = 6
 MAX_BARS = 20
 LEAST = 10  # faces behind a point of a line
 # Fillings, the same in both schemes: the numbers on them are.
 _RIGHT, _AMBIGUOUS = "#1a6ba8", "#b9d6ea"
-_AMBER = "#e69f00"
-# Colour, dash and marker: groups stay apart without the colours.
-_LOOKS: tuple[tuple[str, Any, str], ...] = (
-    (BLUE, "-", "o"),
-    (ORANGE, "--", "s"),
-    (GREEN, "-.", "^"),
-    (PURPLE, (0, (1, 1)), "D"),
-    (INK, (0, (5, 1, 1, 1, 1, 1)), "v"),
-    (_AMBER, (0, (8, 2)), "P"),
-)
 _BAND = 0.3  # opacity of what chance alone shows
 _INPUTS = {FEATURES: "the model's features", PROBABILITIES: "its probabilities", EXPRESSION: "expression alone"}
 _PROBES = {LINEAR: "linear probe", MLP: "MLP probe", FREQUENCIES: "class frequencies"}
@@ -73,7 +64,7 @@ def agreement_plot(bins: Sequence[AgreementBin], groups: Sequence[str]) -> Figur
     figure = new_figure(WIDTH, (3.0 if few else 3.5) + 0.24 * -(-len(groups) // 2), _agreement_words(bins, groups))
     ax = figure.subplots()
     shifts = np.linspace(-0.2, 0.2, len(groups)) if len(groups) > 1 else [0.0]
-    for (colour, dash, marker), shift, name in zip(_LOOKS, shifts, groups, strict=False):
+    for (colour, dash, marker), shift, name in zip(LINES, shifts, groups, strict=False):
         shown = [b.accuracy[name] for b in bins]
         known = np.array([e.n >= LEAST and e.value == e.value for e in shown])
         at = np.arange(len(bins)) + shift

@@ -17,7 +17,8 @@ from mien.audit.inferred.results import CORRECTED, WEIGHTED
 from mien.audit.inferred.sensitivity import percent
 from mien.audit.leakage import ProbeSettings
 from mien.records import Estimate, Predictions
-from mien.report import further_plots, render_audit
+from mien.report import audit_question_plots as question_plots
+from mien.report import render_audit
 from mien.report.audit_confounders import MAX_PANELS, confounders_section
 from mien.report.audit_disagreement import disagreement_section
 from mien.report.audit_inferred import inferred_section
@@ -25,6 +26,7 @@ from mien.report.audit_leakage import leakage_section
 from mien.report.audit_page import questions
 from mien.report.blocks import LONG_TABLE, Cell, Page, Section, cell, table
 from mien.report.dot_plot import spoken
+from mien.report.figures import LINES, MAX_LINES
 from mien.report.page import render
 from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap
@@ -195,7 +197,7 @@ def test_at_most_six_lines_and_the_others_are_named():
     section = disagreement_section(result, "d")
     lines = labels(section)[1]
     drawn = [g.name for g in result.groups if f"{g.name}: " in lines.replace("&lt;", "<").replace("&gt;", ">")]
-    assert len(drawn) == further_plots.MAX_LINES
+    assert len(drawn) == MAX_LINES
     ranked = [g.name for g in sorted(result.groups, key=lambda g: g.right.value)]
     assert set(drawn) == {*ranked[:3], *ranked[-3:]}
     caption = figures(section)[1].caption
@@ -204,8 +206,8 @@ def test_at_most_six_lines_and_the_others_are_named():
 
 
 def test_looks_differ_without_colour():
-    looks = further_plots._LOOKS
-    assert len({str(dash) for _, dash, _ in looks}) == len({marker for *_, marker in looks}) == further_plots.MAX_LINES
+    looks = LINES
+    assert len({str(dash) for _, dash, _ in looks}) == len({marker for *_, marker in looks}) == MAX_LINES
 
 
 def test_groups_with_too_few_faces_are_in_the_bars_but_in_no_line(faces, tmp_path):
@@ -347,7 +349,7 @@ def test_shares_stand_on_steps_that_their_labels_tell_apart(full, last, ticks):
     result = full.attributes[0].inferred
     curve = next(c for c in result.even_errors if c.metric == "accuracy")
     points = [replace(p, error=last * i / 4) for i, p in enumerate(curve.points[:5])]
-    figure = further_plots.even_error_plot(replace(curve, points=points))
+    figure = question_plots.even_error_plot(replace(curve, points=points))
     figure.draw_without_rendering()
     ax = figure.axes[0]
     shown_ticks = [t.get_text() for t in ax.get_xticklabels() if 0 <= t.get_position()[0] <= last * 1.001]

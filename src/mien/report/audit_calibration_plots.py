@@ -12,19 +12,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mien.audit import wilson
 from mien.audit.calibration import AbstentionPoint, GroupCalibration, ReliabilityBin
-from mien.report.figures import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, SKY, new_figure, shorten, styled, wrap
+from mien.report.figures import BLUE, GREY, LINES, MUTED, new_figure, shorten, styled, wrap
 
 LEAST = 10  # faces behind a bin or a point
-# Colour, dash and marker: groups stay apart without the colours.
-_LOOKS = (
-    (BLUE, "-", "o"),
-    (ORANGE, "--", "s"),
-    (GREEN, "-.", "^"),
-    (PURPLE, (0, (1, 1)), "D"),
-    (INK, (0, (5, 1, 1, 1, 1, 1)), "v"),
-    (SKY, (0, (8, 2)), "P"),
-)
-MAX_LINES = len(_LOOKS)
 
 
 @styled
@@ -87,7 +77,7 @@ def abstention_plot(groups: Sequence[GroupCalibration]) -> Figure:
     """
     figure = new_figure(4.1, 3.1 + 0.24 * -(-len(groups) // 2), _abstention_words(groups))
     ax = figure.subplots()
-    for (colour, dash, marker), group in zip(_LOOKS, groups, strict=False):
+    for (colour, dash, marker), group in zip(LINES, groups, strict=False):
         drawn = _points(group)
         x, y = [p.coverage for p in drawn], [p.risk for p in drawn]
         look: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": marker, "linewidth": 1.6}

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from mien.audit import wilson
 from mien.records import Estimate
 from mien.report.figures import (
     BLUE,
-    CELL_INK,
     EMPTY_CELL,
     GREEN,
     GREY,
@@ -25,6 +23,7 @@ from mien.report.figures import (
     MUTED,
     ORANGE,
     SHARES,
+    ink_on,
     new_figure,
     shorten,
     styled,
@@ -113,24 +112,12 @@ def confusion_plot(confusion: NDArray[Any], classes: Sequence[str]) -> Figure:
 def _confusion_cell(ax: Axes, i: int, j: int, share: float, count: int, k: int) -> None:
     if share != share or (count == 0 and i != j) or k > _NO_TEXT_CELLS:
         return
-    colour = cell_ink(share)
+    colour = ink_on(SHARES(share))
     if k > _ONE_NUMBER_CELLS:
         ax.text(j + 0.5, i + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
         return
     ax.text(j + 0.5, i + 0.36, f"{share:.0%}", ha="center", va="center", fontsize=10, color=colour)
     ax.text(j + 0.5, i + 0.74, f"{count:,}", ha="center", va="center", fontsize=7.5, color=colour)
-
-
-def cell_ink(share: float) -> str:
-    """White or ink, whichever contrasts more with the heat map's colour of ``share``."""
-    cell = _luminance(SHARES(share)) + 0.05
-    return "#ffffff" if 1.05 / cell > cell / (_luminance(to_rgba(CELL_INK)) + 0.05) else CELL_INK
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """Relative luminance of an sRGB colour, as the contrast of WCAG 2 has it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
 def heat_map(ax: Axes, shares: NDArray[np.float64]) -> None:
