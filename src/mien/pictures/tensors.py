@@ -48,9 +48,10 @@ def resized(x: Tensor, size: tuple[int, int], by: str = SEEN) -> Tensor:
 
 def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(B, C, H, W)`` less the mean of each channel, by its deviation; channels last in memory."""
-    if len(set(mean)) == len(set(std)) == 1:  # a number goes to the device with the command, an array by itself
+    # Numbers go to the device with the command; an array would go by itself, and a graphics card be waited for.
+    if len(set(mean)) == len(set(std)) == 1:
         x = (x - mean[0]) / std[0]
     else:
-        centre, spread = (torch.tensor(v, dtype=x.dtype, device=x.device).view(1, -1, 1, 1) for v in (mean, std))
-        x = (x - centre) / spread
+        planes = zip(x.unbind(1), mean, std, strict=True)
+        x = torch.stack([(plane - centre) / spread for plane, centre, spread in planes], dim=1)
     return x.contiguous(memory_format=torch.channels_last)
