@@ -157,7 +157,8 @@ class Loop:
 
     def _record(self, size: int) -> None:
         """On a graphics card, record the network's kernels; see :mod:`mien.train.capture`."""
-        if self.fabric.device.type != "cuda" or self.share.world > 1 or self.network.recorded:
+        self.network.recorded.clear()  # of the stage before, whose batches may have had another size
+        if self.fabric.device.type != "cuda" or self.share.world > 1:
             return
         card = self.built.card
         faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)
