@@ -75,7 +75,7 @@ def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
 def test_the_audit_side_needs_no_torch() -> None:
     code = f"import sys\nfor m in {WITHOUT_TORCH}: __import__('mien.' + m)\n"
     code += "import mien.cli, mien.prepare, mien.pictures.decode, mien.pictures.quality\n"
-    code += "import mien.adapters.loading, mien.adapters.predictions\n"
+    code += "import mien.adapters.loading, mien.adapters.predictions, mien.models.card\n"
     code += "import mien.annotators.annotate, mien.annotators.packing\n"
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

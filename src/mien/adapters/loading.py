@@ -9,9 +9,8 @@ from typing import Any
 from mien.adapters import ADAPTERS
 from mien.errors import UsageError
 from mien.inference import FaceModel
+from mien.models.card import CARD
 from mien.registry import nearest
-
-_CARD = "model.json"
 
 
 def load_model(spec: str | Path, options: Mapping[str, Any] | None = None, *, device: str = "cpu") -> FaceModel:
@@ -32,8 +31,8 @@ def load_model(spec: str | Path, options: Mapping[str, Any] | None = None, *, de
     text, options = str(spec), dict(options or {})
     folder = Path(spec)
     if folder.is_dir():
-        if not (folder / _CARD).is_file():
-            raise UsageError(text, f"holds no {_CARD}", "a run or weights folder")
+        if not (folder / CARD).is_file():
+            raise UsageError(text, f"holds no {CARD}", "a run or weights folder")
         if options:
             raise UsageError(text, f"takes no option ({', '.join(options)})", "none: its card says all")
         return run_model(folder, device=device)

@@ -25,6 +25,8 @@ FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+#: Those that torch has too, for whole batches.
+ON_BATCHES = ("bilinear", "bicubic")
 #: The filter to a store's size, and that to a network's input, where nothing else is said.
 STORED: Filter = "lanczos"
 SEEN: Filter = "bilinear"

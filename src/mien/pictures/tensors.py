@@ -13,9 +13,6 @@ from torch.nn import functional
 from mien.errors import WeightsError
 from mien.pictures.pixels import LUMA, SEEN
 
-#: The filters that torch has too; the others of :data:`mien.pictures.pixels.FILTERS` it has not.
-FILTERS = ("bilinear", "bicubic")
-
 
 def images_to_tensor(images: NDArray[np.uint8], channels: int, device: torch.device) -> Tensor:
     """``(B, H, W, C)`` uint8 -> ``(B, channels, H, W)`` float of 0 to 1, channels last in memory.
@@ -40,7 +37,7 @@ def luma(x: Tensor) -> Tensor:
 
 
 def resized(x: Tensor, size: tuple[int, int], by: str = SEEN) -> Tensor:
-    """``(B, C, H, W)`` at ``size``, height and width in pixels, by one of :data:`FILTERS`."""
+    """``(B, C, H, W)`` at ``size``, height and width in pixels, by one of :data:`mien.pictures.pixels.ON_BATCHES`."""
     if x.shape[-2:] == size:
         return x
     return functional.interpolate(x, size, mode=by, antialias=True, align_corners=False)
