@@ -75,7 +75,7 @@ def test_noise_of_faces_is_the_bootstrap_s(copies):
 def test_seed_noise_and_face_noise_are_told_apart():
     rng = np.random.default_rng(1)
     seed, faces, true_faces = [], [], 0.4 / np.sqrt(12 * 2000)  # uniform over 0.4
-    for _ in range(40):
+    for _ in range(24):
         group = seed_audit(
             tables(trained(rng, [2000, 2000], [0, 0], 0.015, 5)), ["group"], settings=Settings(n_boot=20)
         ).attributes[0]
@@ -239,7 +239,7 @@ def test_seeds_needed_weigh_seed_noise_against_face_noise():
                 .attributes[0]
                 .gaps[0]
                 .seeds_needed
-                for _ in range(7)
+                for _ in range(5)
             ]
         )
         for n in (300, 6000)
