@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def sufficiency_plot(result: VoteSufficiency) -> Figure:
 
 def _curve(ax: Axes, result: VoteSufficiency, field: str, colour: str, dash: str, marker: str, name: str) -> None:
     points = [(p.t, getattr(p, field)) for p in result.points]
-    known = [(t, e) for t, e in points if e.value == e.value]
+    known = [(t, e) for t, e in points if not math.isnan(e.value)]
     at, values = [t for t, _ in known], [e.value for _, e in known]
     look: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4.5, "linewidth": 1.7}
     ax.plot(at, values, label=name, **look)
@@ -73,7 +74,7 @@ def _curve(ax: Axes, result: VoteSufficiency, field: str, colour: str, dash: str
 def _sufficiency_words(result: VoteSufficiency) -> str:
     def row(p: Any) -> str:
         parts = (("all", p.agreement_all), (f"{result.r} others", p.agreement_others), ("one more", p.agreement_next))
-        return f"{p.t}: " + ", ".join(f"{name} {e.value:.2f}" for name, e in parts if e.value == e.value)
+        return f"{p.t}: " + ", ".join(f"{name} {e.value:.2f}" for name, e in parts if not math.isnan(e.value))
 
     rows = "; ".join(map(row, result.points))
     return f"Chance that the top class of so many votes agrees with other votes, over {result.n:,} faces. {rows}"

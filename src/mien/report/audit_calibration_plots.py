@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,7 @@ def abstention_plot(groups: Sequence[GroupCalibration]) -> Figure:
 
 
 def _points(group: GroupCalibration) -> list[AbstentionPoint]:
-    return [p for p in group.abstention if p.n >= LEAST and p.risk == p.risk]
+    return [p for p in group.abstention if p.n >= LEAST and not math.isnan(p.risk)]
 
 
 def _abstention_words(groups: Sequence[GroupCalibration]) -> str:

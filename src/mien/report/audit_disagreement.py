@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -52,7 +53,7 @@ def _figures(result: DisagreementResult, present: Sequence[DisagreementGroup], a
         "Right: predicted as annotated. Ambiguous: as something else that some annotators chose too. Wrong: as "
         "something that hardly any annotator chose."
     )
-    if any(g.ceiling.value == g.ceiling.value for g in present):
+    if any(not math.isnan(g.ceiling.value) for g in present):
         caption += " The triangle is where one annotator stands, judged by the others."
     hidden = [g.name for g in present if g not in bars]
     caption += f" Not drawn, with fewest faces: {listed(hidden)}." if hidden else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mien.audit.inferred import ConfidenceCoverage, InferredMethod, InferredResult
@@ -46,7 +48,7 @@ def inferred_section(result: InferredResult, anchor: str) -> Section:
 
 def _methods_sentence(result: InferredResult) -> str:
     gaps = {m.name: m.gap("accuracy") for m in result.methods}
-    known = {name: gap for name, gap in gaps.items() if gap.value.value == gap.value.value}
+    known = {name: gap for name, gap in gaps.items() if not math.isnan(gap.value.value)}
     if not known:
         return "Too few faces: the accuracy gap cannot be estimated by any method."
     pairs = {name: f" ({pair(gap)})" if pair(gap) else "" for name, gap in known.items()}
@@ -69,7 +71,7 @@ def _figures(result: InferredResult, anchor: str) -> list[Drawing]:
         "The accuracy gap with its interval by each method. Only the corrected one knows of the annotator's mistakes."
     )
     figures = []
-    if any(e.value == e.value for e in gaps.values()):
+    if any(not math.isnan(e.value) for e in gaps.values()):
         figures.append(Drawing(inline(plots.methods_plot(gaps, missing), f"{anchor}-methods"), caption))
     even = next((c for c in result.even_errors if c.metric == "accuracy" and len(c.points) > 1), None)
     if even is not None:
@@ -90,7 +92,7 @@ def _figures(result: InferredResult, anchor: str) -> list[Drawing]:
             "The worst case: only faces that the model got wrong are misjudged. At the mark, so many of those "
             f"perceived as {erasure.worst} would be {erasure.best} that no gap were left; its line is the interval."
         )
-        if erasure.erased_at.value != erasure.erased_at.value:
+        if math.isnan(erasure.erased_at.value):
             caption = "The worst case: only faces that the model got wrong are misjudged. No share of them is enough."
         figures.append(Drawing(inline(plots.erasure_plot(erasure), f"{anchor}-erasure"), caption))
     return figures

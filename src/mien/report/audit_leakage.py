@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mien.audit.leakage import LeakageResult
 from mien.audit.leakage.results import EXPRESSION
 from mien.report import audit_question_plots as plots
@@ -46,7 +48,9 @@ def _tables(result: LeakageResult) -> list[Table]:
     rows: list[Row] = []
     for title, p in zip(titles, result.probes, strict=True):
         more = Cell("–") if p.beyond_expression is None else cell(p.beyond_expression, "+.3f")
-        null = Cell(f"{p.expected:.3f}", f"95 % below {p.expected_high:.3f}") if p.expected == p.expected else Cell("")
+        null = (
+            Cell(f"{p.expected:.3f}", f"95 % below {p.expected_high:.3f}") if not math.isnan(p.expected) else Cell("")
+        )
         rows.append(
             [title, cell(p.balanced_accuracy), *([more] if beyond else []), null, p_cell(p.p), p_cell(p.p_adjusted)]
         )

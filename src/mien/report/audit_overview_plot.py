@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,21 +92,23 @@ def _shown(attribute: AttributeResult, metrics: Sequence[str]) -> list[GapResult
 def _scale(rows: Sequence[_Row]) -> float:
     """The right end of the axis."""
     gaps = [r.gap for r in rows]
-    ends = [v for g in gaps for v in (g.value.value, g.value.high, g.expected_high, g.detectable_high) if v == v]
+    ends = [
+        v for g in gaps for v in (g.value.value, g.value.high, g.expected_high, g.detectable_high) if not math.isnan(v)
+    ]
     return 1.04 * max([*ends, 0.05])
 
 
 def _draw(ax: Axes, row: _Row) -> None:
     gap, y = row.gap, row.y
-    if gap.expected == gap.expected:
+    if not math.isnan(gap.expected):
         for end, opacity in ((gap.expected_high, LIGHT_BAND), (gap.expected, DARK_BAND)):
             ax.add_patch(Rectangle((0, y - 0.42), end, 0.84, facecolor=GREY, alpha=opacity, linewidth=0))
-    if gap.value.value != gap.value.value:
+    if math.isnan(gap.value.value):
         ax.plot([0], [y], **_marker(gap.verdict))
         return
-    if gap.detectable_high == gap.detectable_high:
+    if not math.isnan(gap.detectable_high):
         ax.plot([gap.detectable_high] * 2, [y - 0.3, y + 0.3], color=INK, linewidth=1.6, zorder=2)
-    if gap.value.low == gap.value.low:
+    if not math.isnan(gap.value.low):
         ends = [gap.value.low, gap.value.high]
         ax.plot(ends, [y, y], color=_COLOURS.get(gap.verdict, BLUE), linewidth=2, solid_capstyle="round", zorder=2.5)
     ax.plot([gap.value.value], [y], zorder=3, **_marker(gap.verdict))
@@ -180,7 +183,7 @@ def _words(headers: Sequence[tuple[float, str]], rows: Sequence[_Row]) -> str:
 
 
 def _gap_words(gap: GapResult) -> str:
-    if gap.value.value != gap.value.value:
+    if math.isnan(gap.value.value):
         return verdict_words(gap.verdict)
-    chance = f", chance alone shows up to {number(gap.expected_high)}" if gap.expected_high == gap.expected_high else ""
+    chance = f", chance alone shows up to {number(gap.expected_high)}" if not math.isnan(gap.expected_high) else ""
     return f"{number(gap.value.value)}, {verdict_words(gap.verdict)}{chance}"

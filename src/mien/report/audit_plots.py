@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -61,7 +62,7 @@ def ranked_groups(attribute: AttributeResult) -> list[GroupResult]:
 
     def key(group: GroupResult) -> tuple[bool, float]:
         value = group.pooled.value if pooled and group.pooled else group.metrics["accuracy"].value
-        return (bool(group.verdict), value if value == value else 2.0)
+        return (bool(group.verdict), value if not math.isnan(value) else 2.0)
 
     return sorted(attribute.groups, key=key)
 
@@ -107,7 +108,7 @@ def _group_words(attribute: AttributeResult, groups: Sequence[GroupResult], metr
 
 def _value(group: GroupResult, metric: str) -> str:
     value = group.metrics[metric].value
-    return "undefined" if value != value else f"{value:.3f}"
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
 
 
 def _group_panel(
@@ -115,7 +116,7 @@ def _group_panel(
 ) -> None:
     if gap is not None:
         _band(ax, gap)
-    if overall is not None and overall.value == overall.value:
+    if overall is not None and not math.isnan(overall.value):
         ax.axvline(overall.value, color=INK, linewidth=1.1, linestyle="--", zorder=1.5)
     for y, group in enumerate(groups):
         _group_dot(ax, y, group, group.metrics[metric])
@@ -132,12 +133,12 @@ def _group_panel(
 
 def _group_dot(ax: Axes, y: int, group: GroupResult, estimate: Estimate) -> None:
     """A group's value and interval; hollow grey where it has too few faces."""
-    if estimate.value != estimate.value:
+    if math.isnan(estimate.value):
         words = "undefined" if group.n else "no faces"
         ax.text(0.01, y, words, va="center", color=MUTED, fontsize=8.5, transform=ax.get_yaxis_transform())
         return
     colour, face = (GREY, PAPER) if group.verdict else (BLUE, BLUE)
-    if estimate.low == estimate.low:
+    if not math.isnan(estimate.low):
         ax.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2, solid_capstyle="round", zorder=2)
     look = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 1.5, "clip_on": False}
     ax.plot([estimate.value], [y], "o", zorder=3, **look)  # type: ignore[arg-type]
@@ -164,7 +165,7 @@ def _band(ax: Axes, gap: GapResult) -> None:
 
 def _band_ends(gap: GapResult) -> tuple[float, float, float] | None:
     """Middle, mean width and 95th-percentile width of the band; None where there is none."""
-    if gap.worst_value is None or gap.best_value is None or gap.expected != gap.expected:
+    if gap.worst_value is None or gap.best_value is None or math.isnan(gap.expected):
         return None
     return (gap.worst_value.value + gap.best_value.value) / 2, gap.expected, gap.expected_high
 
@@ -177,7 +178,7 @@ def _limits(
         values.append(overall.value)
     if gap is not None and (ends := _band_ends(gap)):
         values += [ends[0] - ends[2] / 2, ends[0] + ends[2] / 2]
-    known = [v for v in values if v == v]
+    known = [v for v in values if not math.isnan(v)]
     if not known:
         return 0.0, 1.0
     pad = max(0.06 * (max(known) - min(known)), 0.01)
@@ -213,7 +214,7 @@ def _recall(group: GroupResult, name: str) -> float:
 
 
 def _recall_cell(ax: Axes, i: int, j: int, recall: float, n: int) -> None:
-    if recall == recall:
+    if not math.isnan(recall):
         ax.text(j + 0.5, i + 0.5, f"{recall:.2f}", ha="center", va="center", fontsize=9.5, color=ink_on(SHARES(recall)))
         return
     ax.add_patch(Rectangle((j, i), 1, 1, facecolor=EMPTY_CELL, edgecolor="white", hatch="////", linewidth=1.2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def agreement_plot(bins: Sequence[AgreementBin], groups: Sequence[str]) -> Figur
     shifts = np.linspace(-0.2, 0.2, len(groups)) if len(groups) > 1 else [0.0]
     for (colour, dash, marker), shift, name in zip(LINES, shifts, groups, strict=False):
         shown = [b.accuracy[name] for b in bins]
-        known = np.array([e.n >= LEAST and e.value == e.value for e in shown])
+        known = np.array([e.n >= LEAST and not math.isnan(e.value) for e in shown])
         at = np.arange(len(bins)) + shift
         ax.vlines(at[known], *_known_ends(shown, known), color=colour, linewidth=1.4 if few else 0.9)
         values = np.where(known, [e.value for e in shown], np.nan)
@@ -120,13 +121,13 @@ def mistakes_plot(groups: Sequence[DisagreementGroup]) -> Figure:
                 ax.text(middle, y, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=9)
         left += shares
     for y, group in enumerate(groups):
-        if group.ceiling.value == group.ceiling.value:
+        if not math.isnan(group.ceiling.value):
             ax.plot([group.ceiling.value], [y - 0.42], "v", color=INK, markersize=6.5, markeredgewidth=0, zorder=3)
     dot_rows(ax, [_bar_title(g) for g in groups], [g.too_few for g in groups])
     ax.set(xlim=(0, 1), xlabel="share of the group's faces")
     ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
     keys: list[Any] = [Patch(color=colour, label=name) for name, colour, _ in parts]
-    if any(g.ceiling.value == g.ceiling.value for g in groups):
+    if any(not math.isnan(g.ceiling.value) for g in groups):
         keys.append(Line2D([], [], color=INK, marker="v", markeredgewidth=0, linestyle="none", label="one annotator"))
     figure.legend(handles=keys, loc="outside lower left", ncols=4, fontsize=9.5, handlelength=1, columnspacing=1.1)
     return figure
@@ -139,7 +140,7 @@ def _bar_title(group: DisagreementGroup) -> str:
 def _mistakes_words(groups: Sequence[DisagreementGroup]) -> str:
     def row(g: DisagreementGroup) -> str:
         shares = ", ".join(f"{name} {getattr(g, name).value:.0%}" for name in ("right", "ambiguous", "wrong"))
-        one = f", one annotator {g.ceiling.value:.0%}" if g.ceiling.value == g.ceiling.value else ""
+        one = f", one annotator {g.ceiling.value:.0%}" if not math.isnan(g.ceiling.value) else ""
         return f"{g.name}: {shares}{one}"
 
     return f"Predictions by group. {'; '.join(map(row, groups))}"
@@ -186,7 +187,7 @@ def held_common_plot(raw: Estimate, steps: Sequence[tuple[str, AdjustedGap]]) ->
     ax.axvline(0, color=INK, linewidth=1)
     dot(ax, 0, raw, INK)
     for y, (_, gap) in enumerate(steps, 1):
-        if gap.adjusted.value != gap.adjusted.value:
+        if math.isnan(gap.adjusted.value):
             remark(ax, y, "too few pictures alike")
             continue
         dot(ax, y - 0.15, gap.compared, GREY, "o", False)
@@ -281,7 +282,7 @@ def even_error_plot(curve: EvenErrorCurve, known: float = float("nan")) -> Figur
         right = known > 0.6 * last.error
         ax.text(known, 1.02, "this annotator on average", ha="right" if right else "left", **look)
     ax.set(xlabel="share of each group taken for another", ylabel="accuracy gap")
-    ax.set_ylim(bottom=min(0.0, *(p.gap.low for p in curve.points if p.gap.low == p.gap.low), 0.0))
+    ax.set_ylim(bottom=min(0.0, *(p.gap.low for p in curve.points if not math.isnan(p.gap.low)), 0.0))
     _share_axis(ax, last.error)
     return figure
 
@@ -290,20 +291,20 @@ def even_error_plot(curve: EvenErrorCurve, known: float = float("nan")) -> Figur
 def erasure_plot(curve: ErasureCurve) -> Figure:
     """How the difference would fall if mistaken faces of the worst group were in truth the best group's."""
     erased = curve.erased_at
-    found = "never" if erased.value != erased.value else f"at {percent(erased.value)}"
+    found = "never" if math.isnan(erased.value) else f"at {percent(erased.value)}"
     label = f"Accuracy of {curve.best} minus that of {curve.worst}, if a share of the mistaken faces of {curve.worst} "
     label += f"were in truth {curve.best}: {spoken(curve.points[0].gap)} with none of them; it vanishes {found}"
     figure = new_figure(WIDTH, 2.6, label)
     ax = figure.subplots()
     last = (
         1.0
-        if erased.value != erased.value
+        if math.isnan(erased.value)
         else min(1.0, max(2.5 * erased.value, float(np.nan_to_num(erased.high)) * 1.15, 0.05))
     )
     shown = [p for p in curve.points if p.error <= last + 0.05] if last < 1 else curve.points
     _curve(ax, shown)
     ax.axhline(0, color=INK, linewidth=1)
-    if erased.value == erased.value:
+    if not math.isnan(erased.value):
         dot(ax, 0, erased, ORANGE, "D")
         look: dict[str, Any] = {"xytext": (6, 8), "textcoords": "offset points", "color": ORANGE, "fontsize": 9.5}
         ax.annotate(f"no gap at {percent(erased.value)}", (erased.value, 0), weight="bold", **look)
@@ -347,14 +348,14 @@ def leakage_plot(result: LeakageResult) -> Figure:
     ax.axvline(result.chance, color=INK, linewidth=1.2, linestyle="--")
     keys: list[Any] = [Line2D([], [], color=INK, linewidth=1.2, linestyle="--", label="guessing")]
     for y, probe in enumerate(probes):
-        if probe.expected == probe.expected:
+        if not math.isnan(probe.expected):
             width = probe.expected_high - probe.expected
             band = Rectangle((probe.expected, y - 0.4), width, 0.8, color=GREY, alpha=_BAND, linewidth=0)
             ax.add_patch(band)
             ax.plot([probe.expected] * 2, [y - 0.4, y + 0.4], color=GREY, linewidth=1.6, zorder=1.5)
         alone = probe.input == EXPRESSION
         dot(ax, y, probe.balanced_accuracy, GREEN if alone else BLUE, "D" if alone else "o")
-        if alone and probe.balanced_accuracy.value == probe.balanced_accuracy.value:
+        if alone and not math.isnan(probe.balanced_accuracy.value):
             ax.axvline(probe.balanced_accuracy.value, color=GREEN, linewidth=1.4, linestyle=":")
             keys.append(legend_mark("expression alone", GREEN, "D", line=":"))
     keys.append(Patch(color=GREY, alpha=_BAND, label="without leakage"))
@@ -373,7 +374,7 @@ def probe_title(probe: ProbeResult) -> str:
 
 def _leakage_words(result: LeakageResult) -> str:
     def row(p: ProbeResult) -> str:
-        band = f", without leakage {p.expected:.2f} to {p.expected_high:.2f}" if p.expected == p.expected else ""
+        band = f", without leakage {p.expected:.2f} to {p.expected_high:.2f}" if not math.isnan(p.expected) else ""
         return f"{probe_title(p)}: {spoken(p.balanced_accuracy, '.2f')}{band}"
 
     rows = "; ".join(map(row, result.probes))

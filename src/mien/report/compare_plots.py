@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def both_plot(rows: Sequence[ChangeRow], names: Sequence[str], what: str) -> Fig
     ax = figure.subplots()
     for y, row in enumerate(rows):
         a, b = row.change.a.value, row.change.b.value
-        if a != a or b != b:
+        if math.isnan(a) or math.isnan(b):
             remark(ax, y, "undefined")
             continue
         colour = GREY if row.few else BLUE
@@ -95,7 +96,7 @@ def _axes(ax: Axes, rows: Sequence[ChangeRow], values: Sequence[float], what: st
 
 
 def _value(value: float) -> str:
-    return "undefined" if value != value else f"{value:.3f}"
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
 
 
 def _said(row: ChangeRow) -> str:
@@ -156,12 +157,12 @@ def seed_gaps_plot(gaps: Sequence[SeedGap], real: Sequence[bool]) -> Figure:
     figure = new_figure(WIDTH, 0.8 + 0.4 * max(len(gaps), 2), f"Gaps between means over the seeds. {words}")
     ax = figure.subplots()
     for y, (gap, beyond) in enumerate(zip(gaps, real, strict=True)):
-        if gap.expected == gap.expected:
+        if not math.isnan(gap.expected):
             ax.add_patch(Rectangle((0, y - 0.42), gap.expected, 0.84, facecolor=GREY, alpha=0.35, linewidth=0))
             ax.plot([gap.seed_gap_high] * 2, [y - 0.3, y + 0.3], color=INK, linewidth=1.6, zorder=2)
         dot(ax, y, gap.value, *((ORANGE, "D", True) if beyond else (BLUE, "o", False)))
         _runs(ax, y, gap.gaps)
-    dot_rows(ax, [shorten(g.title) for g in gaps], [g.value.value != g.value.value for g in gaps])
+    dot_rows(ax, [shorten(g.title) for g in gaps], [math.isnan(g.value.value) for g in gaps])
     known = [v for g in gaps for v in (*ends([g.value]), *g.gaps, g.expected, g.seed_gap_high)]
     dot_limits(ax, known, zero=True)
     ax.set_xlabel("gap between the groups' means")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,19 +18,19 @@ WIDTH = 4.1  # inches: two beside each other on a wide page, nearly full size on
 
 def spoken(estimate: Estimate, form: str = ".3f") -> str:
     """``0.058 (0.033 to 0.090)`` for text alternatives; ``undefined`` where it is."""
-    if estimate.value != estimate.value:
+    if math.isnan(estimate.value):
         return "undefined"
     text = format(estimate.value, form)
     ends = f" ({format(estimate.low, form)} to {format(estimate.high, form)})"
-    return text if estimate.low != estimate.low else text + ends
+    return text if math.isnan(estimate.low) else text + ends
 
 
 def dot(ax: Axes, y: float, estimate: Estimate, colour: str = BLUE, marker: str = "o", filled: bool = True) -> None:
     """A value with its interval at a height of a dot plot; a muted word where it is undefined."""
-    if estimate.value != estimate.value:
+    if math.isnan(estimate.value):
         remark(ax, y, "undefined")
         return
-    if estimate.low == estimate.low and estimate.high == estimate.high:
+    if not math.isnan(estimate.low) and not math.isnan(estimate.high):
         ax.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2, solid_capstyle="round", zorder=2)
     face = colour if filled else PAPER
     look: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 1.6}
@@ -55,7 +56,7 @@ def dot_rows(ax: Axes, labels: Sequence[str], muted: Sequence[bool] = ()) -> Non
 
 def dot_limits(ax: Axes, values: Sequence[float], zero: bool = False) -> None:
     """Ends of the axis of a dot plot: a little beyond the values that are known, and beyond 0 if asked for."""
-    known = [v for v in values if v == v] + ([0.0] if zero else [])
+    known = [v for v in values if not math.isnan(v)] + ([0.0] if zero else [])
     if not known:
         ax.set_xlim(0, 1)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class SampleFace:
     def caption(self) -> str:
         """``labelled fear, predicted surprise 0.87``."""
         text = f"labelled {self.labelled}, predicted {self.predicted}"
-        return text if self.confidence != self.confidence else f"{text} {self.confidence:.2f}"
+        return text if math.isnan(self.confidence) else f"{text} {self.confidence:.2f}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,7 +95,7 @@ def confusion_plot(confusion: NDArray[Any], classes: Sequence[str]) -> Figure:
     label = (
         "Confusion matrix: of the faces annotated with each class (rows), the share predicted as each class. Right: "
     )
-    label += ", ".join(f"{c} {s:.0%}" if s == s else f"{c} no faces" for c, s in right)
+    label += ", ".join(f"{c} {s:.0%}" if not math.isnan(s) else f"{c} no faces" for c, s in right)
     figure = new_figure(1.5 + max(3.4, 0.52 * k), 1.2 + max(2.9, 0.46 * k), label)
     ax = figure.subplots()
     heat_map(ax, shares)
@@ -110,7 +111,7 @@ def confusion_plot(confusion: NDArray[Any], classes: Sequence[str]) -> Figure:
 
 
 def _confusion_cell(ax: Axes, i: int, j: int, share: float, count: int, k: int) -> None:
-    if share != share or (count == 0 and i != j) or k > _NO_TEXT_CELLS:
+    if math.isnan(share) or (count == 0 and i != j) or k > _NO_TEXT_CELLS:
         return
     colour = ink_on(SHARES(share))
     if k > _ONE_NUMBER_CELLS:
@@ -182,7 +183,7 @@ def _error_lengths(estimates: Sequence[Estimate]) -> NDArray[np.float64]:
 
 
 def _words(estimate: Estimate) -> str:
-    return "undefined" if estimate.value != estimate.value else f"{estimate.value:.0%}"
+    return "undefined" if math.isnan(estimate.value) else f"{estimate.value:.0%}"
 
 
 @styled

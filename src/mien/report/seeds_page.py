@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def render_seeds(audit: SeedAudit, out: Path) -> Path:
 def _overall_section(audit: SeedAudit, anchor: str) -> Section:
     overall = audit.overall
     value = overall.metrics["accuracy"]
-    runs = f"{min(value.runs):.3f} to {max(value.runs):.3f}" if value.mean.value == value.mean.value else "undefined"
+    runs = f"{min(value.runs):.3f} to {max(value.runs):.3f}" if not math.isnan(value.mean.value) else "undefined"
     header = ["Metric", "Mean over seeds", "Lowest and highest run"]
     rows: list[Row] = [
         [Cell(metric_words(m)[0], note=metric_words(m)[1]), cell(v.mean), _span(v.runs)]
@@ -81,7 +82,7 @@ def _overall_section(audit: SeedAudit, anchor: str) -> Section:
 
 
 def _span(runs: Sequence[float]) -> Cell:
-    known = [r for r in runs if r == r]
+    known = [r for r in runs if not math.isnan(r)]
     return Cell(f"{min(known):.3f} to {max(known):.3f}" if known else "")
 
 
@@ -143,7 +144,8 @@ def _seed_groups_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
     for g in attribute.groups:
         value = g.metrics["accuracy"]
         spreads = [
-            Cell("" if s != s else f"{s:.3f}") for s in (value.sampling_error, value.run_spread, value.seed_spread)
+            Cell("" if math.isnan(s) else f"{s:.3f}")
+            for s in (value.sampling_error, value.run_spread, value.seed_spread)
         ]
         few = f"{g.verdict} faces: in no gap" if g.verdict and g.n else ""
         own: list[str | Cell] = [
@@ -174,7 +176,7 @@ def _seed_gaps_table(attribute: SeedAttribute) -> Table:
 
 
 def _seed_gap_row(g: SeedGap) -> Row:
-    if g.value.value != g.value.value:
+    if math.isnan(g.value.value):
         blank: list[str | Cell] = [Cell("–") for _ in range(7)]
         return [capital(g.title), cell(g.value), f"{g.verdict} faces", *blank]
     last = g.worst_by_run.count(g.worst)
@@ -194,7 +196,8 @@ def _seed_gap_row(g: SeedGap) -> Row:
 
 def _runs_table(audit: SeedAudit, attribute: SeedAttribute) -> Table:
     rows: list[Row] = [
-        [g.name, *(Cell("" if r != r else f"{r:.3f}") for r in g.metrics["accuracy"].runs)] for g in attribute.groups
+        [g.name, *(Cell("" if math.isnan(r) else f"{r:.3f}") for r in g.metrics["accuracy"].runs)]
+        for g in attribute.groups
     ]
     caption = "Accuracy of every run by group"
     return folded_table(caption, ["Group", *audit.names], rows)
