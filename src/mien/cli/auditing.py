@@ -34,6 +34,7 @@ def audit(
     classes: str | None = None,
     confounders: str | None = None,
     annotator_error: tuple[str, ...] = (),
+    metric: str | None = None,
     leakage: Annotated[bool | None, Parameter(negative=())] = None,
     features: Path | None = None,
     fail_if: tuple[str, ...] = (),
@@ -73,6 +74,8 @@ def audit(
     annotator_error
         ATTRIBUTE=FILE: the known confusion of the annotator who perceived it, counts with true groups
         in rows.
+    metric
+        Further metrics to compare, with commas; see mien list metrics.
     leakage
         Probe the model's features and probabilities for the attributes.
     features
@@ -124,6 +127,7 @@ def audit(
         by=names_of(by),
         confounders=() if confounders == "none" else names_of(confounders),
         annotator_error=dict(pair_of("--annotator-error", p) for p in annotator_error) or None,
+        metrics=names_of(metric),
         leakage=leakage,
         fail_if=fail_if or None,
         n_boot=n_boot,
