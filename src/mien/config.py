@@ -314,7 +314,7 @@ def place_of(key: str, where: str, overrides: Iterable[str] = ()) -> str:
         set_key = override.partition("=")[0]
         if f"{key}.".startswith(f"{set_key}.") or f"{set_key}.".startswith(f"{key}."):
             return f"--set {key}"
-    return f"{where}: {key}" if key else where
+    return ": ".join(filter(None, (where, key)))
 
 
 def _keys(path: Iterable[int | str]) -> list[str]:
