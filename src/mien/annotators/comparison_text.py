@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mien.annotators.comparison import AnnotatorComparison, AttributeComparison
-from mien.audit.markdown import document, interval, table
+from mien.audit.markdown import document, table
+from mien.wording import interval
 
 
 def comparison_text(comparison: AnnotatorComparison) -> str:

@@ -18,6 +18,7 @@ from mien.prediction_tables.columns import NO, YES
 from mien.prediction_tables.repeats import PICTURE_COLUMNS
 from mien.records import Predictions
 from mien.spellings import folded, same_group
+from mien.wording import listed
 
 LOST = 0.05  # share of the faces whose group was taken for missing, from which on it is said first
 _SPLITS = {
@@ -216,8 +217,7 @@ def _plain(name: object) -> str:
 
 
 def _quoted(words: Sequence[str]) -> str:
-    said = [f"'{w}'" for w in words]
-    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+    return listed(f"'{w}'" for w in words)
 
 
 def _count(n: int) -> str:

@@ -41,6 +41,7 @@ from mien.stats.stratify import (
     prognostic_score,
     quantile_bins,
 )
+from mien.wording import listed, number
 
 Array = NDArray[np.float64]
 EXPRESSIONS = "the mix of expressions"
@@ -288,7 +289,7 @@ def _analyse(
     values = rows.values[:, which]
     known = np.isfinite(values.sum(1))
     rows = replace(rows, values=values).keep(known)
-    title = _listed(columns)
+    title = listed(columns)
     means = _means(rows, inference.settings.level) if len(columns) == 1 else {}
     part = _eligible(rows, min_n)
     if part is None:
@@ -319,10 +320,6 @@ def _analyse(
     )
 
 
-def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
 def _means(rows: _Rows, level: float) -> dict[str, Estimate]:
     """Mean of the one confounder by group."""
     out = {}
@@ -344,7 +341,7 @@ def _along(rows: _Rows, score: Array, inference: Inference) -> tuple[list[Confou
 
 def _gap(rows: _Rows, along: Array, score: Array, columns: list[str], n_bins: int, inference: Inference) -> AdjustedGap:
     """The gap held against annotated class x bins of a confounder, or against bins of one score of both."""
-    title, inside = _listed(columns), _overlap(rows)
+    title, inside = listed(columns), _overlap(rows)
     fine, n, share = _supported_bins(rows, along, rows.label, n_bins, inside)
     if share >= SUPPORT:
         words = f"annotated class x {n} bins of {f'the score of {title}' if len(columns) > 1 else title}"
@@ -352,8 +349,8 @@ def _gap(rows: _Rows, along: Array, score: Array, columns: list[str], n_bins: in
     else:
         score = rows.score(with_class=True)
         fine, n, share = _supported_bins(rows, score, np.zeros_like(rows.label), n_bins, inside)
-        words = f"{n} bins of the score of {_listed(['annotated class', *columns])}"
-        layers, parts = [fine], [_listed([EXPRESSIONS, *columns])]
+        words = f"{n} bins of the score of {listed(['annotated class', *columns])}"
+        layers, parts = [fine], [listed([EXPRESSIONS, *columns])]
     note = "" if share >= SUPPORT else f"only {share:.0%} of the faces are like some of every group"
     return adjusted_gap(rows.strata(*layers, expected=score), parts, words, inference, least=_LEAST, note=note)
 
@@ -407,8 +404,8 @@ def _sentence(gap: AdjustedGap, title: str, means: dict[str, Estimate]) -> str:
     where = f" over the {1 - gap.left_out:.0%} of faces that can be compared" if gap.left_out >= 0.01 else ""
     pieces = ", ".join(_piece(what, part) for what, part in gap.parts.items())
     return (
-        f"Of the accuracy gap of {gap.compared.value:.3f} ({gap.worst} below {gap.best}){where}, {pieces}{average}; "
-        f"{gap.remaining} remains among pictures alike."
+        f"Of the accuracy gap of {number(gap.compared.value)} ({gap.worst} below {gap.best}){where}, {pieces}{average}"
+        f"; {gap.remaining} remains among pictures alike."
     )
 
 

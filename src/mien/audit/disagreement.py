@@ -33,6 +33,7 @@ from mien.stats.intervals import mean_estimate, undefined
 from mien.stats.settings import Settings
 from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap, share_of_rows
 from mien.stats.stratify import MIN_CELL, large_groups, units_per_cell
+from mien.wording import number
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -389,6 +390,6 @@ def _gap_sentence(gap: AdjustedGap | None) -> str:
         else f"{part} ({share.value:.0%}) goes with {AGREEMENT}"
     )
     return (
-        f"Of the accuracy gap of {gap.compared.value:.3f} ({gap.worst} below {gap.best}), {pieces}; "
+        f"Of the accuracy gap of {number(gap.compared.value)} ({gap.worst} below {gap.best}), {pieces}; "
         f"{gap.remaining} remains among faces on which they agree alike."
     )

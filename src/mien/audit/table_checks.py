@@ -18,6 +18,7 @@ from mien.audit.exchanged_classes import LEAST, Z, exchanged
 from mien.records import Predictions
 from mien.spellings import folded
 from mien.stats.cells import Ints
+from mien.wording import listed, percent
 
 Array = NDArray[np.float64]
 _OFTEN, _LEAST = 0.05, LEAST  # a class is there often: a share of the faces, and a number of them
@@ -89,7 +90,7 @@ def _against_probabilities(pred: Predictions) -> Iterator[str]:
     if off.sum() < _LEAST or (off.mean() <= 0.5 and not cycle):
         return
     right, by_largest = float((pred.labels == pred.predicted).mean()), float((pred.labels == largest).mean())
-    columns = f", most of all for {_listed(pred, cycle)}" if cycle and off.mean() <= 0.5 else ""
+    columns = f", most of all for {listed(pred.classes[k] for k in cycle)}" if cycle and off.mean() <= 0.5 else ""
     if by_largest > right:
         mend = (
             "The names in 'pred' seem to come from another list of classes: write them anew from the model's own, or "
@@ -102,8 +103,8 @@ def _against_probabilities(pred: Predictions) -> Iterator[str]:
         )
     yield (
         f"The predicted class ('pred') is not the one with the largest probability for {int(off.sum()):,} of "
-        f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {_percent(right)} of "
-        f"the faces, by the largest probability for {_percent(by_largest)}. {mend}"
+        f"{len(pred):,} faces{columns}: one of the two is wrong. By 'pred' the model is right for {percent(right, 0)} "
+        f"of the faces, by the largest probability for {percent(by_largest, 0)}. {mend}"
     )
 
 
@@ -123,9 +124,9 @@ def _counted_from_another_base(pred: Predictions) -> Iterator[str]:
         return
     yield (
         f"The annotated classes are the numbers {ends[0][0]} to {ends[0][1]}, the predicted ones {ends[1][0]} to "
-        f"{ends[1][1]}: one side counts from 0, the other from 1. As the table stands, {_percent(agree)} of "
-        f"{len(pred):,} faces agree; counted alike, {_percent(shifted)} would. Write the names of the classes in both "
-        "columns."
+        f"{ends[1][1]}: one side counts from 0, the other from 1. As the table stands, {percent(agree, 0)} of "
+        f"{len(pred):,} faces agree; counted alike, {percent(shifted, 0)} would. Write the names of the classes in "
+        "both columns."
     )
 
 
@@ -144,10 +145,11 @@ def _other_vocabularies(pred: Predictions) -> Iterator[str]:
     if not pairs:
         return
     rows, columns = (list(dict.fromkeys(side)) for side in zip(*pairs, strict=True))
+    one, other = (listed((pred.classes[k] for k in side), 4) for side in (rows, columns))
     yield (
-        f"{_names(pred, rows)} {_is(rows)} annotated ({int(annotated[rows].sum()):,} of {n:,} faces) but never "
-        f"predicted, and {_names(pred, columns)} {_is(columns)} predicted ({int(predicted[columns].sum()):,}) but "
-        "never annotated: annotation and model seem to use different lists of classes. If two of these mean the same, "
+        f"{one} {_is(rows)} annotated ({int(annotated[rows].sum()):,} of {n:,} faces) but never predicted, and {other} "
+        f"{_is(columns)} predicted ({int(predicted[columns].sum()):,}) but never annotated: annotation and "
+        "model seem to use different lists of classes. If two of these mean the same, "
         "give them one name; if not, leave out the faces that the model cannot get right."
     )
 
@@ -163,8 +165,8 @@ def _exchanged_classes(pred: Predictions) -> Iterator[str]:
     more = f"; and {len(ring) - 4} more" if len(ring) > 4 else ""
     yield (
         f"Most faces of some classes are predicted as another class, in a ring ({goes}{more}): "
-        f"{n:,} of {len(pred):,} faces are annotated with these; {_percent(stands)} of them are right, and "
-        f"{_percent(back)} would be if the names were exchanged back. No model confuses classes so; the names of the "
+        f"{n:,} of {len(pred):,} faces are annotated with these; {percent(stands, 0)} of them are right, and "
+        f"{percent(back, 0)} would be if the names were exchanged back. No model confuses classes so; the names of the "
         "classes seem to be exchanged. Compare the order of the classes in the program that wrote "
         "the table with the model's own."
     )
@@ -215,25 +217,11 @@ def _below_chance(pred: Predictions) -> Iterator[str]:
     if deviation == 0 or hits >= n * share - Z * deviation:
         return
     yield (
-        f"The model is right for {_percent(hits / n, 1)} of {n:,} faces; guessing, with each class as often as the "
-        f"model names it, would be right for {_percent(share, 1)}. A model that knows nothing does better, so "
+        f"The model is right for {percent(hits / n)} of {n:,} faces; guessing, with each class as often as the "
+        f"model names it, would be right for {percent(share)}. A model that knows nothing does better, so "
         "annotated and predicted classes do not fit together: the classes may be in another order, or the rows of two "
         "files may be shifted against each other."
     )
-
-
-def _percent(share: float, decimals: int = 0) -> str:
-    return f"{100 * share:.{decimals}f} %"
-
-
-def _listed(pred: Predictions, classes: Sequence[int]) -> str:
-    names = [str(pred.classes[k]) for k in classes]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _names(pred: Predictions, classes: Sequence[int]) -> str:
-    more = f" and {len(classes) - 4} more" if len(classes) > 4 else ""
-    return ", ".join(str(pred.classes[k]) for k in classes[:4]) + more
 
 
 def _is(classes: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from mien.audit.gaps import FURTHER, HEADLINE
 from mien.audit.inferred import InferredResult
 from mien.audit.inferred.quotes import METHODS, left_out, not_possible, pair, quotable
 from mien.audit.inferred.results import THRESHOLDED
-from mien.audit.markdown import document, interval, number, p_value, table
+from mien.audit.markdown import document, table
 from mien.audit.results import AttributeResult, Audit
 from mien.audit.vocabulary import metric_title
 from mien.audit.warned import warning_lines
@@ -17,7 +17,9 @@ from mien.records import Predictions
 from mien.samples import PERCEIVED
 from mien.stats.permutation import SPANNING
 from mien.stats.settings import Settings
+from mien.wording import capital, interval, listed, number, p_value
 
+_MOST_NAMED = 10
 _PERCEIVED = (
     "The groups are perceived, not stated by the persons. The intervals and p-values of the tables know nothing of "
     "that guess's mistakes, which can make a gap look smaller or larger than it is."
@@ -58,8 +60,8 @@ def attribute_notes(source: str, fixed: float, why: str, apart: Sequence[str]) -
         )
     if apart:
         notes.append(
-            f"No face of {_some(apart)} is annotated as a face of another group is: whether such a group is served as "
-            "the others cannot be tested."
+            f"No face of {listed(apart, _MOST_NAMED)} is annotated as a face of another group is: whether such a group "
+            "is served as the others cannot be tested."
         )
     return notes
 
@@ -124,12 +126,6 @@ def method_notes(
     return notes
 
 
-def _some(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def not_tested(
     predictions: Predictions, results: Sequence[AttributeResult], clustered: bool, leakage: bool
 ) -> list[str]:
@@ -155,7 +151,11 @@ def not_tested(
     if not leakage:
         out.append("Whether the attributes can be read from the model's features: the leakage probe was not asked for.")
     out += _uncorrected(predictions, results)
-    small = [f"{r.label}: {_some(names)}" for r in results if (names := [g.name for g in r.groups if g.verdict])]
+    small = [
+        f"{r.label}: {listed(names, _MOST_NAMED)}"
+        for r in results
+        if (names := [g.name for g in r.groups if g.verdict])
+    ]
     if small:
         out.append(f"Groups with too few faces, which enter no gap ({'; '.join(small)}).")
     out.append("Other faces, cameras and uses than these; and why a gap is there.")
@@ -242,9 +242,9 @@ def _power(result: AttributeResult) -> str:
     gap = next((g for g in result.gaps if g.metric == "accuracy" and not g.class_name), None)
     if gap is None or gap.detectable != gap.detectable:
         return ""
-    ends = f"{gap.detectable:.3f}"
+    ends = number(gap.detectable)
     if gap.detectable_high - gap.detectable > 0.0005:
-        ends += f" to {gap.detectable_high:.3f}, by the group"
+        ends += f" to {number(gap.detectable_high)}, by the group"
     return f"The verdict would have named an accuracy gap of {ends}, four times in five (all adjustments included)."
 
 
@@ -260,7 +260,7 @@ def _inferred_lines(result: AttributeResult, inferred: InferredResult) -> list[s
             # As perceived it is the gap of the table above, to the last digit of its interval.
             value = result.gap("accuracy").value if name == THRESHOLDED else gaps[name].value
             rows.append((words, interval(value), pair(gaps[name])))
-    absent = [f"{METHODS[name][:1].upper()}{METHODS[name][1:]}: {reason.rstrip('.')}." for name, reason in why.items()]
+    absent = [f"{capital(METHODS[name])}: {reason.rstrip('.')}." for name, reason in why.items()]
     said = [inferred.annotator_note, *absent, *left_out(inferred), *inferred.doubts, quotable(inferred)]
     return [
         "What if the groups are guessed wrongly?",

@@ -11,6 +11,7 @@ from mien.audit.results import AttributeResult, GapResult, GroupResult
 from mien.audit.scores import SHARES
 from mien.audit.vocabulary import BELOW, DISPARITY, NOT_SHOWN, NOT_TESTABLE
 from mien.records import Estimate
+from mien.wording import capital, listed, number, p_words, percent, percent_interval, plural, points
 
 _LEAD_ORDER = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "recall")
 
@@ -43,12 +44,12 @@ def _further_sentence(results: Sequence[AttributeResult]) -> str:
         return ""
     result, gap = missed[0] if missed else min(found, key=lambda rg: rg[1].p_adjusted)
     text = (
-        f"{gap.title[:1].upper()}{gap.title[1:]} differ by more than chance alone would show: "
+        f"{capital(gap.title)} differ by more than chance alone would show: "
         if gap.metric == "detection_failure"
         else f"Of the further measures, {gap.title} differs by more than chance alone would show: "
     )
     ends = [f"{_measured(gap, value)} for {group}" for value, group in _ends_of(gap)]
-    text += f"{result.label}, {' against '.join(ends)} (adjusted p {_p(gap.p_adjusted)})."
+    text += f"{result.label}, {' against '.join(ends)} (adjusted {p_words(gap.p_adjusted)})."
     others = [g.title for _, g in found if g is not gap]
     if others and not headline:
         text += f" So do {len(others)} more: {', '.join(dict.fromkeys(others[:_MOST_NAMED]))}" + (
@@ -65,7 +66,7 @@ def _ends_of(gap: GapResult) -> list[tuple[Estimate, str]]:
 
 def _measured(gap: GapResult, value: Estimate) -> str:
     """A share in per cent, any other number as it is."""
-    return _percent(value) if gap.metric in _IN_PER_CENT else f"{value.value:.3f}"
+    return percent_interval(value) if gap.metric in _IN_PER_CENT else number(value.value)
 
 
 def _small_sentence(results: Sequence[AttributeResult]) -> str:
@@ -76,7 +77,7 @@ def _small_sentence(results: Sequence[AttributeResult]) -> str:
         small = [g for g in result.groups if g.verdict and g.n >= _LEAST_SAID]
         below = [g for g in small if judged and g.metrics["accuracy"].high < min(judged)]
         said += [
-            f"{result.label} = {g.name} ({g.n} faces, right for {_percent(g.metrics['accuracy'])})"
+            f"{result.label} = {g.name} ({g.n} faces, right for {percent_interval(g.metrics['accuracy'])})"
             for g in sorted(below, key=lambda g: g.metrics["accuracy"].value)
         ]
     if not said:
@@ -108,10 +109,10 @@ def _absent_sentence(results: Sequence[AttributeResult]) -> str:
     said.insert(0, f"{n:,} of {of:,} faces have no {label}")
     more = len(absent) - len(ranked)
     if more:
-        said.append(f"{more} more attribute{'s' if more > 1 else ''} lack some")
+        said.append(f"{plural(more, 'more attribute')} lack some")
     if len(said) == 1:
         return f"{said[0]} and took no part."
-    return f"{', '.join(said[:-1])} and {said[-1]}: they took no part there."
+    return f"{listed(said)}: they took no part there."
 
 
 def _finding(results: Sequence[AttributeResult], min_n: int, power: bool) -> str:
@@ -147,7 +148,7 @@ def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]], power: b
     p = min(g.p_adjusted for _, g in judged)
     text = (
         f"No gap in accuracy, F1 or recall larger than chance alone would show was found for {labels} (smallest "
-        f"adjusted p {_p(p)})."
+        f"adjusted {p_words(p)})."
     )
     accuracy = [g for _, g in judged if g.metric == "accuracy"]
     hidden = [g.detectable_high for g in accuracy]
@@ -156,12 +157,12 @@ def _nothing_found(judged: Sequence[tuple[AttributeResult, GapResult]], power: b
     if any(math.isnan(h) for h in hidden):
         # Nothing would have been named, or nothing varies: the interval still says how far a gap may reach.
         reach = max((g.value.high for g in accuracy if not math.isnan(g.value.high)), default=math.nan)
-        size = "of any size" if math.isnan(reach) or reach > _ANY_SIZE else f"of up to {_points(reach)}"
+        size = "of any size" if math.isnan(reach) or reach > _ANY_SIZE else f"of up to {points(reach)}"
         text += f" This is not proof of equality: with so few faces, a gap {size} could have stayed hidden."
     elif hidden:
         text += (
             " This is not proof of equality: with so few faces, an accuracy gap below "
-            f"{_points(max(hidden))} could have stayed hidden."
+            f"{points(max(hidden))} could have stayed hidden."
         )
     return text
 
@@ -175,9 +176,9 @@ def _worst_placed(results: Sequence[AttributeResult]) -> tuple[AttributeResult, 
 def _placed_sentence(result: AttributeResult, group: GroupResult) -> str:
     return (
         f"Worst served: {result.label} = {group.name}. The model is right for "
-        f"{_percent(group.metrics['accuracy'])} of these faces; {100 * group.expected:.1f} % would be expected if they "
-        f"were served as all faces annotated alike (adjusted p {_p(group.p_adjusted)}). No gap between the best and "
-        "the worst group is more than chance alone would show, for small groups make large gaps by chance."
+        f"{percent_interval(group.metrics['accuracy'])} of these faces; {percent(group.expected)} would be expected if "
+        f"they were served as all faces annotated alike (adjusted {p_words(group.p_adjusted)}). No gap between the "
+        "best and the worst group is more than chance alone would show, for small groups make large gaps by chance."
     )
 
 
@@ -186,7 +187,7 @@ def _excess(gap: GapResult) -> float:
 
 
 def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
-    worst, best = _percent(gap.worst_value), _percent(gap.best_value)
+    worst, best = (_share(e) for e in (gap.worst_value, gap.best_value))
     if gap.metric == "accuracy":
         claim = f"The model is right for {worst} of these faces, and for {best} of {gap.best}."
     elif gap.metric == "recall":
@@ -194,24 +195,11 @@ def _lead_sentence(result: AttributeResult, gap: GapResult) -> str:
     else:
         claim = f"The {gap.title} is {worst} here, and {best} for {gap.best}."
     return (
-        f"Worst served: {result.label} = {gap.worst}. {claim} That gap of {_points(gap.value.value)} is more than "
+        f"Worst served: {result.label} = {gap.worst}. {claim} That gap of {points(gap.value.value)} is more than "
         f"chance alone would show ({100 * gap.expected:.1f} on average, rarely above {100 * gap.expected_high:.1f}; "
-        f"adjusted p {_p(gap.p_adjusted)})."
+        f"adjusted {p_words(gap.p_adjusted)})."
     )
 
 
-def _percent(estimate: Estimate | None) -> str:
-    """``69.9 % (64.7 to 74.7 %)``."""
-    if estimate is None or estimate.value != estimate.value:
-        return "an unknown share"
-    text = f"{100 * estimate.value:.1f} %"
-    return text if estimate.low != estimate.low else f"{text} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
-
-
-def _p(value: float) -> str:
-    """``= 0.012`` or ``< 0.001``."""
-    return "< 0.001" if value < 0.0005 else f"= {value:.3f}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
+def _share(estimate: Estimate | None) -> str:
+    return "an unknown share" if estimate is None or math.isnan(estimate.value) else percent_interval(estimate)

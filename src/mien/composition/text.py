@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mien.composition.composition import AttributeComposition, Composition, Described
 from mien.composition.independence import FEWER, MORE, SIGNIFICANT, Association, Cell
-from mien.records import Estimate
+from mien.wording import capital, ends, number, p_words, percent, percent_interval, spoken, unbroken
 
 _MOST_NAMED = 3
 
@@ -27,10 +27,11 @@ def mix_sentence(described: Described, one: str = "group", many: str = "groups")
     if not r.largest:
         return f"No face has a known {one}." if described.overall.n == 0 else f"There is one {one} only."
     form = ".2f" if r.n_groups < 10 else ".1f"
-    largest, smallest = (f"{name}, {_percent(shares[name].value)}" for name in (r.largest, r.smallest))
+    largest, smallest = (f"{name}, {unbroken(percent(shares[name].value))}" for name in (r.largest, r.smallest))
+    reach = ends(r.effective, form)
     return (
         f"The largest {one} is {largest}, the smallest {smallest}; the {r.n_groups} {many} are as diverse as "
-        f"{format(r.effective.value, form)} equally large ones would be{_ends(r.effective, form)}."
+        f"{number(r.effective.value, form)} equally large ones would be{f' ({reach})' if reach else ''}."
     )
 
 
@@ -59,10 +60,9 @@ def corrected_sentence(a: AttributeComposition) -> str:
         return f"No correction for the annotator's known errors can be trusted: {noted}."
     group = max(known, key=lambda g: abs(shares[g].value - raw[g].value))
     e = shares[group]
-    ends = f" ({100 * e.low:.1f} to {_percent(e.high)})"
     return (
-        f"Once the annotator's known errors are counted, the share of {group} is {_percent(e.value)}{ends} and not "
-        f"{_percent(raw[group].value)}; no share changes more."
+        f"Once the annotator's known errors are counted, the share of {group} is "
+        f"{unbroken(percent_interval(e))} and not {unbroken(percent(raw[group].value))}; no share changes more."
     )
 
 
@@ -71,15 +71,15 @@ def association_sentence(found: Association, one: str, other: str) -> str:
     if found.note:
         return f"Whether {one} and {other} go together cannot be said: {found.note}."
     nmi, v = found.nmi.corrected, found.cramers_v.corrected
-    p = "p < 0.001" if found.nmi.p < 0.001 else f"p = {found.nmi.p:.3f}"
+    p = p_words(found.nmi.p)
     if found.nmi.p >= SIGNIFICANT:
         return (
             f"That {one} and {other} go together is not shown ({p}); the faces would still be compatible with a "
-            f"normalised mutual information up to {nmi.high:.4f} and a Cramér's V up to {v.high:.3f}."
+            f"normalised mutual information up to {number(nmi.high, '.4f')} and a Cramér's V up to {number(v.high)}."
         )
     return (
         f"{one.capitalize()} and {other} go together, more than chance would show ({p}): normalised mutual information "
-        f"{nmi.value:.4f}{_ends(nmi, '.4f')}, Cramér's V {v.value:.3f}{_ends(v, '.3f')}, both without what chance adds."
+        f"{spoken(nmi, '.4f')}, Cramér's V {spoken(v)}, both without what chance adds."
     )
 
 
@@ -96,12 +96,12 @@ def cells_sentence(found: Association) -> str:
         named = sorted(cells, key=lambda c: -abs(c.z.value))[:_MOST_NAMED]
         if named:
             parts.append(f"{word} faces than expected: {'; '.join(map(_cell, named))}")
-    text = ". ".join(f"{p[:1].upper()}{p[1:]}" for p in parts)
+    text = ". ".join(map(capital, parts))
     return f"{len(more) + len(fewer)} of {len(found.cells)} cells are shown to depart from independence. {text}."
 
 
 def _cell(c: Cell) -> str:
-    return f"{cell_name(c.class_name, c.group)} ({c.n:,}, expected {c.expected:,.0f}, Z {c.z.value:+.2f})"
+    return f"{cell_name(c.class_name, c.group)} ({c.n:,}, expected {c.expected:,.0f}, Z {number(c.z.value, '+.2f')})"
 
 
 def thin_sentence(a: AttributeComposition) -> str:
@@ -122,13 +122,3 @@ def thin_sentence(a: AttributeComposition) -> str:
 def cell_name(class_name: str, group: str) -> str:
     """``happiness of woman``; the group alone where there are no classes."""
     return f"{class_name} of {group}" if class_name else group
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"
-
-
-def _ends(estimate: Estimate, form: str) -> str:
-    if estimate.low != estimate.low:
-        return ""
-    return f" ({format(estimate.low, form)} to {format(estimate.high, form)})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.audit.compare.results import AttributeChange, Change, Comparison, GroupChange
-from mien.audit.markdown import document, interval, p_value, table
+from mien.audit.markdown import document, table
 from mien.audit.warned import warning_lines
+from mien.wording import interval, p_value
 
 _METRICS = ("accuracy", "macro_f1")
 

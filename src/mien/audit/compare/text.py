@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mien.audit.compare.results import (
     BEST_GAINED,
     BEST_LOST,
@@ -22,12 +20,11 @@ from mien.audit.compare.results import (
     GapChange,
     GroupChange,
 )
-from mien.audit.markdown import p_words
 from mien.audit.vocabulary import TOO_FEW
 from mien.audit.warned import said_first
-from mien.records import Estimate
 from mien.stats.multiplicity import adjust_bh
 from mien.stats.settings import Settings
+from mien.wording import interval, listed, number, p_words
 
 _MOST = 0.75  # an end that makes up this share of a gap's change is named as its cause
 _VISIBLE = 5e-4  # smaller changes round to nothing
@@ -66,8 +63,8 @@ def _judged_gap(gap: GapChange, p: float, label: str) -> GapChange:
     change = gap.gap.difference.value
     if gap.verdict == TOO_FEW:
         return replace(gap, sentence=f"The gap in {gap.title} of {label}: fewer than two groups with enough faces.")
-    both = f"{gap.gap.a.value:.3f} to {gap.gap.b.value:.3f}"
-    size = f"{_interval(gap.gap.difference)} (adjusted {p_words(p)})"
+    both = f"{number(gap.gap.a.value)} to {number(gap.gap.b.value)}"
+    size = f"{interval(gap.gap.difference, '+.3f')} (adjusted {p_words(p)})"
     if not p < SIGNIFICANT:
         text = f"The gap in {gap.title} of {label} went from {both}: a change of {size} may be chance."
         return replace(gap, p_adjusted=p, sentence=text)
@@ -103,35 +100,29 @@ def _cause(gap: GapChange) -> tuple[str, str]:
 def _moved(change: Change, a: str, b: str, which: str) -> str:
     """``male lost 0.030 (0.900 to 0.870)``."""
     delta, same = change.b.value - change.a.value, a == b
-    values = f"{change.a.value:.3f} to {change.b.value:.3f}"
+    values = f"{number(change.a.value)} to {number(change.b.value)}"
     if not same:
-        values = f"{change.a.value:.3f} for {a} to {change.b.value:.3f} for {b}"
+        values = f"{number(change.a.value)} for {a} to {number(change.b.value)} for {b}"
     who = a if same else f"the {which} value"
     if abs(delta) <= _VISIBLE:
         return f"{who} stayed ({values})"
     verb = ("gained" if delta > 0 else "lost") if same else ("rose by" if delta > 0 else "fell by")
-    return f"{who} {verb} {abs(delta):.3f} ({values})"
-
-
-def _interval(estimate: Estimate) -> str:
-    text = f"{estimate.value:+.3f}"
-    return text if np.isnan(estimate.low) else f"{text} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return f"{who} {verb} {number(abs(delta))} ({values})"
 
 
 def _verdict(c: Comparison) -> str:
     accuracy, (a, b) = c.overall.metrics["accuracy"], c.names
     found = {GAINED: f"{b} is better", LOST: f"{b} is worse"}.get(c.overall.verdict, "no difference is shown")
     lines = [
-        f"On the {c.n:,} shared faces {b} is right on {accuracy.b.value:.3f}, {a} on {accuracy.a.value:.3f}: "
-        f"{found}, {_interval(accuracy.difference)} (McNemar, adjusted {p_words(c.overall.p_adjusted)})."
+        f"On the {c.n:,} shared faces {b} is right on {number(accuracy.b.value)}, {a} on {number(accuracy.a.value)}: "
+        f"{found}, {interval(accuracy.difference, '+.3f')} (McNemar, adjusted {p_words(c.overall.p_adjusted)})."
     ]
     for verdict in (LOST, GAINED):
         groups = [(x.label, g) for x in c.attributes for g in x.groups if g.verdict == verdict]
         groups.sort(key=lambda pair: -abs(pair[1].metrics["accuracy"].difference.value))
         if groups:
-            shown = [f"{t} = {g.name} ({g.metrics['accuracy'].difference.value:+.3f})" for t, g in groups[:3]]
-            more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
-            lines.append(f"Groups that {verdict} accuracy with {b}: {', '.join(shown)}{more}.")
+            shown = [f"{t} = {g.name} ({number(g.metrics['accuracy'].difference.value, '+.3f')})" for t, g in groups]
+            lines.append(f"Groups that {verdict} accuracy with {b}: {listed(shown, 3)}.")
     for x in c.attributes:
         changed = [gap for gap in x.gaps if gap.verdict in (SHRANK, GREW)]
         lines.append((changed or x.gaps)[0].sentence)

@@ -79,6 +79,7 @@ from mien.registry import nearest
 from mien.shown import visible
 from mien.stats.limits import at_level
 from mien.stats.multiplicity import bonferroni_level
+from mien.wording import UNDEFINED, has_interval, number, plural
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 CLASS_METRICS = ("recall", "precision", "f1", "selection_rate")
@@ -250,10 +251,8 @@ class _Found:
     whole: bool = False
 
     def show(self, digits: int = 3) -> str:
-        if self.value != self.value:
-            return "undefined"
-        text = f"{self.value:.{0 if self.whole else digits}f}"
-        return text if self.low != self.low else f"{text} [{self.low:.3f}, {self.high:.3f}]"
+        text = number(self.value, f".{0 if self.whole else digits}f", UNDEFINED)
+        return f"{text} [{number(self.low)}, {number(self.high)}]" if has_interval(self) else text
 
     @property
     def aside(self) -> str:
@@ -459,4 +458,5 @@ def _too_few(estimate: Estimate) -> bool:
 
 
 def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "es" if noun.endswith("s") else "s")
+    """As :func:`mien.wording.plural`, without a comma in the number: scripts read these reasons."""
+    return plural(n, noun).replace(",", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mien.audit.inferred.results import CORRECTED, THRESHOLDED, WEIGHTED, InferredGap, InferredResult
-from mien.audit.markdown import interval, number
+from mien.wording import interval, number
 
 METHODS = {
     THRESHOLDED: "as perceived",

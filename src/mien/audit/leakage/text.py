@@ -17,8 +17,8 @@ from mien.audit.leakage.results import (
     ProbeResult,
 )
 from mien.audit.leakage.sample import ProbeSettings, Sample
-from mien.records import Estimate
 from mien.samples import PERCEIVED
+from mien.wording import capital, interval, number
 
 SIGNIFICANT = 0.05
 _WORDS = {FEATURES: "the features", PROBABILITIES: "the model's probabilities", EXPRESSION: "the annotated expression"}
@@ -40,25 +40,17 @@ def finding(results: list[ProbeResult], label: str, chance: float) -> tuple[str,
     shown = [r for r in candidates if r.p_adjusted <= SIGNIFICANT]
     lead = max(shown or candidates, key=lambda r: r.balanced_accuracy.value)
     what = _WORDS.get(lead.input, lead.input)
-    beside = f"chance is {chance:.2f}"
+    beside = f"chance is {number(chance, '.2f')}"
     for alone in (r for r in results if r.input == EXPRESSION):
-        beside += f", and from the annotated expression alone {alone.balanced_accuracy.value:.2f}"
-    value = f"balanced accuracy {_short(lead.balanced_accuracy)} ({_PROBE_WORDS[lead.probe]})"
+        beside += f", and from the annotated expression alone {number(alone.balanced_accuracy.value, '.2f')}"
+    value = f"balanced accuracy {interval(lead.balanced_accuracy, '.2f')} ({_PROBE_WORDS[lead.probe]})"
     if shown:
-        return LEAKAGE, f"{_capital(label)} can be read from {what} with {value}; {beside}."
+        return LEAKAGE, f"{capital(label)} can be read from {what} with {value}; {beside}."
     beyond = " beyond the annotated expression" if lead.given_expression else ""
     return NO_LEAKAGE, (
-        f"Nothing shows that {label} can be read from {what}{beyond}: {value}, where {lead.expected:.2f} "
-        f"(up to {lead.expected_high:.2f}) is expected without leakage; {beside}."
+        f"Nothing shows that {label} can be read from {what}{beyond}: {value}, where {number(lead.expected, '.2f')} "
+        f"(up to {number(lead.expected_high, '.2f')}) is expected without leakage; {beside}."
     )
-
-
-def _short(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def notes_on(
@@ -99,7 +91,7 @@ def notes_on(
 
 def _resolution(beside: list[ProbeResult]) -> str:
     """How small p-values can be."""
-    smallest = ", ".join(f"{1 / (1 + r.n_perm):.3f} ({_PROBE_WORDS[r.probe]})" for r in beside)
+    smallest = ", ".join(f"{number(1 / (1 + r.n_perm))} ({_PROBE_WORDS[r.probe]})" for r in beside)
     adjusted = "Adjusted p-values count the probes on one input (Bonferroni). " if len(beside) > 1 else ""
     return f"{adjusted}The smallest p-value that the permutations can give: {smallest}."
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mien.audit.markdown import document, interval, number, p_value, table
+from mien.audit.markdown import document, table
 from mien.audit.seeds.results import SeedAttribute, SeedAudit
 from mien.audit.warned import warning_lines
+from mien.wording import interval, number, p_value
 
 
 def seed_text(audit: SeedAudit) -> str:

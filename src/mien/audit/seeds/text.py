@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.audit.markdown import p_words
 from mien.audit.seeds.results import (
     CANNOT_TELL,
     REAL,
@@ -20,6 +19,7 @@ from mien.audit.vocabulary import TOO_FEW
 from mien.records import Predictions
 from mien.stats.multiplicity import adjust_bh
 from mien.stats.settings import Settings
+from mien.wording import interval, number, p_words
 
 
 def judged(attributes: list[SeedAttribute], k: int) -> list[SeedAttribute]:
@@ -33,18 +33,14 @@ def _judged_gap(gap: SeedGap, p: float, k: int, label: str) -> SeedGap:
         return replace(gap, sentence=f"The gap in {gap.title} of {label}: fewer than two groups with enough faces.")
     value, last = gap.value, gap.worst_by_run.count(gap.worst)
     often = f"all {k}" if last == k else f"{last} of {k}"
-    text = (
-        f"The gap in {gap.title} of {label}, {value.value:.3f} [{value.low:.3f}, {value.high:.3f}] between means over "
-        f"{k} seeds, "
-    )
+    text = f"The gap in {gap.title} of {label}, {interval(value)} between means over {k} seeds, "
     if p < SIGNIFICANT:
         verdict = REAL
-        text += f"is real beyond seed noise: equal groups would show {gap.expected:.3f} (adjusted {p_words(p)})."
+        text += f"is real beyond seed noise: equal groups would show {number(gap.expected)} (adjusted {p_words(p)})."
     elif value.high <= gap.seed_gap_high:
         verdict = WITHIN
-        text += (
-            f"is within seed noise: the seed alone gives equal groups gaps up to {gap.seed_gap_high:.3f} in one run."
-        )
+        noise = number(gap.seed_gap_high)
+        text += f"is within seed noise: the seed alone gives equal groups gaps up to {noise} in one run."
     else:
         verdict = CANNOT_TELL.format(k)
         text += f"cannot be told from noise with {k} seeds (adjusted {p_words(p)}): {_limit(gap, k)}."
