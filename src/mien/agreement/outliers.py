@@ -12,6 +12,7 @@ A face with two annotators counts for both alike and cannot tell which of them i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -159,7 +160,7 @@ def find_outliers(
     checks = []
     for a, name in enumerate(names):
         numbers = _numbers(a, name, votes, comparisons, settings)
-        known = {k: float(v) for k, v in zip(comparisons, adjusted[a], strict=True) if v == v}
+        known = {k: float(v) for k, v in zip(comparisons, adjusted[a], strict=True) if not math.isnan(v)}
         excess = {
             AGREEMENT: numbers["difference"].value < -margin,
             UNKNOWN: numbers["unknown_difference"].value > margin,

@@ -19,6 +19,7 @@ annotators may well exceed one: it is a yardstick, not a limit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -371,7 +372,7 @@ def _sentences(groups: list[DisagreementGroup], gap: AdjustedGap | None, wrong: 
         if below
         else "For no group is the model shown to agree with the majority less often than a single annotator does."
     )
-    known = [ceiling] if any(g.ceiling.value == g.ceiling.value for g in groups) else []
+    known = [ceiling] if any(not math.isnan(g.ceiling.value) for g in groups) else []
     return [_gap_sentence(gap), errors, *known]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def judge(measure: Contrast, groups: Sequence[str], evidence: Evidence, level: f
         )
     component, worst, best = _extremes(measure, evidence.values)
     low, high = _interval(measure, evidence, level)
-    inside = (min(low, observed), max(high, observed)) if low == low else (low, high)
+    inside = (min(low, observed), max(high, observed)) if not math.isnan(low) else (low, high)
     method = "simultaneous, sides of each group" if measure.kind != DISTANCE else "bootstrap, triangle inequality"
     if evidence.interval is not None:
         method = "intervals of all groups at once"
@@ -116,7 +117,7 @@ def _testable(evidence: Evidence) -> bool:
 def _behind(evidence: Evidence, measure: Contrast) -> tuple[int, int]:
     """Faces and units behind a gap."""
     if evidence.estimates is not None:
-        part = [e for e, v in zip(evidence.estimates, evidence.values[0], strict=True) if v == v]
+        part = [e for e, v in zip(evidence.estimates, evidence.values[0], strict=True) if not math.isnan(v)]
         return sum(e.n for e in part), sum(e.clusters for e in part)
     if evidence.sizes is None or evidence.units is None:
         return 0, 0

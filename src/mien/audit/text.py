@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mien.audit.attributes import candidate_attributes
@@ -79,8 +80,10 @@ def method_notes(
     """
     level, n_boot, n_perm = settings.level, settings.n_boot, settings.n_perm
     min_n, min_class_n = settings.min_n, settings.min_class_n
-    families = [[g for r in results for g in r.gaps if g.family == f and g.p == g.p] for f in (HEADLINE, FURTHER)]
-    n_groups = sum(g.p == g.p for r in results for g in r.groups)
+    families = [
+        [g for r in results for g in r.gaps if g.family == f and not math.isnan(g.p)] for f in (HEADLINE, FURTHER)
+    ]
+    n_groups = sum(not math.isnan(g.p) for r in results for g in r.groups)
     unit = "independent units (copies of a picture, or faces of a person, are one)" if clustered else "faces"
     notes = [
         f"Intervals aim at {level:.0%} coverage. Shares (accuracy, recall, precision, top-2): Wilson's interval; "
@@ -240,7 +243,7 @@ def _attribute_lines(result: AttributeResult) -> list[str]:
 def _power(result: AttributeResult) -> str:
     """What the sample could have shown, in a sentence; empty where it is not known."""
     gap = next((g for g in result.gaps if g.metric == "accuracy" and not g.class_name), None)
-    if gap is None or gap.detectable != gap.detectable:
+    if gap is None or math.isnan(gap.detectable):
         return ""
     ends = number(gap.detectable)
     if gap.detectable_high - gap.detectable > 0.0005:
@@ -291,7 +294,7 @@ def render_text(audit: Audit) -> str:
     units = "" if audit.n_clusters == audit.n else f" in {audit.n_clusters} independent units"
     where = f" Source: {audit.source}." if audit.source else ""
     lines += [f"{audit.n} faces{units}, {len(audit.classes)} classes.{where}", ""]
-    defined = [(metric_title(name), interval(e)) for name, e in audit.overall.items() if e.value == e.value]
+    defined = [(metric_title(name), interval(e)) for name, e in audit.overall.items() if not math.isnan(e.value)]
     lines += table(("overall", "value"), defined)
     for result in audit.attributes:
         lines += _attribute_lines(result)

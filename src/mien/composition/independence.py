@@ -7,6 +7,7 @@ global measure lie above 0 even then, so each is shown beside its mean under tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -303,7 +304,7 @@ def z_estimates(counted: Counted, group: Ints, label: Ints, unit: Ints | None, l
                 n=n_faces,
                 clusters=n_units,
             )
-            if value[i, j] == value[i, j]
+            if not math.isnan(value[i, j])
             else undefined(n_faces, n_units, "no face of the group or of the class", level)
             for j in range(k)
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mien.composition.composition import AttributeComposition, Composition, Described
 from mien.composition.independence import FEWER, MORE, SIGNIFICANT, Association, Cell
 from mien.wording import capital, ends, number, p_words, percent, percent_interval, spoken, unbroken
@@ -52,10 +54,10 @@ def corrected_sentence(a: AttributeComposition) -> str:
     """What the annotator's errors change most."""
     raw = a.described.overall.shares
     shares = a.corrected.shares if a.corrected else {}
-    known = [g for g in raw if g in shares and shares[g].value == shares[g].value and raw[g].value == raw[g].value]
+    known = [g for g in raw if g in shares and not math.isnan(shares[g].value) and not math.isnan(raw[g].value)]
     if not known:
         return "What the annotator's errors change cannot be said."
-    noted = next((shares[g].note for g in known if shares[g].low != shares[g].low), "")
+    noted = next((shares[g].note for g in known if math.isnan(shares[g].low)), "")
     if noted:
         return f"No correction for the annotator's known errors can be trusted: {noted}."
     group = max(known, key=lambda g: abs(shares[g].value - raw[g].value))

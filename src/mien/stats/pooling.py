@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,8 +37,8 @@ def pooled_estimates(
         One estimate a group: posterior mean with an equal-tailed interval. An empty group gets what
         a group drawn from the same distribution would have. None for all with fewer than three groups.
     """
-    n = np.array([t if e.value == e.value else 0.0 for e, t in zip(shares, trials, strict=True)])
-    k = np.array([e.value * t if e.value == e.value else 0.0 for e, t in zip(shares, trials, strict=True)])
+    n = np.array([t if not math.isnan(e.value) else 0.0 for e, t in zip(shares, trials, strict=True)])
+    k = np.array([e.value * t if not math.isnan(e.value) else 0.0 for e, t in zip(shares, trials, strict=True)])
     known = n > 0
     if known.sum() < _LEAST_GROUPS:
         return [None] * len(shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
@@ -122,7 +123,7 @@ def mean_estimates(
 
 def remarked(estimate: Estimate, n: int, what: str) -> Estimate:
     """The estimate, with a note where few faces speak for it: the interval of a rare class is then too narrow."""
-    if n >= FEW_UNITS or estimate.value != estimate.value:
+    if n >= FEW_UNITS or math.isnan(estimate.value):
         return estimate
     return replace(estimate, note="; ".join(filter(None, [f"only {n} {what}", estimate.note])))
 
@@ -138,7 +139,7 @@ def ratio(top: Array, bottom: Array) -> Array:
 
 
 def _lone(value: float, n: int, units: int, note: str, settings: Settings) -> Estimate:
-    if value != value:
+    if math.isnan(value):
         return undefined(n, units, note, settings.level)
     return Estimate(float(value), level=settings.level, n=n, clusters=units, note="one unit only: no interval")
 
@@ -147,7 +148,7 @@ def _interval(
     value: float, replicates: Array, jackknife: tuple[Array, Ints], n: int, why: str, settings: Settings, share: bool
 ) -> Estimate:
     units = int(jackknife[1].sum())
-    if value != value:
+    if math.isnan(value):
         return undefined(n, units, why, settings.level)
     value = float(value)
     note = f"only {units} independent faces: the interval is rough" if units < FEW_UNITS else ""

@@ -264,7 +264,7 @@ def _compare(gate: Gate, node: Comparison, audit: Audit) -> tuple[bool | None, l
     asides = [found.aside for found in (left, right) if found.aside]
     told = f" ({'; '.join(asides)})" if asides else ""
     for side, found in ((node.left, left), (node.right, right)):
-        if found.value != found.value:
+        if math.isnan(found.value):
             return None, [f"{gate.text[side.start : side.end]} is undefined{told}"]
     holds, fails, test = _RELATIONS[node.op]
     truth = test(left.value, right.value)
@@ -284,7 +284,7 @@ def _evaluate(gate: Gate, node: Value, audit: Audit) -> _Found:
     if isinstance(node, End):
         of = _look_up(audit, node.of)
         value, inner = of.high if node.which == "upper" else of.low, gate.text[node.of.start : node.of.end]
-        state = f"is {of.show()}" if of.value != of.value or value == value else "has no interval"
+        state = f"is {of.show()}" if math.isnan(of.value) or not math.isnan(value) else "has no interval"
         return _Found(value, who="; ".join(filter(None, [f"{inner} {state}", of.who])), left_out=of.left_out)
     return _calculate(gate, node, audit)
 
@@ -432,7 +432,7 @@ def _gap(audit: Audit, attribute: AttributeResult, query: Query) -> _Found:
     whole = [g for g in gaps if not g.class_name]
     gaps = [g for g in gaps if g.class_name == query.class_name] if query.class_name else whole or gaps
     numbers = [g.p_adjusted if query.function == "p" else g.value.value for g in gaps]
-    usable = [(x, g) for x, g in zip(numbers, gaps, strict=True) if x == x]
+    usable = [(x, g) for x, g in zip(numbers, gaps, strict=True) if not math.isnan(x)]
     missing = len(gaps) - len(usable)
     left = _count(missing, "undefined value") if missing and len(gaps) > 1 else ""
     if not usable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mien.audit.inferred.results import CORRECTED, THRESHOLDED, WEIGHTED, InferredGap, InferredResult
 from mien.wording import interval, number
 
@@ -20,11 +22,7 @@ def pair(gap: InferredGap) -> str:
 
 def not_possible(result: InferredResult) -> dict[str, str]:
     """Method -> why it gives no accuracy gap, in a few words or by the error that says so."""
-    why = {
-        m.name: "too few faces"
-        for m in result.methods
-        if m.gap("accuracy").value.value != m.gap("accuracy").value.value
-    }
+    why = {m.name: "too few faces" for m in result.methods if math.isnan(m.gap("accuracy").value.value)}
     made = {m.name for m in result.methods}
     if WEIGHTED not in made:
         crossed = " in the groups crossed" if "*" in result.name else ""
@@ -53,7 +51,7 @@ def left_out(result: InferredResult) -> list[str]:
 def quotable(result: InferredResult) -> str:
     """Which figure may be quoted as what, in two sentences; empty where there is no gap to quote."""
     gaps = {m.name: m.gap("accuracy") for m in result.methods}
-    known = {name: gap for name, gap in gaps.items() if gap.value.value == gap.value.value}
+    known = {name: gap for name, gap in gaps.items() if not math.isnan(gap.value.value)}
     if THRESHOLDED not in known:
         return ""
     seen, weighted, solved = known[THRESHOLDED], known.get(WEIGHTED), known.get(CORRECTED)
