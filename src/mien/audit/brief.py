@@ -8,11 +8,12 @@ from typing import TypeVar
 from mien.audit.compare.results import GAINED, GREW, LOST, SHRANK, Change, Comparison, GapChange, GroupChange
 from mien.audit.gaps import HEADLINE
 from mien.audit.inferred.quotes import quotable
-from mien.audit.markdown import document, interval, number, p_value, table
+from mien.audit.markdown import document, table
 from mien.audit.results import AttributeResult, Audit, GapResult
 from mien.audit.seeds.results import REAL, SeedAudit, SeedGap
 from mien.audit.vocabulary import BELOW, DISPARITY, TOO_FEW
 from mien.audit.warned import warning_lines
+from mien.wording import interval, number, p_value
 
 _MOST = 8  # rows of a table beside those of accuracy
 _MOST_ATTRIBUTES = 12
