@@ -18,7 +18,7 @@ from PIL import Image
 
 from mien.audit import Audit
 from mien.config import parse_config
-from mien.data.images import Store
+from mien.data.images import Store, StoreWriter
 from mien.data.labelled import parse_on
 from mien.errors import ConfigError, DataError, LabelError, RunError
 from mien.evaluate import evaluate
@@ -199,6 +199,37 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(finished: Run, tmp_p
     assert run.features
     with pytest.raises(RunError, match="seed"):
         run_experiment(config.model_copy(update={"seed": 5}), run.path)
+
+
+def test_other_groups_of_the_same_faces_are_evaluated_and_audited_anew(finished: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(finished.path, tmp_path / "run")))
+    store = Path(shutil.copytree(run.trained_on[0], tmp_path / "store"))
+    config = run.config.model_copy(update={"data": run.config.data.model_copy(update={"store": str(store)})})
+    record = run.record
+    record.config, record.data["store"] = config.model_dump(mode="json"), str(store)
+    run.save_record(record)
+    run_experiment(config, run.path)
+    before = run.estimate("test", "accuracy", by="gender=female").n
+    opened = Store.open(store)
+    frame = opened.table.frame.assign(gender=np.where(np.arange(len(opened.table)) % 9, "male", "female"))
+    images, table, info = np.array(opened.images), opened.table.derive("turn", frame), opened.info
+    with StoreWriter(store, force=True) as writer:
+        writer.append(images)
+        writer.commit(table, info)
+    run_experiment(config, run.path)
+    assert run.estimate("test", "accuracy", by="gender=male").n > before
+    assert finished.config.audit.by == ("gender",)
+
+
+def test_a_run_whose_gate_fails_says_so(finished: Run, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    content["audit"]["fail_if"] = ["accuracy > 0"]
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+    assert "GATE FAILED" in mien("run", tmp_path / "c.yaml", "--out", run, code=3).stderr
+    nowhere = mien("run", tmp_path / "c.yaml", "--out", tmp_path / "new", "--on", "nowhere:test", code=2).stderr
+    assert "nowhere" in nowhere
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_slip_in_the_audit_is_told_before_the_training(finished: Run, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ class TrainConfig(_Section):
     @model_validator(mode="after")
     def _watched(self) -> TrainConfig:
         if self.monitor == "last" and (self.early_stopping is not None or self.schedule.name == "plateau"):
-            raise ValueError("early stopping and plateau need a monitor of val_loss or val_accuracy")
+            raise ValueError("early stopping and plateau need a monitor other than last")
         if self.monitor == "val_worst_group" and not self.watch:
             raise ValueError("a monitor of val_worst_group needs train.watch: the attributes of its groups")
         return self
@@ -389,8 +389,8 @@ _KEY_FORMAT = 1  # goes up when a key stands for something else than before
 def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") -> str:
     """What tells two experiments apart: all that changes their results, and nothing else.
 
-    Names, paths, threads and minutes are not part of it; settings left out are the same as their defaults. The code
-    is not either: a record says which commit made it.
+    Names, paths, threads and minutes are not part of it; settings left out are the same as their defaults, options of
+    components are as they are written. The code is not part of it either: a record says which commit made it.
 
     Args:
         config: The experiment.
@@ -403,6 +403,7 @@ def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") ->
     content = config.model_dump(mode="json")
     del content["name"], content["data"]["store"], content["train"]["threads"], content["train"]["max_minutes"]
     content["model"]["weights"] = weights
+    content["labels"]["evaluate"] = config.labels.judged.model_dump(mode="json")
     content["audit"]["annotator_error"] = sorted(content["audit"]["annotator_error"])
     return sha256_of_content({"format": _KEY_FORMAT, "data": fingerprint, "config": content})
 

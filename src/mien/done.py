@@ -10,7 +10,7 @@ from typing import Any
 from mien import __version__
 from mien.audit.results import AUDIT_FOLDER
 from mien.config import ExperimentConfig
-from mien.data.images import Store
+from mien.data.images import TABLE, Store
 from mien.data.labelled import parse_on
 from mien.models.weights import load_card
 from mien.own_files import sha256_of, sha256_of_content
@@ -39,6 +39,7 @@ class Stages:
         made_of = {
             "weights": load_card(self.run.path).sha256,
             "store": Store.open(path).fingerprint,
+            "table": sha256_of(Path(path) / TABLE),  # attributes are no part of the fingerprint
             "split": split,
             "labels": self.config.labels.judged.model_dump(),
             "features": self.config.audit.leakage,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mien.audit import AnnotatorError
+from mien.audit import AnnotatorError, Audit
 from mien.config import ExperimentConfig
+from mien.data.images import Store
+from mien.data.labelled import parse_on
 from mien.done import Stages
 from mien.errors import ConfigError
 from mien.evaluate import evaluate
@@ -26,6 +28,7 @@ def run_experiment(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress | None = None,
     threads: int | None = None,
+    audited: Callable[[Audit], None] = lambda audit: None,
 ) -> Run:
     """Train, evaluate, audit and report one experiment; what is done, and would come out the same, is not done again.
 
@@ -38,6 +41,7 @@ def run_experiment(
         say: Receives lines for the user.
         progress: Called with training steps done and in all.
         threads: Processor threads of the training where the configuration gives none.
+        audited: Receives the audit, also one that an earlier call made.
 
     Returns:
         The run, with predictions, audit and report in its folder.
@@ -45,7 +49,7 @@ def run_experiment(
     Raises:
         ConfigError: If the audit asks for an attribute that the store does not have; before training.
     """
-    _check(config)
+    _check(config, on)
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress, threads=threads)
     if not is_first():  # of several processes that trained together the first one goes on
         return run
@@ -55,11 +59,12 @@ def run_experiment(
     if config.audit.by:
         stages.audit(name, lambda: audit_run(run, name, config.audit, config.seed))
         say(run.audit(name).verdict)
+        audited(run.audit(name))
     say(f"report: {stages.report(lambda: (save_curves(run), render_report(run)))}")
     return run
 
 
-def _check(config: ExperimentConfig) -> None:
+def _check(config: ExperimentConfig, on: str | None) -> None:
     """A slip is told before the training, not after."""
     if config.labels.attributes:
         raise ConfigError(
@@ -70,3 +75,5 @@ def _check(config: ExperimentConfig) -> None:
         )
     for path in config.audit.annotator_error.values():
         AnnotatorError.load(path)
+    if on is not None:
+        Store.open(parse_on(on)[0])

@@ -217,3 +217,54 @@ def test_shares_are_told_from_other_functions():
     hits, trials = first.counted(tables)
     assert (hits.tolist(), trials.tolist()) == ([3, 0], [4, 0])
     assert isinstance(Predictions, type)
+
+
+def test_a_metric_that_writes_changes_nothing_of_the_audit(pred, monkeypatch):
+    def without_hits(confusion):
+        np.fill_diagonal(confusion, 0)
+        return float(confusion.sum())
+
+    def clipped(probs):
+        return np.clip(probs, 0.2, 0.8, out=probs)[:, 0]
+
+    monkeypatch.setitem(METRICS._entries, "without_hits", without_hits)
+    plain = audit(pred, ["gender"], settings=HOW).attribute("gender")
+    asked = audit(pred, ["gender"], settings=HOW, metrics=["without_hits"]).attribute("gender")
+    assert numbers(asked.gap("accuracy").value) == numbers(plain.gap("accuracy").value)
+    before = pred.probs.copy()
+    monkeypatch.setitem(METRICS._entries, "clipped", clipped)
+    with pytest.raises(UsageError, match="metric 'clipped': fails"):
+        audit(pred, ["gender"], settings=HOW, metrics=["clipped"])
+    np.testing.assert_array_equal(pred.probs, before)
+
+
+def test_a_metric_that_fails_or_is_infinite_is_named(pred, monkeypatch):
+    def broken(confusion):
+        raise ValueError("no idea")
+
+    def picky(confusion):
+        if (confusion.sum(-1) == 0).any():
+            raise ValueError("a class is missing")
+        return float(np.trace(confusion) / confusion.sum())
+
+    def endless(probs):
+        return np.where(np.arange(len(probs)) == 3, np.inf, probs.max(1))
+
+    for function in (broken, picky, endless):
+        monkeypatch.setitem(METRICS._entries, function.__name__, function)
+    with pytest.raises(UsageError, match=r"metric 'broken': fails \(no idea\)"):
+        audit(pred, ["gender"], settings=HOW, metrics=["broken"])
+    with pytest.raises(UsageError, match="infinite value for the face '3'"):
+        audit(pred, ["gender"], settings=HOW, metrics=["endless"])
+    few = replace(pred, labels=np.where(pred.labels == 0, 1, pred.labels), predicted=pred.predicted, soft_targets=None)
+    monkeypatch.delitem(METRICS._entries, "broken")
+    found = audit(few, ["gender"], settings=HOW, metrics=["picky"]).attribute("gender")
+    assert all(np.isnan(g.metrics["picky"].value) for g in found.groups)
+
+
+def test_gates_know_which_metrics_are_the_better_the_lower(pred):
+    from mien.audit import check_gate
+
+    found = audit(pred, ["gender"], settings=HOW, metrics=["surprise"])
+    worst = found.attribute("gender").group("f").metrics["surprise"].value
+    assert check_gate(found, f"worst(surprise, by=gender) > {worst - 0.01:.4f}").status != "passed"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mien.data.prepare import find_dataset, open_corpus
 from PIL import Image
 
 from mien.data.corpus import BadRows
 from mien.data.datasets import DATASETS
 from mien.errors import DataError, MienError
+from mien.prepare import find_dataset, open_corpus
 
 # The writers of the readers' own tests.
 _SPEC = importlib.util.spec_from_file_location("corpus_writers", Path(__file__).parents[1] / "data" / "writers.py")

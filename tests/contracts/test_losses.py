@@ -12,6 +12,8 @@ from mien.losses import LOSSES
 from mien.losses.bound import RowLoss
 
 NAMES = LOSSES.names()
+# A loss that looks at how common classes are, or bounds what one face can cost, is least elsewhere, on purpose.
+PROPER = [n for n in NAMES if n not in set[str]()]  # their names go into this set
 
 
 def bound(name: str, k: int = 4) -> Callable[[Tensor, Tensor], Tensor]:
@@ -61,7 +63,7 @@ def test_gradient(name: str) -> None:
     assert torch.autograd.gradcheck(lambda z: bound(name)(z, targets).sum(), logits)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PROPER)
 def test_least_at_the_target(name: str) -> None:
     _, targets = batch()
     loss = bound(name)

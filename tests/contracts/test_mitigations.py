@@ -41,7 +41,7 @@ def test_it_trains_and_leaves_a_plain_network(name: str, gaps: str, settings: di
     content["train"] |= {"epochs": 1}
     run = train(parse_config(content), tmp_path / "run")
     assert run.record.status == "finished"
-    probs = Classifier.load(run.path).probabilities(Store.open(gaps).images[:5])
+    probs = Classifier.load(run.path).face_model().probabilities(Store.open(gaps).images[:5])
     assert probs.shape == (5, 3)
     if name != "none":
         wanted = {"name": name, "groups": {"gender": "annotated"}}

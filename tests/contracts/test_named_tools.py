@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mien.adapters.model import FaceModel, MissingTool
 
 from mien.adapters import ADAPTERS
 from mien.adapters.loading import load_model
 from mien.annotators import ANNOTATORS
 from mien.annotators.loading import load_annotator
-from mien.errors import ConfigError, MienError, WeightsError
+from mien.errors import ConfigError, MienError, MissingTool, WeightsError
+from mien.inference import FaceModel
 
 TOOLS = {"deepface": "deepface", "fer": "fer", "pyfeat": "feat"}  # adapter -> the package that it imports
 OWN = {"onnx", "python"}

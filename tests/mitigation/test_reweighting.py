@@ -74,3 +74,12 @@ def test_weights_are_positive_and_of_mean_one(rows: list[tuple[int, int | None]]
     turned = faces([rows[i][0] for i in order], [rows[i][1] for i in order], k=4, g=3)
     again = Reweighting(turned, by=("gender",), exponent=exponent).sample_weights()
     np.testing.assert_allclose(again, weights[order], rtol=1e-5)
+
+
+def test_a_tenth_of_a_face_weighs_no_more_than_a_face() -> None:
+    targets = np.zeros((4000, 3))
+    targets[:, 0] = 1
+    targets[2000:, :2] = [0, 1]
+    targets[0] = [0.9, 0, 0.1]  # the only share of the third class
+    weights = cell_weights(targets, np.ones((4000, 1)), 1.0)
+    assert weights[0] / weights[1] == pytest.approx((0.9 / 1999.9 + 0.1) * 1999.9, rel=1e-6)

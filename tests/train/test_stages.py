@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mien.config import parse_config
-from mien.errors import ConfigError, DataError
+from mien.data.images import Store, StoreWriter
+from mien.errors import ConfigError, DataError, RunError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Stage, Turn
 from mien.mitigation.gradient_reversal import GradientReversal
@@ -250,6 +251,122 @@ def test_what_the_mitigation_froze_stays_frozen(settings: dict[str, Any], tmp_pa
     moved = {k for k, p in begun.items() if not torch.equal(p, ended[k])}
     assert moved
     assert all(k.startswith("head.") for k in moved)
+
+
+class Told(Errors):
+    """Notes what it is told of the first stage, and makes a network when it is made."""
+
+    said: list[float] = []  # noqa: RUF012
+    made: list[float] = []  # noqa: RUF012
+
+    def __init__(self, faces: Any) -> None:
+        super().__init__(faces)
+        self.own = nn.Linear(2, 2)
+        self.made.append(float(self.own.weight.detach().sum()))
+
+    def begin(self, stage: int, logits: Callable[[], NDArray[np.float32]]) -> None:
+        if stage:
+            self.said.append(float((logits().argmax(1) == self.faces.targets.argmax(1)).mean()))
+
+
+def test_a_stage_that_begins_anew_is_told_of_the_one_before(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MITIGATIONS._entries, "told", Told)
+        settings["train"] |= {"epochs": 1, "ema": None}
+        Told.said.clear()
+        Told.made.clear()
+        for name in ("a", "b"):
+            torch.rand(7)  # what was drawn before makes no difference
+            train(parse_config(settings | {"mitigation": "told"}), tmp_path / name)
+    assert Told.said[0] > 0.5  # three classes: a third by chance
+    assert Told.made[0] == Told.made[1]
+
+
+def test_what_a_turn_held_moves_again_in_the_next_stage(settings: dict[str, Any], tmp_path: Path) -> None:
+    class Both(Alternating):
+        def stages(self) -> tuple[Stage, ...]:
+            turns = (Turn(moves="model"), Turn(moves="mitigation"))
+            return (Stage(turns=turns, epochs=1), Stage(epochs=2))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MITIGATIONS._entries, "Alternating", Both)
+        settings["train"] |= {"ema": None, "monitor": "last"}
+        whole = train(parse_config(mitigated(settings, "Alternating")), tmp_path / "whole")
+        assert whole.history["train_loss"].iloc[-1] < whole.history["train_loss"].iloc[0]
+        settings["train"]["max_minutes"] = 1e-9
+        for _ in range(3):
+            parts = train(parse_config(mitigated(settings, "Alternating")), tmp_path / "parts")
+    assert parts.record.status == "finished"
+    assert same(whole.path, parts.path)
+
+
+def test_every_epoch_of_a_stage_has_as_many_faces(settings: dict[str, Any], tmp_path: Path) -> None:
+    class Shrinking(Mitigation):
+        def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+            return np.arange(120 - 30 * epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MITIGATIONS._entries, "shrinking", Shrinking)
+        with pytest.raises(ValueError, match="the order of epoch 1 has 90 faces, that of the first had 120"):
+            train(parse_config(settings | {"mitigation": "shrinking"}), tmp_path / "run")
+
+
+def _regendered(store: str, folder: Path, groups: list[str | None]) -> str:
+    opened = Store.open(store)
+    frame = opened.table.frame.assign(gender=[groups[i % len(groups)] for i in range(len(opened.table))])
+    with StoreWriter(folder, force=True) as writer:
+        writer.append(np.asarray(opened.images))
+        writer.commit(opened.table.derive("regender", frame), opened.info)
+    return str(folder)
+
+
+def test_a_run_goes_on_with_the_groups_that_it_began_with(settings: dict[str, Any], tmp_path: Path) -> None:
+    original = settings["data"]["store"]
+    settings["data"] = {"store": _regendered(original, tmp_path / "store", ["female", "male"])}
+    settings["mitigation"] = {"name": "reweighting", "options": {"by": ["gender"]}}
+    settings["train"]["max_minutes"] = 1e-9
+    train(parse_config(settings), tmp_path / "run")
+    train(parse_config(settings), tmp_path / "run")
+    _regendered(original, tmp_path / "store", ["male", "male", "female"])
+    with pytest.raises(RunError, match="other faces or splits"):
+        train(parse_config(settings), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [(["female"], "has the groups"), ([None, None], "has the groups")],
+)
+def test_groups_that_cannot_be_told_apart_are_refused(
+    settings: dict[str, Any], tmp_path: Path, groups: list[str | None], message: str
+) -> None:
+    settings["data"] = {"store": _regendered(settings["data"]["store"], tmp_path / "store", groups)}
+    settings["mitigation"] = {"name": "reweighting", "options": {"by": ["gender"]}}
+    with pytest.raises(DataError, match=message):
+        train(parse_config(settings), tmp_path / "run")
+
+
+def test_one_group_among_the_training_faces_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    store = Store.open(settings["data"]["store"])
+    frame = store.table.frame.assign(gender=np.where(store.table.frame["split"] == "train", "female", "male"))
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.append(np.asarray(store.images))
+        writer.commit(store.table.derive("apart", frame), store.info)
+    settings["data"] = {"store": str(tmp_path / "store")}
+    settings["mitigation"] = {"name": "reweighting", "options": {"by": ["gender"]}}
+    with pytest.raises(DataError, match="all faces of known 'gender' are female"):
+        train(parse_config(settings), tmp_path / "run")
+
+
+def test_the_audit_of_a_finished_run_may_ask_for_larger_groups(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"]["epochs"] = 1
+    train(parse_config(settings), tmp_path / "run")
+    settings["audit"] = {"min_n": 20}
+    assert train(parse_config(settings), tmp_path / "run", finished_ok=True).config.audit.min_n == 20
+    settings["train"] |= {"monitor": "val_worst_class"}
+    train(parse_config(settings), tmp_path / "worst")
+    settings["audit"] = {"min_n": 20, "min_class_n": 5}
+    with pytest.raises(RunError, match="min_class_n"):
+        train(parse_config(settings), tmp_path / "worst", finished_ok=True)
 
 
 SPY = """

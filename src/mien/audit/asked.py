@@ -72,4 +72,9 @@ def _of_faces(name: str, pred: Predictions) -> NDArray[np.float32]:
         shape = "one number" if not found.ndim else f"an array of shape {found.shape}"
         fix = "Register it as a function of the confusion counts, or of one value a face."
         raise UsageError(f"metric {name!r}", f"gives {shape} of all faces together", "something of each group", fix)
+    infinite = np.flatnonzero(np.isinf(found))
+    if len(infinite):
+        face = str(pred.sample_id[infinite[0]])
+        what = f"gives an infinite value for the face {face!r} ({len(infinite)} such faces)"
+        raise UsageError(f"metric {name!r}", what, "numbers; NaN for a face that does not count")
     return found.astype(np.float32)

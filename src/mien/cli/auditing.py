@@ -162,7 +162,7 @@ def audit(
         print_json(found.to_dict())
     else:
         terminal.markdown(render_text(found) if full else render_brief(found))
-    return _gate(found, settings.fail_if, allow_undecided, junit)
+    return gate(found, settings.fail_if, allow_undecided, junit)
 
 
 def _check_places(out: Path | None, junit: Path | None, inputs: Sequence[Path | str], force: bool, own: bool) -> None:
@@ -186,7 +186,7 @@ def _inside(out: Path | None, junit: Path | None) -> tuple[str, ...]:
     return (junit.name,) if inside and junit is not None else ()
 
 
-def _gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool, junit: Path | None) -> int:
+def gate(found: Audit, conditions: tuple[str, ...], allow_undecided: bool = False, junit: Path | None = None) -> int:
     """Check the conditions, say each result on stderr, and return the exit code."""
     from mien.audit import FAILED, PASSED, UNDECIDED, check_gates, junit_xml
 

@@ -131,8 +131,10 @@ def run(
     set: tuple[str, ...] = (),
     device: str = "cpu",
     force: Force = False,
-) -> None:
+) -> int:
     """Train, evaluate, audit and report in one go; what is done and would come out the same is not done again.
+
+    The conditions of audit.fail_if are checked in the end: exit code 3 where one fails.
 
     Parameters
     ----------
@@ -148,12 +150,15 @@ def run(
         Where to evaluate.
     """
     from mien import terminal
+    from mien.audit import Audit
+    from mien.cli.auditing import gate
     from mien.experiment import run_experiment
     from mien.train import is_first, load_experiment
     from mien.train.threads import free_cores
 
     experiment = load_experiment(config, set)
     folder = out or Path("runs") / experiment.name
+    audits: list[Audit] = []
     with terminal.progress("training", "steps") if is_first() else nullcontext() as progress:
         run_experiment(
             experiment,
@@ -164,7 +169,9 @@ def run(
             say=terminal.say,
             progress=progress,
             threads=free_cores(),
+            audited=audits.append,
         )
+    return max((gate(found, experiment.audit.fail_if) for found in audits), default=0)
 
 
 @app.command

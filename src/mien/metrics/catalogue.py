@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.errors import UsageError
 from mien.records import Predictions
 from mien.registry import Entry, Registry
 
@@ -77,14 +78,22 @@ def apply_metric(name: str, pred: Predictions) -> NDArray[Any] | None:
 
     Raises:
         ConfigError: If there is no such metric.
+        UsageError: If it fails.
     """
     arguments = {}
     for parameter in _parameters(name):
         value = pred.confusion() if parameter.name == "confusion" else getattr(pred, parameter.name)
         if value is None and parameter.default is inspect.Parameter.empty:
             return None
+        if isinstance(value, np.ndarray):  # a metric that writes would change what all others read
+            value = value.view()
+            value.flags.writeable = False
         arguments[parameter.name] = value
-    return np.asarray(METRICS.get(name)(**arguments), dtype=np.float64)
+    try:
+        return np.asarray(METRICS.get(name)(**arguments), dtype=np.float64)
+    except Exception as error:  # of a function that anybody may have registered
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UsageError(f"metric {name!r}", f"fails ({reason})", "a number, or one a face") from error
 
 
 def measure(name: str, pred: Predictions) -> float:

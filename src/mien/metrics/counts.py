@@ -44,6 +44,7 @@ class CountMetric:
     def __init__(self, name: str, n_classes: int) -> None:
         self.name = name
         self._function: Any = METRICS.get(name)
+        self._try(n_classes)
         drawn = np.random.default_rng(0).integers(0, _MOST, (*_TRIALS, n_classes, n_classes))
         self._stacks = self._takes_stacks(drawn)
         self.cells: Array | None = None
@@ -72,7 +73,7 @@ class CountMetric:
     def _values(self, tables: NDArray[Any]) -> Array:
         with np.errstate(all="ignore"):
             if self._stacks:
-                found = np.asarray(self._function(tables), dtype=np.float64)
+                found = np.asarray(self._function(tables.copy()), dtype=np.float64)  # it may write into its own
             else:
                 flat = tables.reshape(-1, *tables.shape[-2:])
                 found = np.array([self._one(t) for t in flat], dtype=np.float64).reshape(tables.shape[:-2])
@@ -80,8 +81,8 @@ class CountMetric:
 
     def _one(self, table: NDArray[Any]) -> float:
         try:
-            found = np.asarray(self._function(table), dtype=np.float64)
-        except ZeroDivisionError:
+            found = np.asarray(self._function(table.copy()), dtype=np.float64)
+        except Exception:  # it was tried on a table of all classes: of this one it has no value
             return float("nan")
         if found.size != 1:
             shape = "x".join(map(str, found.shape))
@@ -89,12 +90,24 @@ class CountMetric:
             raise UsageError(f"metric {self.name!r}", f"gives {shape} numbers for one matrix", "one number", fix)
         return float(found.reshape(()))
 
+    def _try(self, n_classes: int) -> None:
+        """Tell what it says of a table with faces in every cell, before it is asked of thousands.
+
+        Raises:
+            UsageError: If it fails there.
+        """
+        try:
+            self._function(np.arange(1, n_classes**2 + 1).reshape(n_classes, n_classes))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UsageError(f"metric {self.name!r}", f"fails ({reason})", "a number for a (K, K) matrix") from error
+
     def _takes_stacks(self, drawn: NDArray[Any]) -> bool:
         """Whether the metric gives for a stack of tables what it gives for each of them."""
         with np.errstate(all="ignore"):
             alone = [self._one(table) for table in drawn.reshape(-1, *drawn.shape[2:])]
             try:
-                found = np.asarray(self._function(drawn), dtype=np.float64)
+                found = np.asarray(self._function(drawn.copy()), dtype=np.float64)
             except Exception:  # whatever it says of a shape that it was not made for
                 return False
         return found.shape == drawn.shape[:2] and np.allclose(found.ravel(), alone, equal_nan=True)

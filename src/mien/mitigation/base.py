@@ -149,7 +149,10 @@ class Mitigation(nn.Module):
         return None
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64] | None:
-        """Numbers of the faces of an epoch in their order, some perhaps several times; None for a shuffle of all."""
+        """Numbers of the faces of an epoch in their order, some perhaps several times; None for a shuffle of all.
+
+        Every epoch of a stage has as many.
+        """
         return None
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:
@@ -180,8 +183,11 @@ class Mitigation(nn.Module):
     def begin(self, stage: int, logits: Callable[[], NDArray[np.float32]]) -> None:
         """Called when a stage begins, before its weights and its order are asked for.
 
+        A run that is taken up in the middle of a stage does not call it again: what is found here belongs into a
+        buffer, or into ``get_extra_state`` and ``set_extra_state``, which checkpoints keep.
+
         Args:
             stage: Its number, from 0.
-            logits: Gives ``(n, K)`` of all training faces under the plain network as it stands, without
-                augmentation; a pass over all faces, which is made only if it is called.
+            logits: Gives ``(n, K)`` of all training faces under the plain network without augmentation: the best of
+                the stage before, also where this one begins anew. A pass over all faces, made only if it is called.
         """

@@ -81,7 +81,8 @@ def cell_weights(classes: NDArray[np.floating], groups: NDArray[np.floating], ex
     known = groups.sum(1) > 0
     if not known.any():
         return np.ones(len(groups))
-    factors = np.where(n > 0, np.where(n > 0, n, 1.0) ** -exponent, 0.0)
+    # A cell of a tenth of a face, which shares of many may add up to, weighs no more than one of a whole face.
+    factors = np.where(n > 0, np.maximum(n, 1.0) ** -exponent, 0.0)
     weights = np.einsum("nk,kg,ng->n", classes, factors, groups)
     of_class = (n * factors).sum(1) / np.maximum(n.sum(1), 1e-12)
     # A class none of whose faces has a known group weighs as all known faces do on average.

@@ -1,6 +1,7 @@
 """The page of an audit; its sections stand on the page of a run as well.
 
-To add a topic of an attribute, add its function to :data:`TOPICS`: it returns one more section, or None.
+To add a topic of an attribute, add its function to :data:`TOPICS`: it returns a list of sections, empty where it has
+nothing to say.
 """
 
 from __future__ import annotations

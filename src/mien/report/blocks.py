@@ -1,4 +1,4 @@
-"""What pages are made of: sections of blocks. A page makes them, three templates show them.
+"""What pages are made of: sections of blocks. A page makes them, two templates show them.
 
 A block is a :class:`Text`, :class:`Items`, :class:`Table`, :class:`Figures`, :class:`Faces`, :class:`Folded`,
 :class:`Box` or another :class:`Section`. To add a section to a page, return one more ``Section``.

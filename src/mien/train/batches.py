@@ -92,6 +92,8 @@ class BatchNumbers(Sampler[NDArray[np.int64]]):
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         order = self.order(self.epoch)
+        if len(order) != self.n:
+            raise ValueError(f"the order of epoch {self.epoch} has {len(order)} faces, that of the first had {self.n}")
         for step in range(len(self)):
             batch = order[step * self.size : (step + 1) * self.size]
             yield batch[self.share.rank :: self.share.world]

@@ -78,6 +78,7 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         raise ConfigError("train.batch_size", f"is {config.train.batch_size}", expected)
     classes = class_names(data.heads)
     channels = data.store.images.shape[3]
+    torch.manual_seed(config.seed)  # for networks that a mitigation makes
     mitigation: Mitigation = MITIGATIONS.get(config.mitigation.name)(data.train, **config.mitigation.options)
     stages = mitigation.stages()
     needed = not resumed or any(stage.begins == "start" for stage in stages)

@@ -84,7 +84,8 @@ def previous_run(out: Path, config: ExperimentConfig) -> RunRecord | None:
     record = RunRecord.load(out / RECORD)
     # Read anew, so that settings which an older version did not have are at their defaults.
     begun = parse_config(record.config, str(out / RECORD)).model_dump(mode="json")
-    differs = _first_difference(begun, config.model_dump(mode="json"))
+    bound = config.train.monitor in ("val_worst_class", "val_worst_group")
+    differs = _first_difference(begun, config.model_dump(mode="json"), bound=bound)
     if differs:
         raise RunError(
             str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
@@ -128,7 +129,7 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "", bound: bool = True) -> str:
     """Dotted key of the first difference that matters.
 
     How long a sitting may last may change, and what is asked of the finished model, but not which groups and
@@ -137,12 +138,14 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = ""
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            if found := _first_difference(a, b, f"{prefix}{key}."):
+            if found := _first_difference(a, b, f"{prefix}{key}.", bound):
                 return found
-        elif a != b and not _may_change(prefix + key):
+        elif a != b and not _may_change(prefix + key, bound):
             return f"{prefix}{key} ({a!r}, now {b!r})"
     return ""
 
 
-def _may_change(key: str) -> bool:
-    return key == "train.max_minutes" or (key.startswith("audit.") and key not in ("audit.min_n", "audit.min_class_n"))
+def _may_change(key: str, bound: bool) -> bool:
+    """``bound``: whether an epoch is chosen by groups and classes that are large enough."""
+    least = bound and key in ("audit.min_n", "audit.min_class_n")
+    return key == "train.max_minutes" or (key.startswith("audit.") and not least)

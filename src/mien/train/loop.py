@@ -77,7 +77,8 @@ class Loop:
         self.network.to(self.fabric.device)
         self.averages = AveragedWeights(self.network.model, self.train.ema) if self.train.ema is not None else None
         repeats = any(stage.begins == "start" for stage in built.stages)
-        self.start = {k: v.clone() for k, v in self.network.state_dict().items()} if repeats else {}
+        begun = self.network.state_dict() if repeats else {}
+        self.start = {k: v.clone() for k, v in begun.items() if not k.startswith("mitigation.")}
         self.device = device_for(built.data.store.images, len(built.data.train) + len(built.data.validation))
         validation = built.data.validation
         self.validation = loader(
@@ -129,6 +130,8 @@ class Loop:
     def _enter_stage(self, state: dict[str, Any] | None) -> None:
         """Batches, optimisers and schedules of a stage, as they begin or as a checkpoint left them."""
         built, stage = self.built, self.built.stages[self.place.stage]
+        for parameter in (p for side in self.moving.values() for p in side):  # a turn of the last stage held some
+            parameter.requires_grad_(True)
         mitigation, faces, seed = built.mitigation, built.data.train, built.config.seed
 
         def order(epoch: int) -> NDArray[np.int64]:
@@ -241,14 +244,14 @@ class Loop:
         self.optimizers, self.schedules = [], []
         if self.place.stage == len(self.built.stages):
             return
+        # The method sees the best network of the stage before, whatever the next one begins with.
+        self.network.model.load_state_dict(self.kept.state)
+        self.built.mitigation.begin(self.place.stage, self._logits)
         if self.built.stages[self.place.stage].begins == "start":
-            self.network.load_state_dict(self.start)
-        else:
-            self.network.model.load_state_dict(self.kept.state)
+            self.network.load_state_dict(self.start, strict=False)
         if self.averages is not None:  # a stage is averaged over its own end
             self.averages.load_state_dict({"n": 0, "model": self.network.model.state_dict()})
         self.kept.best, self.kept.state = {}, {}
-        self.built.mitigation.begin(self.place.stage, self._logits)
 
     @torch.inference_mode()
     def _logits(self) -> NDArray[np.float32]:

@@ -302,8 +302,10 @@ def _faces(data: TrainingData) -> pd.DataFrame:
     """What a run remembers of its faces."""
     columns = ["sample_id", "split", "cluster", "hash"] + (["fold"] if "fold" in data.table.frame else [])
     faces = data.table.frame[columns].reset_index(drop=True)
-    # Votes are part of the store's fingerprint, attributes are not: a run goes on with those that it began to learn.
-    for name in data.heads if list(data.heads) != [EXPRESSION] else ():
+    # Votes are part of the store's fingerprint, attributes are not: a run goes on with those that it began with.
+    learnt = data.heads if list(data.heads) != [EXPRESSION] else ()
+    asked = (part.strip() for spec in (*data.train.attributes, *data.validation.attributes) for part in spec.split("*"))
+    for name in dict.fromkeys((*learnt, *asked)):
         groups = data.table.frame[name].reset_index(drop=True).astype(object)
         faces[name] = groups.where(groups.notna(), "").astype(faces["split"].dtype)
     return faces

@@ -81,6 +81,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             attributes=groups,
         )
     _check_monitor(config, parts[VALIDATION])
+    _check_mitigated(parts[TRAIN])
     notes = _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
     store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
     mean, std = _pixel_statistics(store.images, parts[TRAIN].rows)
@@ -239,7 +240,7 @@ def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
     """Refuse to choose weights by the worst of classes, or of groups, none of which has enough validation faces."""
     monitor = config.train.monitor
     least, counts = {
-        "val_worst_class": (config.audit.min_class_n, validation.targets.sum(0)),
+        "val_worst_class": (config.audit.min_class_n, _first_classes(validation)),
         "val_worst_group": (config.audit.min_n, validation.groups.sum(0)),
     }.get(monitor, (0, np.ones(1)))
     if not (counts >= least).any():
@@ -247,6 +248,22 @@ def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
         most = f"{counts.max():,.0f} faces in the largest {what} of the validation part"
         fix = f"Hold out more faces, or lower audit.min_{'class_' if what == 'class' else ''}n."
         raise DataError("train.monitor", f"{monitor} with {most}", f"{least} or more in one", fix)
+
+
+def _first_classes(faces: Faces) -> NDArray[np.int64]:
+    """``(K,)`` faces by their first class, head after head."""
+    return np.concatenate(
+        [np.bincount(faces.targets[:, b].argmax(1), minlength=b.stop - b.start) for b in faces.heads.values()]
+    )
+
+
+def _check_mitigated(faces: Faces) -> None:
+    """A method that is to tell groups apart needs two of them among the training faces."""
+    for spec, block in faces.blocks.items():
+        known = [g for g, n in zip(faces.attributes[spec], faces.groups[:, block].sum(0), strict=True) if n]
+        if len(known) < 2:
+            found = f"all faces of known {spec!r} are {known[0]}" if known else f"no face has a known {spec!r}"
+            raise DataError("mitigation.options.by", found, "two groups or more among the training faces")
 
 
 def _pixel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], most: int = 4000) -> tuple[float, float]:

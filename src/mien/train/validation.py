@@ -62,21 +62,21 @@ class Judge:
         for batch in batches:
             # Several processes have a share each; on a card, pictures of a store with no room there are moved here.
             batch = fabric.to_device(batch)
-            with fabric.autocast():
-                sums.append(torch.stack([self._sums(model, batch, view) for view in self.pictures.views]))
+            sums.append(torch.stack([self._sums(model, batch, view, fabric) for view in self.pictures.views]))
             check()
         return self._metrics(summed(sums, fabric))
 
-    def _sums(self, model: ExpressionModel, batch: Batch, view: str) -> Tensor:
+    def _sums(self, model: ExpressionModel, batch: Batch, view: str, fabric: Fabric) -> Tensor:
         """``(heads, ...)``: of each head cross-entropy, hits, faces; hits and faces of classes; of groups."""
-        logits = model(self.pictures.judged(batch.images, view)).float()
+        with fabric.autocast():  # of the network alone: bf16 counts to 256 and no further
+            logits = model(self.pictures.judged(batch.images, view)).float()
         found = []
         for head in self.heads:
             z, t = logits[:, head.block], batch.targets[:, head.block]
             hit = hits(z, t)
             first = torch.zeros_like(t).scatter_(1, t.argmax(1, keepdim=True), 1.0)
             loss = -(t * z.log_softmax(1)).sum(1)
-            parts = [torch.stack([loss.mean() * len(t), hit.sum(), torch.full_like(hit.sum(), len(t))])]
+            parts = [torch.stack([loss.sum(), hit.sum(), torch.full_like(hit.sum(), len(t))])]
             parts += [side.T @ hit if k == 0 else side.sum(0) for side in (first, batch.groups) for k in (0, 1)]
             found.append(torch.cat(parts))
         return torch.cat(found)

@@ -74,6 +74,7 @@ from mien.audit.gate.language import (
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
 from mien.audit.vocabulary import LOWER_IS_BETTER, NOT_TESTABLE, TOO_FEW, metric_title
 from mien.errors import UsageError
+from mien.metrics import METRICS
 from mien.records import Estimate
 from mien.registry import nearest
 from mien.shown import visible
@@ -154,6 +155,12 @@ def parse_gate(text: str) -> Gate:
     return gate
 
 
+def _unbounded(metric: str) -> bool:
+    """Whether a metric may lie outside 0 to 1; of one that somebody registered nobody knows that it may not."""
+    own = metric in METRICS and not METRICS.get(metric).__module__.startswith("mien.")
+    return own or metric in _UNBOUNDED
+
+
 def _check_limits(gate: Gate, node: Condition) -> None:
     """Refuse a share compared with what no share can be: a gap of five points is 0.05, and never above 5."""
     if not isinstance(node, Comparison):
@@ -164,7 +171,7 @@ def _check_limits(gate: Gate, node: Condition) -> None:
         query = value.of if isinstance(value, End) else value
         if not isinstance(query, Query) or not isinstance(limit, Number):
             continue
-        if query.function == "n" or query.metric in _UNBOUNDED or 0 <= limit.value <= 1:
+        if query.function == "n" or _unbounded(query.metric) or 0 <= limit.value <= 1:
             continue
         raise UsageError(
             f"gate {gate.text!r}",
@@ -393,7 +400,8 @@ def _pick(cells: Sequence[tuple[str, str, Estimate]], query: Query, attribute: s
     if not usable:
         why = cells[0][2].note if len(cells) == 1 else ""
         return _Found(_NAN, who=why or "nothing has enough faces", left_out=left)
-    largest = (query.metric in LOWER_IS_BETTER) != (query.function == "best")
+    lower = query.metric in LOWER_IS_BETTER or METRICS.lower_is_better(query.metric)
+    largest = lower != (query.function == "best")
     group, class_name, e = (max if largest else min)(usable, key=lambda cell: cell[2].value)
     what = metric_title(query.metric, class_name)
     who = ", ".join(filter(None, [what, f"{attribute} = {group}" if group else "", _count(e.n, "face")]))
