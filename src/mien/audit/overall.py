@@ -123,6 +123,8 @@ def _of_rows(name: str, pred: Predictions, units: Units, settings: Settings) -> 
     if found is None:
         note = "needs probabilities" if pred.probs is None else "undefined"
         return undefined(n, clusters, note, level)
+    if np.isinf(found).any():
+        return undefined(n, clusters, "infinite for some face", level)
     if found.shape == (n,):
         return _mean_estimate(name, found.astype(np.float32), units, level)
     if found.ndim or np.isnan(found):
