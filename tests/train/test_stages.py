@@ -369,6 +369,32 @@ def test_the_audit_of_a_finished_run_may_ask_for_larger_groups(settings: dict[st
         train(parse_config(settings), tmp_path / "worst", finished_ok=True)
 
 
+def test_targets_groups_and_weights_reach_a_loss_unrounded(settings: dict[str, Any], tmp_path: Path) -> None:
+    """bf16 has three digits: where the network computes in it, what it is told keeps its own."""
+    seen: list[Batch] = []
+
+    class Looking(Mitigation):
+        def sample_weights(self) -> NDArray[np.float32]:
+            return np.linspace(0.5, 1.5, len(self.faces)).astype(np.float32)
+
+        def loss(self, step: Step) -> Tensor:
+            seen.append(step.batch)
+            return step.mean()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MITIGATIONS._entries, "looking", Looking)
+        settings["train"] |= {"epochs": 1, "precision": "bf16"}
+        settings["labels"] = {"train": "distribution"}
+        settings["augment"] = {"enabled": False}
+        train(parse_config(settings | {"mitigation": "looking"}), tmp_path / "run")
+    weights = torch.from_numpy(np.linspace(0.5, 1.5, 150).astype(np.float32))
+    for batch in seen:
+        assert batch.weights is not None
+        assert torch.equal(batch.weights, weights[batch.rows])
+        assert batch.targets.dtype == batch.images.dtype == torch.float32
+        assert not torch.equal(batch.images, batch.images.bfloat16().float())
+
+
 SPY = """
 import sys, yaml
 from pathlib import Path

@@ -103,7 +103,7 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     )
     augment = Augmentation(**config.augment.model_dump(exclude={"enabled"})) if config.augment.enabled else None
     heads = _heads(config, data, model.feature_dim)
-    pictures = Pictures(card, augment)
+    pictures = Pictures(card, augment, torch.bfloat16 if precision_of(config) == "bf16" else None)
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw)
     judge = Judge(
         heads=heads,
@@ -161,7 +161,8 @@ def make_fabric(config: ExperimentConfig) -> Fabric:
         num_nodes=world // local,
         # What a turn does not move has no gradient in it; to look for such takes time.
         strategy=DDPStrategy(find_unused_parameters=in_turns) if world > 1 else "auto",
-        precision="bf16-mixed" if precision_of(config) == "bf16" else "32-true",
+        # The network computes in bf16 by itself (see Pictures.computing): Fabric would round targets and weights too.
+        precision="32-true",
     )
 
 

@@ -18,7 +18,7 @@ from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
 from mien.train.averaging import AveragedWeights
 from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
-from mien.train.build import Built, precision_of
+from mien.train.build import Built
 from mien.train.capture import record
 from mien.train.checkpoints import save_checkpoint, taking_up
 from mien.train.keep import Diary, Kept
@@ -165,8 +165,8 @@ class Loop:
             return
         card = self.built.card
         faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)
-        dtype = torch.bfloat16 if precision_of(self.built.config) == "bf16" else None
-        found = record(self.network.model, faces.contiguous(memory_format=torch.channels_last), dtype, self.diary.say)
+        faces = faces.contiguous(memory_format=torch.channels_last)
+        found = record(self.network.model, faces, self.network.pictures.dtype, self.diary.say)
         if found is not None:
             self.network.recorded.append(found)
 
@@ -263,7 +263,7 @@ class Loop:
         found = []
         for batch in loader(FaceBatches(store.images, faces, device=self.device), numbers):
             x = self.network.pictures.judged(batch.images.to(self.fabric.device))
-            with self.fabric.autocast():
+            with self.network.pictures.computing(self.fabric.device):
                 found.append(model(x).float().cpu().numpy())
             self.check()
         return np.concatenate(found)

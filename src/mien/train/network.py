@@ -50,15 +50,21 @@ class At(NamedTuple):
 
 @dataclass(frozen=True)
 class Pictures:
-    """From uint8 faces to what the network sees.
+    """From uint8 faces to what the network sees, and what it computes in.
 
     Attributes:
         card: Size and normalisation.
         augment: Changes of training pictures; None for none.
+        dtype: What the network computes in; None for full precision.
     """
 
     card: WeightCard
     augment: Augmentation | None
+    dtype: torch.dtype | None = None
+
+    def computing(self, device: torch.device) -> torch.autocast:
+        """The context in which the network computes."""
+        return torch.autocast(device.type, self.dtype, enabled=self.dtype is not None, cache_enabled=False)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -112,20 +118,19 @@ class TrainedNetwork(nn.Module):
             The loss to go down, and ``(3,)``: sums of loss, hits (mean over the heads) and faces.
         """
         # Geometry in full precision: bf16 places a pixel only to about 1/4 of its width.
-        with torch.autocast(batch.images.device.type, enabled=False):
-            batch = batch._replace(images=self.pictures.training(batch.images))
+        batch = batch._replace(images=self.pictures.training(batch.images))
         if self.draw:
             batch = batch._replace(targets=self._drawn(batch.targets))
         batch = self.mitigation.mix(batch)
-        forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
-        outputs = forward(batch.images)
-        step = self._step(batch, outputs, at)
-        turn = self.turns[at.turn]
-        loss = self.mitigation.loss(step) if turn.loss is None else turn.loss(step)
-        sums = torch.stack(
-            [hits(step.logits[:, h.block].detach(), batch.targets[:, h.block]).sum() for h in self.heads]
-        )
-        return loss, as_sums(loss.detach(), sums.mean(), len(batch.rows))
+        with self.pictures.computing(batch.images.device):
+            forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
+            outputs = forward(batch.images)
+            step = self._step(batch, outputs, at)
+            turn = self.turns[at.turn]
+            loss = self.mitigation.loss(step) if turn.loss is None else turn.loss(step)
+        logits = step.logits.detach()
+        hit = torch.stack([hits(logits[:, h.block], batch.targets[:, h.block]).sum() for h in self.heads])
+        return loss, as_sums(loss.detach(), hit.mean(), len(batch.rows))
 
     def _step(self, batch: Batch, outputs: Outputs, at: At) -> Step:
         logits = outputs.logits.float()

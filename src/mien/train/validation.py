@@ -62,13 +62,13 @@ class Judge:
         for batch in batches:
             # Several processes have a share each; on a card, pictures of a store with no room there are moved here.
             batch = fabric.to_device(batch)
-            sums.append(torch.stack([self._sums(model, batch, view, fabric) for view in self.pictures.views]))
+            sums.append(torch.stack([self._sums(model, batch, view) for view in self.pictures.views]))
             check()
         return self._metrics(summed(sums, fabric))
 
-    def _sums(self, model: ExpressionModel, batch: Batch, view: str, fabric: Fabric) -> Tensor:
+    def _sums(self, model: ExpressionModel, batch: Batch, view: str) -> Tensor:
         """``(heads, ...)``: of each head cross-entropy, hits, faces; hits and faces of classes; of groups."""
-        with fabric.autocast():  # of the network alone: bf16 counts to 256 and no further
+        with self.pictures.computing(batch.images.device):  # of the network alone: bf16 counts to 256 and no further
             logits = model(self.pictures.judged(batch.images, view)).float()
         found = []
         for head in self.heads:
