@@ -227,7 +227,7 @@ def test_a_run_whose_gate_fails_says_so(finished: Run, tmp_path: Path) -> None:
     content["audit"]["fail_if"] = ["accuracy > 0"]
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
     assert "GATE FAILED" in mien("run", tmp_path / "c.yaml", "--out", run, code=3).stderr
-    nowhere = mien("run", tmp_path / "c.yaml", "--out", tmp_path / "new", "--on", "nowhere:test", code=2).stderr
+    nowhere = mien("run", tmp_path / "c.yaml", "--out", tmp_path / "new", "--on", "nowhere:test", code=1).stderr
     assert "nowhere" in nowhere
     assert not (tmp_path / "new").exists()
 

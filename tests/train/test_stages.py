@@ -21,7 +21,7 @@ from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.errors import ConfigError, DataError, RunError
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Batch, Mitigation, Stage, Turn
+from mien.mitigation.base import Batch, Mitigation, Stage, Step, Turn
 from mien.mitigation.gradient_reversal import GradientReversal
 from mien.models.blocks import ExpressionModel
 from mien.runs import Run
