@@ -23,10 +23,10 @@ from mien.audit import (
     render_text,
     summary_estimates,
 )
-from mien.audit.markdown import interval
 from mien.errors import DataError, MienError, UsageError
 from mien.records import Predictions, write_json
 from mien.stats.settings import Settings
+from mien.wording import interval
 
 QUICK = Settings(n_boot=50, n_perm=99)
 

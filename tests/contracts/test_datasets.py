@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import writers as w
 from mien.data.corpus import BadRows
 from mien.data.datasets import DATASETS
 from mien.errors import DataError, MienError
 from mien.prepare import find_dataset, open_corpus
 
-# The writers of the readers' own tests.
-_SPEC = importlib.util.spec_from_file_location("corpus_writers", Path(__file__).parents[1] / "data" / "writers.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-w = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(w)
 N = 15
 
 

@@ -278,7 +278,7 @@ def test_a_stage_that_begins_anew_is_told_of_the_one_before(settings: dict[str, 
         for name in ("a", "b"):
             torch.rand(7)  # what was drawn before makes no difference
             train(parse_config(settings | {"mitigation": "told"}), tmp_path / name)
-    assert Told.said[0] > 0.5  # three classes: a third by chance
+    assert Told.said[0] > 0.4  # a network that learnt nothing names one of three classes
     assert Told.made[0] == Told.made[1]
 
 
@@ -334,7 +334,7 @@ def test_a_run_goes_on_with_the_groups_that_it_began_with(settings: dict[str, An
 
 @pytest.mark.parametrize(
     ("groups", "message"),
-    [(["female"], "has the groups"), ([None, None], "has the groups")],
+    [(["female"], "all faces of known 'gender' are female"), ([None], "no face has a known 'gender'")],
 )
 def test_groups_that_cannot_be_told_apart_are_refused(
     settings: dict[str, Any], tmp_path: Path, groups: list[str | None], message: str
