@@ -58,8 +58,9 @@ def run_experiment(
     say(f"accuracy on {run.record.estimates[name]['on']}: {run.estimate(name, 'accuracy')}")
     if config.audit.by:
         stages.audit(name, lambda: audit_run(run, name, config.audit, config.seed))
-        say(run.audit(name).verdict)
-        audited(run.audit(name))
+        found = run.audit(name)
+        say(found.verdict)
+        audited(found)
     say(f"report: {stages.report(lambda: (save_curves(run), render_report(run)))}")
     return run
 

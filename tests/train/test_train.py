@@ -411,7 +411,9 @@ def test_faces_held_on_a_device_are_those_of_the_map() -> None:
         groups=rng.random((5, 3)).astype(np.float32),
     )
     weights = rng.random(5).astype(np.float32)
-    mapped, held = (FaceBatches(images, faces, weights, device) for device in (None, torch.device("cpu")))
+    mapped, held = (FaceBatches(images, faces, device) for device in (None, torch.device("cpu")))
+    for some in (mapped, held):
+        some.weigh(weights)
     assert held.held is not None
     numbers = np.array([4, 1, 1])
     for a, b in zip(mapped[numbers], held[numbers], strict=True):

@@ -102,6 +102,7 @@ def audit(
     attributes = resolve_attributes(predictions, [by] if isinstance(by, str) else by)
     scores = row_scores(predictions)
     asked = asked_metrics([metrics] if isinstance(metrics, str) else metrics, predictions, scores)
+    scores |= asked.values
     columns = candidate_confounders(predictions) if confounders is None else list(confounders)
     errors, error_notes = _errors(predictions, annotator_errors, attributes)
     further = Further(columns, errors, leakage, features)
@@ -122,7 +123,7 @@ def audit(
         classes=[str(c) for c in predictions.classes],
         n=n,
         n_clusters=n if predictions.cluster is None else int(predictions.cluster.max()) + 1,
-        overall=summary_estimates(predictions, settings=settings, scores=scores | asked.values),
+        overall=summary_estimates(predictions, settings=settings, scores=scores),
         attributes=results,
         verdict=said_first(warnings, verdict_sentences(results, settings.min_n, power)),
         warnings=warnings,
@@ -207,7 +208,7 @@ def _audit_attribute(
     null = null_of(permuted, measures, lambda m: m.family == HEADLINE, asked.counts)
     units = Units.of(rows.group, rows.label, rows.cluster, rows.n_groups, rows.n_classes)
     counted = GroupTables(tables, counted_units, boot, asked.counts)
-    of_faces = FaceScores(scores | asked.values, asked.faces)
+    of_faces = FaceScores(scores, asked.faces)
     scored = score_results(pred, attribute, known, of_faces, units, settings, clusters)
     tested = plan.comparable > 0
     groups = group_results(attribute, classes, counted, scored.estimates, null.values[0], tested, settings)

@@ -109,7 +109,14 @@ def train(
     folder = out or Path("runs") / experiment.name
     try:
         with terminal.progress("training", "steps") if is_first() else nullcontext() as progress:
-            run = train(experiment, folder, force=force, progress=progress, say=terminal.say, threads=free_cores())
+            run = train(
+                experiment,
+                folder,
+                force=force,
+                progress=progress,
+                say=terminal.say,
+                threads=None if experiment.train.threads else free_cores(),
+            )
     finally:
         if is_first() and (folder / "record.json").is_file():
             try:
@@ -168,7 +175,7 @@ def run(
             device=device,
             say=terminal.say,
             progress=progress,
-            threads=free_cores(),
+            threads=None if experiment.train.threads else free_cores(),
             audited=audits.append,
         )
     return max((gate(found, experiment.audit.fail_if) for found in audits), default=0)

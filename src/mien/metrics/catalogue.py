@@ -92,8 +92,13 @@ def apply_metric(name: str, pred: Predictions) -> NDArray[Any] | None:
     try:
         return np.asarray(METRICS.get(name)(**arguments), dtype=np.float64)
     except Exception as error:  # of a function that anybody may have registered
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UsageError(f"metric {name!r}", f"fails ({reason})", "a number, or one a face") from error
+        raise failure(name, error, "a number, or one a face") from error
+
+
+def failure(name: str, error: Exception, expected: str) -> UsageError:
+    """What a metric's function raised, with the metric's name and what it should have given."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UsageError(f"metric {name!r}", f"fails ({reason})", expected)
 
 
 def measure(name: str, pred: Predictions) -> float:

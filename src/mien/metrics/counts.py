@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
-from mien.metrics.catalogue import METRICS
+from mien.metrics.catalogue import METRICS, failure
 
 Array = NDArray[np.float64]
 _TRIALS = (2, 4)  # shape of the stack of drawn tables on which a metric is tried
@@ -99,8 +99,7 @@ class CountMetric:
         try:
             self._function(np.arange(1, n_classes**2 + 1).reshape(n_classes, n_classes))
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UsageError(f"metric {self.name!r}", f"fails ({reason})", "a number for a (K, K) matrix") from error
+            raise failure(self.name, error, "a number for a (K, K) matrix") from error
 
     def _takes_stacks(self, drawn: NDArray[Any]) -> bool:
         """Whether the metric gives for a stack of tables what it gives for each of them."""

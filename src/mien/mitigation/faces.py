@@ -42,6 +42,11 @@ class Faces:
         """Where each attribute's groups stand among the G."""
         return blocks(self.attributes)
 
+    def first_classes(self) -> NDArray[np.int64]:
+        """``(K,)`` faces by their first class, head after head."""
+        counts = [np.bincount(self.targets[:, b].argmax(1), minlength=b.stop - b.start) for b in self.heads.values()]
+        return np.concatenate(counts)
+
 
 def blocks(named: Mapping[str, tuple[str, ...]]) -> dict[str, slice]:
     """Where the columns of each name stand, side by side in the order of the names."""

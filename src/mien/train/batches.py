@@ -36,7 +36,6 @@ class FaceBatches(Dataset[Batch]):
     Args:
         images: ``(N, H, W, C)`` uint8, memory-mapped.
         faces: The faces.
-        weights: ``(n,)`` their weights; None for equal ones.
         device: Where the faces are to lie. None leaves them in the memory map, from which each batch is
             copied; on a graphics card with room for them, no step moves a picture.
     """
@@ -45,12 +44,15 @@ class FaceBatches(Dataset[Batch]):
         self,
         images: NDArray[np.uint8],
         faces: Faces,
-        weights: NDArray[np.float32] | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.images, self.faces, self.device = images, faces, device
         self.held = None if device is None else torch.from_numpy(images[faces.rows]).to(device)
         self.targets, self.groups = self._place(faces.targets), self._place(faces.groups)
+        self.weights: Tensor | None = None
+
+    def weigh(self, weights: NDArray[np.float32] | None) -> None:
+        """Give the faces weights, ``(n,)``; None for equal ones."""
         self.weights = None if weights is None else self._place(weights)
 
     def _place(self, array: NDArray[np.float32]) -> Tensor:

@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien.data.images import Store
-from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
 from mien.train.averaging import AveragedWeights
 from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
@@ -80,9 +78,10 @@ class Loop:
         begun = self.network.state_dict() if repeats else {}
         self.start = {k: v.clone() for k, v in begun.items() if not k.startswith("mitigation.")}
         self.device = device_for(built.data.store.images, len(built.data.train) + len(built.data.validation))
+        self.faces = FaceBatches(built.data.store.images, built.data.train, self.device)  # placed once for all stages
         validation = built.data.validation
         self.validation = loader(
-            FaceBatches(built.data.store.images, validation, device=self.device),
+            FaceBatches(built.data.store.images, validation, self.device),
             BatchNumbers(in_order(len(validation)), len(validation), 2 * self.train.batch_size, share),
         )
         self.optimizers: list[Any] = []
@@ -141,7 +140,8 @@ class Loop:
         n, weights = len(order(self.place.epoch)), mitigation.sample_weights()
         size = min(self.train.batch_size, n) // self.share.world * self.share.world
         self.numbers = BatchNumbers(order, n, size, self.share, whole=True)
-        self.batches = loader(FaceBatches(built.data.store.images, faces, weights, self.device), self.numbers)
+        self.faces.weigh(weights)
+        self.batches = loader(self.faces, self.numbers)
         self.n_steps = built.epochs(self.place.stage) * len(self.numbers)
         self.network.turns = stage.turns
         optimizers = [make_optimizer(self.network, turn, self.train.optimizer) for turn in stage.turns]
@@ -256,12 +256,11 @@ class Loop:
     @torch.inference_mode()
     def _logits(self) -> NDArray[np.float32]:
         """``(n, K)`` of all training faces under the plain network as it stands."""
-        store: Store = self.built.data.store
-        faces: Faces = self.built.data.train
-        numbers = BatchNumbers(in_order(len(faces)), len(faces), 2 * self.train.batch_size)
+        n = len(self.faces)
+        numbers = BatchNumbers(in_order(n), n, 2 * self.train.batch_size)
         model = self.built.mitigation.plain(self.network.model).eval()
         found = []
-        for batch in loader(FaceBatches(store.images, faces, device=self.device), numbers):
+        for batch in loader(self.faces, numbers):
             x = self.network.pictures.judged(batch.images.to(self.fabric.device))
             with self.network.pictures.computing(self.fabric.device):
                 found.append(model(x).float().cpu().numpy())

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
@@ -330,7 +329,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "validation_faces": len(data.validation),
         "dropped_by_labels": data.dropped,
         "notes": list(data.notes),
-        "training_classes": dict(zip(class_names(data.heads), _class_counts(data), strict=True)),
+        "training_classes": dict(zip(class_names(data.heads), data.train.first_classes().tolist(), strict=True)),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
     return record
@@ -348,15 +347,6 @@ def _started_from(config: ExperimentConfig) -> dict[str, Any]:
         return {}
     card = load_card(Path(config.model.weights))
     return {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
-
-
-def _class_counts(data: TrainingData) -> list[int]:
-    """Training faces by their first class, head after head."""
-    return [
-        int(n)
-        for block in data.train.heads.values()
-        for n in np.bincount(data.train.targets[:, block].argmax(1), minlength=block.stop - block.start)
-    ]
 
 
 def _describe(record: RunRecord, built: Built) -> None:

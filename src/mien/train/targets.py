@@ -141,11 +141,11 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
 
 
 def _class_notes(
-    heads: Mapping[str, Sequence[str]], train: NDArray[np.float32], validation: NDArray[np.float32]
+    heads: Mapping[str, tuple[str, ...]], train: NDArray[np.float32], validation: NDArray[np.float32]
 ) -> tuple[str, ...]:
     """What must be known of classes in training and validation; refuses training faces of one class only."""
     notes = []
-    for head, block in blocks({k: tuple(v) for k, v in heads.items()}).items():
+    for head, block in blocks(heads).items():
         shares = dict(zip(heads[head], train[:, block].sum(0), strict=True))
         there = [c for c, share in shares.items() if share > 0]
         of = "" if head == EXPRESSION else f"{head}: "
@@ -240,7 +240,7 @@ def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
     """Refuse to choose weights by the worst of classes, or of groups, none of which has enough validation faces."""
     monitor = config.train.monitor
     least, counts = {
-        "val_worst_class": (config.audit.min_class_n, _first_classes(validation)),
+        "val_worst_class": (config.audit.min_class_n, validation.first_classes()),
         "val_worst_group": (config.audit.min_n, validation.groups.sum(0)),
     }.get(monitor, (0, np.ones(1)))
     if not (counts >= least).any():
@@ -248,13 +248,6 @@ def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
         most = f"{counts.max():,.0f} faces in the largest {what} of the validation part"
         fix = f"Hold out more faces, or lower audit.min_{'class_' if what == 'class' else ''}n."
         raise DataError("train.monitor", f"{monitor} with {most}", f"{least} or more in one", fix)
-
-
-def _first_classes(faces: Faces) -> NDArray[np.int64]:
-    """``(K,)`` faces by their first class, head after head."""
-    return np.concatenate(
-        [np.bincount(faces.targets[:, b].argmax(1), minlength=b.stop - b.start) for b in faces.heads.values()]
-    )
 
 
 def _check_mitigated(faces: Faces) -> None:
