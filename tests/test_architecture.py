@@ -26,7 +26,7 @@ ROWS = [
     ["runs"],
     ["adapters"],
     ["prepare", "train", "evaluate", "predict", "terminal"],
-    ["annotators", "labelling"],
+    ["annotators", "labelling", "merge", "balance"],
     ["report"],
     ["judging"],
     ["done"],

@@ -120,6 +120,13 @@ def pair_of(option: str, text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def counts_of(value: object) -> str:
+    """What is counted of several things, in one line: ``.zip 1, .heic 3``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {n}" for name, n in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def print_json(content: Any) -> None:
     """Print content as JSON on stdout."""
     from mien.records import plain

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, Out, app, options_of, print_json
+from mien.cli.app import Force, Json, Out, app, counts_of, options_of, print_json
 from mien.errors import OutputError
 from mien.outputs import check_folder, check_place
 from mien.shown import tell
@@ -66,19 +66,12 @@ def prepare(
     tell(f"  copies: {info['n_exact_copies']} exact, {info['n_near_copies']} near; one cluster each in every split")
     if info["classes"]:
         single = bool(((store.table.votes > 0).sum(axis=1) == 1).all())
-        tell(f"  classes{'' if single else ', by most votes'}: {_listed(info['classes'])}")
+        tell(f"  classes{'' if single else ', by most votes'}: {counts_of(info['classes'])}")
     for what, n in info["detail"].items():
-        tell(f"  {what}: {_listed(n)}")
+        tell(f"  {what}: {counts_of(n)}")
     if info["n_dropped"]:
         tell(f"  bad rows dropped: {info['n_dropped']} (the first hundred are listed in {out / 'store.json'})")
     tell(f"  terms: {info['terms']}")
-
-
-def _listed(value: object) -> str:
-    """What is counted of several things, in one line: ``.zip 1, .heic 3``."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {n}" for name, n in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @app.command

@@ -13,9 +13,9 @@ from mien.data.splits.units import Part, Seed, assign_units, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
 
-_TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
-_VALIDATION_NAMES = ("PublicTest", "validation", "valid", "val", "FER2013Valid")
-_TEST_NAMES = ("PrivateTest", "test", "FER2013Test")
+TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
+VALIDATION_NAMES = ("PublicTest", "validation", "valid", "val", "FER2013Valid")
+TEST_NAMES = ("PrivateTest", "test", "FER2013Test")
 
 
 @SPLITS.register("corpus")
@@ -55,9 +55,9 @@ def corpus_split(
         raise DataError("split.options.validation", str(validation), "a share between 0 and 1, or the name of a split")
     own = table.frame["split"].to_numpy(dtype=object)
     names: Mapping[str, str | None] = {
-        TRAIN: _own_name(own, train, _TRAIN_NAMES, True),
-        VALIDATION: None if isinstance(validation, float) else _own_name(own, validation, _VALIDATION_NAMES, False),
-        TEST: _own_name(own, test, _TEST_NAMES, False),
+        TRAIN: _own_name(own, train, TRAIN_NAMES, True),
+        VALIDATION: None if isinstance(validation, float) else _own_name(own, validation, VALIDATION_NAMES, False),
+        TEST: _own_name(own, test, TEST_NAMES, False),
     }
     split = own.copy()
     for name, corpus_name in names.items():

@@ -1,0 +1,135 @@
+"""Verbs that make stores of stores: merge, balance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from mien.cli.app import Force, Json, Out, app, counts_of, names_of, pair_of, print_json
+from mien.errors import ConfigError
+from mien.outputs import check_file, check_place
+from mien.shown import tell
+
+
+@app.command
+def merge(
+    *stores: Path,
+    out: Out,
+    classes: Annotated[
+        tuple[str, ...], Parameter(name="--class", help="One class and the words that it joins: happy=happiness,joy.")
+    ] = (),
+    size: int | None = None,
+    channels: Literal[1, 3] | None = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Join the faces of several stores in one: one vocabulary, one size and colour, copies across corpora found.
+
+    The attribute 'corpus' says where each face is from.
+
+    Parameters
+    ----------
+    stores
+        Folders of the stores, two or more.
+    out
+        Folder of the new store.
+    size
+        Side in pixels; that of most faces by default.
+    channels
+        1 for grey, 3 for colour; as most faces by default.
+    """
+    from mien import terminal
+    from mien.data.images import STORE_FOLDER
+    from mien.merge import merge
+
+    check_place(out, STORE_FOLDER, "--out", list(stores), force=force)
+    joined: dict[str, tuple[str, ...]] = {}
+    for name, words in (pair_of("--class", pair) for pair in classes):
+        if name in joined:
+            raise ConfigError("--class", f"{name!r} twice", "each class once, with all its words")
+        joined[name] = names_of(words) or (name,)
+    with terminal.progress("merging", "faces") as progress:
+        store = merge(stores, out, classes=joined or None, size=size, channels=channels, force=force, progress=progress)
+    if json:
+        print_json(store.info)
+        return
+    tell(f"{store.info['n']} faces of {'x'.join(map(str, store.info['shape'][1:3]))} in {out}")
+    for what, found in store.info["detail"].items():
+        tell(f"  {what}: {counts_of(found)}")
+    tell(f"  classes, by most votes: {counts_of(store.info['classes'])}")
+    for terms in str(store.info["terms"]).split(" | "):
+        tell(f"  terms of {terms}")
+
+
+@app.command
+def balance(
+    store: Path,
+    /,
+    *,
+    out: Out,
+    by: str = "class",
+    n: int | None = None,
+    labels: str = "majority",
+    split: str | None = None,
+    seed: int = 0,
+    report: Out | None = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Choose faces so that each cell of class, groups and complexity has as many; says which cells are short.
+
+    Parameters
+    ----------
+    store
+        The store.
+    out
+        Folder of the new store.
+    by
+        What makes the cells, with commas: class, complexity (expressions with a vote), attributes of the store.
+    n
+        Faces of each cell at most; as many as the smallest that has any by default.
+    labels
+        Scheme that says the class ('mien list labels').
+    split
+        Balance this split and keep the others as they are; all faces together by default.
+    seed
+        Seed of the choice.
+    report
+        File (.csv) for the table of cells.
+    """
+    from mien import terminal
+    from mien.balance import balance
+    from mien.data.images import STORE_FOLDER
+    from mien.outputs import whole
+    from mien.spreadsheets import write_csv
+
+    check_place(out, STORE_FOLDER, "--out", [store], force=force)
+    if report is not None:
+        check_file(report, "--report", [store], force=force)
+    with terminal.progress("balancing", "faces") as progress:
+        made, chosen = balance(
+            store, out, names_of(by) or (), n=n, labels=labels, split=split, seed=seed, force=force, progress=progress
+        )
+    if report is not None:
+        with whole(report) as partial:
+            write_csv(chosen.cells, partial)
+    if json:
+        print_json({**made.info, "cells": chosen.cells.to_dict("records")})
+        return
+    tell(f"{made.info['n']} faces in {out}, {chosen.wanted} wanted of each of {len(chosen.cells)} cells")
+    for reason, count in chosen.left_out.items():
+        tell(f"  left out, {reason}: {count}")
+    short = chosen.cells[chosen.cells["short"] > 0].sort_values("short", ascending=False, kind="stable")
+    if short.empty:
+        tell("  no cell is short")
+        return
+    shown = short.head(20)
+    terminal.table(
+        f"{len(short)} cells are short, {chosen.short} faces in all",
+        list(shown.columns),
+        [[str(v) for v in row] for row in shown.itertuples(index=False)],
+    )
+    if len(short) > len(shown):
+        tell(f"  and {len(short) - len(shown)} more cells; --report writes all")
