@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import corpus_writers as c
 import writers as w
 from mien.data.corpus import BadRows
 from mien.data.datasets import DATASETS
@@ -47,13 +48,45 @@ def _manifest(root: Path) -> Path:
     return root / "faces.csv"
 
 
+def _ferplus_own(root: Path) -> Path:
+    w.write_ferplus_labels(root, w.faces(N), w.random_votes(N), w.usages(N))
+    return root
+
+
+def _fer2013_folders(root: Path) -> Path:
+    w.write_fer2013_folders(root, w.faces(N), np.arange(N) % 7, w.usages(N))
+    return root
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "fer2013": _fer2013,
     "ferplus": _ferplus,
     "fairface": _fairface,
     "folder": _folder,
     "manifest": _manifest,
+    "raf_db": c.write_raf_db,
+    "raf_ml": c.write_raf_ml,
+    "ck_plus": c.write_ck_plus,
+    "affectnet": c.write_affectnet,
+    "celeba": c.write_celeba,
+    "expw": c.write_expw,
+    "sfew": c.write_sfew,
 }
+#: Further layouts of the same corpora: name of the layout -> reader and writer.
+VARIANTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "fer2013 folders": ("fer2013", _fer2013_folders),
+    "ferplus's own copy": ("ferplus", _ferplus_own),
+    "raf_db compound": ("raf_db", lambda root: c.write_raf_db(root, 22, "compound", 11)),
+    "raf_db kaggle": ("raf_db", c.write_raf_kaggle),
+    "raf_db one label set": ("raf_db", lambda root: c.write_raf_db(root) / "basic"),
+    "ck_plus 48 pixels": ("ck_plus", c.write_ck48),
+    "ck_plus csv": ("ck_plus", c.write_ck_csv),
+    "ck_plus csv alone": ("ck_plus", lambda root: c.write_ck_csv(root) / "ckextended.csv"),
+    "affectnet sets": ("affectnet", c.write_affectnet_sets),
+    "celeba csv": ("celeba", lambda root: c.write_celeba(root, csv=True)),
+    "sfew frames": ("sfew", lambda root: c.write_sfew(root, aligned=False)),
+}
+EVERY = {name: (name, write) for name, write in LAYOUTS.items()} | VARIANTS
 DRAWN = "synthetic"  # reads nothing
 
 
@@ -79,11 +112,32 @@ def test_an_empty_place_is_no_corpus(name: str, tmp_path: Path) -> None:
             open_corpus(tmp_path / "empty", name)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_a_layout_is_known_and_its_own_readers_first(name: str, tmp_path: Path) -> None:
-    place = LAYOUTS[name](tmp_path)
-    assert reader(name).detect(place) > 0
+@pytest.mark.parametrize("layout", EVERY)
+def test_a_layout_is_known_and_its_own_readers_first(layout: str, tmp_path: Path) -> None:
+    name, write = EVERY[layout]
+    place = write(tmp_path)
+    scores = {other: reader(other).detect(place) for other in DATASETS}
+    assert scores[name] > max(score for other, score in scores.items() if other != name)
     assert find_dataset(place) == name
+    images, frame = w.read_all(open_corpus(place, compound=True) if "compound" in layout else open_corpus(place))
+    assert len(images) == len(frame) > 0
+
+
+@pytest.mark.parametrize("layout", EVERY)
+def test_no_other_layout_is_nearly_a_corpus_with_lists(layout: str, tmp_path: Path) -> None:
+    """Half a corpus is told what it lacks of its own files, and not of another corpus's."""
+    name, write = EVERY[layout]
+    place = write(tmp_path)
+    for other in LAYOUTS.keys() - {name, "folder", "manifest", "fer2013", "ferplus", "fairface"}:
+        assert reader(other).lacks(place) == (0, ""), other
+
+
+@pytest.mark.parametrize("name", LAYOUTS.keys() - {"folder", "manifest", "fairface"})
+def test_each_corpus_declares_its_classes_and_where_to_get_it(name: str) -> None:
+    module = reader(name)
+    assert len(set(module.CLASSES)) == len(module.CLASSES) > 1
+    assert module.TERMS
+    assert module.SOURCE.startswith("http")
 
 
 @pytest.mark.parametrize("name", DATASETS.names())
