@@ -42,8 +42,14 @@ def text(path: Path, content: str) -> Path:
 
 
 def scene(width, height, seed):
-    """A colour picture that is no square."""
-    return faces(1, max(width, height), 3, seed)[0][:height, :width]
+    """A colour picture that is no square, drawn small and enlarged: smoothing large noise takes long."""
+    small = Image.fromarray(faces(1, 32, 3, seed)[0])
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def squares(n, side):
+    """``n`` colour pictures."""
+    return [scene(side, side, seed) for seed in range(n)]
 
 
 def raf_name(i, n):
@@ -57,7 +63,7 @@ def write_raf_db(root: Path, n=16, label_set="basic", classes=7, original=True, 
     base = root / label_set
     names = [raf_name(i, n) for i in range(n)]
     text(base / "EmoLabel/list_patition_label.txt", "".join(f"{m} {i % classes + 1}\n" for i, m in enumerate(names)))
-    for i, (name, image) in enumerate(zip(names, faces(n, 100, 3), strict=True)):
+    for i, (name, image) in enumerate(zip(names, squares(n, 100), strict=True)):
         stem = name[:-4]
         save(base / f"Image/aligned/{stem}_aligned.jpg", image)
         if original:
@@ -75,7 +81,7 @@ def write_raf_db(root: Path, n=16, label_set="basic", classes=7, original=True, 
 def write_raf_kaggle(root: Path, n=16):
     """``DATASET/train/1/train_00001_aligned.jpg`` with ``train_labels.csv`` beside it."""
     lines = {"train": ["image,label"], "test": ["image,label"]}
-    for i, image in enumerate(faces(n, 100, 3)):
+    for i, image in enumerate(squares(n, 100)):
         name = raf_name(i, n).replace(".jpg", "_aligned.jpg")
         split = name.split("_")[0]
         save(root / f"DATASET/{split}/{i % 7 + 1}/{name}", image)
@@ -90,7 +96,7 @@ def write_raf_ml(root: Path, n=12):
     rng = np.random.default_rng(0)
     shares = rng.multinomial(40, [0.3, 0.2, 0.2, 0.1, 0.1, 0.1], n) / 40
     parts, lines = [], []
-    for i, image in enumerate(faces(n, 100, 3)):
+    for i, image in enumerate(squares(n, 100)):
         name = f"{i:04d}.jpg"
         lines.append("\t".join([name, *(f"{s:.6f}" for s in shares[i])]))
         parts.append(f"{name} {int(i >= 3 * n // 4)}")
@@ -172,7 +178,7 @@ def write_affectnet(root: Path, n=22, header=True):
 
 def write_affectnet_sets(root: Path, n=16):
     """``train_set/images/0.jpg`` and ``annotations/0_exp.npy``, ``_val``, ``_aro``, ``_lnd``; ``val_set`` alike."""
-    for i, image in enumerate(faces(n, 64, 3)):
+    for i, image in enumerate(squares(n, 64)):
         at = root / ("train_set" if i < n - 4 else "val_set")
         save(at / f"images/{i}.jpg", image)
         (at / "annotations").mkdir(exist_ok=True)

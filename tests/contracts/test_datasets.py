@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +113,15 @@ def test_an_empty_place_is_no_corpus(name: str, tmp_path: Path) -> None:
             open_corpus(tmp_path / "empty", name)
 
 
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Where a layout lies; written once, as nobody changes it."""
+    return cache(lambda layout: EVERY[layout][1](tmp_path_factory.mktemp("corpus")))
+
+
 @pytest.mark.parametrize("layout", EVERY)
-def test_a_layout_is_known_and_its_own_readers_first(layout: str, tmp_path: Path) -> None:
-    name, write = EVERY[layout]
-    place = write(tmp_path)
+def test_a_layout_is_known_and_its_own_readers_first(layout: str, at: Callable[[str], Path]) -> None:
+    name, place = EVERY[layout][0], at(layout)
     scores = {other: reader(other).detect(place) for other in DATASETS}
     assert scores[name] > max(score for other, score in scores.items() if other != name)
     assert find_dataset(place) == name
@@ -124,10 +130,9 @@ def test_a_layout_is_known_and_its_own_readers_first(layout: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("layout", EVERY)
-def test_no_other_layout_is_nearly_a_corpus_with_lists(layout: str, tmp_path: Path) -> None:
+def test_no_other_layout_is_nearly_a_corpus_with_lists(layout: str, at: Callable[[str], Path]) -> None:
     """Half a corpus is told what it lacks of its own files, and not of another corpus's."""
-    name, write = EVERY[layout]
-    place = write(tmp_path)
+    name, place = EVERY[layout][0], at(layout)
     for other in LAYOUTS.keys() - {name, "folder", "manifest", "fer2013", "ferplus", "fairface"}:
         assert reader(other).lacks(place) == (0, ""), other
 
@@ -141,9 +146,9 @@ def test_each_corpus_declares_its_classes_and_where_to_get_it(name: str) -> None
 
 
 @pytest.mark.parametrize("name", DATASETS.names())
-def test_a_corpus_gives_what_it_promises(name: str, tmp_path: Path) -> None:
+def test_a_corpus_gives_what_it_promises(name: str, at: Callable[[str], Path]) -> None:
     drawn = name == DRAWN
-    corpus = DATASETS.get(name)(**DATASETS.tiny(name)) if drawn else open_corpus(LAYOUTS[name](tmp_path), name)
+    corpus = DATASETS.get(name)(**DATASETS.tiny(name)) if drawn else open_corpus(at(name), name)
     images, frame = w.read_all(corpus, BadRows())
     assert images.dtype == np.uint8
     assert images.shape[3:] in ((), (3,))  # grey or colour
@@ -164,6 +169,6 @@ def test_a_corpus_gives_what_it_promises(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_an_option_that_it_does_not_take_is_refused(name: str, tmp_path: Path) -> None:
+def test_an_option_that_it_does_not_take_is_refused(name: str, at: Callable[[str], Path]) -> None:
     with pytest.raises(MienError, match="no such option"):
-        open_corpus(LAYOUTS[name](tmp_path), name, surely_no_option=1)
+        open_corpus(at(name), name, surely_no_option=1)

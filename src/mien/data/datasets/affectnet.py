@@ -90,15 +90,15 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to these layouts (0 to 3), and what it lacks."""
+    """How near a folder is to these layouts (0 to 4), and what it lacks."""
     if not root.is_dir() or detect(root):
         return 0, ""
     halves = [f for n in _SETS.values() if (f := find_folder(root, n)) is not None]
     for at in halves:
         absent = [n for n in ("images", "annotations") if find_folder(at, n) is None]
-        return 2, f"AffectNet, but {at.name} has no folder {' and no folder '.join(absent)}"
+        return 4, f"AffectNet, but {at.name} has no folder {' and no folder '.join(absent)}"
     if find_folder(root, "Manually_Annotated") or find_folder(root, "Manually_Annotated_Images"):
-        return 2, "AffectNet, but there is no training.csv in Manually_Annotated_file_lists"
+        return 4, "AffectNet, but there is no training.csv in Manually_Annotated_file_lists"
     return 0, ""
 
 
@@ -121,7 +121,7 @@ def affectnet(
         root: The folder of the lists and pictures, or of ``train_set`` and ``val_set``.
         margin: Around a box of the lists, as a share of its longer side.
         others: Faces whose code is none, uncertain or no face: ``drop`` leaves them out and counts them, ``keep``
-            keeps them without a vote, for their valence and arousal.
+            keeps them without a vote, for their valence and arousal (of the lists, those that have a box).
         size: Side in pixels; by default 224 where faces are cut out, else that of most pictures.
         channels: 1 for grey, 3 for colour; by default as most pictures.
 
@@ -167,6 +167,13 @@ class _Faces:
         self.codes.append(face.code if face.code < len(CLASSES) else -1)
         self.affect.append(face.affect)
         self.points.append(face.points)
+
+    def other(self, face: _Face) -> bool:
+        """Whether a face has none of the classes; counts it."""
+        beyond = face.code >= len(CLASSES)
+        if beyond:
+            self.others[OTHERS[face.code - len(CLASSES)]] += 1
+        return beyond
 
     def frame(self) -> pd.DataFrame:
         """The faces as samples."""
@@ -220,18 +227,16 @@ def _from_lists(lists: dict[str, Path], folder: Path, margin: float, keep: bool)
         for line, words in _records(path):
             where = f"{path.name} line {line}"
             face = _face(words[6], words[7:9], words[5].split(";")) if len(words) == len(_COLUMNS) else "cells missing"
-            box = [number(w) for w in words[1:5]]
-            if isinstance(face, _Face) and face.code >= len(CLASSES):
-                faces.others[OTHERS[face.code - len(CLASSES)]] += 1
-                if not keep:
-                    continue
-            known = [v for v in box if v is not None]
-            if isinstance(face, str) or len(known) < 4 or known[2] <= 0 or known[3] <= 0:
+            box = [v for v in map(number, words[1:5]) if v is not None]
+            boxed = len(box) == 4 and min(box[2:]) > 0
+            if isinstance(face, _Face) and faces.other(face) and not (keep and boxed):
+                continue
+            if isinstance(face, str) or not boxed:
                 found = face if isinstance(face, str) else f"the box {' '.join(words[1:5])[:60]!r}"
                 unread.append(DataError(where, found, ", ".join(_COLUMNS)))
                 continue
             faces.add(words[0], split, face)
-            left, top, width, height = known
+            left, top, width, height = box
             regions.append(Region.around(folder / words[0], (left, top, left + width, top + height), margin))
             lines.append(where)
     return Listed(frame=faces.frame(), pictures=regions, lines=lines, unread=unread), faces.said(keep)
@@ -295,10 +300,8 @@ def _annotated(
         if isinstance(face, DataError):
             bad.add(face)
             continue
-        if face.code >= len(CLASSES):
-            faces.others[OTHERS[face.code - len(CLASSES)]] += 1
-            if not keep:
-                continue
+        if faces.other(face) and not keep:
+            continue
         faces.add(f"{split}/{path.name}", split, face)
         pictures.append(path)
     frame = faces.frame()

@@ -57,14 +57,14 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to these layouts (0 to 3), and what it lacks."""
+    """How near a folder is to these layouts (0 to 4), and what it lacks."""
     if root.is_file():
         named = root.stem.lower() == _ATTRIBUTES
         return (2, "CelebA, but it is the folder of its lists that is read") if named else (0, "")
     if not root.is_dir() or _find(root, _ATTRIBUTES) is not None:
         return 0, ""
     if _pictures(root) is not None or _find(root, _SPLIT) is not None:
-        return 2, f"CelebA, but there is no {_ATTRIBUTES}.txt (nor .csv)"
+        return 4, f"CelebA, but there is no {_ATTRIBUTES}.txt (nor .csv)"
     return 0, ""
 
 

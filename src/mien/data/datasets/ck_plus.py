@@ -89,13 +89,13 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to these layouts (0 to 3), and what it lacks."""
+    """How near a folder is to these layouts (0 to 4), and what it lacks."""
     if not root.is_dir():
         return 0, ""
     frames, emotion = _below(root, *_FRAMES), _below(root, "Emotion", "Emotion_labels")
     if (frames is None) == (emotion is None):
         return 0, ""
-    return 3, f"CK+, but there is no folder {_FRAMES[0] if frames is None else 'Emotion'}"
+    return 4, f"CK+, but there is no folder {_FRAMES[0] if frames is None else 'Emotion'}"
 
 
 @DATASETS.register("ck_plus")
@@ -199,9 +199,10 @@ def _from_release(found: _Release, peak: int, neutral: bool, margin: float) -> t
     unlabelled = 0
     for subject in subfolders(found.frames):
         for sequence in subfolders(subject):
+            faults = len(unread)
             label = _emotion(found.emotion, subject.name, sequence.name, unread)
             if label is None:
-                unlabelled += 1
+                unlabelled += len(unread) == faults  # else its label cannot be read, which is another thing
                 continue
             frames = sorted(e.name for e in entries_of(sequence) if _FRAME.fullmatch(e.name))
             if len(frames) < peak + neutral:

@@ -109,7 +109,7 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to these layouts (0 to 3), and what it lacks."""
+    """How near a folder is to these layouts (0 to 4), and what it lacks."""
     if not root.is_dir():
         return (
             (2, "RAF-DB, but it is the folder around EmoLabel that is read") if root.name.lower() in _LISTS else (0, "")
@@ -118,8 +118,9 @@ def lacks(root: Path) -> tuple[int, str]:
     if own is not None and find_file(own, "distribution.txt") is not None:
         return 0, ""  # RAF-ML has the same folders
     inside = {f.name.lower() for f in subfolders(root)}
-    if inside & {"emolabel"} or {"image", "annotation"} <= inside or inside & {"aligned"}:
-        return 2, f"RAF-DB, but there is no {_LISTS[0]} in EmoLabel"
+    sure = "emolabel" in inside or {"image", "annotation"} <= inside
+    if sure or "aligned" in inside:
+        return (4 if sure else 2), f"RAF-DB, but there is no {_LISTS[0]} in EmoLabel"
     return 0, ""
 
 

@@ -42,13 +42,13 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to this layout (0 to 3), and what it lacks."""
+    """How near a folder is to this layout (0 to 4), and what it lacks."""
     if not root.is_dir():
         return 0, ""
     shares, parts = _lists(root)
     if (shares is None) == (parts is None):
         return 0, ""
-    return 2, f"RAF-ML, but there is no {_SHARES if shares is None else _PARTS}"
+    return 4, f"RAF-ML, but there is no {_SHARES if shares is None else _PARTS}"
 
 
 @DATASETS.register("raf_ml")

@@ -62,10 +62,10 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a folder is to these layouts (0 to 3), and what it lacks."""
+    """How near a folder is to these layouts (0 to 4), and what it lacks."""
     if not root.is_dir() or detect(root) or not _folders(root, "aligned"):
         return 0, ""
-    return 2, "SFEW, but there is only Test, whose pictures have no labels"
+    return 4, "SFEW, but there is only Test, whose pictures have no labels"
 
 
 @DATASETS.register("sfew")
