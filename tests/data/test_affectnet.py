@@ -38,7 +38,7 @@ def test_eight_expressions_in_the_corpuss_order_and_the_others_counted(root):
     assert frame["split"].tolist() == ["train"] * 11 + ["val"] * 5  # 14 rows and 8, of which 3 and 3 are left out
     others = corpus.detail["faces without one of the expressions, left out"]
     assert others == {"none": 2, "uncertain": 2, "no face": 2}
-    assert corpus.detail["faces listed of those published"] == {"train": "11 of 414799", "val": "5 of 5500"}
+    assert corpus.detail["faces listed of those published"] == {"train": "11 of 287651", "val": "5 of 4000"}
 
 
 def test_valence_and_arousal_are_numbers_and_missing_where_there_is_none(root):

@@ -38,6 +38,7 @@ def test_first_frames_are_neutral_and_the_last_three_show_the_emotion(root):
     assert set(frame["split"]) == {""}
     assert images.shape == (12, 128, 128)
     assert corpus.detail["sequences without an emotion, left out"] == 1
+    assert corpus.detail["faces listed of those published"] == {"all": "12 of 1308"}  # 327 sequences, 4 frames each
 
 
 @pytest.mark.parametrize(("peak", "neutral", "n"), [(1, "first", 6), (5, "first", 18), (3, "none", 9), (6, "none", 18)])
@@ -152,6 +153,8 @@ def test_the_csv_copy_counts_otherwise_and_comes_in_the_same_order(tmp_path):
     np.testing.assert_array_equal(images, faces(16))
     assert frame["split"].tolist() == ["Training"] * 12 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
     assert "tear persons" in corpus.detail["persons"]
+    with pytest.raises(ConfigError, match="48x48 and grey"):
+        open_corpus(root, size=64)
 
 
 def test_the_csv_copy_is_told_from_fer2013_by_its_name(tmp_path):

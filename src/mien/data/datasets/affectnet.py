@@ -2,7 +2,7 @@
 
 Layouts: the lists of the first release (``Manually_Annotated_file_lists/training.csv`` and ``validation.csv``,
 pictures in ``Manually_Annotated_Images``), or the folders of the later one (``train_set/images/0.jpg`` with
-``train_set/annotations/0_exp.npy``, ``0_val.npy``, ``0_aro.npy``, ``0_lnd.npy``; ``val_set`` alike). Research use.
+``train_set/annotations/0_exp.npy``, ``0_val.npy``, ``0_aro.npy``, ``0_lnd.npy``; ``val_set`` alike).
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ from mien.pictures.decode import Changes, Region, count_shapes, picture_shape
 
 CLASSES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")  # codes 0 to 7
 OTHERS = ("none", "uncertain", "no face")  # codes 8 to 10
-PUBLISHED = {"train": 414799, "val": 5500}  # of the lists
+PUBLISHED = {"train": 287651, "val": 4000}  # with one of the expressions, of the lists
 PUBLISHED_FOLDERS = {"train": 287651, "val": 3999}
 TERMS = "AffectNet: non-commercial research, by agreement (Mollahosseini, Hasani and Mahoor 2019)"
+LANDMARKS = "five of its 68"
 SOURCE = "http://mohammadmahoor.com/pages/databases/affectnet/"
 _COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
@@ -131,7 +132,8 @@ def affectnet(
     lists, sets = (_lists(root), _sets(root)) if root.is_dir() else ({}, {})
     if lists:
         listed, detail = _from_lists(lists, _pictures(root), margin, others == "keep")
-        about = About(name="affectnet", vocabulary=CLASSES, terms=TERMS, published=PUBLISHED, detail=detail)
+        published = PUBLISHED if others == "drop" else {}
+        about = About(name="affectnet", vocabulary=CLASSES, terms=TERMS, published=published, detail=detail)
         return listed_corpus(listed, about, Shape(size or _CUT, channels), root)
     if sets:
         return _from_sets(root, sets, others == "keep", Shape(size, channels))

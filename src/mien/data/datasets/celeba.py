@@ -39,7 +39,8 @@ PUBLISHED = {"train": 162770, "val": 19867, "test": 19962}
 TERMS = "CelebA: non-commercial research (Liu et al. 2015)"
 SOURCE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _SPLITS = tuple(PUBLISHED)  # codes 0, 1, 2
-_GENDERS, _AGES = ("Female", "Male"), ("Not young", "Young")
+ATTRIBUTES = {"gender": ("Female", "Male"), "age": ("Not young", "Young")}  # of -1 and 1
+LANDMARKS = "with their list"
 _FACE = (0, 20, 178)  # left, top, side: the middle square of 178x218 pixels
 _PLACES = ("Anno", "Eval", "Img")
 _ATTRIBUTES, _SPLIT = "list_attr_celeba", "list_eval_partition"
@@ -137,7 +138,7 @@ def celeba(
     frame = pd.DataFrame({"sample_id": names, "split": _by_name(root, _SPLIT, names, _SPLITS)}, dtype=object)
     frame["identity"] = _by_name(root, _PERSONS, names, None)
     frame = pd.concat([frame, votes_of(signs[:, 0], CLASSES)], axis=1)
-    groups = {"gender": [_GENDERS[s] for s in signs[:, 1]], "age": [_AGES[s] for s in signs[:, 2]]}
+    groups = {a: [pair[s] for s in signs[:, 1 + k]] for k, (a, pair) in enumerate(ATTRIBUTES.items())}
     groups |= {name: [("no", "yes")[s] for s in signs[:, 3 + k]] for k, name in enumerate(attributes)}
     frame = _with_points(annotated(frame, groups), root, names)
     listed = Listed(

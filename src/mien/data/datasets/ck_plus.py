@@ -20,17 +20,19 @@ from pydantic import Field
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.datasets.fer2013 import challenge_csv, estimate_rows, read_challenge
-from mien.data.listed import About, Listed, Shape, five_of_68, listed_corpus, votes_of, with_landmarks
+from mien.data.datasets.fer2013 import SIDE, challenge_csv, estimate_rows, read_challenge
+from mien.data.listed import ALL, About, Listed, Shape, five_of_68, listed_corpus, votes_of, with_landmarks
 from mien.data.picture_files import entries_of, find_folder, has_picture_ending, subfolders
 from mien.data.text_lists import code, number, read_list
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.pictures.decode import Region, count_shapes
 from mien.spellings import canonical
 
 CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")  # codes 0 to 7
 CSV_CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")  # of ckextended.csv
+SEQUENCES = 327  # with an emotion, of the 593 that were published
 TERMS = "CK+: research use, by agreement (Lucey et al. 2010)"
+LANDMARKS = "of the release, with its Landmarks"
 SOURCE = "http://www.jeffcohn.net/Resources/"
 _CUT = 128  # pixels a side: about half of what the faces have in the release
 _MARGIN = 0.2
@@ -126,9 +128,12 @@ def ck_plus(
 
     Raises:
         DataError: If ``root`` is in no layout, or a sequence is too short for ``peak`` frames beside its first.
+        ConfigError: If another size or colour is asked of the CSV copy.
     """
     csv = _csv(root) or (challenge_csv(root) if root.is_file() else None)
     if csv is not None:
+        if size not in (None, SIDE) or channels == 3:
+            raise ConfigError("option.size", f"{size}, of the CSV copy", f"none: its faces are {SIDE}x{SIDE} and grey")
         return _from_csv(csv)
     release = _release(root) if root.is_dir() else None
     if release is not None:
@@ -136,7 +141,8 @@ def ck_plus(
         classes: tuple[str, ...] = CLASSES if neutral == "first" else CLASSES[1:]
         gone = [f"votes_{c}" for c in CLASSES if c not in classes]
         listed = replace(listed, frame=listed.frame.drop(columns=gone))
-        about = About(name="ck_plus", vocabulary=classes, terms=TERMS, detail=detail)
+        published = {ALL: SEQUENCES * (peak + (neutral == "first"))}
+        about = About(name="ck_plus", vocabulary=classes, terms=TERMS, published=published, detail=detail)
         return listed_corpus(listed, about, Shape(size or _CUT, channels), root)
     folders = _copy(root)
     if not folders:

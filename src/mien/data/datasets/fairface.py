@@ -1,4 +1,7 @@
-"""FairFace: faces of seven perceived races, two genders and nine age bins, as its annotators perceived them."""
+"""FairFace: faces of seven perceived races, two genders and nine age bins, as its annotators perceived them.
+
+Layout: ``fairface_label_train.csv`` and ``fairface_label_val.csv`` beside ``train/1.jpg`` and ``val/1.jpg``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,11 @@ _CHUNK = 512
 _FILES = {"train": "fairface_label_train.csv", "val": "fairface_label_val.csv"}
 _HEADS = (RACE, GENDER, AGE)
 _DATE = re.compile(r"\b(mar|sep|oct|nov|jan|feb|apr|may|jun|jul|aug|dec)\b", re.IGNORECASE)  # 3-9 became 9-Mar
-_TERMS = "CC BY 4.0; Karkkainen and Joo, FairFace, WACV 2021"
+CLASSES: tuple[str, ...] = ()  # it has no expressions
+ATTRIBUTES = {head.name: head.groups for head in _HEADS}
+PUBLISHED = {"train": 86744, "val": 10954}
+TERMS = "CC BY 4.0; Karkkainen and Joo, FairFace, WACV 2021"
+SOURCE = "https://github.com/joojs/fairface"
 
 
 def detect(root: Path) -> int:
@@ -123,7 +130,7 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
         name="fairface",
         vocabulary=(),
         attributes=attributes,
-        terms=_TERMS,
+        terms=TERMS,
         chunks=chunks,
         n_rows=len(paths),
         detail=detail,

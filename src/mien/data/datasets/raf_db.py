@@ -42,7 +42,8 @@ SOURCE = "http://www.whdeng.cn/RAF/model1.html"
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the release spells it so; copies mend it
 _NAME = re.compile(r"(train|test)_\d+(_aligned)?\.jpg", re.IGNORECASE)
 _CUT = 100  # pixels a side, that of the aligned pictures
-_ATTRIBUTES = ("gender", "race", "age")
+ATTRIBUTES = {"gender": GENDERS[:2], "race": RACES, "age": AGES}
+LANDMARKS = "with the original pictures"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def raf_db(
         name="raf_db_compound" if compound else "raf_db",
         vocabulary=COMPOUND if compound else CLASSES,
         terms=TERMS,
-        attributes=_ATTRIBUTES if known else (),
+        attributes=tuple(ATTRIBUTES) if known else (),
         published=PUBLISHED_COMPOUND if compound else PUBLISHED,
         detail=detail if known else detail | {"gender, race and age": "no Annotation/manual, so none is known"},
     )
@@ -251,7 +252,7 @@ def _picture(
 
 def _with_notes(listed: Listed, manual: Path, landmarks: bool) -> tuple[Listed, dict[str, Any]]:
     """With gender, race, age (and landmarks) from ``*_manu_attri.txt``: five points, then one code a line."""
-    groups: dict[str, list[str | None]] = {name: [] for name in _ATTRIBUTES}
+    groups: dict[str, list[str | None]] = {name: [] for name in ATTRIBUTES}
     points = np.full((len(listed), 5, 2), np.nan)
     good = np.ones(len(listed), dtype=bool)
     errors: list[DataError] = []
@@ -267,7 +268,7 @@ def _with_notes(listed: Listed, manual: Path, landmarks: bool) -> tuple[Listed, 
             notes = (None, None, None)
         elif there and len(notes) == 4:
             points[i] = notes[3]
-        for attribute, value in zip(_ATTRIBUTES, notes, strict=False):
+        for attribute, value in zip(ATTRIBUTES, notes, strict=False):
             groups[attribute].append(value)
     frame = annotated(listed.frame, groups)
     frame = with_landmarks(frame, points) if landmarks else frame
