@@ -6,6 +6,7 @@ for all: pictures that are absent, rows that come twice, one size, landmarks in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,13 +234,18 @@ def _without_absent_splits(listed: Listed, root: Path) -> tuple[Listed, dict[str
     for split in pd.unique(splits):
         rows = np.flatnonzero(splits == split).tolist()
         files = (p.path if isinstance(p, Region) else p for p in (listed.pictures[i] for i in rows))
-        if not any(file.is_file() for file in files):
+        if not any(map(is_there, files)):
             absent.append(split)
     if len(listed) == 0 or len(absent) == len(set(splits)):
         raise _nothing(listed, root)
     gone = np.isin(splits, absent)
     said = {f"rows without pictures, split {s} absent": int((splits == s).sum()) for s in absent}
     return (listed.where(~gone) if absent else listed), said
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path that a label file names is a file; one that the system cannot name is none."""
+    return os.path.isfile(path)  # Path.is_file raises where a name is too long
 
 
 def _nothing(listed: Listed, root: Path) -> DataError:

@@ -320,7 +320,7 @@ def _npy_face(folder: Path, name: str) -> _Face | DataError:
             values.append(np.load(path, allow_pickle=False))
         except FileNotFoundError:
             return DataError(f"annotations: {path.name}", "no such file", "one for each picture")
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # headers of damaged files raise almost anything
             return DataError(f"annotations: {path.name}", f"cannot be read ({error})", "an array of numbers")
     expression, valence, arousal = (str(v.reshape(-1)[0]) if v.size == 1 else "" for v in values[:3])
     face = _face(expression, (valence, arousal), values[3].reshape(-1))

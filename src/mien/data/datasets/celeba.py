@@ -209,4 +209,4 @@ def _with_points(frame: pd.DataFrame, root: Path, names: Sequence[str]) -> pd.Da
         said[row.words[0]] = values
     none = [float("nan")] * len(LANDMARK_COLUMNS)
     points = np.array([said.get(name, none) for name in names], dtype=np.float64)
-    return with_landmarks(frame, points.reshape(len(names), -1, 2))
+    return with_landmarks(frame, points.reshape(len(names), len(LANDMARK_COLUMNS) // 2, 2))

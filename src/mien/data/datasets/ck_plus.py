@@ -21,7 +21,7 @@ from pydantic import Field
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.datasets.fer2013 import SIDE, challenge_csv, estimate_rows, read_challenge
-from mien.data.listed import ALL, About, Listed, Shape, five_of_68, listed_corpus, votes_of, with_landmarks
+from mien.data.listed import ALL, About, Listed, Shape, five_of_68, is_there, listed_corpus, votes_of, with_landmarks
 from mien.data.picture_files import entries_of, find_folder, has_picture_ending, subfolders
 from mien.data.text_lists import code, number, read_list
 from mien.errors import ConfigError, DataError
@@ -301,7 +301,7 @@ def _around_landmarks(
 
 def _points(path: Path) -> NDArray[np.float64] | DataError:
     """``(68, 2)`` landmarks of a frame."""
-    if not path.is_file():
+    if not is_there(path):
         return DataError(f"Landmarks: {path.name}", "no such file", "68 landmarks of the frame")
     values = [number(w) for row in read_list(path, "landmarks") for w in row.words]
     if len(values) != 136 or None in values:

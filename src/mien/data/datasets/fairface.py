@@ -15,6 +15,7 @@ import pandas as pd
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
+from mien.data.listed import is_there
 from mien.data.picture_files import find_file, subfolders
 from mien.data.words import without_missing
 from mien.demographics import AGE, GENDER, RACE
@@ -74,9 +75,9 @@ def _labels(path: Path, split: str, bad: BadRows) -> pd.DataFrame:
 
 def _pictures_at(root: Path, first: str) -> Path:
     """The folder to which the label files' paths belong: ``root``, or the one folder in it where they are found."""
-    if (root / first).is_file():
+    if is_there(root / first):
         return root
-    return next((f for f in subfolders(root) if (f / first).is_file()), root)
+    return next((f for f in subfolders(root) if is_there(f / first)), root)
 
 
 @DATASETS.register("fairface")

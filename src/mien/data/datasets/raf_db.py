@@ -20,8 +20,8 @@ from pydantic import Field
 from mien.data.corpus import Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
-from mien.data.listed import About, Listed, Shape, annotated, listed_corpus, votes_of, with_landmarks
-from mien.data.picture_files import find_file, find_folder, subfolders
+from mien.data.listed import About, Listed, Shape, annotated, is_there, listed_corpus, votes_of, with_landmarks
+from mien.data.picture_files import entries_of, find_file, find_folder, subfolders
 from mien.data.text_lists import Row, code, fitting, number, read_list
 from mien.errors import DataError
 from mien.pictures.decode import Region
@@ -98,7 +98,7 @@ def _kaggle(root: Path) -> dict[str, Path]:
     found = {s: f for s in SPLITS if (f := find_folder(base, s)) is not None}
     folders = [c for f in found.values() for c in subfolders(f)]
     numbered = bool(folders) and all(c.name in "1234567" and len(c.name) == 1 for c in folders)
-    named = numbered and any(_NAME.fullmatch(p.name) for c in folders for p in list(c.iterdir())[:5])
+    named = numbered and any(_NAME.fullmatch(e.name) for c in folders for e in entries_of(c)[:5])
     return found if named else {}
 
 
@@ -237,13 +237,13 @@ def _picture(
     stem = name.rpartition(".")[0]
     if boxes is None:
         aligned = folder / f"{stem}_aligned.jpg"
-        return aligned if aligned.is_file() or not (folder / name).is_file() else folder / name
+        return aligned if is_there(aligned) or not is_there(folder / name) else folder / name
     path = boxes / f"{stem}_boundingbox.txt"
-    words = " ".join(" ".join(r.words) for r in read_list(path, "a box")).split() if path.is_file() else []
+    words = " ".join(" ".join(r.words) for r in read_list(path, "a box")).split() if is_there(path) else []
     values = [number(w) for w in words]
     numbers = [v for v in values if v is not None]
     if len(values) != 4 or len(numbers) != 4 or numbers[2] <= numbers[0] or numbers[3] <= numbers[1]:
-        found = f"holds {' '.join(words)[:60]!r}" if path.is_file() else "no such file"
+        found = f"holds {' '.join(words)[:60]!r}" if is_there(path) else "no such file"
         unread.append(DataError(f"boundingbox/{path.name}", found, "left, top, right, bottom in pixels"))
         return None
     left, top, right, bottom = numbers
@@ -259,7 +259,7 @@ def _with_notes(listed: Listed, manual: Path, landmarks: bool) -> tuple[Listed, 
     absent = 0
     for i, name in enumerate(listed.frame["sample_id"]):
         path = manual / f"{name.rpartition('.')[0]}_manu_attri.txt"
-        there = path.is_file()
+        there = is_there(path)
         absent += not there
         notes: Any = _notes(path) if there else (None, None, None)
         if isinstance(notes, DataError):
@@ -299,7 +299,7 @@ def _from_kaggle(root: Path, splits: dict[str, Path]) -> Listed:
     for split, folder in splits.items():
         said = _kaggle_labels(root, folder.parent, split)
         for inner in subfolders(folder):
-            for path in sorted(p for p in inner.iterdir() if _NAME.fullmatch(p.name)):
+            for path in (inner / e.name for e in entries_of(inner) if _NAME.fullmatch(e.name)):
                 line, label = said.pop(path.name, ("", inner.name))
                 if label != inner.name:
                     found = f"{path.name} has the label {label} and lies in the folder {inner.name}"

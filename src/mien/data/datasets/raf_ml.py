@@ -17,7 +17,7 @@ from pydantic import Field
 
 from mien.data.corpus import Corpus
 from mien.data.datasets import DATASETS
-from mien.data.listed import ALL, About, Listed, Shape, listed_corpus
+from mien.data.listed import ALL, About, Listed, Shape, is_there, listed_corpus
 from mien.data.picture_files import find_file, find_folder
 from mien.data.text_lists import Row, fitting, number, read_list
 from mien.errors import DataError
@@ -95,7 +95,7 @@ def raf_ml(
 
 def _picture(folder: Path, name: str) -> Path:
     aligned = folder / f"{name.rpartition('.')[0]}_aligned.jpg"
-    return aligned if aligned.is_file() else folder / name
+    return aligned if is_there(aligned) else folder / name
 
 
 def _parts_of(path: Path, unread: list[DataError]) -> tuple[dict[str, str], dict[str, Any]]:
