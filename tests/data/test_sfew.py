@@ -17,7 +17,10 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("aligned", [True, False])
 def test_expressions_by_folder_and_a_test_without_labels(tmp_path, aligned):
-    corpus = sfew(write_sfew(tmp_path, aligned))
+    root = write_sfew(tmp_path, aligned)
+    assert set(read_all(sfew(root))[1]["split"]) == {"train", "val"}
+    assert sfew(root).detail["pictures without a label, left out"] == 3
+    corpus = sfew(root, unlabelled="keep")
     images, frame = read_all(corpus)
     assert corpus.vocabulary == CLASSES
     assert images.shape == (24, 128, 128, 3)
@@ -36,7 +39,7 @@ def test_expressions_by_folder_and_a_test_without_labels(tmp_path, aligned):
 
 def test_whole_frames_may_be_asked_for_beside_aligned_faces(root):
     save(root / "Train/Angry/Airheads_000000001_00000001.png", faces(1, 64, 3)[0])
-    assert read_all(sfew(root))[0].shape[0] == 24
+    assert read_all(sfew(root))[0].shape[0] == 21
     with pytest.raises(DataError, match="folder 'Train_Aligned_Faces' is no expression"):
         sfew(root, images="frames")
     other = write_sfew(root / "other", aligned=False)
@@ -51,7 +54,7 @@ def test_archives_side_by_side_in_one_folder(root, tmp_path_factory):
     assert detect(flat) == 3
     corpus = open_corpus(flat)
     assert len(read_all(corpus)[0]) == 21
-    assert corpus.detail["faces listed of those published"]["test"] == "0 of 372"
+    assert corpus.detail["faces listed of those published"] == {"train": "14 of 958", "val": "7 of 436"}
 
 
 def test_splits_with_the_pictures_of_somebody_else_are_not_sfew(tmp_path):
@@ -76,6 +79,6 @@ def test_a_folder_that_is_no_expression_is_refused(root):
 
 
 def test_it_is_prepared_with_its_unlabelled_faces(root, tmp_path_factory):
-    store = prepare(root, tmp_path_factory.mktemp("out") / "store")
+    store = prepare(root, tmp_path_factory.mktemp("out") / "store", unlabelled="keep")
     assert store.info["classes"]["angry"] == 3
     assert store.info["classes"]["no single class"] == 3

@@ -73,10 +73,11 @@ def sfew(
     root: Path,
     *,
     images: Literal["aligned", "frames"] | None = None,
+    unlabelled: Literal["drop", "keep"] = "drop",
     size: Annotated[int, Field(ge=8, le=4096)] = _SIZE,
     channels: Literal[1, 3] | None = None,
 ) -> Corpus:
-    """SFEW 2.0: seven expressions in stills of films; the test pictures come without a vote.
+    """SFEW 2.0: seven expressions in stills of films; its test pictures have no labels.
 
     Its aligned faces are higher than wide and are squeezed to squares, as results on them have it; the
     history counts them. Whole frames are scenes in which somebody must still find the face.
@@ -84,6 +85,8 @@ def sfew(
     Args:
         root: The folder of the splits.
         images: ``aligned`` faces or whole ``frames``; by default the aligned ones where they are.
+        unlabelled: Pictures without a label, those of Test: ``drop`` leaves them out and counts them, ``keep`` keeps
+            them without a vote, for a model to predict; no evaluation on them is possible.
         size: Side in pixels.
         channels: 1 for grey, 3 for colour; by default as most pictures.
 
@@ -99,6 +102,7 @@ def sfew(
     codes = {canonical(c): k for k, c in enumerate(CLASSES)}
     rows: list[tuple[str, str, int]] = []
     pictures: list[Path] = []
+    left_out = 0
     for split, at in folders.items():
         inner = [] if split == "test" else subfolders(at)
         odd = [f.name for f in inner if canonical(f.name) not in codes]
@@ -107,13 +111,18 @@ def sfew(
         for folder in inner or [at]:
             # Without folders there are no labels: of the test pictures, or in a split that somebody flattened.
             label = codes[canonical(folder.name)] if inner else -1
-            for name in (e.name for e in entries_of(folder) if has_picture_ending(Path(e.name))):
-                rows.append((f"{split}/{folder.name}/{name}" if inner else f"{split}/{name}", split, label))
-                pictures.append(folder / name)
+            names = [e.name for e in entries_of(folder) if has_picture_ending(Path(e.name))]
+            if label < 0 and unlabelled == "drop":
+                left_out += len(names)
+                continue
+            rows += [("/".join((split, folder.name, n) if inner else (split, n)), split, label) for n in names]
+            pictures += [folder / name for name in names]
     frame = pd.DataFrame({"sample_id": [r[0] for r in rows], "split": [r[1] for r in rows]}, dtype=object)
     frame = pd.concat([frame, votes_of([r[2] for r in rows], CLASSES)], axis=1)
-    unlabelled = sum(label < 0 for *_, label in rows)
-    detail = {"pictures without a label": unlabelled} if unlabelled else {}
-    about = About(name="sfew", vocabulary=CLASSES, terms=TERMS, published=PUBLISHED, detail=detail)
+    kept = sum(label < 0 for *_, label in rows)
+    said = {"pictures without a label": kept, "pictures without a label, left out": left_out}
+    detail = {what: n for what, n in said.items() if n}
+    published = {s: n for s, n in PUBLISHED.items() if s != "test" or unlabelled == "keep"}
+    about = About(name="sfew", vocabulary=CLASSES, terms=TERMS, published=published, detail=detail)
     listed = Listed(frame=frame, pictures=pictures, lines=[""] * len(rows))
     return listed_corpus(listed, about, Shape(size, channels), root)
