@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -135,6 +136,49 @@ def test_no_other_layout_is_nearly_a_corpus_with_lists(layout: str, at: Callable
     name, place = EVERY[layout][0], at(layout)
     for other in LAYOUTS.keys() - {name, "folder", "manifest", "fer2013", "ferplus", "fairface"}:
         assert reader(other).lacks(place) == (0, ""), other
+
+
+#: What says what the pictures show, in the layouts of whole corpora.
+LABELS = {
+    "raf_db": ["basic/EmoLabel/list_patition_label.txt"],
+    "raf_ml": ["EmoLabel/partition_label.txt"],
+    "ck_plus": ["Emotion"],
+    "affectnet": [f"Manually_Annotated/Manually_Annotated_file_lists/{n}.csv" for n in ("training", "validation")],
+    "celeba": ["Anno/list_attr_celeba.txt"],
+    "expw": ["label/label.lst"],
+    "sfew": ["Train", "Val"],
+}
+CALLED = {
+    "raf_db": "RAF-DB",
+    "raf_ml": "RAF-ML",
+    "ck_plus": r"CK\+",
+    "affectnet": "AffectNet",
+    "celeba": "CelebA",
+    "expw": "ExpW",
+    "sfew": "SFEW",
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_pictures_without_their_labels_are_no_folder_of_pictures(name: str, tmp_path: Path) -> None:
+    place = LAYOUTS[name](tmp_path)
+    for path in (place / label for label in LABELS[name]):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match=f"nearest to {CALLED[name]}, but there is"):
+        open_corpus(place)
+
+
+@pytest.mark.parametrize("layout", [n for n in EVERY if n.split()[0] in LABELS and "alone" not in n])
+def test_what_a_mac_leaves_beside_each_file_changes_nothing(layout: str, tmp_path: Path) -> None:
+    name, write = EVERY[layout]
+    place = write(tmp_path)
+    options = {"compound": True} if "compound" in layout else {}
+    honest = w.read_all(open_corpus(place, **options))
+    for path in [p for p in tmp_path.rglob("*") if p.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    again = w.read_all(open_corpus(place, name, **options))
+    np.testing.assert_array_equal(honest[0], again[0])
+    assert honest[1].equals(again[1])
 
 
 @pytest.mark.parametrize("name", LAYOUTS.keys() - {"folder", "manifest", "fairface"})

@@ -77,6 +77,6 @@ def test_half_a_download_says_what_is_missing(root, tmp_path_factory):
     store = prepare(root, tmp_path_factory.mktemp("out") / "store")
     assert (store.info["corpus"], len(store.table)) == ("expw", 14)
     (root / "label/label.lst").unlink()
-    assert (detect(root), lacks(root)[0]) == (0, 2)
+    assert (detect(root), lacks(root)[0]) == (0, 4)
     with pytest.raises(DataError, match="is not ExpW.*there is no label.lst"):
         expw(root)

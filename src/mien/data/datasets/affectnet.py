@@ -32,7 +32,7 @@ from mien.data.listed import (
     votes_of,
     with_landmarks,
 )
-from mien.data.picture_files import entries_of, find_file, find_folder, has_picture_ending
+from mien.data.picture_files import find_file, find_folder, picture_names
 from mien.data.text_lists import code, number
 from mien.errors import DataError
 from mien.inputs import check_regular, rows_at_once
@@ -261,7 +261,7 @@ def _from_sets(root: Path, sets: dict[str, Path], keep: bool, shape: Shape) -> C
     """The later release, whose million small files are read with the pictures they belong to."""
     places = [(s, at / "images", at / "annotations") for s, at in sets.items()]
     places = [(s, find_folder(sets[s], i.name) or i, find_folder(sets[s], a.name) or a) for s, i, a in places]
-    found = [(s, i / e.name, a) for s, i, a in places for e in entries_of(i) if has_picture_ending(Path(e.name))]
+    found = [(s, i / name, a) for s, i, a in places for name in picture_names(i)]
     if not found:
         raise DataError(str(root), "no picture in train_set/images or val_set/images", "at least one")
     side, planes = picture_shape([p for _, p, _ in found], shape.size, shape.channels)

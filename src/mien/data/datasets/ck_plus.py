@@ -22,7 +22,7 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.datasets.fer2013 import SIDE, challenge_csv, estimate_rows, read_challenge
 from mien.data.listed import ALL, About, Listed, Shape, five_of_68, is_there, listed_corpus, votes_of, with_landmarks
-from mien.data.picture_files import entries_of, find_folder, has_picture_ending, subfolders
+from mien.data.picture_files import entries_of, find_folder, picture_names, subfolders
 from mien.data.text_lists import code, number, read_list
 from mien.errors import ConfigError, DataError
 from mien.pictures.decode import Region, count_shapes
@@ -73,7 +73,7 @@ def _copy(root: Path) -> dict[str, Path]:
     named = {classes[canonical(f.name)]: f for f in folders if canonical(f.name) in classes}
     if len(named) < 2 or len(named) < len(folders):
         return {}
-    first = [next((e.name for e in entries_of(f) if has_picture_ending(Path(e.name))), "") for f in named.values()]
+    first = [next(iter(picture_names(f)), "") for f in named.values()]
     return named if all(_FRAME.fullmatch(name) for name in first) else {}
 
 
@@ -181,14 +181,13 @@ def _from_copy(folders: dict[str, Path], classes: Sequence[str]) -> Listed:
     pictures: list[Path] = []
     unread: list[DataError] = []
     for label, folder in folders.items():
-        for entry in entries_of(folder):
-            name = _FRAME.fullmatch(entry.name)
-            if name is None:
-                if has_picture_ending(Path(entry.name)):
-                    unread.append(DataError(str(folder / entry.name), "is no frame of CK+", "S010_004_00000017.png"))
+        for name in picture_names(folder):
+            frame = _FRAME.fullmatch(name)
+            if frame is None:
+                unread.append(DataError(str(folder / name), "is no frame of CK+", "S010_004_00000017.png"))
                 continue
-            rows.append((f"{folder.name}/{entry.name}", name[1].upper(), classes.index(label)))
-            pictures.append(folder / entry.name)
+            rows.append((f"{folder.name}/{name}", frame[1].upper(), classes.index(label)))
+            pictures.append(folder / name)
     return Listed(frame=_frame(rows, classes), pictures=pictures, lines=[""] * len(rows), unread=unread)
 
 
@@ -250,7 +249,9 @@ def _note(folder: Path, subject: str, sequence: str) -> Path | None:
     place = folder / subject / sequence
     if not place.is_dir():
         return None
-    return next((place / e.name for e in entries_of(place) if e.name.lower().endswith(".txt")), None)
+    # A name that begins with a dot is what a Mac leaves beside each file of an archive.
+    texts = (e.name for e in entries_of(place) if e.name.lower().endswith(".txt") and e.name[0] != ".")
+    return next((place / name for name in texts), None)
 
 
 def _units(folder: Path | None, subject: str, sequence: str, unread: list[DataError]) -> str | None:

@@ -46,11 +46,13 @@ def detect(root: Path) -> int:
 
 
 def lacks(root: Path) -> tuple[int, str]:
-    """How near a place is to this layout (0 to 3), and what it lacks."""
+    """How near a place is to this layout (0 to 4), and what it lacks."""
     if root.is_file() and root.name.lower() == _LIST:
         return 2, f"ExpW, but it is the folder around {_LIST} and the pictures that is read"
-    origin = root.is_dir() and find_folder(find_folder(root, "image") or root, "origin") is not None
-    return (2, f"ExpW, but there is no {_LIST}") if origin and _list(root) is None else (0, "")
+    image = find_folder(root, "image") if root.is_dir() else None
+    if image is None or find_folder(image, "origin") is None or _list(root) is not None:
+        return 0, ""
+    return 4, f"ExpW, but there is no {_LIST}"
 
 
 @DATASETS.register("expw")

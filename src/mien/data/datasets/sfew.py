@@ -16,7 +16,7 @@ from pydantic import Field
 from mien.data.corpus import Corpus
 from mien.data.datasets import DATASETS
 from mien.data.listed import About, Listed, Shape, listed_corpus, votes_of
-from mien.data.picture_files import entries_of, find_folder, has_picture_ending, subfolders
+from mien.data.picture_files import find_folder, picture_names, subfolders
 from mien.errors import DataError
 from mien.spellings import canonical
 
@@ -49,7 +49,7 @@ def _folders(root: Path, images: str) -> dict[str, Path]:
 def _is_sfew(folders: dict[str, Path]) -> bool:
     """Whether the first pictures of most folders are called as films and frames, which no other corpus does."""
     named = [f for s, at in folders.items() for f in (subfolders(at) or [at]) if s != "test"]
-    first = [next((e.name for e in entries_of(f) if has_picture_ending(Path(e.name))), "") for f in named]
+    first = [next(iter(picture_names(f)), "") for f in named]
     return bool(first) and 2 * sum(bool(_FRAME.fullmatch(name)) for name in first) > len(first)
 
 
@@ -111,7 +111,7 @@ def sfew(
         for folder in inner or [at]:
             # Without folders there are no labels: of the test pictures, or in a split that somebody flattened.
             label = codes[canonical(folder.name)] if inner else -1
-            names = [e.name for e in entries_of(folder) if has_picture_ending(Path(e.name))]
+            names = picture_names(folder)
             if label < 0 and unlabelled == "drop":
                 left_out += len(names)
                 continue
