@@ -80,6 +80,17 @@ def write_ferplus_folders(root: Path, images, votes, usage):
             Image.fromarray(image).save(root / FERPLUS_FOLDERS[use] / f"fer{i:07d}.png")
 
 
+def write_ferplus_labels(root: Path, images, votes, usage):
+    """FER+'s own copy: ``FER2013Train/label.csv`` (picture, box, ten votes; no header) beside ``fer0000000.png``."""
+    for i, (image, row, use) in enumerate(zip(images, votes, usage, strict=True)):
+        if row[9] < 10:
+            folder = root / FERPLUS_FOLDERS[use]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"fer{i:07d}.png")
+            with open(folder / "label.csv", "a") as file:
+                file.write(f'fer{i:07d}.png,"(0, 0, 48, 48)",{",".join(map(str, row))}\n')
+
+
 def random_votes(n, seed=0):
     """``(n, 10)`` FER+ votes that sum to ten; each seventh row is unanimously no face."""
     rng = np.random.default_rng(seed)

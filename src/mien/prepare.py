@@ -23,6 +23,8 @@ from mien.samples import SampleTable, Step
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 _TABLES = (".parquet", ".feather", ".json", ".jsonl", ".xlsx", ".xls", ".ods", ".txt", ".dat")
+_CERTAIN = 4  # of ``lacks``: it is that corpus and no other, though not all of it
+_GENERAL = ("folder", "manifest")
 _WRAPPERS = 3  # folders that archives put around a corpus, at most
 
 
@@ -36,13 +38,16 @@ def find_dataset(source: Path) -> str:
         raise DataError(str(source), "does not exist", "a file, a folder, or the name of an embedded dataset")
     scores = {name: int(_reader(name).detect(source)) for name in DATASETS}
     best = max(scores, key=lambda n: scores[n])
-    if scores[best] == 0:
+    # Any folder of pictures will do for the general readers: half a download of a corpus must not end there.
+    partial = scores[best] == 1 and _near(source, without=_GENERAL)[0] >= _CERTAIN
+    if scores[best] == 0 or partial:
+        again = f"If it is anything else, pass --dataset {best}. " if partial else ""
         raise DataError(
             str(source),
             "is in no known layout",
             f"that of one of: {', '.join(DATASETS.names())}",
-            f"{_nearest_layout(source)}Name the dataset (--dataset) to see what is missing, or write a CSV manifest: "
-            "path, and any label.",
+            f"{_nearest_layout(source)}{again}Name the dataset (--dataset) to see what is missing, or write a CSV "
+            "manifest: path, and any label.",
         )
     return best
 
@@ -74,9 +79,15 @@ def _nearest_layout(source: Path) -> str:
         return "It is an archive: unpack it, and give the folder. "
     if source.is_file() and source.suffix.lower() in _TABLES:
         return "It is nearest to a CSV manifest: save the table as CSV, with a column path. "
-    found = [_reader(name).lacks(source) for name in DATASETS if hasattr(_reader(name), "lacks")]
-    near, what = max(found, key=lambda f: f[0], default=(0, ""))
+    near, what = _near(source)
     return f"It is nearest to {what}. " if near else ""
+
+
+def _near(source: Path, without: Sequence[str] = ()) -> tuple[int, str]:
+    """The nearest layout, but for some: how near it is, 0 to 4, and what is missing there."""
+    readers = [_reader(name) for name in DATASETS if name not in without]
+    found = [reader.lacks(source) for reader in readers if hasattr(reader, "lacks")]
+    return max(found, key=lambda f: f[0], default=(0, ""))
 
 
 def _unwrapped(path: Path, dataset: str | None) -> Path:

@@ -167,6 +167,12 @@ def subfolders(root: Path) -> list[Path]:
     return [root / e.name for e in entries_of(root) if not _litter(e.name) and _is_folder(e)]
 
 
+def picture_names(root: Path) -> list[str]:
+    """The names of the pictures right in a folder, litter apart, in order."""
+    names = (entry.name for entry in entries_of(root))
+    return [name for name in names if has_picture_ending(Path(name)) and not _litter(name)]
+
+
 def find_file(root: Path, name: str) -> Path | None:
     """The file of that name in a folder, in capitals or not; None if there is none."""
     if not root.is_dir():

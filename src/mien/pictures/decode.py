@@ -56,6 +56,42 @@ class Changes:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A square of a picture, where a corpus says which part of it is the face.
+
+    What of the square lies beyond the picture is black.
+
+    Attributes:
+        path: The picture.
+        left: Column of its left edge in pixels of the upright picture; negative where it begins outside.
+        top: Row of its upper edge.
+        side: Its side.
+    """
+
+    path: Path
+    left: int
+    top: int
+    side: int
+
+    @classmethod
+    def around(cls, path: Path, box: tuple[float, float, float, float], margin: float = 0.0) -> Region:
+        """The square around the middle of a box, as long as its longer side and ``margin`` of it on each end.
+
+        Args:
+            path: The picture.
+            box: Left, top, right, bottom in pixels.
+            margin: Share of the longer side.
+
+        >>> cut = Region.around(Path("a.png"), (10, 20, 30, 60), 0.25)
+        >>> cut.left, cut.top, cut.side
+        (-10, 10, 60)
+        """
+        left, top, right, bottom = box
+        side = max(1, round(max(right - left, bottom - top) * (1 + 2 * margin)))
+        return cls(path, round((left + right - side) / 2), round((top + bottom - side) / 2), side)
+
+
+@dataclass(frozen=True)
 class _Decoded:
     """One picture, and how its file differed from it."""
 
@@ -85,7 +121,8 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True, by: s
         return _decode(path, size, channels, resize, by).pixels
 
 
-def _decode(path: Path, size: int, channels: int, resize: bool, by: str) -> _Decoded:
+def _decode(source: Path | Region, size: int, channels: int, resize: bool, by: str) -> _Decoded:
+    path = source.path if isinstance(source, Region) else source
     with opened(path) as picture:
         grey = _is_grey(picture)
         several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
@@ -93,12 +130,29 @@ def _decode(path: Path, size: int, channels: int, resize: bool, by: str) -> _Dec
             picture.seek(0)  # to count the frames it went through them
         image = _without_palette(_eight_bit(ImageOps.exif_transpose(picture)))
         image = image.convert("L" if channels == 1 else "RGB")
+        if isinstance(source, Region):
+            image = _cut(image, source)
     found = image.size
     if found != (size, size):
         if not resize:
             raise DataError(str(path), f"is {found[0]}x{found[1]} pixels", f"{size}x{size}")
         image = resampled(image, size, by)
     return _Decoded(np.asarray(image, dtype=np.uint8), found, grey, several)
+
+
+def _cut(image: Image.Image, region: Region) -> Image.Image:
+    """The region of a picture.
+
+    Raises:
+        DataError: If it misses the picture, or is so large that hardly anything but black would be left.
+    """
+    right, bottom = region.left + region.side, region.top + region.side
+    inside = right > 0 and bottom > 0 and region.left < image.width and region.top < image.height
+    # A slip in a label file must not ask for a square of a million pixels a side.
+    if not inside or region.side > 4 * max(image.size):
+        found = f"the face's square from ({region.left}, {region.top}) to ({right}, {bottom})"
+        raise DataError(str(region.path), found, f"one that lies in its {image.width}x{image.height} pixels")
+    return image.crop((region.left, region.top, right, bottom))
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -126,7 +180,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def decode_files(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Region],
     size: int,
     channels: int,
     bad: Callable[[DataError], object],
@@ -137,7 +191,7 @@ def decode_files(
     """Decode many pictures on two threads; ``bad`` gets the error of each that fails.
 
     Args:
-        paths: The files.
+        paths: The files, or regions of them.
         size: See :func:`decode_file`.
         channels: See :func:`decode_file`.
         bad: Called with each error.
@@ -149,9 +203,9 @@ def decode_files(
         Images ``(n, size, size)`` or ``(n, size, size, 3)`` and ``(n,)`` bool, False where one failed.
     """
 
-    def one(path: Path) -> _Decoded | DataError:
+    def one(source: Path | Region) -> _Decoded | DataError:
         try:
-            return _decode(path, size, channels, changes is not None, by)
+            return _decode(source, size, channels, changes is not None, by)
         except DataError as error:
             return error
 
@@ -167,7 +221,9 @@ def decode_files(
             else:
                 images[i] = result.pixels
                 if changes is not None:
-                    _count(changes, paths[i], result, size, channels)
+                    source = paths[i]
+                    name = source.path if isinstance(source, Region) else source
+                    _count(changes, name, result, size, channels)
     return images, ok
 
 

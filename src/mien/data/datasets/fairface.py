@@ -1,4 +1,7 @@
-"""FairFace: faces of seven perceived races, two genders and nine age bins, as its annotators perceived them."""
+"""FairFace: faces of seven perceived races, two genders and nine age bins, as its annotators perceived them.
+
+Layout: ``fairface_label_train.csv`` and ``fairface_label_val.csv`` beside ``train/1.jpg`` and ``val/1.jpg``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pandas as pd
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
+from mien.data.listed import is_there
 from mien.data.picture_files import find_file, subfolders
 from mien.data.words import without_missing
 from mien.demographics import AGE, GENDER, RACE
@@ -25,7 +29,11 @@ _CHUNK = 512
 _FILES = {"train": "fairface_label_train.csv", "val": "fairface_label_val.csv"}
 _HEADS = (RACE, GENDER, AGE)
 _DATE = re.compile(r"\b(mar|sep|oct|nov|jan|feb|apr|may|jun|jul|aug|dec)\b", re.IGNORECASE)  # 3-9 became 9-Mar
-_TERMS = "CC BY 4.0; Karkkainen and Joo, FairFace, WACV 2021"
+CLASSES: tuple[str, ...] = ()  # it has no expressions
+ATTRIBUTES = {head.name: head.groups for head in _HEADS}
+PUBLISHED = {"train": 86744, "val": 10954}
+TERMS = "CC BY 4.0; Karkkainen and Joo, FairFace, WACV 2021"
+SOURCE = "https://github.com/joojs/fairface"
 
 
 def detect(root: Path) -> int:
@@ -67,9 +75,9 @@ def _labels(path: Path, split: str, bad: BadRows) -> pd.DataFrame:
 
 def _pictures_at(root: Path, first: str) -> Path:
     """The folder to which the label files' paths belong: ``root``, or the one folder in it where they are found."""
-    if (root / first).is_file():
+    if is_there(root / first):
         return root
-    return next((f for f in subfolders(root) if (f / first).is_file()), root)
+    return next((f for f in subfolders(root) if is_there(f / first)), root)
 
 
 @DATASETS.register("fairface")
@@ -123,7 +131,7 @@ def fairface(root: Path, *, size: int | None = None, channels: int | None = None
         name="fairface",
         vocabulary=(),
         attributes=attributes,
-        terms=_TERMS,
+        terms=TERMS,
         chunks=chunks,
         n_rows=len(paths),
         detail=detail,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,8 +33,11 @@ from mien.spellings import folded
 SIDE = 48
 USAGES = ("Training", "PublicTest", "PrivateTest")
 TERMS = "FER2013: research use (Goodfellow et al. 2013)"
+CLASSES = FER2013_CLASSES
+PUBLISHED = {"Training": 28709, "PublicTest": 3589, "PrivateTest": 3589}
+SOURCE = "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge/data"
 _CHUNK = 1024
-_CODE = re.compile(rb"([0-6])(\.0+)?")  # 0.0 is how pandas writes a column with a gap
+_CODE = re.compile(rb"([0-9])(\.0+)?")  # 0.0 is how pandas writes a column with a gap
 _FROM_ONE = re.compile(rb"7(\.0+)?")
 
 
@@ -104,8 +107,14 @@ def _mostly_48(classes: list[Path]) -> bool:
     return 2 * sum(n for (*sides, _), n in shapes.items() if sides == [SIDE, SIDE]) >= shapes.total()
 
 
-def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
-    """Stream the challenge CSV in chunks; bad rows go to ``bad`` with their line number."""
+def read_challenge(path: Path, bad: BadRows, classes: Sequence[str] = FER2013_CLASSES) -> Iterator[ChallengeRows]:
+    """Stream the challenge CSV in chunks; bad rows go to ``bad`` with their line number.
+
+    Args:
+        path: The file.
+        bad: Gets rows that cannot be read.
+        classes: What the codes 0, 1, ... stand for, in corpora that took the challenge's form.
+    """
     if not _is_challenge(path):
         raise DataError(f"{path} line 1", "not the header of FER2013", "emotion,pixels,Usage")
     dialect = dialect_of(path)
@@ -114,11 +123,11 @@ def read_challenge(path: Path, bad: BadRows) -> Iterator[ChallengeRows]:
         raise DataError(str(path), "is written in UTF-16", "UTF-8", "Save it as CSV UTF-8, or take the original file.")
     names = [n.lower() for n in dialect.header]
     order = [names.index(n) for n in ("emotion", "pixels", "usage")]
-    form = _Form(path.name, order, len(names), dialect.separator.encode())
+    form = _Form(path.name, order, len(names), dialect.separator.encode(), len(classes))
     first, checked = 0, False
     lines: list[tuple[int, bytes]] = []
     for number, line in _data_lines(path, dialect.skip):
-        if not checked and _FROM_ONE.fullmatch(form.emotion(line)):
+        if not checked and form.codes == len(FER2013_CLASSES) and _FROM_ONE.fullmatch(form.emotion(line)):
             _check_codes(path, form, dialect.skip)
             checked = True  # once: the seven is a slip
         lines.append((number, line))
@@ -158,12 +167,21 @@ def _check_codes(path: Path, form: _Form, skip: int) -> None:
 
 @dataclass(frozen=True)
 class _Form:
-    """How the lines of a challenge CSV are written: name, places of emotion, pixels and usage, width, separator."""
+    """How the lines of a challenge CSV are written.
+
+    Attributes:
+        name: Of the file.
+        order: Places of emotion, pixels and usage.
+        width: Cells of a line.
+        separator: Between them.
+        codes: How many expressions it counts, from 0.
+    """
 
     name: str
     order: list[int]
     width: int
     separator: bytes
+    codes: int
 
     def emotion(self, line: bytes) -> bytes:
         """The code of a row's expression; of a broken row b''."""
@@ -186,7 +204,7 @@ def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows
                 bad.add(DataError(where, f"{len(fields)} fields", f"{form.width} as in the header"))
                 continue
             e, p, u = (fields[j].strip().strip(b'"').strip() for j in form.order)
-            error = _check(where, e, p, u, images[len(row)])
+            error = _check_code(where, e, form.codes) or _check(where, p, u, images[len(row)])
             if error is not None:
                 bad.add(error)
                 continue
@@ -203,10 +221,15 @@ def _parse(form: _Form, lines: list[tuple[int, bytes]], first: int, bad: BadRows
     )
 
 
-def _check(where: str, emotion: bytes, pixels: bytes, usage: bytes, out: NDArray[np.uint8]) -> DataError | None:
-    """Write the pixels of one row to ``out``, or say what is wrong with the row."""
-    if not _CODE.fullmatch(emotion):
-        return DataError(where, f"'emotion' is {emotion.decode('latin-1')!r}", "a number from 0 to 6")
+def _check_code(where: str, emotion: bytes, codes: int) -> DataError | None:
+    """What is wrong with the code of a row's expression; None where nothing is."""
+    if _CODE.fullmatch(emotion) and int(emotion[:1]) < codes:
+        return None
+    return DataError(where, f"'emotion' is {emotion.decode('latin-1')!r}", f"a number from 0 to {codes - 1}")
+
+
+def _check(where: str, pixels: bytes, usage: bytes, out: NDArray[np.uint8]) -> DataError | None:
+    """Write the pixels of one row to ``out``, or say what is wrong with them or with its usage."""
     if usage.decode("latin-1") not in USAGES:
         return DataError(where, f"'Usage' is {usage.decode('latin-1')!r}", " or ".join(USAGES))
     try:

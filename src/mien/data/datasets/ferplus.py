@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
-from mien.data.datasets.fer2013 import SIDE, TERMS, USAGES, challenge_csv, estimate_rows, read_challenge
+from mien.data.datasets.fer2013 import SIDE, USAGES, challenge_csv, estimate_rows, read_challenge
+from mien.data.datasets.fer2013 import TERMS as PICTURE_TERMS
+from mien.data.listed import ALL
 from mien.data.picture_files import find_file, find_folder
 from mien.data.row_for_row import LabelAgreement, check_order, not_row_for_row
 from mien.errors import DataError
@@ -28,6 +30,10 @@ from mien.pictures.decode import decode_files
 
 VOTES_FILE, LABELS_FILE = "fer2013new.csv", "label.csv"
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+CLASSES = FERPLUS_VOCABULARY
+PUBLISHED = {ALL: 35887}
+TERMS = f"FERPlus votes: MIT (Barsoum et al. 2016); pictures: {PICTURE_TERMS}"
+SOURCE = "https://github.com/microsoft/FERPlus"
 _VOTE_COLUMNS = [f"votes_{v}" for v in FERPLUS_VOCABULARY]
 _CHUNK = 1024
 _UNCHECKED = "whether the votes stand row for row beside the pictures could not be checked"
@@ -167,12 +173,11 @@ def ferplus(root: Path) -> Corpus:
         def chunks(bad: BadRows) -> Iterator[Chunk]:
             return _from_folders(found.folders, sources, votes.assign(sample_id=ids), detail, bad)
 
-    terms = f"FERPlus votes: MIT (Barsoum et al. 2016); pictures: {TERMS}"
     return Corpus(
         name="ferplus",
         vocabulary=FERPLUS_VOCABULARY,
         attributes=(),
-        terms=terms,
+        terms=TERMS,
         chunks=chunks,
         n_rows=n_rows,
         detail=detail,
