@@ -168,7 +168,7 @@ def test_every_scheme_takes_classes():
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a", "bb"], r"'bb' is none of the classes of 'majority'\. Known: a, b, c, d"),
+        (["a", "bb"], r"'bb' is none of the classes of 'majority'\. Did you mean 'b'"),
         ({"x": ["a"], "y": ["a", "b"]}, "'a' is in 'x' and in 'y', expected each in one class"),
         ({"x": []}, "one or more classes, each of one or more"),
         ([], "one or more classes"),
@@ -322,5 +322,4 @@ def test_readings_of_the_education_rules(real_votes, name, options, counts, tota
 def test_the_prior_of_ferpluss_training_votes(real_votes):
     usage, rows = real_votes
     prior = fitted_prior(rows[usage == "Training"][:, : len(FERPLUS_CLASSES)])
-    assert prior.sum() == pytest.approx(0.0, abs=10)
-    assert FERPLUS_CLASSES[int(prior.argmax())] == "neutral"
+    np.testing.assert_allclose(prior, [0.3006, 0.1716, 0.1059, 0.1566, 0.0827, 0.0326, 0.0524, 0.0384], atol=2e-4)
