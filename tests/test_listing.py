@@ -41,7 +41,7 @@ def test_an_entry_is_told_with_its_source_and_options(capsys: pytest.CaptureFixt
     assert "  exponent: a number from 0 to 1; by default 1.0\n" in text
     assert "faces:" not in text
     assert "  weights: text or a path; must be given" in printed(capsys, "annotators", "fairface")
-    assert printed(capsys, "labels", "majority")[-1] == "It takes no options."
+    assert printed(capsys, "mitigations", "none")[-1] == "It takes no options."
 
 
 def test_what_is_not_there_is_refused() -> None:

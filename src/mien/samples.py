@@ -82,6 +82,14 @@ class SampleTable:
         return self.frame[[f"votes_{v}" for v in self.vocabulary]].to_numpy(dtype=np.float64)
 
     @property
+    def faces(self) -> NDArray[np.object_]:
+        """``(n,)`` what tells each face in any table: the hash of its picture, else its ``sample_id``.
+
+        Labels that are drawn are drawn by it, so that copies of a picture, byte for byte, draw alike.
+        """
+        return self.frame["hash" if "hash" in self.frame else "sample_id"].to_numpy(dtype=object)
+
+    @property
     def splits(self) -> dict[str, int]:
         """Split -> number of faces, in order of first appearance."""
         return {str(k): int(v) for k, v in self.frame["split"].value_counts(sort=False).items()}

@@ -60,7 +60,8 @@ def test_predictions_carry_groups_units_and_pictures():
     assert pred.predicted.tolist() == [2, 0]
     assert pred.cluster.tolist() == [0, 0]  # one person
     assert pred.image.tolist() == [9, 7]
-    assert pred.groups.columns.tolist() == ["gender", "gender_source", "site"]
+    assert pred.groups.columns.tolist() == ["gender", "gender_source", "complexity", "n_modes", "site"]
+    assert pred.groups["complexity"].tolist() == [3, 3]
     assert pred.undetected["site"].tolist() == ["y"]
     assert pred.undetected["label"].tolist() == ["contempt"]
     assert (pred.source, pred.notes) == ("a tool", ("one",))

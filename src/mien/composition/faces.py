@@ -73,7 +73,7 @@ def corpus_faces(table: SampleTable, labels: str) -> Faces:
     dropped: dict[str, int] = {}
     if table.vocabulary:
         scheme = label_scheme(labels, table.vocabulary)
-        targets = scheme.targets(table.votes, table.vocabulary)
+        targets = scheme.targets(table.votes, table.vocabulary, table.faces)
         label[targets.keep] = targets.probs[targets.keep].argmax(1)
         classes, dropped = scheme.classes, targets.dropped
     split, splits = pd.factorize(table.frame["split"].fillna("").astype(str))

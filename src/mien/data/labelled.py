@@ -14,6 +14,7 @@ from mien.data.splits import split_units
 from mien.errors import DataError, LabelError
 from mien.inputs import rows_at_once
 from mien.labels import Targets, label_scheme
+from mien.labels.complexity import vote_columns
 from mien.pictures.quality import image_quality
 from mien.prediction_tables.fields import set_apart
 from mien.records import Predictions
@@ -73,6 +74,11 @@ class LabelledFaces:
         found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return {name: values for name, values in found.items() if name not in self.table.frame}
 
+    def _of_votes(self) -> dict[str, NDArray[np.int64]]:
+        """Complexity and number of modes, as numbers that an audit may cut or hold common; the corpus's own count."""
+        found = vote_columns(self.table.votes, self.table.vocabulary)
+        return {name: values for name, values in found.items() if name not in self.table.frame}
+
     def predictions(
         self,
         probs: NDArray[np.float64],
@@ -100,7 +106,7 @@ class LabelledFaces:
             "probs": probs,
             "soft_targets": self.targets,
             "votes": self.votes,
-            "groups": table.frame[columns].assign(**(attributes or {})),
+            "groups": table.frame[columns].assign(**self._of_votes(), **(attributes or {})),
             "cluster": split_units(table),
             "image": self.rows,
         }
@@ -146,7 +152,7 @@ def labelled_faces(
             f"labels of {where}", f"classes {', '.join(scheme.classes)}", f"those of the model: {', '.join(wanted)}"
         )
     order = np.array([place.get(canonical(c), -1) for c in wanted])
-    targets = scheme.targets(table.votes, table.vocabulary)
+    targets = scheme.targets(table.votes, table.vocabulary, table.faces)
     known = np.isin(targets.probs.argmax(1), order)
     kept = targets.keep & known
     if not kept.any():

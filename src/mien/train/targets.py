@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.demographics import HEADS, PREFIX
 from mien.errors import ConfigError, DataError, LabelError
-from mien.labels import LabelScheme, label_scheme
+from mien.labels import SCHEMES, LabelScheme, label_scheme
 from mien.mitigation.faces import Faces, blocks
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
@@ -108,8 +109,23 @@ Encode = Callable[[SampleTable, str], tuple[NDArray[np.float32], NDArray[np.bool
 Learnt = tuple[dict[str, tuple[str, ...]], Encode, NDArray[np.int64]]
 
 
-def _scheme(component: Component, table: SampleTable) -> LabelScheme:
-    return label_scheme(component.name, table.vocabulary, component.options)
+def _schemes(config: ExperimentConfig, table: SampleTable) -> tuple[LabelScheme, LabelScheme]:
+    """The scheme that is learnt and the one that judges.
+
+    Ties that a scheme breaks by lot are drawn by the run's seed where they are learnt, and by the scheme's
+    own where they judge: several seeds of one experiment are judged by the same labels.
+    """
+
+    def scheme(component: Component, **seed: int) -> LabelScheme:
+        takes = inspect.signature(SCHEMES.get(component.name)).parameters
+        asked = {k: v for k, v in seed.items() if k in takes}
+        return label_scheme(component.name, table.vocabulary, {**asked, **component.options})
+
+    learn, judge = scheme(config.labels.train, seed=config.seed), scheme(config.labels.judged)
+    if judge.fit is not None:
+        fix = "Name the labels that judge, such as labels.evaluate=majority; it may also be given what it would learn."
+        raise LabelError("labels.evaluate", f"{judge.name!r} learns from training votes", "a scheme that judges", fix)
+    return learn, judge
 
 
 def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
@@ -121,7 +137,7 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
             "votes or labels",
             "Or learn its attributes: labels.attributes.",
         )
-    learn, judge = _scheme(config.labels.train, table), _scheme(config.labels.judged, table)
+    learn, judge = _schemes(config, table)
     if learn.classes != judge.classes:
         raise LabelError(
             "labels", f"{learn.name} has {learn.classes}, {judge.name} has {judge.classes}", "the same classes"
@@ -130,11 +146,13 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         only = ", ".join(learn.classes)
         fix = "Prepare a corpus with other expressions too, or learn its attributes: labels.attributes."
         raise LabelError("labels", f"all faces are {only}", "two or more classes to tell apart", fix)
-    judged = judge.targets(table.votes, table.vocabulary)
+    judged = judge.targets(table.votes, table.vocabulary, table.faces)
     strata = np.where(judged.keep, judged.probs.argmax(1), len(judge.classes))
 
     def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
-        targets = (learn if part == TRAIN else judge).targets(faces.votes, faces.vocabulary)
+        # A scheme that learns from votes does so from those of the training part alone.
+        scheme = learn.fitted(faces.votes, faces.vocabulary) if part == TRAIN else judge
+        targets = scheme.targets(faces.votes, faces.vocabulary, faces.faces)
         return targets.probs, targets.keep, targets.dropped
 
     return {EXPRESSION: judge.classes}, encode, strata

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
+from mien.data.splits.capping import Cap, Capped, within_cap
 from mien.data.splits.units import Part, Seed, assign_units, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
@@ -25,8 +26,10 @@ def corpus_split(
     *,
     train: str | None = None,
     validation: str | Part | None = None,
-    test: str | None = None,
+    test: str | Sequence[str] | None = None,
     duplicates: Literal["drop", "keep"] = "drop",
+    cap: Cap | None = None,
+    capped: Capped = "pool",
     seed: Seed = 0,
 ) -> SampleTable:
     """The corpus's own splits.
@@ -37,11 +40,14 @@ def corpus_split(
         train: Its training split; found by its usual names by default.
         validation: Its validation split, or a share of the training split to set aside for it
             (0.05: what selects the weights is then no part of what is reported).
-        test: Its test split.
+        test: Its test split, or several that test together: ``[PublicTest, PrivateTest]``.
         duplicates: ``drop`` leaves out training faces with a copy (or the same person) in any other
             split of the corpus, and validation faces with one in test; ``keep`` keeps the corpus as
             published, copies across its splits included.
-        seed: Seed of a set-aside share.
+        cap: Most training faces of a class, drawn by seed; the others are left out.
+        capped: Whether the cap is of the training split before a share is set aside for validation
+            (``pool``), or of what remains to ``train``.
+        seed: Seed of a set-aside share and of a cap.
 
     Returns:
         A table whose ``split`` is train, validation, test, or the corpus's name for any other.
@@ -57,10 +63,11 @@ def corpus_split(
     names: Mapping[str, str | None] = {
         TRAIN: _own_name(own, train, TRAIN_NAMES, True),
         VALIDATION: None if isinstance(validation, float) else _own_name(own, validation, VALIDATION_NAMES, False),
-        TEST: _own_name(own, test, TEST_NAMES, False),
     }
+    tests = [test] if isinstance(test, str) or test is None else list(test)
+    tested = [_own_name(own, name, TEST_NAMES, False) for name in tests]
     split = own.copy()
-    for name, corpus_name in names.items():
+    for name, corpus_name in [*names.items(), *((TEST, name) for name in tested)]:
         if corpus_name is not None:
             split[own == corpus_name] = name
     units = split_units(table)
@@ -72,17 +79,33 @@ def corpus_split(
     if not len(rows):
         fix = "Pass duplicates: keep, or name other splits."
         raise DataError("split", "every training face has a copy in another split", "some training faces", fix)
+    above = np.zeros(len(table), dtype=bool)
+    if cap is not None and capped == "pool":
+        above[rows] = ~within_cap(units[rows], strata[rows], cap, seed)
+        rows = rows[~above[rows]]
     if isinstance(validation, float):
         part = assign_units(units[rows], strata[rows], [1 - validation, validation], seed)
         split[rows[part == 1]] = VALIDATION
+    if cap is not None and capped == "train":
+        rows = rows[split[rows] == TRAIN]
+        above[rows] = ~within_cap(units[rows], strata[rows], cap, seed)
     if not ((split == VALIDATION) & ~dropped).any():
         raise DataError(
             "split", f"no validation faces among {sorted(set(own))}", "a split or a share", "Pass validation: 0.1."
         )
-    kept = table.frame.assign(split=split)[~dropped]
+    kept = table.frame.assign(split=split)[~dropped & ~above]
     n_dropped = {part: int((dropped & (split == part)).sum()) for part in (TRAIN, VALIDATION)}
     detail = {f"{part} faces with a copy or person elsewhere": n for part, n in n_dropped.items()}
-    options = {**names, "validation": validation or names[VALIDATION], "duplicates": duplicates, "seed": seed}
+    detail |= {"faces above the cap": int(above.sum())} if cap is not None else {}
+    shown = tested[0] if len(tested) == 1 else tested
+    options = {
+        **names,
+        TEST: shown,
+        "validation": validation or names[VALIDATION],
+        "duplicates": duplicates,
+        "seed": seed,
+        **({"cap": cap, "capped": capped} if cap is not None else {}),
+    }
     return table.derive("corpus split", kept, options, detail)
 
 
