@@ -155,9 +155,9 @@ def test_focal_has_a_gradient_where_a_face_is_learnt_to_the_last_bit(gamma: floa
 def test_symmetric_cross_entropy_on_one_label() -> None:
     logits, targets = one_hot()
     q_y = (logits.softmax(1) * targets).sum(1)
-    for log_zero in (-4.0, math.log(1e-4)):
-        found = LOSSES.get("symmetric_cross_entropy")(logits, targets, alpha=0.0, beta=1.0, log_zero=log_zero)
-        torch.testing.assert_close(found, -log_zero * (1 - q_y))
+    for cap in (4.0, -math.log(1e-4)):
+        found = LOSSES.get("symmetric_cross_entropy")(logits, targets, alpha=0.0, beta=1.0, cap=cap)
+        torch.testing.assert_close(found, cap * (1 - q_y))
     torch.testing.assert_close(
         LOSSES.get("symmetric_cross_entropy")(logits, targets, alpha=1.0, beta=0.0),
         LOSSES.get("cross_entropy")(logits, targets),

@@ -21,7 +21,7 @@ def symmetric_cross_entropy(
     *,
     alpha: Factor = 0.1,
     beta: Factor = 1.0,
-    log_zero: Annotated[float, Field(lt=0, ge=-100)] = -4.0,
+    cap: Annotated[float, Field(gt=0, le=100)] = 4.0,
 ) -> Tensor:
     """-alpha sum_k p_k log q_k - beta sum_k q_k log p_k, where log 0 is a number A.
 
@@ -36,11 +36,11 @@ def symmetric_cross_entropy(
         targets: ``(B, K)``, each row sums to 1.
         alpha: Factor of the cross-entropy.
         beta: Factor of the reverse cross-entropy.
-        log_zero: A, what stands for the logarithm of 0.
+        cap: -A, minus what stands for the logarithm of 0; the reverse cross-entropy is never above it.
 
     Returns:
         ``(B,)``.
     """
     log_q = functional.log_softmax(logits, dim=1)
-    log_p = targets.clamp(min=math.exp(log_zero)).log()
+    log_p = targets.clamp(min=math.exp(-cap)).log()
     return -(alpha * targets * log_q + beta * log_q.exp() * log_p).sum(1)

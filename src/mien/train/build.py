@@ -18,6 +18,7 @@ from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WeightCard, bf16_is_fast, load_body
+from mien.train.maps import check_maps
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.targets import TrainingData, class_names, mitigated
 from mien.train.validation import Judge
@@ -105,6 +106,8 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     heads = _heads(config, data, model.feature_dim)
     pictures = Pictures(card, augment, torch.bfloat16 if precision_of(config) == "bf16" else None)
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw)
+    if network.asks_maps:  # of the adapted network, for that is the one that learns
+        check_maps(network.model, torch.zeros(2, channels, size, size), config.loss.name, config.model.name)
     judge = Judge(
         heads=heads,
         faces=data.validation,

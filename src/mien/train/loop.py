@@ -161,7 +161,8 @@ class Loop:
     def _record(self, size: int) -> None:
         """On a graphics card, record the network's kernels; see :mod:`mien.train.capture`."""
         self.network.recorded.clear()  # of the stage before, whose batches may have had another size
-        if self.fabric.device.type != "cuda" or self.share.world > 1:
+        # A recording gives logits and features alone: no map, which some losses ask for.
+        if self.fabric.device.type != "cuda" or self.share.world > 1 or self.network.asks_maps:
             return
         card = self.built.card
         faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from mien.losses.bound import RowLoss
 from mien.mitigation.base import Batch, Mitigation, Step, Turn
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.models.weights import WeightCard, normalise
+from mien.train.maps import class_maps
 
 SMALL_GREY = "small_grey"
 
@@ -111,6 +112,11 @@ class TrainedNetwork(nn.Module):
         # A recorded forward pass in place of the model's; see mien.train.capture. No submodule: it is the same one.
         self.recorded: list[Callable[[Tensor], Outputs]] = []
 
+    @property
+    def asks_maps(self) -> bool:
+        """Whether a loss asks for class activation maps, and for those of the mirror image."""
+        return any(head.loss.asks_maps for head in self.heads)
+
     def forward(self, batch: Batch, at: At) -> tuple[Tensor, Tensor]:
         """One turn of a step.
 
@@ -125,18 +131,21 @@ class TrainedNetwork(nn.Module):
         with self.pictures.computing(batch.images.device):
             forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
             outputs = forward(batch.images)
-            step = self._step(batch, outputs, at)
+            mirrored = self.model.forward_train(batch.images.flip(3)) if self.asks_maps else None
+            step = self._step(batch, outputs, at, mirrored)
             turn = self.turns[at.turn]
             loss = self.mitigation.loss(step) if turn.loss is None else turn.loss(step)
         logits = step.logits.detach()
         hit = torch.stack([hits(logits[:, h.block], batch.targets[:, h.block]).sum() for h in self.heads])
         return loss, as_sums(loss.detach(), hit.mean(), len(batch.rows))
 
-    def _step(self, batch: Batch, outputs: Outputs, at: At) -> Step:
+    def _step(self, batch: Batch, outputs: Outputs, at: At, mirrored: Outputs | None) -> Step:
         logits = outputs.logits.float()
         losses = []
         for i, head in enumerate(self.heads):
             about = self._about(i, batch, outputs, at)
+            if mirrored is not None and head.loss.asks_maps:
+                about |= self._maps(head, outputs, mirrored)
             losses.append(head.weight * head.loss(logits[:, head.block], batch.targets[:, head.block], about))
         return Step(
             batch=batch,
@@ -149,7 +158,11 @@ class TrainedNetwork(nn.Module):
             n_steps=at.n_steps,
         )
 
-    def _about(self, head: int, batch: Batch, outputs: Outputs, at: At) -> Mapping[str, object]:
+    def _maps(self, head: Head, outputs: Outputs, mirrored: Outputs) -> dict[str, object]:
+        own, other = (class_maps(o, self.model, head.block) for o in (outputs, mirrored))
+        return {"maps": own, "mirrored_maps": other.flip(3)}
+
+    def _about(self, head: int, batch: Batch, outputs: Outputs, at: At) -> dict[str, object]:
         """What a loss may ask for by name; see :class:`mien.losses.bound.RowLoss`."""
         counts = getattr(self, f"counts_{head}")
         return {"class_counts": counts, "features": outputs.features, "rows": batch.rows, "epoch": at.epoch}
