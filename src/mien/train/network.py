@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mien.data.augment import Augmentation, small_grey
 from mien.losses.bound import RowLoss
+from mien.losses.numbers import NumberHead
 from mien.mitigation.base import Batch, Mitigation, Step, Turn
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.models.weights import WeightCard, normalise
@@ -92,6 +93,7 @@ class TrainedNetwork(nn.Module):
         mitigation: The mitigation.
         pictures: From uint8 to what the network sees.
         draw: Learn one label of each face's distribution, drawn in every step.
+        numbers: Numbers that it tells beside the heads, in its last outputs.
     """
 
     def __init__(
@@ -101,11 +103,13 @@ class TrainedNetwork(nn.Module):
         mitigation: Mitigation,
         pictures: Pictures,
         draw: bool = False,
+        numbers: tuple[NumberHead, ...] = (),
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = nn.ModuleList(head.loss for head in heads)
         self.mitigation, self.heads, self.pictures, self.draw = mitigation, heads, pictures, draw
+        self.numbers = numbers
         for i, head in enumerate(heads):
             self.register_buffer(f"counts_{i}", head.counts, persistent=False)
         self.turns: tuple[Turn, ...] = (Turn(),)
@@ -140,8 +144,8 @@ class TrainedNetwork(nn.Module):
         return loss, as_sums(loss.detach(), hit.mean(), len(batch.rows))
 
     def _step(self, batch: Batch, outputs: Outputs, at: At, mirrored: Outputs | None) -> Step:
-        logits = outputs.logits.float()
-        losses = []
+        logits, numbers = split_outputs(outputs.logits.float(), self.numbers)
+        losses = [] if batch.numbers is None else [head(numbers, batch.numbers) for head in self.numbers]
         for i, head in enumerate(self.heads):
             about = self._about(i, batch, outputs, at)
             if mirrored is not None and head.loss.asks_maps:
@@ -178,6 +182,12 @@ class TrainedNetwork(nn.Module):
             last = shares.shape[1] - 1 - shares.flip(1).ne(0).int().argmax(1)  # rounding must not reach beyond it
             drawn[:, head.block] = functional.one_hot(torch.minimum(passed, last), shares.shape[1]).to(targets.dtype)
         return drawn
+
+
+def split_outputs(outputs: Tensor, numbers: tuple[NumberHead, ...]) -> tuple[Tensor, Tensor]:
+    """``(B, K + M)`` outputs -> ``(B, K)`` logits of the heads and ``(B, M)`` outputs for numbers."""
+    k = outputs.shape[1] - sum(len(head.columns) for head in numbers)
+    return outputs[:, :k], outputs[:, k:]
 
 
 def hits(logits: Tensor, targets: Tensor) -> Tensor:
