@@ -106,8 +106,12 @@ class LabelsConfig(_Section):
         None, description="Scheme of validation and test; the training scheme if absent."
     )
     draw: bool = Field(False, description="Learn one label of each face's distribution, drawn anew in every epoch.")
-    numbers: NumbersConfig | None = Field(None, description="Columns of numbers to learn beside the expression.")
-    intensity: IntensityConfig | None = Field(None, description="true: learn intensities beside the expression.")
+    numbers: NumbersConfig | None = Field(
+        None, description="Columns to learn beside the expression; or a section with columns, loss, delta, weight."
+    )
+    intensity: IntensityConfig | None = Field(
+        None, description="true learns intensities beside it; or a section with loss, delta, weight."
+    )
 
     @model_validator(mode="before")
     @classmethod
