@@ -79,6 +79,23 @@ class DataConfig(_Section):
     store: str = Field(min_length=1, description="Folder of a prepared store.")
 
 
+class IntensityConfig(_Section):
+    """How strong each expression is, columns ``intensity_<class>`` of the store, learnt beside the expression."""
+
+    loss: Literal["squared_error", "huber"] = "squared_error"
+    delta: float = Field(1.0, gt=0, description="Huber: the difference from which on the loss is a line.")
+    weight: float = Field(1.0, gt=0, description="Factor of its loss.")
+
+
+class NumbersConfig(_Section):
+    """Numbers, valence and arousal say, learnt beside the expression."""
+
+    columns: tuple[str, ...] = Field(min_length=1, description="Columns of the store that hold numbers.")
+    loss: Literal["concordance", "squared_error", "huber"] = "concordance"
+    delta: float = Field(1.0, gt=0, description="Huber: the difference from which on the loss is a line.")
+    weight: float = Field(1.0, gt=0, description="Factor of their loss.")
+
+
 class LabelsConfig(_Section):
     """Label schemes of training and of evaluation; they must have the same classes. Or attributes in their place."""
 
@@ -89,6 +106,25 @@ class LabelsConfig(_Section):
         None, description="Scheme of validation and test; the training scheme if absent."
     )
     draw: bool = Field(False, description="Learn one label of each face's distribution, drawn anew in every epoch.")
+    numbers: NumbersConfig | None = Field(
+        None, description="Columns to learn beside the expression; or a section with columns, loss, delta, weight."
+    )
+    intensity: IntensityConfig | None = Field(
+        None, description="true learns intensities beside it; or a section with loss, delta, weight."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, content: Any) -> Any:
+        """Columns alone stand for numbers without further settings, and so does true for intensity."""
+        if not isinstance(content, dict):
+            return content
+        numbers, intensity = content.get("numbers"), content.get("intensity")
+        if isinstance(numbers, str | list | tuple):
+            content = content | {"numbers": {"columns": numbers}}
+        if isinstance(intensity, bool):
+            content = content | {"intensity": {} if intensity else None}
+        return content
 
     @property
     def judged(self) -> Component:
@@ -104,6 +140,8 @@ class LabelsConfig(_Section):
 
     @model_validator(mode="after")
     def _weighted(self) -> LabelsConfig:
+        if self.attributes and (self.numbers or self.intensity):
+            raise ValueError("numbers and intensity are learnt beside expressions, not beside attributes")
         if strange := sorted(set(self.weights) - set(self.attributes)):
             raise ValueError(f"weights are of the attributes that are learnt, found {', '.join(strange)}")
         if any(not 0 < weight < math.inf for weight in self.weights.values()):

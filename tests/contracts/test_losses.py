@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mien.docstrings import prose
+from mien.labels import FER2013_CLASSES, FERPLUS_VOCABULARY, SCHEMES, label_scheme
 from mien.losses import LOSSES
 from mien.losses.bound import RowLoss
+from mien.registry import options_of
 
 NAMES = LOSSES.names()
 # A loss that looks at how common classes are, or bounds what one face can cost, is least elsewhere, on purpose.
-PROPER = [n for n in NAMES if n not in set[str]()]  # their names go into this set
+ELSEWHERE = {
+    "balanced_softmax",
+    "categorical_hinge",
+    "class_balanced",
+    "ferplus_multi_label",
+    "focal",
+    "hinge",
+    "logit_adjusted",
+    "symmetric_cross_entropy",
+}
+PROPER = [n for n in NAMES if n not in ELSEWHERE]
 
 
 def bound(name: str, k: int = 4) -> Callable[[Tensor, Tensor], Tensor]:
@@ -24,9 +39,9 @@ def bound(name: str, k: int = 4) -> Callable[[Tensor, Tensor], Tensor]:
         n = len(logits)
         features = torch.linspace(-1, 1, n * 5, dtype=logits.dtype).view(n, 5)
         counts = torch.arange(10.0, 10.0 + k, dtype=logits.dtype)
-        return loss(
-            logits, targets, {"class_counts": counts, "features": features, "rows": torch.arange(n), "epoch": 1}
-        )
+        maps = torch.linspace(-1, 1, n * k * 6, dtype=logits.dtype).view(n, k, 2, 3)
+        about = {"class_counts": counts, "features": features, "rows": torch.arange(n), "epoch": 1}
+        return loss(logits, targets, about | {"maps": maps, "mirrored_maps": maps.flip(3)})
 
     return call
 
@@ -50,8 +65,10 @@ def test_one_value_a_face_whatever_faces_stand_beside_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_finite_at_extremes(name: str) -> None:
-    logits = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], requires_grad=True)
-    loss = bound(name, 3)(logits, torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))
+    extreme = [[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0], [1e4, -1e4, 0.0], [1e4, 1e4, 1e4], [-1e4, -1e4, -1e4]]
+    logits = torch.tensor(extreme, requires_grad=True)
+    one_hot = [[0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.2, 0.0, 0.8]]
+    loss = bound(name, 3)(logits, torch.tensor(one_hot))
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.isfinite(logits.grad).all()
@@ -61,6 +78,42 @@ def test_finite_at_extremes(name: str) -> None:
 def test_gradient(name: str) -> None:
     logits, targets = batch()
     assert torch.autograd.gradcheck(lambda z: bound(name)(z, targets).sum(), logits)
+
+
+VOTES = np.array(
+    [
+        [10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 2, 8, 0, 0, 0, 0, 0],
+        [5, 0, 0, 5, 0, 0, 0, 0, 0, 0],
+        [4, 0, 0, 4, 0, 0, 1, 0, 1, 0],
+        [0, 3, 3, 0, 0, 2, 2, 0, 0, 0],
+        [2, 0, 0, 7, 0, 0, 0, 1, 0, 0],
+    ],
+    dtype=np.float64,
+)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.names())
+@pytest.mark.parametrize("name", NAMES)
+def test_drop_in_with_every_label_scheme(name: str, scheme: str) -> None:
+    vocabulary = FER2013_CLASSES if scheme == "fer2013" else FERPLUS_VOCABULARY
+    votes = np.eye(len(vocabulary))[[0, 3, 6, 6]] if scheme == "fer2013" else VOTES
+    found = label_scheme(scheme, vocabulary, SCHEMES.tiny(scheme)).targets(votes, vocabulary)
+    targets = torch.from_numpy(found.probs[found.keep]).float()
+    assert len(targets) > 0
+    logits = torch.zeros(targets.shape, requires_grad=True)
+    loss = bound(name, targets.shape[1])(logits, targets)
+    loss.sum().backward()
+    assert loss.shape == (len(targets),)
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_its_source_and_what_its_options_do(name: str) -> None:
+    told = prose(LOSSES.get(name))
+    assert re.search(r"[Ss]ource|\b(19|20)\d\d\b", told), told
+    assert all(o.about and not o.wants.startswith("a value") for o in options_of(LOSSES.get(name), LOSSES.given))
 
 
 @pytest.mark.parametrize("name", PROPER)

@@ -409,6 +409,7 @@ def test_faces_held_on_a_device_are_those_of_the_map() -> None:
         targets=rng.random((5, 2)).astype(np.float32),
         classes={"expression": ("a", "b")},
         groups=rng.random((5, 3)).astype(np.float32),
+        numbers=rng.random((5, 2)).astype(np.float32),
     )
     weights = rng.random(5).astype(np.float32)
     mapped, held = (FaceBatches(images, faces, device) for device in (None, torch.device("cpu")))

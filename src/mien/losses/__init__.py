@@ -3,7 +3,8 @@
 from mien.registry import Registry
 
 # What the training gives a loss that asks for it by name; everything else that it takes is an option.
-ASKED = ("class_counts", "features", "rows", "epoch")
+MAPS = ("maps", "mirrored_maps")  # these need a second forward pass, and a model that has them
+ASKED = ("class_counts", "features", "rows", "epoch", *MAPS)
 LOSSES = Registry(
     "loss", "mien.losses", extra="train", given=("logits", "targets", "num_classes", "feature_dim", *ASKED)
 )

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from mien.losses import ASKED, LOSSES
+from mien.losses import ASKED, LOSSES, MAPS
 
 
 class RowLoss(nn.Module):
@@ -24,6 +25,9 @@ class RowLoss(nn.Module):
         options: Its options.
         num_classes: K.
         feature_dim: D.
+
+    Raises:
+        ConfigError: If the options of a function do not fit the number of classes, now and not in the first step.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any], *, num_classes: int, feature_dim: int) -> None:
@@ -38,6 +42,18 @@ class RowLoss(nn.Module):
         else:
             self.call, asked = partial(entry, **options), inspect.signature(entry).parameters
         self.asks = tuple(k for k in ASKED if k in asked)
+        if not inspect.isclass(entry):  # a module has been told the number of classes, and may have a state to move
+            self._try(num_classes, feature_dim)
+
+    @property
+    def asks_maps(self) -> bool:
+        """Whether it asks for class activation maps, which not every model has."""
+        return any(k in MAPS for k in self.asks)
+
+    @torch.no_grad()
+    def _try(self, k: int, d: int) -> None:
+        about = {"class_counts": torch.ones(k), "features": torch.zeros(2, d), "rows": torch.arange(2), "epoch": 0}
+        self(torch.zeros(2, k), torch.full((2, k), 1 / k), about | dict.fromkeys(MAPS, torch.zeros(2, k, 1, 1)))
 
     def forward(self, logits: Tensor, targets: Tensor, about: Mapping[str, Any]) -> Tensor:
         """One value a face.
@@ -46,7 +62,8 @@ class RowLoss(nn.Module):
             logits: ``(B, K)``.
             targets: ``(B, K)``, each row sums to 1.
             about: What a loss may ask for: ``class_counts`` (``(K,)``, training faces of each class),
-                ``features`` (``(B, D)``), ``rows`` (``(B,)`` numbers of the faces), ``epoch`` (from 0).
+                ``features`` (``(B, D)``), ``rows`` (``(B,)`` numbers of the faces), ``epoch`` (from 0), ``maps``
+                (``(B, K, h, w)`` class activation maps), ``mirrored_maps`` (those of the mirror images, mirrored back).
 
         Returns:
             ``(B,)``.

@@ -28,6 +28,7 @@ class Batch(NamedTuple):
         groups: ``(B, G)`` memberships; G is 0 where no attribute is asked for.
         rows: ``(B,)`` numbers of the faces among those of their part.
         weights: ``(B,)`` weights of the faces, of mean 1 over the part; None for equal ones.
+        numbers: ``(B, M)`` numbers that are learnt beside the heads, NaN where not known; None without.
     """
 
     images: Tensor
@@ -35,6 +36,7 @@ class Batch(NamedTuple):
     groups: Tensor
     rows: Tensor
     weights: Tensor | None = None
+    numbers: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Step:
 
     Attributes:
         batch: The faces, prepared for the network and mixed.
-        logits: ``(B, K)`` float32.
+        logits: ``(B, K)`` float32, those of the heads: outputs for numbers are left out.
         features: ``(B, D)`` what the head sees.
         extra: Whatever else the network tells in training only.
         losses: ``(B,)`` the loss of each face, summed over heads with their weights; not yet reduced, and

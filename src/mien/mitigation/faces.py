@@ -21,6 +21,7 @@ class Faces:
             by side. A row of a block is one-hot where the group is known, a distribution where a model
             perceived it, and all zero where it is missing.
         attributes: Attribute -> its groups, in the order of the columns.
+        numbers: ``(n, M)`` float32 numbers that are learnt beside the heads, NaN where not known; None without.
     """
 
     rows: NDArray[np.int64]
@@ -28,6 +29,7 @@ class Faces:
     classes: Mapping[str, tuple[str, ...]]
     groups: NDArray[np.float32]
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

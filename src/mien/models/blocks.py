@@ -22,7 +22,8 @@ class Outputs:
     Attributes:
         logits: ``(B, K)``.
         features: ``(B, D)`` what the head sees.
-        extra: Whatever only training needs: attention maps, auxiliary logits.
+        extra: Whatever only training needs: attention maps, auxiliary logits; as ``map`` the ``(B, D, h, w)``
+            whose mean over its places the features are, where a model ends so.
     """
 
     logits: Tensor
@@ -43,9 +44,13 @@ class ExpressionModel(nn.Module):
     head: nn.Module
     size: int | None = None
 
-    def features(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` normalised images -> ``(B, D)``."""
+    def feature_map(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` normalised images -> ``(B, D, h, w)``; for models whose features are its mean."""
         raise NotImplementedError
+
+    def features(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` normalised images -> ``(B, D)``: the mean of the feature map, or a model's own way."""
+        return self.feature_map(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, K)`` logits."""
@@ -54,6 +59,11 @@ class ExpressionModel(nn.Module):
 
     def forward_train(self, x: Tensor) -> Outputs:
         """What :meth:`forward` gives, its features, and what else a loss or a mitigation may want."""
+        own = type(self)
+        if own.feature_map is not ExpressionModel.feature_map and own.features is ExpressionModel.features:
+            found = self.feature_map(x)
+            features = found.mean((2, 3))
+            return Outputs(self.head(features), features, {"map": found})  # a loss may ask for it
         features = self.features(x)
         return Outputs(self.head(features), features)
 

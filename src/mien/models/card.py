@@ -41,6 +41,8 @@ class WeightCard:
             to :attr:`size`. 0 where that is not known, as on cards of older versions: they come to :attr:`size`
             at once.
         resampling: The filters by which they come to the one and to the other.
+        numbers: What the network tells after its classes, in the order of its further outputs: number -> its scale,
+            ``any`` (the output itself) or ``positive`` (softplus of it).
         alignment: How the faces were cropped and aligned, in words; empty where that is not known.
     """
 
@@ -60,6 +62,12 @@ class WeightCard:
     store_size: int = 0
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
     alignment: str = ""
+    numbers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network: classes, then numbers."""
+        return len(self.classes) + len(self.numbers)
 
 
 def _card_of_weights(folder: Path) -> Path:
@@ -101,6 +109,9 @@ def load_card(folder: Path) -> WeightCard:
         refuse("store_size", card.store_size, f"1 to {_LARGEST_SIDE} pixels, or 0 where it is not known")
     if card.resampling[1] not in ON_BATCHES:
         refuse("resampling", list(card.resampling), f"any filter, then {' or '.join(ON_BATCHES)}")
+    for number, scale in card.numbers.items():
+        if scale not in ("any", "positive"):
+            refuse(f"numbers.{number}", scale, "any or positive")
     if card.heads and card.classes != tuple(f"{name}={g}" for name, groups in card.heads.items() for g in groups):
         refuse("heads", card.heads, "the groups that the classes name, in their order")
     return card

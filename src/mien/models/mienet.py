@@ -51,7 +51,7 @@ class MieNet(ExpressionModel):
         self.feature_dim = inputs
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
 
-    def features(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` normalised images -> ``(B, D)``."""
-        maps: Tensor = self.stages(self.stem(x))
-        return maps.mean((2, 3))
+    def feature_map(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` normalised images -> ``(B, D, h, w)``, whose mean are the features."""
+        found: Tensor = self.stages(self.stem(x))
+        return found

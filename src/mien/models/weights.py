@@ -145,7 +145,7 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
             sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
             raise WeightsError(where, sum_of, f"{_LARGEST_OPTIONS:,} channels, units and blocks at most")
         with torch.device("meta"):
-            empty = MODELS.get(card.model)(len(card.classes), card.in_channels, **options)
+            empty = MODELS.get(card.model)(card.outputs, card.in_channels, **options)
     except ConfigError as error:
         raise WeightsError(f"{folder / CARD}: {error.where}", error.found, error.expected, error.fix) from error
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
@@ -160,7 +160,7 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
             due = f"of shape {wanted[name]}" if name in wanted else "no such tensor"
             fix = f"The weights do not fit {card.model} with the options on their card."
             raise WeightsError(str(folder / WEIGHTS), told, due, fix)
-    module: ExpressionModel = MODELS.get(card.model)(len(card.classes), card.in_channels, **options)
+    module: ExpressionModel = MODELS.get(card.model)(card.outputs, card.in_channels, **options)
     module.load_state_dict(stored)
     return module
 
@@ -208,6 +208,16 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Images) -> NDArray[np.float64]:
         """``(B, H, W, C)`` uint8 -> ``(B, K)``, all at once."""
+        return self._outputs(images)[:, : len(self.card.classes)]
+
+    @torch.inference_mode()
+    def numbers(self, images: Images) -> NDArray[np.float64]:
+        """``(B, H, W, C)`` uint8 -> ``(B, M)`` numbers, in the order of the card's; all at once."""
+        outputs = self._outputs(images)[:, len(self.card.classes) :]
+        positive = np.array([scale == "positive" for scale in self.card.numbers.values()], dtype=bool)
+        return np.where(positive, np.logaddexp(0, outputs), outputs)  # softplus
+
+    def _outputs(self, images: Images) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self.module(self.tensor(images)).double().cpu().numpy()
         return found
 

@@ -49,6 +49,7 @@ class FaceBatches(Dataset[Batch]):
         self.images, self.faces, self.device = images, faces, device
         self.held = None if device is None else torch.from_numpy(images[faces.rows]).to(device)
         self.targets, self.groups = self._place(faces.targets), self._place(faces.groups)
+        self.numbers = None if faces.numbers is None else self._place(faces.numbers)
         self.weights: Tensor | None = None
 
     def weigh(self, weights: NDArray[np.float32] | None) -> None:
@@ -71,7 +72,8 @@ class FaceBatches(Dataset[Batch]):
             rows = rows.to(self.device)
             images = self.held[rows]
         weights = None if self.weights is None else self.weights[rows]
-        return Batch(images, self.targets[rows], self.groups[rows], rows, weights)
+        learnt = None if self.numbers is None else self.numbers[rows]
+        return Batch(images, self.targets[rows], self.groups[rows], rows, weights, learnt)
 
 
 class BatchNumbers(Sampler[NDArray[np.int64]]):

@@ -18,7 +18,9 @@ from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WeightCard, bf16_is_fast, load_body
+from mien.train.maps import check_maps
 from mien.train.network import Head, Pictures, TrainedNetwork
+from mien.train.numbers import check_mitigation, check_outputs
 from mien.train.targets import TrainingData, class_names, mitigated
 from mien.train.validation import Judge
 
@@ -82,7 +84,10 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     mitigation: Mitigation = MITIGATIONS.get(config.mitigation.name)(data.train, **config.mitigation.options)
     stages = mitigation.stages()
     needed = not resumed or any(stage.begins == "start" for stage in stages)
-    model = build_model(config, len(classes), channels, load=needed)
+    if data.numbers:
+        check_mitigation(mitigation, config.mitigation.name)
+    numbers: dict[str, str] = {column: head.scale for head in data.numbers for column in head.columns}
+    model = build_model(config, len(classes) + len(numbers), channels, load=needed)
     parameters = sum(p.numel() for p in model.parameters())
     height, width = data.store.images.shape[1:3]
     size = _input_size(model, config.model.size, height)
@@ -100,17 +105,20 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         data=_card_data(config, data),
         terms=terms,
         heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
+        numbers=numbers,
     )
     augment = Augmentation(**config.augment.model_dump(exclude={"enabled"})) if config.augment.enabled else None
     heads = _heads(config, data, model.feature_dim)
     pictures = Pictures(card, augment, torch.bfloat16 if precision_of(config) == "bf16" else None)
-    network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw)
+    network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw, data.numbers)
+    _check_adapted(network, card, config)
     judge = Judge(
         heads=heads,
         faces=data.validation,
         pictures=pictures,
         min_n=config.audit.min_n,
         min_class_n=config.audit.min_class_n,
+        numbers=data.numbers,
     )
     return Built(
         config=config,
@@ -148,6 +156,15 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, lo
     if config.model.weights is not None and load:
         load_body(model, config.model.weights)
     return model
+
+
+def _check_adapted(network: TrainedNetwork, card: WeightCard, config: ExperimentConfig) -> None:
+    """What losses and numbers want of the network that learns, which a mitigation may have changed."""
+    faces = torch.zeros(2, card.in_channels, card.size, card.size)
+    if network.asks_maps:
+        check_maps(network.model, faces, config.loss.name, config.model.name)
+    if card.numbers:
+        check_outputs(network.model, faces, card.outputs, config.mitigation.name)
 
 
 def make_fabric(config: ExperimentConfig) -> Fabric:

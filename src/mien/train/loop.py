@@ -20,7 +20,7 @@ from mien.train.build import Built
 from mien.train.capture import record
 from mien.train.checkpoints import save_checkpoint, taking_up
 from mien.train.keep import Diary, Kept
-from mien.train.network import At, seed_generators, step_seed
+from mien.train.network import At, seed_generators, split_outputs, step_seed
 from mien.train.optimizers import Schedule, make_optimizer
 from mien.train.validation import summed
 
@@ -161,7 +161,8 @@ class Loop:
     def _record(self, size: int) -> None:
         """On a graphics card, record the network's kernels; see :mod:`mien.train.capture`."""
         self.network.recorded.clear()  # of the stage before, whose batches may have had another size
-        if self.fabric.device.type != "cuda" or self.share.world > 1:
+        # A recording gives logits and features alone: no map, which some losses ask for.
+        if self.fabric.device.type != "cuda" or self.share.world > 1 or self.network.asks_maps:
             return
         card = self.built.card
         faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)
@@ -263,7 +264,8 @@ class Loop:
         for batch in loader(self.faces, numbers):
             x = self.network.pictures.judged(batch.images.to(self.fabric.device))
             with self.network.pictures.computing(self.fabric.device):
-                found.append(model(x).float().cpu().numpy())
+                logits, _ = split_outputs(model(x), self.network.numbers)
+            found.append(logits.float().cpu().numpy())
             self.check()
         return np.concatenate(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +13,11 @@ from torch.nn import functional
 
 from mien.data.augment import Augmentation, small_grey
 from mien.losses.bound import RowLoss
+from mien.losses.numbers import NumberHead
 from mien.mitigation.base import Batch, Mitigation, Step, Turn
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.models.weights import WeightCard, normalise
+from mien.train.maps import class_maps
 
 SMALL_GREY = "small_grey"
 
@@ -91,6 +93,7 @@ class TrainedNetwork(nn.Module):
         mitigation: The mitigation.
         pictures: From uint8 to what the network sees.
         draw: Learn one label of each face's distribution, drawn in every step.
+        numbers: Numbers that it tells beside the heads, in its last outputs.
     """
 
     def __init__(
@@ -100,16 +103,23 @@ class TrainedNetwork(nn.Module):
         mitigation: Mitigation,
         pictures: Pictures,
         draw: bool = False,
+        numbers: tuple[NumberHead, ...] = (),
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = nn.ModuleList(head.loss for head in heads)
         self.mitigation, self.heads, self.pictures, self.draw = mitigation, heads, pictures, draw
+        self.numbers = numbers
         for i, head in enumerate(heads):
             self.register_buffer(f"counts_{i}", head.counts, persistent=False)
         self.turns: tuple[Turn, ...] = (Turn(),)
         # A recorded forward pass in place of the model's; see mien.train.capture. No submodule: it is the same one.
         self.recorded: list[Callable[[Tensor], Outputs]] = []
+
+    @property
+    def asks_maps(self) -> bool:
+        """Whether a loss asks for class activation maps, and for those of the mirror image."""
+        return any(head.loss.asks_maps for head in self.heads)
 
     def forward(self, batch: Batch, at: At) -> tuple[Tensor, Tensor]:
         """One turn of a step.
@@ -125,18 +135,21 @@ class TrainedNetwork(nn.Module):
         with self.pictures.computing(batch.images.device):
             forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
             outputs = forward(batch.images)
-            step = self._step(batch, outputs, at)
+            mirrored = self.model.forward_train(batch.images.flip(3)) if self.asks_maps else None
+            step = self._step(batch, outputs, at, mirrored)
             turn = self.turns[at.turn]
             loss = self.mitigation.loss(step) if turn.loss is None else turn.loss(step)
         logits = step.logits.detach()
         hit = torch.stack([hits(logits[:, h.block], batch.targets[:, h.block]).sum() for h in self.heads])
         return loss, as_sums(loss.detach(), hit.mean(), len(batch.rows))
 
-    def _step(self, batch: Batch, outputs: Outputs, at: At) -> Step:
-        logits = outputs.logits.float()
-        losses = []
+    def _step(self, batch: Batch, outputs: Outputs, at: At, mirrored: Outputs | None) -> Step:
+        logits, numbers = split_outputs(outputs.logits.float(), self.numbers)
+        losses = [] if batch.numbers is None else [head(numbers, batch.numbers) for head in self.numbers]
         for i, head in enumerate(self.heads):
             about = self._about(i, batch, outputs, at)
+            if mirrored is not None and head.loss.asks_maps:
+                about |= self._maps(head, outputs, mirrored)
             losses.append(head.weight * head.loss(logits[:, head.block], batch.targets[:, head.block], about))
         return Step(
             batch=batch,
@@ -149,7 +162,11 @@ class TrainedNetwork(nn.Module):
             n_steps=at.n_steps,
         )
 
-    def _about(self, head: int, batch: Batch, outputs: Outputs, at: At) -> Mapping[str, object]:
+    def _maps(self, head: Head, outputs: Outputs, mirrored: Outputs) -> dict[str, object]:
+        own, other = (class_maps(o, self.model, head.block) for o in (outputs, mirrored))
+        return {"maps": own, "mirrored_maps": other.flip(3)}
+
+    def _about(self, head: int, batch: Batch, outputs: Outputs, at: At) -> dict[str, object]:
         """What a loss may ask for by name; see :class:`mien.losses.bound.RowLoss`."""
         counts = getattr(self, f"counts_{head}")
         return {"class_counts": counts, "features": outputs.features, "rows": batch.rows, "epoch": at.epoch}
@@ -165,6 +182,12 @@ class TrainedNetwork(nn.Module):
             last = shares.shape[1] - 1 - shares.flip(1).ne(0).int().argmax(1)  # rounding must not reach beyond it
             drawn[:, head.block] = functional.one_hot(torch.minimum(passed, last), shares.shape[1]).to(targets.dtype)
         return drawn
+
+
+def split_outputs(outputs: Tensor, numbers: tuple[NumberHead, ...]) -> tuple[Tensor, Tensor]:
+    """``(B, K + M)`` outputs -> ``(B, K)`` logits of the heads and ``(B, M)`` outputs for numbers."""
+    k = outputs.shape[1] - sum(len(head.columns) for head in numbers)
+    return outputs[:, :k], outputs[:, k:]
 
 
 def hits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from mien.train.components import check_components
 from mien.train.folder import check_same_faces, clear, locked, others, previous_run
 from mien.train.keep import Diary
 from mien.train.loop import Loop, Progress
+from mien.train.numbers import numbers_of
 from mien.train.start import check_start
 from mien.train.stopping import StopSignals, TrainingStopped
 from mien.train.targets import EXPRESSION, TrainingData, class_names, load_training_data, mitigated
@@ -307,6 +308,9 @@ def _faces(data: TrainingData) -> pd.DataFrame:
     for name in dict.fromkeys((*learnt, *asked)):
         groups = data.table.frame[name].reset_index(drop=True).astype(object)
         faces[name] = groups.where(groups.notna(), "").astype(faces["split"].dtype)
+    numbers = numbers_of(data.table, data.numbers)
+    for i, column in enumerate(column for head in data.numbers for column in head.columns):
+        faces[column] = numbers[:, i]  # type: ignore[index]
     return faces
 
 
@@ -358,6 +362,8 @@ def _describe(record: RunRecord, built: Built) -> None:
         "input": [card.in_channels, card.size, card.size],
         "classes": list(card.classes),
     }
+    if card.numbers:
+        record.model["numbers"] = list(card.numbers)
     if mitigation.name != "none":
         record.model["mitigation"] = mitigation.name
         record.data["mitigation_groups"] = sources(mitigated(built.config), built.data)

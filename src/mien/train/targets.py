@@ -17,10 +17,12 @@ from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.demographics import HEADS, PREFIX
 from mien.errors import ConfigError, DataError, LabelError
 from mien.labels import SCHEMES, LabelScheme, label_scheme
+from mien.losses.numbers import NumberHead
 from mien.mitigation.faces import Faces, blocks
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
+from mien.train.numbers import check_known, number_heads, numbers_of
 
 EXPRESSION = "expression"  # the head of a model of expressions
 
@@ -38,6 +40,7 @@ class TrainingData:
         mean: Mean of the training pixels, 0 to 1.
         std: Their standard deviation.
         notes: What must be known before training: classes without faces, or with few, in a part.
+        numbers: Numbers that are learnt beside the heads.
     """
 
     store: Store
@@ -48,6 +51,7 @@ class TrainingData:
     mean: float
     std: float
     notes: tuple[str, ...] = ()
+    numbers: tuple[NumberHead, ...] = ()
 
     @property
     def heads(self) -> Mapping[str, tuple[str, ...]]:
@@ -66,6 +70,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     _check_attributes(config, table)
     heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
     table = SPLITS.get(config.split.name)(table, strata, **{"seed": config.seed, **config.split.options})
+    numbers = number_heads(config, table, heads.get(EXPRESSION, ()))
     asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
     parts, dropped = {}, {}
     for part, attributes in asked.items():
@@ -80,7 +85,9 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             classes=heads,
             groups=_memberships(faces.where(keep, "labelled"), groups),
             attributes=groups,
+            numbers=numbers_of(faces.where(keep, "labelled"), numbers),
         )
+    check_known(parts[TRAIN].numbers, numbers)
     _check_monitor(config, parts[VALIDATION])
     _check_mitigated(parts[TRAIN])
     notes = _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
@@ -95,6 +102,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         mean=mean,
         std=std,
         notes=notes,
+        numbers=numbers,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,10 +10,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from mien.losses.numbers import MOMENTS, NumberHead, agreement, moments
 from mien.mitigation.base import Batch
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
-from mien.train.network import Head, Pictures, hits
+from mien.train.network import Head, Pictures, hits, split_outputs
 
 
 def summed(steps: list[Tensor], fabric: Fabric) -> Tensor:
@@ -33,6 +35,7 @@ class Judge:
         pictures: From uint8 to what the network sees, in one view or several.
         min_n: A group of fewer faces is no worst group: chance would choose it.
         min_class_n: The same of classes.
+        numbers: What it tells beside the heads.
     """
 
     heads: tuple[Head, ...]
@@ -40,6 +43,7 @@ class Judge:
     pictures: Pictures
     min_n: int
     min_class_n: int
+    numbers: tuple[NumberHead, ...] = ()
 
     @torch.inference_mode()
     def __call__(
@@ -50,6 +54,9 @@ class Judge:
         With several heads or views: means over the views, accuracy over the heads too, and each by
         itself as ``val_accuracy_<head>[_small_grey]``. ``val_worst_class`` and ``val_worst_group`` are there
         where a class or group has enough faces; the accuracy of each group is ``val_accuracy_<attribute>=<group>``.
+        Of a number there are ``val_rmse_<number>``, the root mean squared error over the faces of which it is known,
+        and ``val_ccc_<number>``, the concordance correlation coefficient; means over the views, not part of the loss,
+        and absent where undefined.
 
         Args:
             model: The network.
@@ -67,9 +74,10 @@ class Judge:
         return self._metrics(summed(sums, fabric))
 
     def _sums(self, model: ExpressionModel, batch: Batch, view: str) -> Tensor:
-        """``(heads, ...)``: of each head cross-entropy, hits, faces; hits and faces of classes; of groups."""
+        """Of each head cross-entropy, hits, faces; hits and faces of classes; of groups. Then sums of the numbers."""
         with self.pictures.computing(batch.images.device):  # of the network alone: bf16 counts to 256 and no further
             logits = model(self.pictures.judged(batch.images, view)).float()
+        logits, numbers = split_outputs(logits, self.numbers)
         found = []
         for head in self.heads:
             z, t = logits[:, head.block], batch.targets[:, head.block]
@@ -79,12 +87,16 @@ class Judge:
             parts = [torch.stack([loss.sum(), hit.sum(), torch.full_like(hit.sum(), len(t))])]
             parts += [side.T @ hit if k == 0 else side.sum(0) for side in (first, batch.groups) for k in (0, 1)]
             found.append(torch.cat(parts))
+        if batch.numbers is not None:
+            found += [moments(own.values(numbers), batch.numbers[:, own.block]) for own in self.numbers]
         return torch.cat(found)
 
     def _metrics(self, total: Tensor) -> dict[str, float]:
         views, n_groups = self.pictures.views, self.faces.groups.shape[1]
         by_head, classes, groups = [], [], []
-        for block in torch.split(total, [self._width(head, n_groups) for head in self.heads], dim=1):
+        widths = [self._width(head, n_groups) for head in self.heads]
+        *blocks, numbers = torch.split(total, [*widths, total.shape[1] - sum(widths)], dim=1)
+        for block in blocks:
             k = (block.shape[1] - 3 - 2 * n_groups) // 2
             head, class_hits, class_n, group_hits, group_n = torch.split(block, [3, k, k, n_groups, n_groups], dim=1)
             by_head.append(head)
@@ -100,7 +112,17 @@ class Judge:
         recalls = [(h / n)[n >= self.min_class_n] for h, n in classes]
         if any(len(r) for r in recalls):
             metrics["val_worst_class"] = float(torch.cat(recalls).min())
-        return metrics | self._of_groups(groups)
+        return metrics | self._of_groups(groups) | self._of_numbers(numbers)
+
+    def _of_numbers(self, sums: Tensor) -> dict[str, float]:
+        """From ``(views, 6 M)`` sums."""
+        found = {}
+        columns = [column for own in self.numbers for column in own.columns]
+        for i, column in enumerate(columns):
+            views = [agreement(view[MOMENTS * i : MOMENTS * (i + 1)]) for view in sums]
+            for name, values in zip(("rmse", "ccc"), zip(*views, strict=True), strict=True):
+                found[f"val_{name}_{column}"] = sum(values) / len(values)
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def _of_groups(self, groups: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         hit, n = torch.stack([h for h, _ in groups]).mean(0), groups[0][1]
