@@ -28,6 +28,8 @@ class Batch(NamedTuple):
         groups: ``(B, G)`` memberships; G is 0 where no attribute is asked for.
         rows: ``(B,)`` numbers of the faces among those of their part.
         weights: ``(B,)`` weights of the faces, of mean 1 over the part; None for equal ones.
+        variants: ``(B, 2)`` from the loader where copies of faces are learnt (``augment.copies``): mirrored or not,
+            and degrees turned. None once the pictures are augmented.
     """
 
     images: Tensor
@@ -35,6 +37,7 @@ class Batch(NamedTuple):
     groups: Tensor
     rows: Tensor
     weights: Tensor | None = None
+    variants: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

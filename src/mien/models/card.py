@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from mien.errors import WeightsError
 from mien.own_files import SUMS, as_record, checksums_of, read_json, sha256_of
 from mien.pictures.pixels import ON_BATCHES, SEEN, STORED, Filter
+from mien.pictures.preprocessing import Preprocess
 from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -42,6 +43,8 @@ class WeightCard:
             at once.
         resampling: The filters by which they come to the one and to the other.
         alignment: How the faces were cropped and aligned, in words; empty where that is not known.
+        preprocess: Steps that are taken on each picture at :attr:`size`, before mean and deviation: see
+            :mod:`mien.pictures.preprocessing`. None on cards of older versions.
     """
 
     model: str
@@ -60,6 +63,7 @@ class WeightCard:
     store_size: int = 0
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
     alignment: str = ""
+    preprocess: tuple[Preprocess, ...] = ()
 
 
 def _card_of_weights(folder: Path) -> Path:
