@@ -228,10 +228,21 @@ class OptimizerConfig(_Section):
 class ScheduleConfig(_Section):
     """How the learning rate moves."""
 
-    name: Literal["cosine", "plateau", "constant"] = "cosine"
-    warmup_epochs: float = Field(1.0, ge=0, description="Linear rise at the start; cosine and constant only.")
+    name: Literal["cosine", "plateau", "constant", "steps"] = "cosine"
+    warmup_epochs: float = Field(1.0, ge=0, description="Linear rise at the start; not with plateau.")
+    milestones: tuple[int, ...] = Field((), description="Steps: epochs of a stage from which the rate is another.")
+    factors: tuple[float, ...] = Field((), description="Steps: what the first rate is multiplied by from each on.")
     factor: float = Field(0.2, gt=0, lt=1, description="Plateau: what the rate is multiplied by.")
     patience: int = Field(3, ge=0, description="Plateau: epochs without progress before that.")
+
+    @model_validator(mode="after")
+    def _stepped(self) -> ScheduleConfig:
+        rising = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
+        if len(self.milestones) != len(self.factors) or not rising or any(f <= 0 for f in self.factors):
+            raise ValueError("steps are rising milestones above 0, each with a factor above 0")
+        if bool(self.milestones) != (self.name == "steps"):
+            raise ValueError("milestones and factors go with the name steps, and steps with these")
+        return self
 
 
 Monitor = Literal["val_loss", "val_accuracy", "val_worst_class", "val_worst_group", "last"]

@@ -86,7 +86,7 @@ class FaceBatches(Dataset[Batch]):
             rows = rows.to(self.device)
             images = self.held[rows]
         weights = None if self.weights is None else self.weights[rows]
-        return Batch(images, self.targets[rows], self.groups[rows], rows, weights, changes)
+        return Batch(images, self.targets[rows], self.groups[rows], rows, weights, variants=changes)
 
 
 class BatchNumbers(Sampler[NDArray[np.int64]]):

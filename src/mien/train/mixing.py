@@ -45,13 +45,10 @@ class Mixing:
         def mixed(values: Tensor) -> Tensor:
             return share * values + (1 - share) * values[partner]
 
-        return batch._replace(
-            images=images,
-            targets=mixed(batch.targets),
-            groups=mixed(batch.groups),
-            rows=batch.rows if share >= 0.5 else batch.rows[partner],
-            weights=None if batch.weights is None else mixed(batch.weights),
-        )
+        # Whatever else a batch knows of its faces is mixed alike.
+        others = {k: mixed(v) for k, v in batch._asdict().items() if k not in ("images", "rows") and v is not None}
+        rows = batch.rows if share >= 0.5 else batch.rows[partner]
+        return batch._replace(images=images, rows=rows, **others)
 
 
 def _blend(images: Tensor, others: Tensor, share: float) -> tuple[Tensor, float]:
