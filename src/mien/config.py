@@ -161,7 +161,9 @@ class AugmentConfig(_Section):
     """Augmentation of training pictures; see mien.data.augment.Augmentation. Other faces are never changed."""
 
     enabled: bool = True
-    preset: Preset | None = Field(None, description="A source, whose values are filled in where none are given.")
+    preset: Preset | None = Field(
+        None, description=f"A source, whose values are filled in where none are given: {', '.join(PRESETS)}."
+    )
     flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring.")
     affine: float = Field(1.0, ge=0, le=1, description="Probability of rotation, scale, move and skew together.")
     rotation: float = Field(15.0, ge=0, le=180, description="Largest, in degrees.")

@@ -103,6 +103,7 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         std=(1.0 if own_range else data.std,) * channels,
         store_size=height if height == width else 0,
         preprocess=config.preprocess,
+        alignment=str(data.store.info.get("alignment", "")),
         labels="" if config.labels.attributes else config.labels.train.name,
         data=_card_data(config, data),
         terms=terms,
