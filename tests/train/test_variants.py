@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from mien.config import AdaptiveConfig, AugmentConfig, CopiesConfig, parse_config
@@ -18,6 +19,8 @@ from mien.data.augment.inclination import by_eyes, by_symmetry
 from mien.errors import ConfigError
 from mien.mitigation.base import Batch
 from mien.models.weights import CARD, WEIGHTS, load_card
+from mien.pictures.alignment import IN_WORDS
+from mien.prepare import prepare
 from mien.train import train
 from mien.train.batches import FaceBatches
 from mien.train.mixing import Mixing
@@ -306,3 +309,28 @@ def test_switched_off_is_off() -> None:
 
     assert variants_of(AugmentConfig(enabled=False, preset="duan"), None, 0) is None  # type: ignore[arg-type]
     assert isinstance(_copied(CopiesConfig(), 2, 0), Variants)
+
+
+def test_a_card_says_that_faces_were_aligned_and_the_eyes_say_the_lean(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["path,label,split," + ",".join(f"landmark_{i}_{axis}" for i in range(5) for axis in "xy")]
+    angles = [0.0, 0.0, 0.0, 10.0, 10.0, 30.0]  # counter-clockwise: the right eye stands higher
+    for i in range(24):
+        Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        rise = 8 * np.tan(np.radians(angles[i % 6]))
+        points = [8, 10, 16, 10 - rise, *[""] * 6] if i != 6 else [""] * 10
+        lines.append(f"{i}.png,{'ab'[i // 6 % 2]},{'train' if i < 12 else 'valid'},{','.join(map(str, points))}")
+    (tmp_path / "faces.csv").write_text("\n".join(lines) + "\n")
+    settings = {
+        "model": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}},
+        "augment": {"adaptive": {"criterion": "landmarks"}},
+        "train": {"epochs": 1, "batch_size": 8, "precision": "fp32", "threads": 1},
+    }
+    for align in (False, True):
+        store = tmp_path / f"store{align}"
+        prepare(tmp_path / "faces.csv", store, align=align)
+        run = train(parse_config(settings | {"data": {"store": str(store)}}), tmp_path / f"run{align}")
+        sets = list(run.record.data["augmented_copies"]["faces"].values())
+        # Of twelve: six level less the one without eyes, four of 10 degrees, two of 30; aligned ones do not lean.
+        assert sets == ([11, 0, 0, 1] if align else [5, 4, 2, 1])
+        assert load_card(run.path).alignment == (IN_WORDS if align else "")
