@@ -24,22 +24,27 @@ SPLITS = ("train", "valid", "test")
 STORED, DRAWN = 32, 80
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
+STEPS = ["median", "equalise", "plane"]
+
+
+@pytest.fixture(scope="module", params=[(1, []), (3, []), (1, STEPS)], ids=["grey", "colour", "steps"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Drawn faces of 80 pixels in files, a store of 32, a network of 40."""
     folder = tmp_path_factory.mktemp("faces")
-    drawn = prepare("synthetic", folder / "drawn", n=120, size=DRAWN, channels=request.param)
+    channels, steps = request.param
+    drawn = prepare("synthetic", folder / "drawn", n=120, size=DRAWN, channels=channels)
     frame = drawn.table.frame
     classes = frame[[f"votes_{c}" for c in drawn.table.vocabulary]].to_numpy().argmax(1)
     lines = ["path,label,split"]
     for i, k in enumerate(classes):
         pixels = drawn.images[frame["image"].iloc[i]]
-        Image.fromarray(pixels[..., 0] if request.param == 1 else pixels).save(folder / f"{i:03}.png")
+        Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(folder / f"{i:03}.png")
         lines.append(f"{i:03}.png,{drawn.table.vocabulary[k]},{SPLITS[(i // 30) - 1 if i >= 60 else 0]}")
     (folder / "faces.csv").write_text("\n".join(lines) + "\n")
     prepare(folder / "faces.csv", folder / "store", size=STORED)
     settings = {
         "data": {"store": str(folder / "store")},
+        "preprocess": steps,
         "model": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}, "size": 40},
         "train": {"epochs": 1, "batch_size": 30, "precision": "fp32", "threads": 1},
     }

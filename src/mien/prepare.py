@@ -19,6 +19,7 @@ from mien.data.picture_files import subfolders
 from mien.errors import DataError, UsageError
 from mien.inference import Progress
 from mien.inputs import check_regular
+from mien.pictures.alignment import IN_WORDS, Aligner
 from mien.samples import SampleTable, Step
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
@@ -144,6 +145,7 @@ def prepare(
     *,
     dataset: str | None = None,
     on_bad_row: OnBadRow = "error",
+    align: bool = False,
     force: bool = False,
     progress: Progress | None = None,
     **options: Any,
@@ -156,6 +158,8 @@ def prepare(
         dataset: Name of the reader; found by the layout by default.
         on_bad_row: ``error`` writes nothing if any row is bad and names the rows; ``drop`` leaves
             them out and counts them in the history.
+        align: Turn, scale and move faces so that their eyes stand level, by the landmarks that the corpus gives;
+            those without stay as they are and are counted. The store says so, and the card of weights that learn it.
         force: Replace a store that is there.
         progress: Called with rows done and rows to expect.
         options: Options of the reader, e.g. ``size=64``.
@@ -174,10 +178,12 @@ def prepare(
     corpus = open_corpus(source, dataset, **options)
     bad = BadRows(on_bad_row)
     with place as writer:
-        frame, hashes = _pack(corpus, writer, bad, progress)
+        aligner = Aligner() if align else None
+        frame, hashes = _pack(corpus, writer, bad, progress, aligner)
         if frame is None:
             raise DataError(str(source), "holds no readable face", "at least one")
         duplicates = find_duplicates(writer.images(), *hashes)
+        corpus.detail.update(aligner.facts() if aligner else {})
         corpus.detail.update(copies_of_two_classes(corpus.vocabulary, frame, hashes[0]))
         table = _table(corpus, frame, hashes, duplicates.cluster, bad)
         info = {
@@ -191,22 +197,25 @@ def prepare(
             "dropped": [str(e) for e in bad.errors[:100]],
             "classes": class_counts(table),
             "detail": corpus.detail,
-        }
+        } | ({"alignment": IN_WORDS} if align else {})
         return writer.commit(table, info)
 
 
 def _pack(
-    corpus: Corpus, writer: StoreWriter, bad: BadRows, progress: Progress | None
+    corpus: Corpus, writer: StoreWriter, bad: BadRows, progress: Progress | None, aligner: Aligner | None
 ) -> tuple[pd.DataFrame | None, Any]:
-    """Write all images; their rows (None without any) and their exact and perceptual hashes."""
+    """Write all images, aligned if asked; their rows (None without any), their exact and perceptual hashes."""
     frames, exact, perceptual = [], [], []
     for chunk in corpus.chunks(bad):
         if len(chunk.images) == 0:
             continue  # every row of it was bad
-        writer.append(chunk.images)
-        frames.append(chunk.frame)
-        exact.append(exact_hashes(chunk.images))
-        perceptual.append(perceptual_hashes(chunk.images))
+        images, frame = chunk.images, chunk.frame
+        if aligner is not None:  # first: copies are told, and faces seen, as they lie in the store
+            images, frame = aligner(images, frame)
+        writer.append(images)
+        frames.append(frame)
+        exact.append(exact_hashes(images))
+        perceptual.append(perceptual_hashes(images))
         if progress:
             progress(writer.n, corpus.n_rows)
     bad.finish()

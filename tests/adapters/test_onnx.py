@@ -152,6 +152,24 @@ def test_the_resampling_is_that_of_miens_own_models():
         np.testing.assert_allclose(normalised_floats(images, 24, 1, [0.5], [0.25]), own, atol=2e-5)
 
 
+def test_steps_on_pictures_are_those_of_miens_own_models(tmp_path):
+    torch = pytest.importorskip("torch")
+    from mien.models.weights import WeightCard, normalise
+    from mien.pictures.tensors import images_to_tensor
+
+    steps, images = ("median", "equalise", "plane"), crops(side=36)
+    about = {"classes": CLASSES, "size": 24, "in_channels": 1, "preprocess": steps}
+    (tmp_path / "m.json").write_text(json.dumps(about | {"logits": True}))
+    weights = write(tmp_path / "m.onnx", ["n", 1, 24, 24])
+    card = WeightCard(model="m", options={}, mean=(0.0,), std=(1.0,), **about)
+    own = normalise(images_to_tensor(images, 1, torch.device("cpu")), card).numpy()
+    expected = softmax(own.reshape(len(own), -1) @ weights)
+    np.testing.assert_allclose(onnx_model(tmp_path / "m.onnx", threads=1).probabilities(images), expected, atol=1e-4)
+    write(tmp_path / "m.onnx", ["n", 1, 24, 24], dtype="UINT8")
+    with pytest.raises(UsageError, match="preprocess: median, equalise, plane, expected none"):
+        onnx_model(tmp_path / "m.onnx")
+
+
 def test_crops_come_to_the_stores_size_first_where_the_card_says_so(tmp_path):
     write(tmp_path / "m.onnx", ["n", 1, 24, 24], softmax=True)
     plain, images = onnx_model(tmp_path / "m.onnx", classes=CLASSES, threads=1), crops(side=60, channels=3)

@@ -418,7 +418,7 @@ def test_faces_held_on_a_device_are_those_of_the_map() -> None:
     assert held.held is not None
     numbers = np.array([4, 1, 1])
     for a, b in zip(mapped[numbers], held[numbers], strict=True):
-        assert torch.equal(a, b)
+        assert (a is None and b is None) or torch.equal(a, b)  # there are no copies here
     assert torch.equal(mapped[numbers].images, torch.from_numpy(images[[8, 0, 0]]))
     assert mapped[numbers].rows.tolist() == [4, 1, 1]
     assert mapped[numbers].weights.tolist() == weights[[4, 1, 1]].tolist()

@@ -24,6 +24,7 @@ def prepare(
     size: int | None = None,
     channels: Literal[1, 3] | None = None,
     on_bad_row: Literal["error", "drop"] = "error",
+    align: Annotated[bool, Parameter(negative=())] = False,
     option: tuple[str, ...] = (),
     force: Force = False,
     json: Json = False,
@@ -44,6 +45,8 @@ def prepare(
         1 for grey, 3 for colour; by default as most pictures.
     on_bad_row
         'error' writes nothing if a row is bad; 'drop' leaves bad rows out and counts them.
+    align
+        Set eyes level by the corpus's own landmarks; faces without are left as they are and counted.
     option
         Further options of the reader, key=value.
     """
@@ -55,7 +58,9 @@ def prepare(
     options = options_of(option)
     options |= {k: v for k, v in {"size": size, "channels": channels}.items() if v is not None}
     with terminal.progress("reading", "faces") as progress:
-        store = prepare(source, out, dataset=dataset, on_bad_row=on_bad_row, force=force, progress=progress, **options)
+        store = prepare(
+            source, out, dataset=dataset, on_bad_row=on_bad_row, align=align, force=force, progress=progress, **options
+        )
     info = store.info
     if json:
         print_json(info)

@@ -29,6 +29,8 @@ class Batch(NamedTuple):
         rows: ``(B,)`` numbers of the faces among those of their part.
         weights: ``(B,)`` weights of the faces, of mean 1 over the part; None for equal ones.
         numbers: ``(B, M)`` numbers that are learnt beside the heads, NaN where not known; None without.
+        variants: ``(B, 2)`` from the loader where copies of faces are learnt (``augment.copies``): mirrored or not,
+            and degrees turned. None once the pictures are augmented.
     """
 
     images: Tensor
@@ -37,6 +39,7 @@ class Batch(NamedTuple):
     rows: Tensor
     weights: Tensor | None = None
     numbers: Tensor | None = None
+    variants: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

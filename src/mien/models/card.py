@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from mien.errors import WeightsError
 from mien.own_files import SUMS, as_record, checksums_of, read_json, sha256_of
 from mien.pictures.pixels import ON_BATCHES, SEEN, STORED, Filter
+from mien.pictures.preprocessing import Preprocess
 from mien.values import shown
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -44,6 +45,8 @@ class WeightCard:
         numbers: What the network tells after its classes, in the order of its further outputs: number -> its scale,
             ``any`` (the output itself) or ``positive`` (softplus of it).
         alignment: How the faces were cropped and aligned, in words; empty where that is not known.
+        preprocess: Steps that are taken on each picture at :attr:`size`, before mean and deviation: see
+            :mod:`mien.pictures.preprocessing`. None on cards of older versions.
     """
 
     model: str
@@ -63,6 +66,7 @@ class WeightCard:
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
     alignment: str = ""
     numbers: dict[str, str] = field(default_factory=dict)
+    preprocess: tuple[Preprocess, ...] = ()
 
     @property
     def outputs(self) -> int:

@@ -25,7 +25,7 @@ from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
 from mien.outputs import whole
 from mien.own_files import sha256_of, with_checksums
 from mien.pictures.pixels import Images, as_stored
-from mien.pictures.tensors import images_to_tensor, normalised, resized
+from mien.pictures.tensors import images_to_tensor, normalised, preprocessed, resized
 from mien.records import plain, write_json
 from mien.values import shown
 
@@ -281,5 +281,6 @@ def bf16_is_fast(device: torch.device | str = "cpu") -> bool:
 
 
 def normalise(x: Tensor, card: WeightCard) -> Tensor:
-    """Bring ``(B, C, H, W)`` of 0 to 1 to the card's size, mean and deviation."""
-    return normalised(resized(x, (card.size, card.size), card.resampling[1]), card.mean, card.std)
+    """Bring ``(B, C, H, W)`` of 0 to 1 to the card's size, through its steps, to its mean and deviation."""
+    x = preprocessed(resized(x, (card.size, card.size), card.resampling[1]), card.preprocess)
+    return normalised(x, card.mean, card.std)

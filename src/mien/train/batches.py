@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.mitigation.base import Batch
 from mien.mitigation.faces import Faces
+from mien.train.variants import Variants
 
 Order = Callable[[int], NDArray[np.int64]]  # epoch -> numbers of the faces, in order
 
@@ -38,6 +40,7 @@ class FaceBatches(Dataset[Batch]):
         faces: The faces.
         device: Where the faces are to lie. None leaves them in the memory map, from which each batch is
             copied; on a graphics card with room for them, no step moves a picture.
+        variants: Copies of the faces to learn; batches are then asked for by the numbers of these.
     """
 
     def __init__(
@@ -45,12 +48,20 @@ class FaceBatches(Dataset[Batch]):
         images: NDArray[np.uint8],
         faces: Faces,
         device: torch.device | None = None,
+        variants: Variants | None = None,
     ) -> None:
         self.images, self.faces, self.device = images, faces, device
         self.held = None if device is None else torch.from_numpy(images[faces.rows]).to(device)
         self.targets, self.groups = self._place(faces.targets), self._place(faces.groups)
         self.numbers = None if faces.numbers is None else self._place(faces.numbers)
         self.weights: Tensor | None = None
+        self.variants = variants
+
+    def as_they_are(self) -> FaceBatches:
+        """The same faces without copies, by their own numbers; nothing is placed anew."""
+        plain = copy.copy(self)
+        plain.variants = None
+        return plain
 
     def weigh(self, weights: NDArray[np.float32] | None) -> None:
         """Give the faces weights, ``(n,)``; None for equal ones."""
@@ -65,6 +76,10 @@ class FaceBatches(Dataset[Batch]):
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> Batch:
         """The faces of these numbers."""
+        changes = None
+        if self.variants is not None:
+            changes = torch.from_numpy(self.variants.changes[numbers])
+            numbers = self.variants.faces[numbers]
         rows = torch.from_numpy(numbers)
         if self.held is None:
             images = torch.from_numpy(np.ascontiguousarray(self.images[self.faces.rows[numbers]]))
@@ -73,7 +88,7 @@ class FaceBatches(Dataset[Batch]):
             images = self.held[rows]
         weights = None if self.weights is None else self.weights[rows]
         learnt = None if self.numbers is None else self.numbers[rows]
-        return Batch(images, self.targets[rows], self.groups[rows], rows, weights, learnt)
+        return Batch(images, self.targets[rows], self.groups[rows], rows, weights, learnt, changes)
 
 
 class BatchNumbers(Sampler[NDArray[np.int64]]):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from mien.config import ExperimentConfig
-from mien.data.augment import Augmentation
+from mien.config import AugmentConfig, ExperimentConfig
+from mien.data.augment import Augmentation, RandAugment
 from mien.errors import ConfigError
 from mien.losses.bound import RowLoss
 from mien.mitigation import MITIGATIONS
@@ -18,11 +18,14 @@ from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WeightCard, bf16_is_fast, load_body
+from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.train.maps import check_maps
+from mien.train.mixing import Mixing
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.numbers import check_mitigation, check_outputs
 from mien.train.targets import TrainingData, class_names, mitigated
 from mien.train.validation import Judge
+from mien.train.variants import Variants, variants_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Built:
         card: The card of the weights.
         stages: The fits that make the run.
         parameters: How many the plain network has.
+        variants: Copies of the training faces that are learnt beside them; None for none.
     """
 
     config: ExperimentConfig
@@ -50,6 +54,7 @@ class Built:
     card: WeightCard
     stages: tuple[Stage, ...]
     parameters: int
+    variants: Variants | None = None
 
     def epochs(self, stage: int) -> int:
         """Epochs of a stage."""
@@ -91,6 +96,7 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     parameters = sum(p.numel() for p in model.parameters())
     height, width = data.store.images.shape[1:3]
     size = _input_size(model, config.model.size, height)
+    own_range = bool(set(config.preprocess) & set(OF_OWN_RANGE))
     card = WeightCard(
         model=config.model.name,
         options=config.model.options,
@@ -98,18 +104,24 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         size=size,
         in_channels=channels,
         # One for all channels: then grey pictures, whose channels are equal, need no numbers of their own.
-        mean=(data.mean,) * channels,
-        std=(data.std,) * channels,
+        mean=(0.0 if own_range else data.mean,) * channels,
+        std=(1.0 if own_range else data.std,) * channels,
         store_size=height if height == width else 0,
+        preprocess=config.preprocess,
+        alignment=str(data.store.info.get("alignment", "")),
         labels="" if config.labels.attributes else config.labels.train.name,
         data=_card_data(config, data),
         terms=terms,
         heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
         numbers=numbers,
     )
-    augment = Augmentation(**config.augment.model_dump(exclude={"enabled"})) if config.augment.enabled else None
     heads = _heads(config, data, model.feature_dim)
-    pictures = Pictures(card, augment, torch.bfloat16 if precision_of(config) == "bf16" else None)
+    pictures = Pictures(
+        card,
+        _augmentation(config.augment),
+        torch.bfloat16 if precision_of(config) == "bf16" else None,
+        Mixing(mixup=config.augment.mixup, cutmix=config.augment.cutmix) if config.augment.enabled else Mixing(),
+    )
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw, data.numbers)
     _check_adapted(network, card, config)
     judge = Judge(
@@ -130,6 +142,19 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         card=card,
         stages=stages,
         parameters=parameters,
+        variants=variants_of(config.augment, data, config.seed),
+    )
+
+
+def _augmentation(config: AugmentConfig) -> Augmentation | None:
+    """What changes training pictures one by one; None for nothing. Copies and mixing are no part of it."""
+    if not config.enabled:
+        return None
+    own = {field.name for field in fields(Augmentation)} - {"rand_augment"}
+    drawn = config.rand_augment
+    return Augmentation(
+        **config.model_dump(include=own),
+        rand_augment=None if drawn is None else RandAugment(drawn.operations, drawn.magnitude),
     )
 
 

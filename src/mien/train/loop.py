@@ -78,7 +78,8 @@ class Loop:
         begun = self.network.state_dict() if repeats else {}
         self.start = {k: v.clone() for k, v in begun.items() if not k.startswith("mitigation.")}
         self.device = device_for(built.data.store.images, len(built.data.train) + len(built.data.validation))
-        self.faces = FaceBatches(built.data.store.images, built.data.train, self.device)  # placed once for all stages
+        # Placed once for all stages.
+        self.faces = FaceBatches(built.data.store.images, built.data.train, self.device, built.variants)
         validation = built.data.validation
         self.validation = loader(
             FaceBatches(built.data.store.images, validation, self.device),
@@ -135,6 +136,8 @@ class Loop:
 
         def order(epoch: int) -> NDArray[np.int64]:
             asked = mitigation.order(seed, epoch)
+            if built.variants is not None:
+                return built.variants.order(asked, seed, epoch)
             return shuffled(len(faces), seed)(epoch) if asked is None else asked
 
         n, weights = len(order(self.place.epoch)), mitigation.sample_weights()
@@ -261,7 +264,7 @@ class Loop:
         numbers = BatchNumbers(in_order(n), n, 2 * self.train.batch_size)
         model = self.built.mitigation.plain(self.network.model).eval()
         found = []
-        for batch in loader(self.faces, numbers):
+        for batch in loader(self.faces.as_they_are(), numbers):
             x = self.network.pictures.judged(batch.images.to(self.fabric.device))
             with self.network.pictures.computing(self.fabric.device):
                 logits, _ = split_outputs(model(x), self.network.numbers)

@@ -18,6 +18,7 @@ from mien.mitigation.base import Batch, Mitigation, Step, Turn
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.models.weights import WeightCard, normalise
 from mien.train.maps import class_maps
+from mien.train.mixing import Mixing
 
 SMALL_GREY = "small_grey"
 
@@ -58,11 +59,13 @@ class Pictures:
         card: Size and normalisation.
         augment: Changes of training pictures; None for none.
         dtype: What the network computes in; None for full precision.
+        mixing: Of the faces of a training batch with each other.
     """
 
     card: WeightCard
     augment: Augmentation | None
     dtype: torch.dtype | None = None
+    mixing: Mixing = Mixing()
 
     def computing(self, device: torch.device) -> torch.autocast:
         """The context in which the network computes."""
@@ -73,10 +76,10 @@ class Pictures:
         """How validation judges faces: as they are, and small and grey too where training shows them so."""
         return ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
 
-    def training(self, images: Tensor) -> Tensor:
+    def training(self, images: Tensor, variants: Tensor | None = None) -> Tensor:
         """``(B, H, W, C)`` uint8 -> augmented, normalised ``(B, C, size, size)``."""
         x = images.permute(0, 3, 1, 2).float().div_(255)
-        return normalise(x if self.augment is None else self.augment(x), self.card)
+        return normalise(x if self.augment is None else self.augment(x, variants), self.card)
 
     def judged(self, images: Tensor, view: str = "") -> Tensor:
         """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``, in one of the views."""
@@ -128,10 +131,10 @@ class TrainedNetwork(nn.Module):
             The loss to go down, and ``(3,)``: sums of loss, hits (mean over the heads) and faces.
         """
         # Geometry in full precision: bf16 places a pixel only to about 1/4 of its width.
-        batch = batch._replace(images=self.pictures.training(batch.images))
+        batch = batch._replace(images=self.pictures.training(batch.images, batch.variants), variants=None)
         if self.draw:
             batch = batch._replace(targets=self._drawn(batch.targets))
-        batch = self.mitigation.mix(batch)
+        batch = self.mitigation.mix(self.pictures.mixing(batch))
         with self.pictures.computing(batch.images.device):
             forward = self.recorded[0] if self.recorded and self.training else self.model.forward_train
             outputs = forward(batch.images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from typing import Any, Literal
 
 import torch
@@ -43,7 +44,7 @@ def make_optimizer(network: TrainedNetwork, turn: Turn, config: OptimizerConfig)
 class Schedule:
     """The learning rates of one optimiser over a stage.
 
-    Cosine and constant follow from the step; plateau from what validation found, and is part of a checkpoint.
+    Cosine, constant and steps follow from the step; plateau from what validation found, and is part of a checkpoint.
 
     Args:
         optimizer: The optimiser, at the rates that it begins with.
@@ -57,6 +58,7 @@ class Schedule:
     ) -> None:
         self.optimizer, self.schedule = optimizer, config.schedule
         self.n_steps, self.warmup = n_steps, config.schedule.warmup_epochs * steps_per_epoch
+        self.milestones = [epoch * steps_per_epoch for epoch in config.schedule.milestones]
         self.base = [group["lr"] for group in optimizer.param_groups]
         self.plateau: ReduceLROnPlateau | None = None
         if config.schedule.name == "plateau":
@@ -81,6 +83,8 @@ class Schedule:
     def _factor(self, step: int) -> float:
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
+        if self.schedule.name == "steps":
+            return (1.0, *self.schedule.factors)[bisect_right(self.milestones, step)]
         progress = min(1.0, (step - self.warmup) / max(1.0, self.n_steps - self.warmup))
         return 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule.name == "cosine" else 1.0
 

@@ -221,6 +221,9 @@ class _Begun:
         )
         for note in data.notes:
             self.tell(f"note: {note}")
+        if self.built.variants is not None:
+            sets = "; ".join(f"{n:,} {what}" for what, n in self.built.variants.sets.items())
+            self.tell(f"{len(self.built.variants.faces):,} pictures an epoch with the copies of faces: {sets}")
 
     def run_until_done(self, progress: Progress | None) -> None:
         """Fit; whatever ends it, leave weights, history and record in order."""
@@ -364,6 +367,8 @@ def _describe(record: RunRecord, built: Built) -> None:
     }
     if card.numbers:
         record.model["numbers"] = list(card.numbers)
+    if built.variants is not None:
+        record.data["augmented_copies"] = {"pictures": len(built.variants.faces), "faces": built.variants.sets}
     if mitigation.name != "none":
         record.model["mitigation"] = mitigation.name
         record.data["mitigation_groups"] = sources(mitigated(built.config), built.data)

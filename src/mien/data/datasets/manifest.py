@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _CHUNK = 512
 _OWN = ("path", "label", "split", "identity", "sample_id")
 _TAKEN = ("image", "cluster", "hash", "phash", "fold", "id", "pred", "detected")
 _ENDINGS = (".csv", ".tsv")
+_LANDMARK = re.compile(r"landmark_\d_[xy]")
 _LIKE_PATH = ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "picture", "name")
 _LIKE_LABEL = ("label", "labels", "class", "expression", "emotion")
 
@@ -69,6 +71,8 @@ def manifest(
     Without votes and with no label at all, its corpus has no expressions, for people to label.
     Every other column is an attribute, empty where unknown (or one of the words that mean missing);
     ``<attribute>_source`` (``annotated`` or ``perceived``) and ``<attribute>_confidence`` (0 to 1) belong to it.
+    ``landmark_<i>_x`` and ``landmark_<i>_y`` are numbers, in pixels of pictures that are stored at their own size:
+    left eye, right eye, tip of the nose, left and right corner of the mouth as one sees them, from 0.
     Paths are relative to the CSV. Spellings of one group are joined under the commonest, and that is said.
 
     Args:
@@ -88,7 +92,8 @@ def manifest(
     frame = _named(read_rows(root, "a CSV manifest"))
     kinds = _columns(root, frame, vocabulary)
     classes, extra = kinds.classes, kinds.extra
-    attributes = tuple(c for c in extra if _base(c) not in extra)
+    points = [c for c in extra if _LANDMARK.fullmatch(c)]
+    attributes = tuple(c for c in extra if _base(c) not in extra and c not in points)
     paths = manifest_rows.paths_of(root, frame["path"])
     frame, said = manifest_rows.tidied(frame, attributes)
     repeated = manifest_rows.faults(frame, paths, kinds.labels)
@@ -115,6 +120,9 @@ def manifest(
             images, ok = decode_files(
                 [paths[start + i] for i in good], side, planes, bad.add, [lines[i] for i in good], changes
             )
+            if points and (changes.resized or changes.squeezed):
+                found = f"has {points[0]} in pixels, but not all pictures are of {side}x{side}"
+                raise DataError(root.name, found, "landmarks of pictures at the size at which they are stored")
             read = good[ok]
             yield Chunk(images[ok], _rows(part.iloc[read], votes[read], classes, extra))
         detail.update(changes.facts(side))
@@ -216,8 +224,11 @@ def _check_extra(part: pd.DataFrame, extra: list[str]) -> dict[int, DataError]:
     """Rows of a chunk with no path, or a source or confidence that is none: row -> error."""
     no_path = without_missing(part["path"]).isna()
     errors = {int(i): DataError("", "'path' is empty", "a picture") for i in np.flatnonzero(no_path)}
-    for column in (c for c in extra if _base(c) in extra):
-        if column.endswith("_source"):
+    for column in (c for c in extra if _base(c) in extra or _LANDMARK.fullmatch(c)):
+        if _LANDMARK.fullmatch(column):
+            wrong = pd.to_numeric(part[column], errors="coerce").isna() & without_missing(part[column]).notna()
+            expected = "a number of pixels, or nothing"
+        elif column.endswith("_source"):
             wrong = part[column].notna() & ~part[column].isin([ANNOTATED, PERCEIVED])
             expected = f"{ANNOTATED!r} or {PERCEIVED!r}"
         else:
@@ -261,6 +272,8 @@ def _rows(part: pd.DataFrame, votes: NDArray[np.float64], classes: tuple[str, ..
     }
     columns |= {f"votes_{c}": votes[:, k] for k, c in enumerate(classes)}
     for column in extra:
-        number = column.endswith("_confidence") and _base(column) in extra
-        columns[column] = pd.to_numeric(part[column]).to_numpy(np.float64) if number else part[column].to_numpy()
+        number = (column.endswith("_confidence") and _base(column) in extra) or _LANDMARK.fullmatch(column)
+        # What is no number has been refused above, unless it is a word that means missing.
+        values = pd.to_numeric(part[column], errors="coerce").to_numpy(np.float64) if number else part[column]
+        columns[column] = np.asarray(values)
     return pd.DataFrame(columns)
