@@ -31,6 +31,8 @@ PARAMETERS = {
     ("b32_n8_fc2_k7_ap20", 4, 48): 328_512_548,
     ("olate_resnet50", 7, 224): 24_032_199,
     ("ran", 8, 224): 11_179_978,
+    ("fer_vt", 8, 224): 26_821_709,
+    ("latent_mbconv", 7, 128): 1_428_503,
     ("dan", 7, 224): 19_721_045,  # 19,723,733 as published with colour: 6,272 fewer in the stem, 7 centres more
 }
 
