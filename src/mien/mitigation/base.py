@@ -51,8 +51,8 @@ class Step:
         logits: ``(B, K)`` float32, those of the heads: outputs for numbers are left out.
         features: ``(B, D)`` what the head sees.
         extra: Whatever else the network tells in training only.
-        losses: ``(B,)`` the loss of each face, summed over heads with their weights; not yet reduced, and
-            without the weights of the faces.
+        losses: ``(B,)`` the loss of each face, summed over heads with their weights, and the network's own terms;
+            not yet reduced, and without the weights of the faces.
         epoch: Epoch of the run, from 0.
         step: Step of the stage, from 0.
         n_steps: Steps of the stage in all.

@@ -67,6 +67,22 @@ class ExpressionModel(nn.Module):
         features = self.features(x)
         return Outputs(self.head(features), features)
 
+    def auxiliary(self, outputs: Outputs, targets: Tensor) -> Tensor | None:
+        """The network's own loss terms, weighted, beside whatever loss it is trained with; None for none.
+
+        They are added to the loss of each face and take no part in validation. A term of a face stands in its own
+        row. One of the whole batch is a scalar: added to every row, it keeps its size in the mean over the faces,
+        whose weights have mean 1.
+
+        Args:
+            outputs: What :meth:`forward_train` gave, perhaps in bf16.
+            targets: ``(B, K)`` as the loss sees them: drawn, mixed.
+
+        Returns:
+            ``(B,)`` or ``()``, in float32.
+        """
+        return None
+
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, then batch normalisation; the size shrinks by the stride alone."""

@@ -19,7 +19,9 @@ from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.weights import WeightCard, bf16_is_fast, load_body
 from mien.pictures.preprocessing import OF_OWN_RANGE
+from mien.registry import options_of
 from mien.train.maps import check_maps
+from mien.train.memory import check_memory, memory_of, reckon
 from mien.train.mixing import Mixing
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.numbers import check_mitigation, check_outputs
@@ -77,7 +79,8 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         resumed: A checkpoint holds everything: the weights to begin with are not needed any more.
 
     Raises:
-        ConfigError: If the model cannot be built with these values, or the batch not be shared by the processes.
+        ConfigError: If the model cannot be built with these values, its training not fit into memory, or the batch
+            not be shared by the processes.
         WeightsError: If ``model.weights`` are not of this model.
     """
     if config.train.batch_size % fabric.world_size:
@@ -88,6 +91,7 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     torch.manual_seed(config.seed)  # for networks that a mitigation makes
     mitigation: Mitigation = MITIGATIONS.get(config.mitigation.name)(data.train, **config.mitigation.options)
     stages = mitigation.stages()
+    _check_fits(config, data, fabric, stages)
     needed = not resumed or any(stage.begins == "start" for stage in stages)
     if data.numbers:
         check_mitigation(mitigation, config.mitigation.name)
@@ -190,6 +194,36 @@ def _check_adapted(network: TrainedNetwork, card: WeightCard, config: Experiment
         check_maps(network.model, faces, config.loss.name, config.model.name)
     if card.numbers:
         check_outputs(network.model, faces, card.outputs, config.mitigation.name)
+
+
+def _check_fits(config: ExperimentConfig, data: TrainingData, fabric: Fabric, stages: tuple[Stage, ...]) -> None:
+    """Refuse a training that does not fit into the memory of its device, before a weight is made.
+
+    Raises:
+        ConfigError: With the figure, and the way out.
+    """
+    channels = data.store.images.shape[3]
+    try:
+        with torch.device("meta"):
+            model: ExpressionModel = MODELS.get(config.model.name)(
+                len(class_names(data.heads)), channels, **config.model.options
+            )
+    except (NotImplementedError, TypeError, ValueError, RuntimeError):
+        return  # what is wrong with it is told when it is built
+    world, local = processes()
+    size = _input_size(model, config.model.size, data.store.images.shape[1])
+    batch = max(1, min(config.train.batch_size, len(data.train)) // world)
+    kept = (len(stages) > 1) + any(stage.begins == "start" for stage in stages)
+    memory = reckon(model, (batch, channels, size, size), config.train, bf16=precision_of(config) == "bf16", kept=kept)
+    shared = local if fabric.device.type == "cpu" else 1  # each process has a card, and all have one machine
+    own = {option.name for option in options_of(MODELS.get(config.model.name), MODELS.given)}
+    check_memory(
+        memory,
+        sum(p.numel() for p in model.parameters()),
+        memory_of(fabric.device) / shared,
+        config.train,
+        tuple(name for name in ("fc_width", "width", "widths", "base", "hidden") if name in own),
+    )
 
 
 def make_fabric(config: ExperimentConfig) -> Fabric:

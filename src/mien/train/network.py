@@ -154,12 +154,13 @@ class TrainedNetwork(nn.Module):
             if mirrored is not None and head.loss.asks_maps:
                 about |= self._maps(head, outputs, mirrored)
             losses.append(head.weight * head.loss(logits[:, head.block], batch.targets[:, head.block], about))
+        own = self.model.auxiliary(outputs, batch.targets)
         return Step(
             batch=batch,
             logits=logits,
             features=outputs.features,
             extra=outputs.extra,
-            losses=torch.stack(losses).sum(0),
+            losses=torch.stack(losses).sum(0) if own is None else torch.stack(losses).sum(0) + own,
             epoch=at.epoch,
             step=at.step,
             n_steps=at.n_steps,
