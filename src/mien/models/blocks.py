@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -37,11 +38,13 @@ class ExpressionModel(nn.Module):
         feature_dim: D, the length of a feature vector.
         head: Maps ``(B, D)`` features to ``(B, K)`` logits.
         size: Side of the input in pixels, for models that take one size only; else None.
+        frozen: Names of the parts that stand still; see :meth:`freeze`.
     """
 
     feature_dim: int
     head: nn.Module
     size: int | None = None
+    frozen: tuple[str, ...] = ()
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D)``."""
@@ -56,6 +59,40 @@ class ExpressionModel(nn.Module):
         """What :meth:`forward` gives, its features, and what else a loss or a mitigation may want."""
         features = self.features(x)
         return Outputs(self.head(features), features)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Name -> part of the body, in the order in which a picture passes through them, the head left out."""
+        return {name: child for name, child in self.named_children() if name != "head"}
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Let parts stand still, and those that stood still before and are not named now move again.
+
+        A part that stands still gets no gradient, keeps its batch statistics and drops nothing: it is a fixed
+        function of the picture. Parameters that lie in no part (a class token, say) stand with the first one.
+
+        Args:
+            names: Names of :meth:`parts`.
+        """
+        parts = self.parts()
+        before, self.frozen = self.frozen, tuple(name for name in parts if name in names)
+        for name in {*before, *self.frozen}:
+            parts[name].requires_grad_(name not in self.frozen)
+        first = next(iter(parts), None)
+        if first in before or first in self.frozen:
+            inside = {id(p) for part in (*parts.values(), self.head) for p in part.parameters()}
+            for parameter in self.parameters():
+                if id(parameter) not in inside:
+                    parameter.requires_grad_(first not in self.frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module, but what stands still stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            parts = self.parts()
+            for name in self.frozen:
+                parts[name].eval()
+        return self
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

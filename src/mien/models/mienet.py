@@ -51,6 +51,10 @@ class MieNet(ExpressionModel):
         self.feature_dim = inputs
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
 
+    def parts(self) -> dict[str, nn.Module]:
+        """``stem``, then ``stage1`` and so on."""
+        return {"stem": self.stem, **{f"stage{i}": stage for i, stage in enumerate(self.stages, 1)}}
+
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D)``."""
         maps: Tensor = self.stages(self.stem(x))
