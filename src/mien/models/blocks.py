@@ -73,17 +73,21 @@ class ExpressionModel(nn.Module):
         Args:
             names: Names of :meth:`parts`.
         """
-        parts = self.parts()
-        before, self.frozen = self.frozen, tuple(name for name in parts if name in names)
-        for name in {*before, *self.frozen}:
-            parts[name].requires_grad_(name not in self.frozen)
-        first = next(iter(parts), None)
-        if first in before or first in self.frozen:
-            inside = {id(p) for part in (*parts.values(), self.head) for p in part.parameters()}
-            for parameter in self.parameters():
-                if id(parameter) not in inside:
-                    parameter.requires_grad_(first not in self.frozen)
+        before, self.frozen = self.frozen, tuple(name for name in self.parts() if name in names)
+        for parameter in self.parameters_of([name for name in before if name not in self.frozen]):
+            parameter.requires_grad_(True)
+        for parameter in self.parameters_of(self.frozen):
+            parameter.requires_grad_(False)
         self.train(self.training)
+
+    def parameters_of(self, names: Collection[str]) -> list[nn.Parameter]:
+        """The parameters of parts; with the first part, those that lie in none and not in the head."""
+        parts = self.parts()
+        found = [p for name, part in parts.items() if name in names for p in part.parameters()]
+        if next(iter(parts), None) in names:
+            inside = {id(p) for part in (*parts.values(), self.head) for p in part.parameters()}
+            found += [p for p in self.parameters() if id(p) not in inside]
+        return found
 
     def train(self, mode: bool = True) -> Self:
         """As any module, but what stands still stays in evaluation."""

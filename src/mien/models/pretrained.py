@@ -108,7 +108,6 @@ def load_pretrained(module: ExpressionModel, path: Path | str) -> Loaded:
     own = module.state_dict()
     found = _renamed(module, stored, own)
     head = [name for name in own if name.startswith("head.")]
-    rows = [len(found[name]) for name in head if name in found and found[name].ndim]
     takes_head = bool(head) and all(name in found and found[name].shape == own[name].shape for name in head)
     wanted = [name for name in own if takes_head or not name.startswith("head.")]
     for name in wanted:
@@ -128,7 +127,16 @@ def load_pretrained(module: ExpressionModel, path: Path | str) -> Loaded:
             str(path), f"{strange[0]} is no tensor of this network", "", f"{len(strange)} are left over."
         )
     module.load_state_dict({**own, **{name: found[name].to(own[name].dtype) for name in wanted}})
-    return Loaded(tensors=len(wanted), head=takes_head, classes=rows[0] if rows else 0)
+    return Loaded(tensors=len(wanted), head=takes_head, classes=_rows(found))
+
+
+def classes_of(module: ExpressionModel, path: Path) -> int:
+    """Classes of the head in a file of weights for a network; 0 where it has none."""
+    return _rows(_renamed(module, read_tensors(path), module.state_dict()))
+
+
+def _rows(found: Mapping[str, Tensor]) -> int:
+    return next((len(t) for name, t in found.items() if name.startswith("head.") and t.ndim), 0)
 
 
 def _renamed(module: ExpressionModel, stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
