@@ -17,7 +17,7 @@ pytest_plugins = ("easy_store",)
 # What the small install goes without. Where one of these is missing, tests that need it are skipped, with its name.
 EXTRAS = (
     "torch", "torchvision", "lightning_fabric", "tensorboard", "filelock", "sqlalchemy", "fastapi", "starlette",
-    "uvicorn", "psycopg", "fairlearn", "onnx", "httpx2", "httpx", "playwright",
+    "uvicorn", "psycopg", "timm", "fairlearn", "onnx", "httpx2", "httpx", "playwright",
 )  # fmt: skip
 ABSENT = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 collect_ignore = ["labelling"] if "sqlalchemy" in ABSENT else []

@@ -69,10 +69,29 @@ class Component(_Section):
 
 
 class ModelConfig(Component):
-    """The network, and where its body's weights begin."""
+    """The network, where its body's weights begin, and which of its parts stand still."""
 
-    weights: str | None = Field(None, description="Run, weights or annotator folder to start the body from.")
+    weights: str | None = Field(
+        None,
+        description="What the body starts from: imagenet (what its library publishes), a file of weights, or a run, "
+        "weights or annotator folder.",
+    )
     size: int | None = Field(None, ge=16, le=1024, description="Side of its input in pixels; the store's if absent.")
+    freeze: Annotated[int, Field(ge=0)] | tuple[str, ...] = Field(
+        0, description="Leading parts that stand still: how many, or how their names begin (mien list models NAME)."
+    )
+    unfreeze_every: int | None = Field(
+        None, ge=1, description="Epochs after which the last part that still stands begins to move, again and again."
+    )
+    cache_gib: float = Field(
+        8.0, ge=0, description="Most GiB for what frozen leading parts make of faces without augmentation; 0 for none."
+    )
+
+    @model_validator(mode="after")
+    def _freezes(self) -> ModelConfig:
+        if self.unfreeze_every is not None and not self.freeze:
+            raise ValueError("unfreeze_every needs freeze: the parts that stand still at first")
+        return self
 
 
 class DataConfig(_Section):
@@ -530,6 +549,10 @@ def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") ->
     content = config.model_dump(mode="json")
     del content["name"], content["data"]["store"], content["train"]["threads"], content["train"]["max_minutes"]
     content["model"]["weights"] = weights
+    del content["model"]["cache_gib"]  # what is kept is what would be computed anew
+    for key in ("freeze", "unfreeze_every"):  # keys of runs of versions that could not freeze stay theirs
+        if not content["model"][key]:
+            del content["model"][key]
     content["labels"]["evaluate"] = config.labels.judged.model_dump(mode="json")
     content["audit"]["annotator_error"] = sorted(content["audit"]["annotator_error"])
     return sha256_of_content({"format": _KEY_FORMAT, "data": fingerprint, "config": content})

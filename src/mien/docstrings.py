@@ -35,10 +35,15 @@ def prose(function: Callable[..., Any]) -> str:
 def arguments(function: Callable[..., Any]) -> dict[str, str]:
     """What a docstring says of each argument, in one line each.
 
-    A class may say it in its own docstring or in that of its ``__init__``.
+    A class may say it in its own docstring, in that of its ``__init__``, or in that of the class whose ``__init__``
+    it inherits: one of a family, such as a size of a network.
     """
     inner = _entries(_doc(function.__init__)) if inspect.isclass(function) else {}
-    return inner | _entries(_doc(function))
+    inherited: dict[str, str] = {}
+    for base in reversed(inspect.getmro(function)[1:]) if inspect.isclass(function) else ():
+        if base.__init__ is function.__init__ and base is not object:  # type: ignore[misc]
+            inherited |= _entries(_doc(base))
+    return inner | inherited | _entries(_doc(function))
 
 
 def _entries(doc: str) -> dict[str, str]:

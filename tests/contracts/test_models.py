@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,36 @@ def test_evaluation_ignores_the_rest_of_the_batch(name: str) -> None:
     x = torch.rand(5, 1, SIZE, SIZE)
     with torch.no_grad():
         torch.testing.assert_close(model(x)[:2], model(x[:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's older exporter, which needs no further package
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # a file is for pictures of one size
+def test_onnx_says_the_same(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    model = MODELS.get(name)(3, 1, **MODELS.tiny(name)).eval()
+    x, path = torch.rand(3, 1, SIZE, SIZE), tmp_path / "model.onnx"
+    names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "n"}}}
+    torch.onnx.export(model, (x,), path, dynamo=False, **names)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        wanted = model(x[:2]).numpy()
+    np.testing.assert_allclose(session.run(None, {"x": x[:2].numpy()})[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_are_of_the_body_and_freeze(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS.get(name)(3, 1, **MODELS.tiny(name)).train()
+    parts = model.parts()
+    assert parts
+    model.freeze(tuple(parts))
+    moving = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert moving == {n for n, _ in model.named_parameters() if n.startswith("head.")}
+    x = torch.rand(4, 1, SIZE, SIZE)
+    assert torch.equal(model.features(x), model.features(x))  # nothing is dropped, no statistics are of the batch
+    model.freeze(())
+    assert all(p.requires_grad for p in model.parameters())
 
 
 def test_seed_decides_the_weights(name: str) -> None:

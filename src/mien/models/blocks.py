@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -38,11 +39,13 @@ class ExpressionModel(nn.Module):
         feature_dim: D, the length of a feature vector.
         head: Maps ``(B, D)`` features to ``(B, K)`` logits.
         size: Side of the input in pixels, for models that take one size only; else None.
+        frozen: Names of the parts that stand still; see :meth:`freeze`.
     """
 
     feature_dim: int
     head: nn.Module
     size: int | None = None
+    frozen: tuple[str, ...] = ()
 
     def feature_map(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D, h, w)``; for models whose features are its mean."""
@@ -82,6 +85,44 @@ class ExpressionModel(nn.Module):
             ``(B,)`` or ``()``, in float32.
         """
         return None
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Name -> part of the body, in the order in which a picture passes through them, the head left out."""
+        return {name: child for name, child in self.named_children() if name != "head"}
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Let parts stand still, and those that stood still before and are not named now move again.
+
+        A part that stands still gets no gradient, keeps its batch statistics and drops nothing: it is a fixed
+        function of the picture. Parameters that lie in no part (a class token, say) stand with the first one.
+
+        Args:
+            names: Names of :meth:`parts`.
+        """
+        before, self.frozen = self.frozen, tuple(name for name in self.parts() if name in names)
+        for parameter in self.parameters_of([name for name in before if name not in self.frozen]):
+            parameter.requires_grad_(True)
+        for parameter in self.parameters_of(self.frozen):
+            parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def parameters_of(self, names: Collection[str]) -> list[nn.Parameter]:
+        """The parameters of parts; with the first part, those that lie in none and not in the head."""
+        parts = self.parts()
+        found = [p for name, part in parts.items() if name in names for p in part.parameters()]
+        if next(iter(parts), None) in names:
+            inside = {id(p) for part in (*parts.values(), self.head) for p in part.parameters()}
+            found += [p for p in self.parameters() if id(p) not in inside]
+        return found
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module, but what stands still stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            parts = self.parts()
+            for name in self.frozen:
+                parts[name].eval()
+        return self
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -220,14 +220,14 @@ class LatentMBConv(ExpressionModel):
         self.classifier = MBConvClassifier(latent, widths)
         self.feature_dim = widths[-1]
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
-        self.frozen = freeze_encoder
+        self.encoder_stands = freeze_encoder
         if freeze_encoder:
             self.encoder.requires_grad_(False)
 
     def train(self, mode: bool = True) -> LatentMBConv:
         """As every module; a frozen encoder goes on judging with the statistics that it has."""
         super().train(mode)
-        if self.frozen:
+        if self.encoder_stands:
             self.encoder.eval()
         return self
 

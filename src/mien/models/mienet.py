@@ -51,6 +51,10 @@ class MieNet(ExpressionModel):
         self.feature_dim = inputs
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
 
+    def parts(self) -> dict[str, nn.Module]:
+        """``stem``, then ``stage1`` and so on."""
+        return {"stem": self.stem, **{f"stage{i}": stage for i, stage in enumerate(self.stages, 1)}}
+
     def feature_map(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, D, h, w)``, whose mean are the features."""
         found: Tensor = self.stages(self.stem(x))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.mitigation.base import Batch
 from mien.mitigation.faces import Faces
+from mien.train.kept_features import KeptMaps
 from mien.train.variants import Variants
 
 Order = Callable[[int], NDArray[np.int64]]  # epoch -> numbers of the faces, in order
@@ -36,7 +37,7 @@ class FaceBatches(Dataset[Batch]):
     """Whole batches of uint8 faces with their targets and groups, by the numbers of the faces.
 
     Args:
-        images: ``(N, H, W, C)`` uint8, memory-mapped.
+        images: ``(N, H, W, C)`` uint8, memory-mapped; or what frozen parts made of them.
         faces: The faces.
         device: Where the faces are to lie. None leaves them in the memory map, from which each batch is
             copied; on a graphics card with room for them, no step moves a picture.
@@ -45,7 +46,7 @@ class FaceBatches(Dataset[Batch]):
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | KeptMaps,
         faces: Faces,
         device: torch.device | None = None,
         variants: Variants | None = None,
@@ -128,7 +129,7 @@ def in_order(n: int) -> Order:
     return lambda epoch: np.arange(n)
 
 
-def device_for(images: NDArray[np.uint8], faces: int) -> torch.device | None:
+def device_for(images: NDArray[np.uint8] | KeptMaps, faces: int) -> torch.device | None:
     """The graphics card, if there is one that holds these faces in a quarter of its free memory."""
     if not torch.cuda.is_available():
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -17,14 +19,16 @@ from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
-from mien.models.weights import WeightCard, bf16_is_fast, load_body
+from mien.models.weights import WeightCard, bf16_is_fast
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.registry import options_of
+from mien.train.freezing import Freezing, freezing_of
 from mien.train.maps import check_maps
 from mien.train.memory import check_memory, memory_of, reckon
 from mien.train.mixing import Mixing
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.numbers import check_mitigation, check_outputs
+from mien.train.start import PRETRAINED, begin_with
 from mien.train.targets import TrainingData, class_names, mitigated
 from mien.train.validation import Judge
 from mien.train.variants import Variants, variants_of
@@ -44,6 +48,9 @@ class Built:
         card: The card of the weights.
         stages: The fits that make the run.
         parameters: How many the plain network has.
+        base: The plain network, as it was before the mitigation adapted it.
+        freezing: Which of its parts stand still, and until when.
+        notes: What to tell of the network before it is trained.
         variants: Copies of the training faces that are learnt beside them; None for none.
     """
 
@@ -56,6 +63,9 @@ class Built:
     card: WeightCard
     stages: tuple[Stage, ...]
     parameters: int
+    base: ExpressionModel
+    freezing: Freezing
+    notes: tuple[str, ...] = ()
     variants: Variants | None = None
 
     def epochs(self, stage: int) -> int:
@@ -68,7 +78,14 @@ class Built:
         return sum(self.epochs(stage) for stage in range(len(self.stages)))
 
 
-def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: str, resumed: bool = False) -> Built:
+def build(
+    config: ExperimentConfig,
+    data: TrainingData,
+    fabric: Fabric,
+    terms: str,
+    resumed: bool = False,
+    begun: Mapping[str, Any] | None = None,
+) -> Built:
     """Make network, losses, mitigation and card.
 
     Args:
@@ -77,10 +94,11 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         fabric: Devices, precision, processes.
         terms: Terms that bind the weights.
         resumed: A checkpoint holds everything: the weights to begin with are not needed any more.
+        begun: What the record says of these; see :func:`mien.train.start.started_from`.
 
     Raises:
-        ConfigError: If the model cannot be built with these values, its training not fit into memory, or the batch
-            not be shared by the processes.
+        ConfigError: If the model cannot be built with these values, has not the parts that are to stand still, its
+            training does not fit into memory, or the batch cannot be shared by the processes.
         WeightsError: If ``model.weights`` are not of this model.
     """
     if config.train.batch_size % fabric.world_size:
@@ -96,7 +114,10 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
     if data.numbers:
         check_mitigation(mitigation, config.mitigation.name)
     numbers: dict[str, str] = {column: head.scale for head in data.numbers for column in head.columns}
-    model = build_model(config, len(classes) + len(numbers), channels, load=needed)
+    model = build_model(config, len(classes) + len(numbers), channels, load=False)
+    note = begin_with(model, config) if needed else ""
+    freezing = freezing_of(model, config.model.freeze, config.model.unfreeze_every, "model.freeze")
+    begun = begun or {}
     parameters = sum(p.numel() for p in model.parameters())
     height, width = data.store.images.shape[1:3]
     size = _input_size(model, config.model.size, height)
@@ -107,14 +128,15 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         classes=classes,
         size=size,
         in_channels=channels,
-        # One for all channels: then grey pictures, whose channels are equal, need no numbers of their own.
-        mean=(0.0 if own_range else data.mean,) * channels,
-        std=(1.0 if own_range else data.std,) * channels,
+        # One for all channels: then grey pictures, whose channels are equal, need no numbers of their own. What others
+        # learnt is shown pictures as it was then.
+        mean=(0.0,) * channels if own_range else tuple(begun.get("mean", (data.mean,) * channels)),
+        std=(1.0,) * channels if own_range else tuple(begun.get("std", (data.std,) * channels)),
         store_size=height if height == width else 0,
         preprocess=config.preprocess,
         alignment=str(data.store.info.get("alignment", "")),
         labels="" if config.labels.attributes else config.labels.train.name,
-        data=_card_data(config, data),
+        data=_card_data(config, data) | {k: begun[k] for k in (PRETRAINED,) if k in begun},
         terms=terms,
         heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
         numbers=numbers,
@@ -146,6 +168,9 @@ def build(config: ExperimentConfig, data: TrainingData, fabric: Fabric, terms: s
         card=card,
         stages=stages,
         parameters=parameters,
+        base=model,
+        freezing=freezing,
+        notes=(note,) if note else (),
         variants=variants_of(config.augment, data, config.seed),
     )
 
@@ -182,8 +207,8 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, lo
         raise ConfigError(
             "model.options", str(error), f"values that {config.model.name!r} can be built with"
         ) from error
-    if config.model.weights is not None and load:
-        load_body(model, config.model.weights)
+    if load:
+        begin_with(model, config)
     return model
 
 
@@ -230,7 +255,7 @@ def make_fabric(config: ExperimentConfig) -> Fabric:
     """One process on the best device there is; under ``torchrun``, all of its processes."""
     world, local = processes()
     method = MITIGATIONS.get(config.mitigation.name)
-    in_turns = getattr(method, "stages", None) is not Mitigation.stages
+    in_turns = getattr(method, "stages", None) is not Mitigation.stages or config.model.unfreeze_every is not None
     return Fabric(
         accelerator="auto",
         devices=local,

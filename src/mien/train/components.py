@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from mien.audit import parse_gate
-from mien.config import Component, ExperimentConfig, load_config, place_of
+from mien.config import Component, ExperimentConfig, ModelConfig, load_config, place_of
 from mien.data.splits import SPLITS
 from mien.errors import ConfigError, MienError, noted
 from mien.labels import SCHEMES
@@ -19,6 +19,7 @@ from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
 from mien.registry import Registry, read_options
+from mien.train.freezing import freezing_of
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 # Section of the configuration -> catalogue.
@@ -80,7 +81,7 @@ def check_components(
             holder = holder.model_copy(update={last: told})
             read = read.model_copy(update={parents[0]: holder}) if parents else holder
             if section == "model":
-                _check_buildable(catalogue.get(told.name), told.options, told.name, at("model.options"))
+                _check_buildable(catalogue.get(told.name), told, at)  # type: ignore[arg-type]
     for name in config.audit.metrics:
         with noted(mistakes):
             METRICS.get(name, at("audit.metrics"))
@@ -110,12 +111,17 @@ def _with_options(section: str, catalogue: Registry, component: ComponentT, at: 
     return component.model_copy(update={"options": read})
 
 
-def _check_buildable(model: Callable[..., Any], options: Mapping[str, Any], name: str, where: str) -> None:
-    """Build the network without memory for its weights: options that do not go together show themselves."""
+def _check_buildable(function: Callable[..., Any], config: ModelConfig, at: Callable[[str], str]) -> None:
+    """Build the network without memory for its weights: options that do not go together show themselves.
+
+    So do parts to be frozen that it has not.
+    """
     try:
         with torch.device("meta"):
-            model(2, 1, **options)
+            model = function(2, 1, **config.options)
     except NotImplementedError:
         return  # it does what needs memory: whether it can be built is seen when it is
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(where, str(error), f"values that {name!r} can be built with") from error
+        expected = f"values that {config.name!r} can be built with"
+        raise ConfigError(at("model.options"), str(error), expected) from error
+    freezing_of(model, config.freeze, config.unfreeze_every, at("model.freeze"))

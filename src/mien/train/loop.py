@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mien.models.backbones import Backbone
 from mien.models.blocks import ExpressionModel
 from mien.train.averaging import AveragedWeights
 from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
@@ -20,6 +21,7 @@ from mien.train.build import Built
 from mien.train.capture import record
 from mien.train.checkpoints import save_checkpoint, taking_up
 from mien.train.keep import Diary, Kept
+from mien.train.kept_features import Keeper, KeptMaps, leading
 from mien.train.network import At, seed_generators, split_outputs, step_seed
 from mien.train.optimizers import Schedule, make_optimizer
 from mien.train.validation import summed
@@ -77,16 +79,11 @@ class Loop:
         repeats = any(stage.begins == "start" for stage in built.stages)
         begun = self.network.state_dict() if repeats else {}
         self.start = {k: v.clone() for k, v in begun.items() if not k.startswith("mitigation.")}
-        self.device = device_for(built.data.store.images, len(built.data.train) + len(built.data.validation))
-        # Placed once for all stages.
-        self.faces = FaceBatches(built.data.store.images, built.data.train, self.device, built.variants)
-        validation = built.data.validation
-        self.validation = loader(
-            FaceBatches(built.data.store.images, validation, self.device),
-            BatchNumbers(in_order(len(validation)), len(validation), 2 * self.train.batch_size, share),
-        )
         self.optimizers: list[Any] = []
-        # Who stands still in a turn keeps its gradient off; what the mitigation froze stays frozen.
+        # Who stands still in a turn keeps its gradient off; what the mitigation froze, or what never moves in this run,
+        # stays frozen and is in no optimiser.
+        built.base.freeze(built.freezing.at(built.all_epochs - 1))
+        self.still: set[int] = set()  # parameters of parts that stand still in this epoch
         sides = {"model": (self.network.model, self.network.losses), "mitigation": (self.network.mitigation,)}
         self.moving = {
             side: [p for module in modules for p in module.parameters() if p.requires_grad]
@@ -103,11 +100,12 @@ class Loop:
         Returns:
             Whether the run is done.
         """
-        if state is None:
-            self.built.mitigation.begin(0, self._logits)
-        else:
+        if state is not None:
             with taking_up(self.checkpoint):
                 self._take_up(state)
+        self._place_faces()
+        if state is None:
+            self.built.mitigation.begin(0, self._logits)
         while self.place.stage < len(self.built.stages):
             self._enter_stage(state)
             state, stage = None, self.place.stage
@@ -120,6 +118,38 @@ class Loop:
                 if self.place.stage < len(self.built.stages) and not self.fabric.broadcast(more()):
                     return False
         return True
+
+    def _place_faces(self) -> None:
+        """Faces, placed once for all stages; where leading parts stand still, what these make of them."""
+        built, data, images = self.built, self.built.data, self.built.data.store.images
+        faces: NDArray[np.uint8] | KeptMaps = images
+        n, why = leading(self.network, built.base, built.freezing, built.all_epochs)
+        if built.freezing.parts and not n:
+            self.diary.say(f"note: frozen parts are computed anew in every epoch: {why}")
+        if n and self.share.world == 1:  # several processes would each need a share of their own
+            rows = np.concatenate([data.train.rows, data.validation.rows])
+            keeper = Keeper(
+                network=self.network,
+                n=n,
+                device=self.fabric.device,
+                batch_size=2 * self.train.batch_size,
+                most_gib=built.config.model.cache_gib,
+                folder=self.diary.folder,
+                say=self.diary.say,
+                check=self.check,
+            )
+            kept = keeper.keep(images, rows)
+            if kept is not None:
+                faces = kept
+                for model in (self.network.model, self.averages.model if self.averages else None):
+                    if isinstance(model, Backbone):
+                        model.begins_at = n
+        self.device = device_for(faces, len(data.train) + len(data.validation))
+        self.faces = FaceBatches(faces, data.train, self.device, built.variants)
+        self.validation = loader(
+            FaceBatches(faces, data.validation, self.device),
+            BatchNumbers(in_order(len(data.validation)), len(data.validation), 2 * self.train.batch_size, self.share),
+        )
 
     @property
     def judged(self) -> ExpressionModel:
@@ -164,12 +194,15 @@ class Loop:
     def _record(self, size: int) -> None:
         """On a graphics card, record the network's kernels; see :mod:`mien.train.capture`."""
         self.network.recorded.clear()  # of the stage before, whose batches may have had another size
-        # A recording gives logits and features alone: no map, which some losses ask for.
-        if self.fabric.device.type != "cuda" or self.share.world > 1 or self.network.asks_maps:
+        # A recording gives logits and features alone: nothing that some losses and networks ask for beside them. And
+        # what begins to move later would be missing in its backward pass.
+        plain = type(self.network.model).auxiliary is ExpressionModel.auxiliary and not self.network.asks_maps
+        fixed = self.built.freezing.every is None
+        if self.fabric.device.type != "cuda" or self.share.world > 1 or not plain or not fixed:
             return
-        card = self.built.card
-        faces = torch.zeros(size, card.in_channels, card.size, card.size, device=self.fabric.device)
-        faces = faces.contiguous(memory_format=torch.channels_last)
+        like = self.faces[np.zeros(1, np.int64)].images
+        like = torch.zeros_like(like).to(self.fabric.device).expand(size, *like.shape[1:])
+        faces = self.network.pictures.judged(like)
         found = record(self.network.model, faces, self.network.pictures.dtype, self.diary.say)
         if found is not None:
             self.network.recorded.append(found)
@@ -179,6 +212,7 @@ class Loop:
         began, seed = time.monotonic(), self.built.config.seed
         self.numbers.epoch = self.place.epoch
         self.network.train()
+        self._freeze()
         sums: list[Tensor] = []  # left on the device until the epoch ends: reading a number makes the processor wait
         for number, batch in enumerate(self.batches):
             seed_generators(step_seed(seed, self.place.epoch, number), self.fabric.device)
@@ -192,6 +226,13 @@ class Loop:
         self.place.epoch, self.place.stage_epoch = self.place.epoch + 1, self.place.stage_epoch + 1
         self._judge(summed(sums, self.fabric).tolist(), began)
 
+    def _freeze(self) -> None:
+        """Let stand still what does in this epoch."""
+        base, freezing = self.built.base, self.built.freezing
+        if freezing.parts:
+            base.freeze(freezing.at(self.place.epoch))
+            self.still = {id(p) for p in base.parameters_of(base.frozen)}
+
     def _step(self, batch: Any) -> Tensor:
         """All turns of one step; returns the sums of the last one."""
         turns = self.network.turns
@@ -200,7 +241,7 @@ class Loop:
             if len(turns) > 1:
                 for side, parameters in self.moving.items():
                     for parameter in parameters:
-                        parameter.requires_grad_(turn.moves in (side, "all"))
+                        parameter.requires_grad_(turn.moves in (side, "all") and id(parameter) not in self.still)
             for _ in range(turn.times):
                 optimizer.zero_grad(set_to_none=True)
                 at = At(self.place.epoch, self.place.step, self.n_steps, i)

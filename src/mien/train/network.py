@@ -77,14 +77,24 @@ class Pictures:
         return ("", SMALL_GREY) if self.augment is not None and self.augment.small_grey else ("",)
 
     def training(self, images: Tensor, variants: Tensor | None = None) -> Tensor:
-        """``(B, H, W, C)`` uint8 -> augmented, normalised ``(B, C, size, size)``."""
+        """``(B, H, W, C)`` uint8 -> augmented, normalised ``(B, C, size, size)``; kept maps as they are."""
+        if images.dtype != torch.uint8:
+            return _kept(images)
         x = images.permute(0, 3, 1, 2).float().div_(255)
         return normalise(x if self.augment is None else self.augment(x, variants), self.card)
 
     def judged(self, images: Tensor, view: str = "") -> Tensor:
-        """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``, in one of the views."""
+        """``(B, H, W, C)`` uint8 -> normalised ``(B, C, size, size)``, in one of the views; kept maps as they are."""
+        if images.dtype != torch.uint8:
+            return _kept(images)
         x = images.permute(0, 3, 1, 2).float().div_(255)
         return normalise(small_grey(x) if view == SMALL_GREY else x, self.card)
+
+
+def _kept(maps: Tensor) -> Tensor:
+    """What frozen parts made of faces (:mod:`mien.train.kept_features`), in full precision."""
+    maps = maps.float()
+    return maps.contiguous(memory_format=torch.channels_last) if maps.ndim == 4 else maps
 
 
 class TrainedNetwork(nn.Module):

@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 
 from mien.config import ExperimentConfig
 from mien.errors import UsageError
-from mien.models.weights import WEIGHTS, load_card, save_weights
+from mien.models.weights import WEIGHTS, save_weights
 from mien.outputs import check_folder, replace_folder, settle, staging, whole, writing
 from mien.records import RunRecord
 from mien.runs import CHECKPOINT, LOG, RECORD, SPLITS, Run, code_versions, machine
@@ -30,7 +30,7 @@ from mien.train.folder import check_same_faces, clear, locked, others, previous_
 from mien.train.keep import Diary
 from mien.train.loop import Loop, Progress
 from mien.train.numbers import numbers_of
-from mien.train.start import check_start
+from mien.train.start import check_start, started_from
 from mien.train.stopping import StopSignals, TrainingStopped
 from mien.train.targets import EXPRESSION, TrainingData, class_names, load_training_data, mitigated
 
@@ -141,7 +141,8 @@ class _Sitting:
         state = load_checkpoint(checkpoint) if previous and checkpoint.is_file() else None
         self._use_threads(previous)  # first, for the record is written anew
         record = _record(self.config, self.data, previous)
-        built = build(self.config, self.data, self.fabric, _terms(record), resumed=state is not None)
+        begun = record.data["started_from"]
+        built = build(self.config, self.data, self.fabric, _terms(record), resumed=state is not None, begun=begun)
         _describe(record, built)
         said = ""
         if previous is not None and not goes_on:
@@ -219,7 +220,7 @@ class _Begun:
             f"{len(self.built.card.classes)} classes, {name} with {self.built.parameters / 1e6:.2f} M parameters, "
             f"{precision_of(self.built.config)}"
         )
-        for note in data.notes:
+        for note in (*data.notes, *self.built.notes):
             self.tell(f"note: {note}")
         if self.built.variants is not None:
             sets = "; ".join(f"{n:,} {what}" for what, n in self.built.variants.sets.items())
@@ -319,7 +320,7 @@ def _faces(data: TrainingData) -> pd.DataFrame:
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:
     record = previous or RunRecord(name=config.name, config={}, started=_now())
-    started_from = record.data.get("started_from") or _started_from(config)
+    begun = record.data.get("started_from") or started_from(config, data.store.images.shape[3])
     record.config = config.model_dump(mode="json")
     record.versions = code_versions("torch", "lightning-fabric", "numpy")
     record.device = machine()
@@ -329,7 +330,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "store": str(data.store.path),
         "corpus": data.table.name,
         "terms": data.store.info.get("terms", ""),
-        "started_from": started_from,
+        "started_from": begun,
         "fingerprint": data.store.fingerprint,
         "splits": data.table.splits,
         "training_faces": len(data.train),
@@ -346,14 +347,6 @@ def _terms(record: RunRecord) -> str:
     """Terms of the corpus, and of the weights that the body began with."""
     found = record.data["terms"], record.data["started_from"].get("terms", "")
     return "; ".join(dict.fromkeys(filter(None, found)))
-
-
-def _started_from(config: ExperimentConfig) -> dict[str, Any]:
-    """Whose weights the body begins with: folder, checksum, and terms, which bind the new weights too."""
-    if config.model.weights is None:
-        return {}
-    card = load_card(Path(config.model.weights))
-    return {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
 
 
 def _describe(record: RunRecord, built: Built) -> None:

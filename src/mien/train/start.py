@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.config import ExperimentConfig
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
-from mien.models.weights import load_card
+from mien.models import MODELS
+from mien.models.blocks import ExpressionModel
+from mien.models.card import CARD, WEIGHTS, WeightCard
+from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
+from mien.models.weights import load_body, load_card
 from mien.own_files import TEXT, read_parquet
 from mien.runs import SPLITS, read_splits
 from mien.samples import SampleTable
 
+PRETRAINED = "pretrained"  # key of a card's data: weights of others that it goes back to
+_EXPECTED = f"a run, weights or annotator folder, a file of weights ({', '.join(SUFFIXES)}), or {IMAGENET}"
 _ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces that it did not learn from
 
 
@@ -25,18 +33,17 @@ def check_start(config: ExperimentConfig, table: SampleTable) -> None:
         config: The experiment.
         table: Its faces with their split.
 
+    A file of weights and what a library publishes learnt ImageNet, or what only its owner knows: nothing of
+    either can be told from the faces.
+
     Raises:
         ConfigError: If ``model.weights`` holds no weights, or they come from a run or an annotator that
             learnt, or may have learnt, validation or test faces of this one.
+        WeightsError: If a library's weights are neither kept here nor can be downloaded.
     """
-    if config.model.weights is None:
+    folder = source_of(config)
+    if folder is None or not folder.is_dir():
         return
-    folder = Path(config.model.weights)
-    try:
-        load_card(folder)
-    except WeightsError as error:
-        found = f"{str(folder)!r} {error.found}" if folder.is_dir() else f"no such folder {str(folder)!r}"
-        raise ConfigError("model.weights", found, "a run, weights or annotator folder") from error
     learnt, words = _learnt_before(folder, table)
     parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, TEST)]
     counts = [f"{(learnt & held).sum():,} of {held.sum():,} {part}" for part, held in parts if (learnt & held).any()]
@@ -47,6 +54,96 @@ def check_start(config: ExperimentConfig, table: SampleTable) -> None:
             "weights that never saw them",
             "Split as those weights did (the same split, options and seed), or begin with others.",
         )
+
+
+def source_of(config: ExperimentConfig) -> Path | None:
+    """The folder or file of ``model.weights``; None where a run begins with nothing.
+
+    Raises:
+        ConfigError: If there is no such thing.
+        WeightsError: If a library's weights are neither kept here nor can be downloaded.
+    """
+    weights = config.model.weights
+    if weights is None:
+        return None
+    if weights == IMAGENET:
+        return published_file(_without_memory(config, 3), config.model.name)
+    path = Path(weights)
+    if path.suffix in SUFFIXES and not path.is_dir():
+        if not path.is_file():
+            raise ConfigError("model.weights", f"no such file {weights!r}", _EXPECTED)
+        # The weights of a run, named without their folder: what they learnt is checked all the same.
+        beside = path.name == WEIGHTS and (path.parent / CARD).is_file()
+        return path.parent if beside else path
+    try:
+        load_card(path)
+    except WeightsError as error:
+        found = f"{weights!r} {error.found}" if path.is_dir() else f"no such folder {weights!r}"
+        raise ConfigError("model.weights", found, _EXPECTED) from error
+    return path
+
+
+def begin_with(model: ExpressionModel, config: ExperimentConfig) -> str:
+    """Load ``model.weights``, if there are any, into a network.
+
+    Returns:
+        What to tell of it; mostly empty.
+
+    Raises:
+        WeightsError: If they are not of this network.
+    """
+    source = source_of(config)
+    if source is None:
+        return ""
+    if source.is_dir():
+        load_body(model, source)
+        return ""
+    if load_pretrained(model, source).head:
+        return f"the head of {source.name} has as many classes as this run and was taken too: see to their order"
+    return ""
+
+
+def started_from(config: ExperimentConfig, channels: int) -> dict[str, Any]:
+    """Whose weights the body begins with, for the record, and what of it goes on to the card of the new ones.
+
+    Args:
+        config: The experiment.
+        channels: 1 or 3, of the pictures.
+
+    Returns:
+        ``folder`` or ``file``, ``sha256``, ``terms`` (which bind the new weights too) and ``data``; and where the
+        weights go back to those of others (:data:`PRETRAINED`), what is known of these, with the ``mean`` and ``std``
+        that they want. Empty where a run begins with nothing.
+    """
+    source = source_of(config)
+    if source is None:
+        return {}
+    if source.is_dir():
+        card = load_card(source)
+        found = {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
+        return found | _inherited(card, channels)
+    network = _without_memory(config, channels)
+    about = described(network, source, str(config.model.weights), classes_of(network, source), channels)
+    return about | {PRETRAINED: {key: about[key] for key in ("file", "sha256", "terms")} | about["data"]}
+
+
+def _inherited(card: WeightCard, channels: int) -> dict[str, Any]:
+    """Of weights that began with those of others: these, and their normalisation, which frozen parts rely on."""
+    if PRETRAINED not in card.data:
+        return {}
+    kept = {PRETRAINED: card.data[PRETRAINED]}
+    return kept | ({"mean": list(card.mean), "std": list(card.std)} if card.in_channels == channels else {})
+
+
+def _without_memory(config: ExperimentConfig, channels: int) -> ExpressionModel:
+    """The network for its names and shapes, without memory for its weights where it can be built so."""
+    build = MODELS.get(config.model.name)
+    try:
+        with torch.device("meta"):
+            model: ExpressionModel = build(2, channels, **config.model.options)
+    except (NotImplementedError, RuntimeError):  # it reads a value while it is built
+        model = build(2, channels, **config.model.options)
+    return model
 
 
 def _learnt_before(folder: Path, table: SampleTable) -> tuple[NDArray[np.bool_], str]:

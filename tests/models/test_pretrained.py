@@ -1,0 +1,176 @@
+"""Weights of others: renamed, none left over or missing, nothing unpickled; real ones see what is there."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mien.errors import ConfigError, WeightsError
+from mien.models import MODELS
+from mien.models.backbones import LibraryModel
+from mien.models.pretrained import described, load_pretrained, published_file, read_tensors
+from mien.pictures.tensors import luma, normalised
+
+FAMILIES = ["vgg11", "resnet18", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0",
+            "efficientnet_lite0", "vit_tiny", "timm"]  # fmt: skip
+
+
+def tiny(model: str, classes: int = 3, channels: int = 3) -> LibraryModel:
+    found: LibraryModel = MODELS.get(model)(classes, channels, **MODELS.tiny(model))
+    return found.eval()
+
+
+def library_tensors(model: LibraryModel) -> dict[str, Tensor]:
+    return {model.library_keys[name]: tensor for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_library_s_names_are_ours_and_grey_is_the_sum_of_colours(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source, colour, grey = tiny(name, 5), tiny(name, 3), tiny(name, 3, 1)
+    save_file(library_tensors(source), tmp_path / "w.safetensors")
+    torch.save({"state_dict": {f"module.{k}": t for k, t in library_tensors(source).items()}}, tmp_path / "w.pth")
+    one = load_pretrained(colour, tmp_path / "w.safetensors")
+    two = load_pretrained(grey, tmp_path / "w.pth")
+    assert one == two
+    assert (one.head, one.classes) == (False, 5)
+    x = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(colour.features(x.repeat(1, 3, 1, 1)), source.features(x.repeat(1, 3, 1, 1)))
+        torch.testing.assert_close(grey.features(x), source.features(x.repeat(1, 3, 1, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_of_as_many_classes_is_taken(tmp_path: Path) -> None:
+    source, other = tiny("resnet18"), tiny("resnet18")
+    save_file(library_tensors(source), tmp_path / "w.safetensors")
+    assert load_pretrained(other, tmp_path / "w.safetensors").head
+    assert torch.equal(other.head[1].weight, source.head[1].weight)  # type: ignore[index]
+
+
+def test_what_is_missing_left_over_or_of_another_size_is_named(tmp_path: Path) -> None:
+    source, path = library_tensors(tiny("resnet18")), tmp_path / "w.safetensors"
+    old = {k: t for k, t in source.items() if not k.endswith("num_batches_tracked")}  # as old files are
+    save_file(old, path)
+    load_pretrained(tiny("resnet18"), path)
+    save_file({k: t for k, t in old.items() if k != "layer2.0.conv1.weight"}, path)
+    with pytest.raises(WeightsError, match=r"body.layer2.0.conv1.weight is missing"):
+        load_pretrained(tiny("resnet18"), path)
+    save_file(old | {"layer9.weight": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match=r"layer9.weight is no tensor of this network"):
+        load_pretrained(tiny("resnet18"), path)
+    save_file(old, path)
+    with pytest.raises(WeightsError, match=r"of shape \(8, 3, 7, 7\).*expected \(64, 3, 7, 7\)"):
+        load_pretrained(MODELS.get("resnet18")(3, 3), path)
+
+
+def test_dotted_names_of_published_densenets_are_read(tmp_path: Path) -> None:
+    source, path = tiny("densenet121"), tmp_path / "w.pth"
+    dotted = {}
+    for key, tensor in library_tensors(source).items():
+        for kind in ("norm", "conv"):
+            key = key.replace(f".{kind}1.", f".{kind}.1.").replace(f".{kind}2.", f".{kind}.2.")
+        dotted[key] = tensor
+    assert "features.denseblock1.denselayer1.norm.1.weight" in dotted
+    torch.save(dotted, path)
+    other = tiny("densenet121")
+    load_pretrained(other, path)
+    assert torch.equal(other.body.block1.denselayer1.conv2.weight, source.body.block1.denselayer1.conv2.weight)  # type: ignore[union-attr, index]
+
+
+def test_files_that_are_none_are_one_sentence(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"a": Evil()}, tmp_path / "evil.pth")
+    (tmp_path / "text.safetensors").write_text("no weights")
+    torch.save({"a": 1}, tmp_path / "numbers.pth")
+    told = {
+        "evil.pth": "cannot be read",
+        "text.safetensors": "cannot be read",
+        "numbers.pth": "holds something else than tensors",
+        "none.pth": "no such file",
+    }
+    for name, words in told.items():
+        with pytest.raises(WeightsError, match=words):
+            read_tensors(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_network_the_message_names_the_file_and_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", refused)
+    told = r"https://download.pytorch.org/models/mobilenet_v2-b0353104.pth: cannot be downloaded \(no route to host\)"
+    with pytest.raises(WeightsError, match=told + ".*give its path as model.weights; or put it at"):
+        published_file(tiny("mobilenet_v2"), "mobilenet_v2")
+    assert not list(tmp_path.rglob("*.pth*"))
+    kept = tmp_path / "checkpoints" / "mobilenet_v2-b0353104.pth"
+    kept.write_bytes(b"brought by hand")
+    assert published_file(tiny("mobilenet_v2"), "mobilenet_v2") == kept
+    with pytest.raises(ConfigError, match=r"'imagenet' for 'mienet', expected a file or folder"):
+        published_file(MODELS.get("mienet")(3, 1), "mienet")
+
+
+def test_a_download_is_kept_whole_and_only_with_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "served").write_bytes(b"other bytes")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: (tmp_path / "served").open("rb"))
+    with pytest.raises(WeightsError, match=r"checksum .*expected b0353104"):
+        published_file(tiny("mobilenet_v2"), "mobilenet_v2")
+    assert not list((tmp_path / "checkpoints").glob("*"))
+    kept = published_file(tiny("vit_tiny"), "vit_tiny")  # timm's names hold no checksum
+    assert kept.read_bytes() == b"other bytes"
+    assert kept.name == "timm_vit_tiny_patch16_224.safetensors"
+
+
+def test_what_a_card_will_say(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"x")
+    said = described(tiny("mobilenet_v2"), path, str(path), 1000, 3)
+    assert (said["mean"], said["std"]) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    assert said["data"] == {"learnt_on": "ImageNet"}
+    assert said["file"] == "w.safetensors"
+    grey = described(tiny("mobilenet_v2"), path, "imagenet", 1000, 1)
+    assert grey["mean"] == [pytest.approx((0.485 + 0.456 + 0.406) / 3)]
+    assert grey["terms"].startswith("BSD-3-Clause (torchvision); learnt on ImageNet-1k")
+    assert grey["file"] == "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"
+    assert described(tiny("efficientnet_lite0"), path, str(path), 1000, 3)["mean"] == [0.5] * 3
+    assert described(tiny("mobilenet_v2"), path, str(path), 8, 3)["data"] == {"learnt_on": "not known"}
+    assert "mean" not in described(MODELS.get("mienet")(3, 1), path, str(path), 0, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_lite0"])
+def test_real_weights_see_a_palace_and_a_flower(name: str, real_data: Path) -> None:
+    from sklearn.datasets import load_sample_images
+
+    path = real_data / "pretrained" / f"{name}_imagenet.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in {path.parent}")
+    colour, grey = MODELS.get(name)(1000, 3).eval(), MODELS.get(name)(1000, 1).eval()
+    loaded = load_pretrained(colour, path)
+    assert (loaded.head, loaded.tensors) == (True, len(colour.state_dict()))
+    load_pretrained(grey, path)
+    pictures = np.stack(load_sample_images().images)[:, :, 106:533]  # 427 px, the middle
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = torch.nn.functional.interpolate(x, (224, 224), mode="bilinear", antialias=True)
+    said = described(colour, path, str(path), loaded.classes, 3)
+    with torch.no_grad():
+        seen = colour(normalised(x, said["mean"], said["std"])).argsort(1, descending=True)[:, :5].tolist()
+        one = normalised(luma(x), said["mean"][:1], said["std"][:1])
+        torch.testing.assert_close(grey(one), colour(one.repeat(1, 3, 1, 1)), rtol=1e-3, atol=1e-3)
+    # A Chinese palace is a palace, a monastery, a bell cote; a dahlia is a daisy, has a bee, looks like a honeycomb.
+    assert set(seen[0][:2]) & {698, 663, 442}
+    assert set(seen[1]) & {985, 309, 599}
