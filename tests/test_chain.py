@@ -168,6 +168,15 @@ def _times(run: Run) -> dict[str, int]:
     return {name: (run.path / name).stat().st_mtime_ns for name in names}
 
 
+# What somebody deleted, and the file of _times that is written again with it.
+BESIDE = {
+    "audit/test/audit.html": "audit/test/audit.json",
+    "audit/test/gaps.csv": "audit/test/audit.json",
+    "curves.png": "report.html",
+    "report.html": "report.html",
+}
+
+
 def test_what_is_done_is_not_done_again_and_what_changed_is(finished: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(finished.path, tmp_path / "run")))
     config = run.config
@@ -186,6 +195,11 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(finished: Run, tmp_p
     assert made() == []
     (run.path / "report.html").write_text("gone")
     assert made() == ["report.html"]
+    for name, again in BESIDE.items():
+        (run.path / name).unlink()
+        assert again in made(), name
+        assert (run.path / name).is_file(), name
+    assert made() == []
     audit = config.audit.model_copy(update={"level": 0.9})
     config = config.model_copy(update={"audit": audit})
     assert made() == ["audit/test/audit.json", "report.html"]

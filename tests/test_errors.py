@@ -4,7 +4,17 @@ import pickle
 
 import pytest
 
-from mien.errors import ConfigError, DataError, LabelError, MienError, MissingExtra, RunError, UsageError, WeightsError
+from mien.errors import (
+    ConfigError,
+    DataError,
+    LabelError,
+    MienError,
+    MissingExtra,
+    RunError,
+    UsageError,
+    WeightsError,
+    reason,
+)
 
 
 def test_the_four_parts_make_the_documented_sentence():
@@ -60,3 +70,10 @@ def test_a_users_own_mistakes_exit_with_2_and_bad_data_with_1():
         "RunError": 1,
     }
     assert all(issubclass(k, MienError) for k in (ConfigError, UsageError, DataError, RunError, MissingExtra))
+
+
+def test_what_a_library_says_is_one_line_of_200_characters():
+    assert reason(ValueError("a\n  b\tc")) == "a b c"
+    assert reason(KeyError()) == "KeyError"  # no empty brackets in a message
+    assert reason(RuntimeError("x" * 200)) == "x" * 200
+    assert reason(RuntimeError("x" * 201)) == "x" * 197 + "..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ from mien.data.labelled import parse_on
 from mien.models.weights import load_card
 from mien.own_files import sha256_of, sha256_of_content
 from mien.records import plain
-from mien.runs import AUDITS, FEATURES, PREDICTIONS, REPORT, Run
+from mien.runs import AUDITS, CURVES, FEATURES, HISTORY, PREDICTIONS, REPORT, Run
 
 
 @dataclass(frozen=True)
 class Stages:
     """The stages of a run whose weights stand.
 
-    A stage is done if it was made of the same things (weights, pictures, settings, version of Mien) and its file is
-    as it left it. Both stand in the record, under the stage's name.
+    A stage is done if it was made of the same things (weights, pictures, settings, version of Mien), its file is as
+    it left it, and what it made beside that is there. The first two stand in the record, under the stage's name.
 
     Attributes:
         run: The run.
@@ -45,7 +45,8 @@ class Stages:
             "features": self.config.audit.leakage,
         }
         stage = f"evaluate {on or 'the held-out faces'}"
-        names = [n for n in self.run.predictions if self._is_done(stage, made_of, self._predictions(n), n)]
+        wanted = {n: [self._features(n)] if self.config.audit.leakage else [] for n in self.run.predictions}
+        names = [n for n, b in wanted.items() if self._is_done(stage, made_of, self._predictions(n), b, n)]
         if names:
             return names[0]
         name = make()
@@ -62,7 +63,7 @@ class Stages:
             "seed": self.config.seed,
         }
         out = self.run.path / AUDITS / name / AUDIT_FOLDER.sign
-        if not self._is_done(f"audit {name}", made_of, out):
+        if not self._is_done(f"audit {name}", made_of, out, [out.with_name(n) for n in AUDIT_FOLDER.names]):
             make()
             self._note(f"audit {name}", made_of, out)
 
@@ -78,7 +79,9 @@ class Stages:
             "audits": audits,
         }
         out = self.run.path / REPORT
-        if not self._is_done("report", made_of, out):
+        # Without a history there is nothing to draw.
+        curves = [self.run.path / CURVES] if (self.run.path / HISTORY).is_file() else []
+        if not self._is_done("report", made_of, out, curves):
             make()
             self._note("report", made_of, out)
         return out
@@ -86,12 +89,16 @@ class Stages:
     def _predictions(self, name: str) -> Path:
         return self.run.path / PREDICTIONS / f"{name}.parquet"
 
-    def _is_done(self, stage: str, made_of: dict[str, Any], out: Path, name: str = "") -> bool:
-        noted = self.run.record.done.get(stage, {})
-        wanted = {"name": name, "of": _key(made_of), "made": sha256_of(out) if out.is_file() else ""}
-        if made_of.get("features") and not (self.run.path / FEATURES / f"{name}.npz").is_file():
+    def _features(self, name: str) -> Path:
+        return self.run.path / FEATURES / f"{name}.npz"
+
+    def _is_done(
+        self, stage: str, made_of: dict[str, Any], out: Path, beside: Sequence[Path] = (), name: str = ""
+    ) -> bool:
+        if not all(path.is_file() for path in (out, *beside)):
             return False
-        return bool(wanted["made"]) and noted == wanted
+        noted = self.run.record.done.get(stage, {})
+        return noted == {"name": name, "of": _key(made_of), "made": sha256_of(out)}
 
     def _note(self, stage: str, made_of: dict[str, Any], out: Path, name: str = "") -> None:
         record = self.run.record

@@ -6,12 +6,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _LONGEST = 1000  # characters of one part of a message
+_REASON = 200  # and of what a library says
 
 
 def _short(text: object, most: int = _LONGEST) -> str:
     """A text, cut in its middle where nobody would read all of it."""
     text = str(text)
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def reason(error: BaseException) -> str:
+    """What a library says of its failure, on one line and cut to 200 characters: some go on for pages.
+
+    An error without words is told by its kind.
+
+    >>> reason(ValueError("no such\n  tensor")), reason(KeyError())
+    ('no such tensor', 'KeyError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _REASON else text[: _REASON - 3] + "..."
 
 
 class MienError(Exception):

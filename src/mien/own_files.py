@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from mien.errors import DataError, MienError
+from mien.errors import DataError, MienError, reason
 from mien.inputs import check_regular, read_small
 from mien.values import shown
 
@@ -288,8 +288,7 @@ def read_parquet(
     except MienError:
         raise
     except Exception as fault:  # Arrow raises nearly every kind on files that are damaged
-        reason = " ".join(str(fault).split())[:200]
-        raise error(str(path), f"cannot be read ({reason})", expected, fix) from fault
+        raise error(str(path), f"cannot be read ({reason(fault)})", expected, fix) from fault
     return table
 
 

@@ -29,7 +29,7 @@ RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.par
 COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
 PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
 FEATURES = "features"
-REPORT = "report.html"
+REPORT, CURVES = "report.html", "curves.png"
 
 T = TypeVar("T")
 

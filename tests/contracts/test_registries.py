@@ -9,6 +9,7 @@ import pytest
 
 from mien.cli.listing import _catalogues
 from mien.errors import ConfigError
+from mien.registry import options_of
 
 CATALOGUES = _catalogues()
 ENTRIES = [(kind, name) for kind, registry in CATALOGUES.items() for name in registry]
@@ -47,3 +48,14 @@ def test_a_name_means_one_thing_in_a_catalogue_and_reads_as_one_word() -> None:
     for kind, name in ENTRIES:
         assert name == name.lower(), (kind, name)
         assert name.replace("_", "").isalnum(), (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [e for e in ENTRIES if e[0] in ("adapters", "annotators", "mitigations") or e[1] == "synthetic"]
+)
+def test_every_number_has_bounds(kind: str, name: str) -> None:
+    # What a list of numbers may hold (mean and deviation of an ONNX file's input) is for the component to say.
+    registry = CATALOGUES[kind]
+    for option in options_of(registry.get(name), registry.given):
+        wanted = option.wants.removesuffix(", or nothing (null)")
+        assert wanted not in ("a whole number", "a number"), option.name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import by_class, import_tool, largest, versioned
+from mien.adapters.tools import Side, by_class, import_tool, largest, versioned
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, bgr, resized
 
@@ -20,7 +20,7 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 @ADAPTERS.register("deepface")
-def deepface(*, detect: bool = False, detector: str = "opencv", size: int = 224) -> FaceModel:
+def deepface(*, detect: bool = False, detector: str = "opencv", size: Side = 224) -> FaceModel:
     """The emotion model of deepface, seven classes.
 
     Args:

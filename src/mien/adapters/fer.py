@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import by_class, import_tool, largest, versioned
+from mien.adapters.tools import Side, by_class, import_tool, largest, versioned
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, bgr, resized
 
@@ -19,7 +19,7 @@ INPUT = 64  # pixels of its network
 
 
 @ADAPTERS.register("fer")
-def fer(*, detect: bool = False, mtcnn: bool = False, tflite: bool = True, size: int | None = None) -> FaceModel:
+def fer(*, detect: bool = False, mtcnn: bool = False, tflite: bool = True, size: Side | None = None) -> FaceModel:
     """The network of the package fer, seven classes.
 
     The tool rounds its scores to two decimals. They are brought back to sum 1; where two classes

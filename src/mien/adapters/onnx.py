@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,14 @@ from pydantic import Field
 
 from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
-from mien.adapters.tools import import_tool
-from mien.errors import UsageError, WeightsError
+from mien.adapters.tools import LARGEST_SIDE, Threads, import_tool
+from mien.errors import UsageError, WeightsError, reason
 from mien.inference import FaceModel, Wants
 from mien.own_files import as_kind, read_json
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
 from mien.pictures.preprocessing import Preprocess, preprocessed
 from mien.values import shown
 
-_LARGEST_SIDE = 4096  # pixels
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -59,7 +58,7 @@ class OnnxCard:
     logits: bool = False
     layout: str = ""
     output: str = ""
-    store_size: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] = 0
+    store_size: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 0
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
     preprocess: tuple[Preprocess, ...] = ()
 
@@ -69,15 +68,15 @@ def onnx_model(
     path: str | Path,
     *,
     classes: Sequence[str] = (),
-    size: int | None = None,
-    channels: int | None = None,
+    size: Annotated[int | None, Field(ge=0, le=LARGEST_SIDE)] = None,
+    channels: Literal[0, 1, 3] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
-    scale: float | None = None,
+    scale: Annotated[float | None, Field(gt=0, le=65535)] = None,
     logits: bool | None = None,
     layout: str | None = None,
     output: str | None = None,
-    threads: int = 0,
+    threads: Threads = 0,
 ) -> FaceModel:
     """Any classifier in an ONNX file.
 
@@ -85,7 +84,7 @@ def onnx_model(
         path: The file; its card (see :class:`OnnxCard`) lies beside it, or the options say all.
         classes: The classes in the order of the outputs; a text of names with commas will do.
         size: See :class:`OnnxCard`, also for what follows.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for grey, 3 for RGB, 0: as the file says.
         mean: One number, or one a channel.
         std: One number, or one a channel.
         scale: 255 or 1.
@@ -118,7 +117,7 @@ def onnx_model(
     try:
         session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own errors share no other base class
-        raise WeightsError(str(path), f"cannot be read ({_reason(error)})", "an ONNX model") from error
+        raise WeightsError(str(path), f"cannot be read ({reason(error)})", "an ONNX model") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) != 4:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
@@ -138,16 +137,11 @@ def onnx_model(
                 raise TypeError(f"its output is {found.dtype}")
             return found.reshape(len(found), -1)[: len(images)]
         except Exception as error:  # as above; and outputs may be no arrays at all
-            reason = f"cannot be run ({_reason(error)})"
-            raise WeightsError(str(path), reason, "a row of numbers for each face") from error
+            failed = f"cannot be run ({reason(error)})"
+            raise WeightsError(str(path), failed, "a row of numbers for each face") from error
 
     wants = Wants(card.store_size or prepare.size, prepare.channels, card.resampling[0])
     return FaceModel(path.name, card.classes, predict, logits=card.logits, wants=wants)
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _names(classes: Sequence[str]) -> tuple[str, ...]:
@@ -186,8 +180,8 @@ def _card(path: Path, **options: Any) -> OnnxCard:
         )
     if card.layout not in ("", "NCHW", "NHWC"):
         raise UsageError(f"{path.name} layout", repr(card.layout), "'NCHW' or 'NHWC'")
-    if not 0 <= card.size <= _LARGEST_SIDE:
-        raise UsageError(f"{path.name} size", shown(card.size), f"1 to {_LARGEST_SIDE} pixels, or 0: as the file says")
+    if not 0 <= card.size <= LARGEST_SIDE:
+        raise UsageError(f"{path.name} size", shown(card.size), f"1 to {LARGEST_SIDE} pixels, or 0: as the file says")
     for key, values in (("std", card.std), ("scale", (card.scale,))):
         if not all(0 < abs(v) < math.inf for v in values):
             raise UsageError(f"{path.name} {key}", shown(list(values)), "numbers other than 0")

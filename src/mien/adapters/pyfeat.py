@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import import_tool, largest, versioned
+from mien.adapters.tools import Side, import_tool, largest, versioned
 from mien.errors import UsageError
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, in_colour, normalised_floats, resized
@@ -31,7 +31,7 @@ def pyfeat(
     *,
     detect: bool = False,
     model: Literal["resmasknet", "multitask"] = "resmasknet",
-    size: int = 224,
+    size: Side = 224,
     device: str = "cpu",
 ) -> FaceModel:
     """ResMaskNet or the multi-task network of py-feat, seven classes.

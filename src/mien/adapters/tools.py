@@ -6,11 +6,18 @@ import importlib
 from collections.abc import Sequence
 from importlib import metadata
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from mien.errors import DataError, MissingTool
+
+LARGEST_SIDE = 4096  # pixels
+# What options of adapters and annotators may be.
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+Threads = Annotated[int, Field(ge=0, le=1024)]
+BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 
 def import_tool(module: str, adapter: str, install: str) -> ModuleType:

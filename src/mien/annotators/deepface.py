@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters.deepface import largest_face
-from mien.adapters.tools import by_class, import_tool
+from mien.adapters.tools import Side, by_class, import_tool
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Perceived, age_bins, with_merged
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE4
@@ -89,7 +89,7 @@ class DeepFace:
 
 
 @ANNOTATORS.register("deepface")
-def deepface(*, detect: bool = False, detector: str = "opencv", size: int = 224) -> DeepFace:
+def deepface(*, detect: bool = False, detector: str = "opencv", size: Side = 224) -> DeepFace:
     """The age, gender and race models of deepface; its weights are downloaded by the tool.
 
     Crops of 48 grey pixels are far from the pictures on which it was trained.

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters.onnx import onnx_model
+from mien.adapters.tools import BatchSize, Threads
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Perceived, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
-from mien.errors import MissingExtra, WeightsError
+from mien.errors import MissingExtra, WeightsError, reason
 from mien.inference import Progress, batches, softmax
 from mien.inputs import check_regular
 from mien.pictures.pixels import Images, normalised_floats
@@ -74,7 +75,7 @@ class FairFace:
 
 
 @ANNOTATORS.register("fairface")
-def fairface(weights: str | Path, *, device: str = "cpu", batch_size: int = 64, threads: int = 0) -> FairFace:
+def fairface(weights: str | Path, *, device: str = "cpu", batch_size: BatchSize = 64, threads: Threads = 0) -> FairFace:
     """FairFace's own ResNet-34, from weights that you have.
 
     It was trained on aligned crops of 224 pixels with a quarter of the face's side around it; crops cut
@@ -126,8 +127,7 @@ def _torch(path: Path, device: str) -> Logits:
         raise
     except Exception as error:  # torch raises many kinds on files that are not its own
         expected = f"the state of a ResNet-34 with {_N_OUTPUTS} outputs"
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise WeightsError(str(path), f"cannot be loaded ({reason})", expected) from error
+        raise WeightsError(str(path), f"cannot be loaded ({reason(error)})", expected) from error
     from mien.models.weights import device_of
 
     network = network.to(device_of(device)).eval()

@@ -29,7 +29,7 @@ from mien.audit.gaps import (
 )
 from mien.audit.group_estimates import GroupTables, group_results, mean_recall
 from mien.audit.inferred.annotator_error import AnnotatorError
-from mien.audit.judgement import SIGNIFICANT, Evidence, judge, verdict_of
+from mien.audit.judgement import Evidence, judge, verdict_of
 from mien.audit.overall import summary_estimates
 from mien.audit.power import NullSample, detectable_gaps, headline
 from mien.audit.results import AttributeResult, Audit, GapResult, GroupResult
@@ -46,7 +46,7 @@ from mien.registry import nearest
 from mien.samples import PERCEIVED
 from mien.stats.cells import Ints, Rows, bootstrap_tables, independent_units
 from mien.stats.limits import implied_trials
-from mien.stats.multiplicity import adjust_bh
+from mien.stats.multiplicity import SIGNIFICANT, adjust_bh
 from mien.stats.permutation import permuted_tables, plan_permutation
 from mien.stats.settings import Settings
 

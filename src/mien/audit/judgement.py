@@ -18,9 +18,9 @@ from mien.records import Estimate
 from mien.stats.gap_intervals import gap_interval, ratio_interval
 from mien.stats.intervals import percentile, permutation_p, share_estimate, undefined
 from mien.stats.limits import estimate_limits, share_limits
+from mien.stats.multiplicity import SIGNIFICANT
 
 Array = NDArray[np.float64]
-SIGNIFICANT = 0.05
 _NO_GROUPS = "fewer than two groups with enough faces"
 
 

@@ -14,10 +14,10 @@ from mien.audit.gaps import HEADLINE, HEADLINE_METRICS, Measure, Rates
 from mien.metrics import per_class_recall
 from mien.metrics.confusion import Margins
 from mien.metrics.fairness import DIFFERENCE
+from mien.stats.multiplicity import SIGNIFICANT
 
 Array = NDArray[np.float64]
 POWER = 0.8
-SIGNIFICANCE = 0.05
 _TRIED = 10  # shares of right answers lost
 _TABLES_OF_CLASS = 120
 _MOST_GROUPS = 16  # above, groups in between are interpolated by their size
@@ -306,7 +306,7 @@ def _p_values(statistic: Array, ordered: Array) -> Array:
 def _named(p: Array, n_measures: int, n_tests: int) -> NDArray[np.bool_]:
     """Which of the first tests of ``(R, T)`` p-values are significant after adjustment for ``n_tests``: ``(R, M)``."""
     ordered = np.sort(p, axis=1)
-    passed = ordered < SIGNIFICANCE * np.arange(1, p.shape[1] + 1) / n_tests
+    passed = ordered < SIGNIFICANT * np.arange(1, p.shape[1] + 1) / n_tests
     last = passed.shape[1] - 1 - passed[:, ::-1].argmax(1)
     limit = np.where(passed.any(1), np.take_along_axis(ordered, last[:, None], 1)[:, 0], -1.0)
     return np.asarray(p[:, :n_measures] <= limit[:, None])

@@ -26,12 +26,11 @@ from mien.metrics.association import (
 from mien.records import Estimate
 from mien.stats.cells import Ints, Rows
 from mien.stats.intervals import permutation_p, undefined, wilson_bounds
-from mien.stats.multiplicity import westfall_young
+from mien.stats.multiplicity import SIGNIFICANT, westfall_young
 from mien.stats.permutation import permuted_tables, plan_permutation
 
 Array = NDArray[np.float64]
 MORE, FEWER, NOT_SHOWN = "more than expected", "fewer than expected", "not shown"
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)

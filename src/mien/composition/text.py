@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from mien.composition.composition import AttributeComposition, Composition, Described
-from mien.composition.independence import FEWER, MORE, SIGNIFICANT, Association, Cell
+from mien.composition.independence import FEWER, MORE, Association, Cell
+from mien.stats.multiplicity import SIGNIFICANT
 from mien.wording import capital, ends, number, p_words, percent, percent_interval, spoken, unbroken
 
 _MOST_NAMED = 3

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import UsageError
+from mien.errors import UsageError, reason
 from mien.records import Predictions
 from mien.registry import Entry, Registry
 
@@ -97,8 +97,7 @@ def apply_metric(name: str, pred: Predictions) -> NDArray[Any] | None:
 
 def failure(name: str, error: Exception, expected: str) -> UsageError:
     """What a metric's function raised, with the metric's name and what it should have given."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return UsageError(f"metric {name!r}", f"fails ({reason})", expected)
+    return UsageError(f"metric {name!r}", f"fails ({reason(error)})", expected)
 
 
 def measure(name: str, pred: Predictions) -> float:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mien.errors import ConfigError, UsageError, WeightsError
+from mien.errors import ConfigError, UsageError, WeightsError, reason
 from mien.inference import FaceModel, Wants
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
@@ -128,8 +128,8 @@ def _checked_weights(folder: Path, card: WeightCard) -> dict[str, Tensor]:
     try:
         return load_file(folder / WEIGHTS)
     except Exception as error:  # the library and torch raise many kinds on files that are not theirs
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(str(folder / WEIGHTS), f"cannot be read ({reason})", "weights in safetensors") from error
+        found = f"cannot be read ({reason(error)})"
+        raise WeightsError(str(folder / WEIGHTS), found, "weights in safetensors") from error
 
 
 def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> ExpressionModel:

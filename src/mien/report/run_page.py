@@ -34,7 +34,7 @@ from mien.report.montage import ClassFaces, rows_in_store, sample_faces
 from mien.report.page import check_out, notice, write_page
 from mien.report.run_plots import class_bars, confusion_plot, learning_curves, reliability_plot
 from mien.report.run_record import model_words, record_section
-from mien.runs import AUDITS, REPORT, Run
+from mien.runs import AUDITS, CURVES, REPORT, Run
 
 _NOT_EVALUATED = (
     "This run has not been evaluated: there are no predictions, so nothing can be said about how well it does."
@@ -82,7 +82,7 @@ def render_report(run: Run, *, store: Store | None = None, out: Path | None = No
 
 def save_curves(run: Run) -> Path | None:
     """Draw ``RUN/curves.png`` from the run's history; None where no epoch has ended."""
-    return None if run.history.empty else save_png(learning_curves(run.history, _best(run)), run.path / "curves.png")
+    return None if run.history.empty else save_png(learning_curves(run.history, _best(run)), run.path / CURVES)
 
 
 def _best(run: Run) -> int | None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+SIGNIFICANT = 0.05  # an (adjusted) p below it is a finding, in every audit, comparison and page
 _NEAR = 1e-9  # statistics that are equal may differ in their last bits
 
 

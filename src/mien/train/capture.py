@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mien.errors import reason
 from mien.models.blocks import ExpressionModel, Outputs
 
 
@@ -49,8 +50,7 @@ def record(
         with torch.autocast("cuda", dtype, enabled=dtype is not None, cache_enabled=False):
             torch.cuda.make_graphed_callables(plain, (faces,))
     except RuntimeError as error:
-        reason = str(error).splitlines()[0][:200]
-        say(f"note: the network's kernels are launched one by one, for they cannot be recorded: {reason}")
+        say(f"note: the network's kernels are launched one by one, for they cannot be recorded: {reason(error)}")
         plain = None  # type: ignore[assignment]
     with torch.no_grad():  # the trial runs before the recording moved the batch statistics
         for name, buffer in model.named_buffers():

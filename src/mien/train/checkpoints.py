@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mien.errors import MienError, RunError
+from mien.errors import MienError, RunError, reason
 from mien.inputs import check_regular
 from mien.models.weights import file_errors
 from mien.outputs import whole
@@ -59,7 +59,7 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     except RunError:
         raise
     except Exception as error:  # a broken file fails in many ways, and all mean the same
-        raise RunError(str(checkpoint), f"cannot be read ({_reason(error)})", "a checkpoint", _ANEW) from error
+        raise RunError(str(checkpoint), f"cannot be read ({reason(error)})", "a checkpoint", _ANEW) from error
     if not isinstance(state, dict):
         raise RunError(str(checkpoint), f"holds {shown(type(state).__name__)}", "a checkpoint", _ANEW)
     if "pytorch-lightning_version" in state:
@@ -88,10 +88,4 @@ def taking_up(checkpoint: Path) -> Iterator[None]:
         raise
     except Exception as error:
         expected = "a checkpoint of this very run"
-        raise RunError(str(checkpoint), f"cannot be taken up ({_reason(error)})", expected, _ANEW) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first words of what torch says, which goes on for pages."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
+        raise RunError(str(checkpoint), f"cannot be taken up ({reason(error)})", expected, _ANEW) from error

@@ -20,6 +20,7 @@ from mien.runs import (
     AUDITS,
     CHECKPOINT,
     CONFIG,
+    CURVES,
     FEATURES,
     HISTORY,
     LOG,
@@ -37,7 +38,7 @@ _DERIVED = (
     f"{FEATURES}/*.npz",
     *(f"{AUDITS}/*/{name}" for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)),
     REPORT,
-    "curves.png",
+    CURVES,
 )
 _BEGUN = (RECORD, CONFIG, SPLITS, HISTORY, LOG, WEIGHTS, CARD, f"{Path(CHECKPOINT).parent}/*", "tensorboard/*")
 

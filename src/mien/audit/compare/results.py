@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from mien.audit.lookup import GroupsAndGaps, TitledGap, WholeResult
 from mien.records import Estimate
 
-SIGNIFICANT = 0.05
 GAINED, LOST = "gained", "lost"
 SHRANK, GREW = "shrank", "grew"
 NO_CHANGE = "no change shown"

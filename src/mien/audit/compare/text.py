@@ -12,7 +12,6 @@ from mien.audit.compare.results import (
     GREW,
     LOST,
     SHRANK,
-    SIGNIFICANT,
     WORST_GAINED,
     WORST_LOST,
     Change,
@@ -22,7 +21,7 @@ from mien.audit.compare.results import (
 )
 from mien.audit.vocabulary import TOO_FEW
 from mien.audit.warned import said_first
-from mien.stats.multiplicity import adjust_bh
+from mien.stats.multiplicity import SIGNIFICANT, adjust_bh
 from mien.stats.settings import Settings
 from mien.wording import interval, listed, number, p_words
 

@@ -18,9 +18,9 @@ from mien.audit.leakage.results import (
 )
 from mien.audit.leakage.sample import ProbeSettings, Sample
 from mien.samples import PERCEIVED
+from mien.stats.multiplicity import SIGNIFICANT
 from mien.wording import capital, interval, number
 
-SIGNIFICANT = 0.05
 _WORDS = {FEATURES: "the features", PROBABILITIES: "the model's probabilities", EXPRESSION: "the annotated expression"}
 _GIVEN_EXPRESSION = (
     "p-values: groups are permuted among faces annotated with the same expression, the probe refitted each time. "

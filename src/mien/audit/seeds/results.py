@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from mien.audit.lookup import GroupsAndGaps, TitledGap, WholeResult
 from mien.records import Estimate
 
-SIGNIFICANT = 0.05
 REAL = "gap real beyond seed noise"
 WITHIN = "within seed noise"
 CANNOT_TELL = "cannot tell with {} seeds"

@@ -10,14 +10,13 @@ import numpy as np
 from mien.audit.seeds.results import (
     CANNOT_TELL,
     REAL,
-    SIGNIFICANT,
     WITHIN,
     SeedAttribute,
     SeedGap,
 )
 from mien.audit.vocabulary import TOO_FEW
 from mien.records import Predictions
-from mien.stats.multiplicity import adjust_bh
+from mien.stats.multiplicity import SIGNIFICANT, adjust_bh
 from mien.stats.settings import Settings
 from mien.wording import interval, number, p_words
 

@@ -8,11 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
@@ -74,6 +75,12 @@ class _People:
     split: NDArray[np.str_]
 
 
+def _within(name: str) -> Any:
+    """The bounds of an option as configurations and ``mien list`` read them; :func:`_check` holds callers to them."""
+    low, high = _LIMITS[name]
+    return Field(ge=low, le=high)
+
+
 def detect(root: Path) -> bool:
     """Whether ``root`` holds this corpus: never, it is drawn."""
     return False
@@ -83,16 +90,16 @@ def detect(root: Path) -> bool:
 def synthetic(
     root: Path | None = None,
     *,
-    n: int = 10_000,
-    size: int = 64,
-    channels: int = 1,
-    seed: int = 0,
+    n: Annotated[int, _within("n")] = 10_000,
+    size: Annotated[int, _within("size")] = 64,
+    channels: Literal[1, 3] = 1,
+    seed: Annotated[int, _within("seed")] = 0,
     splits: Mapping[str, float] | None = None,
     bias: Bias | Mapping[str, Any] | Sequence[Bias | Mapping[str, Any]] | None = None,
-    annotators: int = 10,
-    faces_per_identity: int = 1,
-    nuisance: float = 1.0,
-    threads: int = 2,
+    annotators: Annotated[int, _within("annotators")] = 10,
+    faces_per_identity: Annotated[int, _within("faces_per_identity")] = 1,
+    nuisance: Annotated[float, Field(ge=0, le=2)] = 1.0,
+    threads: Annotated[int, _within("threads")] = 2,
 ) -> Corpus:
     """Drawn faces with seven expressions, simulated annotators and a bias of chosen size.
 
