@@ -23,7 +23,7 @@ def told(alpha: list[list[float]]) -> Outputs:
 
 def test_the_whole_face_is_the_last_of_six() -> None:
     model, x = RegionAttention(3, **TINY), torch.rand(2, 1, 16, 16)
-    parts = model.parts(x)
+    parts = model.pieces(x)
     assert parts.shape == (2, 6, 1, 16, 16)
     assert RegionAttention.WHOLE == 5
     assert torch.equal(parts[:, RegionAttention.WHOLE], x)
@@ -91,9 +91,9 @@ def test_softmax_weights_sum_to_one_and_lead_by_022_at_most() -> None:
 def test_random_parts_are_drawn_in_training_only() -> None:
     torch.manual_seed(0)
     model, x = RegionAttention(3, **TINY, crops="random"), torch.rand(2, 1, 24, 24)
-    assert not torch.equal(model.parts(x), model.parts(x))
-    fixed = RegionAttention(3, **TINY).parts(x)
-    assert torch.equal(model.eval().parts(x), fixed)
+    assert not torch.equal(model.pieces(x), model.pieces(x))
+    fixed = RegionAttention(3, **TINY).pieces(x)
+    assert torch.equal(model.eval().pieces(x), fixed)
     for left, top, right, bottom in drawn_boxes(200):
         assert 0 <= left < right <= 1
         assert 0 <= top < bottom <= 1

@@ -99,7 +99,7 @@ class RegionAttention(ExpressionModel):
         self.feature_dim = 2 * dim
         self.head = nn.Linear(2 * dim, num_classes)
 
-    def crops(self, x: Tensor) -> Tensor:
+    def pieces(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` -> ``(B, 6, C, H, W)``: the parts, and the whole face last."""
         boxes = drawn_boxes() if self.crops == "random" and self.training else PARTS
         return torch.stack([*(cut(x, box) for box in boxes), x], dim=1)
@@ -116,11 +116,11 @@ class RegionAttention(ExpressionModel):
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, 2 D)``."""
-        return self.attend(self.crops(x))[0]
+        return self.attend(self.pieces(x))[0]
 
     def forward_train(self, x: Tensor) -> Outputs:
         """Logits, features, and ``alpha``: ``(B, 6)`` self-attention."""
-        features, alpha = self.attend(self.crops(x))
+        features, alpha = self.attend(self.pieces(x))
         return Outputs(self.head(features), features, {"alpha": alpha})
 
     def auxiliary(self, outputs: Outputs, targets: Tensor) -> Tensor | None:
