@@ -30,6 +30,8 @@ from mien.runs import AUDITS, COPY_COLUMN, Run
 from mien.stats.settings import Settings
 from mien.train.targets import load_training_data
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def finished(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
