@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Generator
+from html import escape
 from pathlib import Path
+from typing import Any
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
@@ -56,6 +58,22 @@ def pytest_runtest_makereport(
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, f"Skipped: needs {name}, which the small install goes without")
     return report
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are made whole, but their figures are not turned into SVG, which is most of what a page costs.
+
+    For tests of what stands in a page or beside it. Fixtures of a whole module come first and are drawn, and so is a
+    test marked ``drawn``.
+    """
+    if request.node.get_closest_marker("drawn"):
+        return
+
+    def empty(figure: Any, title: str | None = None, prefix: str | None = None) -> str:
+        return f'<svg role="img" aria-label="{escape(str(figure.get_label() if title is None else title))}"></svg>'
+
+    monkeypatch.setattr("mien.report.figures.figure_svg", empty)
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -15,6 +15,8 @@ from mien.cli import app
 from mien.errors import ConfigError, UsageError
 from mien.records import Predictions
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Capture = pytest.CaptureFixture[str]
 QUICK = ["--n-boot", "100", "--n-perm", "400"]
 
@@ -88,6 +90,7 @@ def test_slips_are_told_before_the_work(faces: Path, tmp_path: Path) -> None:
         run("audit", faces, "--by", "gender", *QUICK, "--confounders", "brightnes")
 
 
+@pytest.mark.drawn
 def test_everything_that_a_table_allows(faces: Path, tmp_path: Path) -> None:
     errors = tmp_path / "e.csv"
     errors.write_text("true,female,male\nfemale,80,20\nmale,10,90\n")

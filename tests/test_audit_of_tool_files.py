@@ -12,6 +12,8 @@ import pytest
 from mien.cli import app
 from mien.errors import DataError, UsageError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUICK = ("--by", "gender", "--n-boot", "100", "--n-perm", "100")
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 

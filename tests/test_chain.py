@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from commands import mien
 from mien.audit import Audit
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
@@ -31,14 +30,7 @@ from mien.runs import AUDITS, COPY_COLUMN, Run
 from mien.stats.settings import Settings
 from mien.train.targets import load_training_data
 
-
-def mien(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command and expect an exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mien.cli", *map(str, words)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ import pytest
 from mien.cli import app
 from whole_tables import CLASSES, faces, with_probs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 GOLDEN = Path(__file__).parent / "golden"
 FEW = ("--n-boot", "200", "--n-perm", "100", "--seed", "3")
 

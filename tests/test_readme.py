@@ -13,6 +13,8 @@ import pytest
 from mien.audit import DISPARITY, Audit
 from mien.cli.app import app
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "examples" / "predictions.csv"
 QUICK = ["--n-boot", "200", "--n-perm", "999"]

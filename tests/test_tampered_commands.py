@@ -19,6 +19,8 @@ from mien.samples import SampleTable
 from mien.stats.settings import Settings
 from mien.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def command(*words: str | Path) -> None:
     app([str(w) for w in words], exit_on_error=False, print_error=False)

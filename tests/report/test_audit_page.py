@@ -29,6 +29,8 @@ from mien.report.audit_sections import (
 from mien.report.figures import MAX_LINES
 from mien.stats.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NAN = float("nan")
 
 
@@ -437,6 +439,7 @@ def test_unknown_groups_are_counted(pred, tmp_path):
     assert f"540 faces of known group; {len(pred) - 540} of unknown group are left out" in page.text
 
 
+@pytest.mark.drawn
 def test_anchors_of_several_audits_differ(small_audit):
     one = replace(small_audit, attributes=small_audit.attributes[:1])
     ids = []

@@ -21,6 +21,8 @@ from mien.report.compare_plots import MAX_ROWS, ChangeRow, both_plot, difference
 from mien.report.words import p_value
 from mien.stats.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CLASSES = ("angry", "<i>happy</i>", "sad")
 NAN = float("nan")
 
@@ -131,6 +133,7 @@ def test_several_models_have_a_block_each(comparisons, tmp_path):
     assert (tmp_path / "comparison.html").is_file()
 
 
+@pytest.mark.drawn
 def test_comparisons_that_went_through_json_look_the_same(comparisons, tmp_path):
     again = from_plain(Comparison, plain(asdict(comparisons[0])))
     paths = [render_comparison(c, tmp_path / f"{i}.html") for i, c in enumerate((comparisons[0], again))]
@@ -222,6 +225,7 @@ def test_share_of_the_seeds_is_their_variance_over_all(seeds):
     assert np.isnan(seed_share(replace(group, metrics={"accuracy": replace(value, run_spread=NAN)}), 4))
 
 
+@pytest.mark.drawn
 def test_seed_audits_that_went_through_json_look_the_same(seeds, tmp_path):
     again = from_plain(SeedAudit, plain(asdict(seeds)))
     paths = [render_seeds(s, tmp_path / f"{i}.html") for i, s in enumerate((seeds, again))]

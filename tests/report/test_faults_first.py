@@ -14,6 +14,8 @@ from mien.report import render_audit, render_comparison, render_seeds
 from mien.stats.settings import Settings
 from whole_tables import faces, paths, with_probs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HEADLINE = "Read this first. 3 things are wrong with the table, so that everything below may be wrong too:"
 STARTS = ("The predicted class ('pred') is not", "120 of the 420 rows say again", "The column 'split' says")
 
@@ -67,6 +69,7 @@ def test_the_page_of_a_sound_table_has_no_box(tmp_path, kind):
     assert 'class="warnings"' not in write(kind, [sound(), sound()], tmp_path).read_text()
 
 
+@pytest.mark.drawn
 def test_what_a_table_says_cannot_become_a_part_of_the_page(tmp_path):
     persons = ["<script>alert(1)</script>" if i < 100 else f"p{i // 3}" for i in range(300)]
     table = Predictions.from_frame(faces(identity=persons))

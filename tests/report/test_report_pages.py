@@ -17,6 +17,8 @@ from mien.report import render_audit, render_report
 from mien.runs import RECORD
 from mien.stats.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def page(run):
@@ -95,6 +97,7 @@ def test_faces_are_pictures_with_captions(page, run):
     assert "This file holds pictures of people" in page.text
 
 
+@pytest.mark.drawn
 def test_faces_can_be_left_out(run, tmp_path):
     page = read(render_report(run, out=tmp_path / "r.html", faces=False))
     assert "Pictures were left out on request" in page.text
@@ -110,6 +113,7 @@ def test_store_given_by_hand_and_wrong_store(store, tmp_path, pred):
     assert "is not the one of these predictions" in page.text
 
 
+@pytest.mark.drawn
 def test_same_input_gives_the_same_page(small_audit, tmp_path):
     first, second = (render_audit(small_audit, tmp_path / f"{i}.html").read_bytes() for i in range(2))
     assert first == second

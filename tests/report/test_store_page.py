@@ -22,6 +22,8 @@ from mien.report.store_plots import Bar, Series, cell_map, group_colours, histog
 from mien.samples import SampleTable, Step
 from mien.stats.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CLASSES = ("angry", "<i>happy</i>", "$x$ & y")
 QUICK = Settings(n_boot=30, n_perm=49)
 AGES = ("0-19", "20-39", "40-59", "60+")
@@ -131,6 +133,7 @@ def test_figures_say_in_words_what_they_show(page):
     assert re.search(r"Class by perceived gender: faces of each class.*<i>happy</i> of Female \d+ faces, Z", words)
 
 
+@pytest.mark.drawn
 def test_a_corpus_without_attributes_and_pictures(stores, tmp_path):
     found = read(render_store(stores[1], tmp_path / "p.html", by=[], pictures=False, settings=QUICK))
     assert "It has no attribute, so nothing can be said about groups of people in it." in found.text
@@ -183,6 +186,7 @@ def test_given_shares_stand_on_the_page(stores, tmp_path):
     assert "(hand-made)" in found.text
 
 
+@pytest.mark.drawn
 def test_a_refused_correction_is_not_drawn(stores, tmp_path):
     refused = {g: Estimate(v, note="no mix explains them") for g, v in (("Female", 0.987), ("Male", 0.013))}
     given = {"perceived_gender": CorrectedShares(refused, "hand-made")}
@@ -201,6 +205,7 @@ def test_a_refused_correction_is_not_drawn(stores, tmp_path):
     assert "0.013" not in found.text
 
 
+@pytest.mark.drawn
 def test_the_same_seed_gives_the_same_page(stores, tmp_path):
     pages = [render_store(stores[1], tmp_path / f"{i}.html", by=[], settings=QUICK).read_text() for i in range(2)]
     assert pages[0] == pages[1]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -24,7 +20,6 @@ from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Stage, Step, Turn
 from mien.mitigation.gradient_reversal import GradientReversal
 from mien.models.blocks import ExpressionModel
-from mien.runs import Run
 from mien.train import train
 from mien.train.network import TrainedNetwork
 
@@ -393,53 +388,3 @@ def test_targets_groups_and_weights_reach_a_loss_unrounded(settings: dict[str, A
         assert torch.equal(batch.weights, weights[batch.rows])
         assert batch.targets.dtype == batch.images.dtype == torch.float32
         assert not torch.equal(batch.images, batch.images.bfloat16().float())
-
-
-SPY = """
-import sys, yaml
-from pathlib import Path
-from mien.config import parse_config
-from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation
-from mien.train import train
-import os
-
-class Seen(Mitigation):
-    def mix(self, batch):
-        with open(Path(sys.argv[2]).parent / f"seen{os.environ['RANK']}", "a") as file:
-            print(*batch.rows.tolist(), file=file)
-        return batch
-
-MITIGATIONS.register("seen")(Seen)
-train(parse_config(yaml.safe_load(Path(sys.argv[1]).read_text())), sys.argv[2], say=print)
-"""
-
-
-def _two_processes(tmp_path: Path, settings: dict[str, Any], out: str) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings | {"mitigation": "seen"}))
-    (tmp_path / "spy.py").write_text(SPY)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    command += [str(tmp_path / "spy.py"), str(tmp_path / "config.yaml"), str(tmp_path / out)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def test_two_processes_see_every_face_once_and_go_on_where_they_stopped(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    settings["train"] |= {"epochs": 1}
-    ended = _two_processes(tmp_path, settings, "run")
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    seen = [[int(n) for n in (tmp_path / f"seen{rank}").read_text().split()] for rank in (0, 1)]
-    assert [len(own) for own in seen] == [75, 75]
-    assert sorted(seen[0] + seen[1]) == list(range(150))
-    run = Run(tmp_path / "run")
-    assert run.record.status == "finished"
-    assert run.record.device["processes"] == 2
-    assert ended.stdout.count("epoch 1/1") == 1  # said once, not by both
-    # Broken off after an epoch and taken up, two processes end where unbroken ones do.
-    settings["train"] |= {"epochs": 2}
-    assert _two_processes(tmp_path, settings, "whole").returncode == 0
-    settings["train"] |= {"max_minutes": 1e-9}
-    for _ in range(2):
-        assert _two_processes(tmp_path, settings, "parts").returncode == 0
-    assert same(tmp_path / "parts", tmp_path / "whole")

@@ -4,16 +4,12 @@ import dataclasses
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -81,42 +77,6 @@ def test_drawn_labels_and_plateau_are_repeatable(settings: dict[str, Any], tmp_p
     assert same_weights(tmp_path / "a", tmp_path / "b")
 
 
-def _command(config: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "mien.cli", "train", str(config), "--out", str(out)]
-
-
-def _cut_off(settings: dict[str, Any], folder: Path, number: signal.Signals) -> tuple[Path, int, str]:
-    """Start a run as a user does and send it a signal once its first epoch has ended."""
-    config, out = folder / "config.yaml", folder / "cut"
-    config.write_text(yaml.safe_dump(settings))
-    process = subprocess.Popen(_command(config, out), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while not (out / "checkpoints" / "last.ckpt").is_file():
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline, "no checkpoint"
-        time.sleep(0.02)
-    os.kill(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    return out, process.returncode, errors
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings["train"] |= {"epochs": 20, "early_stopping": 15}
-    out, code, _ = _cut_off(settings, tmp_path, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    done = len(Run.open(out).history)
-    assert 1 <= done < 20, "the kill came too late to test anything"
-    again = subprocess.run(_command(tmp_path / "config.yaml", out), capture_output=True, text=True, check=True)
-    assert f"resuming {out} after epoch" in again.stderr
-    whole = train(parse_config(settings), tmp_path / "whole")
-    assert same_weights(out, whole.path)
-    resumed = Run.open(out)
-    assert resumed.record.status == "finished"
-    assert len(resumed.record.resumed) == 1
-    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "lr"]
-    np.testing.assert_array_equal(resumed.history[columns], whole.history[columns])
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -137,16 +97,6 @@ def test_many_sittings_make_one_run(settings: dict[str, Any], tmp_path: Path, ch
     assert same_weights(parts.path, whole.path)
     columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "lr"]
     np.testing.assert_array_equal(parts.history[columns], whole.history[columns])
-
-
-def test_sigterm_leaves_a_usable_folder(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings["train"] |= {"epochs": 400}
-    out, code, errors = _cut_off(settings, tmp_path, signal.SIGTERM)
-    assert code == 130
-    assert "interrupted" in errors
-    assert Run.open(out).record.status == "stopped"
-    images = np.zeros((2, 24, 24, 1), np.uint8)
-    assert Classifier.load(out).face_model().probabilities(images).shape == (2, 3)
 
 
 def test_a_stop_before_the_first_epoch_ends_keeps_weights(settings: dict[str, Any], tmp_path: Path) -> None:

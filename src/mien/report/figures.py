@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
@@ -155,7 +156,7 @@ def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = No
         prefix: Start of all ids, unique on the page; by default a random one.
     """
     buffer = io.StringIO()
-    with figure_style():
+    with figure_style(), _laid_out(figure):
         figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -165,6 +166,31 @@ def figure_svg(figure: Figure, title: str | None = None, prefix: str | None = No
     tags = _own_ids([_own_look(tag) for tag in tags], prefix or f"f{uuid.uuid4().hex[:8]}")
     text = "".join(visible(words, lines=True) + tag for words, tag in zip(between, [*tags, ""], strict=True))
     return _head(text, figure.get_label() if title is None else title, figure)
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Place the parts of a figure as saving it does, for the time of a block.
+
+    ``savefig`` draws a figure that has a layout engine twice, the first time for the layout alone: a page of an
+    audit has some twenty figures, and drawing them is most of what it costs.
+    """
+    engine, canvas, dpi = figure.get_layout_engine(), figure.canvas, figure.dpi
+    if engine is None:
+        yield
+        return
+    try:
+        FigureCanvasSVG(figure)  # which measures text as SVG does
+        figure.dpi = 72  # the unit of SVG
+        engine.execute(figure)
+        figure.dpi = dpi
+        figure.set_canvas(canvas)
+        figure.set_layout_engine("none")
+        yield
+    finally:
+        figure.dpi = dpi
+        figure.set_canvas(canvas)
+        figure.set_layout_engine(engine)
 
 
 def _own_look(tag: str) -> str:
