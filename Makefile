@@ -31,21 +31,22 @@ install: $(VENV)/installed
 demo: $(VENV)/installed-demo
 	@$(BIN)/mien demo --out $(DEMO) --force
 
+# More workers than cores: some tests wait for a server or a browser. conftest.py puts the longest files first.
 test: install
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 $(CORE)/installed: pyproject.toml
 	@rm -rf $(CORE)
 	@$(PYTHON) -m venv $(CORE)
 	@$(CORE)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 	@$(CORE)/bin/uv pip install --quiet --python $(CORE)/bin/python --resolution lowest-direct -e .
-	@$(CORE)/bin/uv pip install --quiet --python $(CORE)/bin/python 'pytest>=8' 'pytest-xdist>=3.6' 'hypothesis>=6' \
+	@$(CORE)/bin/uv pip install --quiet --python $(CORE)/bin/python 'pytest>=8' 'pytest-xdist>=3.8' 'hypothesis>=6' \
 	  'fairlearn>=0.11' 'onnx>=1.16'
 	@touch $@
 
 # Old versions warn of what newer ones beside them will no longer do: that is not ours to mend.
 test-core: $(CORE)/installed
-	@$(CORE)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -W default
+	@$(CORE)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -W default
 
 check: install
 	@$(BIN)/ruff check .

@@ -16,6 +16,19 @@ import pytest  # noqa: E402
 
 pytest_plugins = ("easy_store",)
 
+# Files that take longest come first: a worker that gets one of them last keeps all others waiting (see Makefile).
+LONGEST = (
+    "test_chain.py", "test_load.py", "test_page.py", "test_audit.py", "test_train.py", "test_report_pages.py",
+    "test_processes.py", "test_connections.py", "test_small_install.py", "test_seeds.py", "test_pooling_and_power.py",
+    "test_stages.py", "test_audit_questions.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files, and leave the order of the tests in each."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 # What the small install goes without. Where one of these is missing, tests that need it are skipped, with its name.
 EXTRAS = (
     "torch", "torchvision", "lightning_fabric", "tensorboard", "filelock", "sqlalchemy", "fastapi", "starlette",

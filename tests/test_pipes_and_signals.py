@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mien.audit import load_features
-from mien.data.images import IMAGES, TABLE, Store
+from mien.data import images
+from mien.data.images import IMAGES, TABLE, Store, StoreWriter
 from mien.errors import DataError
 from whole_tables import faces
 
@@ -55,3 +57,28 @@ def test_a_command_that_is_told_to_end_leaves_nothing_beside(number: int, tmp_pa
     work.send_signal(number)
     assert work.wait(timeout=30) == 128 + number
     assert not [p.name for p in tmp_path.iterdir() if "store" in p.name]
+
+
+@pytest.mark.parametrize("after", ["mkdir", "open"])
+def test_a_signal_on_the_way_into_a_store_leaves_nothing_beside(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the folder is made and its writer not yet at work, nobody else would take it away."""
+    mkdir = Path.mkdir
+
+    def told_to_end(place: Path, *arguments: Any, **options: Any) -> Any:
+        if after == "mkdir":
+            mkdir(place, *arguments, **options)
+        else:
+            open(place, *arguments, **options).close()
+        if ".partial-" in str(place):
+            raise SystemExit(128 + signal.SIGTERM)
+
+    if after == "mkdir":
+        monkeypatch.setattr(Path, "mkdir", told_to_end)
+    else:
+        monkeypatch.setattr(images, "open", told_to_end, raising=False)
+    with pytest.raises(SystemExit):
+        StoreWriter(tmp_path / "new" / "store").__enter__()
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())

@@ -176,8 +176,12 @@ class StoreWriter:
 
     def __enter__(self) -> StoreWriter:
         self._folder.__enter__()
-        with writing(self.out):
-            self._file = open(self.partial / IMAGES, "wb")
+        try:
+            with writing(self.out):
+                self._file = open(self.partial / IMAGES, "wb")
+        except BaseException as error:  # a signal too: what fails on the way in is never told to __exit__
+            self._folder.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def append(self, images: NDArray[np.uint8]) -> None:

@@ -140,10 +140,14 @@ class FolderWriter:
         self._done = False
 
     def __enter__(self) -> Path:
-        with writing(self.path):
-            self._made = make_folders(self.partial.parent)
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir()
+        try:
+            with writing(self.path):
+                self._made = make_folders(self.partial.parent)
+                shutil.rmtree(self.partial, ignore_errors=True)
+                self.partial.mkdir()
+        except BaseException as error:  # a signal too: what fails on the way in is never told to __exit__
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self.partial
 
     def commit(self) -> Path:

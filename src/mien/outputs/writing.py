@@ -130,9 +130,11 @@ def make_folders(folder: Path) -> list[Path]:
     made: list[Path] = []
     try:
         for new in reversed(missing):
+            made.insert(0, new)  # before it is there: a signal may come as soon as it is
             new.mkdir(exist_ok=True)
-            made.insert(0, new)
-    except OSError:
+    except BaseException:
+        with suppress(OSError, IndexError):
+            made.pop(0).rmdir()  # most often it could not be made, which says nothing of those around it
         remove_folders(made)
         raise
     return made
