@@ -181,7 +181,7 @@ def test_what_a_mac_leaves_beside_each_file_changes_nothing(layout: str, tmp_pat
     assert honest[1].equals(again[1])
 
 
-@pytest.mark.parametrize("name", LAYOUTS.keys() - {"folder", "manifest", "fairface"})
+@pytest.mark.parametrize("name", sorted(LAYOUTS.keys() - {"folder", "manifest", "fairface"}))
 def test_each_corpus_declares_its_classes_and_where_to_get_it(name: str) -> None:
     module = reader(name)
     assert len(set(module.CLASSES)) == len(module.CLASSES) > 1
