@@ -100,7 +100,7 @@ class SampleTable:
         return [c for a in self.attributes for c in self.columns_of(a)]
 
     def is_perceived(self, attribute: str) -> bool:
-        """Whether an annotator, and not people, gave some of its groups."""
+        """Whether a model or onlookers guessed some of its groups."""
         sources = self.frame.get(f"{attribute}_source")
         return sources is not None and bool((sources == PERCEIVED).any())
 

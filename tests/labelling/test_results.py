@@ -185,7 +185,7 @@ def test_faces(database: LabelDatabase) -> None:
     assert faces[[f"votes_{c}" for c in CLASSES]].to_numpy().tolist() == [[3, 0, 1], [0, 1, 1], [0, 0, 0]]
     assert faces.loc["faces/0000", "intensity_neutral"] == pytest.approx((1 + 2 + 4) / 3)
     assert faces["gender"].tolist()[:1] == ["Male"]
-    assert faces["gender_source"].iloc[0] == "annotated"
+    assert faces["gender_source"].iloc[0] == "perceived"
     assert faces["gender_confidence"].iloc[0] == 0.5  # two of four; one was unsure, one said Female
     assert faces["gender"].isna().tolist() == [False, True, True]  # a tie, and nobody
     assert faces["gender_confidence"].isna().tolist() == [False, True, True]
@@ -223,7 +223,7 @@ def test_sources_are_never_mixed(database: LabelDatabase, labelled_store: Store)
     merged = merge_labels(table, database)
     assert merged.attributes == ("gender", "labelled_gender")
     first = merged.frame[["gender", "labelled_gender", "labelled_gender_source", "labelled_gender_confidence"]].iloc[0]
-    assert first.tolist() == ["known", "Male", "annotated", 0.5]
+    assert first.tolist() == ["known", "Male", "perceived", 0.5]
     assert label_notes(merged) == ["The store has a column 'gender' already: what people said is in 'labelled_gender'."]
 
 
@@ -269,7 +269,7 @@ def test_a_manifest_is_read_back(database: LabelDatabase, labelled_store: Store,
     assert np.array_equal(store.images, labelled_store.images[:3])
     frame = store.table.frame
     assert frame["sample_id"].tolist() == ["faces/0000", "faces/0001", "faces/0002"]
-    assert frame[["gender", "gender_source", "gender_confidence"]].iloc[0].tolist() == ["Male", "annotated", 0.5]
+    assert frame[["gender", "gender_source", "gender_confidence"]].iloc[0].tolist() == ["Male", "perceived", 0.5]
     assert frame["gender"].isna().tolist() == [False, True, True]
     assert frame["split"].tolist() == ["test", "train", "train"]
     without = export_manifest(labelled_store, database, tmp_path / "paths.csv")

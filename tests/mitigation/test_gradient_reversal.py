@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mien.mitigation import gradient_reversal as module
 from mien.mitigation.base import Batch, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.gradient_reversal import GradientReversal, reverse_gradient
@@ -84,3 +85,20 @@ def test_the_strength_rises_as_in_the_source() -> None:
     assert mitigation.strength_at(0.1) == pytest.approx(2 * (2 / (1 + np.exp(-1)) - 1))
     assert mitigation.strength_at(1) == pytest.approx(2, rel=1e-3)
     assert method(strength=2.0, schedule="constant").strength_at(0) == 2
+
+
+def test_the_adversary_s_gradient_is_that_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    mitigation = method(strength=1.0, schedule="constant")
+    torch.manual_seed(1)
+    features, groups = torch.randn(4, mitigation.adversaries[0][0].in_features), torch.from_numpy(FACES.groups)
+
+    def gradient(rows: list[int]) -> torch.Tensor:
+        x = features.clone().requires_grad_()
+        mitigation.loss(step(x[rows], groups[rows])).backward()
+        assert x.grad is not None
+        return x.grad
+
+    whole = gradient([0, 1, 2, 3])  # three faces of known group
+    monkeypatch.setattr(module, "mean_over_processes", lambda n: torch.tensor(3 / 2))
+    # Shares of two and of one known face; processes average their gradients.
+    torch.testing.assert_close((gradient([0, 1]) + gradient([2, 3])) / 2, whole)

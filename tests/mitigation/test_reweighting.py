@@ -83,3 +83,16 @@ def test_a_tenth_of_a_face_weighs_no_more_than_a_face() -> None:
     targets[0] = [0.9, 0, 0.1]  # the only share of the third class
     weights = cell_weights(targets, np.ones((4000, 1)), 1.0)
     assert weights[0] / weights[1] == pytest.approx((0.9 / 1999.9 + 0.1) * 1999.9, rel=1e-6)
+
+
+def test_of_several_heads_a_class_is_one_of_each_together() -> None:
+    heads = [(0, 0)] * 3 + [(0, 1)] + [(1, 0)] * 2 + [(1, 2)] * 2
+    targets = np.array([[*np.eye(2)[a], *np.eye(3)[b]] for a, b in heads], np.float32)
+    both = Faces(
+        rows=np.arange(8),
+        targets=targets,
+        classes={"gender": ("f", "m"), "age": ("young", "middle", "old")},
+        groups=np.zeros((8, 0), np.float32),
+    )
+    # Four combinations of 3, 1, 2 and 2 faces share the weight 8: 2 each, whatever the number of classes.
+    np.testing.assert_allclose(Reweighting(both).sample_weights(), [2 / 3] * 3 + [2] + [1] * 4, rtol=1e-6)

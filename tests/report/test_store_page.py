@@ -118,7 +118,7 @@ def test_numbers_of_the_page_are_those_of_the_composition(page, stores):
 
 
 def test_perceived_groups_are_called_guesses(page):
-    assert "what an annotator perceived in the pictures" in page.text
+    assert "what a model or onlookers perceived in the pictures" in page.text
     assert "not a person’s gender, age or race" in page.text
     assert "Share of faces below a confidence, by group" in page.text
     assert "corrected for the annotator's errors" in " ".join(page.pictures)

@@ -88,7 +88,9 @@ def test_what_a_model_perceived_is_not_learnt(name: str, settings: dict[str, Any
         writer.append(store.images)
         writer.commit(store.table.derive("see", frame, attributes=(name,)), store.info)
     settings |= {"data": {"store": str(tmp_path / "store")}, "labels": {"attributes": name}}
-    with pytest.raises(ConfigError, match=f"labels.attributes: '{name}' is what a model perceived. Learn from"):
+    with pytest.raises(
+        ConfigError, match=f"labels.attributes: '{name}' is what a model or an onlooker perceived. Learn from"
+    ):
         train(parse_config(settings), tmp_path / "run")
 
 

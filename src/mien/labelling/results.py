@@ -24,7 +24,7 @@ from mien.labelling.task import MAX_INTENSITY, UNSURE
 from mien.labelling.voting import as_label, check_label
 from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
-from mien.samples import ANNOTATED, SampleTable, Step
+from mien.samples import PERCEIVED, SampleTable, Step
 from mien.spellings import canonical
 from mien.web.refusals import Refused
 
@@ -165,8 +165,8 @@ def face_frame(database: LabelDatabase) -> pd.DataFrame:
         Columns ``face, n_labels, votes_<class>, votes_unknown, votes_nf`` (sums over annotators),
         ``intensity_<class>`` (means over who gave one), and for each attribute ``<attribute>`` (the group
         named most often; missing in a tie, or where nobody named one) with ``<attribute>_source``
-        (``annotated``) and ``<attribute>_confidence``: the share of those who answered, "unsure"
-        included, that named it.
+        (``perceived``: onlookers guessed it, however many agree) and ``<attribute>_confidence``: the share
+        of those who answered, "unsure" included, that named it.
     """
     frame = label_frame(database)
     order = {face.sample_id: i for i, face in enumerate(database.faces)}
@@ -351,5 +351,5 @@ def _consensus(frame: pd.DataFrame, attribute: str) -> pd.DataFrame:
         out[f"{attribute}_confidence"] = (most / counts.sum(axis=1)).where(clear)
     else:
         out[attribute], out[f"{attribute}_confidence"] = None, np.nan
-    out[f"{attribute}_source"] = out[attribute].notna().map({True: ANNOTATED, False: None})
+    out[f"{attribute}_source"] = out[attribute].notna().map({True: PERCEIVED, False: None})
     return out

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
@@ -91,6 +91,22 @@ class Needs:
     training: bool = False
     validation: bool = False
     prediction: bool = False
+
+
+def mean_over_processes(n: Tensor) -> Tensor:
+    """The mean of a number over the processes that train together; the number itself where there is one.
+
+    Gradients are averaged over processes. A sum over the faces of this process divided by the mean number of faces
+    of a process has the gradient of the mean over the whole batch, also where the numbers are unequal.
+
+    Args:
+        n: A scalar without gradient; every process must call this in the same step.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return n
+    total = n.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
 
 
 Moves = Literal["model", "mitigation", "all"]

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step
+from mien.mitigation.base import Mitigation, Needs, Step, mean_over_processes
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
 
@@ -42,7 +42,8 @@ class GradientReversal(Mitigation):
     One optimiser moves both: what the adversary minimises, its cross-entropy against the groups, reaches the
     network with the opposite sign, times the strength. The adversary's own gradient keeps its full size, so
     that it stays a good one however weak the reversal is. A face whose group is missing takes no part in the
-    adversary's loss and counts for the expression.
+    adversary's loss and counts for the expression. The adversary's loss is the mean over the faces of known group
+    in the whole batch, however they fall to the processes that train together.
 
     Source: Ganin et al. 2016, "Domain-adversarial training of neural networks", eq. 13 to 15, and their
     schedule of the strength, 2 / (1 + exp(-10 p)) - 1 for the share p of the training that is done.
@@ -101,8 +102,9 @@ class GradientReversal(Mitigation):
         for name, adversary in zip(self.by, self.adversaries, strict=True):
             groups = step.batch.groups[:, self.faces.blocks[name]]
             losses = -(groups * adversary(reversed_).float().log_softmax(1)).sum(1)
+            known = mean_over_processes((groups.sum(1) > 0).sum())  # of the whole batch, not of this process's share
             # A batch without any known group adds nothing: 0 over 1, and no NaN.
-            total = total + losses.sum() / (groups.sum(1) > 0).sum().clamp(min=1)
+            total = total + losses.sum() / torch.where(known > 0, known, 1)
         return total
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -17,9 +17,11 @@ from mien.mitigation.faces import Faces
 class Reweighting(Mitigation):
     """Weights of faces by the size n of their cell: n^-exponent, brought to a mean of 1.
 
-    A cell is a class, a group, or a class of a group. With the exponent 1 all cells weigh the same together,
-    with 0 all faces. A face whose target is spread over classes, or whose group is perceived with some
-    confidence, belongs to cells by these shares; one whose group is missing gets the mean weight of its class.
+    A cell is a class, a group, or a class of a group; where the network has several heads (attributes in place of
+    expressions), a class is one of each head together, such as female and 20 to 29. With the exponent 1 all cells
+    weigh the same together, with 0 all faces. A face whose target is spread over classes, or whose group is
+    perceived with some confidence, belongs to cells by these shares; one whose group is missing gets the mean
+    weight of its class.
 
     Source: inverse frequency as in Kamiran and Calders 2012, "Data preprocessing techniques for classification
     without discrimination"; the square root, exponent 1/2, as in Mahajan et al. 2018.
@@ -48,7 +50,7 @@ class Reweighting(Mitigation):
 
     def sample_weights(self) -> NDArray[np.float32]:
         """``(n,)``: the product over attributes of the weight of a face's cell, of mean 1."""
-        targets = self.faces.targets if self.classes else np.ones((len(self.faces), 1), np.float32)
+        targets = self._joint_classes() if self.classes else np.ones((len(self.faces), 1), np.float32)
         weights = np.ones(len(self.faces))
         blocks = self.faces.blocks
         if not self.by:
@@ -60,6 +62,18 @@ class Reweighting(Mitigation):
             weights = np.minimum(weights, self.clip)
             weights /= weights.mean()
         return weights.astype(np.float32)
+
+    def _joint_classes(self) -> NDArray[np.float32]:
+        """``(n, product of K)`` shares of the combinations of the heads' classes: one head's are its classes.
+
+        A face has one weight for all heads. Side by side, the heads' classes would give it the sum of two rarities,
+        of which the head with more classes has the larger, and balance neither.
+        """
+        first, *others = self.faces.heads.values()
+        found = self.faces.targets[:, first]
+        for block in others:
+            found = (found[:, :, None] * self.faces.targets[:, None, block]).reshape(len(found), -1)
+        return found
 
 
 def cell_weights(classes: NDArray[np.floating], groups: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:

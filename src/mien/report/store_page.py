@@ -62,12 +62,12 @@ _WITH_CLASS = ["Normalised mutual information with class", "Cramér's V with cla
 STORE_PAGE = "store.html"
 Shares = Mapping[str, CorrectedShares]
 _SOURCES = {
-    "annotated": "The groups are as annotated: what people perceived in the pictures, or what the data's makers knew.",
+    "annotated": "The groups are as annotated: what the persons or the data's makers said of them.",
     "measured": "The groups are parts of a column of numbers.",
     "not stated": "Where the groups come from is not stated.",
 }
 _PERCEIVED = (
-    "The groups are what an annotator perceived in the pictures. They are guesses about appearance, never what "
+    "The groups are what a model or onlookers perceived in the pictures. They are guesses about appearance, never what "
     "a person is, and every count below is a count of guesses."
 )
 

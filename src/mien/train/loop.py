@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mien.models.backbones import Backbone
 from mien.models.blocks import ExpressionModel
-from mien.train.averaging import AveragedWeights
+from mien.train.averaging import AveragedWeights, average_statistics, keep_own_statistics
 from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
 from mien.train.build import Built
 from mien.train.capture import record
@@ -180,6 +180,8 @@ class Loop:
         optimizers = [make_optimizer(self.network, turn, self.train.optimizer) for turn in stage.turns]
         self.schedules = [Schedule(o, self.train, self.n_steps, len(self.numbers)) for o in optimizers]
         self._record(size // self.share.world)
+        if self.share.world > 1:
+            keep_own_statistics(self.network)
         self.trained, *self.optimizers = self.fabric.setup(self.network, *optimizers, move_to_device=False)
         if state is not None and state["optimizers"]:
             with taking_up(self.checkpoint):
@@ -224,6 +226,9 @@ class Loop:
                 self.progress(*self._steps_done())
             self.check()
         self.place.epoch, self.place.stage_epoch = self.place.epoch + 1, self.place.stage_epoch + 1
+        # Before the epoch is judged and saved, by whichever process: its weights are those of all.
+        networks = [self.network] if self.averages is None else [self.network, self.averages.model]
+        average_statistics(networks, self.fabric)
         self._judge(summed(sums, self.fabric).tolist(), began)
 
     def _freeze(self) -> None:

@@ -214,7 +214,10 @@ def _check_annotated(name: str, table: SampleTable) -> None:
     """A network that learns what another perceived learns its mistakes, and its own errors would look small."""
     if name.startswith(PREFIX) or table.is_perceived(name):
         raise ConfigError(
-            "labels.attributes", f"{name!r} is what a model perceived", "", "Learn from what people annotated."
+            "labels.attributes",
+            f"{name!r} is what a model or an onlooker perceived",
+            "",
+            "Learn from an annotated attribute.",
         )
 
 
