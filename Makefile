@@ -8,6 +8,9 @@ CORE   ?= .venv-core
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
+# Test files are compiled once, not anew by every worker and every command that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-core check install clean
 
 $(BIN)/python:

@@ -218,7 +218,7 @@ def test_hundreds_of_sound_tables_raise_none():
         "role": ["actor", "subject", "patient"],
         "sex": ["F", "M", "X"],
     }
-    for _ in range(300):
+    for _ in range(200):
         n = int(rng.integers(2, 400))
         some = rng.choice(list(words), int(rng.integers(1, 5)), replace=False)
         columns = {c: rng.choice(words[c], n) for c in some}

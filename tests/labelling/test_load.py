@@ -21,8 +21,8 @@ from mien.labelling.task import LabelTask
 
 N_ANNOTATORS = 20
 LABELS_PER_FACE = 10
-# 500 labels of ten votes each; MIEN_LOAD_FACES=500 asks for 5,000 labels (minutes on a slow disk).
-N_FACES = int(os.environ.get("MIEN_LOAD_FACES", "50"))
+# 300 labels of ten votes each; MIEN_LOAD_FACES=500 asks for 5,000 labels (minutes on a slow disk).
+N_FACES = int(os.environ.get("MIEN_LOAD_FACES", "30"))
 
 
 class Person(threading.Thread):

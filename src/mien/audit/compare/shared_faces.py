@@ -14,7 +14,7 @@ from mien.audit.attributes import candidate_attributes
 from mien.audit.compare.pairing import paired
 from mien.audit.table_checks import table_warnings
 from mien.errors import DataError, UsageError
-from mien.missing import missing_mask
+from mien.missing import is_missing
 from mien.records import Predictions
 from mien.samples import PERCEIVED
 from mien.spellings import canonical, folded
@@ -190,9 +190,12 @@ def _check_places(a: Predictions, b: Predictions, names: tuple[str, str], by: Se
 
 def _other_group(ours: pd.Series[Any], theirs: pd.Series[Any]) -> NDArray[np.bool_]:
     """``(n,)`` faces whose groups are known in both columns and differ by more than their spelling."""
-    known = ~missing_mask(ours, group=True) & ~missing_mask(theirs, group=True)
-    texts = [[folded(str(v)) for v in column] for column in (ours, theirs)]
-    return np.asarray(known & (np.array(texts[0], dtype=object) != np.array(texts[1], dtype=object)), dtype=np.bool_)
+    one, other = ([str(v) for v in column.tolist()] for column in (ours, theirs))
+    # Groups are few and faces many: each word is looked at once.
+    names = {word: None if is_missing(word, group=True) else folded(word) for word in {*one, *other}}
+    pairs = ((names[a], names[b]) for a, b in zip(one, other, strict=True))
+    differ = np.fromiter((a is not None and b is not None and a != b for a, b in pairs), np.bool_, len(one))
+    return differ & ours.notna().to_numpy(np.bool_) & theirs.notna().to_numpy(np.bool_)
 
 
 def _merged_groups(
