@@ -12,6 +12,7 @@ from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, head_of, scaled
 from mien.models.blocks import Share
 from mien.models.library import torchvision_weights
+from mien.models.resnet_trunk import residual_stage
 
 
 class ResNet(Backbone):
@@ -50,8 +51,9 @@ class ResNet(Backbone):
         stem: Any = OrderedDict(conv1=net.conv1, bn1=net.bn1, relu=nn.ReLU(inplace=True), maxpool=pool)
         parts: dict[str, nn.Module] = {"stem": nn.Sequential(stem)}
         for i, n in enumerate(self.blocks):
-            parts[f"layer{i + 1}"] = self._stage(inputs, scaled(64, width) * 2**i, scaled(n, depth), min(i + 1, 2))
-            inputs = scaled(64, width) * 2**i * self.block.expansion
+            planes = scaled(64, width) * 2**i
+            parts[f"layer{i + 1}"] = residual_stage(self.block, inputs, planes, scaled(n, depth), min(i + 1, 2))
+            inputs = planes * self.block.expansion
             net.add_module(f"layer{i + 1}", parts[f"layer{i + 1}"])
         net.fc = nn.Linear(inputs, num_classes)
         for module in net.modules():
@@ -59,14 +61,6 @@ class ResNet(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         super().__init__(net, parts, GlobalMean(), head_of(dropout, net.fc))
         self.published = torchvision_weights(f"resnet{sum(self.blocks) * (2 if self.block is BasicBlock else 3) + 2}")
-
-    def _stage(self, inputs: int, planes: int, n: int, stride: int) -> nn.Sequential:
-        """Blocks of one resolution; the first one strides, and projects its input where the shapes differ."""
-        outputs, shortcut = planes * self.block.expansion, None
-        if stride > 1 or inputs != outputs:
-            shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        rest = (self.block(outputs, planes) for _ in range(n - 1))
-        return nn.Sequential(self.block(inputs, planes, stride, shortcut), *rest)
 
 
 @MODELS.register("resnet18", tiny={"width": 0.125, "depth": 0.5})

@@ -42,7 +42,7 @@ class ResNetTrunk(nn.Module):
         stages, inputs = [], width
         for number, depth in enumerate(depths):
             planes = width * 2**number
-            stages.append(_stage(block, inputs, planes, depth, 1 if number == 0 else 2))
+            stages.append(residual_stage(block, inputs, planes, depth, 1 if number == 0 else 2))
             inputs = planes * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = tuple(width * 2**number * block.expansion for number in range(len(stages)))
@@ -62,7 +62,8 @@ class ResNetTrunk(nn.Module):
         return self.maps(x)[-1]
 
 
-def _stage(block: Block, inputs: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+def residual_stage(block: Block, inputs: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+    """Blocks of one resolution; the first one strides, and projects its input where the shapes differ."""
     outputs = planes * block.expansion
     shortcut = None
     if stride > 1 or inputs != outputs:
