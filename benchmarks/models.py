@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SIZES = {"vit_tiny": 224, "dan": 112, "fer_vt": 112}  # what 48 px is too small for; other networks take the store's
+SIZES = {"vit_tiny": 224, "dan": 112}  # what 48 px is too small for; other networks take the store's
 
 
 def measure(name: str, store: Path, threads: int, epochs: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mien.errors import RunError
 from mien.models.backbones import Backbone
 from mien.models.blocks import ExpressionModel
 from mien.train.averaging import AveragedWeights, average_statistics, keep_own_statistics
 from mien.train.batches import BatchNumbers, FaceBatches, Share, device_for, in_order, loader, shuffled
 from mien.train.build import Built
 from mien.train.capture import record
-from mien.train.checkpoints import save_checkpoint, taking_up
+from mien.train.checkpoints import Sparing, save_checkpoint, taking_up
 from mien.train.keep import Diary, Kept
 from mien.train.kept_features import Keeper, KeptMaps, leading
 from mien.train.network import At, seed_generators, split_outputs, step_seed
@@ -71,7 +73,10 @@ class Loop:
         self.built, self.diary, self.checkpoint = built, diary, checkpoint
         self.check, self.after_epoch, self.progress = check, after_epoch, progress
         self.fabric, self.network, self.train = built.fabric, built.network, built.config.train
-        self.place, self.kept = Place(), Kept()
+        self.place, self.kept, self.sparing = Place(), Kept(), Sparing()
+        self.bettered = False  # whether the last epoch is the best so far
+        self.unwritten: nn.Module | None = None  # the best network so far, where its file is an older one's
+        self.written: dict[str, float] = {}  # the best epoch as far as its weights are in the folder
         share = Share(self.fabric.global_rank, self.fabric.world_size)
         self.share = share
         self.network.to(self.fabric.device)
@@ -111,13 +116,34 @@ class Loop:
             state, stage = None, self.place.stage
             while self.place.stage == stage:
                 self._epoch()
-                if self._stage_is_over():
-                    self._leave_stage()
-                self._save()
+                over = self._stage_is_over()
+                ends = over and stage + 1 == len(self.built.stages)
+                stops = not ends and not self.fabric.broadcast(more())
+                self._keep(over, now=over or stops or self.sparing.due())
                 self.after_epoch()
-                if self.place.stage < len(self.built.stages) and not self.fabric.broadcast(more()):
+                if stops:
                     return False
         return True
+
+    def _keep(self, over: bool, now: bool) -> None:
+        """Write weights and checkpoint of an epoch, or hold the weights until that is due; leave a stage that is over."""
+        if not now:
+            if self.bettered:  # it goes on learning
+                self.unwritten = deepcopy(self.judged)
+            return
+        with self.sparing.written():
+            if self.bettered:
+                self.unwritten = self.judged
+            self.write_best()
+            if over:
+                self._leave_stage()
+            self._save()
+
+    def write_best(self) -> None:
+        """Bring the weights in the folder up to the best epoch."""
+        if self.unwritten is not None:
+            self.diary.weights(self.unwritten, self.kept.best)
+            self.unwritten, self.written = None, dict(self.kept.best)
 
     def _place_faces(self) -> None:
         """Faces, placed once for all stages; where leading parts stand still, what these make of them."""
@@ -270,12 +296,14 @@ class Loop:
         row |= {"lr": self.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}
         try:
             better = self.kept.take(row, metrics, self.train.monitor)
+        except RunError:
+            self.write_best()
+            raise
         finally:
             self.diary.history(self.kept)
-        if better:
-            self.diary.weights(self.judged, self.kept.best)
-            if self.place.stage + 1 < len(self.built.stages):
-                self.kept.state = {k: v.detach().clone() for k, v in self._best_model().state_dict().items()}
+        self.bettered = better
+        if better and self.place.stage + 1 < len(self.built.stages):
+            self.kept.state = {k: v.detach().clone() for k, v in self._best_model().state_dict().items()}
         for schedule in self.schedules:
             schedule.after_epoch(metrics.get(self.train.monitor, 0.0))
         self.diary.line(row, metrics, better)

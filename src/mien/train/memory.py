@@ -27,8 +27,8 @@ class Memory:
         weights: The network.
         gradients: As many numbers as move.
         optimizer: What the optimiser remembers of each.
-        copies: Averaged weights, the best ones and those of the start for later stages, and one passing copy: that of
-            the file being written, or of an optimiser's step.
+        copies: Averaged weights, the best ones and those of the start for later stages, the best ones that are not
+            written yet, and one passing copy: that of the file being written, or of an optimiser's step.
         activations: What the backward pass of one batch needs.
     """
 
@@ -72,7 +72,7 @@ def reckon(model: ExpressionModel, shape: tuple[int, ...], train: TrainConfig, *
         weights=held,
         gradients=moving,
         optimizer=remembered * moving,
-        copies=((train.ema is not None) + kept + 1) * held,
+        copies=((train.ema is not None) + kept + 2) * held,
         activations=saved / 2 + held / 2 if bf16 else saved,
     )
 

@@ -252,6 +252,8 @@ class _Begun:
             raise
         finally:
             diary.close()
+            if status != "failed":
+                loop.write_best()
             if status != "failed" and built.fabric.is_global_zero and not (self.run.path / WEIGHTS).is_file():
                 self.tell("no epoch ended: the weights kept are those of the moment, not validated")
                 save_weights(loop.judged, built.card, self.run.path)
@@ -268,7 +270,7 @@ class _Begun:
             return
         self.record.status = status
         self.record.seconds = self.before + time.monotonic() - self.began
-        self.record.best = dict(loop.kept.best) or self.record.best
+        self.record.best = dict(loop.written) or self.record.best
         self.record.estimates = self.run.record.estimates  # somebody may evaluate a run while it goes on
         self.run.save_record(self.record)
 
