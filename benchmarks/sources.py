@@ -5,7 +5,7 @@
 
     education  the twelve networks of Samii, Shaikh, Amrollahibioki 2023, table 2.2: experiments/education.yaml
     folds      their ten folds of B16_N8_FC2_K5_AP20, table 3.1
-    n_hot      labels of the N most voted expressions, N = 1, 2, 3, 8 (Duan 2022, figures 28 and 29): experiments/n_hot.yaml
+    n_hot      labels of the N most voted expressions (Duan 2022, figures 28 and 29): experiments/n_hot.yaml
     losses     his losses on distributions (figure 26)
     networks   his families of networks (figure 22)
 
@@ -26,10 +26,10 @@ import torch
 import yaml
 
 from mien.config import parse_config
-from mien.errors import MienError, RunError
+from mien.errors import MienError
 from mien.evaluate import evaluate
-from mien.runs import CHECKPOINT, Run
 from mien.models.weights import WEIGHTS
+from mien.runs import CHECKPOINT
 from mien.stats.settings import Settings
 from mien.train import train
 

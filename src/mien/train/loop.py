@@ -126,7 +126,7 @@ class Loop:
         return True
 
     def _keep(self, over: bool, now: bool) -> None:
-        """Write weights and checkpoint of an epoch, or hold the weights until that is due; leave a stage that is over."""
+        """Write weights and checkpoint of an epoch, or hold the weights until that is due; leave a stage at its end."""
         if not now:
             if self.bettered:  # it goes on learning
                 self.unwritten = deepcopy(self.judged)
