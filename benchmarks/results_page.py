@@ -26,7 +26,7 @@ people gave to faces, and say nothing about what anybody felt.
 
 Further pages: [FERPlus as it is perceived, and its audit](perceived/README.md),
 [the annotator in the box](annotator/README.md), [agreement of FERPlus's taggers](agreement/README.md),
-[faces seen before](pretraining/README.md),
+[faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
 [why not percentiles](intervals.md), [speed](benchmarks.txt).
 """

@@ -11,7 +11,8 @@ from torch import nn
 
 from mien.errors import ConfigError
 from mien.models import MODELS
-from mien.models.backbones import AdaptiveMean, Backbone, LibraryModel, matching
+from mien.models.backbones import Backbone, LibraryModel, matching
+from mien.models.blocks import AdaptiveMean
 
 # Parameters with ImageNet's 1,000 classes and three channels, as torchvision and timm publish them.
 PUBLISHED = {

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from mien.errors import ConfigError
 from mien.models import MODELS
-from mien.models.education_cnn import EducationCNN, PlainResidual, pooling
+from mien.models.blocks import AdaptiveMean
+from mien.models.education_cnn import EducationCNN, PlainResidual
 
 # Table 2.2: name -> parameters with four classes and grey input; the layers are of 6,400 or 12,800 units.
 MEMBERS = {
@@ -75,8 +76,7 @@ def test_grey_pictures_in_colour_add_the_same() -> None:
 @pytest.mark.parametrize(("side", "pool"), [(48, 20), (32, 20), (12, 20), (20, 20), (48, 1)])
 def test_the_pool_is_the_adaptive_one(side: int, pool: int) -> None:
     maps = torch.rand(2, 3, side, side, dtype=torch.float64)
-    weights = pooling(side, pool, maps)
-    torch.testing.assert_close(weights @ maps @ weights.T, functional.adaptive_avg_pool2d(maps, pool))
+    torch.testing.assert_close(AdaptiveMean(pool)(maps), functional.adaptive_avg_pool2d(maps, pool))
 
 
 def test_narrower_layers_and_refused_kernels() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -120,33 +119,6 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As the class says."""
         return x.mean((2, 3))
-
-
-class AdaptiveMean(nn.Module):
-    """``(B, D, H, W)`` -> ``(B, D, side, side)``: means over windows, as ``nn.AdaptiveAvgPool2d`` has them.
-
-    Written as two products of matrices, for ONNX knows no windows of different sizes.
-
-    Args:
-        side: Rows and columns of the result.
-    """
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        self.side = side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the class says."""
-        height, width = int(x.shape[-2]), int(x.shape[-1])
-        if (height, width) == (self.side, self.side):
-            return x
-        return self._windows(height, x) @ x @ self._windows(width, x).T
-
-    def _windows(self, n: int, like: Tensor) -> Tensor:
-        """``(side, n)``: row i holds the weights of the window from floor(i n / side) to ceil((i + 1) n / side)."""
-        ends = [(i * n // self.side, -(-(i + 1) * n // self.side)) for i in range(self.side)]
-        rows = [[1 / (b - a) if a <= j < b else 0.0 for j in range(n)] for a, b in ends]
-        return torch.tensor(rows, dtype=like.dtype, device=like.device)
 
 
 def head_of(dropout: float, linear: nn.Linear) -> nn.Sequential:

@@ -155,3 +155,37 @@ def stage(inputs: int, outputs: int, n_blocks: int, stride: int) -> nn.Sequentia
     """Residual blocks of one resolution; the first one strides."""
     first = ResidualBlock(inputs, outputs, stride)
     return nn.Sequential(first, *(ResidualBlock(outputs, outputs) for _ in range(n_blocks - 1)))
+
+
+class AdaptiveMean(nn.Module):
+    """``(B, D, H, W)`` -> ``(B, D, side, side)``: means over windows, as ``nn.AdaptiveAvgPool2d`` has them.
+
+    Written as two products of matrices, for ONNX knows windows of different sizes only where one size divides the
+    other, and 48 is not 20 n.
+
+    Args:
+        side: Rows and columns of the result.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
+        if x.shape[-2:] == (self.side, self.side):
+            return x
+        rows, columns = (self._windows(n, x) for n in x.shape[-2:])
+        return rows @ x @ columns.T
+
+    def _windows(self, n: int, like: Tensor) -> Tensor:
+        """``(side, n)``: row i holds the weights of the window from floor(i n / side) to ceil((i + 1) n / side).
+
+        Reckoned on the device: nothing is copied to it, so that the network's kernels can be recorded.
+        """
+        windows = torch.arange(self.side, device=like.device)
+        # Floor and ceiling, of numbers above 0: ONNX rounds the division of others towards 0.
+        first, last = windows * n // self.side, ((windows + 1) * n + self.side - 1) // self.side
+        at = torch.arange(n, device=like.device)
+        inside = ((at >= first[:, None]) & (at < last[:, None])).to(like.dtype)
+        return inside / inside.sum(1, keepdim=True)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import Count, Depth, ExpressionModel
+from mien.models.blocks import AdaptiveMean, Count, Depth, ExpressionModel
 
 Kernel = Annotated[int, Field(ge=1, le=15)]  # odd, or the identity would not fit the output
 # A card is believed before its weights are seen: together with the other options it stays under what cards may ask.
@@ -43,16 +43,6 @@ class PlainResidual(nn.Module):
         # their mean is; for a grey picture in colour that is the same.
         added = x if self.same else x.mean(1, keepdim=True)
         return torch.relu(self.body(x) + added)
-
-
-def pooling(inputs: int, outputs: int, like: Tensor) -> Tensor:
-    """``(outputs, inputs)`` rows of weights: the mean of each of the bins of an adaptive pool, which may overlap."""
-    bins = torch.arange(outputs, device=like.device)
-    # Floor and ceiling, of numbers above 0: ONNX rounds the division of others towards 0.
-    first, last = bins * inputs // outputs, ((bins + 1) * inputs + outputs - 1) // outputs
-    at = torch.arange(inputs, device=like.device)
-    inside = ((at >= first[:, None]) & (at < last[:, None])).to(like.dtype)
-    return inside / inside.sum(1, keepdim=True)
 
 
 @MODELS.register("education_cnn", tiny={"base": 4, "blocks": 2, "pool": 4, "fc_width": 16})
@@ -99,7 +89,7 @@ class EducationCNN(ExpressionModel):
         self.blocks = nn.Sequential(
             *(PlainResidual(a, b, kernel) for a, b in zip(channels[:-1], channels[1:], strict=True))
         )
-        self.pool = pool
+        self.pool = AdaptiveMean(pool)
         flat = base * pool * pool
         width = fc_width or flat
         layers: list[nn.Module] = []
@@ -112,11 +102,7 @@ class EducationCNN(ExpressionModel):
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, fc_width)``."""
-        maps = self.blocks(x)
-        # What adaptive_avg_pool2d gives, which ONNX knows only where one size divides the other: 48 is not 20 n.
-        rows, columns = (pooling(side, self.pool, maps) for side in maps.shape[2:])
-        pooled = rows @ maps @ columns.T
-        hidden: Tensor = self.hidden(pooled.flatten(1))
+        hidden: Tensor = self.hidden(self.pool(self.blocks(x)).flatten(1))
         return hidden
 
 

@@ -10,8 +10,8 @@ from torch import nn
 from torchvision.models.vgg import make_layers
 
 from mien.models import MODELS
-from mien.models.backbones import AdaptiveMean, Backbone, Factor, for_channels, head_of, numbered, scaled
-from mien.models.blocks import Count, Share
+from mien.models.backbones import Backbone, Factor, for_channels, head_of, numbered, scaled
+from mien.models.blocks import AdaptiveMean, Count, Share
 from mien.models.library import torchvision_weights
 
 
