@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mien.audit import audit
-from mien.config import parse_config
+from mien.config import TrainConfig, parse_config
 from mien.data.images import Store, StoreWriter
 from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.evaluate import evaluate, evaluate_given
@@ -21,6 +23,7 @@ from mien.models.weights import CARD, Classifier, load_card, save_weights
 from mien.runs import Run
 from mien.stats.settings import Settings
 from mien.train import train
+from mien.train.memory import reckon
 
 TRUNK = {"name": "mienet", "options": {"widths": [4, 8], "depths": [1, 1], "stem": 4}}
 D, G = 8, 5
@@ -208,6 +211,49 @@ def test_a_trunk_with_loss_terms_of_its_own_keeps_them(how: str) -> None:
     assert model.trunk.centres.grad is not None
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS.names() if name != "conditioned"])
+def test_any_model_is_a_trunk(name: str) -> None:
+    x = torch.rand(3, 1, 32, 32)
+    torch.manual_seed(0)
+    plain = MODELS.get(name)(3, 1, **MODELS.tiny(name)).eval()
+    for how in ("concat", "film"):
+        model = network({"name": name, "options": MODELS.tiny(name)}, how=how).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(model(x), plain(x), rtol=1e-4, atol=1e-5)
+        assert model.size == plain.size
+        assert set(model.parts()) == {*plain.parts(), "attributes", *(["film"] if how == "film" else [])}
+        assert not [n for n, _ in model.named_parameters() if n.startswith("trunk.head.")]
+
+
+@pytest.mark.parametrize("control", ["none", "shuffled", "constant"])
+@pytest.mark.parametrize("how", ["concat", "film"])
+def test_a_training_is_reckoned_before_a_weight_is_made(how: str, control: str) -> None:
+    with torch.device("meta"):
+        model = network(how=how, control=control)
+        plain = MODELS.get("mienet")(3, 1, **TRUNK["options"])
+    found, trunk = (reckon(m, (16, 1, 24, 24), TrainConfig(), bf16=False, kept=0).activations for m in (model, plain))
+    assert found > trunk > 0  # 0 where a forward pass needs memory
+
+
+@pytest.mark.parametrize("control", ["none", "constant", "shuffled"])
+# torch's older exporter, which needs nothing further, announces its successor and says that it traces.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::torch.jit.TracerWarning")
+def test_onnx_says_the_same_with_film_and_controls(control: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    model = learnt(network(how="film", control=control))
+    with torch.no_grad():
+        model.train()(torch.rand(4, 1, 32, 32))
+    file, names = io.BytesIO(), {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "n"}}}
+    torch.onnx.export(model.eval(), (torch.rand(2, 1, 32, 32),), file, dynamo=False, **names)
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    for faces in (1, 5):
+        x = torch.rand(faces, 1, 32, 32)
+        with torch.no_grad():
+            wanted = model(x).numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], wanted, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("trunk", "message"),
     [
@@ -324,3 +370,33 @@ def test_it_begins_with_its_trunk_or_its_kind(settings: dict[str, Any], run_fold
         )
         wanted = before[key] if name == "kind" else trunk[key.removeprefix("trunk.")]
         torch.testing.assert_close(after[key], wanted, rtol=0, atol=1e-5)
+
+
+def test_it_begins_with_a_library_s_weights(settings: dict[str, Any], tmp_path: Path) -> None:
+    options = {"width": 0.125, "depth": 0.5, "small": True}
+    source = MODELS.get("resnet18")(1000, 3, **options)
+    tensors = {key: source.state_dict()[name].contiguous() for name, key in source.library_keys.items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    own = {"trunk": {"name": "resnet18", "options": options}, "attributes": {"gender": 2}}
+    settings["model"] = {"name": "conditioned", "options": own, "weights": str(tmp_path / "w.safetensors"), "freeze": 5}
+    settings["train"] |= {"epochs": 1, "ema": None}
+    run = train(parse_config(settings), tmp_path / "run")
+    assert load_card(run.path).data["pretrained"]["learnt_on"] == "ImageNet"
+    stem = Classifier.load(run.path).module.state_dict()["trunk.body.stem.conv1.weight"]
+    torch.testing.assert_close(stem, source.state_dict()["body.stem.conv1.weight"].sum(1, keepdim=True))
+    published = network("resnet18").pretrainable.published  # type: ignore[attr-defined]
+    assert published.file == "resnet18-f37072fd.pth"
+
+
+def test_a_broken_off_run_ends_as_an_unbroken_one(settings: dict[str, Any], tmp_path: Path) -> None:
+    options = {"trunk": TRUNK, "attributes": {"gender": 2}, "control": "shuffled"}
+    settings["model"] = {"name": "conditioned", "options": options}
+    settings["mitigation"] = {"name": "attribute_heads", "options": {"by": ["gender"], "epochs_share": 0.5}}
+    settings["train"] |= {"epochs": 2}
+    whole = train(parse_config(settings), tmp_path / "whole")
+    settings["train"] |= {"max_minutes": 1e-9}
+    assert train(parse_config(settings), tmp_path / "broken").record.status == "stopped"
+    broken = train(parse_config(settings), tmp_path / "broken")
+    assert broken.record.status == "finished"
+    one, two = (Classifier.load(run.path).module.state_dict() for run in (whole, broken))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -19,7 +19,7 @@ ATTRIBUTE = "attribute:"  # and its name: where Outputs.extra holds the logits o
 _NAME = "conditioned"
 _RECENT = 100  # batches over which the mean of the probabilities runs: what heads told before they had learnt is left
 
-Groups = Annotated[int, Field(ge=2, le=1000)]
+Groups = Annotated[int, Field(ge=2, le=100)]
 Control = Literal["none", "shuffled", "constant"]
 
 
@@ -76,7 +76,7 @@ class ConditionedModel(ExpressionModel):
         in_channels: int = 1,
         *,
         trunk: str | Mapping[str, Any],
-        attributes: Annotated[Mapping[str, Groups], Field(min_length=1, max_length=50)],
+        attributes: Annotated[Mapping[str, Groups], Field(min_length=1, max_length=20)],
         how: Literal["concat", "film"] = "concat",
         stop_gradient: bool = False,
         control: Control = "none",

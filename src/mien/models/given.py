@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mien.errors import UsageError, WeightsError
 from mien.models.card import CARD
 from mien.models.conditioned import ConditionedModel
-from mien.models.weights import Classifier
+from mien.models.weights import Classifier, refuse_attributes
 from mien.pictures.pixels import Images
 from mien.registry import nearest
 from mien.values import shown
@@ -40,10 +40,11 @@ class GivenModel:
         """Load from a run or weights folder.
 
         Raises:
-            UsageError: If the weights are of another model, or were taught no attribute.
+            UsageError: If the weights are of another model, tell attributes alone, or were taught none.
             WeightsError: As :meth:`mien.models.weights.Classifier.load`; or if the card names other groups.
         """
         classifier = Classifier.load(folder, device)
+        refuse_attributes(classifier, Path(folder))
         module, said = classifier.module, classifier.card.data.get("attributes")
         if not isinstance(module, ConditionedModel):
             expected = "a network that knows attributes (the model 'conditioned')"
