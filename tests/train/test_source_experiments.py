@@ -24,11 +24,29 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_olate_s_recipe() -> None:
+    config = load_experiment(EXPERIMENTS / "olate_resnet50.yaml")
+    train_, schedule = config.train, config.train.schedule
+    assert (train_.epochs, train_.batch_size, train_.early_stopping, train_.monitor) == (30, 64, 5, "val_loss")
+    assert (train_.optimizer.name, train_.optimizer.lr) == ("adam", 1e-5)
+    assert (schedule.name, schedule.factor, schedule.patience) == ("plateau", 0.2, 3)
+    assert config.loss.options == {"gamma": 2.0, "exponent": 1.0}
+    with torch.device("meta"):
+        model = MODELS.get("olate_resnet50")(7, 3)
+    model.freeze(tuple(model.parts())[: config.model.freeze])  # type: ignore[misc]
+    still = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    # ResNet-50: its stem (7 * 7 * 3 * 64 and normalisation), and its first two stages.
+    assert still == (9408 + 128) + 215_808 + 1_219_584
+    assert model.frozen == ("trunk.stem", "trunk.layer1", "trunk.layer2")
+    model.freeze(("trunk.layer1",))
+    assert model.train().trunk.bn1.training
+    assert not model.trunk.layer1[0].bn1.training
+
+
 def test_olate_s_resnet_trains_with_its_first_half_still(drawn: Path, tmp_path: Path) -> None:
     small = "model.options={width: 4, depths: [1, 1, 1, 1], hidden: 16}"
     overrides = [*SMALL, small, f"data.store={drawn}", "mitigation.options.by=[skin]", "audit.by=[skin]"]
     config = load_experiment(EXPERIMENTS / "olate_resnet50.yaml", overrides)
-    assert (config.train.early_stopping, config.train.monitor, config.train.batch_size) == (5, "val_loss", 32)
     run = train(config, tmp_path / "run")
     card = load_card(run.path)
     assert card.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
