@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from mien.adapters.predictions import predictions_on
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.class_notes import class_notes, present_classes
 from mien.data.images import Store
-from mien.data.labelled import labelled_faces, parse_on
+from mien.data.labelled import LabelledFaces, labelled_faces, parse_on
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import DataError
-from mien.inference import Progress
+from mien.inference import Progress, batches, refuse_not_finite, softmax
 from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
+from mien.registry import nearest
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
@@ -91,19 +93,8 @@ def evaluate(
     """
     check_folder(run.path / PREDICTIONS)
     model = run_model(run.path, device=device)
-    splits = run.splits
-    if on is None:
-        split: str | None = TEST if (splits["split"] == TEST).any() else VALIDATION
-        store = Store.open(run.trained_on[0])
-    else:
-        path, split = parse_on(on)
-        store = Store.open(path)
-    same = store.fingerprint == run.trained_on[1]
-    table = _faces(store, split, run, same)
-    labels = run.config.labels.judged
-    where = f"{store.path}:{split}" if split else str(store.path)
-    faces = labelled_faces(table, labels.name, model.classes, where=where, options=labels.options)
-    copies, chosen_on = (_shared(faces.table, run, same, part) for part in (TRAIN, VALIDATION))
+    asked = _asked(run, on, model.classes)
+    store, faces, split, copies = asked.store, asked.faces, asked.split, asked.copies
     predictions = predictions_on(
         model,
         store,
@@ -113,24 +104,134 @@ def evaluate(
         attributes={COPY_COLUMN: np.where(copies, "yes", "no")},
         progress=progress,
     )
-    name = (split or "all") if same else f"{store.path.name}-{split or 'all'}"
+    name = (split or "all") if asked.same else f"{store.path.name}-{split or 'all'}"
     some = 0 < copies.sum() < len(copies)
     evaluation = Evaluation(
         name=name,
-        on=where,
+        on=asked.where,
         predictions=predictions,
         copies=copies,
-        n_validation=0 if run.config.train.monitor == "last" else int(chosen_on.sum()),
-        near_copies_known=same,
+        n_validation=0 if run.config.train.monitor == "last" else int(asked.chosen_on.sum()),
+        near_copies_known=asked.same,
         fingerprint=store.fingerprint,
         all=summary_estimates(predictions, settings=settings),
         without_copies=summary_estimates(predictions.select(~copies), settings=settings) if some else {},
         per_class=class_results(predictions, settings=settings),
-        n_dropped=len(table) - len(faces.table),
+        n_dropped=asked.n - len(faces.table),
         features=model.features(store.images, faces.rows, progress) if features else None,
     )
     _write(run, evaluation)
     return evaluation
+
+
+def evaluate_given(
+    run: Run,
+    on: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Predictions:
+    """A run of the model ``conditioned``, told the attributes of each face in place of those that it tells: the oracle.
+
+    Beside the run's own predictions on the same faces, it shows what errors of the attributes' heads cost. A face whose
+    group is missing, or is none that the network learnt, is judged as ever. Nothing is written: save what is returned
+    (``.save(path)``), and audit or compare it as any other predictions.
+
+    Args:
+        run: The run.
+        on: As in :func:`evaluate`.
+        attributes: Attribute of the network -> that of the store that says it; all of the network's, by the same name,
+            if absent.
+        device: Where to compute.
+        progress: Called with faces done and in all.
+
+    Raises:
+        UsageError: If the run's network knows no attributes, or not this one.
+        DataError: If the store has not such an attribute, no face of a known group, or an output is not finite.
+    """
+    from mien.models.given import GivenModel  # torch: what else stands here does without
+
+    model = GivenModel.load(run.path, device)
+    asked = _asked(run, on, model.classes)
+    faces, names = asked.faces, asked.faces.table.frame["sample_id"].to_numpy(dtype=object)
+    given, notes = {}, _notes(faces.targets, faces.classes)
+    for attribute, column in (attributes or {name: name for name in model.groups}).items():
+        given[attribute], note = _given(faces.table, column, model.groups_of(attribute))
+        notes.append(note)
+    logits = np.empty((len(names), len(model.classes)))
+    for part, crops in batches(asked.store.images, faces.rows, model.batch_size, progress):
+        logits[part] = model.logits(crops, {name: groups[part] for name, groups in given.items()})
+    refuse_not_finite(logits, names, run.path.name)
+    return faces.predictions(
+        softmax(logits),
+        f"{run.path.name} on {asked.store.path.name}:{asked.split or 'all'}, told {' and '.join(given)}",
+        attributes={COPY_COLUMN: np.where(asked.copies, "yes", "no"), **faces.quality(asked.store.images)},
+        notes=notes,
+    )
+
+
+def _given(table: SampleTable, column: str, groups: Sequence[str]) -> tuple[NDArray[np.float32], str]:
+    """``(n, G)`` one-hot rows, all zero where the group is not known; and what a reader must know of them."""
+    if column not in table.attributes:
+        fix = nearest(column, list(table.attributes))
+        raise DataError(f"table {table.name!r}", f"has no attribute {column!r}", "", fix)
+    found = table.frame[column].astype(object).to_numpy()[:, None] == np.array(groups, dtype=object)
+    n = int(found.any(1).sum())
+    if not n:
+        raise DataError(f"attribute {column!r}", "no face has a group that the network knows", ", ".join(groups))
+    rest = f"; of the other {len(found) - n:,} the network's own word was taken" if n < len(found) else ""
+    said = "was perceived, by a model or an onlooker, and" if table.is_perceived(column) else "as annotated"
+    return found.astype(np.float32), f"{column} {said} was told to the network for {n:,} faces{rest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The faces that a run is evaluated on.
+
+    Attributes:
+        store: Their store.
+        split: Their split; None for all.
+        same: Whether it is the store that the run was trained on.
+        where: Store and split, for messages.
+        faces: Those that have a label.
+        n: How many there are, with and without.
+        copies: ``(m,)`` those that are copies of training faces.
+        chosen_on: ``(m,)`` those that are validation faces, or copies of such.
+    """
+
+    store: Store
+    split: str | None
+    same: bool
+    where: str
+    faces: LabelledFaces
+    n: int
+    copies: NDArray[np.bool_]
+    chosen_on: NDArray[np.bool_]
+
+
+def _asked(run: Run, on: str | None, classes: Sequence[str]) -> _Asked:
+    if on is None:
+        split: str | None = TEST if (run.splits["split"] == TEST).any() else VALIDATION
+        store = Store.open(run.trained_on[0])
+    else:
+        path, split = parse_on(on)
+        store = Store.open(path)
+    same = store.fingerprint == run.trained_on[1]
+    table = _faces(store, split, run, same)
+    labels = run.config.labels.judged
+    where = f"{store.path}:{split}" if split else str(store.path)
+    faces = labelled_faces(table, labels.name, classes, where=where, options=labels.options)
+    return _Asked(
+        store=store,
+        split=split,
+        same=same,
+        where=where,
+        faces=faces,
+        n=len(table),
+        copies=_shared(faces.table, run, same, TRAIN),
+        chosen_on=_shared(faces.table, run, same, VALIDATION),
+    )
 
 
 def _notes(targets: NDArray[np.floating], classes: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.mitigation import gradient_reversal as module
+from mien.mitigation import group_loss
 from mien.mitigation.base import Batch, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.gradient_reversal import GradientReversal, reverse_gradient
@@ -99,6 +99,6 @@ def test_the_adversary_s_gradient_is_that_of_the_whole_batch(monkeypatch: pytest
         return x.grad
 
     whole = gradient([0, 1, 2, 3])  # three faces of known group
-    monkeypatch.setattr(module, "mean_over_processes", lambda n: torch.tensor(3 / 2))
+    monkeypatch.setattr(group_loss, "mean_over_processes", lambda n: torch.tensor(3 / 2))
     # Shares of two and of one known face; processes average their gradients.
     torch.testing.assert_close((gradient([0, 1]) + gradient([2, 3])) / 2, whole)

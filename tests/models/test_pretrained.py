@@ -54,6 +54,25 @@ def test_a_head_of_as_many_classes_is_taken(tmp_path: Path) -> None:
     assert torch.equal(other.head[1].weight, source.head[1].weight)  # type: ignore[index]
 
 
+def test_what_a_body_has_beside_the_library_s_begins_as_drawn(tmp_path: Path) -> None:
+    """Olate's ResNet-50: torchvision's trunk and classifier in a file, normalisation and hidden layer ours."""
+    torch.manual_seed(0)
+    source, other = tiny("olate_resnet50", 5), tiny("olate_resnet50", 7)
+    theirs = {key: source.state_dict()[name] for name, key in source.library_keys.items() if key[:2] != "fc"}
+    save_file(theirs | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}, tmp_path / "w.safetensors")
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    found = load_pretrained(other, tmp_path / "w.safetensors")
+    assert (found.tensors, found.head, found.classes) == (len(theirs), False, 1000)
+    after, trunk = other.state_dict(), source.state_dict()
+    for name in after:
+        assert torch.equal(after[name], trunk[name] if name.startswith("trunk.") else before[name])
+    # A file of ours has them all, and must.
+    ours = {name: tensor for name, tensor in source.state_dict().items() if name != "hidden.0.bias"}
+    save_file(ours, tmp_path / "ours.safetensors")
+    with pytest.raises(WeightsError, match=r"hidden\.0\.bias is missing"):
+        load_pretrained(other, tmp_path / "ours.safetensors")
+
+
 def test_what_is_missing_left_over_or_of_another_size_is_named(tmp_path: Path) -> None:
     source, path = library_tensors(tiny("resnet18")), tmp_path / "w.safetensors"
     old = {k: t for k, t in source.items() if not k.endswith("num_batches_tracked")}  # as old files are

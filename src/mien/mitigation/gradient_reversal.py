@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step, mean_over_processes
+from mien.mitigation.base import Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
+from mien.mitigation.group_loss import group_cross_entropy
 from mien.models.blocks import ExpressionModel
 
 Strength = Annotated[float, Field(ge=0, le=1000)]
@@ -100,11 +101,7 @@ class GradientReversal(Mitigation):
         reversed_ = reverse_gradient(step.features.float(), self.strength_at(step.progress))
         total = step.mean()
         for name, adversary in zip(self.by, self.adversaries, strict=True):
-            groups = step.batch.groups[:, self.faces.blocks[name]]
-            losses = -(groups * adversary(reversed_).float().log_softmax(1)).sum(1)
-            known = mean_over_processes((groups.sum(1) > 0).sum())  # of the whole batch, not of this process's share
-            # A batch without any known group adds nothing: 0 over 1, and no NaN.
-            total = total + losses.sum() / torch.where(known > 0, known, 1)
+            total = total + group_cross_entropy(adversary(reversed_), step.batch.groups[:, self.faces.blocks[name]])
         return total
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -86,6 +86,11 @@ class ExpressionModel(nn.Module):
         """
         return None
 
+    @property
+    def pretrainable(self) -> ExpressionModel:
+        """The network that weights of others are for: this one, or the trunk of one that is built around a trunk."""
+        return self
+
     def parts(self) -> dict[str, nn.Module]:
         """Name -> part of the body, in the order in which a picture passes through them, the head left out."""
         return {name: child for name, child in self.named_children() if name != "head"}

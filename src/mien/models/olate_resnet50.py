@@ -10,17 +10,23 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from mien.models import MODELS
-from mien.models.blocks import Count, Depth, ExpressionModel, Share
+from mien.models.backbones import LibraryModel
+from mien.models.blocks import Count, Depth, Share
+from mien.models.library import torchvision_weights
 from mien.models.resnet_trunk import ResNetTrunk
 
 
 @MODELS.register("olate_resnet50", tiny={"width": 4, "depths": (1, 1, 1, 1), "hidden": 16})
-class OlateResNet50(ExpressionModel):
+class OlateResNet50(LibraryModel):
     """ResNet-50, mean over its map, batch normalisation, 256 units, and the expression: 24.0 M parameters.
 
     The features are the 256 units: in the source the adversary against perceived race reads them, as
-    ``gradient_reversal`` does here (its hidden layer of 128 and dropout of 0.3 are that method's defaults). The
-    source begins with ImageNet weights at 224 px and holds the first half of them still.
+    ``gradient_reversal`` does here (its hidden layer of 128 and dropout of 0.3 are that method's defaults).
+
+    Parts: trunk.stem, trunk.layer1 to trunk.layer4, norm, hidden. The source begins with ImageNet weights at 224 px
+    and holds the first half still (87 of the 175 layers that Keras counts), read here as stem, layer1 and layer2:
+    ``model: {weights: imagenet, size: 224, freeze: 3}``. The weights are torchvision's for ResNet-50; norm and hidden
+    begin as drawn.
 
     Source: Olate 2025, section on models: GAP, BN(2048), 256 ReLU, dropout 0.5, K.
 
@@ -32,6 +38,8 @@ class OlateResNet50(ExpressionModel):
         hidden: Units of the embedding (256 as published).
         dropout: Share of them dropped before the head.
     """
+
+    added = ("norm.", "hidden.")
 
     def __init__(
         self,
@@ -50,6 +58,19 @@ class OlateResNet50(ExpressionModel):
         self.hidden = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True))
         self.feature_dim = hidden
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, num_classes))
+        self.published = torchvision_weights("resnet50")
+        self.library_keys = {f"trunk.{name}": name for name in self.trunk.state_dict()}
+        self.library_keys |= {"head.1.weight": "fc.weight", "head.1.bias": "fc.bias"}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Stem and stages of the trunk one by one, then what follows the mean over its map."""
+        trunk = self.trunk
+        stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)  # the same modules, together
+        stages = {
+            f"trunk.layer{i + 1}": stage
+            for i, stage in enumerate((trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4))
+        }
+        return {"trunk.stem": stem, **stages, "norm": self.norm, "hidden": self.hidden}
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, hidden)``."""

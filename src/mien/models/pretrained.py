@@ -109,7 +109,9 @@ def load_pretrained(module: ExpressionModel, path: Path | str) -> Loaded:
     found = _renamed(module, stored, own)
     head = [name for name in own if name.startswith("head.")]
     takes_head = bool(head) and all(name in found and found[name].shape == own[name].shape for name in head)
-    wanted = [name for name in own if takes_head or not name.startswith("head.")]
+    added = {name for name in own if isinstance(module, LibraryModel) and name.startswith(module.added)}
+    absent = added if not added & set(found) else set()  # a file of ours has them all
+    wanted = [name for name in own if (takes_head or not name.startswith("head.")) and name not in absent]
     for name in wanted:
         tensor = found.get(name)
         if tensor is not None and tensor.ndim == 4 and own[name].shape[1] == 1 and tensor.shape[1] == 3:

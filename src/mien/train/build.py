@@ -19,6 +19,7 @@ from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
+from mien.models.conditioned import ConditionedModel
 from mien.models.weights import WeightCard, bf16_is_fast
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.registry import options_of
@@ -170,9 +171,19 @@ def build(
         parameters=parameters,
         base=model,
         freezing=freezing,
-        notes=(note,) if note else (),
+        notes=tuple(filter(None, (note, _untaught(model, config)))),
         variants=variants_of(config.augment, data, config.seed),
     )
+
+
+def _untaught(model: ExpressionModel, config: ExperimentConfig) -> str:
+    """What to tell of a network with heads of attributes that nothing teaches; mostly empty."""
+    by = mitigated(config) if config.mitigation.name == "attribute_heads" else ()
+    free = [name for name in model.attributes if name not in by] if isinstance(model, ConditionedModel) else []
+    if not free:
+        return ""
+    teacher = f"the mitigation attribute_heads with by: [{', '.join(free)}] does"
+    return f"nothing teaches the network what {' and '.join(free)} is, so that these are free numbers: {teacher}"
 
 
 def _augmentation(config: AugmentConfig) -> Augmentation | None:
@@ -256,12 +267,15 @@ def make_fabric(config: ExperimentConfig) -> Fabric:
     world, local = processes()
     method = MITIGATIONS.get(config.mitigation.name)
     in_turns = getattr(method, "stages", None) is not Mitigation.stages or config.model.unfreeze_every is not None
+    # Heads of attributes may be silent for a share of the epochs, or have nobody who teaches them.
+    untaught = config.model.name == "conditioned" and config.mitigation.name != "attribute_heads"
+    silent = config.mitigation.options.get("epochs_share", 1) != 1 or untaught
     return Fabric(
         accelerator="auto",
         devices=local,
         num_nodes=world // local,
-        # What a turn does not move has no gradient in it; to look for such takes time.
-        strategy=DDPStrategy(find_unused_parameters=in_turns) if world > 1 else "auto",
+        # What a turn does not move has no gradient in it, nor has a silent head; to look for such takes time.
+        strategy=DDPStrategy(find_unused_parameters=in_turns or silent) if world > 1 else "auto",
         # The network computes in bf16 by itself (see Pictures.computing): Fabric would round targets and weights too.
         precision="32-true",
     )
@@ -306,6 +320,9 @@ def _card_data(config: ExperimentConfig, data: TrainingData) -> dict[str, object
     }
     if config.mitigation.name != "none":
         found["mitigation"] = {"name": config.mitigation.name, "groups": sources(mitigated(config), data)}
+    told = config.model.options.get("attributes")
+    if isinstance(told, Mapping):  # a network that tells attributes: what its groups are called, in their order
+        found["attributes"] = {name: list(groups) for name, groups in data.train.attributes.items() if name in told}
     return found
 
 

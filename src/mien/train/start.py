@@ -67,7 +67,7 @@ def source_of(config: ExperimentConfig) -> Path | None:
     if weights is None:
         return None
     if weights == IMAGENET:
-        return published_file(_without_memory(config, 3), config.model.name)
+        return published_file(_without_memory(config, 3).pretrainable, config.model.name)
     path = Path(weights)
     if path.suffix in SUFFIXES and not path.is_dir():
         if not path.is_file():
@@ -96,9 +96,11 @@ def begin_with(model: ExpressionModel, config: ExperimentConfig) -> str:
     if source is None:
         return ""
     if source.is_dir():
-        load_body(model, source)
+        # A network around a trunk begins with one of its kind, or with its trunk alone.
+        same = load_card(source).model == config.model.name
+        load_body(model if same else model.pretrainable, source)
         return ""
-    if load_pretrained(model, source).head:
+    if load_pretrained(model.pretrainable, source).head:
         return f"the head of {source.name} has as many classes as this run and was taken too: see to their order"
     return ""
 
@@ -122,7 +124,7 @@ def started_from(config: ExperimentConfig, channels: int) -> dict[str, Any]:
         card = load_card(source)
         found = {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
         return found | _inherited(card, channels)
-    network = _without_memory(config, channels)
+    network = _without_memory(config, channels).pretrainable
     about = described(network, source, str(config.model.weights), classes_of(network, source), channels)
     return about | {PRETRAINED: {key: about[key] for key in ("file", "sha256", "terms")} | about["data"]}
 

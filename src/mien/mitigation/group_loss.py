@@ -1,0 +1,31 @@
+"""What a head that reads groups from features is taught with, whether the network is to help it or to hide them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mien.mitigation.base import mean_over_processes
+
+
+def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:
+    """Cross-entropy of an attribute's groups, the mean over the faces of known group in the whole batch.
+
+    However the faces fall to the processes that train together; every process must call this in the same step. Where
+    no face of the batch has a known group it is 0, with a gradient of 0.
+
+    Args:
+        logits: ``(B, G)``, perhaps in bf16.
+        groups: ``(B, G)`` memberships: one-hot, a distribution where a group is perceived, zeros where it is missing.
+
+    Returns:
+        ``()`` in float32.
+
+    >>> known = torch.tensor([[1.0, 0.0], [0.25, 0.75], [0.0, 0.0]])
+    >>> round(group_cross_entropy(torch.zeros(3, 2), known).item(), 6)
+    0.693147
+    """
+    losses = -(groups * logits.float().log_softmax(1)).sum(1)
+    known = mean_over_processes((groups.sum(1) > 0).sum())  # of the whole batch, not of this process's share
+    # A batch without any known group adds nothing: 0 over 1, and no NaN.
+    return losses.sum() / torch.where(known > 0, known, 1)
