@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, UsageError, WeightsError, reason
-from mien.inference import FaceModel, Wants
+from mien.inference import FaceModel, Wants, on_scales
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
@@ -205,18 +205,20 @@ class Classifier:
             images = as_stored(images, card.store_size, card.in_channels, card.resampling[0])
         return normalise(images_to_tensor(images, card.in_channels, self.device), card)
 
-    @torch.inference_mode()
     def logits(self, images: Images) -> NDArray[np.float64]:
         """``(B, H, W, C)`` uint8 -> ``(B, K)``, all at once."""
         return self._outputs(images)[:, : len(self.card.classes)]
 
-    @torch.inference_mode()
     def numbers(self, images: Images) -> NDArray[np.float64]:
         """``(B, H, W, C)`` uint8 -> ``(B, M)`` numbers, in the order of the card's; all at once."""
-        outputs = self._outputs(images)[:, len(self.card.classes) :]
-        positive = np.array([scale == "positive" for scale in self.card.numbers.values()], dtype=bool)
-        return np.where(positive, np.logaddexp(0, outputs), outputs)  # softplus
+        return self._answers(images)[:, len(self.card.classes) :]
 
+    def _answers(self, images: Images) -> NDArray[np.float64]:
+        """``(B, K + M)``: logits, then numbers on their scales, by one pass through the network."""
+        outputs, k = self._outputs(images), len(self.card.classes)
+        return np.concatenate([outputs[:, :k], on_scales(outputs[:, k:], list(self.card.numbers.values()))], axis=1)
+
+    @torch.inference_mode()
     def _outputs(self, images: Images) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self.module(self.tensor(images)).double().cpu().numpy()
         return found
@@ -237,11 +239,12 @@ class Classifier:
         return FaceModel(
             name or card.model,
             card.classes,
-            self.logits,
+            self._answers,
             logits=True,
             embed=self.features,
             wants=Wants(card.store_size or card.size, card.in_channels, card.resampling[0]),
             batch_size=_BATCH,
+            numbers=tuple(card.numbers),
         )
 
 
