@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from mien.inference import FaceModel, Wants, on_scales
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
+from mien.models.shapes import without_memory
 from mien.outputs import whole
 from mien.own_files import sha256_of, with_checksums
 from mien.pictures.pixels import Images, as_stored
@@ -138,20 +140,20 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
     It is made without memory first and compared: a card can ask for a network of any size.
     """
     where = f"{folder / CARD}: options"
+
+    def refuse(error: Exception) -> NoReturn:
+        found = f"make no {card.model} ({str(error).splitlines()[0]})"
+        raise WeightsError(where, found, "those of a network") from error
+
     try:
         options = MODELS.check_options(card.model, card.options, "options")
         numbers = sum(abs(n) for n in _whole_numbers(options))
         if numbers > _LARGEST_OPTIONS:
             sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
             raise WeightsError(where, sum_of, f"{_LARGEST_OPTIONS:,} channels, units and blocks at most")
-        with torch.device("meta"):
-            empty = MODELS.get(card.model)(card.outputs, card.in_channels, **options)
+        empty = without_memory(card.model, card.outputs, card.in_channels, options, refuse)
     except ConfigError as error:
         raise WeightsError(f"{folder / CARD}: {error.where}", error.found, error.expected, error.fix) from error
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise WeightsError(
-            where, f"make no {card.model} ({str(error).splitlines()[0]})", "those of a network"
-        ) from error
     wanted = {name: tuple(t.shape) for name, t in empty.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in stored.items()}
     for name in [*wanted, *found]:
