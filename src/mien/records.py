@@ -326,6 +326,12 @@ class _Past:
     after: int | None = None
 
 
+@dataclass
+class _Prior:
+    classes: list[str] = field(default_factory=list)
+    concentrations: list[float] = field(default_factory=list)
+
+
 @dataclass(kw_only=True)
 class _TrainedOn:
     store: str = ""
@@ -340,6 +346,7 @@ class _TrainedOn:
     notes: list[str] = field(default_factory=list)
     history: list[_Past] = field(default_factory=list)
     started_from: dict[str, Any] = field(default_factory=dict)
+    label_prior: _Prior | None = None
 
 
 @dataclass
