@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +58,40 @@ def test_softmax_keeps_the_kind_of_number_and_bears_large_ones() -> None:
     np.testing.assert_allclose(softmax(np.array([[1e4, 1e4 + np.log(3)]])), [[0.25, 0.75]])
 
 
+def with_numbers(images: np.ndarray) -> np.ndarray:
+    """Two classes, and after them the brightness from -1 to 1, and a constant."""
+    share = images.mean((1, 2, 3)) / 255
+    return np.stack([share, 1 - share, 2 * share - 1, np.full(len(images), 3.5)], axis=1)
+
+
+def test_numbers_stand_beside_the_probabilities_of_their_face() -> None:
+    model = FaceModel("m", ("a", "b"), with_numbers, numbers=("valence", "intensity"))
+    black, white = np.zeros((1, 6, 6, 1), np.uint8), np.full((1, 6, 6, 1), 255, np.uint8)
+    images = np.concatenate([black, white, black])
+    probs, numbers = model.answers(images, np.array([1, 0]), batch_size=1)
+    assert probs.tolist() == [[1, 0], [0, 1]]
+    assert numbers.tolist() == [[1, 3.5], [-1, 3.5]]
+    assert model.probabilities(images).tolist() == [[0, 1], [1, 0], [0, 1]]
+    # softmax is of the classes alone
+    logits = FaceModel("m", ("a", "b"), lambda x: np.array([[0, np.log(3), -7.0]]), logits=True, numbers=("v",))
+    probs, numbers = logits.answers(black)
+    np.testing.assert_allclose(probs, [[0.25, 0.75]])
+    assert numbers.tolist() == [[-7]]
+    assert FaceModel("m", ("a", "b"), by_brightness).answers(images)[1].shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("predict", "message"),
+    [
+        (by_brightness, r"shape \(7, 2\), expected \(7, 3\), one row an image .* \(a, b\), then one a number \(v\)"),
+        (lambda x: np.full((len(x), 3), [0.5, 0.5, np.nan]), "nan.* for the face 'g0' .7 such rows"),
+    ],
+)
+def test_numbers_that_are_missing_or_none(predict: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        FaceModel("m", ("a", "b"), predict, numbers=("v",)).answers(IMAGES, names=[f"g{i}" for i in range(7)])
+
+
 def test_features_where_a_model_tells_them() -> None:
     with pytest.raises(UsageError, match="m: tells no features"):
         FaceModel("m", ("a", "b"), by_brightness).features(IMAGES)
@@ -80,6 +115,11 @@ def test_any_model_that_says_what_it_wants_predicts_files(tmp_path: Path) -> Non
     expected = decode_file(paths[2], 12, 1, by="bicubic").mean() / 255
     assert faces[2].probs["a"] == pytest.approx(expected)
     assert "no such file" in faces[1].error
+    assert [face.numbers for face in faces] == [{}, {}, {}]
+    told = Predictor(FaceModel("m", ("a", "b"), with_numbers, wants=Wants(12, 1), numbers=("v", "w"))).predict(paths)
+    assert told[0].numbers == {"v": pytest.approx(2 * 60 / 255 - 1), "w": 3.5}
+    assert told[1].numbers == {}
+    assert told[2].numbers["v"] == pytest.approx(2 * 180 / 255 - 1)
     with pytest.raises(UsageError, match="m: does not say which size and colour of pictures it wants"):
         Predictor(FaceModel("m", ("a", "b"), model))
 

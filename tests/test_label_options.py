@@ -247,9 +247,12 @@ def test_a_prior_is_fitted_to_training_votes_or_not_at_all():
     prior = fitted_prior(rows)
     np.testing.assert_allclose(fitted.targets(rows, ABC).probs, (rows + prior) / (10 + prior.sum()), atol=1e-6)
     assert fitted.fitted(rows[:1], ABC) is fitted
+    assert fitted.learnt == dict(zip(ABC, prior.tolist(), strict=True))
+    assert scheme.learnt == label_scheme("posterior_mean", ABC, {"prior": 0.3}).fitted(rows, ABC).learnt == {}
     part = label_scheme("posterior_mean", ABC, {"classes": ["b", "a"]}).fitted(rows, ABC)
     first = (rows[0] + prior)[[1, 0]]
     np.testing.assert_allclose(part.targets(rows, ABC).probs[0], first / first.sum(), atol=1e-6)
+    assert part.learnt == fitted.learnt  # it is fitted to all votes, and cut afterwards
     with pytest.raises(LabelError, match="no face has two votes.*Give the prior"):
         scheme.fitted(np.eye(4), ABC)
 

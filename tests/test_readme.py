@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from commands import mien
 from mien.audit import DISPARITY, Audit
 from mien.cli.app import app
+from mien.config import ExperimentConfig, parse_config
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -51,6 +55,44 @@ def test_no_page_shows_a_bare_star() -> None:
         for line in page.read_text().splitlines():
             if line.startswith("mien "):
                 assert "*" not in re.sub(r"""(".*?"|'.*?')""", "", line.partition("#")[0]), f"{page.name}: {line}"
+
+
+def settings_in(text: str) -> list[dict[str, Any]]:
+    """The configurations that a page shows: YAML blocks, and whole sections or keys (``train.epochs: 3``) in a line."""
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    found = [block for block in blocks if set(block) <= set(ExperimentConfig.model_fields)]
+    for path, value in re.findall(rf"`((?:{'|'.join(ExperimentConfig.model_fields)})(?:\.\w+)*): ([^`]+)`", text):
+        content = yaml.safe_load(value)
+        for key in reversed(path.split(".")):
+            content = {key: content}
+        if path.startswith("model."):  # a key alone, of a section that must have a name too
+            content["model"]["name"] = "mienet"
+        found.append(content)
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/corpora.md", "docs/perceived.md"])
+def test_the_settings_that_pages_show_are_settings(page: str) -> None:
+    from mien.train.components import check_components
+
+    found = settings_in((ROOT / page).read_text())
+    assert found
+    for settings in found:
+        check_components(parse_config({"data": {"store": "s"}} | settings, page))
+
+
+def test_the_first_try_on_drawn_faces_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "training.md").read_text()
+    shown = r"```sh\n(mien prepare synthetic.*?)```\n\n```yaml\n(# first.yaml.*?)```"
+    block, content = re.findall(shown, text, re.DOTALL)[0]
+    monkeypatch.chdir(tmp_path)
+    Path("first.yaml").write_text(content.replace("epochs: 3", "epochs: 1"))
+    for line in block.splitlines():
+        words = shlex.split(line.replace("n=1000", "n=600"), comments=True)[1:]
+        quick = ["--set", "audit.n_boot=200", "--set", "audit.n_perm=200"] if words[0] == "run" else []
+        mien(*words, *quick)
+    assert Path("runs/first/report.html").is_file()
+    assert Path("runs/first/predictions/valid.parquet").is_file()
 
 
 def test_the_table_is_small_and_holds_what_its_page_says(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mien.errors import DataError, OutputError
@@ -76,6 +78,78 @@ def test_predictions_come_back_from_disk(tmp_path, ending, atol):
     assert_equal(loaded, full(), atol)
     assert loaded.source == str(path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+NUMBERS = pd.DataFrame({"valence": [0.25, -0.5, np.nan, 1.0], "intensity_sad": [0.0, 4.5, 3.0, 0.125]})
+
+
+def test_numbers_come_back_beside_the_classes(tmp_path):
+    told = replace(full(), numbers=NUMBERS)
+    told.save(tmp_path / "p.parquet")
+    frame = pd.read_parquet(tmp_path / "p.parquet")
+    assert frame["number_intensity_sad"].tolist() == [0, 4.5, 3, 0.125]
+    loaded = Predictions.load(tmp_path / "p.parquet")
+    pd.testing.assert_frame_equal(loaded.numbers, NUMBERS)
+    assert_equal(loaded, full())  # they are no groups
+    picked = loaded.select(np.array([3, 1]))
+    assert picked.numbers["valence"].tolist() == [1, -0.5]
+    assert picked.select(np.array([False, True])).numbers["intensity_sad"].tolist() == [4.5]
+    # In CSV, where nothing says whose they are, they are columns of numbers as any other.
+    told.save(tmp_path / "p.csv")
+    assert (
+        (tmp_path / "p.csv")
+        .read_text()
+        .split("\n")[0]
+        .endswith("number_valence,number_intensity_sad,gender,gender_source")
+    )
+    loaded = Predictions.load(tmp_path / "p.csv")
+    assert loaded.numbers is None
+    assert loaded.groups["number_intensity_sad"].tolist() == [0, 4.5, 3, 0.125]
+
+
+def test_numbers_of_faces_that_were_not_found_are_nobodys(tmp_path):
+    lost = pd.DataFrame({"sample_id": ["lost"], "label": ["sad"], "cluster": [3], "image": [12], "gender": ["female"]})
+    replace(full(), numbers=NUMBERS, undetected=lost).save(tmp_path / "p.parquet")
+    loaded = Predictions.load(tmp_path / "p.parquet")
+    pd.testing.assert_frame_equal(loaded.numbers, NUMBERS)
+    assert loaded.undetected["sample_id"].tolist() == ["lost"]
+    assert not [c for c in loaded.undetected if c.startswith("number")]
+
+
+def test_files_without_numbers_are_read_and_written_as_before(tmp_path):
+    # A column of that name in a table of anybody is what it always was.
+    table = frame(number_of_raters=[3, 4, 5, 6])
+    pred = Predictions.from_frame(table)
+    assert pred.numbers is None
+    assert pred.groups["number_of_raters"].tolist() == [3, 4, 5, 6]
+    pred.save(tmp_path / "p.parquet")
+    assert Predictions.load(tmp_path / "p.parquet").groups["number_of_raters"].tolist() == [3, 4, 5, 6]
+    said = json.loads(pq.read_schema(tmp_path / "p.parquet").metadata[b"mien"])
+    assert list(said) == ["notes", "warnings", "annotator_errors"]
+
+
+def test_numbers_that_are_none_are_named_and_missing_columns_passed_over(tmp_path):
+    replace(full(), numbers=NUMBERS).save(tmp_path / "p.parquet")
+    table = pq.read_table(tmp_path / "p.parquet")
+    fewer = table.drop_columns(["number_valence"])
+    pq.write_table(fewer, tmp_path / "fewer.parquet")
+    assert list(Predictions.load(tmp_path / "fewer.parquet").numbers) == ["intensity_sad"]
+    place = table.schema.get_field_index("number_valence")
+    words = table.set_column(place, "number_valence", pa.array(["much", "0.5", "1", "2"]))
+    pq.write_table(words, tmp_path / "words.parquet")
+    with pytest.raises(
+        DataError, match=r"words.parquet row 0: column 'number_valence' holds 'much', expected a number"
+    ):
+        Predictions.load(tmp_path / "words.parquet")
+
+
+def test_numbers_that_another_model_told_of_the_same_pictures_do_not_count(tmp_path):
+    replace(full(), numbers=NUMBERS).save(tmp_path / "theirs.parquet")
+    ours = full().to_frame()[["sample_id", "prob_angry", "prob_happy", "prob_sad"]]
+    ours.to_csv(tmp_path / "ours.csv", index=False)
+    loaded = Predictions.load(tmp_path / "ours.csv", annotations=tmp_path / "theirs.parquet")
+    assert loaded.numbers is None
+    assert not [c for c in loaded.groups if c.startswith("number")]
 
 
 def test_a_prediction_that_is_not_the_largest_probability_stands():

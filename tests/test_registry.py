@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Annotated, Literal
 
@@ -158,6 +159,24 @@ def test_extras_are_those_of_the_install():
     assert extra_of("torch") == extra_of("torch.nn") == "train"
     assert extra_of("psycopg") == "label"
     assert extra_of("numpy") == extra_of("surely_not_installed_1") == ""
+
+
+def test_an_extra_for_users_goes_before_that_of_developers(monkeypatch):
+    wanted = ["timm>=1; extra == 'dev'", "timm>=1; extra == 'timm'", "ruff; extra == 'dev'", "numpy>=2"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: wanted)
+    assert [extra_of(name) for name in ("timm", "timm.layers", "ruff", "numpy")] == ["timm", "timm", "dev", ""]
+
+
+def test_without_timm_the_message_names_its_extra():
+    code = (
+        "import sys\nsys.modules['timm'] = None\nfrom mien.errors import MissingExtra\nfrom mien.models import MODELS\n"
+    )
+    code += "for name in ('timm', 'vit_tiny', 'efficientnet_lite0'):\n"
+    code += "    try:\n        MODELS.get(name)\n    except MissingExtra as error:\n        print(error)\n"
+    code += "print('resnet18' in MODELS)\n"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    fix = "the package 'timm' is not installed, expected the 'timm' extra. Install it with: pip install 'mien[timm]'"
+    assert said == [*(f"model {name!r}: {fix}" for name in ("timm", "vit_tiny", "efficientnet_lite0")), "True"]
 
 
 def sized(centre, *, radius: Annotated[float, Field(gt=0)], colour: Literal["red", "blue"] = "red", other=None):

@@ -43,12 +43,13 @@ class FaceModel:
     Attributes:
         name: For messages and reports: the tool and its version.
         classes: The K classes in the order of the outputs, as the model spells them.
-        predict: ``(B, H, W, C)`` uint8 (RGB or grey, C = 3 or 1) -> ``(B, K)``.
+        predict: ``(B, H, W, C)`` uint8 (RGB or grey, C = 3 or 1) -> ``(B, K + M)``: the classes, then the numbers.
         logits: The outputs are logits: softmax is still to be taken.
         detects: The model looks for the face itself; the row of a face that it does not find is NaN.
         embed: The same pictures -> ``(B, D)`` features; None where the model tells none.
         wants: The pictures that it is best given; None where that is not known.
         batch_size: Most crops handed over at a time.
+        numbers: The M numbers that it tells beside the classes (valence, intensities); mostly none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class FaceModel:
     embed: Callable[[Images], Any] | None = None
     wants: Wants | None = None
     batch_size: int = 64
+    numbers: tuple[str, ...] = ()
 
     def probabilities(
         self,
@@ -69,7 +71,22 @@ class FaceModel:
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """Classify some crops.
+        """Classify some crops: the first part of :meth:`answers`, with its arguments and errors.
+
+        Returns:
+            ``(n, K)`` that sum to 1; NaN rows where no face was found.
+        """
+        return self.answers(images, rows, names, batch_size, progress)[0]
+
+    def answers(
+        self,
+        images: Images,
+        rows: NDArray[np.int64] | None = None,
+        names: Sequence[Any] | NDArray[Any] | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Classify some crops, and tell their numbers.
 
         Args:
             images: ``(N, H, W, C)`` uint8; may be memory-mapped.
@@ -79,18 +96,18 @@ class FaceModel:
             progress: Called with faces done and in all.
 
         Returns:
-            ``(n, K)`` that sum to 1; NaN rows where no face was found.
+            ``(n, K)`` probabilities that sum to 1, and ``(n, M)`` numbers; NaN rows where no face was found.
 
         Raises:
-            DataError: If the model returns another shape, or no probabilities.
+            DataError: If the model returns another shape, no probabilities, or what is not finite.
             UsageError: If ``batch_size`` is below 1.
         """
         n = len(images) if rows is None else len(rows)
         called = np.asarray(range(n) if names is None else names, dtype=object)
-        out = np.empty((n, len(self.classes)))
+        out = np.empty((n, len(self.classes) + len(self.numbers)))
         for part, crops in batches(images, rows, self.batch_size if batch_size is None else batch_size, progress):
             out[part] = self._checked(_plain_array(self.predict(crops)), called[part])
-        return out
+        return out[:, : len(self.classes)], out[:, len(self.classes) :]
 
     def features(
         self, images: Images, rows: NDArray[np.int64] | None = None, progress: Progress | None = None
@@ -109,12 +126,16 @@ class FaceModel:
         return np.concatenate(parts).astype(np.float32) if parts else np.empty((0, 0), dtype=np.float32)
 
     def _checked(self, found: NDArray[np.float64], names: NDArray[Any]) -> NDArray[np.float64]:
-        shape = (len(names), len(self.classes))
+        """``(B, K + M)``: probabilities, then numbers."""
+        k = len(self.classes)
+        shape = (len(names), k + len(self.numbers))
         if found.shape != shape:
             expected = f"{shape}, one row an image and one column a class ({', '.join(self.classes)})"
+            expected += f", then one a number ({', '.join(self.numbers)})" if self.numbers else ""
             raise DataError(self.name, f"returned an array of shape {found.shape}", expected)
         lost = np.isnan(found).all(1) if self.detects else np.zeros(len(found), dtype=bool)
         refuse_not_finite(found[~lost], names[~lost], self.name)
+        found, numbers = found[:, :k], found[:, k:]
         if self.logits:
             found = softmax(found)
         bad = (found < 0).any(1) | ~(np.abs(found.sum(1) - 1) <= _TOLERANCE)
@@ -128,7 +149,7 @@ class FaceModel:
                 "probabilities of 0 or more that sum to 1",
                 "" if self.logits else "If these are logits, pass logits=True.",
             )
-        return np.asarray(found / found.sum(1, keepdims=True))
+        return np.concatenate([found / found.sum(1, keepdims=True), numbers], axis=1)
 
 
 def batches(
@@ -164,6 +185,16 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     """
     exponents = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(exponents / exponents.sum(1, keepdims=True))
+
+
+def on_scales(outputs: NDArray[np.float64], scales: Sequence[str]) -> NDArray[np.float64]:
+    """``(n, M)`` outputs of a network -> numbers: as they are (``any``), or softplus of them (``positive``).
+
+    >>> on_scales(np.array([[-2.0, 0.0]]), ("any", "positive")).round(4).tolist()
+    [[-2.0, 0.6931]]
+    """
+    positive = np.array([scale == "positive" for scale in scales], dtype=bool)
+    return np.where(positive, np.logaddexp(0, outputs), outputs)
 
 
 def refuse_not_finite(outputs: NDArray[np.floating], faces: Sequence[Any] | NDArray[Any], model: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.adapters.loading import load_model, run_model
@@ -24,12 +24,14 @@ class Face:
         label: The most probable expression as a person would perceive it; empty on error.
         probs: Class -> probability; empty on error.
         error: Why the picture could not be read; empty otherwise.
+        numbers: Number that the model tells beside the classes -> value; empty on error, and where it tells none.
     """
 
     path: str
     label: str
     probs: dict[str, float]
     error: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 class Predictor:
@@ -79,14 +81,14 @@ class Predictor:
         images, ok = decode_files(paths, wants.size, wants.channels, failed.append, changes=Changes(), by=wants.by)
         good = [str(path) for path, read in zip(paths, ok, strict=True) if read]
         crops = images[ok].reshape(-1, wants.size, wants.size, wants.channels)
-        probs = self.model.probabilities(crops, names=good)
-        rows, errors = iter(probs), iter(failed)
+        rows, errors = iter(zip(*self.model.answers(crops, names=good), strict=True)), iter(failed)
         faces = []
         for path, read in zip(paths, ok, strict=True):
             if not read:
                 faces.append(Face(str(path), "", {}, str(next(errors))))
                 continue
-            row = next(rows)
+            row, told = next(rows)
             named = {c: float(p) for c, p in zip(self.model.classes, row, strict=True)}
-            faces.append(Face(str(path), self.model.classes[int(row.argmax())], named))
+            numbers = {name: float(v) for name, v in zip(self.model.numbers, told, strict=True)}
+            faces.append(Face(str(path), self.model.classes[int(row.argmax())], named, numbers=numbers))
         return faces

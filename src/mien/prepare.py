@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -109,12 +110,15 @@ def _unwrapped(path: Path, dataset: str | None) -> Path:
     return at if at.is_dir() and known(at) else path
 
 
-def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) -> Corpus:
+def open_corpus(
+    source: Path | str, dataset: str | None = None, *, progress: Progress | None = None, **options: Any
+) -> Corpus:
     """Open a corpus for reading.
 
     Args:
         source: File or folder; or ``synthetic``, which needs none.
         dataset: Name of the reader; found by the layout by default.
+        progress: Called with rows done and rows to expect, by readers of long lists; these come before the faces.
         options: Options of the reader.
 
     Raises:
@@ -133,7 +137,9 @@ def open_corpus(source: Path | str, dataset: str | None = None, **options: Any) 
     path = _unwrapped(Path(source), dataset)
     name = dataset or find_dataset(path)
     options = DATASETS.check_options(name, options, "option")
-    corpus: Corpus = DATASETS.get(name, "dataset")(path, **options)
+    reader = DATASETS.get(name, "dataset")
+    told = {"progress": progress} if "progress" in inspect.signature(reader).parameters else {}
+    corpus: Corpus = reader(path, **options, **told)
     if path != Path(source):
         corpus.detail["read from the folder"] = str(path.relative_to(source))
     return corpus
@@ -161,7 +167,7 @@ def prepare(
         align: Turn, scale and move faces so that their eyes stand level, by the landmarks that the corpus gives;
             those without stay as they are and are counted. The store says so, and the card of weights that learn it.
         force: Replace a store that is there.
-        progress: Called with rows done and rows to expect.
+        progress: Called with rows done and rows to expect: of a long list first, then of the faces.
         options: Options of the reader, e.g. ``size=64``.
 
     Returns:
@@ -175,7 +181,7 @@ def prepare(
     if on_bad_row not in ("error", "drop"):
         raise UsageError("on_bad_row", repr(on_bad_row), "'error' or 'drop'")
     place = StoreWriter(Path(out), force)  # before anything is read: it says whether the place can be written
-    corpus = open_corpus(source, dataset, **options)
+    corpus = open_corpus(source, dataset, progress=progress, **options)
     bad = BadRows(on_bad_row)
     with place as writer:
         aligner = Aligner() if align else None

@@ -16,6 +16,7 @@ from mien.errors import DataError
 from mien.outputs import whole, write_text
 from mien.own_files import as_kind, as_record, read_json
 from mien.prediction_tables.fields import fields_of
+from mien.prediction_tables.number_columns import NUMBER
 from mien.prediction_tables.reading import read_frame, read_table, write_parquet
 from mien.spreadsheets import write_csv
 from mien.values import shown
@@ -94,6 +95,9 @@ class Predictions:
         undetected: The m faces that the tool did not find: ``sample_id``, ``label`` (the class's
             name), ``cluster`` and ``image`` where :attr:`cluster` and :attr:`image` are given, and the columns
             of :attr:`groups`. No rows where all were found, None where the table does not say.
+        numbers: ``(n, M)`` frame of the numbers that the model told beside the classes (valence, intensities), NaN
+            where missing; None where it tells none. Columns ``number_<name>`` of a file; Parquet files keep which
+            they are, while in CSV they are columns as any other.
         notes: What a reader must know of these rows, in sentences; Parquet files keep them, CSV does not.
         warnings: What puts every finding about these rows in doubt (rows that repeat, a person who is a third of the
             faces), in sentences that an audit says first; kept as :attr:`notes` are.
@@ -116,6 +120,7 @@ class Predictions:
     notes: tuple[str, ...] = ()
     annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    numbers: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -133,6 +138,9 @@ class Predictions:
         def cut(a: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if a is None else a[mask]
 
+        def rows(frame: pd.DataFrame) -> pd.DataFrame:
+            return (frame[mask] if mask.dtype == bool else frame.iloc[mask]).reset_index(drop=True)
+
         return Predictions(
             sample_id=self.sample_id[mask],
             classes=self.classes,
@@ -141,15 +149,14 @@ class Predictions:
             probs=cut(self.probs),
             soft_targets=cut(self.soft_targets),
             votes=cut(self.votes),
-            groups=self.groups[mask].reset_index(drop=True)
-            if mask.dtype == bool
-            else self.groups.iloc[mask].reset_index(drop=True),
+            groups=rows(self.groups),
             cluster=cut(self.cluster),
             image=cut(self.image),
             source=self.source,
             notes=self.notes,
             annotator_errors=self.annotator_errors,
             warnings=self.warnings,
+            numbers=None if self.numbers is None else rows(self.numbers),
         )
 
     def confusion(self) -> NDArray[np.int64]:
@@ -169,6 +176,8 @@ class Predictions:
         for prefix, values in (("target_", self.soft_targets), ("prob_", self.probs), ("votes_", self.votes)):
             if values is not None:
                 columns |= {f"{prefix}{c}": values[:, k] for k, c in enumerate(self.classes)}
+        if self.numbers is not None:
+            columns |= {f"{NUMBER}{name}": self.numbers[name].to_numpy() for name in self.numbers}
         if self.undetected is not None:
             columns["detected"] = np.ones(len(self), dtype=np.int64)
         found = pd.concat([pd.DataFrame(columns), self.groups.reset_index(drop=True)], axis=1)
@@ -184,7 +193,8 @@ class Predictions:
         """
         with whole(path) as partial:
             if path.suffix == ".parquet":
-                said = {"notes": list(self.notes), "warnings": list(self.warnings)}
+                said: dict[str, Any] = {"notes": list(self.notes), "warnings": list(self.warnings)}
+                said |= {} if self.numbers is None else {"numbers": list(self.numbers)}
                 write_parquet(self.to_frame(), partial, {**said, "annotator_errors": self.annotator_errors})
             else:
                 write_csv(self.to_frame(), partial)
@@ -316,6 +326,12 @@ class _Past:
     after: int | None = None
 
 
+@dataclass
+class _Prior:
+    classes: list[str] = field(default_factory=list)
+    concentrations: list[float] = field(default_factory=list)
+
+
 @dataclass(kw_only=True)
 class _TrainedOn:
     store: str = ""
@@ -330,6 +346,7 @@ class _TrainedOn:
     notes: list[str] = field(default_factory=list)
     history: list[_Past] = field(default_factory=list)
     started_from: dict[str, Any] = field(default_factory=dict)
+    label_prior: _Prior | None = None
 
 
 @dataclass

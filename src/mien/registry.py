@@ -33,17 +33,21 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def extra_of(package: str) -> str:
-    """The extra of Mien's install that brings a package; empty where none does, or Mien is not installed."""
+    """The extra of Mien's install that brings a package; empty where none does, or Mien is not installed.
+
+    Of several the first that is not for those who develop Mien (``dev``).
+    """
     try:
         wanted = importlib.metadata.requires("mien") or []
     except importlib.metadata.PackageNotFoundError:
         return ""
     called = package.split(".")[0].replace("_", "-").lower()
+    found = []
     for line in wanted:
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", line)
         if extra and re.split(r"[^\w.-]", line, maxsplit=1)[0].replace("_", "-").lower() == called:
-            return extra[1]
-    return ""
+            found.append(extra[1])
+    return min(found, key=lambda extra: extra == "dev", default="")
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,22 @@ class Registry:
         kind: What an entry is, in the singular, for messages: ``model``, ``loss``.
         package: The dotted folder whose modules register entries, e.g. ``mien.models``.
         extra: The install extra for packages of which the install itself does not say where they belong.
+        extras: Package -> the extra that brings it, where that is another one whatever the install says.
         given: Parameters of the entries that the caller supplies and a user may not.
     """
 
-    def __init__(self, kind: str, package: str, extra: str | None = None, given: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        extra: str | None = None,
+        given: Sequence[str] = (),
+        extras: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.package = package
         self.extra = extra
+        self.extras = dict(extras or {})
         self.given = tuple(given)
         self._entries: dict[str, Callable[..., Any]] = {}
         self._tiny: dict[str, dict[str, Any]] = {}
@@ -130,7 +143,7 @@ class Registry:
         firsts = [call.args[0] for call in calls if call.args]
         names = tuple(a.value for a in firsts if isinstance(a, ast.Constant) and isinstance(a.value, str))
         root = package.split(".")[0]
-        return MissingFile(root, extra_of(root) or self.extra or "", names, bool(calls))
+        return MissingFile(root, self.extras.get(root) or extra_of(root) or self.extra or "", names, bool(calls))
 
     @property
     def missing(self) -> dict[str, MissingFile]:

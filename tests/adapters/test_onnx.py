@@ -11,7 +11,7 @@ from PIL import Image
 from mien.adapters.loading import load_model
 from mien.adapters.onnx import onnx_model
 from mien.adapters.predictions import predictions_from
-from mien.errors import ConfigError, UsageError, WeightsError
+from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.pictures.pixels import as_stored, normalised_floats
 from mien.predict import Predictor
 
@@ -67,6 +67,24 @@ def test_logits_of_a_grey_network_with_a_card(tmp_path):
     x = (images.astype(np.float32) / 255 - 0.5) / 0.25
     np.testing.assert_allclose(model.probabilities(images), softmax(x.reshape(5, -1) @ weights), rtol=1e-4)
     assert model.classes == CLASSES
+
+
+def test_numbers_after_the_classes(tmp_path):
+    weights = write(tmp_path / "m.onnx", ["n", 1, 24, 24])
+    card = {"classes": CLASSES[:1] + CLASSES[2:], "logits": True, "numbers": {"strength": "positive"}}
+    (tmp_path / "m.json").write_text(json.dumps(card))
+    model = load_model(tmp_path / "m.onnx", {"threads": 1})
+    probs, numbers = model.answers(crops())
+    outputs = (crops().astype(np.float32) / 255).reshape(5, -1) @ weights
+    np.testing.assert_allclose(probs, softmax(outputs[:, :2]), rtol=1e-4)
+    np.testing.assert_allclose(numbers[:, 0], np.log1p(np.exp(outputs[:, 2])), rtol=1e-4)
+    assert model.numbers == ("strength",)
+    (tmp_path / "m.json").write_text(json.dumps(card | {"numbers": {"strength": "positive", "v": "any"}}))
+    with pytest.raises(DataError, match=r"returned an array of shape \(5, 3\), expected \(5, 4\)"):
+        load_model(tmp_path / "m.onnx").answers(crops())
+    (tmp_path / "m.json").write_text(json.dumps(card | {"numbers": {"strength": "square"}}))
+    with pytest.raises(WeightsError, match=r"numbers.strength: 'square', expected 'any' or 'positive'"):
+        load_model(tmp_path / "m.onnx")
 
 
 def test_a_slip_in_a_key_of_the_card_is_refused(tmp_path):

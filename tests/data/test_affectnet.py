@@ -6,8 +6,9 @@ from PIL import Image
 
 from corpus_writers import points_68, write_affectnet, write_affectnet_sets
 from mien.data.corpus import BadRows
+from mien.data.datasets import DATASETS
 from mien.data.datasets.affectnet import CLASSES, affectnet, detect, lacks
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.prepare import open_corpus, prepare
 from writers import read_all, replace_line
 
@@ -49,6 +50,17 @@ def test_valence_and_arousal_are_numbers_and_missing_where_there_is_none(root):
     assert frame["arousal"].isna().tolist() == [i % 11 > 8 for i in range(22)]  # -2 in the list
     assert frame["valence"].dtype == np.float64
     assert "valence" not in affectnet(root).attributes
+
+
+def test_the_lists_are_shown_as_they_are_read(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.data.datasets.affectnet._TOLD", 5)
+    told = []
+    prepare(root, tmp_path / "out", size=32, progress=lambda *done: told.append(done))
+    expected = told[0][1]
+    assert abs(expected - 22) <= 1
+    assert told == [*((n, expected) for n in (5, 10, 15, 20)), (22, 22), (16, 16)]  # rows, then faces
+    with pytest.raises(ConfigError, match=r"option\.progress: dataset 'affectnet' has no such option"):
+        DATASETS.check_options("affectnet", {"progress": "1"}, "option")
 
 
 def test_faces_are_cut_by_their_boxes_with_five_landmarks(root):

@@ -16,7 +16,8 @@ from labelling_store import CLASSES, make_store, somebody
 from mien.data.images import Store
 from mien.errors import DataError, OutputError, UsageError
 from mien.labelling.accounts import Account, all_annotators, delete_annotator, find_annotator, stored_about
-from mien.labelling.database import LabelDatabase, database_url
+from mien.labelling.connecting import database_url
+from mien.labelling.database import LabelDatabase
 from mien.labelling.queue import build_queue
 from mien.labelling.results import event_frame
 from mien.labelling.schema import faces, labels, metadata
@@ -379,7 +380,7 @@ def test_a_lock_is_waited_for(people_store: Store, tmp_path: Path, monkeypatch: 
         return 7
 
     assert database.write(locked_twice) == 7
-    monkeypatch.setattr("mien.labelling.database._PATIENCE_S", 0.0)
+    monkeypatch.setattr("mien.labelling.connecting._PATIENCE_S", 0.0)
     tries.clear()
     with pytest.raises(sa.exc.OperationalError):
         database.write(locked_twice)

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from commands import mien
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.errors import ConfigError, DataError, WeightsError
+from mien.evaluate import evaluate
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Step
 from mien.models.blocks import ExpressionModel
-from mien.models.weights import Classifier, load_card
+from mien.models.weights import Classifier, load_card, save_weights
 from mien.own_files import SUMS
+from mien.records import Predictions
 from mien.train import train
 
 VALENCE = {"bright": 0.8, "dark": -0.8, "split": 0.0}
@@ -108,6 +113,43 @@ def test_numbers_are_learnt_validated_and_told(numbered: dict[str, Any], tmp_pat
     assert error == pytest.approx(history["val_rmse_valence"].iloc[-1], rel=1e-4)
     assert classifier.logits(images).shape == (45, 3)
     assert classifier.face_model().probabilities(images).shape == (45, 3)
+
+
+def test_evaluation_and_prediction_tell_the_numbers(numbered: dict[str, Any], tmp_path: Path) -> None:
+    numbered["labels"] = {"numbers": ["valence"], "intensity": True}
+    numbered["train"] |= {"epochs": 1}
+    run = train(parse_config(numbered), tmp_path / "run")
+    found = evaluate(run).predictions
+    saved = Predictions.load(run.predictions["test"])
+    images = Store.open(numbered["data"]["store"]).images[found.image]
+    names = ["valence", "intensity_bright", "intensity_dark"]
+    for told in (found.numbers, saved.numbers):
+        assert told is not None
+        assert list(told) == names
+        np.testing.assert_allclose(told, Classifier.load(run.path).numbers(images), atol=1e-5)
+    assert saved.numbers["valence"].std() > 0.01
+    assert not set(names) & {c.removeprefix("number_") for c in saved.groups}
+
+    # A head that is all bias says the same of every face: softmax of the classes, softplus of the intensities.
+    classifier = Classifier.load(run.path)
+    with torch.no_grad():
+        head: Any = classifier.module.head
+        head[1].weight.zero_()
+        head[1].bias.copy_(torch.tensor([math.log(2), 0, 0, -0.25, 0, math.log(math.e - 1)]))
+    save_weights(classifier.module, classifier.card, run.path)
+    evaluate(run)
+    frame = pd.read_parquet(run.predictions["test"])
+    told = frame[["prob_bright", "prob_split", *(f"number_{name}" for name in names)]].to_numpy()
+    np.testing.assert_allclose(told, np.tile([0.5, 0.25, -0.25, math.log(2), 1], (len(frame), 1)), atol=1e-6)
+    Image.fromarray(images[0, :, :, 0]).save(tmp_path / "face.png")
+    pictures = [tmp_path / "face.png", tmp_path / "none.png"]
+    shown = json.loads(mien("predict", *pictures, "--model", run.path, "--json", code=1).stdout)
+    assert shown[0]["numbers"] == pytest.approx(dict(zip(names, [-0.25, math.log(2), 1], strict=True)), abs=1e-6)
+    assert shown[1]["numbers"] == {}
+    header, first, lost = mien("predict", *pictures, "--model", run.path, code=1).stdout.splitlines()
+    assert header.split("\t")[3:] == [f"number_{name}" for name in names]
+    assert first.split("\t")[3:] == ["-0.250", "0.693", "1.000"]
+    assert lost.split("\t")[3:] == ["", "", ""]
 
 
 def test_a_run_is_resumed_with_its_numbers(numbered: dict[str, Any], tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 from mien.stats.cells import bootstrap_counts
 from mien.stats.intervals import wilson
 from mien.stats.settings import Settings
-from mien.stats.strata import Inference, Strata, adjusted_gap, share_gap, share_of_rows, units_of_groups
+from mien.stats.shares import share_of_rows
+from mien.stats.strata import Inference, Strata, adjusted_gap, share_gap, units_of_groups
 from mien.stats.stratify import N_FOLDS, common_support, large_groups, prognostic_score, quantile_bins, units_per_cell
 
 

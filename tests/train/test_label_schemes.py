@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,15 @@ import torch
 
 from mien.config import parse_config
 from mien.data.images import Store
-from mien.errors import LabelError
+from mien.errors import DataError, LabelError
 from mien.evaluate import evaluate
 from mien.labels.posterior import fitted_prior
 from mien.losses import LOSSES
 from mien.mitigation.base import Batch, Mitigation
 from mien.prepare import prepare
+from mien.records import RunRecord
+from mien.report import render_report
+from mien.runs import RECORD, Run
 from mien.train import train
 from mien.train.components import check_components
 from mien.train.targets import load_training_data
@@ -66,6 +70,29 @@ def test_a_prior_is_fitted_to_the_votes_of_the_training_part_alone(configure: Co
         load_training_data(configure({"train": "posterior_mean"}))
     given = {"train": {"name": "posterior_mean", "options": {"prior": 0.2}}}
     assert len(load_training_data(configure(given)).validation.rows)
+
+
+def test_the_fitted_prior_stands_in_the_record_and_on_the_page(configure: Configure, tmp_path: Path) -> None:
+    run = train(configure({"train": "posterior_mean", "evaluate": "majority"}), tmp_path / "fitted")
+    faces = load_training_data(run.config).table.in_split("train")
+    prior = fitted_prior(faces.votes)
+    found = Run.open(run.path).record
+    assert found.data["label_prior"]["classes"] == list(faces.vocabulary)
+    np.testing.assert_allclose(found.data["label_prior"]["concentrations"], prior)
+    page = Path(render_report(run)).read_text()
+    first = f"{faces.vocabulary[0]} {prior[0]:.3g}, {faces.vocabulary[1]} {prior[1]:.3g}, "
+    assert first in page
+    assert f"; {prior.sum():.3g} votes in all" in page
+    given = {"train": {"name": "posterior_mean", "options": {"prior": 0.2}}}
+    run = train(configure(given), tmp_path / "given")
+    assert "label_prior" not in run.record.data
+    assert "Prior of the labels" not in Path(render_report(run)).read_text()
+    # A record that somebody changed is refused with the place.
+    content = json.loads((tmp_path / "fitted" / RECORD).read_text())
+    content["data"]["label_prior"]["concentrations"] = ["much"]
+    (tmp_path / "fitted" / RECORD).write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"data\.label_prior\.concentrations\.0: 'much', expected a valid number"):
+        RunRecord.load(tmp_path / "fitted" / RECORD)
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
 from mien.adapters.tools import LARGEST_SIDE, Threads, import_tool
 from mien.errors import UsageError, WeightsError, reason
-from mien.inference import FaceModel, Wants
+from mien.inference import FaceModel, Wants, on_scales
 from mien.own_files import as_kind, read_json
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
 from mien.pictures.preprocessing import Preprocess, preprocessed
@@ -47,6 +47,7 @@ class OnnxCard:
             0: at once.
         resampling: The filters of the two.
         preprocess: As on the card of Mien's own weights: steps on each picture of 0 to 1 before mean and deviation.
+        numbers: As on the card of Mien's own weights: what the output tells after its classes -> its scale.
     """
 
     classes: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class OnnxCard:
     store_size: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 0
     resampling: tuple[Filter, Filter] = (STORED, SEEN)
     preprocess: tuple[Preprocess, ...] = ()
+    numbers: dict[str, Literal["any", "positive"]] = field(default_factory=dict)
 
 
 @ADAPTERS.register("onnx")
@@ -135,13 +137,22 @@ def onnx_model(
             found = np.concatenate(parts)
             if found.dtype.kind not in "fiu":
                 raise TypeError(f"its output is {found.dtype}")
-            return found.reshape(len(found), -1)[: len(images)]
+            return _on_scales(found.reshape(len(found), -1)[: len(images)], card)
         except Exception as error:  # as above; and outputs may be no arrays at all
             failed = f"cannot be run ({reason(error)})"
             raise WeightsError(str(path), failed, "a row of numbers for each face") from error
 
     wants = Wants(card.store_size or prepare.size, prepare.channels, card.resampling[0])
-    return FaceModel(path.name, card.classes, predict, logits=card.logits, wants=wants)
+    numbers = tuple(card.numbers)
+    return FaceModel(path.name, card.classes, predict, logits=card.logits, wants=wants, numbers=numbers)
+
+
+def _on_scales(outputs: NDArray[Any], card: OnnxCard) -> NDArray[np.float64]:
+    """Outputs with the numbers that follow the classes on their scales; another shape is refused where it is used."""
+    k = len(card.classes)
+    if outputs.shape[1] != k + len(card.numbers):
+        return outputs
+    return np.concatenate([outputs[:, :k], on_scales(outputs[:, k:], list(card.numbers.values()))], axis=1)
 
 
 def _names(classes: Sequence[str]) -> tuple[str, ...]:

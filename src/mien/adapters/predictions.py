@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mien.adapters.python import python_model
@@ -102,11 +103,11 @@ def predictions_on(
         DataError: If no face remains, or the model does not return probabilities.
     """
     names = faces.table.frame["sample_id"].to_numpy(dtype=object)
-    probs = model.probabilities(store.images, faces.rows, names, batch_size, progress)
+    probs, numbers = model.answers(store.images, faces.rows, names, batch_size, progress)
     probs, columns = _in_classes(probs, model, faces.classes), dict(attributes or {})
     silent = np.asarray(np.isinf(probs).any(1))
     if silent.any():
-        faces, probs = faces.where(~silent, _SILENT), probs[~silent]
+        faces, probs, numbers = faces.where(~silent, _SILENT), probs[~silent], numbers[~silent]
         columns = {name: values[~silent] for name, values in columns.items()}
     if not len(probs):
         raise DataError(
@@ -119,6 +120,7 @@ def predictions_on(
         detected=detected,
         attributes={**columns, **faces.quality(store.images)},
         notes=notes(faces, detected),
+        numbers=pd.DataFrame(numbers, columns=list(model.numbers)) if model.numbers else None,
     )
 
 

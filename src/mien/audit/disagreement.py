@@ -32,7 +32,8 @@ from mien.records import Estimate, Predictions
 from mien.stats.cells import Ints, independent_units
 from mien.stats.intervals import mean_estimate, undefined
 from mien.stats.settings import Settings
-from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap, share_of_rows
+from mien.stats.shares import share_of_rows
+from mien.stats.strata import AdjustedGap, Inference, Strata, adjusted_gap, share_gap
 from mien.stats.stratify import MIN_CELL, large_groups, units_per_cell
 from mien.wording import number
 

@@ -130,7 +130,7 @@ def label(
 
 def _refuse_inside(store: Store, where: str) -> None:
     """Refuse a new database in the folder of a store: 'mien prepare --force' would delete it with the store."""
-    from mien.labelling.database import database_file
+    from mien.labelling.connecting import database_file
 
     file = database_file(where)
     if file is not None and not file.exists() and file.resolve().is_relative_to(store.path.resolve()):
@@ -309,7 +309,7 @@ def _refuse_pictures(force: bool, folders: list[Path]) -> None:
 
 def _person(held: LabelDatabase, person: str, export: Path | None, delete: bool) -> None:
     from mien.labelling.accounts import delete_annotator, find_annotator
-    from mien.labelling.database import in_words
+    from mien.labelling.connecting import in_words
     from mien.labelling.exports import export_person
 
     account = find_annotator(held, person)

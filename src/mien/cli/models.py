@@ -174,12 +174,15 @@ def predict(
     from mien.predict import Predictor
 
     faces = Predictor.load(model, device).predict(list(images))
-    if json:
-        print_json([asdict(f) for f in faces])
+    numbers = next((list(face.numbers) for face in faces if face.numbers), [])
+    if json:  # who learnt no numbers gives the answers that were always given
+        print_json([{k: v for k, v in asdict(f).items() if numbers or k != "numbers"} for f in faces])
     else:
         rows = []
         for face in faces:
             top = sorted(face.probs.items(), key=lambda item: -item[1])[:3]
             rows.append([face.path, face.label, "  ".join(f"{c} {p:.2f}" for c, p in top) or face.error])
-        terminal.table("perceived expressions", ["picture", "label", "most probable"], rows)
+            rows[-1] += [f"{face.numbers[name]:.3f}" if face.numbers else "" for name in numbers]
+        columns = ["picture", "label", "most probable", *(f"number_{name}" for name in numbers)]
+        terminal.table("perceived expressions", columns, rows)
     return 1 if any(f.error for f in faces) else 0

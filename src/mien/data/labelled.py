@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mien.data.splits import split_units
@@ -87,6 +88,7 @@ class LabelledFaces:
         detected: NDArray[np.bool_] | None = None,
         attributes: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
+        numbers: pd.DataFrame | None = None,
     ) -> Predictions:
         """What a model said of these faces, as Predictions.
 
@@ -96,6 +98,7 @@ class LabelledFaces:
             detected: ``(m,)`` whether the model found the face; None where it did not look.
             attributes: Further columns of groups, name -> ``(m,)`` values.
             notes: What a reader of the predictions must know.
+            numbers: ``(m, M)`` numbers that the model told beside the classes; None for none.
         """
         table = self.table
         columns = table.attribute_columns
@@ -109,6 +112,7 @@ class LabelledFaces:
             "groups": table.frame[columns].assign(**self._of_votes(), **(attributes or {})),
             "cluster": split_units(table),
             "image": self.rows,
+            "numbers": numbers,
         }
         if detected is not None:
             if not detected.any():

@@ -63,6 +63,14 @@ def fitting(rows: Sequence[Row], n: int, columns: str, unread: list[DataError]) 
     return [row for row in rows if len(row.words) == n]
 
 
+def estimate_rows(path: Path) -> int:
+    """Rows to expect, from the size of the file and of its first lines: for the progress bar only."""
+    with open(path, "rb") as file:
+        file.readline()
+        sample = [len(line) for line in (file.readline() for _ in range(200)) if line]
+    return round(path.stat().st_size / (sum(sample) / len(sample))) if sample else 0
+
+
 def number(text: str) -> float | None:
     """A finite number, or None.
 

@@ -9,37 +9,29 @@ then refused under the same lock. A label is acknowledged after its commit, and 
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.data.images import Store
-from mien.errors import DataError, MienError, MissingExtra, UsageError
+from mien.errors import DataError, MienError, UsageError
+from mien.labelling.connecting import BUSY_MS, WRITES, engine_of, in_words, is_there, make_private, patiently
 from mien.labelling.differences import task_differences
 from mien.labelling.queue import QueuedFace, queue_digest
 from mien.labelling.schema import FORMAT, annotators, faces, labels, leases, metadata, sa, skips, tasks
 from mien.labelling.task import LabelTask
-from mien.outputs import writing
 from mien.web.refusals import Refused
 
-FILE = "labels.db"
-_PATIENCE_S = 20.0
-_BUSY_MS = 10000
 # Emptying SQLite's log: tries, each of which stops writers so long at most, and pauses between them.
 _TRIES = 3
 _TRY_MS = 100
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
-# Serialization failure, deadlock, lock not available.
-_TRY_AGAIN = ("40001", "40P01", "55P03")
-_WRITES = "mien_writes"
 
 _UID = sa.select(tasks.c.uid)
 _UID_LOCKED = _UID.with_for_update()
@@ -112,8 +104,8 @@ class LabelDatabase:
         Raises:
             DataError: If there is none, or it cannot be reached.
         """
-        engine = _engine(url)
-        if not _is_there(engine):
+        engine = engine_of(url)
+        if not is_there(engine):
             engine.dispose()
             where = engine.url.render_as_string(hide_password=True)
             raise DataError(where, "is no labelling database", "one made by 'mien label STORE'")
@@ -147,14 +139,14 @@ class LabelDatabase:
             DataError: If it cannot be reached.
             OutputError: If the file cannot be made.
         """
-        made = _make_private(url)
-        engine = _engine(url)
-        if not _is_there(engine):
+        made = make_private(url)
+        engine = engine_of(url)
+        if not is_there(engine):
             try:
                 with in_words(engine.url.render_as_string(hide_password=True)):
                     _fill(engine, task, store, queue, clock)
             except DataError:
-                if not _is_there(engine):  # else another server was faster
+                if not is_there(engine):  # else another server was faster
                     engine.dispose()
                     for path in made:
                         path.unlink(missing_ok=True)
@@ -243,7 +235,7 @@ class LabelDatabase:
         """
         try:
             with in_words(self.where):
-                return _patiently(lambda: self._run(work, {}))
+                return patiently(lambda: self._run(work, {}))
         except (ValueError, TypeError) as error:  # also of JSON
             raise self.damaged(f"it holds what 'mien label' did not write: {error}") from error
 
@@ -263,9 +255,9 @@ class LabelDatabase:
         def once() -> T:
             # Threads of this process queue here, so that SQLite's waiting by sleeping is seldom needed.
             with self._writing:
-                return self._run(work, {_WRITES: "FULL" if durable else "NORMAL"})
+                return self._run(work, {WRITES: "FULL" if durable else "NORMAL"})
 
-        return _patiently(once)
+        return patiently(once)
 
     def _run(self, work: Work[T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
@@ -274,7 +266,7 @@ class LabelDatabase:
                 asked = _UID if self.engine.dialect.name == "sqlite" else _UID_LOCKED
                 if connection.execute(asked).scalar() != self.id:
                     raise TaskReplaced
-                if options[_WRITES] == "NORMAL" and self.engine.dialect.name == "postgresql":
+                if options[WRITES] == "NORMAL" and self.engine.dialect.name == "postgresql":
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             return work(connection)
 
@@ -300,7 +292,7 @@ class LabelDatabase:
                 try:
                     return not connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
                 finally:
-                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
         except sa.exc.SQLAlchemyError:  # what was deleted is committed: that the disk fails now is told by "traces"
             return False
 
@@ -327,135 +319,11 @@ class LabelDatabase:
         self.engine.dispose()
 
 
-@contextmanager
-def in_words(where: str) -> Iterator[None]:
-    """Turn a failure of the database into one sentence.
-
-    Args:
-        where: The database.
-
-    Raises:
-        DataError: In place of an error of SQLAlchemy.
-    """
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as error:
-        found = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        fix = "See to the disk or the server that it is on, or go back to a copy that was made before."
-        raise DataError(where, f"the database failed ({found})", "", fix) from error
-
-
-def database_url(url: str | Path) -> sa.URL:
-    """The URL of a database: as given, or that of SQLite for a file or a folder.
-
-    Raises:
-        UsageError: If it is no URL, or a database in memory.
-    """
-    text = str(url)
-    if "://" not in text:
-        path = Path(text)
-        path = path / FILE if path.is_dir() or not path.suffix else path
-        return sa.URL.create("sqlite", database=str(path))
-    try:
-        parsed = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
-        raise UsageError("database", "is no URL", "such as postgresql://user@host/name, or a file") from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() == "sqlite" and (parsed.database or ":memory:") == ":memory:":
-        raise UsageError("database", "is in memory: the votes would be lost", "a file")
-    return parsed
-
-
-def database_file(url: str | Path) -> Path | None:
-    """SQLite's file; None of another database."""
-    parsed = database_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
-
-
-def _make_private(url: str | Path) -> list[Path]:
-    """Create SQLite's file, with its folder, for this user only: it holds names.
-
-    Returns:
-        The files to remove should no database come of it: none where the file was there before.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
-    path = database_file(url)
-    if path is None:
-        return []
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            return []
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return [path, *(path.with_name(path.name + part) for part in ("-wal", "-shm", "-journal"))]
-
-
-def _engine(url: str | Path) -> sa.Engine:
-    parsed = database_url(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    where = parsed.render_as_string(hide_password=True)
-    if sqlite and not Path(parsed.database or "").is_file():
-        raise DataError(where, "does not exist", "a labelling database")
-    # A plan that PostgreSQL keeps from when the tables were empty reads them whole when they are full.
-    arguments = {"prepare_threshold": None} if parsed.drivername == "postgresql+psycopg" else {}
-    # A snapshot taken before the lock was got would hold stale leases.
-    options: dict[str, Any] = {} if sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-    try:
-        engine = sa.create_engine(
-            parsed, pool_size=8, max_overflow=40, connect_args=arguments, hide_parameters=True, **options
-        )
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"database {where}", "label", error.name or "") from error
-    except sa.exc.ArgumentError as error:
-        raise UsageError(where, f"cannot be used ({error})", "a database that SQLAlchemy knows") from error
-    if sqlite:
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event opens the transactions, not the driver
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {_BUSY_MS}",
-        "journal_mode = WAL",
-        "foreign_keys = ON",
-        "secure_delete = ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        return
-    writes = connection.get_execution_options().get(_WRITES)
-    if writes:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {writes}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _is_there(engine: sa.Engine) -> bool:
-    try:
-        with engine.connect() as connection:
-            if not sa.inspect(connection).has_table(tasks.name):
-                return False
-            return connection.execute(sa.select(tasks.c.id)).first() is not None
-    except (sa.exc.DBAPIError, UnicodeDecodeError) as error:  # SQLite may quote what is no text
-        where = engine.url.render_as_string(hide_password=True)
-        words = str(getattr(error, "orig", None) or error).strip()
-        raise DataError(where, f"cannot be used ({words})", "a database that can be reached") from error
-
-
 def _fill(
     engine: sa.Engine, task: LabelTask, store: Store, queue: Sequence[QueuedFace], clock: Callable[[], float]
 ) -> None:
     """Tables, task and faces in one transaction: a database is whole or is not there."""
-    with engine.connect().execution_options(**{_WRITES: "FULL"}) as connection, connection.begin():
+    with engine.connect().execution_options(**{WRITES: "FULL"}) as connection, connection.begin():
         metadata.create_all(connection)
         connection.execute(sa.insert(tasks).values(id=1, **_task_row(task, store, queue, clock)))
         connection.execute(sa.insert(faces), _face_rows(task, queue))
@@ -478,21 +346,3 @@ def _face_rows(task: LabelTask, queue: Sequence[QueuedFace]) -> list[dict[str, A
         {"number": i, "sample_id": face.sample_id, "suggestion": face.suggestion, "remaining": left}
         for i, face in enumerate(queue)
     ]
-
-
-def _patiently(once: Callable[[], T]) -> T:
-    """Again after a lock or a serialization failure, which leave nothing behind; any other error is passed on."""
-    until = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return once()
-        except sa.exc.DBAPIError as error:
-            if time.monotonic() > until or not _lost_a_race(error):
-                raise
-            time.sleep(random.uniform(0.002, 0.03))
-
-
-def _lost_a_race(error: sa.exc.DBAPIError) -> bool:
-    code = str(getattr(error.orig, "sqlstate", "") or "")
-    text = str(error.orig)
-    return code in _TRY_AGAIN or "database is locked" in text or "database table is locked" in text

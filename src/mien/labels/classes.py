@@ -94,12 +94,17 @@ def _cut(scheme: LabelScheme, names: Sequence[str], groups: Sequence[Sequence[in
     # Of classes that a rule derives nobody cast votes; a class of that name must not find any.
     sums = tuple(tuple(c for i in group for c in voted[i]) for group in groups)
     fit = scheme.fit
+
+    def refit(votes: Votes) -> tuple[Rule, dict[str, float]]:
+        rule, learnt = fit(votes)  # type: ignore[misc]  # None is no fit at all
+        return cut(rule), learnt
+
     return replace(
         scheme,
         classes=tuple(names),
         rule=cut(scheme.rule),
         voted=sums if own_votes else (),
-        fit=None if fit is None else lambda votes: cut(fit(votes)),
+        fit=None if fit is None else refit,
     )
 
 

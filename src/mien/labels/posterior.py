@@ -110,8 +110,9 @@ def posterior_mean(
     """
     words = expressions_of(vocabulary)
 
-    def learnt(votes: Array) -> Rule:
-        return posterior_mean_rule(fitted_prior(votes))
+    def learnt(votes: Array) -> tuple[Rule, dict[str, float]]:
+        found = fitted_prior(votes)
+        return posterior_mean_rule(found), dict(zip(words, found.tolist(), strict=True))
 
     given = None if prior is None else _given(prior, words)
     rule = posterior_mean_rule(np.ones(len(words)) if given is None else given)

@@ -65,8 +65,8 @@ class Targets:
 # A rule sees one row of votes (ordered as the scheme asks) and returns targets or a reason to drop it. Of a
 # scheme with a seed it also sees the place that each entry drew among those with as many votes, (S,) from 0.
 Rule = Callable[..., "Votes | str"]
-# From the (m, S) votes of the training faces to the rule.
-Fit = Callable[[Votes], Rule]
+# From the (m, S) votes of the training faces to the rule, and to what was learnt: of each source, a number.
+Fit = Callable[[Votes], "tuple[Rule, dict[str, float]]"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class LabelScheme:
         seed: Where the rule breaks ties by lot, the seed of the lot; None where it does not.
         fit: Where the rule is learnt from the votes of the training faces, what learns it; such a scheme
             encodes nothing before :meth:`fitted`.
+        learnt: Of a fitted scheme, what it learnt: source -> number. For a record; nothing is reckoned with it.
     """
 
     name: str
@@ -99,6 +100,7 @@ class LabelScheme:
     clean: Clean = "none"
     seed: int | None = None
     fit: Fit | None = None
+    learnt: dict[str, float] = field(default_factory=dict)
 
     def select(self, votes: NDArray[np.generic], vocabulary: Sequence[str]) -> Votes:
         """Bring the columns of ``votes`` into the order of :attr:`sources`.
@@ -143,7 +145,8 @@ class LabelScheme:
         if self.fit is None:
             return self
         ordered, reasons = self._ordered(votes, vocabulary)
-        return replace(self, rule=self.fit(ordered[reasons == ""]), fit=None)
+        rule, learnt = self.fit(ordered[reasons == ""])
+        return replace(self, rule=rule, fit=None, learnt=learnt)
 
     def _ordered(self, votes: NDArray[np.generic], vocabulary: Sequence[str]) -> tuple[Votes, NDArray[np.object_]]:
         """Votes of the sources, and why a face was cleaned away, each checked to be a count."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, UsageError, WeightsError, reason
-from mien.inference import FaceModel, Wants
+from mien.inference import FaceModel, Wants, on_scales
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
+from mien.models.shapes import without_memory
 from mien.outputs import whole
 from mien.own_files import sha256_of, with_checksums
 from mien.pictures.pixels import Images, as_stored
@@ -138,20 +140,20 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
     It is made without memory first and compared: a card can ask for a network of any size.
     """
     where = f"{folder / CARD}: options"
+
+    def refuse(error: Exception) -> NoReturn:
+        found = f"make no {card.model} ({str(error).splitlines()[0]})"
+        raise WeightsError(where, found, "those of a network") from error
+
     try:
         options = MODELS.check_options(card.model, card.options, "options")
         numbers = sum(abs(n) for n in _whole_numbers(options))
         if numbers > _LARGEST_OPTIONS:
             sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
             raise WeightsError(where, sum_of, f"{_LARGEST_OPTIONS:,} channels, units and blocks at most")
-        with torch.device("meta"):
-            empty = MODELS.get(card.model)(card.outputs, card.in_channels, **options)
+        empty = without_memory(card.model, card.outputs, card.in_channels, options, refuse)
     except ConfigError as error:
         raise WeightsError(f"{folder / CARD}: {error.where}", error.found, error.expected, error.fix) from error
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise WeightsError(
-            where, f"make no {card.model} ({str(error).splitlines()[0]})", "those of a network"
-        ) from error
     wanted = {name: tuple(t.shape) for name, t in empty.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in stored.items()}
     for name in [*wanted, *found]:
@@ -205,18 +207,20 @@ class Classifier:
             images = as_stored(images, card.store_size, card.in_channels, card.resampling[0])
         return normalise(images_to_tensor(images, card.in_channels, self.device), card)
 
-    @torch.inference_mode()
     def logits(self, images: Images) -> NDArray[np.float64]:
         """``(B, H, W, C)`` uint8 -> ``(B, K)``, all at once."""
         return self._outputs(images)[:, : len(self.card.classes)]
 
-    @torch.inference_mode()
     def numbers(self, images: Images) -> NDArray[np.float64]:
         """``(B, H, W, C)`` uint8 -> ``(B, M)`` numbers, in the order of the card's; all at once."""
-        outputs = self._outputs(images)[:, len(self.card.classes) :]
-        positive = np.array([scale == "positive" for scale in self.card.numbers.values()], dtype=bool)
-        return np.where(positive, np.logaddexp(0, outputs), outputs)  # softplus
+        return self._answers(images)[:, len(self.card.classes) :]
 
+    def _answers(self, images: Images) -> NDArray[np.float64]:
+        """``(B, K + M)``: logits, then numbers on their scales, by one pass through the network."""
+        outputs, k = self._outputs(images), len(self.card.classes)
+        return np.concatenate([outputs[:, :k], on_scales(outputs[:, k:], list(self.card.numbers.values()))], axis=1)
+
+    @torch.inference_mode()
     def _outputs(self, images: Images) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self.module(self.tensor(images)).double().cpu().numpy()
         return found
@@ -237,11 +241,12 @@ class Classifier:
         return FaceModel(
             name or card.model,
             card.classes,
-            self.logits,
+            self._answers,
             logits=True,
             embed=self.features,
             wants=Wants(card.store_size or card.size, card.in_channels, card.resampling[0]),
             batch_size=_BATCH,
+            numbers=tuple(card.numbers),
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError
 from mien.prediction_tables.gathering import IDS
+from mien.prediction_tables.number_columns import NUMBER
 from mien.prediction_tables.table import PredictionTable
 from mien.prediction_tables.tool_tables import PICTURES, has_annotations, has_predictions, rows_of
 
@@ -87,9 +88,10 @@ def _merged(
 
 def _without_predictions(annotations: PredictionTable) -> PredictionTable:
     """What another model said of the same pictures does not count."""
-    columns = {c: v for c, v in annotations.columns.items() if c not in ("pred", "detected")}
+    told = {"pred", "detected", *(f"{NUMBER}{name}" for name in annotations.numbers)}
+    columns = {c: v for c, v in annotations.columns.items() if c not in told}
     blocks = {p: b for p, b in annotations.blocks.items() if p != "prob_"}
-    return replace(annotations, columns=columns, blocks=blocks)
+    return replace(annotations, columns=columns, blocks=blocks, numbers=())
 
 
 def _replaced(predictions: PredictionTable, annotations: PredictionTable) -> list[str]:

@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.prediction_tables.columns import Bools, Ints, Texts, detected_of, ids_of, images_of, row_numbers
 from mien.prediction_tables.distributions import block_of
 from mien.prediction_tables.gathering import IDS
-from mien.prediction_tables.number_columns import attributes_of
+from mien.prediction_tables.number_columns import attributes_of, told_numbers
 from mien.prediction_tables.repeats import refuse_headers, repeats_of
 from mien.prediction_tables.table import PredictionTable
 from mien.prediction_tables.unit_columns import numbered, units_of, with_unit_names
@@ -48,6 +48,7 @@ def fields_of(table: PredictionTable, classes: Sequence[str] | None = None) -> d
         "sample_id": ids,
         **_classes_of_rows(table, found, named, detected),
         "groups": attributes_of(table),
+        "numbers": told_numbers(table),
         "cluster": units.codes,
         "image": images_of(table),
     }

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from mien.errors import DataError
 from mien.missing import missing_mask
 from mien.prediction_tables.columns import RESERVED, Texts, images_of
-from mien.prediction_tables.table import PredictionTable
+from mien.prediction_tables.table import PredictionTable, numbers
 
 #: Words in the names of columns that describe how a picture was taken: such a column is meant to be numbers.
 NUMBER_WORDS = (
     *("brightness", "contrast", "sharpness", "blur", "noise", "illumination", "resolution", "quality"),
     *("size", "width", "height", "area", "scale", "interocular", "yaw", "pitch", "roll", "occlusion"),
 )
+NUMBER = "number_"  # and the name: what a model told beside the classes
 MOST_GROUPS = 50  # a column with more distinct values can be no attribute
 _NEARLY_ALL = 0.9  # of a column's values are numbers: the rest are slips
 _LOOKED_AT = 5_000
@@ -31,10 +32,28 @@ def attributes_of(table: PredictionTable) -> pd.DataFrame:
         DataError: See :func:`check_numbers`.
     """
     rows_of_store = images_of(table) is not None
-    names = [c for c in table.columns if c not in RESERVED and not (c == "image" and rows_of_store)]
+    told = {f"{NUMBER}{name}" for name in table.numbers}
+    other = {*RESERVED, *told, *(("image",) if rows_of_store else ())}
+    names = [c for c in table.columns if c not in other]
     for name in names:
         check_numbers(table, name)
     return pd.DataFrame({c: table.columns[c] for c in names}, index=pd.RangeIndex(table.n), copy=False)
+
+
+def told_numbers(table: PredictionTable) -> pd.DataFrame | None:
+    """``(n, M)`` numbers that a model told beside the classes, by name; None where the table says of none.
+
+    A name whose column was taken out of the file is passed over.
+
+    Raises:
+        DataError: With the first value that is no number.
+    """
+    names = [name for name in table.numbers if f"{NUMBER}{name}" in table.columns]
+    if not names:
+        return None
+    columns = [f"{NUMBER}{name}" for name in names]
+    values = [numbers(table.columns[c], c, table.place) for c in columns]
+    return pd.DataFrame(dict(zip(names, values, strict=True)))
 
 
 def means_numbers(name: str) -> bool:

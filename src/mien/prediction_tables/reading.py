@@ -149,6 +149,7 @@ class _Said:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
 
 
 def _kept(metadata: dict[bytes, bytes] | None, where: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class PredictionTable:
         notes: What a reader must know of the rows, in sentences.
         annotator_errors: Perceived attribute -> what its annotator gets wrong.
         warnings: What puts every finding on these rows in doubt, in sentences.
+        numbers: Numbers that a model told beside the classes, each in a column ``number_<name>``.
     """
 
     columns: dict[str, pd.Series[Any]]
@@ -59,6 +60,7 @@ class PredictionTable:
     notes: tuple[str, ...] = ()
     annotator_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:

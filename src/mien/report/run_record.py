@@ -47,6 +47,7 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
         ("Faces used", words.details(used)),
         ("Faces without a label", _dropped(data.get("dropped_by_labels", {}))),
         ("Training faces of each class", words.details(data.get("training_classes", {}))),
+        *_prior(data.get("label_prior") or {}),
         ("Terms of the data", data.get("terms") or "not stated"),
     ]
     return [(name, str(value) if str(value) else "not recorded") for name, value in rows]
@@ -72,6 +73,14 @@ def model_words(model: dict[str, Any]) -> str:
 def _dropped(dropped: dict[str, Any]) -> str:
     parts = ((split, words.details(v) if isinstance(v, dict) else v) for split, v in dropped.items())
     return "; ".join(f"{split}: {text}" for split, text in parts) or "none"
+
+
+def _prior(prior: dict[str, Any]) -> list[tuple[str, str]]:
+    """The prior that the label scheme fitted to the training votes, in one line; none where it fitted none."""
+    votes = prior.get("concentrations", [])
+    parts = [f"{c} {v:.3g}" for c, v in zip(prior.get("classes", []), votes, strict=False)]
+    said = f"{', '.join(parts)}; {sum(votes):.3g} votes in all"
+    return [("Prior of the labels, fitted to the training votes", said)] if parts else []
 
 
 def _history(record: RunRecord) -> list[tuple[str, int | None, int | None, str]]:

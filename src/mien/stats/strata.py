@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from mien.records import Estimate
 from mien.stats.cells import Ints
 from mien.stats.gap_intervals import gap_interval
-from mien.stats.intervals import undefined, wilson
+from mien.stats.intervals import undefined
 from mien.stats.limits import estimate_limits
 from mien.stats.settings import Settings
+from mien.stats.shares import share_of_rows, wilson_from_variance
 from mien.stats.stratify import codes_without_holes, common_support
 
 _NORMAL = "normal, robust to clusters"
@@ -163,49 +164,6 @@ class Inference:
         ridge = np.eye(p) * (1e-9 * float(covariance.trace()) / p + 1e-18)
         root = np.linalg.cholesky(covariance + ridge)
         return np.asarray(values + self.rng.standard_normal((self.settings.n_boot, p)) @ root.T)
-
-
-def share_of_rows(hits: Bools, cluster: Ints | None, level: float = 0.95, note: str = "") -> Estimate:
-    """A share of faces with Wilson's interval; dependent faces count for fewer: :func:`wilson_from_variance`.
-
-    Args:
-        hits: ``(n,)``.
-        cluster: ``(n,)`` codes of independent units; None where each face is its own.
-        level: Coverage aimed at.
-        note: Anything to say about the value.
-    """
-    n, k = len(hits), int(hits.sum())
-    if n == 0:
-        return undefined(0, 0, note or "no faces", level)
-    share = k / n
-    sums = np.bincount(np.arange(n) if cluster is None else codes_without_holes(cluster), weights=hits - share)
-    units = len(sums)
-    variance = share * (1 - share) / n if units == n else (sums**2).sum() / n**2 * units / max(units - 1, 1)
-    return wilson_from_variance(share, float(variance), n, units, level, note)
-
-
-def wilson_from_variance(
-    share: float, variance: float, n: int, units: int, level: float = 0.95, note: str = ""
-) -> Estimate:
-    """A share with Wilson's interval for as many independent faces as would vary as much.
-
-    Korn and Graubard (1998). Where no variation is seen, as at 0 of n, the units are the trials.
-
-    Args:
-        share: In [0, 1].
-        variance: Its squared standard error.
-        n: Faces.
-        units: Independent units.
-        level: Coverage aimed at.
-        note: Anything to say about the value.
-    """
-    share = min(max(share, 0.0), 1.0)
-    trials = float(units)
-    if variance > 0 and 0 < share < 1:
-        trials = min(max(share * (1 - share) / variance, 1.0), float(n))
-    low, high = wilson(share * trials, trials, level)
-    method = "wilson" if trials == n else "wilson, effective trials"
-    return Estimate(share, low, high, level=level, method=method, n=n, clusters=units, seed=None, note=note)
 
 
 def share_gap(

@@ -20,6 +20,7 @@ from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.conditioned import ConditionedModel
+from mien.models.shapes import without_memory
 from mien.models.weights import WeightCard, bf16_is_fast
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.registry import options_of
@@ -238,13 +239,9 @@ def _check_fits(config: ExperimentConfig, data: TrainingData, fabric: Fabric, st
     Raises:
         ConfigError: With the figure, and the way out.
     """
-    channels = data.store.images.shape[3]
-    try:
-        with torch.device("meta"):
-            model: ExpressionModel = MODELS.get(config.model.name)(
-                len(class_names(data.heads)), channels, **config.model.options
-            )
-    except (NotImplementedError, TypeError, ValueError, RuntimeError):
+    n_classes, channels = len(class_names(data.heads)), data.store.images.shape[3]
+    model = without_memory(config.model.name, n_classes, channels, config.model.options, lambda _: None)
+    if model is None:
         return  # what is wrong with it is told when it is built
     world, local = processes()
     size = _input_size(model, config.model.size, data.store.images.shape[1])

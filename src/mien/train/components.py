@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from mien.audit import parse_gate
 from mien.config import Component, ExperimentConfig, ModelConfig, load_config, place_of
 from mien.data.splits import SPLITS
@@ -18,6 +16,7 @@ from mien.losses import LOSSES
 from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
+from mien.models.shapes import without_memory
 from mien.registry import Registry, read_options
 from mien.train.freezing import freezing_of
 
@@ -81,7 +80,7 @@ def check_components(
             holder = holder.model_copy(update={last: told})
             read = read.model_copy(update={parents[0]: holder}) if parents else holder
             if section == "model":
-                _check_buildable(catalogue.get(told.name), told, at)  # type: ignore[arg-type]
+                _check_buildable(told, at)  # type: ignore[arg-type]
     for name in config.audit.metrics:
         with noted(mistakes):
             METRICS.get(name, at("audit.metrics"))
@@ -111,17 +110,17 @@ def _with_options(section: str, catalogue: Registry, component: ComponentT, at: 
     return component.model_copy(update={"options": read})
 
 
-def _check_buildable(function: Callable[..., Any], config: ModelConfig, at: Callable[[str], str]) -> None:
+def _check_buildable(config: ModelConfig, at: Callable[[str], str]) -> None:
     """Build the network without memory for its weights: options that do not go together show themselves.
 
     So do parts to be frozen that it has not.
     """
-    try:
-        with torch.device("meta"):
-            model = function(2, 1, **config.options)
-    except NotImplementedError:
-        return  # it does what needs memory: whether it can be built is seen when it is
-    except (TypeError, ValueError, RuntimeError) as error:
-        expected = f"values that {config.name!r} can be built with"
-        raise ConfigError(at("model.options"), str(error), expected) from error
-    freezing_of(model, config.freeze, config.unfreeze_every, at("model.freeze"))
+
+    def refuse(error: Exception) -> None:
+        if not isinstance(error, NotImplementedError):  # for which it is seen when it is built for use
+            expected = f"values that {config.name!r} can be built with"
+            raise ConfigError(at("model.options"), str(error), expected) from error
+
+    model = without_memory(config.name, 2, 1, config.options, refuse)
+    if model is not None:
+        freezing_of(model, config.freeze, config.unfreeze_every, at("model.freeze"))

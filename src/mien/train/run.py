@@ -342,6 +342,8 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "training_classes": dict(zip(class_names(data.heads), data.train.first_classes().tolist(), strict=True)),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
+    if data.prior:  # fitted to the training votes; what is given stands in the configuration
+        record.data["label_prior"] = {"classes": list(data.prior), "concentrations": list(data.prior.values())}
     return record
 
 

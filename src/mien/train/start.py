@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mien.config import ExperimentConfig
@@ -16,6 +15,7 @@ from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
+from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card
 from mien.own_files import TEXT, read_parquet
 from mien.runs import SPLITS, read_splits
@@ -139,13 +139,15 @@ def _inherited(card: WeightCard, channels: int) -> dict[str, Any]:
 
 def _without_memory(config: ExperimentConfig, channels: int) -> ExpressionModel:
     """The network for its names and shapes, without memory for its weights where it can be built so."""
-    build = MODELS.get(config.model.name)
-    try:
-        with torch.device("meta"):
-            model: ExpressionModel = build(2, channels, **config.model.options)
-    except (NotImplementedError, RuntimeError):  # it reads a value while it is built
-        model = build(2, channels, **config.model.options)
-    return model
+    name, options = config.model.name, config.model.options
+
+    def whole(error: Exception) -> ExpressionModel:
+        if not isinstance(error, RuntimeError):  # what one that reads a value raises, NotImplementedError or not
+            raise error
+        model: ExpressionModel = MODELS.get(name)(2, channels, **options)
+        return model
+
+    return without_memory(name, 2, channels, options, whole)
 
 
 def _learnt_before(folder: Path, table: SampleTable) -> tuple[NDArray[np.bool_], str]:

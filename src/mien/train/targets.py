@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,7 @@ class TrainingData:
         std: Their standard deviation.
         notes: What must be known before training: classes without faces, or with few, in a part.
         numbers: Numbers that are learnt beside the heads.
+        prior: What the label scheme learnt of the training votes, such as a prior: expression -> number; mostly none.
     """
 
     store: Store
@@ -52,6 +53,7 @@ class TrainingData:
     std: float
     notes: tuple[str, ...] = ()
     numbers: tuple[NumberHead, ...] = ()
+    prior: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def heads(self) -> Mapping[str, tuple[str, ...]]:
@@ -72,16 +74,17 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     table = SPLITS.get(config.split.name)(table, strata, **{"seed": config.seed, **config.split.options})
     numbers = number_heads(config, table, heads.get(EXPRESSION, ()))
     asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
-    parts, dropped = {}, {}
+    parts, dropped, prior = {}, {}, {}
     for part, attributes in asked.items():
         faces = table.in_split(part)
-        probs, keep, dropped[part] = encode(faces, part)
+        encoded = encode(faces, part)
+        keep, dropped[part], prior[part] = encoded.keep, encoded.dropped, encoded.learnt
         if not keep.any():
             raise DataError(f"split {part!r}", "no face has a label", "faces with what is to be learnt")
         groups = {spec: _groups(table, spec) for spec in attributes}
         parts[part] = Faces(
             rows=faces.frame["image"].to_numpy(np.int64)[keep],
-            targets=probs[keep],
+            targets=encoded.targets[keep],
             classes=heads,
             groups=_memberships(faces.where(keep, "labelled"), groups),
             attributes=groups,
@@ -103,6 +106,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         std=std,
         notes=notes,
         numbers=numbers,
+        prior=prior[TRAIN],
     )
 
 
@@ -112,8 +116,17 @@ def mitigated(config: ExperimentConfig) -> tuple[str, ...]:
     return (by,) if isinstance(by, str) else tuple(by)
 
 
-# Faces of a part -> (n, K) targets, (n,) whether there is one, and why not: reason -> faces.
-Encode = Callable[[SampleTable, str], tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]]
+@dataclass(frozen=True)
+class _Encoded:
+    """``(n, K)`` targets, ``(n,)`` whether there is one, why not (reason -> faces), and what was learnt for it."""
+
+    targets: NDArray[np.float32]
+    keep: NDArray[np.bool_]
+    dropped: dict[str, int]
+    learnt: Mapping[str, float] = field(default_factory=dict)
+
+
+Encode = Callable[[SampleTable, str], _Encoded]  # of the faces of a part
 Learnt = tuple[dict[str, tuple[str, ...]], Encode, NDArray[np.int64]]
 
 
@@ -157,11 +170,11 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
     judged = judge.targets(table.votes, table.vocabulary, table.faces)
     strata = np.where(judged.keep, judged.probs.argmax(1), len(judge.classes))
 
-    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+    def encode(faces: SampleTable, part: str) -> _Encoded:
         # A scheme that learns from votes does so from those of the training part alone.
         scheme = learn.fitted(faces.votes, faces.vocabulary) if part == TRAIN else judge
         targets = scheme.targets(faces.votes, faces.vocabulary, faces.faces)
-        return targets.probs, targets.keep, targets.dropped
+        return _Encoded(targets.probs, targets.keep, targets.dropped, scheme.learnt)
 
     return {EXPRESSION: judge.classes}, encode, strata
 
@@ -200,10 +213,10 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         _check_annotated(name, table)
         heads[name] = _groups(table, name)
 
-    def encode(faces: SampleTable, part: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
+    def encode(faces: SampleTable, part: str) -> _Encoded:
         targets = _memberships(faces, heads)
         keep = np.all([targets[:, block].sum(1) == 1 for block in blocks(heads).values()], axis=0)
-        return targets, keep, {"an attribute is missing": int((~keep).sum())}
+        return _Encoded(targets, keep, {"an attribute is missing": int((~keep).sum())})
 
     first = next(iter(heads))
     strata = pd.Categorical(table.frame[first], categories=list(heads[first])).codes.astype(np.int64) + 1

@@ -8,9 +8,9 @@ from mien.audit.gate.checks import (
     GateResult,
     check_gate,
     check_gates,
-    junit_xml,
     parse_gate,
 )
+from mien.audit.gate.junit import junit_xml
 
 __all__ = [
     "FAILED",

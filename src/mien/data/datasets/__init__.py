@@ -2,4 +2,4 @@
 
 from mien.registry import Registry
 
-DATASETS = Registry("dataset", "mien.data.datasets", given=("root",))
+DATASETS = Registry("dataset", "mien.data.datasets", given=("root", "progress"))

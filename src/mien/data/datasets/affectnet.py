@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,8 +33,9 @@ from mien.data.listed import (
     with_landmarks,
 )
 from mien.data.picture_files import find_file, find_folder, picture_names
-from mien.data.text_lists import code, number
+from mien.data.text_lists import code, estimate_rows, number
 from mien.errors import DataError
+from mien.inference import Progress
 from mien.inputs import check_regular, rows_at_once
 from mien.pictures.decode import Changes, Region, count_shapes, picture_shape
 
@@ -54,6 +55,7 @@ _SETS = {"train": "train_set", "val": "val_set"}
 _CUT = 224  # pixels a side, as the later release has its faces
 _NO_VALUE = -2.0  # of valence and arousal
 _CHUNK = 512
+_TOLD = 1000  # rows of a list after which the bar moves
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -111,6 +113,7 @@ def affectnet(
     others: Literal["drop", "keep"] = "drop",
     size: Annotated[int, Field(ge=8, le=4096)] | None = None,
     channels: Literal[1, 3] | None = None,
+    progress: Progress | None = None,
 ) -> Corpus:
     """AffectNet: eight expressions in its own order, valence and arousal as numbers, five landmarks.
 
@@ -125,13 +128,14 @@ def affectnet(
             keeps them without a vote, for their valence and arousal (of the lists, those that have a box).
         size: Side in pixels; by default 224 where faces are cut out, else that of most pictures.
         channels: 1 for grey, 3 for colour; by default as most pictures.
+        progress: Called with rows of the lists read and to expect: they are read whole, before any picture.
 
     Raises:
         DataError: If ``root`` is in no layout, or none of its pictures is there.
     """
     lists, sets = (_lists(root), _sets(root)) if root.is_dir() else ({}, {})
     if lists:
-        listed, detail = _from_lists(lists, _pictures(root), margin, others == "keep")
+        listed, detail = _from_lists(_records(lists, progress), _pictures(root), margin, others == "keep")
         published = PUBLISHED if others == "drop" else {}
         about = About(name="affectnet", vocabulary=CLASSES, terms=TERMS, published=published, detail=detail)
         return listed_corpus(listed, about, Shape(size or _CUT, channels), root)
@@ -220,32 +224,46 @@ def _face(label: str, affect: Sequence[str], points: Sequence[str] | NDArray[np.
     return _Face(place, (first, second), five)
 
 
-def _from_lists(lists: dict[str, Path], folder: Path, margin: float, keep: bool) -> tuple[Listed, dict[str, Any]]:
+def _from_lists(rows: Iterable[_Row], folder: Path, margin: float, keep: bool) -> tuple[Listed, dict[str, Any]]:
     faces = _Faces()
     regions: list[Path | Region] = []
     lines: list[str] = []
     unread: list[DataError] = []
-    for split, path in lists.items():
-        for line, words in _records(path):
-            where = f"{path.name} line {line}"
-            face = _face(words[6], words[7:9], words[5].split(";")) if len(words) == len(_COLUMNS) else "cells missing"
-            box = [v for v in map(number, words[1:5]) if v is not None]
-            boxed = len(box) == 4 and min(box[2:]) > 0
-            if isinstance(face, _Face) and faces.other(face) and not (keep and boxed):
-                continue
-            if isinstance(face, str) or not boxed:
-                found = face if isinstance(face, str) else f"the box {' '.join(words[1:5])[:60]!r}"
-                unread.append(DataError(where, found, ", ".join(_COLUMNS)))
-                continue
-            faces.add(words[0], split, face)
-            left, top, width, height = box
-            regions.append(Region.around(folder / words[0], (left, top, left + width, top + height), margin))
-            lines.append(where)
+    for split, where, words in rows:
+        face = _face(words[6], words[7:9], words[5].split(";")) if len(words) == len(_COLUMNS) else "cells missing"
+        box = [v for v in map(number, words[1:5]) if v is not None]
+        boxed = len(box) == 4 and min(box[2:]) > 0
+        if isinstance(face, _Face) and faces.other(face) and not (keep and boxed):
+            continue
+        if isinstance(face, str) or not boxed:
+            found = face if isinstance(face, str) else f"the box {' '.join(words[1:5])[:60]!r}"
+            unread.append(DataError(where, found, ", ".join(_COLUMNS)))
+            continue
+        faces.add(words[0], split, face)
+        left, top, width, height = box
+        regions.append(Region.around(folder / words[0], (left, top, left + width, top + height), margin))
+        lines.append(where)
     return Listed(frame=faces.frame(), pictures=regions, lines=lines, unread=unread), faces.said(keep)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a list one by one (the training list has half a gigabyte), each with its line."""
+_Row = tuple[str, str, list[str]]  # split, file and line, cells
+
+
+def _records(lists: dict[str, Path], progress: Progress | None) -> Iterator[_Row]:
+    """The rows of the lists one by one: the training list has half a gigabyte."""
+    n, expected = 0, sum(map(estimate_rows, lists.values())) if progress else 0
+    for split, path in lists.items():
+        for line, words in _rows_of(path):
+            n += 1
+            if progress and n % _TOLD == 0:
+                progress(n, expected)
+            yield split, f"{path.name} line {line}", words
+    if progress:
+        progress(n, n)
+
+
+def _rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a list, each with its line."""
     check_regular(path, "a list of AffectNet")
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:

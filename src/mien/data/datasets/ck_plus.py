@@ -20,10 +20,10 @@ from pydantic import Field
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.datasets.fer2013 import SIDE, challenge_csv, estimate_rows, read_challenge
+from mien.data.datasets.fer2013 import SIDE, challenge_csv, read_challenge
 from mien.data.listed import ALL, About, Listed, Shape, five_of_68, is_there, listed_corpus, votes_of, with_landmarks
 from mien.data.picture_files import entries_of, find_folder, picture_names, subfolders
-from mien.data.text_lists import code, number, read_list
+from mien.data.text_lists import code, estimate_rows, number, read_list
 from mien.errors import ConfigError, DataError
 from mien.pictures.decode import Region, count_shapes
 from mien.spellings import canonical

@@ -23,6 +23,7 @@ from mien.data.csv_files import csv_files_in, header_of
 from mien.data.datasets import DATASETS, folder
 from mien.data.folder_names import is_split
 from mien.data.picture_files import entries_of, find_file, find_folder, has_picture_ending, subfolders
+from mien.data.text_lists import estimate_rows
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES
 from mien.pictures.decode import count_shapes
@@ -282,11 +283,3 @@ def fer2013(root: Path) -> Corpus:
         chunks=chunks,
         n_rows=estimate_rows(path),
     )
-
-
-def estimate_rows(path: Path) -> int:
-    """Rows to expect, from the size of the file and of its first lines: for the progress bar only."""
-    with open(path, "rb") as file:
-        file.readline()
-        sample = [len(line) for line in (file.readline() for _ in range(200)) if line]
-    return round(path.stat().st_size / (sum(sample) / len(sample))) if sample else 0

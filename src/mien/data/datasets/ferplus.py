@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.csv_files import read_rows
 from mien.data.datasets import DATASETS
-from mien.data.datasets.fer2013 import SIDE, USAGES, challenge_csv, estimate_rows, read_challenge
+from mien.data.datasets.fer2013 import SIDE, USAGES, challenge_csv, read_challenge
 from mien.data.datasets.fer2013 import TERMS as PICTURE_TERMS
 from mien.data.listed import ALL
 from mien.data.picture_files import find_file, find_folder
 from mien.data.row_for_row import LabelAgreement, check_order, not_row_for_row
+from mien.data.text_lists import estimate_rows
 from mien.errors import DataError
 from mien.labels import FERPLUS_VOCABULARY
 from mien.pictures.decode import decode_files

@@ -1,71 +1,27 @@
-"""ExperimentConfig: one strict YAML for a whole experiment."""
+"""ExperimentConfig: one strict YAML for a whole experiment; its sections, and how a file becomes one."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mien.data.augment_presets import PRESETS, Preset
+from mien.config.augment import AugmentConfig
+from mien.config.section import Component, Section
 from mien.errors import ConfigError, MienError, noted
-from mien.own_files import sha256_of_content
 from mien.pictures.preprocessing import Preprocess
 from mien.registry import nearest
 from mien.stats.settings import MOST, Settings
-from mien.values import Unfit, read_value, shown
-from mien.yaml_files import dump_yaml, parse_yaml, read_yaml
+from mien.values import Unfit, shown
+from mien.yaml_files import parse_yaml, read_yaml
 
 _EXPECTED = "a YAML configuration"
-# Section of a component -> what 'mien list' calls its catalogue.
-_LISTED = {
-    "labels.train": "labels",
-    "labels.evaluate": "labels",
-    "split": "splits",
-    "model": "models",
-    "loss": "losses",
-    "mitigation": "mitigations",
-}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read(cls, value: Any, info: ValidationInfo) -> Any:
-        """Hold values to the same rules as the options of components: ``yes`` is no number, ``"0.1"`` is one."""
-        about = cls.model_fields[info.field_name or ""]
-        section = _section_of(about.annotation)
-        if section is not None and not (value is None and section is not about.annotation):
-            if issubclass(section, Component) and isinstance(value, str):
-                return {"name": value}
-            if not isinstance(value, dict | BaseModel):
-                known = ", ".join(list(section.model_fields)[:3])
-                raise Unfit(shown(value), f"a section with keys such as {known}")
-            return value
-        return read_value(Annotated[(about.annotation, *about.metadata)] if about.metadata else about.annotation, value)
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names, by itself or where there may be none."""
-    for kind in (annotation, *typing.get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-class Component(_Section):
-    """A component by name, with its options; a name alone stands for one without options."""
-
-    name: str = Field(min_length=1)
-    options: dict[str, Any] = {}
 
 
 class ModelConfig(Component):
@@ -94,13 +50,13 @@ class ModelConfig(Component):
         return self
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where the faces are."""
 
     store: str = Field(min_length=1, description="Folder of a prepared store.")
 
 
-class IntensityConfig(_Section):
+class IntensityConfig(Section):
     """How strong each expression is, columns ``intensity_<class>`` of the store, learnt beside the expression."""
 
     loss: Literal["squared_error", "huber"] = "squared_error"
@@ -108,7 +64,7 @@ class IntensityConfig(_Section):
     weight: float = Field(1.0, gt=0, description="Factor of its loss.")
 
 
-class NumbersConfig(_Section):
+class NumbersConfig(Section):
     """Numbers, valence and arousal say, learnt beside the expression."""
 
     columns: tuple[str, ...] = Field(min_length=1, description="Columns of the store that hold numbers.")
@@ -117,7 +73,7 @@ class NumbersConfig(_Section):
     weight: float = Field(1.0, gt=0, description="Factor of their loss.")
 
 
-class LabelsConfig(_Section):
+class LabelsConfig(Section):
     """Label schemes of training and of evaluation; they must have the same classes. Or attributes in their place."""
 
     attributes: tuple[str, ...] = Field((), description="Attributes to learn instead of expressions, one head each.")
@@ -170,112 +126,7 @@ class LabelsConfig(_Section):
         return self
 
 
-class CopiesConfig(_Section):
-    """Copies of every training face, learnt beside it in every epoch; Duan 2022 has four times the faces so."""
-
-    flip: bool = Field(True, description="A mirrored copy.")
-    rotation: tuple[float, float] = Field(
-        (20.0, 20.0), description="Two turned copies: smallest and largest angle, drawn once a face; [0, 0] for none."
-    )
-
-    @field_validator("rotation")
-    @classmethod
-    def _ordered(cls, angles: tuple[float, float]) -> tuple[float, float]:
-        return _in_order(angles, 0, 180, "smallest and largest angle must lie in order between 0 and 180")
-
-
-class AdaptiveConfig(_Section):
-    """Copies by how far a face leans (Duan 2022): hardly leaning ones are not mirrored, leaning ones set upright."""
-
-    low: float = Field(4.0, ge=0, le=90, description="X1, degrees: below it turned both ways, not mirrored.")
-    high: float = Field(15.0, ge=0, le=90, description="X2, degrees: above it mirrored, and turned back only.")
-    rotation: float = Field(15.0, gt=0, le=180, description="Degrees by which copies are turned.")
-    criterion: Literal["auto", "landmarks", "symmetry"] = Field(
-        "auto", description="What tells the lean: eyes, the most symmetric turn, or eyes where they are known."
-    )
-
-    @model_validator(mode="after")
-    def _below(self) -> AdaptiveConfig:
-        if self.low >= self.high:
-            raise ValueError("low must lie below high")
-        return self
-
-
-class RandAugmentConfig(_Section):
-    """RandAugment (Cubuk et al. 2020)."""
-
-    operations: int = Field(2, ge=1, le=14, description="Operations a face, drawn anew each time.")
-    magnitude: float = Field(9.0, ge=0, le=10, description="How far each goes, of 10.")
-
-
-def _in_order(pair: tuple[float, float], least: float, most: float, message: str) -> tuple[float, float]:
-    if not least <= pair[0] <= pair[1] <= most:
-        raise ValueError(message)
-    return pair
-
-
-class AugmentConfig(_Section):
-    """Augmentation of training pictures; see mien.data.augment.Augmentation. Other faces are never changed."""
-
-    enabled: bool = True
-    preset: Preset | None = Field(
-        None, description=f"A source, whose values are filled in where none are given: {', '.join(PRESETS)}."
-    )
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring.")
-    affine: float = Field(1.0, ge=0, le=1, description="Probability of rotation, scale, move and skew together.")
-    rotation: float = Field(15.0, ge=0, le=180, description="Largest, in degrees.")
-    scale: float = Field(0.1, ge=0, lt=1, description="Largest relative change of each axis.")
-    stretch: float = Field(0.0, ge=0, le=1, description="Each axis times or divided by 1 to 1 + this (FER+).")
-    zoom: tuple[float, float] = Field((1.0, 1.0), description="Smallest and largest factor of size.")
-    skew: float = Field(0.0, ge=0, le=1, description="Largest slope of what was upright or level.")
-    shift: float = Field(0.08, ge=0, le=1, description="Largest move, as a share of the side.")
-    crop: float = Field(0.0, ge=0, le=1, description="Crop from a border of this share of the side.")
-    padding: Literal["border", "zeros", "reflection"] = Field("border", description="What stands beyond the edge.")
-    brightness: float = Field(0.15, ge=0, le=1, description="Largest change, as a share of full white.")
-    contrast: float = Field(0.25, ge=0, le=1, description="Largest relative change.")
-    gain: float = Field(0.0, ge=0, lt=1, description="Largest relative change of all pixels together.")
-    tint: float = Field(0.0, ge=0, lt=1, description="Largest relative change of each colour.")
-    grey: float = Field(0.0, ge=0, le=1, description="Probability of losing colour.")
-    small_grey: float = Field(0.0, ge=0, le=1, description="Probability of being shown as a 48-px corpus would.")
-    erasing: float = Field(0.3, ge=0, le=1, description="Probability that a rectangle is blanked.")
-    erasing_area: tuple[float, float] = Field((0.03, 0.2), description="Its smallest and largest share.")
-    erasing_ratio: tuple[float, float] = Field((1 / 3, 3.0), description="Its smallest and largest height by width.")
-    erasing_inside: bool = Field(False, description="Whether it lies within the picture, whole.")
-    erasing_fill: Literal["mean", "black", "noise"] = Field("mean", description="What fills it.")
-    copies: CopiesConfig | None = Field(None, description="Copies of each face: section with flip and rotation.")
-    adaptive: AdaptiveConfig | None = Field(
-        None, description="Copies by how far a face leans: section with low, high, rotation and criterion."
-    )
-    rand_augment: RandAugmentConfig | None = Field(None, description="Section with operations and magnitude.")
-    mixup: float = Field(0.0, ge=0, le=100, description="Alpha of mixup; 0 for none.")
-    cutmix: float = Field(0.0, ge=0, le=100, description="Alpha of CutMix; 0 for none. With mixup: one or the other.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _filled_in(cls, content: Any) -> Any:
-        named = content.get("preset") if isinstance(content, dict) else None
-        return PRESETS[named] | content if isinstance(named, str) and named in PRESETS else content
-
-    @field_validator("erasing_area")
-    @classmethod
-    def _ordered(cls, area: tuple[float, float]) -> tuple[float, float]:
-        return _in_order(area, 0, 1, "smallest and largest share must lie in order between 0 and 1")
-
-    @field_validator("zoom", "erasing_ratio")
-    @classmethod
-    def _positive(cls, factors: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < factors[0] <= factors[1]:
-            raise ValueError("smallest and largest factor must lie in order above 0")
-        return factors
-
-    @model_validator(mode="after")
-    def _one_way(self) -> AugmentConfig:
-        if self.copies is not None and self.adaptive is not None:
-            raise ValueError("copies and adaptive are two ways to copy faces: leave one out")
-        return self
-
-
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """How weights move."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -284,7 +135,7 @@ class OptimizerConfig(_Section):
     weight_decay: float = Field(5e-4, ge=0, description="Not applied to biases and normalisation.")
 
 
-class ScheduleConfig(_Section):
+class ScheduleConfig(Section):
     """How the learning rate moves."""
 
     name: Literal["cosine", "plateau", "constant", "steps"] = "cosine"
@@ -307,7 +158,7 @@ class ScheduleConfig(_Section):
 Monitor = Literal["val_loss", "val_accuracy", "val_worst_class", "val_worst_group", "last"]
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The fit itself."""
 
     epochs: int = Field(30, ge=1)
@@ -334,7 +185,7 @@ class TrainConfig(_Section):
         return self
 
 
-class AuditConfig(_Section):
+class AuditConfig(Section):
     """The audit that follows."""
 
     by: tuple[str, ...] = Field((), description="Attributes; gender*age is an intersection, brightness:3 three parts.")
@@ -357,7 +208,7 @@ class AuditConfig(_Section):
         return Settings(**shared, seed=seed)
 
 
-class ExperimentConfig(_Section):
+class ExperimentConfig(Section):
     """A whole experiment; unknown keys are refused."""
 
     data: DataConfig
@@ -527,58 +378,3 @@ def audit_settings(base: AuditConfig, **given: Any) -> AuditConfig:
     except ValidationError as error:
         told = [{**e, "loc": (f"--{e['loc'][0]}".replace("_", "-"), *e["loc"][1:])} for e in error.errors()]
         raise ConfigError.joined("options", [_mistake(e, "", ()) for e in told]) from None
-
-
-_KEY_FORMAT = 1  # goes up when a key stands for something else than before
-
-
-def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") -> str:
-    """What tells two experiments apart: all that changes their results, and nothing else.
-
-    Names, paths, threads and minutes are not part of it; settings left out are the same as their defaults, options of
-    components are as they are written. The code is not part of it either: a record says which commit made it.
-
-    Args:
-        config: The experiment.
-        fingerprint: That of its store, for whose path it stands.
-        weights: Checksum of the weights that its body begins with, for whose path it stands.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    content = config.model_dump(mode="json")
-    del content["name"], content["data"]["store"], content["train"]["threads"], content["train"]["max_minutes"]
-    content["model"]["weights"] = weights
-    del content["model"]["cache_gib"]  # what is kept is what would be computed anew
-    for key in ("freeze", "unfreeze_every"):  # keys of runs of versions that could not freeze stay theirs
-        if not content["model"][key]:
-            del content["model"][key]
-    content["labels"]["evaluate"] = config.labels.judged.model_dump(mode="json")
-    content["audit"]["annotator_error"] = sorted(content["audit"]["annotator_error"])
-    return sha256_of_content({"format": _KEY_FORMAT, "data": fingerprint, "config": content})
-
-
-def explain_config(config: ExperimentConfig) -> str:
-    """The configuration as YAML that says of each key what it is and what it may be."""
-    return "\n".join(_explained(config)) + "\n"
-
-
-def _explained(section: BaseModel, indent: str = "", called: str = "") -> Iterator[str]:
-    for name, about in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, _Section):
-            yield f"{indent}{name}:"
-            yield from _explained(value, indent + "  ", f"{called}.{name}".lstrip("."))
-            continue
-        choices = [str(c) for c in typing.get_args(about.annotation) if isinstance(c, str)]
-        notes = [about.description or "", f"One of {', '.join(choices)}." if choices else ""]
-        if isinstance(section, Component) and name in Component.model_fields:
-            notes = [f"See: mien list {_LISTED[called]}{' NAME' if name == 'options' else ''}"]
-        comment = " ".join(filter(None, notes))
-        shown = value if isinstance(value, str) else json.dumps(value)
-        yield f"{indent}{name}: {shown}" + (f"  # {comment}" if comment else "")
-
-
-def dump_config(config: ExperimentConfig) -> str:
-    """The resolved configuration as YAML."""
-    return dump_yaml(config.model_dump(mode="json"))
