@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from mien.errors import RunError
-from mien.models.weights import WeightCard, save_weights
+from mien.models.weights import CARD, WeightCard, load_card, save_weights
 from mien.outputs import whole
 from mien.runs import HISTORY
 
@@ -86,6 +86,13 @@ class Diary:
         """Write the weights of the best epoch so far."""
         if self.writes:
             save_weights(model, replace(self.card, results={"validation": best} if best else {}), self.folder)
+
+    def best_there(self) -> dict[str, float]:
+        """Epoch and validation metrics of the weights in the folder; empty where there are none, or none validated."""
+        if not (self.folder / CARD).is_file():
+            return {}
+        found = load_card(self.folder).results.get("validation")
+        return dict(found) if isinstance(found, dict) else {}
 
     def line(self, row: dict[str, float], metrics: dict[str, float], better: bool) -> None:
         """Say how an epoch went."""

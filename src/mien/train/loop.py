@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien.errors import RunError
 from mien.models.backbones import Backbone
 from mien.models.blocks import ExpressionModel
 from mien.train.averaging import AveragedWeights, average_statistics, keep_own_statistics
@@ -26,6 +25,7 @@ from mien.train.keep import Diary, Kept
 from mien.train.kept_features import Keeper, KeptMaps, leading
 from mien.train.network import At, seed_generators, split_outputs, step_seed
 from mien.train.optimizers import Schedule, make_optimizer
+from mien.train.stopping import TrainingStopped
 from mien.train.validation import summed
 
 Progress = Callable[[int, int | None], None]
@@ -75,8 +75,11 @@ class Loop:
         self.fabric, self.network, self.train = built.fabric, built.network, built.config.train
         self.place, self.kept, self.sparing = Place(), Kept(), Sparing()
         self.bettered = False  # whether the last epoch is the best so far
-        self.unwritten: nn.Module | None = None  # the best network so far, where its file is an older one's
-        self.written: dict[str, float] = {}  # the best epoch as far as its weights are in the folder
+        # The best network so far and its epoch, where the folder holds an older one; and what that one is of.
+        self.unwritten: tuple[nn.Module, dict[str, float]] | None = None
+        self.written: dict[str, float] = {}
+        self.saved = 0  # epochs that the checkpoint holds
+        self.ahead = 0  # epochs that the weights in the folder have seen, where an earlier sitting came further
         share = Share(self.fabric.global_rank, self.fabric.world_size)
         self.share = share
         self.network.to(self.fabric.device)
@@ -119,31 +122,51 @@ class Loop:
                 over = self._stage_is_over()
                 ends = over and stage + 1 == len(self.built.stages)
                 stops = not ends and not self.fabric.broadcast(more())
-                self._keep(over, now=over or stops or self.sparing.due())
+                due = over or stops or self._asked_to_stop() or self.sparing.due()
+                self._keep(over, now=self.fabric.broadcast(due))
                 self.after_epoch()
                 if stops:
                     return False
+                if not ends:
+                    self._look()
         return True
 
     def _keep(self, over: bool, now: bool) -> None:
         """Write weights and checkpoint of an epoch, or hold the weights until that is due; leave a stage at its end."""
+        held = not now or self.place.epoch < self.ahead  # it goes on learning
+        if self.bettered:
+            self.unwritten = (deepcopy(self.judged) if held else self.judged, dict(self.kept.best))
         if not now:
-            if self.bettered:  # it goes on learning
-                self.unwritten = deepcopy(self.judged)
             return
         with self.sparing.written():
-            if self.bettered:
-                self.unwritten = self.judged
             self.write_best()
             if over:
                 self._leave_stage()
             self._save()
+        self.saved = self.place.epoch
 
     def write_best(self) -> None:
-        """Bring the weights in the folder up to the best epoch."""
-        if self.unwritten is not None:
-            self.diary.weights(self.unwritten, self.kept.best)
-            self.unwritten, self.written = None, dict(self.kept.best)
+        """Bring the weights in the folder up to the best epoch.
+
+        Not before this sitting has come as far as the one that wrote them: they are no worse than what a run that
+        trains some epochs again has so far.
+        """
+        if self.unwritten is not None and self.place.epoch >= self.ahead:
+            model, best = self.unwritten
+            self.diary.weights(model, best)
+            self.unwritten, self.written = None, best
+
+    def _asked_to_stop(self) -> bool:
+        try:
+            self.check()
+        except TrainingStopped:
+            return True
+        return False
+
+    def _look(self) -> None:
+        """Stop between two batches if asked to; where earlier epochs are not written yet, this one ends first."""
+        if self.saved == self.place.epoch:
+            self.check()
 
     def _place_faces(self) -> None:
         """Faces, placed once for all stages; where leading parts stand still, what these make of them."""
@@ -250,7 +273,7 @@ class Loop:
                 schedule.after_step(self.place.step)
             if self.progress is not None:
                 self.progress(*self._steps_done())
-            self.check()
+            self._look()
         self.place.epoch, self.place.stage_epoch = self.place.epoch + 1, self.place.stage_epoch + 1
         # Before the epoch is judged and saved, by whichever process: its weights are those of all.
         networks = [self.network] if self.averages is None else [self.network, self.averages.model]
@@ -288,20 +311,17 @@ class Loop:
     def _judge(self, sums: list[float], began: float) -> None:
         """Validate; keep the weights if they are the best so far."""
         loss, hits, n = sums
-        metrics = self.built.judge(self.judged, self.validation, self.fabric, self.check)
+        metrics = self.built.judge(self.judged, self.validation, self.fabric, self._look)
         seconds = time.monotonic() - began
         row = {"epoch": self.place.epoch - 1, "train_loss": loss / n, "train_accuracy": hits / n, **metrics}
         if len(self.built.stages) > 1:
             row["stage"] = self.place.stage
         row |= {"lr": self.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}
+        self.bettered = False
         try:
-            better = self.kept.take(row, metrics, self.train.monitor)
-        except RunError:
-            self.write_best()
-            raise
+            better = self.bettered = self.kept.take(row, metrics, self.train.monitor)
         finally:
             self.diary.history(self.kept)
-        self.bettered = better
         if better and self.place.stage + 1 < len(self.built.stages):
             self.kept.state = {k: v.detach().clone() for k, v in self._best_model().state_dict().items()}
         for schedule in self.schedules:
@@ -368,7 +388,9 @@ class Loop:
         self.place = place = Place(*(state[k] for k in ("stage", "epoch", "stage_epoch", "step")))
         if place.stage > len(self.built.stages) or [row["epoch"] for row in state["rows"]] != list(range(place.epoch)):
             raise ValueError(f"stage {place.stage} and epoch {place.epoch} with {len(state['rows'])} rows of history")
-        self.kept = Kept(state["best"], state["rows"], state["state"])
+        self.saved, self.kept = place.epoch, Kept(state["best"], state["rows"], state["state"])
+        self.written = self.diary.best_there()
+        self.ahead = int(self.written.get("epoch", -1)) + 1
         self.network.load_state_dict(state["network"])
         if self.averages is not None:
             self.averages.load_state_dict(state["average"])

@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,8 +47,9 @@ def train(
 ) -> Run:
     """Train as configured; under ``torchrun`` on all of its processes together.
 
-    A run that was cut off, by whatever, goes on from the last whole epoch when ``train`` is called
-    again with the same configuration, and ends with the weights of an unbroken run.
+    A run that was cut off, by whatever, goes on from the last epoch that was written when ``train`` is called again
+    with the same configuration, and ends with the weights of an unbroken run. That is the last whole epoch, unless
+    writing takes long (:class:`mien.train.checkpoints.Sparing`).
 
     Args:
         config: The experiment.
@@ -252,7 +253,8 @@ class _Begun:
             raise
         finally:
             diary.close()
-            if status != "failed":
+            # What failed may well be the card or the disk: then that is told, and not that the weights are lost too.
+            with suppress(Exception) if status == "failed" else nullcontext():
                 loop.write_best()
             if status != "failed" and built.fabric.is_global_zero and not (self.run.path / WEIGHTS).is_file():
                 self.tell("no epoch ended: the weights kept are those of the moment, not validated")
