@@ -61,6 +61,16 @@ def test_the_loss_by_hand() -> None:
     assert group_cross_entropy(logits[2:], groups[2:]).item() == 0
 
 
+def test_a_face_mixed_with_one_of_unknown_group_counts_by_its_share() -> None:
+    """Half of the faces have no group; even heads are ln 2 off for every known face, however faces are mixed."""
+    groups = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    mixed = 0.7 * groups + 0.3 * groups[[2, 3, 0, 1]]
+    assert group_cross_entropy(torch.zeros(4, 2), mixed).item() == pytest.approx(math.log(2))
+    logits = torch.tensor([[0.0, math.log(3)]] * 4)  # -ln(1/4) and -ln(3/4), as much of the one as of the other
+    assert group_cross_entropy(logits, mixed).item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
+    assert group_cross_entropy(logits, groups).item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
+
+
 def test_heads_add_their_cross_entropies_times_the_weight() -> None:
     mitigation = adapted(weight=0.5)
     for parameter in mitigation.parameters():

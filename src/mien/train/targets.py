@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.config import Component, ExperimentConfig
 from mien.data.class_notes import class_notes, present_classes
+from mien.data.group_columns import group_column
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.demographics import HEADS, PREFIX
@@ -234,20 +235,9 @@ def _check_annotated(name: str, table: SampleTable) -> None:
         )
 
 
-def _column(table: SampleTable, spec: str) -> pd.Series:
-    """The group of each face, of an attribute or of an intersection such as ``gender*age``; None where missing."""
-    names = [name.strip() for name in spec.split("*")]
-    columns = [table.frame[name].astype(object) for name in names]
-    known = np.all([column.notna() for column in columns], axis=0)
-    joined = columns[0].astype(str)
-    for column in columns[1:]:
-        joined = joined + " * " + column.astype(str)
-    return joined.where(known, None)
-
-
 def _groups(table: SampleTable, spec: str) -> tuple[str, ...]:
     """Groups of an attribute in a store, in the vocabulary's order where it knows the attribute."""
-    found = {str(g) for g in _column(table, spec).dropna()}
+    found = {str(g) for g in group_column(table, spec).dropna()}
     known = HEADS[spec].groups if spec in HEADS and found <= set(HEADS[spec].groups) else tuple(sorted(found))
     if len(known) < 2:
         raise DataError(f"attribute {spec!r}", f"has the groups {sorted(found)}", "two or more")
@@ -257,7 +247,7 @@ def _groups(table: SampleTable, spec: str) -> tuple[str, ...]:
 def _memberships(table: SampleTable, attributes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
     """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing."""
     found = [
-        (_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+        (group_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
         for spec, groups in attributes.items()
     ]
     return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
