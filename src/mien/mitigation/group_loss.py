@@ -17,8 +17,8 @@ def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:
 
     Args:
         logits: ``(B, G)``, perhaps in bf16.
-        groups: ``(B, G)`` memberships: one-hot, a distribution where a group is perceived, zeros where it is missing, and
-            less than 1 in sum where faces with and without are mixed.
+        groups: ``(B, G)`` memberships: one-hot, a distribution where a group is perceived, zeros where it is missing,
+            and less than 1 in sum where faces with and without are mixed.
 
     Returns:
         ``()`` in float32.
