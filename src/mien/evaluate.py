@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mien.adapters.loading import run_model
 from mien.adapters.predictions import predictions_on
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.class_notes import class_notes, present_classes
+from mien.data.group_columns import group_column, same_groups
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces, parse_on
 from mien.data.splits import TEST, TRAIN, VALIDATION
@@ -25,7 +27,9 @@ from mien.registry import nearest
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
+from mien.spellings import attribute_name
 from mien.stats.settings import Settings
+from mien.wording import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +139,15 @@ def evaluate_given(
     """A run of the model ``conditioned``, told the attributes of each face in place of those that it tells: the oracle.
 
     Beside the run's own predictions on the same faces, it shows what errors of the attributes' heads cost. A face whose
-    group is missing, or is none that the network learnt, is judged as ever. Nothing is written: save what is returned
-    (``.save(path)``), and audit or compare it as any other predictions.
+    group is missing, or is none that the network learnt (none by that name, or one that no training face had), is
+    judged as ever, and a note counts these. Groups are the same in any spelling (``Male``, ``male``). Nothing is
+    written: save what is returned (``.save(path)``), and audit or compare it as any other predictions.
 
     Args:
         run: The run.
         on: As in :func:`evaluate`.
-        attributes: Attribute of the network -> that of the store that says it; all of the network's, by the same name,
-            if absent.
+        attributes: Attribute of the network, or intersection, -> that of the store that says it; all of the network's,
+            by the same name, if None. What is left out is not told: ``{}`` tells nothing.
         device: Where to compute.
         progress: Called with faces done and in all.
 
@@ -156,8 +161,9 @@ def evaluate_given(
     asked = _asked(run, on, model.classes)
     faces, names = asked.faces, asked.faces.table.frame["sample_id"].to_numpy(dtype=object)
     given, notes = {}, _notes(faces.targets, faces.classes)
-    for attribute, column in (attributes or {name: name for name in model.groups}).items():
-        given[attribute], note = _given(faces.table, column, model.groups_of(attribute))
+    for attribute, column in ({name: name for name in model.groups} if attributes is None else attributes).items():
+        name, groups = attribute_name(attribute), model.groups_of(attribute)
+        given[name], note = _given(faces.table, column, groups, model.untaught.get(name, ()))
         notes.append(note)
     logits = np.empty((len(names), len(model.classes)))
     for part, crops in batches(asked.store.images, faces.rows, model.batch_size, progress):
@@ -165,24 +171,50 @@ def evaluate_given(
     refuse_not_finite(logits, names, run.path.name)
     return faces.predictions(
         softmax(logits),
-        f"{run.path.name} on {asked.store.path.name}:{asked.split or 'all'}, told {' and '.join(given)}",
+        f"{run.path.name} on {asked.store.path.name}:{asked.split or 'all'}, told {' and '.join(given) or 'nothing'}",
         attributes={COPY_COLUMN: np.where(asked.copies, "yes", "no"), **faces.quality(asked.store.images)},
         notes=notes,
     )
 
 
-def _given(table: SampleTable, column: str, groups: Sequence[str]) -> tuple[NDArray[np.float32], str]:
+def _given(
+    table: SampleTable, column: str, groups: Sequence[str], untaught: Sequence[str]
+) -> tuple[NDArray[np.float32], str]:
     """``(n, G)`` one-hot rows, all zero where the group is not known; and what a reader must know of them."""
-    if column not in table.attributes:
-        fix = nearest(column, list(table.attributes))
-        raise DataError(f"table {table.name!r}", f"has no attribute {column!r}", "", fix)
-    found = table.frame[column].astype(object).to_numpy()[:, None] == np.array(groups, dtype=object)
-    n = int(found.any(1).sum())
-    if not n:
-        raise DataError(f"attribute {column!r}", "no face has a group that the network knows", ", ".join(groups))
-    rest = f"; of the other {len(found) - n:,} the network's own word was taken" if n < len(found) else ""
-    said = "was perceived, by a model or an onlooker, and" if table.is_perceived(column) else "as annotated"
-    return found.astype(np.float32), f"{column} {said} was told to the network for {n:,} faces{rest}"
+    parts = attribute_name(column).split("*")
+    for name in parts:
+        if name not in table.attributes:
+            fix = nearest(name, list(table.attributes))
+            raise DataError(f"table {table.name!r}", f"has no attribute {name!r}", "", fix)
+    words = group_column(table, column)
+    place = same_groups(words.dropna().unique(), groups)
+    told = np.array([word in place and groups[place[word]] not in untaught for word in words], dtype=bool)
+    if not told.any():
+        taught = ", ".join(group for group in groups if group not in untaught)
+        raise DataError(f"attribute {column!r}", "no face has a group that the network knows", taught)
+    rows = np.zeros((len(table), len(groups)), np.float32)
+    rows[told, [place[word] for word in words[told]]] = 1
+    perceived = any(table.is_perceived(name) for name in parts)
+    said = "was perceived, by a model or an onlooker, and" if perceived else "as annotated"
+    return rows, f"{column} {said} was told to the network for {told.sum():,} faces{_not_told(words[~told], place)}"
+
+
+def _not_told(words: pd.Series, place: Mapping[str, int]) -> str:
+    """What to say of faces whose group was not told: how many, and why."""
+    if words.empty:
+        return ""
+    strange = words.notna() & ~words.isin(list(place))
+    why = {
+        "of unknown group": words.isna(),
+        "of groups that no training face had": words.notna() & ~strange,
+        "of groups that it does not know": strange,
+    }
+    told = [
+        f"{mask.sum():,} {reason}" + (f" ({listed(words[mask].unique(), 5)})" if words[mask].notna().any() else "")
+        for reason, mask in why.items()
+        if mask.any()
+    ]
+    return f"; of the other {len(words):,} the network's own word was taken: {listed(told)}"
 
 
 @dataclass(frozen=True, kw_only=True)

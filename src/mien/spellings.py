@@ -60,6 +60,15 @@ def canonical(name: str) -> str:
     return _CANONICAL.get(key, key)
 
 
+def attribute_name(spec: str) -> str:
+    """The one spelling of an attribute or an intersection: no blanks at its ends or around the stars.
+
+    >>> attribute_name(" gender * age"), attribute_name("gender*age"), attribute_name("skin tone")
+    ('gender*age', 'gender*age', 'skin tone')
+    """
+    return "*".join(name.strip() for name in spec.split("*"))
+
+
 def known_words() -> frozenset[str]:
     """Every word whose expression is known, in the form of :func:`folded`."""
     return frozenset(_CANONICAL) | frozenset(_SYNONYMS)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mien.config import parse_config
+from mien.data.images import Store, StoreWriter
 from mien.errors import ConfigError
 from mien.mitigation import group_loss
 from mien.mitigation.attribute_heads import AttributeHeads
@@ -22,7 +23,8 @@ from mien.models.blocks import ExpressionModel
 from mien.models.conditioned import ATTRIBUTE, ConditionedModel
 from mien.models.weights import load_card
 from mien.train import train
-from mien.train.build import make_fabric
+from mien.train.build import Built, build, make_fabric
+from mien.train.targets import load_training_data
 
 GROUPS = np.array([[1, 0, 0, 0, 1], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0], [0.25, 0.75, 0, 0, 0]], np.float32)
 FACES = Faces(
@@ -42,6 +44,25 @@ def adapted(model: ExpressionModel | None = None, **options: Any) -> AttributeHe
     return found
 
 
+def built_from(settings: dict[str, Any]) -> Built:
+    """What ``mien train`` makes before the first step."""
+    config = parse_config(settings)
+    return build(config, load_training_data(config), make_fabric(config), terms="")
+
+
+def with_columns(settings: dict[str, Any], folder: Path, **columns: list[Any]) -> None:
+    """Let a run learn from its store with further attributes, whose values go round."""
+    store = Store.open(settings["data"]["store"])
+    frame = store.table.frame.copy()
+    for name, values in columns.items():
+        frame[name] = [values[i % len(values)] for i in range(len(frame))]
+    attributes = [*store.table.attributes, *columns]
+    with StoreWriter(folder) as writer:
+        writer.copy(store)
+        writer.commit(store.table.derive("more", frame, attributes=attributes), store.info)
+    settings["data"] = {"store": str(folder)}
+
+
 def step(features: torch.Tensor, at: int = 0, extra: dict[str, torch.Tensor] | None = None) -> Step:
     n = len(features)
     groups = torch.from_numpy(GROUPS[:n])
@@ -59,6 +80,16 @@ def test_the_loss_by_hand() -> None:
     by_hand = (math.log(4) + 0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / 2
     assert group_cross_entropy(logits, groups).item() == pytest.approx(by_hand)
     assert group_cross_entropy(logits[2:], groups[2:]).item() == 0
+
+
+def test_a_face_mixed_with_one_of_unknown_group_counts_by_its_share() -> None:
+    """Half of the faces have no group; even heads are ln 2 off for every known face, however faces are mixed."""
+    groups = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    mixed = 0.7 * groups + 0.3 * groups[[2, 3, 0, 1]]
+    assert group_cross_entropy(torch.zeros(4, 2), mixed).item() == pytest.approx(math.log(2))
+    logits = torch.tensor([[0.0, math.log(3)]] * 4)  # -ln(1/4) and -ln(3/4), as much of the one as of the other
+    assert group_cross_entropy(logits, mixed).item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
+    assert group_cross_entropy(logits, groups).item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
 
 
 def test_heads_add_their_cross_entropies_times_the_weight() -> None:
@@ -155,13 +186,74 @@ def test_a_run_learns_both(settings: dict[str, Any], tmp_path: Path) -> None:
     assert "nothing teaches" not in (run.path / "train.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("mitigation", "freeze", "every"),
+    [
+        ({"name": "none"}, [], None),
+        ({"name": "reweighting", "options": {"by": ["gender"]}}, [], None),
+        ({"name": "gradient_reversal", "options": {"by": ["gender"]}}, [], None),
+        ({"name": "attribute_heads", "options": {"by": ["gender"], "weight": 0}}, [], None),
+        ({"name": "attribute_heads", "options": {"by": ["gender"]}}, ["attributes"], None),
+        # They move from the third epoch on, and are silent from the second.
+        ({"name": "attribute_heads", "options": {"by": ["gender"], "epochs_share": 0.3}}, ["attributes"], 2),
+    ],
+)
+def test_a_card_claims_no_attribute_that_nothing_taught(
+    settings: dict[str, Any], tmp_path: Path, mitigation: dict[str, Any], freeze: list[str], every: int | None
+) -> None:
+    options = {"trunk": TINY, "attributes": {"gender": 2}}
+    settings["model"] = {"name": "conditioned", "options": options, "freeze": freeze, "unfreeze_every": every}
+    settings["mitigation"] = mitigation
+    built = built_from(settings)
+    assert "attributes" not in built.card.data
+    assert any("nothing teaches the network what gender is" in note for note in built.notes)
+
+
+def test_heads_that_begin_to_move_in_time_are_taught(settings: dict[str, Any]) -> None:
+    options = {"trunk": TINY, "attributes": {"gender": 2}}
+    settings["model"] = {"name": "conditioned", "options": options, "freeze": ["attributes"], "unfreeze_every": 2}
+    settings["mitigation"] = {"name": "attribute_heads", "options": {"by": ["gender"], "epochs_share": 0.7}}
+    built = built_from(settings)
+    assert built.card.data["attributes"] == {"gender": ["female", "male"]}
+    assert not [note for note in built.notes if "nothing teaches" in note]
+
+
 def test_attributes_that_nothing_teaches_are_told(settings: dict[str, Any], tmp_path: Path) -> None:
-    options = {"trunk": TINY, "attributes": {"age": 2, "gender": 2}}
+    options = {"trunk": TINY, "attributes": {"skin": 2, "gender": 2}}
+    with_columns(settings, tmp_path / "store", skin=["dark", "light"])
     settings["model"] = {"name": "conditioned", "options": options}
     settings["mitigation"] = {"name": "attribute_heads", "options": {"by": ["gender"]}}
     settings["train"] |= {"epochs": 1}
     run = train(parse_config(settings), tmp_path / "run")
-    assert "nothing teaches the network what age is" in (run.path / "train.log").read_text()
+    assert "nothing teaches the network what skin is" in (run.path / "train.log").read_text()
+    assert load_card(run.path).data["attributes"] == {"gender": ["female", "male"]}
+
+
+@pytest.mark.parametrize("mitigation", ["none", "reweighting", "attribute_heads"])
+def test_attributes_that_the_store_has_otherwise_are_refused(settings: dict[str, Any], mitigation: str) -> None:
+    by = {} if mitigation == "none" else {"options": {"by": ["gender"]}}
+    settings["mitigation"] = {"name": mitigation, **by}
+    for attributes, message in (
+        ({"gender": 5}, r"model\.options\.attributes\.gender: 5, expected 2, for the store has female, male"),
+        ({"gendre": 2}, r"model\.options\.attributes: the store has no attribute 'gendre'\. Did you mean 'gender'"),
+    ):
+        settings["model"] = {"name": "conditioned", "options": {"trunk": TINY, "attributes": attributes}}
+        with pytest.raises(ConfigError, match=message):
+            load_training_data(parse_config(settings))
+
+
+@pytest.mark.parametrize(("by", "attribute"), [("gender * skin", "gender*skin"), ("gender*skin", "gender * skin")])
+def test_blanks_around_the_stars_make_no_other_attribute(
+    settings: dict[str, Any], tmp_path: Path, by: str, attribute: str
+) -> None:
+    with_columns(settings, tmp_path / "store", skin=["dark", "dark", "light", "light"])
+    settings["model"] = {"name": "conditioned", "options": {"trunk": TINY, "attributes": {attribute: 4}}}
+    settings["mitigation"] = {"name": "attribute_heads", "options": {"by": [by]}}
+    built = built_from(settings)
+    assert isinstance(built.mitigation, AttributeHeads)
+    assert built.mitigation.made == ()
+    assert list(built.card.data["attributes"]) == ["gender*skin"]
+    assert not built.notes
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -190,6 +192,50 @@ def test_what_is_given_takes_the_place_of_what_is_told() -> None:
         model.conditioned_on(x, {"age": gender})
 
 
+@pytest.mark.parametrize(
+    "row", [[5.0, -3.0], [1.0, -0.0001], [0.5, 0.6], [0.2, 0.2], [float("nan"), 1.0], [float("inf"), 0.0]]
+)
+def test_memberships_that_no_face_has_are_refused(row: list[float]) -> None:
+    model, x = network().eval(), torch.rand(2, 1, 16, 16)
+    with pytest.raises(UsageError, match=r"given\['gender'\]: row 1 is .*expected memberships of 0 or more, of sum 1"):
+        model.conditioned_on(x, {"gender": torch.tensor([[0.0, 0.0], row])})
+    soft = torch.tensor([[0.3, 0.7], [1 / 3, 2 / 3]], dtype=torch.bfloat16)  # rounded: the second sums to 1.002
+    model.conditioned_on(x, {"gender": soft})
+
+
+def test_an_intersection_has_one_spelling() -> None:
+    model = network(attributes={"gender * age": 6, " skin ": 2})
+    assert model.attributes == {"skin": 2, "gender*age": 6}
+    with pytest.raises(ConfigError, match=r"'gender\*age' is written twice"):
+        network(attributes={"gender*age": 6, "gender * age": 6})
+
+
+@pytest.mark.parametrize(
+    ("first", "fits"),
+    [
+        (torch.nn.LayerNorm(D), False),
+        (torch.nn.BatchNorm1d(D), False),
+        (torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.LayerNorm(D)), False),
+        (torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Identity()), True),
+    ],
+)
+def test_a_head_that_begins_with_a_normalisation_takes_film_only(
+    monkeypatch: pytest.MonkeyPatch, first: torch.nn.Module, fits: bool
+) -> None:
+    def build(num_classes: int, in_channels: int = 1) -> Any:
+        made = MODELS.get("mienet")(num_classes, in_channels, **TRUNK["options"])
+        made.head = torch.nn.Sequential(first, torch.nn.Linear(D, num_classes))
+        return made
+
+    monkeypatch.setitem(MODELS._entries, "other", build)
+    assert network("other", how="film")(torch.rand(2, 1, 16, 16)).shape == (2, 3)
+    if fits:
+        assert network("other")(torch.rand(2, 1, 16, 16)).shape == (2, 3)
+    else:
+        with pytest.raises(ConfigError, match="has a head that takes its features alone, expected .*or how: film"):
+            network("other")
+
+
 def test_parts_are_the_trunk_s_then_its_own() -> None:
     model = network("resnet18", how="film")
     assert list(model.parts()) == ["stem", "layer1", "layer2", "layer3", "layer4", "attributes", "film"]
@@ -289,13 +335,25 @@ def run_folder(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return train(parse_config(content), tmp_path_factory.mktemp("conditioned") / "run").path
 
 
+def derived(store: Path, folder: Path, change: Callable[[pd.DataFrame], None], *attributes: str) -> Path:
+    """A store whose table was changed, perhaps with further attributes."""
+    given = Store.open(store)
+    frame = given.table.frame.copy()
+    change(frame)
+    with StoreWriter(folder) as writer:
+        writer.copy(given)
+        table = given.table.derive(folder.name, frame, attributes=[*given.table.attributes, *attributes])
+        writer.commit(table, given.info)
+    return folder
+
+
 def told_by_gender(folder: Path) -> None:
     """Let gender alone decide: a female is called bright, a male dark."""
     classifier = Classifier.load(folder)
     with torch.no_grad():
         weight = joined_weight(classifier.module)  # type: ignore[arg-type]
         weight.zero_()
-        weight[:2, D:] = 50 * torch.eye(2)
+        weight[:2, D : D + 2] = 50 * torch.eye(2)
     save_weights(classifier.module, load_card(folder), folder)
 
 
@@ -335,6 +393,88 @@ def test_faces_of_unknown_group_are_judged_as_ever(run_folder: Path, easy_store:
         evaluate_given(run, on, {"gender": "gander"})
     with pytest.raises(UsageError, match="the network knows no 'age'"):
         evaluate_given(run, on, {"age": "gender"})
+
+
+def test_an_empty_mapping_tells_nothing(run_folder: Path) -> None:
+    run = Run.open(run_folder)
+    told_by_gender(run.path)
+    found, own = evaluate_given(run, attributes={}), evaluate(run, settings=Settings(n_boot=50)).predictions
+    np.testing.assert_allclose(found.probs, own.probs, rtol=1e-5)
+    assert found.source == "run on store:test, told nothing"
+    assert not [note for note in found.notes if "told to the network" in note]
+
+
+def test_another_spelling_in_another_store_is_the_same_group(
+    run_folder: Path, easy_store: Path, tmp_path: Path
+) -> None:
+    run = Run.open(run_folder)
+    told_by_gender(run.path)
+    wanted = evaluate_given(run, f"{easy_store}:test")
+    words = {"male": "Male ", "female": "FEMALE"}
+
+    def respell(frame: pd.DataFrame) -> None:
+        frame["gender"] = frame["gender"].astype(object).map(words)
+
+    def strange(frame: pd.DataFrame) -> None:
+        frame["gender"] = frame["gender"].astype(object).map({"male": "m", "female": "female"})
+
+    found = evaluate_given(run, f"{derived(easy_store, tmp_path / 'spelt', respell)}:test")
+    np.testing.assert_array_equal(found.probs, wanted.probs)
+    assert "gender as annotated was told to the network for 45 faces" in found.notes
+    found = evaluate_given(run, f"{derived(easy_store, tmp_path / 'strange', strange)}:test")
+    n = int((found.groups["gender"] == "m").sum())
+    assert any(note.endswith(f"was taken: {n} of groups that it does not know (m)") for note in found.notes)
+
+
+def test_what_no_training_face_was_is_not_told(settings: dict[str, Any], easy_store: Path, tmp_path: Path) -> None:
+    """The third group is in the test part alone: its probability means nothing, and nobody is told as of it."""
+
+    def third(frame: pd.DataFrame) -> None:
+        frame["gender"] = frame["gender"].astype(object)
+        frame.loc[frame.index[frame["split"] == "test"][::3], "gender"] = "nonbinary"
+
+    settings["data"] = {"store": str(derived(easy_store, tmp_path / "third", third))}
+    settings["model"] = {"name": "conditioned", "options": {"trunk": TRUNK, "attributes": {"gender": 3}}}
+    settings["mitigation"] = {"name": "attribute_heads", "options": {"by": ["gender"]}}
+    settings["train"] |= {"epochs": 1}
+    run = train(parse_config(settings), tmp_path / "run")
+    assert "no training face is nonbinary (gender)" in (run.path / "train.log").read_text()
+    card = load_card(run.path).data
+    assert card["attributes"] == {"gender": ["female", "male", "nonbinary"]}
+    assert card["untaught_groups"] == {"gender": ["nonbinary"]}
+    told_by_gender(run.path)
+    found, own = evaluate_given(run), evaluate(run, settings=Settings(n_boot=50)).predictions
+    third_group = (found.groups["gender"] == "nonbinary").to_numpy()
+    assert third_group.sum() == 15
+    np.testing.assert_allclose(found.probs[third_group], own.probs[third_group], rtol=1e-5)
+    assert any(note.endswith("was taken: 15 of groups that no training face had (nonbinary)") for note in found.notes)
+
+
+def test_intersections_numbers_and_truths_are_told_as_they_are_taught(
+    settings: dict[str, Any], easy_store: Path, tmp_path: Path
+) -> None:
+    def more(frame: pd.DataFrame) -> None:
+        frame["number"], frame["truth"] = np.arange(len(frame)) // 2 % 2, np.arange(len(frame)) % 3 == 0
+
+    store = derived(easy_store, tmp_path / "more", more, "number", "truth")
+    settings["data"] = {"store": str(store)}
+    options = {"trunk": TRUNK, "attributes": {"gender*number": 4, "number": 2, "truth": 2}}
+    settings["model"] = {"name": "conditioned", "options": options}
+    settings["mitigation"] = {"name": "attribute_heads", "options": {"by": ["gender * number", "number", "truth"]}}
+    settings["train"] |= {"epochs": 1}
+    run = train(parse_config(settings), tmp_path / "run")
+    assert load_card(run.path).data["attributes"] == {
+        "gender*number": ["female * 0", "female * 1", "male * 0", "male * 1"],
+        "number": ["0", "1"],
+        "truth": ["False", "True"],
+    }
+    notes = evaluate_given(run).notes
+    for name in options["attributes"]:  # type: ignore[attr-defined]
+        assert f"{name} as annotated was told to the network for 45 faces" in notes
+    one = evaluate_given(run, attributes={"gender * number": "gender * number"})
+    assert one.source == "run on more:test, told gender*number"
+    with pytest.raises(DataError, match="has no attribute 'numbr'. Did you mean 'number'"):
+        evaluate_given(run, attributes={"gender*number": "gender*numbr"})
 
 
 def test_other_networks_cannot_be_told(settings: dict[str, Any], run_folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import group_cross_entropy
 from mien.models.blocks import ExpressionModel
 from mien.models.conditioned import ATTRIBUTE, ConditionedModel
+from mien.spellings import attribute_name
 
 
 @MITIGATIONS.register("attribute_heads", tiny={"hidden": 4})
@@ -71,11 +72,12 @@ class AttributeHeads(Mitigation):
         theirs = model.attributes if isinstance(model, ConditionedModel) else {}
         for name in self.by:
             groups = self.faces.attributes[name]
-            if theirs.get(name, len(groups)) != len(groups):
-                found = f"tells {theirs[name]} groups of {name!r}, and the training faces have {', '.join(groups)}"
-                expected = f"model.options.attributes.{name} = {len(groups)}"
+            told = attribute_name(name)
+            if theirs.get(told, len(groups)) != len(groups):
+                found = f"tells {theirs[told]} groups of {name!r}, and the training faces have {', '.join(groups)}"
+                expected = f"model.options.attributes.{told} = {len(groups)}"
                 raise ConfigError("mitigation.options.by", f"the network {found}", expected)
-        self.made = tuple(name for name in self.by if name not in theirs)
+        self.made = tuple(name for name in self.by if attribute_name(name) not in theirs)
         self.heads.extend(self._head(model.feature_dim, len(self.faces.attributes[name])) for name in self.made)
         return model
 
@@ -87,7 +89,12 @@ class AttributeHeads(Mitigation):
     def logits(self, step: Step) -> dict[str, Tensor]:
         """Attribute -> ``(B, G)``, of the network's own head where it has one."""
         made = {name: head(step.features) for name, head in zip(self.made, self.heads, strict=True)}
-        return {name: made[name] if name in made else step.extra[ATTRIBUTE + name] for name in self.by}
+        extra = step.extra
+        return {name: made[name] if name in made else extra[ATTRIBUTE + attribute_name(name)] for name in self.by}
+
+    def teaches_in(self, epoch: int, epochs: int) -> bool:
+        """Whether the heads are taught in an epoch, from 0, of a stage of so many."""
+        return self.weight > 0 and epoch / epochs < self.epochs_share
 
     def loss(self, step: Step) -> Tensor:
         """The expression's loss, and ``weight`` times that of the heads as long as they are not silent."""

@@ -11,12 +11,14 @@ from mien.mitigation.base import mean_over_processes
 def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:
     """Cross-entropy of an attribute's groups, the mean over the faces of known group in the whole batch.
 
-    However the faces fall to the processes that train together; every process must call this in the same step. Where
-    no face of the batch has a known group it is 0, with a gradient of 0.
+    However the faces fall to the processes that train together; every process must call this in the same step. A face
+    that is mixed of two counts by how much of it is of known group. Where no face of the batch has a known group it is
+    0, with a gradient of 0.
 
     Args:
         logits: ``(B, G)``, perhaps in bf16.
-        groups: ``(B, G)`` memberships: one-hot, a distribution where a group is perceived, zeros where it is missing.
+        groups: ``(B, G)`` memberships: one-hot, a distribution where a group is perceived, zeros where it is missing,
+            and less than 1 in sum where faces with and without are mixed.
 
     Returns:
         ``()`` in float32.
@@ -26,6 +28,8 @@ def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:
     0.693147
     """
     losses = -(groups * logits.float().log_softmax(1)).sum(1)
-    known = mean_over_processes((groups.sum(1) > 0).sum())  # of the whole batch, not of this process's share
+    # Of the whole batch, not of this process's share. The sum of memberships, not the number of rows that have any: by
+    # that, mixing with faces of unknown group would make the attribute count for less.
+    known = mean_over_processes(groups.sum())
     # A batch without any known group adds nothing: 0 over 1, and no NaN.
     return losses.sum() / torch.where(known > 0, known, 1)

@@ -13,10 +13,13 @@ from mien.errors import ConfigError, UsageError
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.registry import nearest
+from mien.spellings import attribute_name
 from mien.values import shown
 
+ATTRIBUTES = "attributes"  # the part that holds their heads
 ATTRIBUTE = "attribute:"  # and its name: where Outputs.extra holds the logits of an attribute
-_NAME = "conditioned"
+CONDITIONED = "conditioned"
+_WHOLE = 0.01  # how far memberships may sum from 1, as distributions in bf16 do
 _RECENT = 100  # batches over which the mean of the probabilities runs: what heads told before they had learnt is left
 
 Groups = Annotated[int, Field(ge=2, le=100)]
@@ -24,7 +27,7 @@ Control = Literal["none", "shuffled", "constant"]
 
 
 @MODELS.register(
-    _NAME,
+    CONDITIONED,
     tiny={
         "trunk": {"name": "mienet", "options": {"widths": [4, 8], "depths": [1, 1], "stem": 4}},
         "attributes": {"gender": 2, "age": 3},
@@ -58,7 +61,8 @@ class ConditionedModel(ExpressionModel):
         num_classes: K.
         in_channels: 1 or 3.
         trunk: Any other model: its name, or a section with ``name`` and ``options``.
-        attributes: Name of each attribute in the store and how many groups it has, such as ``{gender: 2, age: 9}``.
+        attributes: Name of each attribute in the store, or of an intersection of several, and how many groups it has,
+            such as ``{gender: 2, age: 9}`` or ``{gender*age: 18}``.
         how: Their probabilities stand beside the features (``concat``), or scale and move them (``film``).
         stop_gradient: Whether the expression's loss ends at the probabilities; it then never moves the heads of the
             attributes, and the trunk only by its features. The attributes' losses move their heads and the trunk, and
@@ -83,7 +87,7 @@ class ConditionedModel(ExpressionModel):
     ) -> None:
         super().__init__()
         # In the order of their names, whatever order a file has them in: weights must not depend on that.
-        self.attributes = {name: attributes[name] for name in sorted(attributes)}
+        self.attributes = _named_once(attributes)
         self.stop_gradient, self.control = stop_gradient, control
         self.trunk = _trunk(trunk, num_classes, in_channels)
         self.size = self.trunk.size
@@ -107,7 +111,7 @@ class ConditionedModel(ExpressionModel):
 
     def parts(self) -> dict[str, nn.Module]:
         """The trunk's parts, then the attributes' heads and what makes a scale and a move of their probabilities."""
-        own: dict[str, nn.Module] = {"attributes": self.attribute_head}
+        own: dict[str, nn.Module] = {ATTRIBUTES: self.attribute_head}
         return self.trunk.parts() | own | ({} if self.film is None else {"film": self.film})
 
     def features(self, x: Tensor) -> Tensor:
@@ -139,7 +143,8 @@ class ConditionedModel(ExpressionModel):
             ``(B, K)`` logits.
 
         Raises:
-            UsageError: If the network has no such attribute, or the memberships have another shape.
+            UsageError: If the network has no such attribute, or the memberships have another shape, one below 0, or a
+                row whose sum is neither 0 nor 1.
         """
         for name, groups in given.items():
             if name not in self.attributes:
@@ -147,6 +152,7 @@ class ConditionedModel(ExpressionModel):
             wanted = (len(x), self.attributes[name])
             if tuple(groups.shape) != wanted:
                 raise UsageError(f"given[{name!r}]", f"has the shape {tuple(groups.shape)}", f"{wanted}")
+            _check_memberships(name, groups)
         logits: Tensor = self.head(self._joined(self.trunk.features(x), given)[0])
         return logits
 
@@ -184,6 +190,32 @@ class ConditionedModel(ExpressionModel):
         return dict(zip(self.attributes, torch.split(values, list(self.attributes.values()), dim=1), strict=True))
 
 
+def _named_once(attributes: Mapping[str, int]) -> dict[str, int]:
+    """Attributes in one spelling of their names.
+
+    Sorted, whatever order a file has them in: weights must not depend on that. By their names as written, for so were
+    the weights of older runs.
+    """
+    found: dict[str, int] = {}
+    for written in sorted(attributes):
+        name = attribute_name(written)
+        if name in found:
+            raise ConfigError("model.options.attributes", f"{name!r} is written twice", "each attribute once")
+        found[name] = attributes[written]
+    return found
+
+
+def _check_memberships(name: str, groups: Tensor) -> None:
+    """Refuse what no face can be: a network would judge by it in silence."""
+    sums = groups.double().sum(1)
+    # So that NaN, which is never less than anything, is refused too.
+    fits = (groups >= 0).all(1) & ((sums == 0) | ((sums - 1).abs() <= _WHOLE))
+    if not fits.all():
+        row = int((~fits).nonzero()[0])
+        found = f"row {row} is {[round(float(m), 4) for m in groups[row]]}"
+        raise UsageError(f"given[{name!r}]", found, "memberships of 0 or more, of sum 1, or all 0 if not known")
+
+
 def _said(given: Tensor | None, own: Tensor) -> Tensor:
     """``(B, G)`` of what is given where that is known, else of the network's own."""
     if given is None:
@@ -208,8 +240,8 @@ def _trunk(asked: str | Mapping[str, Any], num_classes: int, in_channels: int) -
     name, options = said.pop("name", None), said.pop("options", None) or {}
     if said or not isinstance(name, str) or not isinstance(options, Mapping):
         raise ConfigError(where, shown(asked), "the name of a model, or a section with name and options")
-    if name == _NAME:
-        raise ConfigError(where, f"{_NAME!r} within itself", "another model", "It takes all attributes at once.")
+    if name == CONDITIONED:
+        raise ConfigError(where, f"{CONDITIONED!r} within itself", "another model", "It takes all attributes at once.")
     build = MODELS.get(name, f"{where}.name")
     model: ExpressionModel = build(num_classes, in_channels, **MODELS.check_options(name, options, f"{where}.options"))
     return model
@@ -221,8 +253,8 @@ def _widened(head: nn.Module, features: int, more: int) -> nn.Module:
     Raises:
         ConfigError: If it does not begin with a linear layer on the features.
     """
-    name, first = next(((n, m) for n, m in head.named_modules() if isinstance(m, nn.Linear)), ("", None))
-    if first is None or first.in_features != features:
+    name, first = next(((n, m) for n, m in head.named_modules() if not _passes_on(m)), ("", head))
+    if not isinstance(first, nn.Linear) or first.in_features != features:
         expected = "a model whose head begins with a linear layer, or how: film"
         raise ConfigError("model.options.trunk", "has a head that takes its features alone", expected)
     wide = nn.Linear(features + more, first.out_features, bias=first.bias is not None)
@@ -235,3 +267,14 @@ def _widened(head: nn.Module, features: int, more: int) -> nn.Module:
         return wide
     head.set_submodule(name, wide)
     return head
+
+
+def _passes_on(module: nn.Module) -> bool:
+    """Whether a module of a head takes any number of features: it drops some, or does nothing itself but hold others.
+
+    Anything else before the linear layer may be made for the features alone, as a normalisation is.
+    """
+    if isinstance(module, nn.Dropout | nn.AlphaDropout | nn.FeatureAlphaDropout | nn.Identity):
+        return True
+    holds = any(True for _ in module.children()) and not any(True for _ in module.parameters(recurse=False))
+    return holds and not isinstance(module, nn.Linear)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from mien.models.conditioned import ConditionedModel
 from mien.models.weights import Classifier, refuse_attributes
 from mien.pictures.pixels import Images
 from mien.registry import nearest
+from mien.spellings import attribute_name
 from mien.values import shown
 
 
@@ -28,12 +29,14 @@ class GivenModel:
         module: The network.
         groups: Each attribute that it was taught, with its groups in the order of their probabilities.
         batch_size: Most crops at a time.
+        untaught: Of each attribute the groups that no training face had, so that their probabilities mean nothing.
     """
 
     classifier: Classifier
     module: ConditionedModel
     groups: Mapping[str, tuple[str, ...]]
     batch_size: int = 256
+    untaught: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> GivenModel:
@@ -52,11 +55,16 @@ class GivenModel:
         if not said:
             fix = "Train it with the mitigation attribute_heads."
             raise UsageError(str(folder), "was taught no attribute", "a network that was", fix)
+        said = {attribute_name(k): v for k, v in said.items()} if isinstance(said, dict) else said
         counts = {k: len(v) for k, v in said.items() if isinstance(v, list)} if isinstance(said, dict) else {}
         if len(counts) < len(said) or any(module.attributes.get(name) != n for name, n in counts.items()):
             expected = "the groups of " + ", ".join(f"{k} ({n})" for k, n in module.attributes.items())
             raise WeightsError(f"{Path(folder) / CARD}: data.attributes", shown(said), expected)
-        return cls(classifier, module, {name: tuple(map(str, groups)) for name, groups in said.items()})
+        groups = {name: tuple(map(str, found)) for name, found in said.items()}
+        untaught = classifier.card.data.get("untaught_groups", {})  # cards of before do not say
+        if not isinstance(untaught, dict) or any(not set(v) <= set(groups.get(k, ())) for k, v in untaught.items()):
+            raise WeightsError(f"{Path(folder) / CARD}: data.untaught_groups", shown(untaught), f"some of {groups}")
+        return cls(classifier, module, groups, untaught={name: tuple(found) for name, found in untaught.items()})
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -69,11 +77,12 @@ class GivenModel:
         Raises:
             UsageError: If the network was not taught it.
         """
-        if attribute not in self.groups:
+        name = attribute_name(attribute)
+        if name not in self.groups:
             raise UsageError(
                 "attributes", f"the network knows no {attribute!r}", "", nearest(attribute, [*self.groups])
             )
-        return self.groups[attribute]
+        return self.groups[name]
 
     @torch.inference_mode()
     def logits(self, images: Images, given: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -16,14 +16,16 @@ from mien.data.augment import Augmentation, RandAugment
 from mien.errors import ConfigError
 from mien.losses.bound import RowLoss
 from mien.mitigation import MITIGATIONS
+from mien.mitigation.attribute_heads import AttributeHeads
 from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
-from mien.models.conditioned import ConditionedModel
+from mien.models.conditioned import ATTRIBUTES, ConditionedModel
 from mien.models.shapes import without_memory
 from mien.models.weights import WeightCard, bf16_is_fast
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.registry import options_of
+from mien.spellings import attribute_name
 from mien.train.freezing import Freezing, freezing_of
 from mien.train.maps import check_maps
 from mien.train.memory import check_memory, memory_of, reckon
@@ -31,7 +33,7 @@ from mien.train.mixing import Mixing
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.numbers import check_mitigation, check_outputs
 from mien.train.start import PRETRAINED, begin_with
-from mien.train.targets import TrainingData, class_names, mitigated
+from mien.train.targets import TrainingData, class_names, groups_without_faces, mitigated
 from mien.train.validation import Judge
 from mien.train.variants import Variants, variants_of
 
@@ -120,6 +122,7 @@ def build(
     note = begin_with(model, config) if needed else ""
     freezing = freezing_of(model, config.model.freeze, config.model.unfreeze_every, "model.freeze")
     begun = begun or {}
+    taught = _taught(model, mitigation, freezing, stages[0].epochs or config.train.epochs)
     parameters = sum(p.numel() for p in model.parameters())
     height, width = data.store.images.shape[1:3]
     size = _input_size(model, config.model.size, height)
@@ -138,7 +141,7 @@ def build(
         preprocess=config.preprocess,
         alignment=str(data.store.info.get("alignment", "")),
         labels="" if config.labels.attributes else config.labels.train.name,
-        data=_card_data(config, data) | {k: begun[k] for k in (PRETRAINED,) if k in begun},
+        data=_card_data(config, data, taught) | {k: begun[k] for k in (PRETRAINED,) if k in begun},
         terms=terms,
         heads={name: list(groups) for name, groups in data.heads.items()} if config.labels.attributes else {},
         numbers=numbers,
@@ -172,19 +175,48 @@ def build(
         parameters=parameters,
         base=model,
         freezing=freezing,
-        notes=tuple(filter(None, (note, _untaught(model, config)))),
+        notes=tuple(filter(None, (note, _untaught(model, taught), *_without_faces(mitigation)))),
         variants=variants_of(config.augment, data, config.seed),
     )
 
 
-def _untaught(model: ExpressionModel, config: ExperimentConfig) -> str:
+def _taught(
+    model: ExpressionModel, mitigation: Mitigation, freezing: Freezing, epochs: int
+) -> dict[str, tuple[str, ...]]:
+    """Attributes that the network's own heads are taught, by its names, and their groups in order; mostly none.
+
+    Heads of no weight, or that stand still as long as they would be taught, learn nothing.
+    """
+    if not isinstance(model, ConditionedModel) or not isinstance(mitigation, AttributeHeads):
+        return {}
+    if not any(mitigation.teaches_in(e, epochs) and ATTRIBUTES not in freezing.at(e) for e in range(epochs)):
+        return {}
+    asked = {attribute_name(name): groups for name, groups in mitigation.faces.attributes.items()}
+    return {name: groups for name, groups in asked.items() if name in model.attributes}
+
+
+def _untaught(model: ExpressionModel, taught: Mapping[str, tuple[str, ...]]) -> str:
     """What to tell of a network with heads of attributes that nothing teaches; mostly empty."""
-    by = mitigated(config) if config.mitigation.name == "attribute_heads" else ()
-    free = [name for name in model.attributes if name not in by] if isinstance(model, ConditionedModel) else []
+    free = [name for name in model.attributes if name not in taught] if isinstance(model, ConditionedModel) else []
     if not free:
         return ""
-    teacher = f"the mitigation attribute_heads with by: [{', '.join(free)}] does"
-    return f"nothing teaches the network what {' and '.join(free)} is, so that these are free numbers: {teacher}"
+    teacher = (
+        f"the mitigation attribute_heads with by: [{', '.join(free)}] does, unless its weight is 0 or the network's"
+    )
+    what = f"nothing teaches the network what {' and '.join(free)} is, so that these are free numbers"
+    return f"{what}: {teacher} part {ATTRIBUTES!r} stands still"
+
+
+def _without_faces(mitigation: Mitigation) -> list[str]:
+    """What to tell of groups that heads are to learn, and no training face has: others of the store may."""
+    if not isinstance(mitigation, AttributeHeads):
+        return []
+    found = {name: groups_without_faces(mitigation.faces, name) for name in mitigation.by}
+    return [
+        f"no training face is {' or '.join(groups)} ({name}), so that no head can learn what that is"
+        for name, groups in found.items()
+        if groups
+    ]
 
 
 def _augmentation(config: AugmentConfig) -> Augmentation | None:
@@ -309,7 +341,9 @@ def _heads(config: ExperimentConfig, data: TrainingData, feature_dim: int) -> tu
     return tuple(found)
 
 
-def _card_data(config: ExperimentConfig, data: TrainingData) -> dict[str, object]:
+def _card_data(
+    config: ExperimentConfig, data: TrainingData, taught: Mapping[str, tuple[str, ...]]
+) -> dict[str, object]:
     found: dict[str, object] = {
         "corpus": data.table.name,
         "fingerprint": data.store.fingerprint,
@@ -317,9 +351,12 @@ def _card_data(config: ExperimentConfig, data: TrainingData) -> dict[str, object
     }
     if config.mitigation.name != "none":
         found["mitigation"] = {"name": config.mitigation.name, "groups": sources(mitigated(config), data)}
-    told = config.model.options.get("attributes")
-    if isinstance(told, Mapping):  # a network that tells attributes: what its groups are called, in their order
-        found["attributes"] = {name: list(groups) for name, groups in data.train.attributes.items() if name in told}
+    if taught:  # what the groups of a network that tells attributes are called, in the order of their probabilities
+        found["attributes"] = {name: list(groups) for name, groups in taught.items()}
+        # Their probabilities are there and mean nothing: nobody is to be told to the network as one of these.
+        lacking = {attribute_name(name): groups_without_faces(data.train, name) for name in data.train.attributes}
+        untaught = {name: groups for name, groups in lacking.items() if name in taught and groups}
+        found |= {"untaught_groups": untaught} if untaught else {}
     return found
 
 

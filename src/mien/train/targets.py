@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.config import Component, ExperimentConfig
 from mien.data.class_notes import class_notes, present_classes
+from mien.data.group_columns import group_column
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.demographics import HEADS, PREFIX
@@ -19,10 +20,13 @@ from mien.errors import ConfigError, DataError, LabelError
 from mien.labels import SCHEMES, LabelScheme, label_scheme
 from mien.losses.numbers import NumberHead
 from mien.mitigation.faces import Faces, blocks
+from mien.models.conditioned import CONDITIONED
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
+from mien.spellings import attribute_name
 from mien.train.numbers import check_known, number_heads, numbers_of
+from mien.values import shown
 
 EXPRESSION = "expression"  # the head of a model of expressions
 
@@ -234,30 +238,31 @@ def _check_annotated(name: str, table: SampleTable) -> None:
         )
 
 
-def _column(table: SampleTable, spec: str) -> pd.Series:
-    """The group of each face, of an attribute or of an intersection such as ``gender*age``; None where missing."""
-    names = [name.strip() for name in spec.split("*")]
-    columns = [table.frame[name].astype(object) for name in names]
-    known = np.all([column.notna() for column in columns], axis=0)
-    joined = columns[0].astype(str)
-    for column in columns[1:]:
-        joined = joined + " * " + column.astype(str)
-    return joined.where(known, None)
-
-
 def _groups(table: SampleTable, spec: str) -> tuple[str, ...]:
     """Groups of an attribute in a store, in the vocabulary's order where it knows the attribute."""
-    found = {str(g) for g in _column(table, spec).dropna()}
+    found = {str(g) for g in group_column(table, spec).dropna()}
     known = HEADS[spec].groups if spec in HEADS and found <= set(HEADS[spec].groups) else tuple(sorted(found))
     if len(known) < 2:
         raise DataError(f"attribute {spec!r}", f"has the groups {sorted(found)}", "two or more")
     return known
 
 
+def groups_without_faces(faces: Faces, spec: str) -> list[str]:
+    """Groups of an attribute of the store that none of these faces has."""
+    counts = faces.groups[:, faces.blocks[spec]].sum(0)
+    return [group for group, n in zip(faces.attributes[spec], counts, strict=True) if not n]
+
+
+def _told(config: ExperimentConfig) -> Mapping[str, object]:
+    """Attributes that a network with heads of its own is to tell, and how many groups; mostly none."""
+    told = config.model.options.get("attributes") if config.model.name == CONDITIONED else None
+    return told if isinstance(told, Mapping) else {}
+
+
 def _memberships(table: SampleTable, attributes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
     """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing."""
     found = [
-        (_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+        (group_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
         for spec, groups in attributes.items()
     ]
     return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
@@ -271,11 +276,17 @@ def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
         "audit.by": ([s for s in config.audit.by if ":" not in s], known),
         "train.watch": (config.train.watch, list(table.attributes)),
         "mitigation.options.by": (mitigated(config), list(table.attributes)),
+        "model.options.attributes": (tuple(_told(config)), list(table.attributes)),
     }
     for key, (specs, there) in asked.items():
         for name in (part.strip() for spec in specs for part in spec.split("*")):
             if name not in there:
                 raise ConfigError(key, f"the store has no attribute {name!r}", "", nearest(name, there))
+    for spec, n in _told(config).items():
+        groups = _groups(table, spec)
+        if len(groups) != n:
+            has = f"{len(groups)}, for the store has {', '.join(groups)}"
+            raise ConfigError(f"model.options.attributes.{attribute_name(spec)}", shown(n), has)
 
 
 def _check_monitor(config: ExperimentConfig, validation: Faces) -> None:
