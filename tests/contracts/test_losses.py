@@ -103,7 +103,7 @@ def test_says_its_source_and_what_its_options_do(name: str) -> None:
     told = prose(LOSSES.get(name))
     wanted = "say where the loss comes from: 'Source: ' with paper and equation, or the year; or 'Source: own.'"
     assert re.search(r"[Ss]ource|\b(19|20)\d\d\b", told), f"{wanted}\n{told}"
-    assert all(o.about and not o.wants.startswith("a value") for o in options_of(LOSSES.get(name), LOSSES.given))
+    assert all(o.about for o in options_of(LOSSES.get(name), LOSSES.given))
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if LOSSES.least_at_target(n)])
@@ -149,6 +149,20 @@ def test_mean_squared_error_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.5]]))
     value = LOSSES.get("mean_squared_error")(logits, torch.tensor([[1.0, 0.0]]))
     assert value.item() == pytest.approx((0.25 + 0.25) / 2)
+
+
+def test_a_wrong_value_of_an_option_without_annotation_is_told_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def plain(logits: Tensor, targets: Tensor, *, q=0.7) -> Tensor:  # type: ignore[no-untyped-def]
+        return (targets * (1 - logits.softmax(1) ** q) / q).sum(1)
+
+    monkeypatch.setitem(LOSSES._entries, "plain", plain)
+    wanted = (
+        r"^loss\.options: 'plain' cannot be built with q: 'high' \(.*\), expected values like the defaults, q: 0.7\. "
+    )
+    with pytest.raises(ConfigError, match=wanted):
+        RowLoss("plain", {"q": "high"}, num_classes=2, feature_dim=1)
 
 
 class _Centred(nn.Module):
