@@ -38,7 +38,9 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     for registry in (MODELS, LOSSES):
         registry.names()  # all that is in the catalogue is registered before
         for kept in ("_entries", "_tiny"):
-            monkeypatch.setattr(registry, kept, dict(getattr(registry, kept)))
+            # Without them, for who begins with the page's own files has them in the catalogue too.
+            others = {n: v for n, v in getattr(registry, kept).items() if n not in (MODEL, LOSS)}
+            monkeypatch.setattr(registry, kept, others)
     monkeypatch.setattr(LOSSES, "_elsewhere", set(LOSSES._elsewhere))
     files = {}
     for place, code in re.findall(r"```python\n(?=# src/mien/(\w+/\w+)\.py\n)(.*?)```", PAGE, re.DOTALL):
@@ -50,7 +52,6 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 def test_the_page_shows_a_model_and_a_loss(shown: dict[str, Path]) -> None:
     assert set(shown) == {f"models/{MODEL}", f"losses/{LOSS}"}
-    assert not {place for place in shown if (HERE.parent / "src" / "mien" / f"{place}.py").exists()}
     model = MODELS.get(MODEL)(3, 1, **MODELS.tiny(MODEL))
     assert model.feature_dim == 4 * MODELS.tiny(MODEL)["width"]
     assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 3)
