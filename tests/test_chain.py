@@ -130,6 +130,61 @@ def test_classes_in_another_order_are_brought_into_the_models(finished: Run, eas
         evaluate(finished, str(tmp_path / "more"))
 
 
+def _stores_of_one_name(easy_store: Path, folder: Path) -> tuple[Path, Path]:
+    """Two stores ``faces`` in two folders, of the first 20 test faces and of the others."""
+    store = Store.open(easy_store)
+    frame = store.table.frame
+    test = frame.index[frame["split"] == "test"]
+    for place, rows in (("x", test[:20]), ("y", test[20:])):
+        (folder / place).mkdir()
+        lines = ["path,label,split,gender"]
+        for i in rows:
+            Image.fromarray(store.images[frame["image"][i], :, :, 0]).save(folder / place / f"{i}.png")
+            label = store.table.vocabulary[int(store.table.votes[i].argmax())]
+            lines.append(f"{i}.png,{label},test,{frame['gender'][i]}")
+        (folder / place / "new.csv").write_text("\n".join(lines))
+        prepare(folder / place / "new.csv", folder / place / "faces")
+    return folder / "x" / "faces", folder / "y" / "faces"
+
+
+def test_a_store_of_the_same_folder_name_replaces_nothing(finished: Run, easy_store: Path, tmp_path: Path) -> None:
+    x, y = _stores_of_one_name(easy_store, tmp_path)
+    run = Run.open(shutil.copytree(finished.path, tmp_path / "run"))
+    first = evaluate(run, f"{x}:test", settings=Settings(n_boot=50))
+    assert (first.name, first.taken, first.renamed) == ("faces-test", "", "")
+    before = run.predictions["faces-test"].read_bytes()
+    second = evaluate(run, f"{y}:test", settings=Settings(n_boot=50))
+    name = f"faces-test-{Store.open(y).fingerprint[:6]}"
+    assert (second.name, second.taken) == (name, "faces-test")
+    assert second.renamed == f"faces-test is an evaluation on another store already: this one is called {name}"
+    assert run.predictions["faces-test"].read_bytes() == before
+    assert [run.record.estimates[n]["n"] for n in ("faces-test", name)] == [20, 25]
+    # Either is replaced by itself, wherever its folder lies.
+    y.rename(tmp_path / "faces")
+    assert evaluate(run, f"{tmp_path / 'faces'}:test", settings=Settings(n_boot=50)).name == name
+    assert evaluate(run, f"{x}:test", settings=Settings(n_boot=50)).name == "faces-test"
+    assert {n for n in run.predictions if n.startswith("faces")} == {"faces-test", name}
+
+
+def test_a_chain_follows_the_name_of_its_evaluation(finished: Run, easy_store: Path, tmp_path: Path) -> None:
+    x, y = _stores_of_one_name(easy_store, tmp_path)
+    run, config = shutil.copytree(finished.path, tmp_path / "run"), finished.config
+    said: list[str] = []
+    audits: list[Audit] = []
+    for on in (f"{x}:test", f"{y}:test", f"{x}:test"):
+        run_experiment(config, run, on=on, say=said.append, audited=audits.append)
+    name = f"faces-test-{Store.open(y).fingerprint[:6]}"
+    assert [a.n for a in audits] == [20, 25, 20]
+    assert (Run.open(run).audit("faces-test").n, Run.open(run).audit(name).n) == (20, 25)
+    assert Run.open(run).estimate(name, "accuracy", "gender=female").n == audits[1].attribute("gender").groups[0].n
+    assert sum(line.endswith(f"this one is called {name}") for line in said) == 1
+    page = (run / "report.html").read_text()
+    assert "Results on faces-test<" in page
+    assert f"Results on {name}<" in page
+    done = Run.open(run).record.done
+    assert {done[f"evaluate {x}:test"]["name"], done[f"evaluate {y}:test"]["name"]} == {"faces-test", name}
+
+
 def test_faces_that_chose_the_weights_are_named(finished: Run) -> None:
     on = f"{finished.record.data['store']}:valid"
     assert evaluate(finished, on, settings=Settings(n_boot=100)).n_validation == 45

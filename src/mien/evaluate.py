@@ -37,7 +37,9 @@ class Evaluation:
     """A model's results on some faces.
 
     Attributes:
-        name: Name of the evaluation within the run: the split, or store and split.
+        name: Name of the evaluation within the run: the split, or the folder of the store and the split; with the
+            first digits of the store's fingerprint where an evaluation on another store has that name already.
+        taken: That name; empty where it was free.
         on: ``STORE:split`` as evaluated.
         predictions: One row a face.
         copies: ``(n,)`` bool, faces that are copies of training faces.
@@ -64,6 +66,14 @@ class Evaluation:
     per_class: list[ClassResult]
     n_dropped: int
     features: NDArray[np.float32] | None = None
+    taken: str = ""
+
+    @property
+    def renamed(self) -> str:
+        """What a user must know of the name, in a line; empty where it is as expected."""
+        if not self.taken:
+            return ""
+        return f"{self.taken} is an evaluation on another store already: this one is called {self.name}"
 
 
 def evaluate(
@@ -76,6 +86,9 @@ def evaluate(
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a run and write ``predictions/<name>.parquet`` and the record's estimates.
+
+    An earlier one of that name on the same store is replaced. One on another store (stores are told apart by their
+    fingerprints, not by their folders) stays, and the new one is called ``ferplus-test-1a2b3c`` or the like.
 
     Args:
         run: The run.
@@ -108,7 +121,8 @@ def evaluate(
         attributes={COPY_COLUMN: np.where(copies, "yes", "no")},
         progress=progress,
     )
-    name = (split or "all") if asked.same else f"{store.path.name}-{split or 'all'}"
+    wanted = (split or "all") if asked.same else f"{store.path.name}-{split or 'all'}"
+    name = _free_name(run, wanted, store.fingerprint)
     some = 0 < copies.sum() < len(copies)
     evaluation = Evaluation(
         name=name,
@@ -123,6 +137,7 @@ def evaluate(
         per_class=class_results(predictions, settings=settings),
         n_dropped=asked.n - len(faces.table),
         features=model.features(store.images, faces.rows, progress) if features else None,
+        taken=wanted if name != wanted else "",
     )
     _write(run, evaluation)
     return evaluation
@@ -264,6 +279,17 @@ def _asked(run: Run, on: str | None, classes: Sequence[str]) -> _Asked:
         copies=_shared(faces.table, run, same, TRAIN),
         chosen_on=_shared(faces.table, run, same, VALIDATION),
     )
+
+
+def _free_name(run: Run, wanted: str, fingerprint: str) -> str:
+    """The name asked for, or where that is of an evaluation on another store, with digits of the fingerprint.
+
+    Records of older versions may lack the fingerprint: what they hold is replaced, as it ever was.
+    """
+    there = run.record.estimates
+    names = [wanted, *(f"{wanted}-{fingerprint[:digits]}" for digits in (6, 12))]
+    free = (n for n in names if there.get(n, {}).get("fingerprint", "") in ("", fingerprint))
+    return next(free, f"{wanted}-{fingerprint}")
 
 
 def _notes(targets: NDArray[np.floating], classes: tuple[str, ...]) -> list[str]:

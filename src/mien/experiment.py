@@ -53,8 +53,15 @@ def run_experiment(
     run = train(config, out, force=force, finished_ok=True, say=say, progress=progress, threads=threads)
     if not is_first():  # of several processes that trained together the first one goes on
         return run
+
+    def evaluated() -> str:
+        found = evaluate(run, on, device=device, features=config.audit.leakage)
+        if found.renamed:
+            say(found.renamed)
+        return found.name
+
     stages = Stages(run, config)
-    name = stages.evaluation(on, lambda: evaluate(run, on, device=device, features=config.audit.leakage).name)
+    name = stages.evaluation(on, evaluated)
     say(f"accuracy on {run.record.estimates[name]['on']}: {run.estimate(name, 'accuracy')}")
     if config.audit.by:
         stages.audit(name, lambda: audit_run(run, name, config.audit, config.seed))

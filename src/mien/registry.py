@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mien.docstrings import arguments, first_line
-from mien.errors import ConfigError, MienError, MissingExtra, noted
-from mien.values import Unfit, describe, read_value
+from mien.errors import ConfigError, MienError, MissingExtra, noted, reason
+from mien.values import Unfit, describe, read_value, shown
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
 
@@ -294,6 +294,38 @@ def read_options(
     if mistakes:
         raise ConfigError.joined(where or called, mistakes)
     return read
+
+
+def unfit_options(
+    entry: Callable[..., Any], options: Mapping[str, Any], error: Exception, called: str, where: str
+) -> ConfigError:
+    """What to tell a user with whose options a component cannot be made.
+
+    Values of options without annotation come to the component as they are written, so that what is said of them is
+    Python's: they are named with their values.
+
+    Args:
+        entry: The component.
+        options: Its options, as read.
+        error: What it raised.
+        called: What it is called in the message.
+        where: Dotted key of the options.
+    """
+    hints = _hints(entry)
+    parameters = inspect.signature(entry).parameters
+    unread = [o for o in options if o in parameters and o not in hints]
+    if not unread:
+        return ConfigError(where, str(error), f"values that {called} can be built with")
+    given = " and ".join(f"{o}: {shown(options[o])}" for o in unread)
+    defaults = {o: parameters[o].default for o in unread if parameters[o].default is not inspect.Parameter.empty}
+    return ConfigError(
+        where,
+        f"{called} cannot be built with {given} ({reason(error)})",
+        "values like the defaults, " + " and ".join(f"{o}: {shown(v)}" for o, v in defaults.items())
+        if defaults
+        else "",
+        f"What {' and '.join(unread)} may be is not annotated in its file; with an annotation it is checked and told.",
+    )
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from mien.config import parse_config
+from mien.config import ExperimentConfig, parse_config
 from mien.errors import ConfigError
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
 from mien.models.shapes import without_memory
+from mien.train.build import build_model
 from mien.train.components import check_components
 from mien.train.start import _without_memory
 
@@ -79,3 +80,34 @@ def test_configurations_are_refused_by_what_can_be_known_without_memory() -> Non
     content = {"data": {"store": "s"}, "model": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1]}}}
     with pytest.raises(ConfigError, match=r"model\.options: widths has 2 stages .* values that 'mienet' can be built"):
         check_components(parse_config(content))
+
+
+@pytest.mark.parametrize("without", [True, False])  # refused before the training, and wherever else it is built
+def test_a_wrong_value_of_an_option_without_annotation_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, without: bool
+) -> None:
+    class Plain(ExpressionModel):
+        def __init__(self, num_classes: int, in_channels: int = 1, *, width=32, bias: bool = True) -> None:  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.feature_dim = width
+            if width % 2:
+                raise ValueError("width must be even")
+            self.body = nn.Conv2d(in_channels, width, 3)
+            self.head = nn.Linear(width, num_classes, bias)
+
+    monkeypatch.setitem(MODELS._entries, "plain", Plain)
+    build = check_components if without else lambda config: build_model(config, 2, 1)
+
+    def config(**options: Any) -> ExperimentConfig:
+        return parse_config({"data": {"store": "s"}, "model": {"name": "plain", "options": options}})
+
+    for value, said in (("wide", "not all arguments converted during string formatting"), (3, "width must be even")):
+        wanted = (
+            f"model.options: 'plain' cannot be built with width: {value!r} ({said}), expected values like the "
+            "defaults, width: 32. What width may be is not annotated in its file; with an annotation it is checked "
+            "and told."
+        )
+        with pytest.raises(ConfigError) as told:
+            build(config(width=value, bias=False))
+        assert str(told.value).removeprefix("config: ") == wanted
+    build(config(width=4))

@@ -119,8 +119,10 @@ def _evaluate_run(run: Path, on: str | None, features: bool, device: str, json: 
     with terminal.progress("evaluating", "faces") as progress:
         result = evaluate(Run.open(run), on, device=device, features=features, progress=progress)
     if json:
-        print_json(Run.open(run).record.estimates[result.name])
+        print_json({"name": result.name, **Run.open(run).record.estimates[result.name]})
         return
+    if result.renamed:
+        tell(result.renamed)
     if not Run.open(run).record.best:
         terminal.say("these weights were never validated: the run stopped before its first epoch ended")
     n, n_copies = len(result.predictions), int(result.copies.sum())

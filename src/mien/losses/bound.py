@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.losses import ASKED, LOSSES, MAPS
+from mien.registry import unfit_options
 
 
 class RowLoss(nn.Module):
@@ -27,7 +28,8 @@ class RowLoss(nn.Module):
         feature_dim: D.
 
     Raises:
-        ConfigError: If the options of a function do not fit the number of classes, now and not in the first step.
+        ConfigError: If the options of a function cannot be used, or do not fit the number of classes, now and not in
+            the first step.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any], *, num_classes: int, feature_dim: int) -> None:
@@ -43,7 +45,12 @@ class RowLoss(nn.Module):
             self.call, asked = partial(entry, **options), inspect.signature(entry).parameters
         self.asks = tuple(k for k in ASKED if k in asked)
         if not inspect.isclass(entry):  # a module has been told the number of classes, and may have a state to move
-            self._try(num_classes, feature_dim)
+            try:
+                self._try(num_classes, feature_dim)
+            except (TypeError, ValueError) as error:
+                if not options:  # then it is a mistake of the loss
+                    raise
+                raise unfit_options(entry, options, error, repr(name), "loss.options") from error
 
     @property
     def asks_maps(self) -> bool:

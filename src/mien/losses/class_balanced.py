@@ -13,7 +13,7 @@ from mien.losses import LOSSES
 from mien.losses.focal import Gamma, discounted
 
 
-@LOSSES.register("class_balanced")
+@LOSSES.register("class_balanced", least_at_target=False)
 def class_balanced(
     logits: Tensor,
     targets: Tensor,

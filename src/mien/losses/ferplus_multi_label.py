@@ -13,7 +13,7 @@ from torch.nn import functional
 from mien.losses import LOSSES
 
 
-@LOSSES.register("ferplus_multi_label")
+@LOSSES.register("ferplus_multi_label", least_at_target=False)
 def ferplus_multi_label(
     logits: Tensor, targets: Tensor, *, rest: Annotated[float, Field(gt=0, lt=1)] = 0.001
 ) -> Tensor:

@@ -15,7 +15,7 @@ from mien.losses.class_weights import Exponent, Given, weights_of
 Gamma = Annotated[float, Field(ge=0, le=10)]
 
 
-@LOSSES.register("focal")
+@LOSSES.register("focal", least_at_target=False)
 def focal(
     logits: Tensor,
     targets: Tensor,

@@ -7,7 +7,7 @@ from torch import Tensor
 from mien.losses import LOSSES
 
 
-@LOSSES.register("categorical_hinge")
+@LOSSES.register("categorical_hinge", least_at_target=False)
 def categorical_hinge(logits: Tensor, targets: Tensor) -> Tensor:
     """max(0, 1 + max_k (1 - p_k) q_k - sum_k p_k q_k), with q the softmax of the logits (source: Duan 2022, CH).
 
@@ -25,7 +25,7 @@ def categorical_hinge(logits: Tensor, targets: Tensor) -> Tensor:
     return (1 + wrong - (targets * q).sum(1)).clamp(min=0)
 
 
-@LOSSES.register("hinge")
+@LOSSES.register("hinge", least_at_target=False)
 def hinge(logits: Tensor, targets: Tensor) -> Tensor:
     """(1/K) sum_k max(0, 1 - t_k q_k), with t = 2p - 1 from -1 to 1 and q the softmax of the logits.
 

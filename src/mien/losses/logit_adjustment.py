@@ -11,7 +11,7 @@ from torch.nn import functional
 from mien.losses import LOSSES
 
 
-@LOSSES.register("balanced_softmax")
+@LOSSES.register("balanced_softmax", least_at_target=False)
 def balanced_softmax(logits: Tensor, targets: Tensor, *, class_counts: Tensor) -> Tensor:
     """Cross-entropy of z_k + log n_k: the network learns what does not follow from how common a class is.
 
@@ -31,7 +31,7 @@ def balanced_softmax(logits: Tensor, targets: Tensor, *, class_counts: Tensor) -
     return logit_adjusted(logits, targets, class_counts=class_counts, tau=1.0)
 
 
-@LOSSES.register("logit_adjusted")
+@LOSSES.register("logit_adjusted", least_at_target=False)
 def logit_adjusted(
     logits: Tensor, targets: Tensor, *, class_counts: Tensor, tau: Annotated[float, Field(ge=0, le=10)] = 1.0
 ) -> Tensor:

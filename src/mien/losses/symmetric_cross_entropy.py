@@ -14,7 +14,7 @@ from mien.losses import LOSSES
 Factor = Annotated[float, Field(ge=0, le=1000)]
 
 
-@LOSSES.register("symmetric_cross_entropy")
+@LOSSES.register("symmetric_cross_entropy", least_at_target=False)
 def symmetric_cross_entropy(
     logits: Tensor,
     targets: Tensor,

@@ -24,7 +24,7 @@ from mien.models.conditioned import ATTRIBUTES, ConditionedModel
 from mien.models.shapes import without_memory
 from mien.models.weights import WeightCard, bf16_is_fast
 from mien.pictures.preprocessing import OF_OWN_RANGE
-from mien.registry import options_of
+from mien.registry import options_of, unfit_options
 from mien.spellings import attribute_name
 from mien.train.freezing import Freezing, freezing_of
 from mien.train.maps import check_maps
@@ -245,12 +245,12 @@ def build_model(config: ExperimentConfig, num_classes: int, in_channels: int, lo
         WeightsError: If ``model.weights`` are not of this model.
     """
     torch.manual_seed(config.seed)
+    name, options = config.model.name, config.model.options
+    entry = MODELS.get(name)
     try:
-        model: ExpressionModel = MODELS.get(config.model.name)(num_classes, in_channels, **config.model.options)
+        model: ExpressionModel = entry(num_classes, in_channels, **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            "model.options", str(error), f"values that {config.model.name!r} can be built with"
-        ) from error
+        raise unfit_options(entry, options, error, repr(name), "model.options") from error
     if load:
         begin_with(model, config)
     return model

@@ -17,7 +17,7 @@ from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
 from mien.models.shapes import without_memory
-from mien.registry import Registry, read_options
+from mien.registry import Registry, read_options, unfit_options
 from mien.train.freezing import freezing_of
 
 ComponentT = TypeVar("ComponentT", bound=Component)
@@ -118,8 +118,8 @@ def _check_buildable(config: ModelConfig, at: Callable[[str], str]) -> None:
 
     def refuse(error: Exception) -> None:
         if not isinstance(error, NotImplementedError):  # for which it is seen when it is built for use
-            expected = f"values that {config.name!r} can be built with"
-            raise ConfigError(at("model.options"), str(error), expected) from error
+            entry, called = MODELS.get(config.name), repr(config.name)
+            raise unfit_options(entry, config.options, error, called, at("model.options")) from error
 
     model = without_memory(config.name, 2, 1, config.options, refuse)
     if model is not None:
