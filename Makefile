@@ -36,7 +36,7 @@ demo: $(VENV)/installed-demo
 
 # More workers than cores: some tests wait for a server or a browser. conftest.py puts the longest files first.
 test: install
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 $(CORE)/installed: pyproject.toml
 	@rm -rf $(CORE)
@@ -49,7 +49,7 @@ $(CORE)/installed: pyproject.toml
 
 # Old versions warn of what newer ones beside them will no longer do: that is not ours to mend.
 test-core: $(CORE)/installed
-	@$(CORE)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -W default
+	@$(CORE)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -W default
 
 check: install
 	@$(BIN)/ruff check .
