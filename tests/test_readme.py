@@ -82,6 +82,7 @@ def test_the_settings_that_pages_show_are_settings(page: str) -> None:
 
 
 def test_the_first_try_on_drawn_faces_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
     text = (ROOT / "docs" / "training.md").read_text()
     shown = r"```sh\n(mien prepare synthetic.*?)```\n\n```yaml\n(# first.yaml.*?)```"
     block, content = re.findall(shown, text, re.DOTALL)[0]

@@ -168,6 +168,7 @@ def test_an_extra_for_users_goes_before_that_of_developers(monkeypatch):
 
 
 def test_without_timm_the_message_names_its_extra():
+    pytest.importorskip("torch")
     code = (
         "import sys\nsys.modules['timm'] = None\nfrom mien.errors import MissingExtra\nfrom mien.models import MODELS\n"
     )
