@@ -56,12 +56,12 @@ def theirs(name: str, model: LibraryModel) -> nn.Module:
     about = model.published
     assert about is not None
     with torch.device("meta"):
-        net = timm.create_model(about.name) if about.library == "timm" else torchvision.models.get_model(about.name)
+        net = timm.create_model(about.name) if about.publisher == "timm" else torchvision.models.get_model(about.name)
     return _with_weights(net, model)
 
 
 def _with_weights(net: nn.Module, model: LibraryModel) -> nn.Module:
-    net.load_state_dict({model.library_keys[k]: t for k, t in model.state_dict().items()}, assign=True)
+    net.load_state_dict({model.published_keys[k]: t for k, t in model.state_dict().items()}, assign=True)
     return net.eval()
 
 

@@ -515,7 +515,7 @@ def test_it_begins_with_its_trunk_or_its_kind(settings: dict[str, Any], run_fold
 def test_it_begins_with_a_library_s_weights(settings: dict[str, Any], tmp_path: Path) -> None:
     options = {"width": 0.125, "depth": 0.5, "small": True}
     source = MODELS.get("resnet18")(1000, 3, **options)
-    tensors = {key: source.state_dict()[name].contiguous() for name, key in source.library_keys.items()}
+    tensors = {key: source.state_dict()[name].contiguous() for name, key in source.published_keys.items()}
     save_file(tensors, tmp_path / "w.safetensors")
     own = {"trunk": {"name": "resnet18", "options": options}, "attributes": {"gender": 2}}
     settings["model"] = {"name": "conditioned", "options": own, "weights": str(tmp_path / "w.safetensors"), "freeze": 5}

@@ -28,7 +28,7 @@ def tiny(model: str, classes: int = 3, channels: int = 3) -> LibraryModel:
 
 
 def library_tensors(model: LibraryModel) -> dict[str, Tensor]:
-    return {model.library_keys[name]: tensor for name, tensor in model.state_dict().items()}
+    return {model.published_keys[name]: tensor for name, tensor in model.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -58,7 +58,7 @@ def test_what_a_body_has_beside_the_library_s_begins_as_drawn(tmp_path: Path) ->
     """Olate's ResNet-50: torchvision's trunk and classifier in a file, normalisation and hidden layer ours."""
     torch.manual_seed(0)
     source, other = tiny("olate_resnet50", 5), tiny("olate_resnet50", 7)
-    theirs = {key: source.state_dict()[name] for name, key in source.library_keys.items() if key[:2] != "fc"}
+    theirs = {key: source.state_dict()[name] for name, key in source.published_keys.items() if key[:2] != "fc"}
     save_file(theirs | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}, tmp_path / "w.safetensors")
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
     found = load_pretrained(other, tmp_path / "w.safetensors")

@@ -167,7 +167,7 @@ def foreign(tmp_path: Path) -> Path:
     """A file of ImageNet's classes under the library's names."""
     torch.manual_seed(3)
     model = MODELS.get("mobilenet_v2")(1000, 3, **SMALL["options"])
-    save_file({model.library_keys[k]: t for k, t in model.state_dict().items()}, tmp_path / "foreign.safetensors")
+    save_file({model.published_keys[k]: t for k, t in model.state_dict().items()}, tmp_path / "foreign.safetensors")
     return tmp_path / "foreign.safetensors"
 
 

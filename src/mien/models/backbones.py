@@ -23,7 +23,7 @@ class Published:
     """Weights that a library publishes for a network.
 
     Attributes:
-        library: The library.
+        publisher: The library.
         name: What it calls the network.
         address: Where the file lies.
         terms: Licence of the weights, and what binds whoever learns on their pictures.
@@ -31,7 +31,7 @@ class Published:
         std: What they are then divided by.
     """
 
-    library: str
+    publisher: str
     name: str
     address: str
     terms: str
@@ -53,14 +53,14 @@ class LibraryModel(ExpressionModel):
 
     Attributes:
         published: The weights on ImageNet that the library has for it; None where it has none.
-        library_keys: Our name of each tensor -> the library's.
+        published_keys: Our name of each tensor -> the library's.
         dialects: How files of other origins name their tensors, each brought to the library's names.
         added: How names of tensors begin that a body of ours has beside the library's: they stay as drawn where a file
             has them not.
     """
 
     published: Published | None = None
-    library_keys: dict[str, str]
+    published_keys: dict[str, str]
     dialects: tuple[Rename, ...] = ()
     added: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class LibraryModel(ExpressionModel):
         """
         theirs = {id(t): name for name, t in tensors.items()}
         ours = self.state_dict(keep_vars=True)
-        self.library_keys = {name: theirs[id(t)] for name, t in ours.items() if id(t) in theirs}
+        self.published_keys = {name: theirs[id(t)] for name, t in ours.items() if id(t) in theirs}
 
 
 class Backbone(LibraryModel):

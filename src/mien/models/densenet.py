@@ -12,7 +12,7 @@ from torchvision.models import densenet
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, for_channels, head_of, scaled
 from mien.models.blocks import Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 
 
 def _new_names(key: str) -> str:

@@ -12,7 +12,7 @@ from torchvision.models import efficientnet
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, for_channels, head_of, numbered
 from mien.models.blocks import Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 
 # Of each stage of B0: expansion, kernel, stride, channels before and after, blocks (Tan and Le 2019, table 1).
 _B0 = (

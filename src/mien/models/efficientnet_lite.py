@@ -15,7 +15,7 @@ from torch import nn
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, Rename, head_of, numbered
 from mien.models.blocks import Share
-from mien.models.library import timm_weights
+from mien.models.published import timm_weights
 
 # Depthwise-separable or inverted residual, repeats, kernel, stride, expansion, channels, in timm's notation.
 _STAGES = (

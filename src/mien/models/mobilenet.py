@@ -12,7 +12,7 @@ from torchvision.models import mobilenet_v3_large, mobilenet_v3_small
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, for_channels, head_of, numbered, scaled
 from mien.models.blocks import Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 
 # Of each stage: factor of expansion, channels, blocks, stride (Sandler et al. 2018, table 2).
 _V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

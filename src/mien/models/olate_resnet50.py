@@ -12,7 +12,7 @@ from torchvision.models.resnet import Bottleneck
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import Count, Depth, Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 from mien.models.resnet_trunk import ResNetTrunk
 
 
@@ -59,8 +59,8 @@ class OlateResNet50(LibraryModel):
         self.feature_dim = hidden
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, num_classes))
         self.published = torchvision_weights("resnet50")
-        self.library_keys = {f"trunk.{name}": name for name in self.trunk.state_dict()}
-        self.library_keys |= {"head.1.weight": "fc.weight", "head.1.bias": "fc.bias"}
+        self.published_keys = {f"trunk.{name}": name for name in self.trunk.state_dict()}
+        self.published_keys |= {"head.1.weight": "fc.weight", "head.1.bias": "fc.bias"}
 
     def parts(self) -> dict[str, nn.Module]:
         """Stem and stages of the trunk one by one, then what follows the mean over its map."""

@@ -145,7 +145,7 @@ def _renamed(module: ExpressionModel, stored: Mapping[str, Tensor], own: Mapping
     """The file's tensors under our names: as they are, by the library's names, or by those of another port."""
     ways: list[Callable[[str], str]] = [lambda key: key]
     if isinstance(module, LibraryModel):
-        ours = {theirs: name for name, theirs in module.library_keys.items()}
+        ours = {theirs: name for name, theirs in module.published_keys.items()}
         ways.append(lambda key: ours.get(key, key))
         ways += [lambda key, way=way: ours.get(way(key), key) for way in module.dialects]  # type: ignore[misc]
     return max(({way(key): t for key, t in stored.items()} for way in ways), key=lambda d: len(set(d) & set(own)))

@@ -11,7 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, GlobalMean, head_of, scaled
 from mien.models.blocks import Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 from mien.models.resnet_trunk import residual_stage
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel, head_of
 from mien.models.blocks import Count, Depth, Share
-from mien.models.library import timm_weights
+from mien.models.published import timm_weights
 from mien.registry import nearest
 
 Side = Annotated[int, Field(ge=16, le=1024)]  # pixels

@@ -12,7 +12,7 @@ from torchvision.models.vgg import make_layers
 from mien.models import MODELS
 from mien.models.backbones import Backbone, Factor, for_channels, head_of, numbered, scaled
 from mien.models.blocks import AdaptiveMean, Count, Share
-from mien.models.library import torchvision_weights
+from mien.models.published import torchvision_weights
 
 
 class VGG(Backbone):

@@ -16,7 +16,7 @@ def torchvision_weights(name: str) -> Published:
     """The first weights that torchvision has of a network, those of the papers (``IMAGENET1K_V1``)."""
     address: str = get_model_weights(name)["IMAGENET1K_V1"].url
     terms = f"BSD-3-Clause (torchvision); learnt on {IMAGENET}"
-    return Published(library="torchvision", name=name, address=address, terms=terms)
+    return Published(publisher="torchvision", name=name, address=address, terms=terms)
 
 
 def timm_weights(name: str, about: Mapping[str, Any]) -> Published | None:
@@ -26,7 +26,7 @@ def timm_weights(name: str, about: Mapping[str, Any]) -> Published | None:
         return None
     licence, tag = about.get("license") or "licence not stated", about.get("tag") or "ImageNet"
     return Published(
-        library="timm",
+        publisher="timm",
         name=name,
         address=f"https://huggingface.co/{repository}/resolve/main/model.safetensors" if repository else about["url"],
         terms=f"{licence} (timm, {name}.{tag}); learnt on {IMAGENET}",
