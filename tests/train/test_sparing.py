@@ -139,3 +139,16 @@ def test_a_record_that_was_not_written_any_more_follows_the_weights(settings: di
     done = train(parse_config(settings), tmp_path / "run")
     assert done.record.best == load_card(done.path).results["validation"]
     assert set(done.record.best) == set(best)
+
+
+@pytest.mark.parametrize("damage", [b"{", None])
+def test_a_damaged_or_missing_card_keeps_no_run_from_going_on(
+    settings: dict[str, Any], tmp_path: Path, damage: bytes | None
+) -> None:
+    settings["train"] |= {"epochs": 2, "monitor": "last", "max_minutes": 1e-9}
+    run = train(parse_config(settings), tmp_path / "run")
+    card = run.path / "model.json"
+    card.unlink() if damage is None else card.write_bytes(damage)
+    settings["train"].pop("max_minutes")
+    done = train(parse_config(settings), tmp_path / "run")
+    assert load_card(done.path).results["validation"] == done.record.best

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from mien.errors import RunError
-from mien.models.weights import CARD, WeightCard, load_card, save_weights
+from mien.errors import RunError, WeightsError
+from mien.models.weights import WeightCard, load_card, save_weights
 from mien.outputs import whole
 from mien.runs import HISTORY
 
@@ -88,10 +88,14 @@ class Diary:
             save_weights(model, replace(self.card, results={"validation": best} if best else {}), self.folder)
 
     def best_there(self) -> dict[str, float]:
-        """Epoch and validation metrics of the weights in the folder; empty where there are none, or none validated."""
-        if not (self.folder / CARD).is_file():
+        """Epoch and validation metrics of the weights in the folder; empty where there are none, or none validated.
+
+        A card that somebody damaged is as none: it is written anew, and must not keep a run from going on.
+        """
+        try:
+            found = load_card(self.folder).results.get("validation")
+        except WeightsError:
             return {}
-        found = load_card(self.folder).results.get("validation")
         return dict(found) if isinstance(found, dict) else {}
 
     def line(self, row: dict[str, float], metrics: dict[str, float], better: bool) -> None:
