@@ -109,6 +109,9 @@ def early(): ...
 import surely_not_installed_1.part
 @THINGS.register("late", tiny={{}})
 def late(): ...
+NAMED = "named"
+@THINGS.register(NAMED)
+def named(): ...
 """
 
 
@@ -119,8 +122,8 @@ def test_a_file_without_its_package_hides_itself_alone(catalogue):
     assert things.names() == ["box"]
     assert "late" not in things
     assert list(things.missing) == ["a"]
-    assert set(things.hidden()) == {"early", "late"}
-    for name in ("early", "late"):
+    assert set(things.hidden()) == {"early", "late", "named"}
+    for name in ("early", "late", "named"):
         with pytest.raises(MissingExtra, match=rf"^thing '{name}': .*'surely_not_installed_1' is not.*mien\[train\]"):
             things.get(name)
     with pytest.raises(MissingExtra, match=r"^model\.name: thing 'late'"):

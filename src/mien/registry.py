@@ -135,12 +135,21 @@ class Registry:
         """What can be said of a file that cannot be imported, from its text."""
         spec = importlib.util.find_spec(f"{self.package}.{module}")
         source = spec.loader.get_source(spec.name) if spec and isinstance(spec.loader, _HasSource) else None
+        tree = ast.parse(source or "")
         calls = [
             node
-            for node in ast.walk(ast.parse(source or ""))
+            for node in ast.walk(tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "register"
         ]
+        called = {  # NAME = "text" at the top of the file
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         firsts = [call.args[0] for call in calls if call.args]
+        firsts = [called.get(a.id, a) if isinstance(a, ast.Name) else a for a in firsts]
         names = tuple(a.value for a in firsts if isinstance(a, ast.Constant) and isinstance(a.value, str))
         root = package.split(".")[0]
         return MissingFile(root, self.extras.get(root) or extra_of(root) or self.extra or "", names, bool(calls))
