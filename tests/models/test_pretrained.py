@@ -16,6 +16,7 @@ from mien.errors import ConfigError, WeightsError
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.pretrained import described, load_pretrained, published_file, read_tensors
+from mien.models.weights import WeightCard, load_body, save_weights
 from mien.pictures.tensors import luma, normalised
 
 FAMILIES = ["vgg11", "resnet18", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0",
@@ -71,6 +72,55 @@ def test_what_a_body_has_beside_the_library_s_begins_as_drawn(tmp_path: Path) ->
     save_file(ours, tmp_path / "ours.safetensors")
     with pytest.raises(WeightsError, match=r"hidden\.0\.bias is missing"):
         load_pretrained(other, tmp_path / "ours.safetensors")
+
+
+def saved(name: str, options: dict[str, Any], folder: Path) -> dict[str, Tensor]:
+    """Weights and card of a network as a run leaves them; its tensors."""
+    module = MODELS.get(name)(3, 1, **options)
+    card = WeightCard(model=name, options=options, classes=("a", "b", "c"), size=48, mean=(0.5,), std=(0.5,),
+                      in_channels=1)  # fmt: skip
+    folder.mkdir()
+    save_weights(module, card, folder)
+    found: dict[str, Tensor] = module.state_dict()
+    return found
+
+
+@pytest.mark.parametrize(("name", "source"), [("dan", "resnet18"), ("ran", "resnet18"), ("fer_vt", "resnet34")])
+def test_a_network_on_a_trunk_begins_with_that_network_s_run_or_its_library_s_file(
+    name: str, source: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    depths = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3]}[source]
+    learnt = saved(source, {"width": 0.0625}, tmp_path / "run")
+    by_library = {MODELS.get(source)(3, 1, width=0.0625).published_keys[k]: t for k, t in learnt.items()}
+    save_file(by_library, tmp_path / "w.safetensors")
+    for load, start in ((load_body, tmp_path / "run"), (load_pretrained, tmp_path / "w.safetensors")):
+        module = MODELS.get(name)(3, 1, **MODELS.tiny(name) | {"width": 4, "depths": depths})
+        before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+        load(module, start)
+        for key, tensor in module.state_dict().items():
+            own = key.removeprefix("trunk.")
+            assert torch.equal(tensor, by_library[own] if own != key else before[key]), key
+    assert "trunk.layer4" in module.parts()
+
+
+def test_a_trunk_of_other_depth_width_or_kind_is_refused(tmp_path: Path) -> None:
+    saved("resnet34", {"width": 0.0625}, tmp_path / "deep")
+    saved("resnet18", {"width": 0.125}, tmp_path / "wide")
+    saved("densenet121", MODELS.tiny("densenet121"), tmp_path / "other")
+    saved("mienet", {"widths": [4, 8], "depths": [2, 2], "stem": 4}, tmp_path / "mienet")
+    module = MODELS.get("dan")(3, 1, width=4)
+    with pytest.raises(WeightsError, match=r"layer1\.2\..* is no tensor of this network.*resnet34"):
+        load_body(module, tmp_path / "deep")
+    with pytest.raises(WeightsError, match=r"of shape \(8, 1, 7, 7\).*or with those of the one it is built on"):
+        load_body(module, tmp_path / "wide")
+    with pytest.raises(WeightsError, match=r"trunk\.\S+ is missing.*densenet121"):
+        load_body(module, tmp_path / "other")
+    with pytest.raises(WeightsError, match=r"centres is missing.*mienet.*or with those of"):
+        load_body(module, tmp_path / "mienet")
+    # Fewer blocks of the same network: what is left over would be lost without a word.
+    with pytest.raises(WeightsError, match=r"is no tensor of this network.*depths.*give the model these options"):
+        load_body(MODELS.get("mienet")(3, 1, widths=[4, 8], depths=[1, 1], stem=4), tmp_path / "mienet")
 
 
 def test_what_is_missing_left_over_or_of_another_size_is_named(tmp_path: Path) -> None:

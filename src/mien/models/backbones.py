@@ -53,16 +53,14 @@ class LibraryModel(ExpressionModel):
 
     Attributes:
         published: The weights on ImageNet that the library has for it; None where it has none.
-        published_keys: Our name of each tensor -> the library's.
+        published_keys: Our name of each tensor -> the library's. What a body of ours has beside the library's is not
+            among them, and stays as drawn where weights have it not.
         dialects: How files of other origins name their tensors, each brought to the library's names.
-        added: How names of tensors begin that a body of ours has beside the library's: they stay as drawn where a file
-            has them not.
     """
 
     published: Published | None = None
     published_keys: dict[str, str]
     dialects: tuple[Rename, ...] = ()
-    added: tuple[str, ...] = ()
 
     def learn_names(self, tensors: Mapping[str, Tensor]) -> None:
         """Note what the library calls the tensors of this network.

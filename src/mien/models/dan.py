@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mien.errors import UsageError
 from mien.models import MODELS
-from mien.models.blocks import Count, Depth, ExpressionModel, Outputs
-from mien.models.resnet_trunk import ResNetTrunk
+from mien.models.blocks import Count, Depth, Outputs
+from mien.models.resnet_trunk import OnResNet, ResNetTrunk
 
 Weight = Annotated[float, Field(ge=0, le=1000)]
 SMALLEST = 1e-6  # of what is divided by: the variance of heads, or of centres, may vanish
@@ -69,7 +69,7 @@ class AttentionHead(nn.Module):
 
 
 @MODELS.register("dan", tiny={"width": 4, "depths": (1, 1, 1, 1), "narrow": 4})
-class DistractAttention(ExpressionModel):
+class DistractAttention(OnResNet):
     """ResNet-18, four attention heads on its map, and their log-softmax over the heads summed: 19.7 M parameters.
 
     Two terms of its own join the loss (:meth:`auxiliary`): the affinity loss draws the pooled maps of a class to its
@@ -107,7 +107,7 @@ class DistractAttention(ExpressionModel):
     ) -> None:
         super().__init__()
         self.affinity_weight, self.partition_weight = affinity_weight, partition_weight
-        self.trunk = ResNetTrunk(in_channels, depths=depths, width=width, small=small)
+        self.build_on(ResNetTrunk(in_channels, depths=depths, width=width, small=small), "resnet18")
         dim = self.trunk.channels[-1]
         self.attention = nn.ModuleList(AttentionHead(dim, narrow) for _ in range(heads))
         # Saved with the rest: of no use where the weights are used, but 14 kB, and a resumed run needs them.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.models import MODELS
-from mien.models.blocks import Count, Depth, ExpressionModel, Share
-from mien.models.resnet_trunk import ResNetTrunk
+from mien.models.blocks import Count, Depth, Share
+from mien.models.resnet_trunk import OnResNet, ResNetTrunk
 
 
 class GridAttention(nn.Module):
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
     "fer_vt",
     tiny={"size": 32, "width": 4, "depths": (1, 1, 1, 1), "dim": 16, "layers": 1, "attention_heads": 2, "hidden": 16},
 )
-class FerVT(ExpressionModel):
+class FerVT(OnResNet):
     """Grid attention, ResNet-34, and a transformer of 12 layers on tokens of its last three maps: 26.8 M parameters.
 
     This is a reconstruction: the authors released no code, and the text leaves open how the attention of the grid
@@ -136,7 +136,7 @@ class FerVT(ExpressionModel):
             raise ValueError(f"grid {grid} must divide size {size}, and attention_heads {attention_heads} dim {dim}")
         self.size = size
         self.attention = GridAttention(in_channels, grid, width)
-        self.trunk = ResNetTrunk(in_channels, depths=depths, width=width)
+        self.build_on(ResNetTrunk(in_channels, depths=depths, width=width), "resnet34")
         self.project = nn.ModuleList(nn.Conv2d(channels, dim, 1) for channels in self.trunk.channels[1:])
         self.pools = nn.ModuleList(nn.AvgPool2d(side) for side in (4, 2, 1))
         self.token = nn.Parameter(torch.zeros(1, 1, dim))

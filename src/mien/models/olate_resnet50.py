@@ -10,14 +10,12 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from mien.models import MODELS
-from mien.models.backbones import LibraryModel
 from mien.models.blocks import Count, Depth, Share
-from mien.models.published import torchvision_weights
-from mien.models.resnet_trunk import ResNetTrunk
+from mien.models.resnet_trunk import OnResNet, ResNetTrunk
 
 
 @MODELS.register("olate_resnet50", tiny={"width": 4, "depths": (1, 1, 1, 1), "hidden": 16})
-class OlateResNet50(LibraryModel):
+class OlateResNet50(OnResNet):
     """ResNet-50, mean over its map, batch normalisation, 256 units, and the expression: 24.0 M parameters.
 
     The features are the 256 units: in the source the adversary against perceived race reads them, as
@@ -39,8 +37,6 @@ class OlateResNet50(LibraryModel):
         dropout: Share of them dropped before the head.
     """
 
-    added = ("norm.", "hidden.")
-
     def __init__(
         self,
         num_classes: int,
@@ -52,25 +48,12 @@ class OlateResNet50(LibraryModel):
         dropout: Share = 0.5,
     ) -> None:
         super().__init__()
-        self.trunk = ResNetTrunk(in_channels, depths=depths, width=width, block=Bottleneck)
+        self.build_on(ResNetTrunk(in_channels, depths=depths, width=width, block=Bottleneck), "resnet50")
         pooled = self.trunk.channels[-1]
         self.norm = nn.BatchNorm1d(pooled)
         self.hidden = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True))
         self.feature_dim = hidden
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, num_classes))
-        self.published = torchvision_weights("resnet50")
-        self.published_keys = {f"trunk.{name}": name for name in self.trunk.state_dict()}
-        self.published_keys |= {"head.1.weight": "fc.weight", "head.1.bias": "fc.bias"}
-
-    def parts(self) -> dict[str, nn.Module]:
-        """Stem and stages of the trunk one by one, then what follows the mean over its map."""
-        trunk = self.trunk
-        stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)  # the same modules, together
-        stages = {
-            f"trunk.layer{i + 1}": stage
-            for i, stage in enumerate((trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4))
-        }
-        return {"trunk.stem": stem, **stages, "norm": self.norm, "hidden": self.hidden}
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, hidden)``."""

@@ -109,7 +109,8 @@ def load_pretrained(module: ExpressionModel, path: Path | str) -> Loaded:
     found = _renamed(module, stored, own)
     head = [name for name in own if name.startswith("head.")]
     takes_head = bool(head) and all(name in found and found[name].shape == own[name].shape for name in head)
-    added = {name for name in own if isinstance(module, LibraryModel) and name.startswith(module.added)}
+    added = set(own) - set(module.published_keys) if isinstance(module, LibraryModel) else set()
+    added = {name for name in added if not name.startswith("head.")}
     absent = added if not added & set(found) else set()  # a file of ours has them all
     wanted = [name for name in own if (takes_head or not name.startswith("head.")) and name not in absent]
     for name in wanted:

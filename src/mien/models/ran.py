@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.models import MODELS
-from mien.models.blocks import Count, Depth, ExpressionModel, Outputs
-from mien.models.resnet_trunk import ResNetTrunk
+from mien.models.blocks import Count, Depth, Outputs
+from mien.models.resnet_trunk import OnResNet, ResNetTrunk
 
 Box = tuple[float, float, float, float]
 
@@ -48,7 +48,7 @@ def drawn_boxes(n: int = len(PARTS)) -> tuple[Box, ...]:
 
 
 @MODELS.register("ran", tiny={"width": 4, "depths": (1, 1, 1, 1), "small": True})
-class RegionAttention(ExpressionModel):
+class RegionAttention(OnResNet):
     """A shared ResNet-18 sees five parts of a face and the whole, which attention joins to one feature: 11.2 M.
 
     Of the six features F_i, self-attention alpha_i = sigmoid(w F_i) makes v = sum alpha_i F_i / sum alpha_i, relation
@@ -93,7 +93,7 @@ class RegionAttention(ExpressionModel):
     ) -> None:
         super().__init__()
         self.softmax, self.crops, self.margin, self.rank_weight = softmax, crops, margin, rank_weight
-        self.trunk = ResNetTrunk(in_channels, depths=depths, width=width, small=small)
+        self.build_on(ResNetTrunk(in_channels, depths=depths, width=width, small=small), "resnet18")
         dim = self.trunk.channels[-1]
         self.alpha, self.beta = nn.Linear(dim, 1), nn.Linear(2 * dim, 1)
         self.feature_dim = 2 * dim

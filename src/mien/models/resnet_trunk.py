@@ -1,4 +1,4 @@
-"""The body of a ResNet, of torchvision's blocks under torchvision's names, for networks that are built on one."""
+"""The body of a ResNet, of torchvision's blocks under torchvision's names, and what networks built on one share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from mien.models.backbones import LibraryModel
+from mien.models.published import torchvision_weights
 
 Block = type[BasicBlock] | type[Bottleneck]
 
@@ -18,7 +21,8 @@ class ResNetTrunk(nn.Module):
         depths: Blocks of each of the four stages: ``(2, 2, 2, 2)`` is ResNet-18, ``(3, 4, 6, 3)`` 34 and 50.
         width: Channels of the first stage's 3x3 convolutions (64 as published); they double with each stage.
         block: torchvision's ``BasicBlock`` (18, 34) or ``Bottleneck`` (50).
-        small: A stem of 3x3 at stride 1 without pool, for faces of about 48 px: 6x6 is left of them, not 2x2.
+        small: A stem at stride 1 without pool, for faces of about 48 px: 6x6 is left of them, not 2x2. Weights fit
+            all the same.
 
     Attributes:
         channels: Channels after each stage.
@@ -34,8 +38,7 @@ class ResNetTrunk(nn.Module):
         small: bool = False,
     ) -> None:
         super().__init__()
-        kernel, stride = (3, 1) if small else (7, 2)
-        self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, padding=kernel // 2, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 7, 1 if small else 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = nn.Identity() if small else nn.MaxPool2d(3, 2, padding=1)
@@ -70,3 +73,41 @@ def residual_stage(block: Block, inputs: int, planes: int, depth: int, stride: i
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
     first = block(inputs, planes, stride, shortcut)
     return nn.Sequential(first, *(block(outputs, planes) for _ in range(depth - 1)))
+
+
+class OnResNet(LibraryModel):
+    """A network built on the trunk of a ResNet, which may begin with a ResNet's weights: ImageNet's, or those of a run.
+
+    Parts: the trunk's stem and four stages one by one, ``trunk.stem`` to ``trunk.layer4``, among the others.
+
+    Attributes:
+        trunk: The trunk; see :meth:`build_on`.
+    """
+
+    trunk: ResNetTrunk
+
+    def build_on(self, trunk: ResNetTrunk, library: str) -> None:
+        """Take a trunk; called once, where it shall stand among the parts.
+
+        Args:
+            trunk: The trunk.
+            library: What torchvision calls the network whose weights it takes: ``resnet18``.
+        """
+        self.trunk = trunk
+        self.published = torchvision_weights(library)
+        # The library's head reads the trunk, and ours something else: it has a name, and no place.
+        self.published_keys = {f"head.{library}.{kind}": f"fc.{kind}" for kind in ("weight", "bias")}
+        self.published_keys |= {f"trunk.{name}": name for name in trunk.state_dict()}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Name -> part of the body in order, the trunk in five."""
+        found: dict[str, nn.Module] = {}
+        for name, part in super().parts().items():
+            found |= _parts_of(self.trunk) if part is self.trunk else {name: part}
+        return found
+
+
+def _parts_of(trunk: ResNetTrunk) -> dict[str, nn.Module]:
+    stem: nn.Module = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)  # the same modules, together
+    stages = (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
+    return {"trunk.stem": stem} | {f"trunk.layer{i}": stage for i, stage in enumerate(stages, 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mien.errors import ConfigError, UsageError, WeightsError, reason
 from mien.inference import FaceModel, Wants, on_scales
 from mien.models import MODELS
+from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
 from mien.models.shapes import without_memory
@@ -80,7 +81,10 @@ def file_errors() -> Iterator[None]:
 
 
 def load_body(module: ExpressionModel, folder: Path | str) -> int:
-    """Start a network's body, all but its head, from other weights of the same architecture.
+    """Start a network's body, all but its head, from other weights of the same architecture, or of its trunk.
+
+    A network built on one of a library takes that one's weights, of a run too (``dan`` those of ``resnet18``), and
+    begins with the rest as drawn.
 
     A stem for colour serves grey pictures too: a grey face is one whose three channels are equal, so that its
     kernels can be summed over them, exactly, where its channels share mean and deviation.
@@ -94,12 +98,26 @@ def load_body(module: ExpressionModel, folder: Path | str) -> int:
 
     Raises:
         WeightsError: If the weights cannot be read, a tensor of the body is missing or of another shape, or a
-            stem for colour whose channels are normalised differently is to serve grey pictures.
+            stem for colour whose channels are normalised differently is to serve grey pictures; or if the weights
+            have tensors that this network has not.
     """
     folder = Path(folder)
     card = load_card(folder)
-    stored = {k: v.float() for k, v in _checked_weights(folder, card).items() if not k.startswith("head.")}
-    own = {k: v for k, v in module.state_dict().items() if not k.startswith("head.")}
+    everything = _checked_weights(folder, card)
+    stored = _body_of({k: v.float() for k, v in everything.items()})
+    own = _body_of(module.state_dict())
+    other = MODELS.get(card.model) is not type(module)
+    fix = "give the model these options."
+    if other:
+        fix = "a network begins with weights of its own kind, or with those of the one it is built on."
+    advice = f"The weights are of {card.model} with {card.options}: {fix}"
+    if other and isinstance(module, LibraryModel):
+        source = _module_of(card, everything, folder)
+        if isinstance(source, LibraryModel) and type(source) is not type(module):
+            theirs = {source.published_keys[name]: t for name, t in stored.items() if name in source.published_keys}
+            ours = {theirs: name for name, theirs in module.published_keys.items()}
+            stored = {ours.get(name, name): t for name, t in theirs.items()}
+            own = {name: t for name, t in own.items() if name in module.published_keys}
     for name, tensor in own.items():
         found = stored.get(name)
         if found is not None and found.ndim == 4 and tensor.shape[1] == 1 and found.shape[1] == 3:
@@ -115,10 +133,16 @@ def load_body(module: ExpressionModel, folder: Path | str) -> int:
                 str(folder / WEIGHTS),
                 f"{name} is {shape}",
                 f"{tuple(tensor.shape)}",
-                f"The weights are of {card.model} with {card.options}: give the model these options.",
+                advice,
             )
+    if strange := sorted(set(stored) - set(own)):
+        raise WeightsError(str(folder / WEIGHTS), f"{strange[0]} is no tensor of this network", "", advice)
     module.load_state_dict({**module.state_dict(), **{k: stored[k].to(own[k].dtype) for k in own}})
     return len(own)
+
+
+def _body_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
 
 
 def _checked_weights(folder: Path, card: WeightCard) -> dict[str, Tensor]:
