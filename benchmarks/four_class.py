@@ -70,7 +70,7 @@ def main() -> None:
     by_class = {each["name"]: each["recall"] for each in record.estimates[args.on]["per_class"]}
     recalls = {name: Estimate.from_json(by_class[name]) for name in CLASSES}
     worst = min(recalls, key=lambda name: recalls[name].value)
-    steps = record.data["history"]
+    steps, commit = record.data["history"], record.versions.get("commit", "?")
     dropped = sum(n for step in steps for what, n in step.items() if "with a copy or person elsewhere" in what)
     args.out.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -87,9 +87,9 @@ def main() -> None:
         f"| ours | {' | '.join(percent(recalls[c]) for c in CLASSES)} |",
         "",
         f"{record.data['training_faces']:,} faces to learn from and {record.data['validation_faces']:,} to choose the "
-        f"epoch ({int(record.best['epoch']) + 1} of {len(history)}; accuracy there {record.best['val_accuracy']:.4f}, a "
-        f"validation figure); {len(predictions):,} of {args.on}. Seed {record.seed}, {record.seconds / 60:.0f} minutes "
-        f"on {record.device['cores']} cores, {record.device['precision']}; commit {record.versions.get('commit', '?')}.",
+        f"epoch ({int(record.best['epoch']) + 1} of {len(history)}; accuracy there {record.best['val_accuracy']:.4f}, "
+        f"a validation figure); {len(predictions):,} of {args.on}. Seed {record.seed}, {record.seconds / 60:.0f} "
+        f"minutes on {record.device['cores']} cores, {record.device['precision']}; commit {commit}.",
         "",
         "![Recall by class](recall.png)",
         "",

@@ -31,7 +31,7 @@ ROWS = [
     ["judging"],
     ["done"],
     ["experiment"],
-    ["demo"],
+    ["demo", "studies"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}

@@ -32,7 +32,9 @@ class Section(BaseModel):
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names, by itself or where there may be none."""
+    """The section that an annotation names, by itself or where there may be none; not one that it has several of."""
+    if typing.get_origin(annotation) in (tuple, list, dict):
+        return None
     for kind in (annotation, *typing.get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind

@@ -59,7 +59,7 @@ class Spread:
         return np.asarray(np.maximum(self.values.var(0, ddof=1), self.flips))
 
 
-def spreads_of(rows: Sequence[Rows]) -> dict[tuple[str, int], Spread]:
+def spreads_of(rows: Sequence[Rows], less: Sequence[Rows] | None = None) -> dict[tuple[str, int], Spread]:
     """Every headline metric, and the recall of every class, as :class:`Spread`.
 
     The variance over faces is the infinitesimal jackknife's (Efron 1982), the limit of a bootstrap
@@ -69,6 +69,7 @@ def spreads_of(rows: Sequence[Rows]) -> dict[tuple[str, int], Spread]:
 
     Args:
         rows: One for each run, the same faces in the same order.
+        less: Runs of another model on these faces, as many: then the spreads are of the differences, run by run.
 
     Returns:
         (metric, class) -> spread; the class is 0 except for ``recall``.
@@ -80,17 +81,30 @@ def spreads_of(rows: Sequence[Rows]) -> dict[tuple[str, int], Spread]:
     owner, code = joint % g, code.reshape(-1)
     units = np.bincount(owner, minlength=g).astype(np.int64)
     spans = len(np.unique(joint // g)) < len(joint)
+    keys = [(m, 0) for m in HEADLINE_METRICS] + [("recall", c) for c in range(k)]
+    found = _influences(rows, keys, code, len(joint))
+    others = None if less is None else _influences(less, keys, code, len(joint))
+    out = {}
+    for key in keys:
+        values, influence = found[key]
+        if others is not None:
+            values, influence = values - others[key][0], influence - others[key][1]
+        out[key] = _spread(values, influence, owner, units, joint // g if spans else None)
+    return out
+
+
+def _influences(
+    rows: Sequence[Rows], keys: Sequence[tuple[str, int]], code: Ints, n: int
+) -> dict[tuple[str, int], tuple[Array, Array]]:
+    """Of each metric: ``(runs, G)`` values, and ``(runs, n)`` influences of the faces of each unit in a group."""
     derivatives = [_derivatives(r.tables().astype(np.float64)) for r in rows]
     out = {}
-    for key in [(m, 0) for m in HEADLINE_METRICS] + [("recall", c) for c in range(k)]:
-        values = np.stack([value[key] for value, _ in derivatives])
-        influence = np.stack(
-            [
-                np.bincount(code, weights=slope[key][r.group, r.pairs], minlength=len(joint))
-                for r, (_, slope) in zip(rows, derivatives, strict=True)
-            ]
-        )
-        out[key] = _spread(values, influence.astype(np.float64), owner, units, joint // g if spans else None)
+    for key in keys:
+        influence = [
+            np.bincount(code, weights=slope[key][r.group, r.pairs], minlength=n)
+            for r, (_, slope) in zip(rows, derivatives, strict=True)
+        ]
+        out[key] = np.stack([value[key] for value, _ in derivatives]), np.stack(influence).astype(np.float64)
     return out
 
 
@@ -135,7 +149,7 @@ def _spread(values: Array, influence: Array, owner: Ints, units: Ints, unit: Int
     return Spread(values, sampling, flips)
 
 
-def _student(value: float, sampling: float, runs: float, k: int, level: float) -> tuple[float, float]:
+def interval_over_seeds(value: float, sampling: float, runs: float, k: int, level: float) -> tuple[float, float]:
     """An interval for a mean over k runs: normal for the faces and Student's for the seeds, added as squares.
 
     Chosen over Satterthwaite's degrees of freedom, which cover 86 % with two runs whose spread is
@@ -160,7 +174,7 @@ def seed_value(spread: Spread, g: int, n: int, units: int, note: str, settings: 
     if not n or np.isnan(values).any():
         return SeedValue(undefined(n, units, note or "undefined", settings.level), values.tolist(), nan, nan, nan)
     sampling, runs, flips = float(spread.sampling[g, g]), float(spread.run_variance()[g]), float(spread.flips[g])
-    low, high = _student(float(values.mean()), sampling, runs, len(values), settings.level)
+    low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
     mean = Estimate(
         float(values.mean()),
         max(low, 0.0),
@@ -272,7 +286,7 @@ def _run_gap(spread: Spread, level: float, n_boot: int, rng: np.random.Generator
     gaps = np.ptp(spread.values, axis=1)
     faces = rng.standard_normal((n_boot, spread.values.shape[1])) @ _root(spread.sampling)
     drawn = np.mean([np.ptp(run + faces, axis=1) for run in spread.values], axis=0)
-    low, high = _student(float(gaps.mean()), float(drawn.var()), float(gaps.var(ddof=1)), len(gaps), level)
+    low, high = interval_over_seeds(float(gaps.mean()), float(drawn.var()), float(gaps.var(ddof=1)), len(gaps), level)
     return float(gaps.mean()), max(low, 0.0), min(high, 1.0)
 
 

@@ -1,0 +1,281 @@
+"""The verbs of studies: run, retry, show, table, claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from mien.cli.app import Out, app
+from mien.errors import UsageError
+from mien.shown import tell
+
+if TYPE_CHECKING:
+    from mien.studies import Plan, Work
+
+study = App(name="study", help="A published table made again: run what is missing, see ours beside theirs.")
+app.command(study)
+
+Scale = Literal["tiny", "small", "full"]
+Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all cells: data.store=FOLDER.")]
+
+
+@study.command(name="run")
+def study_run(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    scale: Scale = "full",
+    set: Overrides = (),
+    jobs: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    list_cells: Annotated[bool, Parameter(negative=())] = False,
+    cell: tuple[str, ...] = (),
+    redo: Literal["none", "stale"] = "none",
+) -> int:
+    """Train and judge what is missing of a study; the same command goes on after whatever ended it.
+
+    Several of these commands, on one machine or on several with one disk, share the work. Exit code 1 where cells
+    failed: 'mien study show' says of what, 'mien study retry' tries them again.
+
+    Parameters
+    ----------
+    file
+        The study; see studies/.
+    out
+        Its folder; runs/NAME-SCALE by default.
+    scale
+        How large; each study says what a scale shrinks.
+    jobs
+        Processes side by side; they share the processor's cores.
+    threads
+        Threads of one training.
+    device
+        Where faces are judged.
+    list_cells
+        Only print the ids of the cells that are still to be done, a line each.
+    cell
+        Only these cells, by their ids (or how these begin).
+    redo
+        'stale' makes cells again that were trained by another commit.
+    """
+    from mien.studies import Work
+
+    if list_cells:
+        from mien.studies import standing_of
+
+        plan = _plan(file, out, scale, set, cell)
+        tell(*(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
+        return 0
+    work = Work(device=device, threads=threads, redo=redo == "stale")
+    return _run(file, out, scale, set, cell, work, jobs)
+
+
+@study.command
+def retry(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    scale: Scale = "full",
+    set: Overrides = (),
+    jobs: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    cell: tuple[str, ...] = (),
+) -> int:
+    """Try failed cells again, and run what is missing.
+
+    Parameters
+    ----------
+    file
+        The study.
+    out
+        Its folder; runs/NAME-SCALE by default.
+    scale
+        How large.
+    jobs
+        Processes side by side.
+    threads
+        Threads of one training.
+    device
+        Where faces are judged.
+    cell
+        Only these cells.
+    """
+    from mien.studies import Work
+
+    return _run(file, out, scale, set, cell, Work(device=device, threads=threads, retry=True), jobs)
+
+
+@study.command
+def show(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    scale: Scale = "full",
+    set: Overrides = (),
+    stale: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Where each cell of a study stands.
+
+    Parameters
+    ----------
+    file
+        The study.
+    out
+        Its folder; runs/NAME-SCALE by default.
+    scale
+        How large.
+    stale
+        Only cells that were trained by another commit than this.
+    """
+    from mien import terminal
+    from mien.studies import epochs_of, standing_of
+
+    plan = _plan(file, out, scale, set, ())
+    rows = []
+    for each in plan.cells:
+        standing = standing_of(each)
+        if stale and not standing.stale:
+            continue
+        held = standing.holder
+        where = standing.error or (f"process {held.pid} on {held.host}" if held else "")
+        where = " ".join(filter(None, (where, "trained by another commit" if standing.stale else "")))
+        rows.append([each.row, str(each.seed), standing.state, f"{epochs_of(each)}", where, each.id])
+    terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "", "cell"], rows)
+
+
+@study.command(name="table")
+def study_table(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    scale: Scale = "full",
+    set: Overrides = (),
+    format: Literal["text", "markdown", "latex", "csv"] = "text",
+    page: Out | None = None,
+) -> None:
+    """Ours beside theirs, with intervals, from what is done so far; and what it says of the published claims.
+
+    Parameters
+    ----------
+    file
+        The study.
+    out
+        Its folder; runs/NAME-SCALE by default.
+    scale
+        How large.
+    format
+        Of what is printed.
+    page
+        Also write a page with figures and records into this folder.
+    """
+    from mien import terminal
+    from mien.studies.page import write_page
+    from mien.studies.results import judge, rows_of
+    from mien.studies.tables import caption_of, cells_of, claim_cells, csv_of, header_of, latex_of, markdown_of
+
+    plan = _plan(file, out, scale, set, ())
+    rows = rows_of(plan)
+    if format == "text":
+        terminal.table(
+            plan.study.title or plan.study.name, header_of(plan, rows), [cells_of(plan, r, rows) for r in rows]
+        )
+        if plan.study.claims:
+            found = [claim_cells(judge(plan, claim)) for claim in plan.study.claims]
+            told = [[c[0], c[2], c[3], c[4], c[6].strip("*"), c[7]] for c in found]
+            terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", ""], told)
+        terminal.say(caption_of(plan, rows).replace("*", ""))
+    else:
+        of = {"markdown": markdown_of, "latex": latex_of, "csv": csv_of}[format]
+        tell(*of(plan, rows).rstrip("\n").split("\n"))
+    if page is not None:
+        terminal.say(f"page: {write_page(plan, page)}")
+
+
+@study.command
+def claims(
+    *files: Path,
+    runs: Annotated[Path, Parameter(help="Where the studies' folders NAME-SCALE lie.")] = Path("runs"),
+    scale: Scale = "full",
+    set: Overrides = (),
+    out: Out | None = None,
+) -> None:
+    """All claims of several studies in one table: holds, does not hold, cannot be told.
+
+    Parameters
+    ----------
+    files
+        The studies.
+    runs
+        Where their folders lie.
+    scale
+        How large.
+    out
+        Write it there, as Markdown.
+    """
+    from mien.outputs import write_text
+    from mien.studies.results import judge
+    from mien.studies.tables import claims_of
+
+    lines: list[str] = []
+    for file in files:
+        plan = _plan(file, None, scale, set, (), runs)
+        found = claims_of(plan, [judge(plan, claim) for claim in plan.study.claims], title=True).split("\n")
+        lines += found[2:] if lines else found
+    if out is None:
+        tell(*lines)
+    else:
+        write_text(out, "\n".join(lines) + "\n")
+
+
+def _plan(
+    file: Path, out: Path | None, scale: Scale, set: tuple[str, ...], cell: tuple[str, ...], runs: Path = Path("runs")
+) -> Plan:
+    from dataclasses import replace
+
+    from mien.studies import load_study, overrides_of, plan_study
+
+    study = load_study(file)
+    plan = plan_study(study, file.parent, out or runs / f"{study.name}-{scale}", scale, overrides_of(set))
+    if not cell:
+        return plan
+    for asked in cell:
+        if not any(c.id.startswith(asked) for c in plan.cells):
+            raise UsageError(f"--cell {asked}", "is no cell of the study", "an id that --list-cells prints")
+    return replace(plan, cells=tuple(c for c in plan.cells if any(c.id.startswith(asked) for asked in cell)))
+
+
+def _run(
+    file: Path,
+    out: Path | None,
+    scale: Scale,
+    set: tuple[str, ...],
+    cell: tuple[str, ...],
+    work: Work,
+    jobs: int,
+) -> int:
+    import os
+
+    from mien import terminal
+    from mien.studies import run_study, standing_of, worker_command
+
+    plan = _plan(file, out, scale, set, cell)
+    command: list[str] = []
+    if jobs > 1:
+        arguments = [word for text in set for word in ("--set", text)] + [w for c in cell for w in ("--cell", c)]
+        arguments += ["--scale", scale, "--device", work.device, *(["--redo", "stale"] if work.redo else [])]
+        threads = work.threads or max(1, (os.cpu_count() or 1) // jobs)
+        command = worker_command("retry" if work.retry else "run", file, plan.out, arguments, threads)
+    with terminal.stages() as stages:
+        overall = stages("cells")
+        done = run_study(plan, command, work=work, jobs=jobs, say=terminal.say, progress=stages, told=overall)
+    states = [standing_of(c).state for c in plan.cells]
+    tell(f"{plan.out}: {states.count('done')} of {len(states)} cells done, {states.count('failed')} failed")
+    return 0 if done else 1

@@ -1,0 +1,21 @@
+"""Studies: a published table made again, cell by cell, and set beside the published values with intervals."""
+
+from mien.studies.cells import Cell, Plan, Standing, epochs_of, plan_study, standing_of
+from mien.studies.definition import SCALES, StudyConfig, load_study, overrides_of
+from mien.studies.execute import Work, run_study, worker_command
+
+__all__ = [
+    "SCALES",
+    "Cell",
+    "Plan",
+    "Standing",
+    "StudyConfig",
+    "Work",
+    "epochs_of",
+    "load_study",
+    "overrides_of",
+    "plan_study",
+    "run_study",
+    "standing_of",
+    "worker_command",
+]

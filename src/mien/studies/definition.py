@@ -1,0 +1,238 @@
+"""A study as it is written: a base experiment, what its cells change in it, and what was published of them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mien.config import parse_value
+from mien.config.section import Section
+from mien.errors import ConfigError, MienError
+from mien.yaml_files import read_yaml
+
+Scale = Literal["tiny", "small", "full"]
+SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
+Settings = dict[str, Any]  # dotted key of an experiment -> value
+_EXPECTED = "a study: a YAML with name, base and cells or grid"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # also a folder's
+
+
+class ScaleConfig(Section):
+    """What a scale shrinks."""
+
+    set: Settings = Field({}, description="Dotted key of the experiment -> value, after those of the cells.")
+    seeds: int | None = Field(None, ge=1, description="Seeds at this scale; those of the study if absent.")
+    says: str = Field("", description="What is smaller than in the source, in words.")
+
+
+class CellConfig(Section):
+    """One row of the table: what it changes, what it begins with, what was published."""
+
+    set: Settings = Field({}, description="Dotted key of the experiment -> value.")
+    base: str | None = Field(None, description="Another base experiment than the study's.")
+    start: str | None = Field(None, description="Cell of this study whose weights the body begins with.")
+    theirs: dict[str, float] = Field({}, description="Published values: metric, or evaluation.metric -> value.")
+    label: str = Field("", description="What the table calls it; its id if absent.")
+    note: str = Field("", description="What a reader must know of the row.")
+
+
+class ClaimConfig(Section):
+    """One published sentence that the records can answer."""
+
+    says: str = Field(min_length=1, description="The claim, in one sentence.")
+    where: str = Field("", description="Where it stands in the source.")
+    metric: str = Field("accuracy", description="Metric, or evaluation.metric.")
+    better: str | None = Field(None, description="Cell that is said to be better ...")
+    than: str | None = Field(None, description="... than this one.")
+    by: float | None = Field(None, description="Published difference, for the reader.")
+    within: float | None = Field(None, gt=0, description="Or: the two are said to differ by no more than this.")
+    cell: str | None = Field(None, description="Or: a cell whose published value is said to be reached ...")
+    value: float | None = Field(None, description="... of at least this.")
+    reason: str = Field("", description="Why it holds or does not, once that is known.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ClaimConfig:
+        compares, reaches = (self.better, self.than), (self.cell, self.value)
+        if all(v is not None for v in compares) == all(v is not None for v in reaches) or (
+            any(v is not None for v in compares) and any(v is not None for v in reaches)
+        ):
+            raise ValueError("a claim compares better with than, or says that a cell reaches a value")
+        return self
+
+
+class FigureConfig(Section):
+    """One picture of the study's page."""
+
+    kind: Literal["bars", "lines", "curves", "confusion"]
+    title: str = ""
+    metric: str = Field("accuracy", description="bars and lines: metric, or evaluation.metric; curves: a column.")
+    also: tuple[str, ...] = Field((), description="Further metrics of the same figure, drawn dashed.")
+    cells: tuple[str, ...] = Field((), description="Cells that take part; all if absent.")
+
+
+class StudyConfig(Section):
+    """A published table and how it is made again; unknown keys are refused."""
+
+    name: str = Field(pattern=_NAME, max_length=60)
+    title: str = ""
+    source: str = Field("", description="The publication.")
+    about: str = Field("", description="What differs from the source, and why; Markdown.")
+    base: str = Field(min_length=1, description="The experiment that cells change, beside this file.")
+    set: Settings = Field({}, description="What all cells change in it.")
+    grid: dict[str, dict[str, Settings]] = Field({}, description="Axis -> level -> what it changes; all combinations.")
+    cells: dict[str, CellConfig] = Field({}, description="Cell -> more of one of the grid, or one of its own.")
+    seeds: int = Field(1, ge=1, le=100)
+    evaluate: tuple[str, ...] = Field(
+        ("test",), min_length=1, description="Evaluations: parts of the run's store, or STORE:part."
+    )
+    metrics: tuple[str, ...] = Field(("accuracy",), description="Columns of the table: metric or evaluation.metric.")
+    tolerance: float | None = Field(None, ge=0, description="How near to the published value counts as the same.")
+    validation: bool = Field(False, description="Whether the published values are validation figures.")
+    scales: dict[Scale, ScaleConfig] = {}
+    figures: tuple[FigureConfig, ...] = ()
+    claims: tuple[ClaimConfig, ...] = ()
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _levels(cls, grid: Any) -> Any:
+        """``{n: {labels.train.options.n: [1, 2]}}`` stands for a level a value."""
+        if not isinstance(grid, dict):
+            return grid
+        return {axis: _levels_of(levels) for axis, levels in grid.items()}
+
+    @model_validator(mode="after")
+    def _fits(self) -> StudyConfig:
+        known = set(self.rows())
+        if not known:
+            raise ValueError("a study has cells, a grid, or both")
+        for name in known:
+            if len(name) > 100 or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+                raise ValueError(f"{name!r} is no name of a cell: letters, digits, dots, - and _ (it is a folder's)")
+        for what, name in self._named():
+            if name not in known:
+                raise ValueError(f"{what} names the cell {name!r}, which the study does not have")
+        for name, cell in self.cells.items():
+            seen, at = {name}, cell.start
+            while at is not None:
+                if at in seen:
+                    raise ValueError(f"cell {name!r} starts from itself")
+                seen.add(at)
+                at = self.cells[at].start if at in self.cells else None
+        return self
+
+    def _named(self) -> Iterable[tuple[str, str]]:
+        yield from ((f"cell {n!r}", c.start) for n, c in self.cells.items() if c.start is not None)
+        for claim in self.claims:
+            yield from (("a claim", n) for n in (claim.better, claim.than, claim.cell) if n is not None)
+        for figure in self.figures:
+            yield from (("a figure", name) for name in figure.cells)
+
+    def rows(self) -> dict[str, CellConfig]:
+        """Cell -> what it is, the combinations of the grid first, in their order."""
+        found: dict[str, CellConfig] = {}
+        if self.grid:
+            for levels in itertools.product(*(axis.items() for axis in self.grid.values())):
+                name = "-".join(level for level, _ in levels)
+                found[name] = CellConfig(set={k: v for _, settings in levels for k, v in settings.items()})
+        for name, cell in self.cells.items():
+            both = found[name].set | cell.set if name in found else cell.set
+            found[name] = cell.model_copy(update={"set": both})
+        return found
+
+    def levels(self, cell: str) -> dict[str, str]:
+        """Axis -> level of a cell of the grid; empty for others."""
+        for levels in itertools.product(*self.grid.values()) if self.grid else ():
+            if "-".join(levels) == cell:
+                return dict(zip(self.grid, levels, strict=True))
+        return {}
+
+    def at(self, scale: Scale) -> ScaleConfig:
+        """What a scale shrinks; nothing where the study does not say."""
+        return self.scales.get(scale, ScaleConfig())
+
+
+def _levels_of(levels: Any) -> Any:
+    if isinstance(levels, dict) and len(levels) == 1:
+        ((key, values),) = levels.items()
+        if isinstance(values, list):
+            return {_level(value): {key: value} for value in values}
+    return levels
+
+
+def _level(value: Any) -> str:
+    return str(value).replace(" ", "").replace("[", "").replace("]", "").replace(",", "_").replace("/", "_")
+
+
+def load_study(path: Path | str) -> StudyConfig:
+    """Read a study.
+
+    Raises:
+        ConfigError: If it cannot be read; with every mistake and its key.
+    """
+    path = Path(path)
+    content = read_yaml(path, _EXPECTED)
+    if not isinstance(content, dict):
+        raise ConfigError(str(path), "holds no keys", _EXPECTED)
+    try:
+        return StudyConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError.joined(path.name, [_mistake(path.name, e) for e in error.errors()]) from None
+
+
+def _mistake(where: str, error: Mapping[str, Any]) -> MienError:
+    place = ": ".join(filter(None, (where, ".".join(str(p) for p in error["loc"]))))
+    if error["type"] == "extra_forbidden":
+        return ConfigError(place, "unknown key", f"one of {', '.join(StudyConfig.model_fields)}")
+    if error["type"] == "missing":
+        return ConfigError(place, "is missing", "a value")
+    return ConfigError(place, str(error.get("ctx", {}).get("error") or error["msg"]))
+
+
+def settled(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An experiment with dotted keys set.
+
+    Args:
+        content: Its sections.
+        settings: Dotted key -> value. Options of a component whose name is set go with the old one.
+        where: For messages.
+
+    Raises:
+        ConfigError: If a key leads through a value.
+    """
+    found = copy.deepcopy(dict(content))
+    # Names first: of another model, loss or split the options are others.
+    for key, value in sorted(settings.items(), key=lambda item: not item[0].endswith(".name")):
+        *parents, last = key.split(".")
+        section = found
+        for parent in parents:
+            inner = section.get(parent)
+            if isinstance(inner, str):  # a component by its name alone
+                inner = {"name": inner}
+            if inner is not None and not isinstance(inner, dict):
+                raise ConfigError(f"{where}: {key}", f"{parent!r} is a value", "a key of a section")
+            section[parent] = inner if inner is not None else {}
+            section = section[parent]
+        if last == "name" and section.get("name") not in (None, value):
+            section.pop("options", None)
+        section[last] = value
+    return found
+
+
+def overrides_of(texts: Iterable[str]) -> Settings:
+    """``dotted.key=value`` of the command line.
+
+    Raises:
+        ConfigError: If one has no ``=``, or a value that is no YAML.
+    """
+    found: Settings = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(text, "has no '='", "dotted.key=value")
+        found[key.strip()] = parse_value(text, value)
+    return found

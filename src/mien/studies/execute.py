@@ -1,0 +1,199 @@
+"""Running a study: what is missing is trained and judged, whatever happens; several processes share the work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import RunError, reason
+from mien.evaluate import evaluate
+from mien.stats.settings import Settings
+from mien.studies.cells import RUN, Cell, Plan, is_stale, note_begun, note_done, note_failed, standing_of
+from mien.studies.hold import holding
+from mien.train import train
+from mien.train.stopping import TrainingStopped
+
+_MOST_BEGUN = 10  # times that a cell is begun without an epoch more, before it counts as what kills its process
+_WAIT_S = 1.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How cells are worked on.
+
+    Attributes:
+        device: Where faces are judged.
+        threads: Processor threads of a training; those of the configuration, or as many as stand idle, if absent.
+        n_boot: Replicates of the intervals in the record.
+        retry: Whether failed cells are tried again.
+        redo: Whether cells that other code made are made again.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    n_boot: int = 1000
+    retry: bool = False
+    redo: bool = False
+
+
+def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any = None) -> None:
+    """Train and judge one cell; what of it is done is not done again.
+
+    Raises:
+        MienError: What is wrong, as ``mien train`` and ``mien evaluate`` tell it.
+    """
+    out = cell.folder / RUN
+    anew = work.redo and is_stale(cell)
+    run = train(cell.config, out, finished_ok=True, force=anew, say=say, progress=progress, threads=work.threads)
+    if run.record.status != "finished":
+        raise RunError(str(run.path), f"is {run.record.status}", "a finished run", "Give train.max_minutes more.")
+    names = {}
+    for on in cell.on:
+        place = on if ":" in on else f"{cell.config.data.store}:{on}"
+        name = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
+        names[name if ":" in on else on] = name
+    note_done(cell, names)
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    work: Work,
+    say: Say = lambda line: None,
+    progress: Callable[[str], Any] | None = None,
+    told: Callable[[int, int], None] = lambda done, n: None,
+) -> bool:
+    """Work on cells until nothing is left that can be done here.
+
+    A cell that another process works on is left to it; one that a dead process began is gone on with. What fails is
+    noted with its traceback, and the study goes on; what begins with a failed cell waits.
+
+    Args:
+        cells: Of a plan.
+        work: How.
+        say: Receives lines for the user.
+        progress: Title -> receiver of steps done and in all.
+        told: Receives cells done, and of how many.
+
+    Returns:
+        Whether all cells are done.
+
+    Raises:
+        TrainingStopped: On Ctrl-C or SIGTERM; the cell goes on where it stopped.
+    """
+    tried: set[str] = set()
+    while True:
+        here, elsewhere = _open(cells, work, tried)
+        told(sum(standing_of(c).state == "done" for c in cells), len(cells))
+        for cell in here:
+            with holding(cell.folder) as held:
+                if held and _still_open(cell, work, tried):
+                    tried.add(cell.id)
+                    _try(cell, work, say, progress)
+                    break
+        else:
+            if not elsewhere:
+                return all(standing_of(c).state == "done" for c in cells)
+            time.sleep(_WAIT_S)  # somebody's cell is what ours begins with, or may be left to us
+
+
+def _open(cells: Sequence[Cell], work: Work, tried: set[str]) -> tuple[list[Cell], bool]:
+    """Cells that can be begun now, and whether others work on some that matter."""
+    states = {cell.id: standing_of(cell).state for cell in cells}
+    here = [c for c in cells if _still_open(c, work, tried)]
+    waiting = any(states[c.id] != "done" for c in cells)
+    return here, waiting and any(state == "running" for state in states.values())
+
+
+def _still_open(cell: Cell, work: Work, tried: set[str]) -> bool:
+    standing = standing_of(cell)
+    if cell.id in tried:
+        return False
+    if cell.start is not None and standing_of(cell.start).state != "done":
+        return False
+    mine = standing.holder is not None and standing.holder.pid == os.getpid()
+    if standing.state == "running" and not mine:
+        return False
+    if standing.state == "failed":
+        return work.retry
+    return standing.state != "done" or (work.redo and standing.stale)
+
+
+def _try(cell: Cell, work: Work, say: Say, progress: Callable[[str], Any] | None) -> None:
+    if note_begun(cell) > _MOST_BEGUN:
+        error = f"its process died {_MOST_BEGUN} times without an epoch more: of memory, most likely"
+        note_failed(cell, error, error)
+        say(f"{cell.name}: {error}")
+        return
+    began = time.monotonic()
+    say(f"{cell.name}: {cell.folder}")
+    try:
+        run_cell(cell, work, say=lambda line: say(f"  {line}"), progress=progress(cell.name) if progress else None)
+    except TrainingStopped:
+        raise
+    except Exception as error:  # whatever it is: a study of a hundred cells does not end with one of them
+        note_failed(cell, f"{type(error).__name__}: {reason(error)}", traceback.format_exc())
+        say(f"{cell.name}: failed: {error}")
+        return
+    say(f"{cell.name}: done in {time.monotonic() - began:.0f} s")
+
+
+def run_study(
+    plan: Plan,
+    command: Sequence[str] = (),
+    *,
+    work: Work = Work(),
+    jobs: int = 1,
+    say: Say = lambda line: None,
+    progress: Callable[[str], Any] | None = None,
+    told: Callable[[int, int], None] = lambda done, n: None,
+) -> bool:
+    """Run what is missing of a study.
+
+    Args:
+        plan: The study at a scale.
+        command: With several jobs: the command that does the same as this call with one, as a list of arguments.
+        work: How.
+        jobs: Processes side by side, which share the threads.
+        say: Receives lines for the user.
+        progress: Title -> receiver of steps done and in all.
+        told: Receives cells done, and of how many.
+
+    Returns:
+        Whether all cells are done.
+    """
+    if jobs > 1 and len(plan.cells) > 1:
+        return _side_by_side(plan, command, min(jobs, len(plan.cells)), told)
+    return run_cells(plan.cells, work, say, progress, told)
+
+
+def _side_by_side(plan: Plan, command: Sequence[str], jobs: int, told: Callable[[int, int], None]) -> bool:
+    """The same command in several processes; each takes what nobody has."""
+    workers = [subprocess.Popen(command) for _ in range(jobs)]
+    try:
+        while any(worker.poll() is None for worker in workers):
+            told(sum(standing_of(c).state == "done" for c in plan.cells), len(plan.cells))
+            time.sleep(_WAIT_S)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in workers:
+            worker.wait()
+    if any(worker.returncode < 0 or worker.returncode == 130 for worker in workers):
+        raise RunError(str(plan.out), "a process of the study was ended", "all of them to end by themselves",
+                       "The same command goes on.")  # fmt: skip
+    return all(standing_of(c).state == "done" for c in plan.cells)
+
+
+def worker_command(verb: str, file: Path, out: Path, arguments: Sequence[str], threads: int) -> list[str]:
+    """The command of one of several processes that share a study."""
+    words = [sys.executable, "-m", "mien.cli", "study", verb, str(file), "--out", str(out)]
+    return [*words, "--threads", str(threads), *arguments]

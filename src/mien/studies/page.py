@@ -1,0 +1,116 @@
+"""The page of a study: table, claims, figures and what they are made of, in one folder of Markdown and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mien.outputs import whole, write_text
+from mien.records import plain, write_json
+from mien.report.figures import save_png
+from mien.runs import code_versions
+from mien.stats.settings import Settings
+from mien.studies.cells import Plan
+from mien.studies.figures import draw
+from mien.studies.results import Row, done_of, judge, rows_of
+from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
+
+PAGE, TABLE, RECORDS, HISTORIES = "README.md", "table.csv", "records.json", "histories.csv"
+
+
+def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
+    """Write a study's page, its figures, and the records behind it: no faces, no weights, no paths.
+
+    Args:
+        plan: The study at a scale.
+        out: The folder.
+        settings: Coverage.
+
+    Returns:
+        The page.
+    """
+    study, rows = plan.study, rows_of(plan, settings)
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {study.title or study.name}", ""]
+    lines += [f"{study.source}", ""] if study.source else []
+    lines += [f"Written by `mien study table {study.name}.yaml --scale {plan.scale} --page FOLDER` from the records of"
+              f" `mien study run {study.name}.yaml --scale {plan.scale}`.", ""]  # fmt: skip
+    lines += [markdown_of(plan, rows), ""]
+    lines += _notes(rows)
+    if study.claims:
+        judged = [judge(plan, claim, settings) for claim in study.claims]
+        lines += ["## What was claimed", "", claims_of(plan, judged), ""]
+    for i, figure in enumerate(study.figures):
+        drawn = draw(plan, rows, figure)
+        if drawn is not None:
+            name = f"{i + 1}_{figure.kind}.png"
+            save_png(drawn, out / name, dpi=110)
+            lines += [f"![{figure.title or figure.metric}]({name})", ""]
+    lines += ["## What differs from the source", "", study.about.strip(), ""] if study.about else []
+    lines += [_made_of(plan), ""]
+    write_text(out / PAGE, "\n".join(lines))
+    write_text(out / TABLE, csv_of(plan, rows))
+    write_text(out / "table.tex", latex_of(plan, rows))
+    write_json(out / RECORDS, plain([_record(plan, row) for row in rows]))
+    _histories(plan, rows, out / HISTORIES)
+    return out / PAGE
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = [f"- {row.label}: {row.note}" for row in rows if row.note]
+    failed = [f"- {row.label}: {row.states['failed']} failed." for row in rows if "failed" in row.states]
+    return [*notes, *failed, ""] if notes or failed else []
+
+
+def _made_of(plan: Plan) -> str:
+    """Faces, machine, commit and seeds of the runs behind the page."""
+    done = done_of(plan.cells)
+    if not done:
+        return "Nothing of it has been run."
+    records = [cell.run.record for cell in done]
+    data = sorted({f"{r.data['training_faces']:,} training and {r.data['validation_faces']:,} validation faces of "
+                   f"{r.data['corpus']}" for r in records})  # fmt: skip
+    devices = sorted({str(r.device.get("accelerator") or f"{r.device['cores']} cores, {r.device['processor']}")
+                      for r in records})  # fmt: skip
+    commits = sorted({r.versions.get("commit", "unknown") for r in records})
+    hours = sum(r.seconds for r in records) / 3600
+    return (
+        f"{len(done)} runs, {hours:.1f} hours of training in all; {'; '.join(data)}; {', '.join(devices)}; "
+        f"commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. What it is made of: "
+        f"[{RECORDS}]({RECORDS}), [{TABLE}]({TABLE}), every epoch in [{HISTORIES}]({HISTORIES})."
+    )
+
+
+def _record(plan: Plan, row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = asdict(row)
+    found["scale"] = plan.scale
+    found["cells"] = []
+    for cell in done_of(plan.of(row.name)):
+        record = cell.run.record
+        config = dict(record.config)
+        config["data"] = {"store": Path(config["data"]["store"]).name}
+        if config["model"].get("weights"):
+            config["model"] = config["model"] | {"weights": Path(config["model"]["weights"]).name}
+        data = {k: v for k, v in record.data.items() if k not in ("store", "started_from")}
+        estimates = {name: {**e, "on": Path(str(e["on"])).name} for name, e in record.estimates.items()}
+        found["cells"].append({
+            "key": cell.key, "seed": record.seed, "config": config, "versions": record.versions,
+            "device": record.device, "data": data, "best": record.best, "model": record.model,
+            "seconds": record.seconds, "estimates": estimates,
+        })  # fmt: skip
+    return found
+
+
+def _histories(plan: Plan, rows: Sequence[Row], path: Path) -> None:
+    parts = [
+        cell.run.history.assign(row=row.name, seed=cell.seed).drop(columns=["seconds", "images_per_s"], errors="ignore")
+        for row in rows
+        for cell in done_of(plan.of(row.name))
+    ]
+    if parts:
+        with whole(path) as partial:
+            pd.concat(parts).to_csv(partial, index=False, float_format="%.5g")

@@ -1,0 +1,158 @@
+"""The table of a study as text, Markdown, LaTeX or CSV: ours beside theirs, the scale always told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from mien.records import Estimate
+from mien.studies.cells import Plan
+from mien.studies.results import Judged, Row, Value
+from mien.wording import listed
+
+SMALLER = "at scale {scale}, not the source's"
+
+
+def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
+    """Titles of the columns."""
+    found = ["row"]
+    for metric in plan.study.metrics:
+        found += [metric + ("" if plan.scale == "full" else f" ({plan.scale})")]
+        found += ["theirs"] if _has_theirs(rows, metric) else []
+        found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
+    return [*found, "seeds", "parameters", "epochs", "minutes"]
+
+
+def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
+    """One line of the table."""
+    found = [row.label]
+    for metric in plan.study.metrics:
+        value = row.values.get(metric)
+        found.append(str(value.mean) if value else _missing(row))
+        if _has_theirs(rows, metric):
+            theirs = plan.study.rows()[row.name].theirs.get(metric)
+            found.append("" if theirs is None else f"{theirs:.3f}")
+        if any(_seeded(each.values.get(metric)) for each in rows):
+            found.append(f"{value.seed_spread:.3f}" if value and _seeded(value) else "")
+    seeds = f"{row.seeds}" if row.seeds == row.wanted else f"{row.seeds} of {row.wanted}"
+    if not row.seeds:
+        return [*found, seeds, "", "", ""]
+    return [*found, seeds, f"{row.parameters:,}", f"{row.epochs:g}", f"{row.minutes:.1f}"]
+
+
+def _missing(row: Row) -> str:
+    return "failed" if "failed" in row.states else "not measured" if row.seeds else "not run"
+
+
+def _seeded(value: Value | None) -> bool:
+    return value is not None and not math.isnan(value.seed_spread)
+
+
+def _has_theirs(rows: Sequence[Row], metric: str) -> bool:
+    return any(not math.isnan(row.values[metric].theirs) for row in rows if metric in row.values)
+
+
+def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
+    """The table, with a sentence of what its numbers are."""
+    header = header_of(plan, rows)
+    lines = [_line(header), _line(["---"] * len(header)), *(_line(cells_of(plan, row, rows)) for row in rows)]
+    return "\n".join([*lines, "", caption_of(plan, rows)])
+
+
+def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
+    """What the numbers are: evaluation, intervals, seeds, scale."""
+    study, level = plan.study, next((v.mean.level for row in rows for v in row.values.values()), 0.95)
+    said = [
+        f"Ours are on {listed([f'*{part}*' for part in study.evaluate])}; a metric that names no part is on the first. "
+        f"Intervals are {100 * level:.0f} %: with several seeds for all faces and all seeds, with one for the faces "
+        "alone, and pictures with their copies count once."
+    ]
+    if study.validation:
+        said.append("Theirs are validation figures, of the best of their epochs.")
+    if plan.scale != "full":
+        more = study.at(plan.scale).says
+        said.append(f"**Scale: {plan.scale}**{': ' + more if more else ''}. What was published is at the full scale.")
+    return " ".join(said)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def csv_of(plan: Plan, rows: Sequence[Row]) -> str:
+    """One line a row and metric, numbers as they are."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = ["row", "metric", "mean", "low", "high", "level", "theirs", "seeds", "seed_spread", "sampling_error",
+             "scale", "parameters", "epochs", "minutes"]  # fmt: skip
+    writer.writerow(names)
+    for row in rows:
+        for metric, v in row.values.items():
+            numbers = [v.mean.value, v.mean.low, v.mean.high, v.mean.level, v.theirs]
+            more = [row.seeds, v.seed_spread, v.sampling_error]
+            writer.writerow([row.name, metric, *map(_number, numbers), *map(_number, more), plan.scale,
+                             row.parameters, _number(row.epochs), _number(row.minutes)])  # fmt: skip
+    return out.getvalue()
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def latex_of(plan: Plan, rows: Sequence[Row]) -> str:
+    """A ``tabular`` with ``booktabs``' rules."""
+    header = header_of(plan, rows)
+    lines = [
+        f"% {plan.study.name}, scale {plan.scale}; needs \\usepackage{{booktabs}}",
+        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        "\\toprule",
+        " & ".join(map(_escaped, header)) + r" \\",
+        "\\midrule",
+        *(" & ".join(map(_escaped, cells_of(plan, row, rows))) + r" \\" for row in rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def claims_of(plan: Plan, judged: Sequence[Judged], title: bool = False) -> str:
+    """The claims as a table: what was said, what we found, the verdict."""
+    header = ["claim", "where", "theirs", "ours", "seeds", "scale", "verdict", "reason"]
+    if title:
+        header = ["study", *header]
+    lines = [_line(header), _line(["---"] * len(header))]
+    for each in judged:
+        cells = claim_cells(each)
+        lines.append(_line([plan.study.name, *cells] if title else cells))
+    return "\n".join(lines)
+
+
+def claim_cells(judged: Judged) -> list[str]:
+    """One line of the claims' table."""
+    claim = judged.claim
+    theirs = claim.value if claim.cell is not None else claim.by
+    reason = "; ".join(filter(None, (judged.why, claim.reason)))
+    return [
+        claim.says,
+        claim.where,
+        "" if theirs is None else f"{theirs:g}",
+        _signed(judged.ours, claim.cell is None),
+        str(judged.seeds),
+        judged.scale,
+        f"**{judged.verdict}**",
+        reason,
+    ]
+
+
+def _signed(ours: Estimate | None, difference: bool) -> str:
+    if ours is None:
+        return ""
+    text = str(ours)
+    return f"+{text}" if difference and ours.value > 0 else text

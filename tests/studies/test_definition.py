@@ -1,0 +1,84 @@
+"""A study as it is written: combinations, names, starts, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.errors import ConfigError
+from mien.studies import load_study, overrides_of
+from mien.studies.definition import StudyConfig, settled
+from mien.yaml_files import dump_yaml
+
+
+def study(**more: Any) -> StudyConfig:
+    return StudyConfig.model_validate({"name": "s", "base": "b.yaml", "cells": {"one": {}}} | more)
+
+
+def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
+    found = study(
+        grid={"loss": {"ce": {"loss.name": "cross_entropy"}, "mse": {"loss.name": "mean_squared_error"}},
+              "n": {"labels.train.options.n": [1, 8]}},
+        cells={"mse-8": {"set": {"train.epochs": 3}, "theirs": {"accuracy": 0.5}}, "own": {"set": {"seed": 4}}},
+    )  # fmt: skip
+    rows = found.rows()
+    assert list(rows) == ["ce-1", "ce-8", "mse-1", "mse-8", "own"]
+    assert rows["ce-8"].set == {"loss.name": "cross_entropy", "labels.train.options.n": 8}
+    assert rows["mse-8"].set == {"loss.name": "mean_squared_error", "labels.train.options.n": 8, "train.epochs": 3}
+    assert rows["mse-8"].theirs == {"accuracy": 0.5}
+    assert found.levels("mse-8") == {"loss": "mse", "n": "8"}
+    assert found.levels("own") == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"cells": {}}, "has cells, a grid, or both"),
+        ({"cells": {"a/b": {}}}, "is no name of a cell"),
+        ({"cells": {"a": {"start": "b"}}}, "names the cell 'b', which the study does not have"),
+        ({"cells": {"a": {"start": "b"}, "b": {"start": "a"}}}, "starts from itself"),
+        ({"claims": [{"says": "x", "better": "one"}]}, "compares better with than"),
+        ({"claims": [{"says": "x", "better": "one", "than": "two"}]}, "a claim names the cell 'two'"),
+        ({"claims": [{"says": "x", "better": "one", "than": "one", "cell": "one", "value": 1}]}, "compares better"),
+        ({"figures": [{"kind": "bars", "cells": ["two"]}]}, "a figure names the cell 'two'"),
+        ({"figures": [{"kind": "pie"}]}, "pie"),
+        ({"name": "a b"}, "name"),
+        ({"seeds": 0}, "seeds"),
+        ({"sedes": 2}, "unknown key"),
+        ({"scales": {"huge": {}}}, "'huge', expected one of tiny, small, full"),
+        ({"cells": {"a": {"thiers": {}}}}, "cells.a.thiers: unknown key"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(dump_yaml({"name": "s", "base": "b.yaml", "cells": {"one": {}}} | more))
+    with pytest.raises(ConfigError, match="study.yaml") as error:
+        load_study(path)
+    assert said in str(error.value)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("")
+    with pytest.raises(ConfigError, match="holds no keys"):
+        load_study(tmp_path / "study.yaml")
+
+
+def test_options_go_with_the_name_that_they_belong_to() -> None:
+    base = {"model": {"name": "mienet", "options": {"stem": 8}, "size": 48}, "loss": "cross_entropy"}
+    changed = {"model.options.small": True, "model.name": "resnet18", "loss.options.smoothing": 0.1}
+    found = settled(base, changed, "cell a")
+    assert found["model"] == {"name": "resnet18", "size": 48, "options": {"small": True}}
+    assert found["loss"] == {"name": "cross_entropy", "options": {"smoothing": 0.1}}
+    assert base["model"]["options"] == {"stem": 8}  # type: ignore[index]
+    same = settled(base, {"model.name": "mienet", "model.options.stem": 4}, "cell a")
+    assert same["model"]["options"] == {"stem": 4}
+    with pytest.raises(ConfigError, match=r"cell a: seed\.x"):
+        settled({"seed": 1}, {"seed.x": 2}, "cell a")
+
+
+def test_overrides_are_yaml() -> None:
+    assert overrides_of(["a.b=[1, x]", "c=1e-1"]) == {"a.b": [1, "x"], "c": 0.1}
+    with pytest.raises(ConfigError, match="has no '='"):
+        overrides_of(["a"])

@@ -1,0 +1,238 @@
+"""Studies are run, killed, shared, retried and told; with a tiny network on easy faces."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mien.cli.studying import claims, retry, show, study_run, study_table
+from mien.errors import ConfigError, UsageError
+from mien.studies import Plan, load_study, plan_study, standing_of
+from mien.studies.cells import TRACE, epochs_of
+from mien.studies.page import write_page
+from mien.studies.results import choose, rows_of
+from mien.studies.tables import csv_of, latex_of, markdown_of
+
+STUDY: dict[str, Any] = {
+    "name": "easy",
+    "title": "Two rates",
+    "base": "base.yaml",
+    "evaluate": ["test", "valid"],
+    "metrics": ["accuracy", "valid.tie_accuracy"],
+    "grid": {"lr": {"train.optimizer.lr": [0.001, 0.05]}},
+    "cells": {
+        "0.05": {"theirs": {"accuracy": 0.9}, "label": "0.05 & more"},
+        "tuned": {"start": "0.05", "set": {"train.epochs": 1}},
+    },
+    "scales": {"tiny": {"set": {"train.epochs": 1}, "says": "one epoch"}, "small": {"seeds": 2}},
+    "figures": [{"kind": "bars"}, {"kind": "lines", "also": ["valid.tie_accuracy"]},
+                {"kind": "curves", "also": ["train_accuracy"]}, {"kind": "confusion", "cells": ["0.05"]}],
+    "claims": [{"says": "More learns more.", "better": "0.05", "than": "0.001", "by": 0.2}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path, settings: dict[str, Any]) -> Path:
+    settings["train"]["epochs"] = 2
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(settings))
+    return written(tmp_path / "study.yaml")
+
+
+def written(path: Path, **more: Any) -> Path:
+    path.write_text(yaml.safe_dump(STUDY | more, sort_keys=False))
+    return path
+
+
+def planned(file: Path, scale: Any = "full", **settings: Any) -> Plan:
+    return plan_study(load_study(file), file.parent, file.parent / "out", scale, settings)
+
+
+def states(plan: Plan) -> dict[str, str]:
+    return {f"{cell.row}-{cell.seed}": standing_of(cell).state for cell in plan.cells}
+
+
+def numbers(file: Path, out: Path) -> list[list[str]]:
+    """The table without what depends on the clock."""
+    plan = plan_study(load_study(file), file.parent, out)
+    return [row[:-1] for row in csv.reader(io.StringIO(csv_of(plan, rows_of(plan))))]
+
+
+def test_cells_are_told_apart_by_what_changes_results(file: Path, tmp_path: Path) -> None:
+    keys = {cell.row: cell.key for cell in planned(file).cells}
+    assert len(set(keys.values())) == 3
+    assert {c.row: c.key for c in planned(file, **{"train.threads": 2}).cells} == keys
+    other = {cell.row: cell.key for cell in planned(file, **{"train.batch_size": 20}).cells}
+    assert not set(other.values()) & set(keys.values())
+    # What a cell begins with is part of it.
+    longer = {
+        c.row: c.key
+        for c in planned(written(file, cells={**STUDY["cells"], "0.05": {"set": {"train.epochs": 3}}})).cells
+    }
+    assert longer["0.001"] == keys["0.001"]
+    assert longer["tuned"] != keys["tuned"]
+
+
+def test_rows_that_are_one_experiment_share_one_run(file: Path) -> None:
+    plan = planned(written(file, cells={"again": {"set": {"train.optimizer.lr": 0.05}}}))
+    folders = {cell.row: cell.folder for cell in plan.cells}
+    assert folders["again"] == folders["0.05"] != folders["0.001"]
+
+
+def test_mistakes_of_all_cells_are_told_before_anything_is_made(file: Path) -> None:
+    cells = {"bad": {"set": {"model.name": "minet"}}, "worse": {"set": {"train.epochs": 0}}, "after": {"start": "bad"}}
+    with pytest.raises(ConfigError, match=r"2 mistakes[\s\S]*mienet[\s\S]*train\.epochs"):
+        planned(written(file, cells=cells))
+    assert not (file.parent / "out").exists()
+
+
+def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    study_run(file, out=out, list_cells=True)
+    ids = capsys.readouterr().out.split()
+    assert len(ids) == 3
+    assert study_run(file, out=out, cell=(ids[0],)) == 0
+    assert study_run(file, out=out) == 0
+    capsys.readouterr()
+    began = [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))]
+    assert study_run(file, out=out) == 0  # nothing is done twice
+    assert [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))] == began
+    study_run(file, out=out, list_cells=True)
+    assert "3 of 3 cells done" in capsys.readouterr().out
+
+    show(file, out=out)
+    told = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[:4] for line in told[1:]] == [["0.001", "0", "done", "2"], ["0.05", "0", "done", "2"],
+                                               ["tuned", "0", "done", "1"]]  # fmt: skip
+    study_table(file, out=out)
+    text = capsys.readouterr().out
+    assert "0.900" in text
+    assert "cannot be told\tone seed" in text
+    study_table(file, out=out, format="csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(r["row"], r["metric"], r["theirs"], r["seeds"]) for r in rows][2] == ("0.05", "accuracy", "0.9", "1")
+    assert {r["scale"] for r in rows} == {"full"}
+    claims(file, runs=tmp_path, out=tmp_path / "claims.md", set=())
+    assert "| easy | More learns more. |" in (tmp_path / "claims.md").read_text()
+    plan = planned(file)
+    assert plan.of("tuned")[0].run.record.data["started_from"]["folder"] == str(plan.of("0.05")[0].folder / "run")
+    with pytest.raises(UsageError, match="--list-cells"):
+        study_run(file, out=out, cell=("nothing",))
+
+    page = write_page(plan, tmp_path / "page").read_text()
+    assert "## What was claimed" in page
+    assert all((tmp_path / "page" / name).stat().st_size > 5000 for name in
+               ("1_bars.png", "2_lines.png", "3_curves.png", "4_confusion.png"))  # fmt: skip
+    for path in (tmp_path / "page").iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes(), f"{path.name} names a path of this machine"
+    best = choose(plan.cells, "accuracy")
+    assert best is not None
+    assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
+
+
+def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert study_run(file, out=out, scale="tiny") == 0
+    plan = planned(file, "tiny")
+    rows = rows_of(plan)
+    assert "**Scale: tiny**: one epoch" in markdown_of(plan, rows)
+    assert "accuracy (tiny)" in latex_of(plan, rows)
+    assert r"0.05 \& more" in latex_of(plan, rows)
+    assert ",tiny," in csv_of(plan, rows)
+    assert set(states(planned(file)).values()) == {"absent"}  # another scale is another experiment
+
+
+def test_what_fails_is_noted_and_the_rest_goes_on(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = {"wild": {"set": {"train.optimizer.lr": 1e30}}, "after": {"start": "wild"}}
+    out = tmp_path / "out"
+    written(file, cells=cells)
+    assert study_run(file, out=out) == 1
+    plan = planned(file)
+    assert states(plan) == {"0.001-0": "done", "0.05-0": "done", "wild-0": "failed", "after-0": "absent"}
+    wild = plan.of("wild")[0]
+    assert "Traceback" in (wild.folder / TRACE).read_text()
+    assert "RunError" in standing_of(wild).error
+    assert "2 of 4 cells done, 1 failed" in capsys.readouterr().out
+    said = (wild.folder / TRACE).stat().st_mtime_ns
+    assert study_run(file, out=out) == 1
+    assert (wild.folder / TRACE).stat().st_mtime_ns == said  # left alone
+    assert retry(file, out=out) == 1
+    assert (wild.folder / TRACE).stat().st_mtime_ns > said
+    assert "failed" in markdown_of(plan, rows_of(plan))
+
+
+def test_an_unfinished_run_is_no_result(file: Path, tmp_path: Path) -> None:
+    assert study_run(written(file, set={"train.max_minutes": 1e-6}, cells={}), out=tmp_path / "out") == 1
+    plan = planned(file)
+    assert set(states(plan).values()) == {"failed"}
+    assert all(not row.values for row in rows_of(plan))
+    assert study_run(written(file, cells={}), out=tmp_path / "out") == 1  # failed cells are left until asked for
+    assert retry(file, out=tmp_path / "out") == 0
+    assert [epochs_of(cell) for cell in plan.cells] == [2, 2]
+
+
+def test_killed_at_random_it_ends_with_the_same_table(file: Path, tmp_path: Path) -> None:
+    written(file, set={"train.epochs": 6})
+    assert study_run(file, out=tmp_path / "alone") == 0
+    command = [sys.executable, "-m", "mien.cli", "study", "run", str(file), "--out", str(tmp_path / "killed")]
+    rng, kills = random.Random(3), 0
+    for _ in range(30):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+        deadline = time.monotonic() + rng.uniform(2.5, 6.0) if kills < 5 else None
+        while process.poll() is None and (deadline is None or time.monotonic() < deadline):
+            time.sleep(0.02)
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 1
+    assert numbers(file, tmp_path / "killed") == numbers(file, tmp_path / "alone")
+
+
+def test_two_processes_share_the_work_and_do_nothing_twice(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert study_run(file, out=out, scale="small", jobs=2, threads=1) == 0
+    assert "6 of 6 cells done" in capsys.readouterr().out
+    plan = planned(file, "small")
+    assert all(cell.run.record.resumed == [] for cell in plan.cells)
+    rows = {row.name: row for row in rows_of(plan)}
+    value = rows["0.05"].values["accuracy"]
+    assert rows["0.05"].seeds == 2
+    assert len(value.seeds) == 2
+    assert value.mean.method == "student over seeds and faces"
+
+
+def test_other_code_is_seen_and_made_anew_only_if_asked(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("mien.runs._commit", lambda: "aaaaaaaaaaaa")
+    monkeypatch.setattr("mien.studies.cells._commit", lambda: "aaaaaaaaaaaa")
+    written(file, cells={})
+    assert study_run(file, out=out) == 0
+    show(file, out=out, stale=True)
+    assert len(capsys.readouterr().out.splitlines()) == 2  # the line above, and no cell
+    monkeypatch.setattr("mien.runs._commit", lambda: "bbbbbbbbbbbb")
+    monkeypatch.setattr("mien.studies.cells._commit", lambda: "bbbbbbbbbbbb")
+    show(file, out=out, stale=True)
+    assert "trained by another commit" in capsys.readouterr().out
+    assert study_run(file, out=out) == 0
+    assert all(standing_of(cell).stale for cell in planned(file).cells)
+    assert study_run(file, out=out, redo="stale") == 0
+    assert not any(standing_of(cell).stale for cell in planned(file).cells)
