@@ -68,7 +68,8 @@ def study_run(
         from mien.studies import standing_of
 
         plan = _plan(file, out, scale, set, cell)
-        tell(*(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
+        # Rows that are one experiment share a cell.
+        tell(*dict.fromkeys(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
         return 0
     work = Work(device=device, threads=threads, redo=redo == "stale")
     return _run(file, out, scale, set, cell, work, jobs)

@@ -13,13 +13,13 @@ from mien.config import ExperimentConfig, config_key, parse_config
 from mien.data.images import Store
 from mien.errors import ConfigError, MienError, RunError
 from mien.outputs import write_text
-from mien.own_files import read_json, sha256_of
+from mien.own_files import read_json
 from mien.records import plain, write_json
 from mien.runs import RECORD, Run, code_versions
 from mien.studies.definition import Scale, StudyConfig, settled
 from mien.studies.hold import Holder, holder_of
 from mien.train.components import check_components
-from mien.train.start import source_of
+from mien.train.start import weights_key
 from mien.yaml_files import read_yaml
 
 CELLS, CELL, RUN, TRACE = "cells", "cell.json", "run", "failure.txt"
@@ -150,7 +150,7 @@ def plan_study(
                 store = config.data.store
                 if store not in stores:
                     stores[store] = Store.open(store).fingerprint
-                key = config_key(config, stores[store], start.key if start else _weights(config))
+                key = config_key(config, stores[store], start.key if start else weights_key(config))
                 place = folders.setdefault(key, out / CELLS / f"{row}-s{seed}-{key[:_LETTERS]}")
                 cells[row, seed] = Cell(
                     row=row,
@@ -170,14 +170,6 @@ def plan_study(
     order = {row: i for i, row in enumerate(rows)}
     found = sorted(cells.values(), key=lambda c: (c.seed, _depth(study, c.row), order[c.row]))
     return Plan(study=study, scale=scale, out=out, cells=tuple(found))
-
-
-def _weights(config: ExperimentConfig) -> str:
-    """Checksum of what a body begins with that is no cell."""
-    source = source_of(config)
-    if source is None:
-        return ""
-    return sha256_of(source / "model.safetensors" if source.is_dir() else source)
 
 
 def _base(path: Path) -> dict[str, Any]:

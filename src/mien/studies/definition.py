@@ -49,6 +49,7 @@ class ClaimConfig(Section):
     metric: str = Field("accuracy", description="Metric, or evaluation.metric.")
     better: str | None = Field(None, description="Cell that is said to be better ...")
     than: str | None = Field(None, description="... than this one.")
+    than_metric: str | None = Field(None, description="What of that one, where it is another: the same on other faces.")
     by: float | None = Field(None, description="Published difference, for the reader.")
     within: float | None = Field(None, gt=0, description="Or: the two are said to differ by no more than this.")
     cell: str | None = Field(None, description="Or: a cell whose published value is said to be reached ...")

@@ -254,7 +254,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
             return untold(f"no {claim.metric} was measured")
         ours, against = value.mean, float(claim.value or 0)
     else:
-        difference = _difference(plan, sides[0], sides[1], claim.metric, settings)
+        difference = _difference(plan, sides[0], sides[1], (claim.metric, claim.than_metric or claim.metric), settings)
         if difference is None:
             return untold(f"no {claim.metric} was measured")
         ours, against = difference, 0.0
@@ -270,18 +270,18 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
 
 
 def _difference(
-    plan: Plan, better: Sequence[Cell], than: Sequence[Cell], column: str, settings: Settings
+    plan: Plan, better: Sequence[Cell], than: Sequence[Cell], columns: tuple[str, str], settings: Settings
 ) -> Estimate | None:
-    """Mean over seeds of the first's value less the second's, seed by seed, on the same faces."""
-    one, two = _value(plan, better, column, settings), _value(plan, than, column, settings)
+    """Mean over seeds of the first's value less the second's, seed by seed; on the same faces if of one column."""
+    one, two = (_value(plan, c, column, settings) for c, column in zip((better, than), columns, strict=True))
     if one is None or two is None:
         return None
-    evaluation, metric = at(plan, column)
+    evaluation, metric = at(plan, columns[0])
     values = np.array(one.seeds) - np.array(two.seeds)
     nan = float("nan")
     if len(values) == 1:
         return Estimate(float(values[0]), nan, nan, level=settings.level, note="one seed")
-    if metric in HEADLINE_METRICS:
+    if metric in HEADLINE_METRICS and columns[0] == columns[1]:
         k = len(better)
         rows = _rows([predictions_of(cell, evaluation) for cell in (*better, *than)])
         spread = spreads_of(rows[:k], rows[k:])[metric, 0]

@@ -12,12 +12,13 @@ from mien.config import ExperimentConfig
 from mien.data.splits import TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
 from mien.models import MODELS
+from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
 from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card
-from mien.own_files import TEXT, read_parquet
+from mien.own_files import TEXT, read_parquet, sha256_of
 from mien.runs import SPLITS, read_splits
 from mien.samples import SampleTable
 
@@ -81,6 +82,24 @@ def source_of(config: ExperimentConfig) -> Path | None:
         found = f"{weights!r} {error.found}" if path.is_dir() else f"no such folder {weights!r}"
         raise ConfigError("model.weights", found, _EXPECTED) from error
     return path
+
+
+def weights_key(config: ExperimentConfig) -> str:
+    """What tells the weights that a run begins with from others: a checksum, or where a library publishes them.
+
+    What a library publishes need not be at hand for it. Empty where a run begins with nothing.
+
+    Raises:
+        ConfigError: If there is no such folder or file.
+    """
+    if config.model.weights == IMAGENET:
+        module = _without_memory(config, 3).pretrainable
+        published = module.published if isinstance(module, LibraryModel) else None
+        return f"{IMAGENET} {published.address}" if published else IMAGENET
+    source = source_of(config)
+    if source is None:
+        return ""
+    return load_card(source).sha256 if source.is_dir() else sha256_of(source)
 
 
 def begin_with(model: ExpressionModel, config: ExperimentConfig) -> str:
