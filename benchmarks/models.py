@@ -22,6 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+# What must be told: of networks around another, or by a name of timm.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "conditioned": {"trunk": "mienet", "attributes": {"gender": 2, "age": 3}},
+    "timm": {"name": "regnety_002"},
+}
 SIZES = {"vit_tiny": 224, "dan": 112}  # what 48 px is too small for; other networks take the store's
 
 
@@ -35,7 +40,7 @@ def measure(name: str, store: Path, threads: int, epochs: int) -> dict[str, Any]
     from mien.train import train
 
     torch.set_num_threads(threads)
-    model: dict[str, Any] = {"name": name}
+    model: dict[str, Any] = {"name": name, "options": OPTIONS.get(name, {})}
     if name in SIZES:
         model["size"] = SIZES[name]
     config = parse_config({
@@ -92,11 +97,18 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
             lines.append(f"| `{row['model']}` | | | | | | | {row['refused']} |")
             continue
         lines.append(
-            f"| `{row['model']}` | {row['parameters']:,} | {row['size']} px | {row['train_images_per_s']:,.0f} "
-            f"| {row['predict_images_per_s']:,.0f} | {row['memory_mb']:,.0f} | {row['val_accuracy']:.3f} "
+            f"| `{row['model']}`{_told(row['model'])} | {row['parameters']:,} | {row['size']} px "
+            f"| {row['train_images_per_s']:,.0f} | {row['predict_images_per_s']:,.0f} | {row['memory_mb']:,.0f} "
+            f"| {row['val_accuracy']:.3f} "
             f"| {source_of(row['model'])} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _told(name: str) -> str:
+    """The options of a network that needs some."""
+    told = OPTIONS.get(name, {})
+    return f" ({', '.join(f'{k} {v}' for k, v in told.items() if isinstance(v, str))})" if told else ""
 
 
 def source_of(name: str) -> str:
@@ -139,7 +151,7 @@ def main() -> None:
     found: dict[str, Any] = {} if args.again or not kept.is_file() else json.loads(kept.read_text())["models"]
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        prepare("synthetic", store, n=args.faces)
+        prepare("synthetic", store, n=args.faces, size=48)
         for name in args.names or list(MODELS):
             if name in found:
                 continue

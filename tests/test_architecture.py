@@ -32,6 +32,7 @@ ROWS = [
     ["done"],
     ["experiment"],
     ["demo", "studies"],
+    ["tune"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}

@@ -30,6 +30,7 @@ STUDY: dict[str, Any] = {
     "base": "base.yaml",
     "evaluate": ["test", "valid"],
     "metrics": ["accuracy", "valid.tie_accuracy"],
+    "tolerance": 0.02,
     "grid": {"lr": {"train.optimizer.lr": [0.001, 0.05]}},
     "cells": {
         "0.05": {"theirs": {"accuracy": 0.9}, "label": "0.05 & more"},
@@ -116,7 +117,12 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
                                                ["tuned", "0", "done", "1"]]  # fmt: skip
     study_table(file, out=out)
     text = capsys.readouterr().out
-    assert "0.900" in text
+    header, *lines = (line.split("\t") for line in text.splitlines())
+    assert header[:4] == ["row", "accuracy", "theirs", "the same?"]
+    said = {line[0]: line[1:4] for line in lines}
+    high = float(said["0.05 & more"][0].split()[2].rstrip("]"))
+    assert said["0.05 & more"][1:] == ["0.900", "lower" if high + 0.02 < 0.9 else "yes"]
+    assert said["0.001"][1:] == ["", ""]
     assert "cannot be told\tone seed" in text
     study_table(file, out=out, format="csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -231,7 +237,7 @@ def test_other_code_is_seen_and_made_anew_only_if_asked(
     monkeypatch.setattr("mien.runs._commit", lambda: "bbbbbbbbbbbb")
     monkeypatch.setattr("mien.studies.cells._commit", lambda: "bbbbbbbbbbbb")
     show(file, out=out, stale=True)
-    assert "trained by another commit" in capsys.readouterr().out
+    assert "made by other code" in capsys.readouterr().out
     assert study_run(file, out=out) == 0
     assert all(standing_of(cell).stale for cell in planned(file).cells)
     assert study_run(file, out=out, redo="stale") == 0

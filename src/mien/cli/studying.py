@@ -35,6 +35,9 @@ def study_run(
     list_cells: Annotated[bool, Parameter(negative=())] = False,
     cell: tuple[str, ...] = (),
     redo: Literal["none", "stale"] = "none",
+    cluster: Literal["slurm", "local", "debug"] | None = None,
+    cluster_set: Annotated[tuple[str, ...], Parameter(help="Setting of the cluster: slurm_partition=gpu.")] = (),
+    ray: str | None = None,
 ) -> int:
     """Train and judge what is missing of a study; the same command goes on after whatever ended it.
 
@@ -61,6 +64,12 @@ def study_run(
         Only these cells, by their ids (or how these begin).
     redo
         'stale' makes cells again that were trained by another commit.
+    cluster
+        Hand the cells to a scheduler as jobs and return; 'local' and 'debug' are submitit's stand-ins for one.
+    cluster_set
+        timeout_min, mem_gb, cpus_per_task, gpus_per_node, slurm_partition, slurm_array_parallelism, ...
+    ray
+        Run the cells as Ray tasks: 'local', or the address of a cluster ('auto', 'ray://...').
     """
     from mien.studies import Work
 
@@ -72,6 +81,10 @@ def study_run(
         tell(*dict.fromkeys(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
         return 0
     work = Work(device=device, threads=threads, redo=redo == "stale")
+    if cluster is not None:
+        return _submit(_plan(file, out, scale, set, cell), cluster, work, cluster_set)
+    if ray is not None:
+        return _on_ray(_plan(file, out, scale, set, cell), None if ray == "local" else ray, work)
     return _run(file, out, scale, set, cell, work, jobs)
 
 
@@ -146,7 +159,7 @@ def show(
             continue
         held = standing.holder
         where = standing.error or (f"process {held.pid} on {held.host}" if held else "")
-        where = " ".join(filter(None, (where, "trained by another commit" if standing.stale else "")))
+        where = " ".join(filter(None, (where, "made by other code" if standing.stale else "")))
         rows.append([each.row, str(each.seed), standing.state, f"{epochs_of(each)}", where, each.id])
     terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "", "cell"], rows)
 
@@ -236,6 +249,54 @@ def claims(
         write_text(out, "\n".join(lines) + "\n")
 
 
+@app.command
+def tune(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    set: Overrides = (),
+    trials: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Search over settings with Optuna, by validation figures alone; the same command goes on.
+
+    Parameters
+    ----------
+    file
+        The search: name, base, space, objectives, trials.
+    out
+        Its folder; runs/NAME by default.
+    trials
+        Trials in all; those of the search by default.
+    threads
+        Threads of one training.
+    """
+    from mien import terminal
+    from mien.studies import overrides_of
+    from mien.tune import load_tuning, tune
+
+    search = load_tuning(file)
+    found = tune(
+        search,
+        file.parent,
+        out or Path("runs") / search.name,
+        settings=overrides_of(set),
+        trials=trials,
+        threads=threads,
+        say=terminal.say,
+    )
+    keys = list(search.space)
+    header = ["trial", *search.objectives, *keys, "run"]
+    rows = []
+    for t in found:
+        settings = (t.settings[key] for key in keys)
+        told = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in settings)
+        values = (f"{value:.4f}" for value in t.values.values())
+        rows.append([f"{t.number}{' *' if t.best else ''}", *values, *told, str(t.path)])
+    terminal.table("* the best, or where no other is better in one and as good in all", header, rows)
+
+
 def _plan(
     file: Path, out: Path | None, scale: Scale, set: tuple[str, ...], cell: tuple[str, ...], runs: Path = Path("runs")
 ) -> Plan:
@@ -251,6 +312,30 @@ def _plan(
         if not any(c.id.startswith(asked) for c in plan.cells):
             raise UsageError(f"--cell {asked}", "is no cell of the study", "an id that --list-cells prints")
     return replace(plan, cells=tuple(c for c in plan.cells if any(c.id.startswith(asked) for asked in cell)))
+
+
+def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:
+    from mien.studies import overrides_of
+    from mien.studies.cluster import submit
+
+    jobs = submit(plan, cluster, work, overrides_of(settings))
+    tell(*(f"{job.job_id} {cell.id}" for cell, job in jobs))
+    if cluster == "slurm":
+        return 0
+    found = [job.result() for _, job in jobs]  # nobody else waits for processes of this machine
+    return 0 if all(state == "done" for state in found) else 1
+
+
+def _on_ray(plan: Plan, address: str | None, work: Work) -> int:
+    from mien import terminal
+    from mien.studies.ray_tasks import run_on_ray
+
+    gpus = 1.0 if work.device != "cpu" else 0.0
+    with terminal.stages() as stages:
+        done = run_on_ray(
+            plan, address=address, work=work, cpus=work.threads or 1, gpus=gpus, say=terminal.say, told=stages("cells")
+        )
+    return 0 if done else 1
 
 
 def _run(

@@ -136,13 +136,8 @@ def plan_study(
             try:
                 base = folder / (cell.base or study.base)
                 content = _base(base)
-                changed = {
-                    **study.set,
-                    **cell.set,
-                    **told.set,
-                    **(settings or {}),
-                    "seed": content.get("seed", 0) + seed,
-                }
+                changed = {**study.set, **cell.set, **told.set, **(settings or {})}
+                changed["seed"] = changed.get("seed", content.get("seed", 0)) + seed
                 content = settled(content, changed, f"cell {row}") | {"name": f"{row}-s{seed}"}
                 if start is not None:
                     content["model"] = {**_section(content, "model"), "weights": str(start.folder / RUN)}
@@ -253,7 +248,7 @@ def note_failed(cell: Cell, error: str, trace: str) -> None:
 
 
 def evaluations_of(cell: Cell) -> dict[str, str]:
-    """What the study calls an evaluation -> its name in the run."""
+    """An evaluation as the study has it, ``STORE:part`` too -> its name in the run."""
     found: dict[str, str] = _noted(cell).get("evaluations", {})
     return found
 

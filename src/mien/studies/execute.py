@@ -58,8 +58,7 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
     names = {}
     for on in cell.on:
         place = on if ":" in on else f"{cell.config.data.store}:{on}"
-        name = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
-        names[name if ":" in on else on] = name
+        names[on] = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
     note_done(cell, names)
 
 
@@ -119,8 +118,12 @@ def _still_open(cell: Cell, work: Work, tried: set[str]) -> bool:
     if cell.start is not None and standing_of(cell.start).state != "done":
         return False
     mine = standing.holder is not None and standing.holder.pid == os.getpid()
-    if standing.state == "running" and not mine:
-        return False
+    return is_open(cell, work) and (standing.state != "running" or mine)
+
+
+def is_open(cell: Cell, work: Work) -> bool:
+    """Whether a cell is still to be done, be it that somebody does."""
+    standing = standing_of(cell)
     if standing.state == "failed":
         return work.retry
     return standing.state != "done" or (work.redo and standing.stale)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.seeds.noise import interval_over_seeds, seed_value, spreads_of
+from mien.audit.seeds.noise import difference_over_seeds, interval_over_seeds, seed_value, spreads_of
 from mien.records import Estimate, Predictions
 from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
@@ -150,14 +150,17 @@ def done_of(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def at(plan: Plan, metric: str) -> tuple[str, str]:
-    """The evaluation and the metric that a column names; the study's first evaluation where it names none."""
+    """The evaluation (of the study, or by its name in the runs) and the metric of a column.
+
+    A column that names none is of the study's first evaluation.
+    """
     evaluation, _, name = metric.rpartition(".")
     return evaluation or plan.study.evaluate[0], name
 
 
 def predictions_of(cell: Cell, evaluation: str) -> Predictions:
     """What a cell said on an evaluation of the study."""
-    name = evaluations_of(cell)[evaluation]
+    name = evaluations_of(cell).get(evaluation, evaluation)
     return Predictions.load(cell.run.path / PREDICTIONS / f"{name}.parquet")
 
 
@@ -167,7 +170,7 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     found = []
     for cell in done:
         record, names = cell.run.record, evaluations_of(cell)
-        content = record.estimates.get(names.get(evaluation, ""), {}).get("all", {}).get(metric)
+        content = record.estimates.get(names.get(evaluation, evaluation), {}).get("all", {}).get(metric)
         if content is None:
             return None
         found.append(Estimate.from_json(content))
@@ -282,18 +285,20 @@ def _difference(
     if len(values) == 1:
         return Estimate(float(values[0]), nan, nan, level=settings.level, note="one seed")
     if metric in HEADLINE_METRICS and columns[0] == columns[1]:
-        k = len(better)
         rows = _rows([predictions_of(cell, evaluation) for cell in (*better, *than)])
-        spread = spreads_of(rows[:k], rows[k:])[metric, 0]
-        sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
-        values = spread.values[:, 0]
-        n, units = len(rows[0]), int(rows[0].units_per_group()[0])
-    else:  # as if on other faces each: wider than need be
-        sampling = one.sampling_error**2 + two.sampling_error**2
-        runs, n, units = float(values.var(ddof=1)), one.mean.n, one.mean.clusters
+        return difference_over_seeds(rows[: len(better)], rows[len(better) :], metric, settings)
+    # As if on other faces each: wider than need be.
+    sampling, runs = one.sampling_error**2 + two.sampling_error**2, float(values.var(ddof=1))
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
-    method = "student over seeds and faces, in pairs"
-    return Estimate(float(values.mean()), low, high, level=settings.level, method=method, n=n, clusters=units)
+    return Estimate(
+        float(values.mean()),
+        low,
+        high,
+        level=settings.level,
+        method="student over seeds and faces",
+        n=one.mean.n,
+        clusters=one.mean.clusters,
+    )
 
 
 #: Rules that choose among cells, from validation records alone. Each maps a cell's figures to what is largest at best.

@@ -12,15 +12,15 @@ from mien.studies.cells import Plan
 from mien.studies.results import Judged, Row, Value
 from mien.wording import listed
 
-SMALLER = "at scale {scale}, not the source's"
-
 
 def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Titles of the columns."""
     found = ["row"]
     for metric in plan.study.metrics:
         found += [metric + ("" if plan.scale == "full" else f" ({plan.scale})")]
-        found += ["theirs"] if _has_theirs(rows, metric) else []
+        if _has_theirs(rows, metric):
+            found += ["theirs"] if plan.scale == "full" else ["theirs (full)"]
+            found += ["the same?"] if _compared(plan) else []
         found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
     return [*found, "seeds", "parameters", "epochs", "minutes"]
 
@@ -34,12 +34,27 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
         if _has_theirs(rows, metric):
             theirs = plan.study.rows()[row.name].theirs.get(metric)
             found.append("" if theirs is None else f"{theirs:.3f}")
+            found += [_same(plan, value)] if _compared(plan) else []
         if any(_seeded(each.values.get(metric)) for each in rows):
             found.append(f"{value.seed_spread:.3f}" if value and _seeded(value) else "")
     seeds = f"{row.seeds}" if row.seeds == row.wanted else f"{row.seeds} of {row.wanted}"
     if not row.seeds:
         return [*found, seeds, "", "", ""]
     return [*found, seeds, f"{row.parameters:,}", f"{row.epochs:g}", f"{row.minutes:.1f}"]
+
+
+def _compared(plan: Plan) -> bool:
+    return plan.scale == "full" and plan.study.tolerance is not None
+
+
+def _same(plan: Plan, value: Value | None) -> str:
+    """Whether our interval comes as near to the published value as the study asks."""
+    if value is None or math.isnan(value.theirs) or math.isnan(value.mean.low):
+        return ""
+    tolerance = plan.study.tolerance or 0.0
+    if value.mean.high + tolerance < value.theirs:
+        return "lower"
+    return "higher" if value.mean.low - tolerance > value.theirs else "yes"
 
 
 def _missing(row: Row) -> str:
@@ -69,6 +84,8 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
         f"Intervals are {100 * level:.0f} %: with several seeds for all faces and all seeds, with one for the faces "
         "alone, and pictures with their copies count once."
     ]
+    if _compared(plan):
+        said.append(f"*The same?* asks whether our interval comes within {study.tolerance:g} of theirs.")
     if study.validation:
         said.append("Theirs are validation figures, of the best of their epochs.")
     if plan.scale != "full":

@@ -191,6 +191,33 @@ def seed_value(spread: Spread, g: int, n: int, units: int, note: str, settings: 
     )
 
 
+def difference_over_seeds(rows: Sequence[Rows], less: Sequence[Rows], metric: str, settings: Settings) -> Estimate:
+    """One model's mean over seeds less another's, of all faces.
+
+    Args:
+        rows: Runs of the one, two or more, of one group: the same faces in the same order.
+        less: As many runs of the other on these faces; the first is compared with the first, and so on.
+        metric: A headline metric.
+        settings: Coverage.
+
+    Returns:
+        The difference, with an interval for the means over all seeds and all faces.
+    """
+    spread, first = spreads_of(rows, less)[metric, 0], rows[0]
+    values = spread.values[:, 0]
+    sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
+    low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
+    return Estimate(
+        float(values.mean()),
+        max(low, -1.0),
+        min(high, 1.0),
+        level=settings.level,
+        method="student over seeds and faces, in pairs",
+        n=len(first),
+        clusters=int(first.units_per_group()[0]),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GapNoise:
     """What equal groups would show, and the interval of the gap of means.
