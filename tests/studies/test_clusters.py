@@ -17,7 +17,8 @@ import yaml
 from mien.cli.studying import study_run
 from mien.errors import UsageError
 from mien.studies import Plan, load_study, plan_study, standing_of
-from mien.studies.cluster import lineage, submit
+from mien.studies.cells import lineage
+from mien.studies.cluster import submit
 
 SBATCH = """#!{python}
 # Runs each task of an array at once, as a scheduler would in time, and says the number of the job.

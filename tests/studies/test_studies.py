@@ -146,6 +146,29 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
 
 
+def test_a_start_that_is_not_judged_is_no_row_and_comes_along(file: Path, tmp_path: Path, easy_store: Path) -> None:
+    cells = {
+        "faces": {"judged": False, "set": {"train.epochs": 1, "data.store": "stores/store"}},
+        "after": {"start": "faces"},
+    }
+    written(
+        file, grid={}, cells=cells, claims=[], figures=[], scales={"tiny": {"cells": {"after": {"train.epochs": 1}}}}
+    )
+    here = (f"store={easy_store}",)
+    plan = plan_study(load_study(file), tmp_path, tmp_path / "out", stores={"store": str(easy_store)})
+    after = plan.of("after")[0]
+    assert study_run(file, out=tmp_path / "out", cell=(after.id[:10],), store=here) == 0
+    assert states(plan) == {"faces-0": "done", "after-0": "done"}
+    assert [row.name for row in rows_of(plan)] == ["after"]
+    assert plan.of("faces")[0].run.record.estimates == {}
+    # What is asked for later is judged later, without another training.
+    trained = (after.folder / "run" / "model.safetensors").stat().st_mtime_ns
+    more = written(file, grid={}, cells=cells, claims=[], figures=[], evaluate=["test", "valid", "validation"])
+    assert study_run(more, out=tmp_path / "out", store=here) == 0
+    assert (after.folder / "run" / "model.safetensors").stat().st_mtime_ns == trained
+    assert set(after.run.record.estimates) == {"test", "valid", "validation"}
+
+
 def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert study_run(file, out=out, scale="tiny") == 0

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from mien.cli.app import Out, app
-from mien.errors import UsageError
+from mien.cli.app import Out, app, pair_of
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ study = App(name="study", help="A published table made again: run what is missin
 app.command(study)
 
 Scale = Literal["tiny", "small", "full"]
-Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all cells: data.store=FOLDER.")]
+Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all cells: train.epochs=5.")]
+Stores = Annotated[tuple[str, ...], Parameter(help="Where a store lies that a study calls NAME: NAME=FOLDER.")]
 
 
 @study.command(name="run")
@@ -29,6 +29,7 @@ def study_run(
     out: Out | None = None,
     scale: Scale = "full",
     set: Overrides = (),
+    store: Stores = (),
     jobs: int = 1,
     threads: int | None = None,
     device: str = "cpu",
@@ -76,16 +77,16 @@ def study_run(
     if list_cells:
         from mien.studies import standing_of
 
-        plan = _plan(file, out, scale, set, cell)
+        plan = _plan(file, out, scale, set, store, cell)
         # Rows that are one experiment share a cell.
         tell(*dict.fromkeys(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
         return 0
     work = Work(device=device, threads=threads, redo=redo == "stale")
     if cluster is not None:
-        return _submit(_plan(file, out, scale, set, cell), cluster, work, cluster_set)
+        return _submit(_plan(file, out, scale, set, store, cell), cluster, work, cluster_set)
     if ray is not None:
-        return _on_ray(_plan(file, out, scale, set, cell), None if ray == "local" else ray, work)
-    return _run(file, out, scale, set, cell, work, jobs)
+        return _on_ray(_plan(file, out, scale, set, store, cell), None if ray == "local" else ray, work)
+    return _run(_plan(file, out, scale, set, store, cell), work, jobs, _words(file, scale, set, store, cell))
 
 
 @study.command
@@ -96,6 +97,7 @@ def retry(
     out: Out | None = None,
     scale: Scale = "full",
     set: Overrides = (),
+    store: Stores = (),
     jobs: int = 1,
     threads: int | None = None,
     device: str = "cpu",
@@ -122,7 +124,8 @@ def retry(
     """
     from mien.studies import Work
 
-    return _run(file, out, scale, set, cell, Work(device=device, threads=threads, retry=True), jobs)
+    work = Work(device=device, threads=threads, retry=True)
+    return _run(_plan(file, out, scale, set, store, cell), work, jobs, _words(file, scale, set, store, cell))
 
 
 @study.command
@@ -133,6 +136,7 @@ def show(
     out: Out | None = None,
     scale: Scale = "full",
     set: Overrides = (),
+    store: Stores = (),
     stale: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Where each cell of a study stands.
@@ -151,7 +155,7 @@ def show(
     from mien import terminal
     from mien.studies import epochs_of, standing_of
 
-    plan = _plan(file, out, scale, set, ())
+    plan = _plan(file, out, scale, set, store, ())
     rows = []
     for each in plan.cells:
         standing = standing_of(each)
@@ -172,6 +176,7 @@ def study_table(
     out: Out | None = None,
     scale: Scale = "full",
     set: Overrides = (),
+    store: Stores = (),
     format: Literal["text", "markdown", "latex", "csv"] = "text",
     page: Out | None = None,
 ) -> None:
@@ -195,7 +200,7 @@ def study_table(
     from mien.studies.results import judge, rows_of
     from mien.studies.tables import caption_of, cells_of, claim_cells, csv_of, header_of, latex_of, markdown_of
 
-    plan = _plan(file, out, scale, set, ())
+    plan = _plan(file, out, scale, set, store, ())
     rows = rows_of(plan)
     if format == "text":
         terminal.table(
@@ -219,6 +224,7 @@ def claims(
     runs: Annotated[Path, Parameter(help="Where the studies' folders NAME-SCALE lie.")] = Path("runs"),
     scale: Scale = "full",
     set: Overrides = (),
+    store: Stores = (),
     out: Out | None = None,
 ) -> None:
     """All claims of several studies in one table: holds, does not hold, cannot be told.
@@ -240,7 +246,7 @@ def claims(
 
     lines: list[str] = []
     for file in files:
-        plan = _plan(file, None, scale, set, (), runs)
+        plan = _plan(file, None, scale, set, store, (), runs)
         found = claims_of(plan, [judge(plan, claim) for claim in plan.study.claims], title=True).split("\n")
         lines += found[2:] if lines else found
     if out is None:
@@ -298,20 +304,26 @@ def tune(
 
 
 def _plan(
-    file: Path, out: Path | None, scale: Scale, set: tuple[str, ...], cell: tuple[str, ...], runs: Path = Path("runs")
+    file: Path,
+    out: Path | None,
+    scale: Scale,
+    set: tuple[str, ...],
+    store: tuple[str, ...],
+    cell: tuple[str, ...],
+    runs: Path = Path("runs"),
 ) -> Plan:
-    from dataclasses import replace
-
     from mien.studies import load_study, overrides_of, plan_study
 
     study = load_study(file)
-    plan = plan_study(study, file.parent, out or runs / f"{study.name}-{scale}", scale, overrides_of(set))
-    if not cell:
-        return plan
-    for asked in cell:
-        if not any(c.id.startswith(asked) for c in plan.cells):
-            raise UsageError(f"--cell {asked}", "is no cell of the study", "an id that --list-cells prints")
-    return replace(plan, cells=tuple(c for c in plan.cells if any(c.id.startswith(asked) for asked in cell)))
+    stores = dict(pair_of("--store", text) for text in store)
+    plan = plan_study(study, file.parent, out or runs / f"{study.name}-{scale}", scale, overrides_of(set), stores)
+    return plan.only(cell) if cell else plan
+
+
+def _words(file: Path, scale: Scale, set: tuple[str, ...], store: tuple[str, ...], cell: tuple[str, ...]) -> list[str]:
+    """The words of the command that say which cells."""
+    named = (("--set", set), ("--store", store), ("--cell", cell))
+    return [str(file), "--scale", scale, *(word for name, texts in named for text in texts for word in (name, text))]
 
 
 def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:
@@ -338,30 +350,23 @@ def _on_ray(plan: Plan, address: str | None, work: Work) -> int:
     return 0 if done else 1
 
 
-def _run(
-    file: Path,
-    out: Path | None,
-    scale: Scale,
-    set: tuple[str, ...],
-    cell: tuple[str, ...],
-    work: Work,
-    jobs: int,
-) -> int:
+def _run(plan: Plan, work: Work, jobs: int, words: list[str]) -> int:
     import os
 
     from mien import terminal
     from mien.studies import run_study, standing_of, worker_command
 
-    plan = _plan(file, out, scale, set, cell)
-    command: list[str] = []
-    if jobs > 1:
-        arguments = [word for text in set for word in ("--set", text)] + [w for c in cell for w in ("--cell", c)]
-        arguments += ["--scale", scale, "--device", work.device, *(["--redo", "stale"] if work.redo else [])]
-        threads = work.threads or max(1, (os.cpu_count() or 1) // jobs)
-        command = worker_command("retry" if work.retry else "run", file, plan.out, arguments, threads)
+    threads = work.threads or max(1, (os.cpu_count() or 1) // jobs)
     with terminal.stages() as stages:
-        overall = stages("cells")
-        done = run_study(plan, command, work=work, jobs=jobs, say=terminal.say, progress=stages, told=overall)
+        done = run_study(
+            plan,
+            worker_command(plan, work, words, threads),
+            work=work,
+            jobs=jobs,
+            say=terminal.say,
+            progress=stages,
+            told=stages("cells"),
+        )
     states = [standing_of(c).state for c in plan.cells]
     tell(f"{plan.out}: {states.count('done')} of {len(states)} cells done, {states.count('failed')} failed")
     return 0 if done else 1

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from mien.config import ExperimentConfig, config_key, parse_config
 from mien.data.images import Store
-from mien.errors import ConfigError, MienError, RunError
+from mien.errors import ConfigError, MienError, RunError, UsageError
 from mien.outputs import write_text
 from mien.own_files import read_json
 from mien.records import plain, write_json
@@ -38,7 +38,8 @@ class Cell:
         key: What tells it from every other; see :func:`mien.config.config_key`.
         folder: Where it lies; the run is in the folder ``run`` within.
         start: The cell that it begins with, of the same seed.
-        on: Where it is judged: parts of its store, or ``STORE:part``, as the study has them.
+        on: Where it is judged: parts of its store, or ``STORE:part``, as the study has them; empty for one that is
+            not.
         scale: Of the plan.
     """
 
@@ -65,6 +66,11 @@ class Cell:
     def run(self) -> Run:
         """Its run; see :func:`state_of` for whether there is one."""
         return Run(self.folder / RUN)
+
+
+def lineage(cell: Cell) -> list[Cell]:
+    """The cells that a cell begins with, the first one first, and itself."""
+    return [*(lineage(cell.start) if cell.start is not None else []), cell]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +106,30 @@ class Plan:
     out: Path
     cells: tuple[Cell, ...]
 
+    def only(self, ids: Sequence[str]) -> Plan:
+        """The plan of some cells, by how their ids begin, and of those that they begin with.
+
+        Raises:
+            UsageError: If there is none of an id.
+        """
+        for asked in ids:
+            if not any(cell.id.startswith(asked) for cell in self.cells):
+                raise UsageError(f"--cell {asked}", "is no cell of the study", "an id that --list-cells prints")
+        wanted = {each.id for c in self.cells if c.id.startswith(tuple(ids)) for each in lineage(c)}
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.id in wanted))
+
     def of(self, row: str) -> tuple[Cell, ...]:
         """The cells of a row, one a seed."""
         return tuple(cell for cell in self.cells if cell.row == row)
 
 
 def plan_study(
-    study: StudyConfig, folder: Path, out: Path, scale: Scale = "full", settings: Mapping[str, Any] | None = None
+    study: StudyConfig,
+    folder: Path,
+    out: Path,
+    scale: Scale = "full",
+    settings: Mapping[str, Any] | None = None,
+    stores: Mapping[str, str] | None = None,
 ) -> Plan:
     """Make out what a study asks for.
 
@@ -116,14 +139,16 @@ def plan_study(
         out: Where its cells go.
         scale: How large.
         settings: Dotted key -> value for all cells, last.
+        stores: Name of a store, that is of its folder -> where it lies here.
 
     Raises:
         ConfigError: With every mistake of every cell, before anything is trained.
     """
     told = study.at(scale)
+    on = tuple(_placed_part(part, stores) for part in study.evaluate)
     seeds = told.seeds or study.seeds
     folders: dict[str, Path] = {}  # rows that come to the same experiment share one run
-    stores: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     mistakes: list[MienError] = []
     cells: dict[tuple[str, int], Cell] = {}
     rows = study.rows()
@@ -136,16 +161,18 @@ def plan_study(
             try:
                 base = folder / (cell.base or study.base)
                 content = _base(base)
-                changed = {**study.set, **cell.set, **told.set, **(settings or {})}
+                changed = {**study.set, **cell.set, **told.set, **told.cells.get(row, {}), **(settings or {})}
                 changed["seed"] = changed.get("seed", content.get("seed", 0)) + seed
                 content = settled(content, changed, f"cell {row}") | {"name": f"{row}-s{seed}"}
+                if "store" in (content.get("data") or {}):
+                    content["data"] = {**content["data"], "store": _placed(content["data"]["store"], stores)}
                 if start is not None:
                     content["model"] = {**_section(content, "model"), "weights": str(start.folder / RUN)}
                 config = check_components(parse_config(content, f"cell {row}"), f"cell {row}")
                 store = config.data.store
-                if store not in stores:
-                    stores[store] = Store.open(store).fingerprint
-                key = config_key(config, stores[store], start.key if start else weights_key(config))
+                if store not in fingerprints:
+                    fingerprints[store] = Store.open(store).fingerprint
+                key = config_key(config, fingerprints[store], start.key if start else weights_key(config))
                 place = folders.setdefault(key, out / CELLS / f"{row}-s{seed}-{key[:_LETTERS]}")
                 cells[row, seed] = Cell(
                     row=row,
@@ -154,7 +181,7 @@ def plan_study(
                     key=key,
                     folder=place,
                     start=start,
-                    on=study.evaluate,
+                    on=on if cell.judged else (),
                     scale=scale,
                 )
             except MienError as error:
@@ -165,6 +192,16 @@ def plan_study(
     order = {row: i for i, row in enumerate(rows)}
     found = sorted(cells.values(), key=lambda c: (c.seed, _depth(study, c.row), order[c.row]))
     return Plan(study=study, scale=scale, out=out, cells=tuple(found))
+
+
+def _placed(store: Any, stores: Mapping[str, str] | None) -> Any:
+    """Where a store lies here."""
+    return (stores or {}).get(Path(store).name, store) if isinstance(store, str) else store
+
+
+def _placed_part(on: str, stores: Mapping[str, str] | None) -> str:
+    store, colon, part = on.rpartition(":")
+    return f"{_placed(store, stores)}:{part}" if colon else on
 
 
 def _base(path: Path) -> dict[str, Any]:
@@ -191,7 +228,8 @@ def standing_of(cell: Cell) -> Standing:
     if holder is not None and holder.alive:
         return Standing(state="running", holder=holder)
     noted = _noted(cell)
-    if noted.get("state") == "done":
+    # A study may ask for more evaluations than it did: the run is done, and judged anew.
+    if noted.get("state") == "done" and set(cell.on) <= set(noted.get("evaluations", {})):
         return Standing(state="done", stale=is_stale(cell))
     if noted.get("state") == "failed":
         return Standing(state="failed", error=str(noted.get("error", "")))

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mien.errors import MissingExtra, UsageError
-from mien.studies.cells import Cell, Plan, standing_of
+from mien.studies.cells import Cell, Plan, lineage, standing_of
 from mien.studies.execute import Work, is_open, run_cells
 
 Cluster = Literal["slurm", "local", "debug"]
 JOBS = "jobs"  # folder of scripts, logs and results, in the study's own
-
-
-def lineage(cell: Cell) -> list[Cell]:
-    """The cells that a cell begins with, the first one first, and itself."""
-    return [*(lineage(cell.start) if cell.start is not None else []), cell]
 
 
 def open_cells(plan: Plan, work: Work) -> list[Cell]:

@@ -26,6 +26,7 @@ class ScaleConfig(Section):
     """What a scale shrinks."""
 
     set: Settings = Field({}, description="Dotted key of the experiment -> value, after those of the cells.")
+    cells: dict[str, Settings] = Field({}, description="Cell -> what the scale changes in it alone.")
     seeds: int | None = Field(None, ge=1, description="Seeds at this scale; those of the study if absent.")
     says: str = Field("", description="What is smaller than in the source, in words.")
 
@@ -36,6 +37,7 @@ class CellConfig(Section):
     set: Settings = Field({}, description="Dotted key of the experiment -> value.")
     base: str | None = Field(None, description="Another base experiment than the study's.")
     start: str | None = Field(None, description="Cell of this study whose weights the body begins with.")
+    judged: bool = Field(True, description="false for one that others begin with, and that is no row of the table.")
     theirs: dict[str, float] = Field({}, description="Published values: metric, or evaluation.metric -> value.")
     label: str = Field("", description="What the table calls it; its id if absent.")
     note: str = Field("", description="What a reader must know of the row.")
@@ -128,6 +130,7 @@ class StudyConfig(Section):
 
     def _named(self) -> Iterable[tuple[str, str]]:
         yield from ((f"cell {n!r}", c.start) for n, c in self.cells.items() if c.start is not None)
+        yield from ((f"scale {scale!r}", name) for scale, told in self.scales.items() for name in told.cells)
         for claim in self.claims:
             yield from (("a claim", n) for n in (claim.better, claim.than, claim.cell) if n is not None)
         for figure in self.figures:

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mien.errors import RunError, reason
@@ -196,7 +195,16 @@ def _side_by_side(plan: Plan, command: Sequence[str], jobs: int, told: Callable[
     return all(standing_of(c).state == "done" for c in plan.cells)
 
 
-def worker_command(verb: str, file: Path, out: Path, arguments: Sequence[str], threads: int) -> list[str]:
-    """The command of one of several processes that share a study."""
-    words = [sys.executable, "-m", "mien.cli", "study", verb, str(file), "--out", str(out)]
-    return [*words, "--threads", str(threads), *arguments]
+def worker_command(plan: Plan, work: Work, words: Sequence[str], threads: int) -> list[str]:
+    """The command of one of several processes that share a study.
+
+    Args:
+        plan: The study.
+        work: How cells are worked on.
+        words: Its file, scale, settings, stores and cells, as the command line has them.
+        threads: Of each.
+    """
+    verb = "retry" if work.retry else "run"
+    found = [sys.executable, "-m", "mien.cli", "study", verb, *words, "--out", str(plan.out)]
+    found += ["--threads", str(threads), "--device", work.device]
+    return [*found, "--redo", "stale"] if work.redo else found

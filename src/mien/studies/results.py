@@ -95,7 +95,7 @@ class Judged:
 
 def rows_of(plan: Plan, settings: Settings = Settings()) -> list[Row]:
     """The table of a study, from what its done cells left."""
-    return [_row(plan, name, settings) for name in plan.study.rows()]
+    return [_row(plan, name, settings) for name, cell in plan.study.rows().items() if cell.judged]
 
 
 def _row(plan: Plan, name: str, settings: Settings) -> Row:

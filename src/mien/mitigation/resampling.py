@@ -1,0 +1,80 @@
+"""Epochs in which faces of rare cells come several times, or faces of common cells seldom."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mien.mitigation import MITIGATIONS
+from mien.mitigation.base import Needs
+from mien.mitigation.faces import Faces
+from mien.mitigation.reweighting import Reweighting
+
+
+@MITIGATIONS.register("resampling")
+class Resampling(Reweighting):
+    """How often a face comes in an epoch goes by the size n of its cell: n^-exponent.
+
+    A cell is a class, a group, or a class of a group, as for ``reweighting``, whose weights these are: with the
+    exponent 1 every cell comes equally often. How long an epoch is then, ``size`` says: ``up`` shows each face of the
+    largest cell once and the others more often; ``down`` shows each face of the smallest cell once and others seldom,
+    other ones in every epoch; ``same`` shows as many faces as there are; ``mixture`` lies half way between up and down
+    (the geometric mean), which is said to bear long training better than either.
+
+    How often a face comes is as near to its share as whole numbers allow: 2.3 is two or three times. Copies are
+    augmented anew each time.
+
+    Source: class and group balance as in Idrissi et al. 2022, "Simple data balancing achieves competitive
+    worst-group-accuracy" (SUBG is ``down``, by class and group); the mixture as in LaBonte et al. 2024, "The
+    group robustness is in the details", whose ratio is theirs to choose.
+
+    Args:
+        faces: The training faces.
+        by: Attributes whose groups make cells; none for classes alone.
+        classes: Whether classes make cells too.
+        exponent: 0 to 1.
+        size: ``up``, ``down``, ``same`` or ``mixture``.
+        clip: Largest weight beside a mean of 1, which bounds how often a face comes; None for no limit.
+    """
+
+    needs = Needs(training=True)
+
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        by: tuple[str, ...] = (),
+        classes: bool = True,
+        exponent: Annotated[float, Field(ge=0, le=1)] = 1.0,
+        size: Literal["up", "down", "same", "mixture"] = "up",
+        clip: Annotated[float | None, Field(ge=1)] = None,
+    ) -> None:
+        super().__init__(faces, by=by, classes=classes, exponent=exponent, clip=clip)
+        weights = super().sample_weights().astype(np.float64)
+        unit = {
+            "up": weights.min(),
+            "down": weights.max(),
+            "same": weights.mean(),
+            "mixture": np.sqrt(weights.min() * weights.max()),
+        }[size]
+        self.times = weights / unit
+
+    def sample_weights(self) -> None:
+        """None: the order of an epoch does it."""
+        return
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Faces of an epoch, each about :attr:`times` often, in random order."""
+        rng = np.random.default_rng([seed, epoch, 0x5A3])
+        mixed = rng.permutation(len(self.times))
+        total = max(2, round(float(self.times.sum())))
+        # Systematic sampling: the sum is the same in every epoch, and no face is off its share by one or more.
+        ends = np.cumsum(self.times[mixed])
+        marks = np.floor(ends * (total / ends[-1]) + rng.random())
+        marks[-1] = total  # which rounding may have missed
+        counts = np.diff(marks, prepend=0.0).astype(np.int64)
+        found: NDArray[np.int64] = rng.permutation(np.repeat(mixed, counts)).astype(np.int64)
+        return found

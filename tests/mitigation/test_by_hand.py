@@ -1,0 +1,297 @@
+"""Each method against what one reckons by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mien.mitigation.base import Batch, Mitigation, Step
+from mien.mitigation.cvar import Cvar
+from mien.mitigation.faces import Faces
+from mien.mitigation.feature_alignment import FeatureAlignment, hsic
+from mien.mitigation.group_dro import GroupDro
+from mien.mitigation.group_mixup import GroupMixup
+from mien.mitigation.rate_gap import RateGap
+from mien.mitigation.resampling import Resampling
+from mien.mitigation.uniform_confusion import UniformConfusion, confused
+from mien.mitigation.upweighted_errors import UpweightedErrors
+
+
+def faces(targets: Any, groups: Any = None) -> Faces:
+    """Faces of two or more classes and groups; a group of None is not known."""
+    targets = np.asarray(targets)
+    if targets.ndim == 1:
+        targets = np.eye(targets.max() + 1)[targets]
+    shares = np.zeros((len(targets), 0))
+    if groups is not None:
+        shares = np.asarray(groups, dtype=object)
+        if shares.ndim == 1:
+            size = max(g for g in groups if g is not None) + 1
+            shares = np.array([np.zeros(size) if g is None else np.eye(size)[g] for g in groups])
+    return Faces(
+        rows=np.arange(len(targets)),
+        targets=targets.astype(np.float32),
+        classes={"expression": tuple("abcdef"[: targets.shape[1]])},
+        groups=shares.astype(np.float32),
+        attributes={} if groups is None else {"gender": tuple("fmxyz"[: shares.shape[1]])},
+    )
+
+
+def step(told: Faces, losses: Any = None, *, logits: Any = None, features: Any = None) -> Step:
+    n = len(told)
+    batch = Batch(
+        torch.zeros(n, 1, 2, 2), torch.from_numpy(told.targets), torch.from_numpy(told.groups), torch.arange(n)
+    )
+    losses = torch.zeros(n) if losses is None else torch.as_tensor(losses, dtype=torch.float32)
+    return Step(
+        batch=batch,
+        logits=torch.zeros(n, told.targets.shape[1])
+        if logits is None
+        else torch.as_tensor(logits, dtype=torch.float32),
+        features=torch.zeros(n, 2) if features is None else torch.as_tensor(features, dtype=torch.float32),
+        extra={},
+        losses=losses,
+        epoch=0,
+        step=0,
+        n_steps=10,
+    )
+
+
+def test_resampling_of_six_and_two() -> None:
+    labels = [0] * 6 + [1] * 2
+    times = {size: Resampling(faces(labels), size=size).times for size in ("up", "down", "same", "mixture")}
+    np.testing.assert_allclose(times["up"][[0, -1]], [1, 3])
+    np.testing.assert_allclose(times["down"][[0, -1]], [1 / 3, 1])
+    np.testing.assert_allclose(times["same"][[0, -1]], [2 / 3, 2])
+    np.testing.assert_allclose(times["mixture"][[0, -1]], [1 / math.sqrt(3), math.sqrt(3)])
+    half = Resampling(faces(labels), size="up", exponent=0.5).times
+    np.testing.assert_allclose(half[[0, -1]], [1, math.sqrt(3)], rtol=1e-6)
+
+
+def test_down_takes_as_many_of_each_cell() -> None:
+    told = faces([0] * 10 + [0] * 4 + [1] * 4 + [1] * 2, [0] * 10 + [1] * 4 + [0] * 4 + [1] * 2)
+    method = Resampling(told, by=("gender",), size="down")
+    drawn = np.array([np.bincount(method.order(0, epoch), minlength=20) for epoch in range(2000)])
+    cells = np.repeat([0, 1, 2, 3], [10, 4, 4, 2])
+    assert (drawn.sum(1) == 8).all()
+    assert drawn.max() == 1  # none twice
+    of_cells = np.array([drawn[:, cells == c].sum(1).mean() for c in range(4)])
+    np.testing.assert_allclose(of_cells, 2, atol=0.06)
+    np.testing.assert_allclose(drawn[:, :10].mean(0), 0.2, atol=0.04)  # every face of a cell alike
+
+
+@pytest.mark.parametrize("size", ["up", "same", "mixture"])
+def test_faces_come_as_often_as_they_should(size: Any) -> None:
+    told = faces([0] * 30 + [1] * 7 + [2] * 3)
+    method = Resampling(told, size=size)
+    epochs = [method.order(1, epoch) for epoch in range(400)]
+    assert len({len(epoch) for epoch in epochs}) == 1
+    counts = np.array([np.bincount(epoch, minlength=40) for epoch in epochs])
+    np.testing.assert_allclose(counts.mean(0), method.times, atol=0.09, rtol=0.03)
+    assert np.abs(counts - method.times).max() < 1 + 1e-6  # as near as whole numbers allow
+    assert not np.array_equal(epochs[0], epochs[1])
+    np.testing.assert_array_equal(method.order(1, 3), epochs[3])  # the same when a run is taken up
+    assert method.sample_weights() is None
+
+
+def test_group_dro_moves_its_weights_and_weighs_by_them() -> None:
+    method = GroupDro(faces([0, 0], [0, 1]), by=("gender",), classes=False, eta=1.0)
+    found = method.loss(step(method.faces, [math.log(2), 0.0]))
+    torch.testing.assert_close(method.q_0, torch.tensor([2 / 3, 1 / 3]))
+    assert found.item() == pytest.approx(2 / 3 * math.log(2))
+
+
+def test_group_dro_of_soft_groups() -> None:
+    told = faces([0, 0, 0], [[1, 0], [0.5, 0.5], [0, 1]])
+    method = GroupDro(told, by=("gender",), classes=False, eta=1e-6)
+    found = method.loss(step(told, [1.0, 3.0, 2.0]))
+    assert found.item() == pytest.approx((5 / 3 + 7 / 3) / 2, rel=1e-5)
+
+
+def test_group_dro_keeps_what_it_does_not_see() -> None:
+    told = faces([0, 0, 1, 1], [0, 1, 0, 1])
+    method = GroupDro(told, by=("gender",), eta=1.0)
+    torch.testing.assert_close(method.q_0, torch.full((4,), 0.25))
+    seen = faces([0, 0], [0, 1])
+    seen = Faces(rows=seen.rows, targets=told.targets[:2], classes=told.classes, groups=told.groups[:2],
+                 attributes=told.attributes)  # fmt: skip
+    found = method.loss(step(seen, [math.log(2), 0.0]))
+    torch.testing.assert_close(method.q_0, torch.tensor([2.0, 1.0, 1.0, 1.0]) / 5)  # class first, then group
+    assert found.item() == pytest.approx(0.4 * math.log(2))
+
+
+def test_group_dro_adjusts_small_groups_and_counts_faces_of_no_group() -> None:
+    told = faces([0] * 20, [0] * 4 + [1] * 16)
+    method = GroupDro(told, by=("gender",), classes=False, adjustment=2.0)
+    torch.testing.assert_close(method.more_0, torch.tensor([1.0, 0.5]))
+    nobody = faces([0, 0, 0], [None, 0, 1])
+    method = GroupDro(nobody, by=("gender",), classes=False, eta=1e-6)
+    assert method.loss(step(nobody, [6.0, 1.0, 3.0])).item() == pytest.approx(6 / 3 + 2 / 3 * 2, rel=1e-5)
+    alone = faces([0, 0], [None, 0])
+    losses = torch.tensor([1.0, 2.0], requires_grad=True)
+    one = step(alone, losses)
+    silent = Step(**{**one.__dict__, "batch": one.batch._replace(groups=torch.zeros(2, 1)), "losses": losses})
+    found = GroupDro(alone, by=("gender",), classes=False).loss(silent)
+    assert found.item() == pytest.approx(1.5)
+    found.backward()
+    torch.testing.assert_close(losses.grad, torch.tensor([0.5, 0.5]))
+
+
+@pytest.mark.parametrize(("alpha", "mean"), [(0.5, 3.5), (1.0, 2.5), (0.25, 4.0), (0.375, (4 + 0.5 * 3) / 1.5)])
+def test_cvar_is_the_mean_of_the_worst(alpha: float, mean: float) -> None:
+    assert Cvar(faces([0] * 4), alpha=alpha).loss(step(faces([0] * 4), [2.0, 4.0, 1.0, 3.0])).item() == pytest.approx(
+        mean
+    )
+
+
+def test_errors_of_the_first_fit_weigh_more() -> None:
+    told = faces([0, 0, 1, 1])
+    method = UpweightedErrors(told, factor=5.0)
+    assert [s.begins for s in method.stages()] == ["best", "start"]
+    np.testing.assert_array_equal(method.sample_weights(), 1)
+    method.begin(0, lambda: pytest.fail("the first fit looks at nothing"))
+    method.begin(1, lambda: np.array([[1, 0], [0, 1], [0, 1], [1, 0]], np.float32))
+    weights = method.sample_weights()
+    assert (weights * np.array([1, 2, 3, 4])).mean() == pytest.approx(34 / 12)
+    again = UpweightedErrors(told)
+    again.load_state_dict(method.state_dict())  # a run that is taken up in the second fit
+    np.testing.assert_array_equal(again.sample_weights(), weights)
+
+
+def test_partners_are_of_the_same_class_and_another_group() -> None:
+    rng = np.random.default_rng(0)
+    told = faces(rng.integers(0, 3, 60), [None if g == 2 else int(g) for g in rng.integers(0, 3, 60)])
+    method = GroupMixup(told, by=("gender",))
+    targets, groups = torch.from_numpy(told.targets), torch.from_numpy(told.groups)
+    classes, group, known = targets.argmax(1), groups.argmax(1), groups.sum(1) > 0
+    for within in (True, False):
+        partner = method.partners(targets, groups, within)
+        mixed = partner != torch.arange(60)
+        assert (mixed == known).all()
+        assert known[partner[mixed]].all()
+        assert ((classes == classes[partner]) == within)[mixed].all()
+        assert ((group == group[partner]) != within)[mixed].all()
+    alone = faces([0, 0, 1], [0, 0, 1])
+    stays = method.partners(torch.from_numpy(alone.targets), torch.from_numpy(alone.groups), True)
+    torch.testing.assert_close(stays, torch.arange(3))
+
+
+def test_what_is_mixed_is_a_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = faces([0, 0], [0, 1])
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self: torch.tensor(0.25))
+    batch = step(told).batch._replace(
+        images=torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), weights=torch.tensor([1.0, 3.0])
+    )
+    mixed = GroupMixup(told, by=("gender",), same_class=1.0).mix(batch)
+    torch.testing.assert_close(mixed.images.flatten(), torch.tensor([0.25, 0.75]))
+    torch.testing.assert_close(mixed.groups, torch.tensor([[0.25, 0.75], [0.75, 0.25]]))
+    torch.testing.assert_close(mixed.targets, batch.targets)
+    torch.testing.assert_close(mixed.weights, torch.tensor([2.5, 1.5]))
+
+
+def penalty(x: Any, groups: Any, targets: Any = None, **options: Any) -> float:
+    told = faces([0] * len(x) if targets is None else targets, groups)
+    method = FeatureAlignment(told, by=("gender",), **options)
+    features = torch.tensor(x, dtype=torch.float32).reshape(len(x), -1)
+    return method.penalty(features, torch.from_numpy(told.targets), torch.from_numpy(told.groups)).item()
+
+
+def test_distances_of_features() -> None:
+    assert penalty([0, 2, 1, 3], [0, 0, 1, 1], distance="mean") == pytest.approx(1)
+    assert penalty([0, 0, 1, 1], [0, 0, 1, 1], distance="rbf", bandwidth=1.0) == pytest.approx(2 - 2 / math.e)
+    assert penalty([0, 2, 0, 2], [0, 0, 1, 1], distance="rbf") == pytest.approx(0, abs=1e-6)
+    crossed = [[1, 0], [-1, 0], [0, 1], [0, -1]]
+    assert penalty(crossed, [0, 0, 1, 1], distance="covariance") == pytest.approx(2)
+    one = torch.ones(4)
+    sides = torch.tensor([[1.0], [1], [-1], [-1]])
+    assert hsic(sides, sides, one).item() == pytest.approx(16 / 9)
+    assert hsic(sides, torch.tensor([[1.0], [-1], [1], [-1]]), one).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_within_a_class_a_class_that_differs_between_groups_costs_nothing() -> None:
+    # All of one group's faces but two are of class 1, which has other features: between groups that is no distance.
+    labels, groups = [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 1, 1]
+    x = [0.0, 0, 0, 0, 5, 5, 5, 5]
+    for distance in ("mean", "rbf", "covariance", "dependence"):
+        assert penalty(x, groups, labels, distance=distance) == pytest.approx(0, abs=1e-6)
+    skewed = ([0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1], [0] * 8 + [1] * 8)
+    y = [0.0] * 6 + [5.0] * 2 + [0.0] * 2 + [5.0] * 6
+    assert penalty(y, skewed[1], skewed[0], distance="mean") == pytest.approx(0, abs=1e-6)
+    assert penalty(y, skewed[1], skewed[0], distance="mean", classes=False) > 1
+
+
+@pytest.mark.parametrize("distance", ["mean", "rbf", "covariance", "dependence"])
+def test_a_batch_without_two_groups_costs_nothing_and_has_a_gradient(distance: Any) -> None:
+    told = faces([0, 0, 1], [0, 0, 1])
+    method = FeatureAlignment(told, by=("gender",), distance=distance)
+    for groups in (told.groups, np.zeros_like(told.groups)):
+        one = step(told, [1.0, 2.0, 3.0])
+        x = torch.randn(3, 2, requires_grad=True)
+        found = method.loss(
+            Step(**{**one.__dict__, "features": x, "batch": one.batch._replace(groups=torch.from_numpy(groups))})
+        )
+        assert torch.isfinite(found)
+        found.backward()
+        assert torch.isfinite(x.grad).all()  # type: ignore[union-attr]
+
+
+def test_the_gap_of_rates() -> None:
+    told = faces([0] * 4, [0, 0, 1, 1])
+    method = RateGap(told, by=("gender",))
+    p = torch.tensor([0.9, 0.7, 0.6, 0.4])[:, None]
+    targets = torch.ones(4, 1)
+    assert method.penalty(p, targets, torch.from_numpy(told.groups)).item() == pytest.approx(0.3)
+    soft = torch.tensor([[1, 0], [0.5, 0.5], [0, 1], [0, 1]])
+    rates = (0.833333, 0.54)
+    assert method.penalty(p, targets, soft).item() == pytest.approx(rates[0] - rates[1], abs=1e-5)
+    # Class b is not in the first group: it takes no part, and there is no NaN.
+    q = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    t = torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1]])
+    assert method.penalty(q, t, torch.from_numpy(told.groups)).item() == pytest.approx(0.2)
+    assert method.penalty(q, t, torch.zeros(4, 2)).item() == 0
+    # False positives: nobody of the first group is of another class than a; of class b both groups have such.
+    odds = RateGap(told, by=("gender",), rates="odds").penalty(q, t, torch.from_numpy(told.groups)).item()
+    assert odds == pytest.approx((0.2 + abs(0.2 - 0.4)) / 2)
+
+
+def test_confusion_is_least_where_all_groups_are_said_alike() -> None:
+    assert confused(torch.zeros(3, 4)).item() == pytest.approx(math.log(4))
+    said = torch.tensor([[0.7, 0.1, 0.1, 0.1]]).log()
+    assert confused(said).item() == pytest.approx(1.816108, abs=1e-6)
+
+
+def test_the_adversary_learns_on_features_that_stand_still() -> None:
+    told = faces([0, 0, 1, 1], [0, 1, 0, None])
+    method = UniformConfusion(told, by=("gender",), hidden=0, steps=3, lr=0.1, weight=2.0)
+
+    class Body(torch.nn.Module):
+        feature_dim = 2
+
+    method.adapt(Body())  # type: ignore[arg-type]
+    x = torch.randn(4, 2, requires_grad=True)
+    one = step(told, [1.0, 1, 1, 1])
+    one = Step(**{**one.__dict__, "features": x})
+    adversary, network = method.stages()[0].turns
+    assert (adversary.times, adversary.lr, adversary.moves, network.moves) == (3, 0.1, "mitigation", "model")
+    assert adversary.loss is not None
+    adversary.loss(one).backward()
+    assert x.grad is None
+    found = method.loss(one)
+    assert found.item() == pytest.approx(1 + 2 * confused(method.adversaries[0](x)).item())
+    found.backward()
+    assert x.grad is not None
+
+
+def test_methods_bear_bf16_features() -> None:
+    told = faces([0, 0, 1, 1] * 2, [0, 1, 0, 1] * 2)
+    x = torch.randn(8, 2, dtype=torch.bfloat16)
+    one = Step(**{**step(told, [1.0] * 8).__dict__, "features": x})
+    methods: list[Mitigation] = [FeatureAlignment(told, by=("gender",)), RateGap(told, by=("gender",))]
+    for method in methods:
+        found: Tensor = method.loss(one)
+        assert found.dtype == torch.float32
