@@ -42,6 +42,10 @@ class Batch(NamedTuple):
     variants: Tensor | None = None
 
 
+def _unknown(logits: Tensor) -> Tensor:
+    raise NotImplementedError("this step was made without losses of other logits")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What is known of one batch once the network has seen it.
@@ -56,6 +60,7 @@ class Step:
         epoch: Epoch of the run, from 0.
         step: Step of the stage, from 0.
         n_steps: Steps of the stage in all.
+        loss_of: ``(B,)`` the loss of each face, without the network's own terms, if these ``(B, K)`` were its logits.
     """
 
     batch: Batch
@@ -66,6 +71,7 @@ class Step:
     epoch: int
     step: int
     n_steps: int
+    loss_of: Callable[[Tensor], Tensor] = _unknown
 
     @property
     def progress(self) -> float:

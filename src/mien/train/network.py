@@ -159,11 +159,18 @@ class TrainedNetwork(nn.Module):
     def _step(self, batch: Batch, outputs: Outputs, at: At, mirrored: Outputs | None) -> Step:
         logits, numbers = split_outputs(outputs.logits.float(), self.numbers)
         losses = [] if batch.numbers is None else [head(numbers, batch.numbers) for head in self.numbers]
+        known = []
         for i, head in enumerate(self.heads):
             about = self._about(i, batch, outputs, at)
             if mirrored is not None and head.loss.asks_maps:
                 about |= self._maps(head, outputs, mirrored)
-            losses.append(head.weight * head.loss(logits[:, head.block], batch.targets[:, head.block], about))
+            known.append(about)
+
+        def each(logits: Tensor) -> list[Tensor]:
+            told = zip(self.heads, known, strict=True)
+            return [h.weight * h.loss(logits[:, h.block], batch.targets[:, h.block], about) for h, about in told]
+
+        losses += each(logits)
         own = self.model.auxiliary(outputs, batch.targets)
         return Step(
             batch=batch,
@@ -174,6 +181,7 @@ class TrainedNetwork(nn.Module):
             epoch=at.epoch,
             step=at.step,
             n_steps=at.n_steps,
+            loss_of=lambda logits: torch.stack(each(logits)).sum(0),
         )
 
     def _maps(self, head: Head, outputs: Outputs, mirrored: Outputs) -> dict[str, object]:
