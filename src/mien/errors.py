@@ -111,6 +111,10 @@ class RunError(MienError):
     """A run folder is missing, incomplete, or was made by another configuration."""
 
 
+class RunBusy(RunError):
+    """Another process trains in a run's folder."""
+
+
 class OutputError(MienError):
     """A result could not be written: the disk is full, or the place changed during the work."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from pydantic import Field, ValidationError, model_validator
 
 from mien.config import ExperimentConfig, config_key, parse_config
@@ -18,13 +21,14 @@ from mien.outputs import check_folder
 from mien.runs import Run
 from mien.studies.cells import RUN
 from mien.studies.definition import settled
-from mien.studies.hold import holder_of, holding
+from mien.studies.hold import Holder, holding, me
 from mien.train import train
 from mien.train.components import check_components
 from mien.train.start import weights_key
 from mien.yaml_files import read_yaml
 
 JOURNAL, TRIALS = "journal.log", "trials"
+_WAIT_S = 1.0
 #: What a trial can be chosen by, from the epoch that it kept: name in the record, and whether more is better.
 OBJECTIVES = {
     "accuracy": ("val_accuracy", True),
@@ -143,93 +147,100 @@ def tune(
     except ModuleNotFoundError as error:
         raise MissingExtra("mien tune", "tune", "optuna") from error
     base = read_yaml(folder / search.base, "an experiment")
-    shared = {**search.set, **(settings or {})}
+    if not isinstance(base, dict):
+        raise ConfigError(str(folder / search.base), "holds no keys", "an experiment, as in experiments/")
+    shared = [search.set, settings or {}]
     for end in (0, -1):  # what the ends of all ranges make of the experiment is told before anything is trained
-        _config(base, shared, {key: _end(about, end) for key, about in search.space.items()})
+        first = _config(base, shared, {key: _end(about, end) for key, about in search.space.items()})
+    asked = {
+        "space": {key: about.model_dump(mode="json") for key, about in search.space.items()},
+        "objectives": list(search.objectives),
+        "experiment": config_key(
+            _config(base, shared, {}), Store.open(first.data.store).fingerprint, weights_key(first)
+        ),
+    }
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
+    turn = FileLock(out / ".turn")  # of several processes one looks at the journal and asks for a trial at a time
+    with turn, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(out / JOURNAL)))
         study = optuna.create_study(
-            storage=storage,
+            storage=JournalStorage(JournalFileBackend(str(out / JOURNAL))),
             study_name=search.name,
             directions=["maximize" if OBJECTIVES[o][1] else "minimize" for o in search.objectives],
             load_if_exists=True,
         )
-        # A search that goes on must not draw again what it drew when it began.
-        study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials), multivariate=True)
-    told = study.user_attrs.get("search")
-    asked = {"space": {k: r.model_dump(mode="json") for k, r in search.space.items()},
-             "objectives": list(search.objectives)}  # fmt: skip
-    if told is None:
-        study.set_user_attr("search", asked)
-    elif told != asked:
-        raise UsageError(str(out), f"holds another search called {search.name!r}", "the same space and objectives",
-                         "Use another --out.")  # fmt: skip
-    complete, fail, running = (getattr(optuna.trial.TrialState, n) for n in ("COMPLETE", "FAIL", "RUNNING"))
-    for trial in study.trials:
-        if trial.state == running and _is_dead(trial.user_attrs.get("path")):
-            # The same settings are the same folder, in which the run goes on.
-            study.tell(trial.number, state=fail)
-            study.enqueue_trial(trial.params)
-
-    def objective(trial: Any) -> tuple[float, ...]:
-        chosen = {key: _ask(trial, key, about) for key, about in search.space.items()}
+        told = study.user_attrs.get("search")
+        if told is None:
+            study.set_user_attr("search", asked)
+        elif told != asked:
+            raise UsageError(str(out), f"holds another search called {search.name!r}",
+                             "the same experiment, space and objectives", "Use another --out.")  # fmt: skip
+    states = optuna.trial.TrialState
+    while True:
+        with turn, warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            for old in study.trials:
+                held_by = old.user_attrs.get("held")  # noted in the same turn in which it was asked for
+                if old.state == states.RUNNING and not (held_by and Holder(**held_by).alive):
+                    # The same settings are the same folder, in which the run goes on.
+                    study.tell(old.number, state=states.FAIL)
+                    study.enqueue_trial(old.params)
+            # What failed counts too: a search whose settings cannot work must end. What was broken off does not.
+            counted = [
+                t for t in study.trials if t.state in (states.COMPLETE, states.RUNNING) or "failed" in t.user_attrs
+            ]
+            if len(counted) >= (trials or search.trials):
+                break
+            # Drawn anew for each trial: a search that goes on must not draw again what it drew when it began.
+            number = len(study.trials)
+            study.sampler = optuna.samplers.TPESampler(seed=1_000_003 * search.seed + number, multivariate=True)
+            trial = study.ask()
+            trial.set_user_attr("held", me())
+            chosen = {key: _ask(trial, key, about) for key, about in search.space.items()}
         try:
-            config = _config(base, shared, chosen)
-            key = config_key(config, Store.open(config.data.store).fingerprint, weights_key(config))
-            path = out / TRIALS / key[:12]
-            trial.set_user_attr("path", str(path))
-            values = _run(config, path, search.objectives, threads)
-        except MienError as error:
-            trial.set_user_attr("failed", str(error))
+            values = _run(_config(base, shared, chosen), out, search.objectives, threads, trial)
+        except Exception as error:  # whatever it is: a search does not end with one trial
+            trial.set_user_attr("failed", f"{type(error).__name__}: {error}")
+            study.tell(trial, state=states.FAIL)
             say(f"trial {trial.number}: failed: {error}")
-            raise
+            continue
+        study.tell(trial, list(values.values()))
         say(f"trial {trial.number}: {_told(values)}  {_told(chosen)}")
-        return tuple(values.values())
-
-    def ended() -> int:
-        # What failed counts too: a search whose settings cannot work must end. What was broken off does not.
-        return sum(t.state == complete or (t.state == fail and "failed" in t.user_attrs) for t in study.trials)
-
-    while ended() < (trials or search.trials):
-        study.optimize(objective, n_trials=1, catch=(MienError,))
     best = {trial.number for trial in study.best_trials}
     return [
         Trial(
             number=trial.number,
             settings=trial.params,
             values=dict(zip(search.objectives, trial.values, strict=True)),
-            path=Path(trial.user_attrs["path"]) / RUN,
+            path=out / TRIALS / trial.user_attrs["folder"] / RUN,
             best=trial.number in best,
         )
         for trial in study.trials
-        if trial.state == complete
+        if trial.state == states.COMPLETE
     ]
 
 
 def _run(
-    config: ExperimentConfig, path: Path, objectives: Sequence[Objective], threads: int | None
+    config: ExperimentConfig, out: Path, objectives: Sequence[Objective], threads: int | None, trial: Any
 ) -> dict[str, float]:
-    with holding(path) as held:
-        if not held:
-            raise RunError(str(path), "another process trains there", "one search at a time for the same settings")
-        run = train(config, path / RUN, finished_ok=True, threads=threads)
+    key = config_key(config, Store.open(config.data.store).fingerprint, weights_key(config))
+    path = out / TRIALS / key[:12]
+    trial.set_user_attr("folder", path.name)
+    while True:
+        with holding(path) as held:
+            if held:
+                run = train(config, path / RUN, finished_ok=True, threads=threads)
+                break
+        time.sleep(_WAIT_S)  # another trial drew the same settings: its run serves both
     if run.record.status != "finished":
         raise RunError(str(path), f"is {run.record.status}", "a finished run", "Give train.max_minutes more.")
     return _values(run, objectives)
 
 
-def _is_dead(path: str | None) -> bool:
-    """Whether nobody works on a trial that its journal calls running; one that has no place yet is."""
-    holder = holder_of(Path(path)) if path is not None else None
-    return holder is None or not holder.alive
-
-
-def _config(base: Any, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -> ExperimentConfig:
-    return check_components(parse_config(settled(base, {**shared, **chosen}, "tune"), "tune"), "tune")
+def _config(base: Any, shared: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]) -> ExperimentConfig:
+    return check_components(parse_config(settled(base, [*shared, chosen], "tune"), "tune"), "tune")
 
 
 def _end(about: Range, end: int) -> Any:
@@ -255,7 +266,10 @@ def _values(run: Run, objectives: Sequence[Objective]) -> dict[str, float]:
     if missing:
         fix = "Name attributes in train.watch." if missing[0] == "worst_group" else ""
         raise RunError(str(run.path), f"has no {OBJECTIVES[missing[0]][0]}", "a figure to choose by", fix)
-    return {o: float(best[OBJECTIVES[o][0]]) for o in objectives}
+    found: dict[str, float] = {o: float(best[OBJECTIVES[o][0]]) for o in objectives}
+    if not all(map(math.isfinite, found.values())):
+        raise RunError(str(run.path), f"ended with {_told(found)}", "numbers to choose by")
+    return found
 
 
 def _told(values: Mapping[str, Any]) -> str:

@@ -42,13 +42,22 @@ def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
         ({"claims": [{"says": "x", "better": "one"}]}, "compares better with than"),
         ({"claims": [{"says": "x", "better": "one", "than": "two"}]}, "a claim names the cell 'two'"),
         ({"claims": [{"says": "x", "better": "one", "than": "one", "cell": "one", "value": 1}]}, "compares better"),
-        ({"figures": [{"kind": "bars", "cells": ["two"]}]}, "a figure names the cell 'two'"),
+        ({"figures": [{"kind": "values", "cells": ["two"]}]}, "a figure names the cell 'two'"),
         ({"figures": [{"kind": "pie"}]}, "pie"),
         ({"name": "a b"}, "name"),
         ({"seeds": 0}, "seeds"),
         ({"sedes": 2}, "unknown key"),
         ({"scales": {"huge": {}}}, "'huge', expected one of tiny, small, full"),
-        ({"cells": {"a": {"thiers": {}}}}, "cells.a.thiers: unknown key"),
+        ({"cells": {"a": {"thiers": {}}}}, "cells.a.thiers: unknown key. Did you mean 'theirs'?"),
+        ({"cells": {"a": {"theirs": {"test.accuracy": 1}}}}, "published test.accuracy, which is no column"),
+        ({"metrics": ["acuracy"]}, "'acuracy' names no metric. Did you mean 'accuracy'?"),
+        (
+            {"grid": {"a": {"x-y": {}, "x": {}}, "b": {"z": {}, "y-z": {}}}},
+            "two combinations of the grid have one name",
+        ),
+        ({"grid": {"n": {"a.b": [1, "1"]}}}, "values with different names"),
+        ({"claims": [{"says": "x", "cell": "one", "value": 1, "within": 1}]}, "go with better and than"),
+        ({"figures": [{"kind": "confusion"}]}, "names one to four cells"),
     ],
 )
 def test_mistakes_are_told_with_their_place(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -68,14 +77,14 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 def test_options_go_with_the_name_that_they_belong_to() -> None:
     base = {"model": {"name": "mienet", "options": {"stem": 8}, "size": 48}, "loss": "cross_entropy"}
     changed = {"model.options.small": True, "model.name": "resnet18", "loss.options.smoothing": 0.1}
-    found = settled(base, changed, "cell a")
+    found = settled(base, [changed], "cell a")
     assert found["model"] == {"name": "resnet18", "size": 48, "options": {"small": True}}
     assert found["loss"] == {"name": "cross_entropy", "options": {"smoothing": 0.1}}
     assert base["model"]["options"] == {"stem": 8}  # type: ignore[index]
-    same = settled(base, {"model.name": "mienet", "model.options.stem": 4}, "cell a")
+    same = settled(base, [{"model.name": "mienet", "model.options.stem": 4}], "cell a")
     assert same["model"]["options"] == {"stem": 4}
     with pytest.raises(ConfigError, match=r"cell a: seed\.x"):
-        settled({"seed": 1}, {"seed.x": 2}, "cell a")
+        settled({"seed": 1}, [{"seed.x": 2}], "cell a")
 
 
 def test_overrides_are_yaml() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,6 +40,7 @@ def study_run(
     cluster: Literal["slurm", "local", "debug"] | None = None,
     cluster_set: Annotated[tuple[str, ...], Parameter(help="Setting of the cluster: slurm_partition=gpu.")] = (),
     ray: str | None = None,
+    since: Annotated[float | None, Parameter(show=False)] = None,
 ) -> int:
     """Train and judge what is missing of a study; the same command goes on after whatever ended it.
 
@@ -74,14 +76,14 @@ def study_run(
     """
     from mien.studies import Work
 
+    work = Work(device=device, threads=threads, redo=redo == "stale", since=since or time.time())
     if list_cells:
-        from mien.studies import standing_of
+        from mien.studies import is_open, standing_of
 
         plan = _plan(file, out, scale, set, store, cell)
         # Rows that are one experiment share a cell.
-        tell(*dict.fromkeys(c.id for c in plan.cells if standing_of(c).state in ("absent", "running")))
+        tell(*dict.fromkeys(c.id for c in plan.cells if is_open(standing_of(c), work)))
         return 0
-    work = Work(device=device, threads=threads, redo=redo == "stale")
     if cluster is not None:
         return _submit(_plan(file, out, scale, set, store, cell), cluster, work, cluster_set)
     if ray is not None:
@@ -102,6 +104,7 @@ def retry(
     threads: int | None = None,
     device: str = "cpu",
     cell: tuple[str, ...] = (),
+    since: Annotated[float | None, Parameter(show=False)] = None,
 ) -> int:
     """Try failed cells again, and run what is missing.
 
@@ -124,7 +127,7 @@ def retry(
     """
     from mien.studies import Work
 
-    work = Work(device=device, threads=threads, retry=True)
+    work = Work(device=device, threads=threads, retry=True, since=since or time.time())
     return _run(_plan(file, out, scale, set, store, cell), work, jobs, _words(file, scale, set, store, cell))
 
 
@@ -162,7 +165,7 @@ def show(
         if stale and not standing.stale:
             continue
         held = standing.holder
-        where = standing.error or (f"process {held.pid} on {held.host}" if held else "")
+        where = standing.error or (held.name if held else "")
         where = " ".join(filter(None, (where, "made by other code" if standing.stale else "")))
         rows.append([each.row, str(each.seed), standing.state, f"{epochs_of(each)}", where, each.id])
     terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "", "cell"], rows)
@@ -211,6 +214,9 @@ def study_table(
             told = [[c[0], c[2], c[3], c[4], c[6].strip("*"), c[7]] for c in found]
             terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", ""], told)
         terminal.say(caption_of(plan, rows).replace("*", ""))
+        for row in rows:
+            if row.note:
+                terminal.say(f"{row.label}: {row.note}")
     else:
         of = {"markdown": markdown_of, "latex": latex_of, "csv": csv_of}[format]
         tell(*of(plan, rows).rstrip("\n").split("\n"))
@@ -327,15 +333,17 @@ def _words(file: Path, scale: Scale, set: tuple[str, ...], store: tuple[str, ...
 
 
 def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:
-    from mien.studies import overrides_of
+    from mien.studies import overrides_of, standing_of
     from mien.studies.cluster import submit
 
     jobs = submit(plan, cluster, work, overrides_of(settings))
     tell(*(f"{job.job_id} {cell.id}" for cell, job in jobs))
     if cluster == "slurm":
         return 0
-    found = [job.result() for _, job in jobs]  # nobody else waits for processes of this machine
-    return 0 if all(state == "done" for state in found) else 1
+    for cell, job in jobs:  # nobody else waits for processes of this machine
+        if job.exception() is not None:
+            tell(f"{cell.id}: {str(job.exception()).splitlines()[-1]}", err=True)
+    return 0 if all(standing_of(cell).state == "done" for cell, _ in jobs) else 1
 
 
 def _on_ray(plan: Plan, address: str | None, work: Work) -> int:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Needs
+from mien.mitigation.base import Mitigation, Needs
 from mien.mitigation.faces import Faces
 from mien.mitigation.reweighting import Reweighting
 
 
 @MITIGATIONS.register("resampling")
-class Resampling(Reweighting):
+class Resampling(Mitigation):
     """How often a face comes in an epoch goes by the size n of its cell: n^-exponent.
 
     A cell is a class, a group, or a class of a group, as for ``reweighting``, whose weights these are: with the
@@ -52,8 +52,9 @@ class Resampling(Reweighting):
         size: Literal["up", "down", "same", "mixture"] = "up",
         clip: Annotated[float | None, Field(ge=1)] = None,
     ) -> None:
-        super().__init__(faces, by=by, classes=classes, exponent=exponent, clip=clip)
-        weights = super().sample_weights().astype(np.float64)
+        super().__init__(faces)
+        weighing = Reweighting(faces, by=by, classes=classes, exponent=exponent, clip=clip)
+        weights = weighing.sample_weights().astype(np.float64)
         unit = {
             "up": weights.min(),
             "down": weights.max(),
@@ -61,10 +62,6 @@ class Resampling(Reweighting):
             "mixture": np.sqrt(weights.min() * weights.max()),
         }[size]
         self.times = weights / unit
-
-    def sample_weights(self) -> None:
-        """None: the order of an epoch does it."""
-        return
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Faces of an epoch, each about :attr:`times` often, in random order."""

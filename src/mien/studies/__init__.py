@@ -2,7 +2,7 @@
 
 from mien.studies.cells import Cell, Plan, Standing, epochs_of, plan_study, standing_of
 from mien.studies.definition import SCALES, StudyConfig, load_study, overrides_of
-from mien.studies.execute import Work, run_study, worker_command
+from mien.studies.execute import Work, is_open, run_study, worker_command
 
 __all__ = [
     "SCALES",
@@ -12,6 +12,7 @@ __all__ = [
     "StudyConfig",
     "Work",
     "epochs_of",
+    "is_open",
     "load_study",
     "overrides_of",
     "plan_study",

@@ -16,8 +16,10 @@ JOBS = "jobs"  # folder of scripts, logs and results, in the study's own
 
 
 def open_cells(plan: Plan, work: Work) -> list[Cell]:
-    """Cells to hand out; rows that are one experiment are one."""
-    return list({cell.id: cell for cell in plan.cells if is_open(cell, work)}.values())
+    """Cells to hand out that nobody works on; rows that are one experiment are one."""
+    standing = {cell.id: standing_of(cell) for cell in plan.cells}
+    open_ = [c for c in plan.cells if standing[c.id].state != "running" and is_open(standing[c.id], work)]
+    return list({cell.id: cell for cell in open_}.values())
 
 
 @dataclass(frozen=True)

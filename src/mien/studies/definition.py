@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mien.config import parse_value
 from mien.config.section import Section
 from mien.errors import ConfigError, MienError
+from mien.metrics import metric_names
+from mien.registry import nearest
+from mien.values import Unfit, shown
 from mien.yaml_files import read_yaml
 
 Scale = Literal["tiny", "small", "full"]
@@ -47,7 +51,7 @@ class ClaimConfig(Section):
     """One published sentence that the records can answer."""
 
     says: str = Field(min_length=1, description="The claim, in one sentence.")
-    where: str = Field("", description="Where it stands in the source.")
+    where: str = Field("", description="Where it stands in the source; empty for a claim of our own.")
     metric: str = Field("accuracy", description="Metric, or evaluation.metric.")
     better: str | None = Field(None, description="Cell that is said to be better ...")
     than: str | None = Field(None, description="... than this one.")
@@ -65,17 +69,25 @@ class ClaimConfig(Section):
             any(v is not None for v in compares) and any(v is not None for v in reaches)
         ):
             raise ValueError("a claim compares better with than, or says that a cell reaches a value")
+        if self.cell is not None and (self.within is not None or self.than_metric is not None):
+            raise ValueError("within and than_metric go with better and than")
         return self
 
 
 class FigureConfig(Section):
     """One picture of the study's page."""
 
-    kind: Literal["bars", "lines", "curves", "confusion"]
+    kind: Literal["values", "lines", "curves", "confusion"]
     title: str = ""
-    metric: str = Field("accuracy", description="bars and lines: metric, or evaluation.metric; curves: a column.")
+    metric: str = Field("accuracy", description="values and lines: metric, or evaluation.metric; curves: a column.")
     also: tuple[str, ...] = Field((), description="Further metrics of the same figure, drawn dashed.")
     cells: tuple[str, ...] = Field((), description="Cells that take part; all if absent.")
+
+    @model_validator(mode="after")
+    def _few(self) -> FigureConfig:
+        if self.kind == "confusion" and not 1 <= len(self.cells) <= 4:
+            raise ValueError("a confusion figure names one to four cells")
+        return self
 
 
 class StudyConfig(Section):
@@ -95,7 +107,7 @@ class StudyConfig(Section):
     )
     metrics: tuple[str, ...] = Field(("accuracy",), description="Columns of the table: metric or evaluation.metric.")
     tolerance: float | None = Field(None, ge=0, description="How near to the published value counts as the same.")
-    validation: bool = Field(False, description="Whether the published values are validation figures.")
+    theirs_are: str = Field("", description="What the published values are, where it is not what ours are; a sentence.")
     scales: dict[Scale, ScaleConfig] = {}
     figures: tuple[FigureConfig, ...] = ()
     claims: tuple[ClaimConfig, ...] = ()
@@ -110,6 +122,9 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> StudyConfig:
+        levels = ["-".join(told) for told in itertools.product(*self.grid.values())] if self.grid else []
+        if len(set(levels)) < len(levels):
+            raise ValueError("two combinations of the grid have one name: call their levels otherwise")
         known = set(self.rows())
         if not known:
             raise ValueError("a study has cells, a grid, or both")
@@ -126,7 +141,20 @@ class StudyConfig(Section):
                     raise ValueError(f"cell {name!r} starts from itself")
                 seen.add(at)
                 at = self.cells[at].start if at in self.cells else None
+            if strange := sorted(set(cell.theirs) - set(self.metrics)):
+                raise ValueError(f"cell {name!r} has a published {strange[0]}, which is no column (metrics)")
+        for column in {*self.metrics, *self._columns()}:
+            metric = column.rpartition(".")[2]
+            if metric not in metric_names():
+                raise ValueError(f"{column!r} names no metric. {nearest(metric, metric_names())}")
         return self
+
+    def _columns(self) -> Iterable[str]:
+        for claim in self.claims:
+            yield from filter(None, (claim.metric, claim.than_metric))
+        for figure in self.figures:
+            if figure.kind in ("values", "lines"):
+                yield from (figure.metric, *figure.also)
 
     def _named(self) -> Iterable[tuple[str, str]]:
         yield from ((f"cell {n!r}", c.start) for n, c in self.cells.items() if c.start is not None)
@@ -138,6 +166,10 @@ class StudyConfig(Section):
 
     def rows(self) -> dict[str, CellConfig]:
         """Cell -> what it is, the combinations of the grid first, in their order."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> dict[str, CellConfig]:
         found: dict[str, CellConfig] = {}
         if self.grid:
             for levels in itertools.product(*(axis.items() for axis in self.grid.values())):
@@ -164,7 +196,10 @@ def _levels_of(levels: Any) -> Any:
     if isinstance(levels, dict) and len(levels) == 1:
         ((key, values),) = levels.items()
         if isinstance(values, list):
-            return {_level(value): {key: value} for value in values}
+            found = {_level(value): {key: value} for value in values}
+            if len(found) < len(values):
+                raise Unfit(shown(values), "values with different names")
+            return found
     return levels
 
 
@@ -188,29 +223,39 @@ def load_study(path: Path | str) -> StudyConfig:
         raise ConfigError.joined(path.name, [_mistake(path.name, e) for e in error.errors()]) from None
 
 
+_SECTIONS: dict[str, type[Section]] = {
+    "cells": CellConfig, "scales": ScaleConfig, "claims": ClaimConfig, "figures": FigureConfig
+}  # fmt: skip
+
+
 def _mistake(where: str, error: Mapping[str, Any]) -> MienError:
     place = ": ".join(filter(None, (where, ".".join(str(p) for p in error["loc"]))))
+    unfit = error.get("ctx", {}).get("error")
+    if isinstance(unfit, Unfit):
+        return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
     if error["type"] == "extra_forbidden":
-        return ConfigError(place, "unknown key", f"one of {', '.join(StudyConfig.model_fields)}")
+        section = _SECTIONS.get(str(error["loc"][0]), StudyConfig) if len(error["loc"]) > 1 else StudyConfig
+        return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), list(section.model_fields)))
+    if error["type"] == "invalid_key":
+        return ConfigError(place, "a key that is no text", "text", "Put it in quotes.")
     if error["type"] == "missing":
         return ConfigError(place, "is missing", "a value")
-    return ConfigError(place, str(error.get("ctx", {}).get("error") or error["msg"]))
+    return ConfigError(place, str(unfit or error["msg"]))
 
 
-def settled(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+def settled(content: Mapping[str, Any], layers: Iterable[Mapping[str, Any]], where: str) -> dict[str, Any]:
     """An experiment with dotted keys set.
 
     Args:
-        content: Its sections.
-        settings: Dotted key -> value. Options of a component whose name is set go with the old one.
+        content: Its sections; left as they are, as are the values that are set.
+        layers: Dotted key -> value, one after the other. Options of a component whose name is set go with the old one.
         where: For messages.
 
     Raises:
         ConfigError: If a key leads through a value.
     """
     found = copy.deepcopy(dict(content))
-    # Names first: of another model, loss or split the options are others.
-    for key, value in sorted(settings.items(), key=lambda item: not item[0].endswith(".name")):
+    for key, value in ((key, copy.deepcopy(value)) for layer in layers for key, value in _names_first(layer)):
         *parents, last = key.split(".")
         section = found
         for parent in parents:
@@ -225,6 +270,11 @@ def settled(content: Mapping[str, Any], settings: Mapping[str, Any], where: str)
             section.pop("options", None)
         section[last] = value
     return found
+
+
+def _names_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Of another model, loss or split the options are others."""
+    return sorted(settings.items(), key=lambda item: not item[0].endswith(".name"))
 
 
 def overrides_of(texts: Iterable[str]) -> Settings:

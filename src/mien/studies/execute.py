@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from mien.errors import RunError, reason
+from mien.errors import RunBusy, RunError, UsageError, reason
 from mien.evaluate import evaluate
 from mien.stats.settings import Settings
-from mien.studies.cells import RUN, Cell, Plan, is_stale, note_begun, note_done, note_failed, standing_of
+from mien.studies.cells import (
+    RUN,
+    Cell,
+    Plan,
+    Standing,
+    here,
+    is_stale,
+    note_begun,
+    note_done,
+    note_failed,
+    resting,
+    standing_of,
+)
 from mien.studies.hold import holding
 from mien.train import train
-from mien.train.stopping import TrainingStopped
 
 _MOST_BEGUN = 10  # times that a cell is begun without an epoch more, before it counts as what kills its process
 _WAIT_S = 1.0
@@ -32,8 +42,10 @@ class Work:
         device: Where faces are judged.
         threads: Processor threads of a training; those of the configuration, or as many as stand idle, if absent.
         n_boot: Replicates of the intervals in the record.
-        retry: Whether failed cells are tried again.
-        redo: Whether cells that other code made are made again.
+        retry: Whether cells that failed before ``since`` are tried again.
+        redo: Whether cells that other code made are made again. Such code must be committed: what is not would be
+            other code for ever.
+        since: When the command began, in seconds as ``time.time`` counts them: its processes try a cell once together.
     """
 
     device: str = "cpu"
@@ -41,6 +53,12 @@ class Work:
     n_boot: int = 1000
     retry: bool = False
     redo: bool = False
+    since: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        if self.redo and here()[1].endswith("+"):
+            raise UsageError("--redo stale", "this code has changes that are not committed", "a commit",
+                             "Commit them: then the record can say what made a cell.")  # fmt: skip
 
 
 def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any = None) -> None:
@@ -55,9 +73,9 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
     if run.record.status != "finished":
         raise RunError(str(run.path), f"is {run.record.status}", "a finished run", "Give train.max_minutes more.")
     names = {}
-    for on in cell.on:
-        place = on if ":" in on else f"{cell.config.data.store}:{on}"
-        names[on] = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
+    for part, asked in cell.on.items():
+        place = asked.place if ":" in asked.place else f"{cell.config.data.store}:{asked.place}"
+        names[part] = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
     note_done(cell, names)
 
 
@@ -92,7 +110,8 @@ def run_cells(
         told(sum(standing_of(c).state == "done" for c in cells), len(cells))
         for cell in here:
             with holding(cell.folder) as held:
-                if held and _still_open(cell, work, tried):
+                # Another process may have ended it since it was looked at.
+                if held and _can_begin(cell, resting(cell), work, tried):
                     tried.add(cell.id)
                     _try(cell, work, say, progress)
                     break
@@ -104,27 +123,25 @@ def run_cells(
 
 def _open(cells: Sequence[Cell], work: Work, tried: set[str]) -> tuple[list[Cell], bool]:
     """Cells that can be begun now, and whether others work on some that matter."""
-    states = {cell.id: standing_of(cell).state for cell in cells}
-    here = [c for c in cells if _still_open(c, work, tried)]
-    waiting = any(states[c.id] != "done" for c in cells)
-    return here, waiting and any(state == "running" for state in states.values())
+    standing = {cell.id: standing_of(cell) for cell in cells}
+    here_ = [c for c in cells if standing[c.id].state != "running" and _can_begin(c, standing[c.id], work, tried)]
+    waiting = any(each.state != "done" for each in standing.values())
+    return here_, waiting and any(each.state == "running" for each in standing.values())
 
 
-def _still_open(cell: Cell, work: Work, tried: set[str]) -> bool:
-    standing = standing_of(cell)
-    if cell.id in tried:
+def _can_begin(cell: Cell, standing: Standing, work: Work, tried: set[str]) -> bool:
+    if cell.id in tried or not is_open(standing, work):
         return False
-    if cell.start is not None and standing_of(cell.start).state != "done":
-        return False
-    mine = standing.holder is not None and standing.holder.pid == os.getpid()
-    return is_open(cell, work) and (standing.state != "running" or mine)
+    if cell.start is None:
+        return True
+    start = standing_of(cell.start)
+    return start.state == "done" and not (work.redo and start.stale)
 
 
-def is_open(cell: Cell, work: Work) -> bool:
+def is_open(standing: Standing, work: Work) -> bool:
     """Whether a cell is still to be done, be it that somebody does."""
-    standing = standing_of(cell)
     if standing.state == "failed":
-        return work.retry
+        return work.retry and standing.failed_at < work.since
     return standing.state != "done" or (work.redo and standing.stale)
 
 
@@ -138,8 +155,9 @@ def _try(cell: Cell, work: Work, say: Say, progress: Callable[[str], Any] | None
     say(f"{cell.name}: {cell.folder}")
     try:
         run_cell(cell, work, say=lambda line: say(f"  {line}"), progress=progress(cell.name) if progress else None)
-    except TrainingStopped:
-        raise
+    except RunBusy as error:
+        say(f"{cell.name}: left alone: {error}")  # who was taken for dead is not
+        return
     except Exception as error:  # whatever it is: a study of a hundred cells does not end with one of them
         note_failed(cell, f"{type(error).__name__}: {reason(error)}", traceback.format_exc())
         say(f"{cell.name}: failed: {error}")
@@ -189,10 +207,11 @@ def _side_by_side(plan: Plan, command: Sequence[str], jobs: int, told: Callable[
                 worker.terminate()
         for worker in workers:
             worker.wait()
-    if any(worker.returncode < 0 or worker.returncode == 130 for worker in workers):
+    done = all(standing_of(c).state == "done" for c in plan.cells)
+    if not done and any(worker.returncode < 0 or worker.returncode == 130 for worker in workers):
         raise RunError(str(plan.out), "a process of the study was ended", "all of them to end by themselves",
                        "The same command goes on.")  # fmt: skip
-    return all(standing_of(c).state == "done" for c in plan.cells)
+    return done
 
 
 def worker_command(plan: Plan, work: Work, words: Sequence[str], threads: int) -> list[str]:
@@ -206,5 +225,5 @@ def worker_command(plan: Plan, work: Work, words: Sequence[str], threads: int) -
     """
     verb = "retry" if work.retry else "run"
     found = [sys.executable, "-m", "mien.cli", "study", verb, *words, "--out", str(plan.out)]
-    found += ["--threads", str(threads), "--device", work.device]
+    found += ["--threads", str(threads), "--device", work.device, "--since", repr(work.since)]
     return [*found, "--redo", "stale"] if work.redo else found

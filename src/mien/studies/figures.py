@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mien.errors import UsageError
 from mien.report.figures import BLUE, GREY, INK, LINES, ORANGE, SHARES, figure_style, new_figure
 from mien.studies.cells import Plan
 from mien.studies.definition import FigureConfig
@@ -14,19 +15,23 @@ from mien.studies.results import Row, at, done_of, predictions_of
 
 
 def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
-    """One figure; None where nothing of it is measured."""
+    """One figure; None where nothing of it is measured.
+
+    Raises:
+        UsageError: If it asks for a column that no history has.
+    """
     shown = [row for row in rows if not figure.cells or row.name in figure.cells]
-    kinds = {"bars": _bars, "lines": _lines, "curves": _curves, "confusion": _confusion}
+    kinds = {"values": _values, "lines": _lines, "curves": _curves, "confusion": _confusion}
     with figure_style():
         return kinds[figure.kind](plan, shown, figure)
 
 
 def _title(plan: Plan, figure: FigureConfig) -> str:
-    return (figure.title or figure.metric) + ("" if plan.scale == "full" else f" (scale {plan.scale})")
+    return (figure.title or figure.metric) + ("" if plan.as_published else f" ({plan.called})")
 
 
-def _bars(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
-    """A bar a row with its interval, theirs as marks."""
+def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
+    """A mark a row with its interval, theirs as further marks; no bars, for the axis does not begin at 0."""
     rows = [row for row in rows if figure.metric in row.values]
     if not rows:
         return None
@@ -36,15 +41,14 @@ def _bars(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | Non
     values = [row.values[figure.metric] for row in rows]
     means = np.array([v.mean.value for v in values])
     spread = np.abs(np.array([[v.mean.value - v.mean.low, v.mean.high - v.mean.value] for v in values]).T)
-    axes.barh(places, means, height=0.6, color=BLUE, alpha=0.75)
-    axes.errorbar(means, places, xerr=np.nan_to_num(spread), fmt="none", ecolor=INK, capsize=2, linewidth=1)
+    axes.errorbar(means, places, xerr=np.nan_to_num(spread), fmt="o", color=BLUE, capsize=3, label="ours")
     theirs = np.array([v.theirs for v in values])
     if not np.isnan(theirs).all():
-        axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label="published")
+        label = "published" if plan.as_published else "published, at the full scale"
+        axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     axes.set_yticks(places, [row.label for row in rows])
-    known = np.concatenate([means - np.nan_to_num(spread[0]), theirs[~np.isnan(theirs)]])
-    axes.set_xlim(left=max(0.0, float(known.min()) - 0.08))
+    axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
     return drawn
 
@@ -96,6 +100,12 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     for i, row in enumerate(rows):
         for cell in done_of(plan.of(row.name))[:1]:  # the first seed: a line each would be a thicket
             history = cell.run.history
+            if missing := [c for c in (column, *figure.also) if c not in history]:
+                raise UsageError(
+                    f"figure {figure.title or 'curves'}",
+                    f"no column {missing[0]!r}",
+                    f"one of {', '.join(map(str, history))}",
+                )
             colour = LINES[i % len(LINES)][0]
             axes.plot(history["epoch"] + 1, history[column], color=colour, label=row.label)
             for also in figure.also:
@@ -109,7 +119,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
 def _confusion(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
     """Annotated classes to the left, predicted ones below: shares of the annotated, over all seeds."""
     found = []
-    for row in rows[:4]:
+    for row in rows:
         cells = done_of(plan.of(row.name))
         if cells:
             evaluation, _ = at(plan, figure.metric)

@@ -10,8 +10,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -28,7 +30,7 @@ class Holder:
     """A process that works on a folder.
 
     Attributes:
-        host: Its machine.
+        host: Its machine; see :func:`machine`.
         pid: Its number there.
         born: When that process began, as its machine counts; a number may be given again after a death.
         token: What tells this hold from every other.
@@ -42,9 +44,14 @@ class Holder:
     heard: float = 0.0
 
     @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"process {self.pid} on {self.host.split('/')[0]}"
+
+    @property
     def alive(self) -> bool:
         """Whether it still works, as far as can be seen from here."""
-        if self.host == socket.gethostname():
+        if self.host == machine():
             return _born(self.pid) == self.born
         return self.heard < SILENT_S
 
@@ -75,7 +82,7 @@ def holding(folder: Path) -> Iterator[bool]:
         yield False
         return
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(folder / HOLD, stop), daemon=True)
+    beat = threading.Thread(target=_beat, args=(folder, token, stop), daemon=True)
     beat.start()
     try:
         yield True
@@ -93,16 +100,34 @@ def _take(folder: Path, token: str) -> bool:
         found = holder_of(folder)
         if found is not None and found.alive:
             return False
-        me = Holder(host=socket.gethostname(), pid=os.getpid(), born=_born(os.getpid()), token=token)
         with whole(folder / HOLD) as partial:
-            partial.write_text(json.dumps({k: v for k, v in asdict(me).items() if k != "heard"}))
+            partial.write_text(json.dumps({**me(), "token": token}))
     return True
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(folder: Path, token: str, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        with suppress(OSError):
-            os.utime(path)
+        with suppress(OSError, RunError):
+            found = holder_of(folder)
+            if found is None or found.token != token:
+                return  # it was taken for dead: the sign of life would be another's
+            os.utime(folder / HOLD)
+
+
+def me() -> dict[str, Any]:
+    """The process that asks, as a :class:`Holder` without a hold."""
+    return {"host": machine(), "pid": os.getpid(), "born": _born(os.getpid()), "token": ""}
+
+
+@cache
+def machine() -> str:
+    """Where numbers of processes mean the same: the machine since it was started, and the container on it."""
+    told = [socket.gethostname()]
+    with suppress(OSError):
+        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8])
+    with suppress(OSError):
+        told.append(os.readlink("/proc/self/ns/pid"))
+    return "/".join(told)
 
 
 def _born(pid: int) -> str:

@@ -14,7 +14,7 @@ from mien.records import plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
-from mien.studies.cells import Plan
+from mien.studies.cells import NEUTRAL, Plan
 from mien.studies.figures import draw
 from mien.studies.results import Row, done_of, judge, rows_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
@@ -37,8 +37,9 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# {study.title or study.name}", ""]
     lines += [f"{study.source}", ""] if study.source else []
-    lines += [f"Written by `mien study table {study.name}.yaml --scale {plan.scale} --page FOLDER` from the records of"
-              f" `mien study run {study.name}.yaml --scale {plan.scale}`.", ""]  # fmt: skip
+    words = " ".join([f"{study.name}.yaml --scale {plan.scale}", *(f"--set {k}={v}" for k, v in plan.settings.items()
+                                                                   if k not in NEUTRAL)])  # fmt: skip
+    lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]
     lines += _notes(rows)
     if study.claims:
@@ -68,7 +69,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 def _made_of(plan: Plan) -> str:
     """Faces, machine, commit and seeds of the runs behind the page."""
-    done = done_of(plan.cells)
+    done = list({cell.id: cell for cell in done_of(plan.cells)}.values())
     if not done:
         return "Nothing of it has been run."
     records = [cell.run.record for cell in done]
@@ -87,7 +88,7 @@ def _made_of(plan: Plan) -> str:
 
 def _record(plan: Plan, row: Row) -> dict[str, Any]:
     found: dict[str, Any] = asdict(row)
-    found["scale"] = plan.scale
+    found["scale"] = plan.called
     found["cells"] = []
     for cell in done_of(plan.of(row.name)):
         record = cell.run.record

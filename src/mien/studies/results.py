@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.seeds.noise import difference_over_seeds, interval_over_seeds, seed_value, spreads_of
+from mien.audit.scores import row_scores
+from mien.audit.seeds.noise import Spread, estimate_of, interval_over_seeds, spread_of_scores, spreads_of
+from mien.audit.vocabulary import LOWER_IS_BETTER
+from mien.errors import DataError
+from mien.metrics import METRICS
 from mien.records import Estimate, Predictions
 from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, evaluations_of, standing_of
-from mien.studies.definition import ClaimConfig, Scale
+from mien.studies.definition import ClaimConfig
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
 BEYOND_ONE = ("kl", "nll", "brier", "overconfidence")  # metrics that are no shares
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +96,7 @@ class Judged:
     verdict: Verdict
     ours: Estimate | None
     seeds: int
-    scale: Scale
+    scale: str
     why: str = ""
 
 
@@ -161,47 +168,91 @@ def at(plan: Plan, metric: str) -> tuple[str, str]:
 def predictions_of(cell: Cell, evaluation: str) -> Predictions:
     """What a cell said on an evaluation of the study."""
     name = evaluations_of(cell).get(evaluation, evaluation)
-    return Predictions.load(cell.run.path / PREDICTIONS / f"{name}.parquet")
+    path = cell.run.path / PREDICTIONS / f"{name}.parquet"
+    return _loaded(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, made: int) -> Predictions:
+    """A table is asked for once for each of its metrics."""
+    return Predictions.load(path)
 
 
 def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) -> Value | None:
+    """One number of a row; None where no seed is done, or one was not judged so."""
     evaluation, metric = at(plan, column)
-    row = plan.study.rows()[done[0].row] if done else None
-    found = []
-    for cell in done:
-        record, names = cell.run.record, evaluations_of(cell)
-        content = record.estimates.get(names.get(evaluation, evaluation), {}).get("all", {}).get(metric)
-        if content is None:
-            return None
-        found.append(Estimate.from_json(content))
-    if not found or row is None:
+    found = _estimates(done, evaluation, metric)
+    if not found:
         return None
-    theirs = row.theirs.get(column, float("nan"))
+    theirs = plan.study.rows()[done[0].row].theirs.get(column, float("nan"))
     values = tuple(e.value for e in found)
     if len(found) == 1:
         return Value(mean=found[0], seeds=values, theirs=theirs)
+    spread = _spread([predictions_of(cell, evaluation) for cell in done], None, metric)
+    if spread is None:
+        mean, sampling, runs = _from_records(metric, found, settings)
+    else:
+        within = None if metric in BEYOND_ONE else (0.0, 1.0)
+        mean = estimate_of(spread, found[0].n, found[0].clusters, settings, within=within)
+        sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
+    return Value(
+        mean=mean,
+        seeds=values,
+        sampling_error=float(np.sqrt(sampling)),
+        seed_spread=float(np.sqrt(runs)),
+        theirs=theirs,
+    )
+
+
+def _estimates(cells: Sequence[Cell], evaluation: str, metric: str) -> list[Estimate]:
+    """Each seed's; none where one of them was not judged so."""
+    found = []
+    for cell in cells:
+        name = evaluations_of(cell).get(evaluation, evaluation)
+        content = cell.run.record.estimates.get(name, {}).get("all", {}).get(metric)
+        if content is None:
+            return []
+        found.append(Estimate.from_json(content))
+    return found
+
+
+def _spread(runs: Sequence[Predictions], less: Sequence[Predictions] | None, metric: str) -> Spread | None:
+    """A metric over seeds on the same faces, or its difference between two rows, seed by seed.
+
+    Returns:
+        None where the seeds were judged on different faces, or the metric is neither a function of confusion counts
+        nor a mean over faces.
+    """
+    everybody = [*runs, *(less or ())]
+    names = [f"run {i}" for i in range(len(everybody))]
+    try:
+        found = shared_faces(everybody, names)
+    except DataError:
+        return None
+    if any(found.n_left_out):
+        return None
+    first, k = found.runs[0], len(runs)
     if metric in HEADLINE_METRICS:
-        rows = _rows([predictions_of(cell, evaluation) for cell in done])
-        spread = spreads_of(rows)[metric, 0]
-        value = seed_value(spread, 0, len(rows[0]), int(rows[0].units_per_group()[0]), "", settings)
-        return Value(
-            mean=value.mean,
-            seeds=values,
-            sampling_error=value.sampling_error,
-            seed_spread=value.run_spread,
-            theirs=theirs,
-        )
-    return _from_records(metric, found, theirs, settings)
+        nobody = np.zeros(len(first), dtype=np.int64)
+        rows = [Rows(nobody, first.labels, run.predicted, first.cluster, 1, len(first.classes)) for run in found.runs]
+        return spreads_of(rows[:k], rows[k:] or None)[metric, 0]
+    scores = [row_scores(run).get(metric) for run in found.runs]
+    if any(each is None for each in scores):
+        return None
+    told = np.stack([np.asarray(each, dtype=np.float64) for each in scores])
+    if not np.isfinite(told).all():
+        return None
+    return spread_of_scores(told[:k] - told[k:] if less else told, first.cluster)
 
 
-def _from_records(metric: str, found: Sequence[Estimate], theirs: float, settings: Settings) -> Value:
-    """Of metrics that are no function of confusion counts: the runs' own intervals and Student's over the seeds.
+def _from_records(metric: str, found: Sequence[Estimate], settings: Settings) -> tuple[Estimate, float, float]:
+    """Of seeds on other faces, and of metrics that are no mean over faces: from the runs' own intervals.
 
-    The faces' variance is the mean of the runs' own, which holds what flips between seeds too: the interval is a
-    little wider than need be.
+    The faces' variance is the mean of the runs' own, which holds what flips between seeds too, and where faces differ
+    their luck is taken for the seeds': the interval is wider than need be.
     """
     values = np.array([e.value for e in found])
-    errors = np.array([(e.high - e.low) / (2 * _Z95) for e in found])
+    errors = np.array([(e.high - e.low) / (2 * NormalDist().inv_cdf(0.5 + e.level / 2)) for e in found])
     sampling, runs = float((errors**2).mean()), float(values.var(ddof=1))
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
     if metric not in BEYOND_ONE:
@@ -211,39 +262,25 @@ def _from_records(metric: str, found: Sequence[Estimate], theirs: float, setting
         low,
         high,
         level=settings.level,
-        method="student over seeds and faces",
+        method="student over seeds and faces, from each run's interval",
         n=found[0].n,
         clusters=found[0].clusters,
     )
-    return Value(
-        mean=mean,
-        seeds=tuple(values.tolist()),
-        sampling_error=float(np.sqrt(sampling)),
-        seed_spread=float(np.sqrt(runs)),
-        theirs=theirs,
-    )
-
-
-def _rows(runs: Sequence[Predictions]) -> list[Rows]:
-    """Confusion cells of runs on the same faces, matched by their ids."""
-    names = [f"seed {i}" for i in range(len(runs))]
-    shared = shared_faces(runs, names).runs
-    first = shared[0]
-    nobody = np.zeros(len(first), dtype=np.int64)
-    return [Rows(nobody, first.labels, run.predicted, first.cluster, 1, len(first.classes)) for run in shared]
+    return mean, sampling, runs
 
 
 def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Judged:
     """Hold a published claim against the records.
 
     A comparison is of seeds in pairs, on the same faces. It *holds* where the whole interval of the difference is
-    above 0, *does not hold* where it is below, and *cannot be told* otherwise; with one seed nothing can be told, for
-    another seed might turn it. That two differ by no more than something holds where the whole interval does, and not
-    where none of it does. That a cell reaches a value holds where the whole interval is above it.
+    on the claimed side of 0 (below it for metrics of which less is better), *does not hold* where it is on the other,
+    and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
+    by no more than something holds where the whole interval does, and not where none of it does. That a cell reaches a
+    value holds where the whole interval is beyond it.
     """
 
     def untold(why: str, ours: Estimate | None = None, seeds: int = 0) -> Judged:
-        return Judged(claim=claim, verdict="cannot be told", ours=ours, seeds=seeds, scale=plan.scale, why=why)
+        return Judged(claim=claim, verdict="cannot be told", ours=ours, seeds=seeds, scale=plan.called, why=why)
 
     names = [name for name in (claim.better, claim.than, claim.cell) if name is not None]
     done = [{cell.seed: cell for cell in done_of(plan.of(name))} for name in names]
@@ -251,53 +288,57 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     if not seeds:
         return untold("not run")
     sides = [[found[seed] for seed in seeds] for found in done]
+    metric = at(plan, claim.metric)[1]
     if claim.cell is not None:
         value = _value(plan, sides[0], claim.metric, settings)
-        if value is None:
-            return untold(f"no {claim.metric} was measured")
-        ours, against = value.mean, float(claim.value or 0)
+        ours, against = None if value is None else value.mean, float(claim.value or 0)
     else:
-        difference = _difference(plan, sides[0], sides[1], (claim.metric, claim.than_metric or claim.metric), settings)
-        if difference is None:
-            return untold(f"no {claim.metric} was measured")
-        ours, against = difference, 0.0
+        columns = (claim.metric, claim.than_metric or claim.metric)
+        ours, against = _difference(plan, (sides[0], sides[1]), columns, settings), 0.0
+    if ours is None:
+        return untold(f"no {claim.metric} was measured")
     if len(seeds) == 1:
         return untold("one seed", ours, 1)
+    if math.isnan(ours.low) or math.isnan(ours.high):
+        return untold("undefined", ours, len(seeds))
     if claim.within is not None:
         holds, fails = max(-ours.low, ours.high) <= claim.within, max(ours.low, -ours.high) > claim.within
+    elif metric in LOWER_IS_BETTER or METRICS.lower_is_better(metric):
+        holds, fails = ours.high < against, ours.low > against
     else:
         holds, fails = ours.low > against, ours.high < against
     verdict: Verdict = "holds" if holds else "does not hold" if fails else "cannot be told"
     why = "the interval holds both" if verdict == "cannot be told" else ""
-    return Judged(claim=claim, verdict=verdict, ours=ours, seeds=len(seeds), scale=plan.scale, why=why)
+    return Judged(claim=claim, verdict=verdict, ours=ours, seeds=len(seeds), scale=plan.called, why=why)
 
 
 def _difference(
-    plan: Plan, better: Sequence[Cell], than: Sequence[Cell], columns: tuple[str, str], settings: Settings
+    plan: Plan, sides: tuple[Sequence[Cell], Sequence[Cell]], columns: tuple[str, str], settings: Settings
 ) -> Estimate | None:
     """Mean over seeds of the first's value less the second's, seed by seed; on the same faces if of one column."""
-    one, two = (_value(plan, c, column, settings) for c, column in zip((better, than), columns, strict=True))
-    if one is None or two is None:
+    asked = [at(plan, column) for column in columns]
+    found = [_estimates(cells, *told) for cells, told in zip(sides, asked, strict=True)]
+    if not all(found):
         return None
-    evaluation, metric = at(plan, columns[0])
-    values = np.array(one.seeds) - np.array(two.seeds)
+    values = np.array([a.value - b.value for a, b in zip(*found, strict=True)])
     nan = float("nan")
     if len(values) == 1:
-        return Estimate(float(values[0]), nan, nan, level=settings.level, note="one seed")
-    if metric in HEADLINE_METRICS and columns[0] == columns[1]:
-        rows = _rows([predictions_of(cell, evaluation) for cell in (*better, *than)])
-        return difference_over_seeds(rows[: len(better)], rows[len(better) :], metric, settings)
+        return Estimate(float(values[0]), nan, nan, level=settings.level)
+    first = found[0][0]
+    if columns[0] == columns[1]:
+        evaluation, metric = asked[0]
+        one, two = ([predictions_of(cell, evaluation) for cell in cells] for cells in sides)
+        spread = _spread(one, two, metric)
+        if spread is not None:
+            return estimate_of(spread, first.n, first.clusters, settings, "in pairs")
     # As if on other faces each: wider than need be.
-    sampling, runs = one.sampling_error**2 + two.sampling_error**2, float(values.var(ddof=1))
-    low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
+    sampling = sum(_from_records(told[1], each, settings)[1] for told, each in zip(asked, found, strict=True))
+    low, high = interval_over_seeds(
+        float(values.mean()), sampling, float(values.var(ddof=1)), len(values), settings.level
+    )
+    method = "student over seeds and faces, from each run's interval"
     return Estimate(
-        float(values.mean()),
-        low,
-        high,
-        level=settings.level,
-        method="student over seeds and faces",
-        n=one.mean.n,
-        clusters=one.mean.clusters,
+        float(values.mean()), low, high, level=settings.level, method=method, n=first.n, clusters=first.clusters
     )
 
 

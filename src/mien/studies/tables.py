@@ -17,9 +17,9 @@ def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Titles of the columns."""
     found = ["row"]
     for metric in plan.study.metrics:
-        found += [metric + ("" if plan.scale == "full" else f" ({plan.scale})")]
+        found += [metric + ("" if plan.as_published else f" ({plan.called})")]
         if _has_theirs(rows, metric):
-            found += ["theirs"] if plan.scale == "full" else ["theirs (full)"]
+            found += ["theirs" if plan.as_published else "theirs (full)"]
             found += ["the same?"] if _compared(plan) else []
         found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
     return [*found, "seeds", "parameters", "epochs", "minutes"]
@@ -44,17 +44,21 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def _compared(plan: Plan) -> bool:
-    return plan.scale == "full" and plan.study.tolerance is not None
+    return plan.as_published and plan.study.tolerance is not None
 
 
 def _same(plan: Plan, value: Value | None) -> str:
-    """Whether our interval comes as near to the published value as the study asks."""
-    if value is None or math.isnan(value.theirs) or math.isnan(value.mean.low):
+    """Whether our interval lies as near to the published value as the study asks, or wholly farther away."""
+    if value is None or math.isnan(value.theirs):
         return ""
-    tolerance = plan.study.tolerance or 0.0
-    if value.mean.high + tolerance < value.theirs:
+    ours, tolerance = value.mean, plan.study.tolerance or 0.0
+    if len(value.seeds) < 2 or math.isnan(ours.low) or math.isnan(ours.high):
+        return "cannot be told"
+    if ours.low >= value.theirs - tolerance and ours.high <= value.theirs + tolerance:
+        return "yes"
+    if ours.high < value.theirs - tolerance:
         return "lower"
-    return "higher" if value.mean.low - tolerance > value.theirs else "yes"
+    return "higher" if ours.low > value.theirs + tolerance else "cannot be told"
 
 
 def _missing(row: Row) -> str:
@@ -85,12 +89,11 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
         "alone, and pictures with their copies count once."
     ]
     if _compared(plan):
-        said.append(f"*The same?* asks whether our interval comes within {study.tolerance:g} of theirs.")
-    if study.validation:
-        said.append("Theirs are validation figures, of the best of their epochs.")
-    if plan.scale != "full":
+        said.append(f"*The same?* asks whether our whole interval lies within {study.tolerance:g} of theirs.")
+    said += [study.theirs_are] if study.theirs_are else []
+    if not plan.as_published:
         more = study.at(plan.scale).says
-        said.append(f"**Scale: {plan.scale}**{': ' + more if more else ''}. What was published is at the full scale.")
+        said.append(f"**Scale: {plan.called}**{': ' + more if more else ''}. What was published is at the full scale.")
     return " ".join(said)
 
 
@@ -102,15 +105,16 @@ def csv_of(plan: Plan, rows: Sequence[Row]) -> str:
     """One line a row and metric, numbers as they are."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = ["row", "metric", "mean", "low", "high", "level", "theirs", "seeds", "seed_spread", "sampling_error",
-             "scale", "parameters", "epochs", "minutes"]  # fmt: skip
-    writer.writerow(names)
+    names = (
+        "row metric mean low high level theirs_at_full_scale seeds seed_spread sampling_error scale parameters epochs"
+    )
+    writer.writerow([*names.split(), "minutes", "note"])
     for row in rows:
         for metric, v in row.values.items():
             numbers = [v.mean.value, v.mean.low, v.mean.high, v.mean.level, v.theirs]
             more = [row.seeds, v.seed_spread, v.sampling_error]
-            writer.writerow([row.name, metric, *map(_number, numbers), *map(_number, more), plan.scale,
-                             row.parameters, _number(row.epochs), _number(row.minutes)])  # fmt: skip
+            writer.writerow([row.name, metric, *map(_number, numbers), *map(_number, more), plan.called,
+                             row.parameters, _number(row.epochs), _number(row.minutes), row.note])  # fmt: skip
     return out.getvalue()
 
 
@@ -122,7 +126,7 @@ def latex_of(plan: Plan, rows: Sequence[Row]) -> str:
     """A ``tabular`` with ``booktabs``' rules."""
     header = header_of(plan, rows)
     lines = [
-        f"% {plan.study.name}, scale {plan.scale}; needs \\usepackage{{booktabs}}",
+        f"% {plan.study.name}, scale {plan.called}; needs \\usepackage{{booktabs}}",
         f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         "\\toprule",
         " & ".join(map(_escaped, header)) + r" \\",
@@ -130,6 +134,7 @@ def latex_of(plan: Plan, rows: Sequence[Row]) -> str:
         *(" & ".join(map(_escaped, cells_of(plan, row, rows))) + r" \\" for row in rows),
         "\\bottomrule",
         "\\end{tabular}",
+        *(f"% {row.label}: {row.note}" for row in rows if row.note),
     ]
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from mien.audit.results import AUDIT_FOLDER
 from mien.config import ExperimentConfig, parse_config
-from mien.errors import RunError, UsageError
+from mien.data.images import Store
+from mien.errors import MienError, RunBusy, RunError, UsageError
 from mien.models.weights import CARD, WEIGHTS
 from mien.records import RunRecord
 from mien.runs import (
@@ -30,6 +31,7 @@ from mien.runs import (
     SPLITS,
     read_splits,
 )
+from mien.train.start import weights_key
 
 LOCK = ".lock"
 # What is made from the weights, and what a run begins with; '*' stands for one name or several.
@@ -86,12 +88,34 @@ def previous_run(out: Path, config: ExperimentConfig) -> RunRecord | None:
     # Read anew, so that settings which an older version did not have are at their defaults.
     begun = parse_config(record.config, str(out / RECORD)).model_dump(mode="json")
     bound = config.train.monitor in ("val_worst_class", "val_worst_group")
-    differs = _first_difference(begun, config.model_dump(mode="json"), bound=bound)
+    asked = config.model_dump(mode="json")
+    if begun["data"]["store"] != asked["data"]["store"] and _same_faces(record, config):
+        begun["data"] = asked["data"]  # the store lies elsewhere now
+    if begun["model"]["weights"] != asked["model"]["weights"] and _same_weights(record, config):
+        begun["model"]["weights"] = asked["model"]["weights"]
+    differs = _first_difference(begun, asked, bound=bound)
     if differs:
         raise RunError(
             str(out), f"was begun with another {differs}", "the same configuration", "Use another folder, or --force."
         )
     return record
+
+
+def _same_faces(record: RunRecord, config: ExperimentConfig) -> bool:
+    """Whether the store of a configuration holds the faces that a run was begun on."""
+    try:
+        return Store.open(config.data.store).fingerprint == record.data.get("fingerprint")
+    except MienError:
+        return False
+
+
+def _same_weights(record: RunRecord, config: ExperimentConfig) -> bool:
+    """Whether a run began with the weights that a configuration names, by another path."""
+    began = (record.data.get("started_from") or {}).get("sha256", "")
+    try:
+        return bool(began) and began == weights_key(config)
+    except MienError:
+        return False
 
 
 def check_same_faces(out: Path, fingerprint: str, previous: RunRecord, faces: pd.DataFrame) -> None:
@@ -115,13 +139,13 @@ def locked(out: Path) -> Iterator[None]:
     """Keep a second process out of the folder.
 
     Raises:
-        RunError: If another process is training there.
+        RunBusy: If another process is training there.
     """
     lock = FileLock(out / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise RunError(
+        raise RunBusy(
             str(out), "another process is training there", "one at a time", "Wait for it, or use another folder."
         ) from None
     try:
@@ -133,8 +157,8 @@ def locked(out: Path) -> Iterator[None]:
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "", bound: bool = True) -> str:
     """Dotted key of the first difference that matters.
 
-    How long a sitting may last may change, and what is asked of the finished model, but not which groups and
-    classes are large enough to choose an epoch by.
+    How long a sitting may last and what it is reckoned with may change, and what is asked of the finished model, but
+    not which groups and classes are large enough to choose an epoch by.
     """
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
@@ -149,4 +173,6 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = ""
 def _may_change(key: str, bound: bool) -> bool:
     """``bound``: whether an epoch is chosen by groups and classes that are large enough."""
     least = bound and key in ("audit.min_n", "audit.min_class_n")
-    return key == "train.max_minutes" or (key.startswith("audit.") and not least)
+    # Neither changes what comes out: what a run is called, and what it is reckoned with.
+    free = ("name", "train.max_minutes", "train.threads", "model.cache_gib")
+    return key in free or (key.startswith("audit.") and not least)

@@ -203,19 +203,47 @@ def difference_over_seeds(rows: Sequence[Rows], less: Sequence[Rows], metric: st
     Returns:
         The difference, with an interval for the means over all seeds and all faces.
     """
-    spread, first = spreads_of(rows, less)[metric, 0], rows[0]
+    first = rows[0]
+    found = spreads_of(rows, less)[metric, 0]
+    return estimate_of(found, len(first), int(first.units_per_group()[0]), settings, "in pairs", (-1.0, 1.0))
+
+
+def spread_of_scores(scores: Array, cluster: Ints | None) -> Spread:
+    """Of a metric that is the mean of one score a face, or of the difference of two such: one group of all faces.
+
+    Args:
+        scores: ``(k, n)`` score of each face in each run.
+        cluster: ``(n,)`` independent units; None where every face is one.
+    """
+    k, n = scores.shape
+    unit = np.arange(n) if cluster is None else np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    units = int(unit.max()) + 1
+    means = scores.mean(1)
+    influence = np.stack([np.bincount(unit, weights=scores[i] - means[i], minlength=units) / n for i in range(k)])
+    owner = np.zeros(units, dtype=np.int64)
+    return _spread(means[:, None], influence, owner, np.array([units], dtype=np.int64), None)
+
+
+def estimate_of(
+    spread: Spread, n: int, units: int, settings: Settings, how: str = "", within: tuple[float, float] | None = None
+) -> Estimate:
+    """The mean over seeds of one group, with an interval for all seeds and all faces.
+
+    Args:
+        spread: Of one group.
+        n: Faces.
+        units: Independent ones.
+        settings: Coverage.
+        how: What the method's name adds.
+        within: What the value cannot leave.
+    """
     values = spread.values[:, 0]
     sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
-    return Estimate(
-        float(values.mean()),
-        max(low, -1.0),
-        min(high, 1.0),
-        level=settings.level,
-        method="student over seeds and faces, in pairs",
-        n=len(first),
-        clusters=int(first.units_per_group()[0]),
-    )
+    if within is not None:
+        low, high = max(low, within[0]), min(high, within[1])
+    method = ", ".join(filter(None, ("student over seeds and faces", how)))
+    return Estimate(float(values.mean()), low, high, level=settings.level, method=method, n=n, clusters=units)
 
 
 @dataclass(frozen=True, kw_only=True)
