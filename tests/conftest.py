@@ -18,7 +18,8 @@ pytest_plugins = ("easy_store",)
 
 # Files that take longest come first: a worker that gets one of them last keeps all others waiting (see Makefile).
 LONGEST = (
-    "test_chain.py", "test_studies.py", "test_clusters.py", "test_load.py", "test_page.py", "test_audit.py", "test_train.py", "test_report_pages.py",
+    "test_chain.py", "test_studies.py", "test_clusters.py", "test_load.py", "test_page.py", "test_audit.py",
+    "test_train.py", "test_report_pages.py",
     "test_processes.py", "test_connections.py", "test_small_install.py", "test_seeds.py", "test_pooling_and_power.py",
     "test_stages.py", "test_audit_questions.py",
 )  # fmt: skip
@@ -32,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # What the small install goes without. Where one of these is missing, tests that need it are skipped, with its name.
 EXTRAS = (
     "torch", "torchvision", "lightning_fabric", "tensorboard", "filelock", "sqlalchemy", "fastapi", "starlette",
-    "uvicorn", "psycopg", "timm", "fairlearn", "onnx", "httpx2", "httpx", "playwright", "submitit", "ray", "optuna",
+    "uvicorn", "psycopg", "timm", "fairlearn", "onnx", "httpx2", "httpx", "playwright", "submitit", "ray",
+    "optuna",
 )  # fmt: skip
 ABSENT = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 collect_ignore = ["labelling"] if "sqlalchemy" in ABSENT else []
