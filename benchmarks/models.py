@@ -4,8 +4,8 @@
 
 Each model trains in a process of its own, through the same :func:`mien.train.train` as every run, with nothing
 said but its name (and the size that it needs). A model whose figures stand in OUT/models.json is not run again,
-so that the command goes on where it was broken off; ``--again`` forgets them. Accuracy after two epochs says that
-a network learns, not how good it becomes: large ones need more, and pretrained weights. Times are of this machine.
+so that the command goes on where it was broken off; ``--again`` forgets them. Accuracy after two epochs
+says nothing of how good a network becomes: large ones need more, and pretrained weights. Times are of this machine.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
         "# Models",
         "",
         "Written by `python benchmarks/models.py`. Two epochs on the training part (80 %) of drawn faces of 48 px,"
-        " Adam at 3e-4, batches of 64, bf16 where the processor has it: what a network costs, and that it learns."
-        " Accuracy is on the other 20 %, after so little training that it ranks nothing.",
+        " Adam at 3e-4, batches of 64, bf16 where the processor has it: what a network costs. Accuracy is on the other"
+        " 20 %, after so few steps that it ranks nothing: one in seven is chance, and large networks that begin with"
+        " nothing have not left it yet. Times are of one machine and move by half with what else it does.",
         "",
         f"{about['machine']}; commit {about['commit']}; seed 0.",
         "",
@@ -102,6 +103,10 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
             f"| {row['val_accuracy']:.3f} "
             f"| {source_of(row['model'])} |"
         )
+    from mien.models import MODELS
+
+    if missing := [name for name in MODELS if name not in found]:
+        lines += ["", f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -135,7 +140,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--limit", type=float, default=1800, help="most seconds for one model")
+    parser.add_argument("--limit", type=float, default=3600, help="most seconds for one model")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()

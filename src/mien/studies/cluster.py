@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mien.errors import MissingExtra, UsageError
+from mien.shown import tell
 from mien.studies.cells import Cell, Plan, lineage, standing_of
 from mien.studies.execute import Work, is_open, run_cells
 
@@ -44,7 +45,7 @@ class CellJob:
     def __call__(self) -> str:
         """Run until done; returns the state that the cell is left in."""
         os.chdir(self.place)
-        run_cells(lineage(self.cell), self.work, say=lambda line: print(line, flush=True))
+        run_cells(lineage(self.cell), self.work, say=tell)
         return standing_of(self.cell).state
 
     def checkpoint(self) -> Any:
