@@ -18,7 +18,7 @@ def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
     found = ["row"]
     for metric in plan.study.metrics:
         found += [metric + ("" if plan.as_published else f" ({plan.called})")]
-        if _has_theirs(rows, metric):
+        if _has_theirs(plan, metric):
             found += ["theirs" if plan.as_published else "theirs (full)"]
             found += ["the same?"] if _compared(plan) else []
         found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
@@ -31,7 +31,7 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
     for metric in plan.study.metrics:
         value = row.values.get(metric)
         found.append(str(value.mean) if value else _missing(row))
-        if _has_theirs(rows, metric):
+        if _has_theirs(plan, metric):
             theirs = plan.study.rows()[row.name].theirs.get(metric)
             found.append("" if theirs is None else f"{theirs:.3f}")
             found += [_same(plan, value)] if _compared(plan) else []
@@ -69,8 +69,8 @@ def _seeded(value: Value | None) -> bool:
     return value is not None and not math.isnan(value.seed_spread)
 
 
-def _has_theirs(rows: Sequence[Row], metric: str) -> bool:
-    return any(not math.isnan(row.values[metric].theirs) for row in rows if metric in row.values)
+def _has_theirs(plan: Plan, metric: str) -> bool:
+    return any(metric in cell.theirs for cell in plan.study.rows().values())
 
 
 def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
