@@ -22,6 +22,7 @@ from mien.runs import Run
 from mien.studies.cells import RUN
 from mien.studies.definition import settled
 from mien.studies.hold import Holder, holding, me
+from mien.studies.results import OBJECTIVES
 from mien.train import train
 from mien.train.components import check_components
 from mien.train.start import weights_key
@@ -29,13 +30,6 @@ from mien.yaml_files import read_yaml
 
 JOURNAL, TRIALS = "journal.log", "trials"
 _WAIT_S = 1.0
-#: What a trial can be chosen by, from the epoch that it kept: name in the record, and whether more is better.
-OBJECTIVES = {
-    "accuracy": ("val_accuracy", True),
-    "loss": ("val_loss", False),
-    "worst_class": ("val_worst_class", True),
-    "worst_group": ("val_worst_group", True),
-}
 Objective = Literal["accuracy", "loss", "worst_class", "worst_group"]
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.audit.seeds.noise import difference_over_seeds
+from mien.audit.seeds.noise import estimate_of, spreads_of
+from mien.records import Estimate
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 
 N = 400
+
+
+def difference_over_seeds(one: list[Rows], two: list[Rows], metric: str, settings: Settings) -> Estimate:
+    """As a study's claims are judged: runs in pairs, on the same faces."""
+    units = int(one[0].units_per_group()[0])
+    return estimate_of(spreads_of(one, two)[metric, 0], len(one[0]), units, settings, "in pairs")
 
 
 def runs(rng: np.random.Generator, easy: np.ndarray, k: int, seed_sd: float, copies: int) -> list[Rows]:

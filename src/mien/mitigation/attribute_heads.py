@@ -12,7 +12,7 @@ from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
-from mien.mitigation.group_loss import group_cross_entropy
+from mien.mitigation.group_loss import group_cross_entropy, group_head
 from mien.models.blocks import ExpressionModel
 from mien.models.conditioned import ATTRIBUTE, ConditionedModel
 from mien.spellings import attribute_name
@@ -78,13 +78,9 @@ class AttributeHeads(Mitigation):
                 expected = f"model.options.attributes.{told} = {len(groups)}"
                 raise ConfigError("mitigation.options.by", f"the network {found}", expected)
         self.made = tuple(name for name in self.by if attribute_name(name) not in theirs)
-        self.heads.extend(self._head(model.feature_dim, len(self.faces.attributes[name])) for name in self.made)
+        sizes = (len(self.faces.attributes[name]) for name in self.made)
+        self.heads.extend(group_head(model.feature_dim, size, self.hidden) for size in sizes)
         return model
-
-    def _head(self, inputs: int, groups: int) -> nn.Module:
-        if not self.hidden:
-            return nn.Linear(inputs, groups)
-        return nn.Sequential(nn.Linear(inputs, self.hidden), nn.ReLU(), nn.Linear(self.hidden, groups))
 
     def logits(self, step: Step) -> dict[str, Tensor]:
         """Attribute -> ``(B, G)``, of the network's own head where it has one."""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.mitigation.base import mean_over_processes
+
+
+def group_head(inputs: int, groups: int, hidden: int) -> nn.Module:
+    """A head that reads groups from features: linear, or with a hidden layer of so many units."""
+    if not hidden:
+        return nn.Linear(inputs, groups)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, groups))
 
 
 def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
-from mien.mitigation.group_loss import group_cross_entropy
+from mien.mitigation.group_loss import group_cross_entropy, group_head
 from mien.models.blocks import ExpressionModel
 
 
@@ -56,13 +56,9 @@ class UniformConfusion(Mitigation):
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:
         """Build an adversary for each attribute on the network's features."""
-        self.adversaries.extend(self._adversary(model.feature_dim, len(self.faces.attributes[n])) for n in self.by)
+        sizes = (len(self.faces.attributes[name]) for name in self.by)
+        self.adversaries.extend(group_head(model.feature_dim, size, self.hidden) for size in sizes)
         return model
-
-    def _adversary(self, inputs: int, groups: int) -> nn.Module:
-        if not self.hidden:
-            return nn.Linear(inputs, groups)
-        return nn.Sequential(nn.Linear(inputs, self.hidden), nn.ReLU(), nn.Linear(self.hidden, groups))
 
     def stages(self) -> tuple[Stage, ...]:
         """One fit of two turns."""

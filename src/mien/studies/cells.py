@@ -339,6 +339,11 @@ def _judged(cell: Cell, told: Mapping[str, Any]) -> bool:
     return all(found.get(part, {}).get("fingerprint") == asked.fingerprint for part, asked in cell.on.items())
 
 
+def done_of(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that are done."""
+    return [cell for cell in cells if standing_of(cell).state == "done"]
+
+
 def is_stale(cell: Cell) -> bool:
     """Whether other code than this trained its run, or the cell that it began with was trained anew since."""
     if not (cell.folder / RUN / RECORD).is_file():

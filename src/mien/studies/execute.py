@@ -18,6 +18,7 @@ from mien.studies.cells import (
     Cell,
     Plan,
     Standing,
+    done_of,
     here,
     is_stale,
     note_begun,
@@ -106,9 +107,12 @@ def run_cells(
     """
     tried: set[str] = set()
     while True:
-        here, elsewhere = _open(cells, work, tried)
-        told(sum(standing_of(c).state == "done" for c in cells), len(cells))
-        for cell in here:
+        standing = {cell.id: standing_of(cell) for cell in cells}
+        n_done = sum(standing[cell.id].state == "done" for cell in cells)
+        told(n_done, len(cells))
+        for cell in cells:
+            if standing[cell.id].state == "running" or not _can_begin(cell, standing[cell.id], work, tried):
+                continue
             with holding(cell.folder) as held:
                 # Another process may have ended it since it was looked at.
                 if held and _can_begin(cell, resting(cell), work, tried):
@@ -116,17 +120,9 @@ def run_cells(
                     _try(cell, work, say, progress)
                     break
         else:
-            if not elsewhere:
-                return all(standing_of(c).state == "done" for c in cells)
+            if n_done == len(cells) or all(each.state != "running" for each in standing.values()):
+                return len(done_of(cells)) == len(cells)
             time.sleep(_WAIT_S)  # somebody's cell is what ours begins with, or may be left to us
-
-
-def _open(cells: Sequence[Cell], work: Work, tried: set[str]) -> tuple[list[Cell], bool]:
-    """Cells that can be begun now, and whether others work on some that matter."""
-    standing = {cell.id: standing_of(cell) for cell in cells}
-    here_ = [c for c in cells if standing[c.id].state != "running" and _can_begin(c, standing[c.id], work, tried)]
-    waiting = any(each.state != "done" for each in standing.values())
-    return here_, waiting and any(each.state == "running" for each in standing.values())
 
 
 def _can_begin(cell: Cell, standing: Standing, work: Work, tried: set[str]) -> bool:
@@ -199,7 +195,7 @@ def _side_by_side(plan: Plan, command: Sequence[str], jobs: int, told: Callable[
     workers = [subprocess.Popen(command) for _ in range(jobs)]
     try:
         while any(worker.poll() is None for worker in workers):
-            told(sum(standing_of(c).state == "done" for c in plan.cells), len(plan.cells))
+            told(len(done_of(plan.cells)), len(plan.cells))
             time.sleep(_WAIT_S)
     finally:
         for worker in workers:
@@ -207,7 +203,7 @@ def _side_by_side(plan: Plan, command: Sequence[str], jobs: int, told: Callable[
                 worker.terminate()
         for worker in workers:
             worker.wait()
-    done = all(standing_of(c).state == "done" for c in plan.cells)
+    done = len(done_of(plan.cells)) == len(plan.cells)
     if not done and any(worker.returncode < 0 or worker.returncode == 130 for worker in workers):
         raise RunError(str(plan.out), "a process of the study was ended", "all of them to end by themselves",
                        "The same command goes on.")  # fmt: skip

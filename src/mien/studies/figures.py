@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from mien.errors import UsageError
 from mien.report.figures import BLUE, GREY, INK, LINES, ORANGE, SHARES, figure_style, new_figure
-from mien.studies.cells import Plan
+from mien.studies.cells import Plan, done_of
 from mien.studies.definition import FigureConfig
-from mien.studies.results import Row, at, done_of, predictions_of
+from mien.studies.results import Row, at, predictions_of
 
 
 def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:

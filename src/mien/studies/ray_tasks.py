@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mien.errors import MissingExtra
-from mien.studies.cells import Plan, standing_of
+from mien.studies.cells import Plan, done_of
 from mien.studies.cluster import CellJob, open_cells
 from mien.studies.execute import Work
 
@@ -51,7 +51,7 @@ def run_on_ray(
         task: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(lambda job: job())
         waiting = {task.remote(CellJob.of(cell, work)): cell for cell in open_cells(plan, work)}
         while waiting:
-            told(sum(standing_of(c).state == "done" for c in plan.cells), len(plan.cells))
+            told(len(done_of(plan.cells)), len(plan.cells))
             ended, _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(ended[0])
             try:
@@ -61,4 +61,4 @@ def run_on_ray(
     finally:
         if ours:
             ray.shutdown()
-    return all(standing_of(c).state == "done" for c in plan.cells)
+    return len(done_of(plan.cells)) == len(plan.cells)

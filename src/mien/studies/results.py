@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
@@ -23,7 +24,7 @@ from mien.records import Estimate, Predictions
 from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan, evaluations_of, standing_of
+from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
 from mien.studies.definition import ClaimConfig
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
@@ -75,7 +76,7 @@ class Row:
     parameters: int = 0
     minutes: float = float("nan")
     epochs: float = float("nan")
-    states: dict[str, int] = field(default_factory=dict)
+    states: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
 
@@ -108,10 +109,7 @@ def rows_of(plan: Plan, settings: Settings = Settings()) -> list[Row]:
 def _row(plan: Plan, name: str, settings: Settings) -> Row:
     study, cell = plan.study, plan.study.rows()[name]
     cells = plan.of(name)
-    states: dict[str, int] = {}
-    for each in cells:
-        state = standing_of(each).state
-        states[state] = states.get(state, 0) + 1
+    states = dict(Counter[str](standing_of(each).state for each in cells))
     done = done_of(cells)
     row = Row(
         name=name,
@@ -126,14 +124,12 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
         return row
     records = [each.run.record for each in done]
     note = " ".join([*filter(None, [row.note]), *_learnt(done)])
-    return Row(
-        **{
-            **row.__dict__,
-            "note": note,
-            "parameters": int(records[0].model["parameters"]),
-            "minutes": float(np.mean([r.seconds / 60 for r in records])),
-            "epochs": float(np.mean([len(each.run.history) for each in done])),
-        }
+    return replace(
+        row,
+        note=note,
+        parameters=int(records[0].model["parameters"]),
+        minutes=float(np.mean([r.seconds / 60 for r in records])),
+        epochs=float(np.mean([len(each.run.history) for each in done])),
     )
 
 
@@ -149,11 +145,6 @@ def _learnt(done: Sequence[Cell]) -> list[str]:
             if 0 < chosen < n:
                 found[called, 1] = f"Of {n:,} faces of {called}, {chosen:,} chose the epoch or are copies of such."
     return list(found.values())
-
-
-def done_of(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that are done."""
-    return [cell for cell in cells if standing_of(cell).state == "done"]
 
 
 def at(plan: Plan, metric: str) -> tuple[str, str]:
@@ -342,12 +333,12 @@ def _difference(
     )
 
 
-#: Rules that choose among cells, from validation records alone. Each maps a cell's figures to what is largest at best.
-RULES = {
-    "accuracy": "val_accuracy",
-    "loss": "val_loss",
-    "worst_class": "val_worst_class",
-    "worst_group": "val_worst_group",
+#: What a run can be chosen by, of the epoch that it kept: name in the record, and whether more is better.
+OBJECTIVES = {
+    "accuracy": ("val_accuracy", True),
+    "loss": ("val_loss", False),
+    "worst_class": ("val_worst_class", True),
+    "worst_group": ("val_worst_group", True),
 }
 
 
@@ -367,7 +358,7 @@ def choose(cells: Sequence[Cell], rule: str) -> Cell | None:
         best = cell.run.record.best
         if rule == "distance":
             return -float(np.hypot(1 - best["val_accuracy"], 1 - best["val_worst_group"]))
-        value = float(best[RULES[rule]])
-        return -value if rule == "loss" else value
+        column, more = OBJECTIVES[rule]
+        return float(best[column]) if more else -float(best[column])
 
     return max(done_of(cells), key=merit, default=None)

@@ -191,23 +191,6 @@ def seed_value(spread: Spread, g: int, n: int, units: int, note: str, settings: 
     )
 
 
-def difference_over_seeds(rows: Sequence[Rows], less: Sequence[Rows], metric: str, settings: Settings) -> Estimate:
-    """One model's mean over seeds less another's, of all faces.
-
-    Args:
-        rows: Runs of the one, two or more, of one group: the same faces in the same order.
-        less: As many runs of the other on these faces; the first is compared with the first, and so on.
-        metric: A headline metric.
-        settings: Coverage.
-
-    Returns:
-        The difference, with an interval for the means over all seeds and all faces.
-    """
-    first = rows[0]
-    found = spreads_of(rows, less)[metric, 0]
-    return estimate_of(found, len(first), int(first.units_per_group()[0]), settings, "in pairs", (-1.0, 1.0))
-
-
 def spread_of_scores(scores: Array, cluster: Ints | None) -> Spread:
     """Of a metric that is the mean of one score a face, or of the difference of two such: one group of all faces.
 
