@@ -15,7 +15,7 @@ from mien.adapters.loading import run_model
 from mien.adapters.predictions import predictions_on
 from mien.audit import ClassResult, class_results, summary_estimates
 from mien.data.class_notes import class_notes, present_classes
-from mien.data.group_columns import group_column, same_groups
+from mien.data.group_columns import group_column
 from mien.data.images import Store
 from mien.data.labelled import LabelledFaces, labelled_faces, parse_on
 from mien.data.splits import TEST, TRAIN, VALIDATION
@@ -27,7 +27,7 @@ from mien.registry import nearest
 from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
 from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
-from mien.spellings import attribute_name
+from mien.spellings import attribute_name, same_groups
 from mien.stats.settings import Settings
 from mien.wording import listed
 

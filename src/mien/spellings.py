@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 NO_FACE = "no face"
 _NOT_FOUND = ("not detected", "undetected", "no face detected", "no face found", "face not found", "face not detected")
@@ -31,6 +31,7 @@ _GROUP_WORDS = (
     frozenset({"m", "man", "men", "male", "males"}),
 )
 # NFKC leaves these apart: hyphen, figure dash, en dash, em dash, bar, minus.
+BETWEEN = " * "  # the groups of an intersection
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _RANGE = re.compile(r"(?<=\d) ?- ?(?=\d)")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -115,3 +116,26 @@ def same_group(words: Iterable[str]) -> list[list[str]]:
     found = [[word for form, word in first.items() if form in group] for group in _GROUP_WORDS]
     # Letters alone are codes of anything.
     return [group for group in found if len(group) > 1 and any(len(word.strip()) > 1 for word in group)]
+
+
+def same_groups(words: Iterable[str], groups: Sequence[str]) -> dict[str, int]:
+    """Which of some groups each word is, in another spelling perhaps; a word that is none of them is left out.
+
+    Args:
+        words: Groups of another table, each once.
+        groups: The groups. Where two of them are spellings of one word, each is only what it is to the letter.
+
+    >>> same_groups(["Male", "male ", "20 - 29", "1.0", "m"], ["male", "20-29", "1"])
+    {'Male': 0, 'male ': 0, '20 - 29': 1, '1.0': 2}
+    >>> same_groups(["Male", "MALE"], ["male", "Male"]), same_groups(["Male * Old"], ["male * old"])
+    ({'Male': 1}, {'Male * Old': 0})
+    """
+    exact = {group: i for i, group in enumerate(groups)}
+    forms = [_group_form(group) for group in groups]
+    alike = {form: i for i, form in enumerate(forms) if forms.count(form) == 1}
+    found = {word: exact.get(word, alike.get(_group_form(word))) for word in words}
+    return {word: i for word, i in found.items() if i is not None}
+
+
+def _group_form(group: str) -> str:
+    return BETWEEN.join(folded(part) for part in group.split(BETWEEN))

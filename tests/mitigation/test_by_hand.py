@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mien.errors import ConfigError
 from mien.mitigation.base import Batch, Mitigation, Step
 from mien.mitigation.cvar import Cvar
 from mien.mitigation.faces import Faces
@@ -60,6 +61,20 @@ def step(told: Faces, losses: Any = None, *, logits: Any = None, features: Any =
         step=0,
         n_steps=10,
     )
+
+
+def test_named_groups_come_so_many_times() -> None:
+    # Two of the first group four times, one of the second, one unknown, and one half of each.
+    told = faces([0, 1, 0, 1, 0], [[1, 0], [1, 0], [0, 1], [0, 0], [0.5, 0.5]])
+    method = Resampling(told, by=("gender",), times={"F": 4})
+    np.testing.assert_allclose(method.times, [4, 4, 1, 1, 2.5])
+    counts = np.bincount(method.order(0, 0), minlength=5)
+    assert counts.tolist()[:4] == [4, 4, 1, 1]
+    assert counts[4] in (2, 3)
+    with pytest.raises(ConfigError, match=r"'child' is no group of 'gender', expected of f, m"):
+        Resampling(told, by=("gender",), times={"child": 4})
+    with pytest.raises(ConfigError, match="names 0 attributes"):
+        Resampling(told, times={"f": 4})
 
 
 def test_resampling_of_six_and_two() -> None:

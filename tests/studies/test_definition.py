@@ -50,7 +50,11 @@ def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
         ({"scales": {"huge": {}}}, "'huge', expected one of tiny, small, full"),
         ({"cells": {"a": {"thiers": {}}}}, "cells.a.thiers: unknown key. Did you mean 'theirs'?"),
         ({"cells": {"a": {"theirs": {"test.accuracy": 1}}}}, "published test.accuracy, which is no column"),
-        ({"metrics": ["acuracy"]}, "'acuracy' names no metric. Did you mean 'accuracy'?"),
+        ({"metrics": ["acuracy"]}, "acuracy: names no metric. Did you mean 'accuracy'?"),
+        ({"metrics": ["accuracy@gender"]}, "'gender' after the @, expected ATTRIBUTE=GROUP"),
+        ({"metrics": ["accuracy@gender=f|"]}, "after the @"),
+        ({"metrics": ["run.accuracy"]}, "run.accuracy: is nothing that training writes"),
+        ({"metrics": ["run.val_accuracy@gender=f"]}, "is nothing that training writes"),
         (
             {"grid": {"a": {"x-y": {}, "x": {}}, "b": {"z": {}, "y-z": {}}}},
             "two combinations of the grid have one name",

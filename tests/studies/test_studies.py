@@ -20,12 +20,13 @@ import yaml
 
 from mien import __version__
 from mien.cli.studying import claims, retry, show, study_run, study_table
-from mien.errors import ConfigError, UsageError
+from mien.errors import ConfigError, DataError, UsageError
 from mien.studies import Plan, load_study, plan_study, standing_of
 from mien.studies.cells import TRACE, epochs_of
+from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
 from mien.studies.page import write_page
-from mien.studies.results import choose, judge, rows_of
+from mien.studies.results import choose, judge, predictions_of, rows_of
 from mien.studies.tables import csv_of, latex_of, markdown_of
 
 STUDY: dict[str, Any] = {
@@ -152,6 +153,49 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     best = choose(plan.cells, "accuracy")
     assert best is not None
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
+
+
+def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
+    both = "accuracy@gender=female|MALE"
+    metrics = [
+        "accuracy",
+        "accuracy@gender=female",
+        "accuracy@gender=male",
+        both,
+        "run.val_accuracy",
+        "run.epoch_minutes",
+    ]
+    more = {"says": "x", "better": "0.05", "than": "0.05", "metric": metrics[1], "than_metric": metrics[2]}
+    written(file, metrics=metrics, figures=[], claims=[more], cells={}, seeds=2)
+    plan = planned(file)
+    assert study_run(file, out=plan.out) == 0
+    for row in rows_of(plan):
+        cells = plan.of(row.name)
+        found = [predictions_of(cell, column_of("accuracy", ["test"])) for cell in cells]
+        gender = found[0].groups["gender"]
+        assert {"female", "male"} <= set(gender.dropna())
+        by_hand = [(p.labels == p.predicted)[(gender == "female").to_numpy()].mean() for p in found]
+        value = row.values["accuracy@gender=female"]
+        assert value.seeds == pytest.approx(by_hand)
+        assert value.mean.value == pytest.approx(sum(by_hand) / 2)
+        assert value.mean.n == (gender == "female").sum()
+        assert value.mean.low < value.mean.value < value.mean.high or value.mean.value in (0, 1)
+        known = gender.isin(["female", "male"]).to_numpy()
+        assert row.values[both].mean.n == known.sum()
+        best = [cell.run.record.best["val_accuracy"] for cell in cells]
+        assert row.values["run.val_accuracy"].seeds == pytest.approx(best)
+        minutes = [cell.run.history["seconds"].median() / 60 for cell in cells]
+        assert row.values["run.epoch_minutes"].seeds == pytest.approx(minutes)
+        # No sample of faces is behind it: the interval is Student's with one degree of freedom.
+        half = 12.706 * abs(minutes[0] - minutes[1]) / 2
+        assert row.values["run.epoch_minutes"].mean.high == pytest.approx(sum(minutes) / 2 + half, rel=1e-3)
+    told = judge(plan, plan.study.claims[0])
+    assert told.ours is not None
+    assert told.seeds == 2
+    with pytest.raises(DataError, match=r"no face of 'test' is 'child', expected one of female, male"):
+        rows_of(planned(written(file, metrics=["accuracy@gender=child"], claims=[], figures=[], cells={}, seeds=2)))
+    with pytest.raises(DataError, match="have no attribute 'gendre'"):
+        rows_of(planned(written(file, metrics=["accuracy@gendre=male"], claims=[], figures=[], cells={}, seeds=2)))
 
 
 def test_a_start_that_is_not_judged_is_no_row_and_comes_along(file: Path, tmp_path: Path, easy_store: Path) -> None:

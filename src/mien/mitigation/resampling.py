@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs
 from mien.mitigation.faces import Faces
 from mien.mitigation.reweighting import Reweighting
+from mien.spellings import same_groups
 
 
 @MITIGATIONS.register("resampling")
@@ -27,9 +30,12 @@ class Resampling(Mitigation):
     How often a face comes is as near to its share as whole numbers allow: 2.3 is two or three times. Copies are
     augmented anew each time.
 
+    Or ``times`` says it: how often faces of some groups come in an epoch, all others once.
+
     Source: class and group balance as in Idrissi et al. 2022, "Simple data balancing achieves competitive
     worst-group-accuracy" (SUBG is ``down``, by class and group); the mixture as in LaBonte et al. 2024, "The
-    group robustness is in the details", whose ratio is theirs to choose.
+    group robustness is in the details", whose ratio is theirs to choose; ``times`` as in Samii, Shaikh and
+    Amrollahibioki 2023, section 3.2, where every picture of a child comes four times.
 
     Args:
         faces: The training faces.
@@ -38,6 +44,8 @@ class Resampling(Mitigation):
         exponent: 0 to 1.
         size: ``up``, ``down``, ``same`` or ``mixture``.
         clip: Largest weight beside a mean of 1, which bounds how often a face comes; None for no limit.
+        times: Group -> how often its faces come, in place of what the sizes of cells say; of the one attribute of
+            ``by``. A face of unknown group comes once, one of a perceived group by its shares.
     """
 
     needs = Needs(training=True)
@@ -51,8 +59,12 @@ class Resampling(Mitigation):
         exponent: Annotated[float, Field(ge=0, le=1)] = 1.0,
         size: Literal["up", "down", "same", "mixture"] = "up",
         clip: Annotated[float | None, Field(ge=1)] = None,
+        times: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] | None = None,
     ) -> None:
         super().__init__(faces)
+        if times is not None:
+            self.times = self._given(by, times)
+            return
         weighing = Reweighting(faces, by=by, classes=classes, exponent=exponent, clip=clip)
         weights = weighing.sample_weights().astype(np.float64)
         unit = {
@@ -62,6 +74,26 @@ class Resampling(Mitigation):
             "mixture": np.sqrt(weights.min() * weights.max()),
         }[size]
         self.times = weights / unit
+
+    def _given(self, by: tuple[str, ...], times: Mapping[str, float]) -> NDArray[np.float64]:
+        """``(n,)`` how often each face comes.
+
+        Raises:
+            ConfigError: If ``by`` names not one attribute, or a group is none of it.
+        """
+        if len(by) != 1:
+            raise ConfigError("mitigation.options.by", f"names {len(by)} attributes", "one, whose groups times names")
+        groups = self.faces.attributes[by[0]]
+        place = same_groups(list(times), groups)
+        if strange := [name for name in times if name not in place]:
+            found, expected = f"{strange[0]!r} is no group of {by[0]!r}", f"of {', '.join(groups)}"
+            raise ConfigError("mitigation.options.times", found, expected)
+        factors = np.ones(len(groups))
+        for name, factor in times.items():
+            factors[place[name]] = factor
+        belongs = self.faces.groups[:, self.faces.blocks[by[0]]].astype(np.float64)
+        found_times: NDArray[np.float64] = belongs @ factors + (1 - belongs.sum(1))
+        return found_times
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Faces of an epoch, each about :attr:`times` often, in random order."""

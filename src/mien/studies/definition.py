@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mien.config import parse_value
 from mien.config.section import Section
 from mien.errors import ConfigError, MienError
-from mien.metrics import metric_names
 from mien.registry import nearest
+from mien.studies.columns import column_of
 from mien.values import Unfit, shown
 from mien.yaml_files import read_yaml
 
@@ -143,10 +143,11 @@ class StudyConfig(Section):
                 at = self.cells[at].start if at in self.cells else None
             if strange := sorted(set(cell.theirs) - set(self.metrics)):
                 raise ValueError(f"cell {name!r} has a published {strange[0]}, which is no column (metrics)")
-        for column in {*self.metrics, *self._columns()}:
-            metric = column.rpartition(".")[2]
-            if metric not in metric_names():
-                raise ValueError(f"{column!r} names no metric. {nearest(metric, metric_names())}")
+        for column in sorted({*self.metrics, *self._columns()}):
+            try:
+                column_of(column, self.evaluate)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def _columns(self) -> Iterable[str]:

@@ -122,8 +122,7 @@ def _confusion(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure 
     for row in rows:
         cells = done_of(plan.of(row.name))
         if cells:
-            evaluation, _ = at(plan, figure.metric)
-            runs = [predictions_of(cell, evaluation) for cell in cells]
+            runs = [predictions_of(cell, at(plan, figure.metric)) for cell in cells]
             found.append((row.label, runs[0].classes, sum(run.confusion() for run in runs)))
     if not found:
         return None

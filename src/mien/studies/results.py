@@ -15,6 +15,7 @@ import numpy as np
 
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
+from mien.audit.overall import summary_estimates
 from mien.audit.scores import row_scores
 from mien.audit.seeds.noise import Spread, estimate_of, interval_over_seeds, spread_of_scores, spreads_of
 from mien.audit.vocabulary import LOWER_IS_BETTER
@@ -25,10 +26,12 @@ from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
+from mien.studies.columns import MINUTES, RUN, Column, column_of
 from mien.studies.definition import ClaimConfig
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
-BEYOND_ONE = ("kl", "nll", "brier", "overconfidence")  # metrics that are no shares
+BEYOND_ONE = ("kl", "nll", "brier", "overconfidence", "train_loss", "val_loss", MINUTES)  # what is no share
+_LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,20 +150,21 @@ def _learnt(done: Sequence[Cell]) -> list[str]:
     return list(found.values())
 
 
-def at(plan: Plan, metric: str) -> tuple[str, str]:
-    """The evaluation (of the study, or by its name in the runs) and the metric of a column.
+def at(plan: Plan, column: str) -> Column:
+    """What a column of the study holds."""
+    return column_of(column, plan.study.evaluate)
 
-    A column that names none is of the study's first evaluation.
+
+def predictions_of(cell: Cell, column: Column) -> Predictions:
+    """What a cell said on the faces of a column.
+
+    Raises:
+        DataError: If the faces have not the attribute of the column, or none of its groups.
     """
-    evaluation, _, name = metric.rpartition(".")
-    return evaluation or plan.study.evaluate[0], name
-
-
-def predictions_of(cell: Cell, evaluation: str) -> Predictions:
-    """What a cell said on an evaluation of the study."""
-    name = evaluations_of(cell).get(evaluation, evaluation)
+    name = evaluations_of(cell).get(column.evaluation, column.evaluation)
     path = cell.run.path / PREDICTIONS / f"{name}.parquet"
-    return _loaded(path, path.stat().st_mtime_ns)
+    found = _loaded(path, path.stat().st_mtime_ns)
+    return found.select(column.faces(found)) if column.attribute else found
 
 
 @lru_cache(maxsize=64)
@@ -171,19 +175,19 @@ def _loaded(path: Path, made: int) -> Predictions:
 
 def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) -> Value | None:
     """One number of a row; None where no seed is done, or one was not judged so."""
-    evaluation, metric = at(plan, column)
-    found = _estimates(done, evaluation, metric)
+    told = at(plan, column)
+    found = _estimates(done, told, settings)
     if not found:
         return None
     theirs = plan.study.rows()[done[0].row].theirs.get(column, float("nan"))
     values = tuple(e.value for e in found)
     if len(found) == 1:
         return Value(mean=found[0], seeds=values, theirs=theirs)
-    spread = _spread([predictions_of(cell, evaluation) for cell in done], None, metric)
+    spread = _spread(done, None, told)
     if spread is None:
-        mean, sampling, runs = _from_records(metric, found, settings)
+        mean, sampling, runs = _from_records(told.metric, found, settings)
     else:
-        within = None if metric in BEYOND_ONE else (0.0, 1.0)
+        within = None if told.metric in BEYOND_ONE else (0.0, 1.0)
         mean = estimate_of(spread, found[0].n, found[0].clusters, settings, within=within)
         sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
     return Value(
@@ -195,26 +199,65 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     )
 
 
-def _estimates(cells: Sequence[Cell], evaluation: str, metric: str) -> list[Estimate]:
+def _estimates(cells: Sequence[Cell], column: Column, settings: Settings) -> list[Estimate]:
     """Each seed's; none where one of them was not judged so."""
     found = []
     for cell in cells:
-        name = evaluations_of(cell).get(evaluation, evaluation)
-        content = cell.run.record.estimates.get(name, {}).get("all", {}).get(metric)
-        if content is None:
+        name = evaluations_of(cell).get(column.evaluation, column.evaluation)
+        if column.evaluation == RUN:
+            each = _of_training(cell, column.metric, settings)
+        elif (judged := cell.run.record.estimates.get(name)) is None:
             return []
-        found.append(Estimate.from_json(content))
+        elif column.attribute:
+            each = _of_groups(cell.run.path / PREDICTIONS / f"{name}.parquet", column, settings).get(column.metric)
+        else:
+            content = judged["all"].get(column.metric)
+            each = None if content is None else Estimate.from_json(content)
+        if each is None:
+            return []
+        found.append(each)
     return found
 
 
-def _spread(runs: Sequence[Predictions], less: Sequence[Predictions] | None, metric: str) -> Spread | None:
+def _of_training(cell: Cell, figure: str, settings: Settings) -> Estimate | None:
+    """A figure of the epoch that was kept, or the minutes of an epoch; without an interval."""
+    record, history = cell.run.record, cell.run.history
+    if figure == MINUTES:
+        value = float(history["seconds"].median()) / 60
+    else:
+        kept = history[history["epoch"] == record.best.get("epoch", history["epoch"].max())]
+        if figure not in history or kept.empty:
+            return None
+        value = float(kept[figure].iloc[-1])
+    return Estimate(value, level=settings.level)
+
+
+def _of_groups(path: Path, column: Column, settings: Settings) -> dict[str, Estimate]:
+    """Every metric of some groups of the faces."""
+    return _of_groups_once(path, path.stat().st_mtime_ns, column.attribute, column.groups, settings.level, column)
+
+
+@lru_cache(maxsize=512)
+def _of_groups_once(
+    path: Path, made: int, attribute: str, groups: tuple[str, ...], level: float, column: Column
+) -> dict[str, Estimate]:
+    predictions = _loaded(path, made)
+    some = predictions.select(column.faces(predictions))
+    return summary_estimates(some, settings=Settings(n_boot=1000, level=level))
+
+
+def _spread(cells: Sequence[Cell], less: Sequence[Cell] | None, column: Column) -> Spread | None:
     """A metric over seeds on the same faces, or its difference between two rows, seed by seed.
 
     Returns:
         None where the seeds were judged on different faces, or the metric is neither a function of confusion counts
         nor a mean over faces.
     """
-    everybody = [*runs, *(less or ())]
+    if column.evaluation == RUN:
+        return None
+    metric = column.metric
+    runs = [predictions_of(cell, column) for cell in cells]
+    everybody = [*runs, *(predictions_of(cell, column) for cell in less or ())]
     names = [f"run {i}" for i in range(len(everybody))]
     try:
         found = shared_faces(everybody, names)
@@ -244,6 +287,8 @@ def _from_records(metric: str, found: Sequence[Estimate], settings: Settings) ->
     """
     values = np.array([e.value for e in found])
     errors = np.array([(e.high - e.low) / (2 * NormalDist().inv_cdf(0.5 + e.level / 2)) for e in found])
+    if all(e.method == "none" for e in found):  # of the training: no sample of faces is behind it
+        errors = np.zeros(len(found))
     sampling, runs = float((errors**2).mean()), float(values.var(ddof=1))
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
     if metric not in BEYOND_ONE:
@@ -279,7 +324,10 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     if not seeds:
         return untold("not run")
     sides = [[found[seed] for seed in seeds] for found in done]
-    metric = at(plan, claim.metric)[1]
+    told = at(plan, claim.metric)
+    lower = told.metric in (_LESS if told.evaluation == RUN else LOWER_IS_BETTER) or (
+        told.evaluation != RUN and METRICS.lower_is_better(told.metric)
+    )
     if claim.cell is not None:
         value = _value(plan, sides[0], claim.metric, settings)
         ours, against = None if value is None else value.mean, float(claim.value or 0)
@@ -294,7 +342,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         return untold("undefined", ours, len(seeds))
     if claim.within is not None:
         holds, fails = max(-ours.low, ours.high) <= claim.within, max(ours.low, -ours.high) > claim.within
-    elif metric in LOWER_IS_BETTER or METRICS.lower_is_better(metric):
+    elif lower:
         holds, fails = ours.high < against, ours.low > against
     else:
         holds, fails = ours.low > against, ours.high < against
@@ -308,7 +356,7 @@ def _difference(
 ) -> Estimate | None:
     """Mean over seeds of the first's value less the second's, seed by seed; on the same faces if of one column."""
     asked = [at(plan, column) for column in columns]
-    found = [_estimates(cells, *told) for cells, told in zip(sides, asked, strict=True)]
+    found = [_estimates(cells, told, settings) for cells, told in zip(sides, asked, strict=True)]
     if not all(found):
         return None
     values = np.array([a.value - b.value for a, b in zip(*found, strict=True)])
@@ -317,13 +365,11 @@ def _difference(
         return Estimate(float(values[0]), nan, nan, level=settings.level)
     first = found[0][0]
     if columns[0] == columns[1]:
-        evaluation, metric = asked[0]
-        one, two = ([predictions_of(cell, evaluation) for cell in cells] for cells in sides)
-        spread = _spread(one, two, metric)
+        spread = _spread(sides[0], sides[1], asked[0])
         if spread is not None:
             return estimate_of(spread, first.n, first.clusters, settings, "in pairs")
     # As if on other faces each: wider than need be.
-    sampling = sum(_from_records(told[1], each, settings)[1] for told, each in zip(asked, found, strict=True))
+    sampling = sum(_from_records(told.metric, each, settings)[1] for told, each in zip(asked, found, strict=True))
     low, high = interval_over_seeds(
         float(values.mean()), sampling, float(values.var(ddof=1)), len(values), settings.level
     )

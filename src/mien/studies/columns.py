@@ -1,0 +1,91 @@
+"""What a column of a study's table holds: a metric of an evaluation, of all faces or of a group, or of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ConfigError, DataError
+from mien.metrics import metric_names
+from mien.records import Predictions
+from mien.registry import nearest
+from mien.spellings import same_groups
+
+RUN = "run"  # the evaluation of what training itself wrote
+MINUTES = "epoch_minutes"
+#: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
+_OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_worst_class", "val_worst_group")
+OF_TRAINING = (*_OF_EPOCH, MINUTES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: As the study writes it.
+        evaluation: An evaluation of the study; ``run`` for what training wrote.
+        metric: The metric.
+        attribute: Attribute of which some groups count alone; empty for all faces.
+        groups: These groups; several are taken together.
+    """
+
+    name: str
+    evaluation: str
+    metric: str
+    attribute: str = ""
+    groups: tuple[str, ...] = ()
+
+    def faces(self, predictions: Predictions) -> NDArray[np.bool_]:
+        """``(n,)`` whether a face counts.
+
+        Raises:
+            DataError: If the predictions have not the attribute, or no face in one of the groups.
+        """
+        if not self.attribute:
+            return np.ones(len(predictions), dtype=bool)
+        if self.attribute not in predictions.groups:
+            found = f"the faces of {self.evaluation!r} have no attribute {self.attribute!r}"
+            raise DataError(self.name, found, "", nearest(self.attribute, list(map(str, predictions.groups))))
+        column = predictions.groups[self.attribute].astype(object)
+        words = {str(word): word for word in column.dropna().unique()}
+        place = same_groups(words, self.groups)
+        if lacking := [g for i, g in enumerate(self.groups) if i not in place.values()]:
+            found = f"no face of {self.evaluation!r} is {lacking[0]!r}"
+            raise DataError(self.name, found, f"one of {', '.join(sorted(words))}")
+        return np.asarray(column.astype(str).isin(list(place)) & column.notna())
+
+
+def column_of(text: str, evaluations: Sequence[str]) -> Column:
+    """Read ``METRIC``, ``EVALUATION.METRIC``, ``METRIC@ATTRIBUTE=GROUP|GROUP`` or ``run.FIGURE``.
+
+    Args:
+        text: The column; where it names no evaluation the first one is meant.
+        evaluations: Those of the study.
+
+    Raises:
+        ConfigError: If it is none, with the nearest name.
+
+    >>> column_of("valid.accuracy@age=0-2|3-9", ["test", "valid"]).groups
+    ('0-2', '3-9')
+    """
+    told, at, of = text.partition("@")
+    evaluation, dot, metric = told.rpartition(".")
+    attribute, equals, groups = of.partition("=")
+    if at and not (attribute.strip() and equals and all(g.strip() for g in groups.split("|"))):
+        raise ConfigError(text, f"{of!r} after the @", "ATTRIBUTE=GROUP, several with | between them")
+    if evaluation == RUN:
+        if at or metric not in OF_TRAINING:
+            raise ConfigError(text, "is nothing that training writes", f"run.{' or run.'.join(OF_TRAINING)}")
+    elif metric not in metric_names():
+        raise ConfigError(text, "names no metric", "", nearest(metric, metric_names()))
+    return Column(
+        name=text,
+        evaluation=evaluation if dot else evaluations[0],
+        metric=metric,
+        attribute=attribute.strip(),
+        groups=tuple(g.strip() for g in groups.split("|")) if at else (),
+    )
