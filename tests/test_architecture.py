@@ -19,7 +19,7 @@ ROWS = [
     ["labels", "samples", "records", "demographics"],
     ["stats"],
     ["models", "losses", "metrics"],
-    ["data", "mitigation"],
+    ["data", "mitigation", "postprocessing"],
     ["audit"],
     ["composition", "agreement"],
     ["config"],
@@ -32,7 +32,7 @@ ROWS = [
     ["done"],
     ["experiment"],
     ["demo", "studies"],
-    ["tune"],
+    ["tune", "mitigate"],
     ["cli"],
 ]
 LEVEL = {entry: level for level, row in enumerate(ROWS) for entry in row}

@@ -1,6 +1,18 @@
 """The ``mien`` command: each verb calls the function of its name. Data on stdout, progress on stderr."""
 
-from mien.cli import annotating, auditing, labelling, listing, models, stores, studying, training
+from mien.cli import annotating, auditing, labelling, listing, mitigating, models, stores, studying, training
 from mien.cli.app import app, main
 
-__all__ = ["annotating", "app", "auditing", "labelling", "listing", "main", "models", "stores", "studying", "training"]
+__all__ = [
+    "annotating",
+    "app",
+    "auditing",
+    "labelling",
+    "listing",
+    "main",
+    "mitigating",
+    "models",
+    "stores",
+    "studying",
+    "training",
+]

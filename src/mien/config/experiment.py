@@ -208,6 +208,14 @@ class AuditConfig(Section):
         return Settings(**shared, seed=seed)
 
 
+class SplitConfig(Component):
+    """How faces are split, and what is set aside of the validation faces."""
+
+    fit: float = Field(
+        0.0, ge=0, lt=1, description="Share of the validation faces set aside for what is fitted after training."
+    )
+
+
 class ExperimentConfig(Section):
     """A whole experiment; unknown keys are refused."""
 
@@ -215,7 +223,7 @@ class ExperimentConfig(Section):
     name: str = Field("run", min_length=1)
     seed: int = Field(0, ge=0, le=2**63 - 1)
     labels: LabelsConfig = LabelsConfig()
-    split: Component = Component(name="corpus")
+    split: SplitConfig = SplitConfig(name="corpus")
     augment: AugmentConfig = AugmentConfig()
     preprocess: tuple[Preprocess, ...] = Field(
         (), description="Steps on each picture, also where the weights serve: median, equalise, plane, standardise."

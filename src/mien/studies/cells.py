@@ -166,6 +166,8 @@ def plan_study(
     scale: Scale = "full",
     settings: Mapping[str, Any] | None = None,
     stores: Mapping[str, str] | None = None,
+    *,
+    other_stores: bool = False,
 ) -> Plan:
     """Make out what a study asks for.
 
@@ -179,6 +181,7 @@ def plan_study(
         scale: How large.
         settings: Dotted key -> value for all cells, last.
         stores: Name of a store, that is of its folder -> where it lies here.
+        other_stores: Whether there may be stores that the study does not name.
 
     Raises:
         ConfigError: With every mistake of every cell, before anything is trained.
@@ -198,7 +201,7 @@ def plan_study(
     if mistakes:
         # Of several seeds it is the same.
         raise ConfigError.joined(study.name, list({str(m): m for m in mistakes}.values()))
-    if strange := sorted(set(planner.stores) - planner.named):
+    if (strange := sorted(set(planner.stores) - planner.named)) and not other_stores:
         raise UsageError(
             f"--store {strange[0]}", "is no store of the study", f"one of {', '.join(sorted(planner.named))}"
         )

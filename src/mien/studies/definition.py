@@ -221,7 +221,9 @@ def load_study(path: Path | str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError.joined(path.name, [_mistake(path.name, e) for e in error.errors()]) from None
+        raise ConfigError.joined(
+            path.name, [mistake_of(path.name, e, StudyConfig, _SECTIONS) for e in error.errors()]
+        ) from None
 
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -229,13 +231,23 @@ _SECTIONS: dict[str, type[Section]] = {
 }  # fmt: skip
 
 
-def _mistake(where: str, error: Mapping[str, Any]) -> MienError:
+def mistake_of(
+    where: str, error: Mapping[str, Any], root: type[Section], sections: Mapping[str, type[Section]]
+) -> MienError:
+    """What pydantic found wrong with a file, with its key.
+
+    Args:
+        where: The file.
+        error: One of ``ValidationError.errors()``.
+        root: What the file is.
+        sections: Key at its top -> what lies below the names there.
+    """
     place = ": ".join(filter(None, (where, ".".join(str(p) for p in error["loc"]))))
     unfit = error.get("ctx", {}).get("error")
     if isinstance(unfit, Unfit):
         return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
     if error["type"] == "extra_forbidden":
-        section = _SECTIONS.get(str(error["loc"][0]), StudyConfig) if len(error["loc"]) > 1 else StudyConfig
+        section = sections.get(str(error["loc"][0]), root) if len(error["loc"]) > 1 else root
         return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), list(section.model_fields)))
     if error["type"] == "invalid_key":
         return ConfigError(place, "a key that is no text", "text", "Put it in quotes.")

@@ -44,6 +44,7 @@ class Work:
         threads: Processor threads of a training; those of the configuration, or as many as stand idle, if absent.
         n_boot: Replicates of the intervals in the record.
         retry: Whether cells that failed before ``since`` are tried again.
+        features: Whether what the head sees of the judged faces is kept beside the predictions.
         redo: Whether cells that other code made are made again. Such code must be committed: what is not would be
             other code for ever.
         since: When the command began, in seconds as ``time.time`` counts them: its processes try a cell once together.
@@ -53,6 +54,7 @@ class Work:
     threads: int | None = None
     n_boot: int = 1000
     retry: bool = False
+    features: bool = False
     redo: bool = False
     since: float = field(default_factory=time.time)
 
@@ -76,7 +78,8 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
     names = {}
     for part, asked in cell.on.items():
         place = asked.place if ":" in asked.place else f"{cell.config.data.store}:{asked.place}"
-        names[part] = evaluate(run, place, device=work.device, settings=Settings(n_boot=work.n_boot)).name
+        settings = Settings(n_boot=work.n_boot)
+        names[part] = evaluate(run, place, device=work.device, settings=settings, features=work.features).name
     note_done(cell, names)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.config import ExperimentConfig
-from mien.data.splits import TEST, TRAIN, VALIDATION
+from mien.data.splits import FIT, TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
@@ -46,7 +46,7 @@ def check_start(config: ExperimentConfig, table: SampleTable) -> None:
     if folder is None or not folder.is_dir():
         return
     learnt, words = _learnt_before(folder, table)
-    parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, TEST)]
+    parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, FIT, TEST)]
     counts = [f"{(learnt & held).sum():,} of {held.sum():,} {part}" for part, held in parts if (learnt & held).any()]
     if counts:
         raise ConfigError(

@@ -15,6 +15,7 @@ from mien.data.class_notes import class_notes, present_classes
 from mien.data.group_columns import group_column
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
+from mien.data.splits.aside import set_aside
 from mien.demographics import HEADS, PREFIX
 from mien.errors import ConfigError, DataError, LabelError
 from mien.labels import SCHEMES, LabelScheme, label_scheme
@@ -75,7 +76,10 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     table = store.table
     _check_attributes(config, table)
     heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
-    table = SPLITS.get(config.split.name)(table, strata, **{"seed": config.seed, **config.split.options})
+    classes = pd.Series(strata, index=table.frame["sample_id"].to_numpy())
+    options = {"seed": config.seed, **config.split.options}
+    table = SPLITS.get(config.split.name)(table, strata, **options)
+    table = set_aside(table, classes, config.split.fit, options["seed"])
     numbers = number_heads(config, table, heads.get(EXPRESSION, ()))
     asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
     parts, dropped, prior = {}, {}, {}

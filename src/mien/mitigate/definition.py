@@ -1,0 +1,128 @@
+"""A study of mitigations as it is written: a baseline, methods with their candidates, whose groups, what is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mien.config import Component
+from mien.config.section import Section
+from mien.errors import ConfigError
+from mien.mitigate.selection import Rule
+from mien.postprocessing import POSTPROCESSORS
+from mien.registry import nearest, read_options
+from mien.studies.definition import Scale, ScaleConfig, Settings, mistake_of
+from mien.yaml_files import read_yaml
+
+_EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
+BASELINE = "baseline"
+
+
+class MethodConfig(Section):
+    """One method: what it changes in the experiment, or what is fitted after training, and the candidates."""
+
+    set: Settings = Field({}, description="Dotted key of the experiment -> value; on top of the chosen baseline's.")
+    after: Component | None = Field(None, description="Or: what is fitted to a trained model: name and options.")
+    part: Literal["fit", "train"] = Field("fit", description="Faces to which that is fitted.")
+    of: str = Field(BASELINE, description="The method whose chosen model it is fitted to.")
+    candidates: tuple[Settings, ...] = Field(
+        ({},), min_length=1, description="What each candidate sets: keys of the experiment, or options of `after`."
+    )
+    claims: tuple[str, ...] = Field((), description="Settings of the study in which the method is said to help.")
+    label: str = Field("", description="What tables call it; its name if absent.")
+    note: str = Field("", description="What a reader must know of it.")
+
+
+class MitigationConfig(Section):
+    """A study of mitigations; unknown keys are refused."""
+
+    name: str = Field(pattern=_NAME, max_length=60)
+    title: str = ""
+    source: str = Field("", description="The publication, if there is one.")
+    about: str = Field("", description="What a reader must know; Markdown.")
+    base: str = Field(min_length=1, description="The experiment, beside this file.")
+    set: Settings = Field({}, description="What all runs change in it.")
+    attribute: str = Field(min_length=1, description="Whose groups are judged: an attribute, or an intersection.")
+    judged: str = Field("test", description="The part that everything is judged on once: of the store, or STORE:part.")
+    metric: Literal["accuracy", "balanced_accuracy"] = Field(
+        "accuracy", description="What groups are compared by; balanced accuracy is the mean recall over classes."
+    )
+    select: Rule = Field("distance", description="How a candidate is chosen, on the validation faces.")
+    min_n: int = Field(30, ge=2, description="Groups with fewer faces are shown, and neither select nor judge.")
+    fit: float = Field(0.5, gt=0, lt=1, description="Share of the validation faces kept for what is fitted afterwards.")
+    seeds: int = Field(3, ge=2, le=100)
+    baseline: MethodConfig = MethodConfig()
+    methods: dict[str, MethodConfig] = Field(min_length=1)
+    settings: dict[str, Settings] = Field({"all": {}}, min_length=1, description="Name -> what it changes for all.")
+    probes: bool = Field(True, description="Whether fresh probes read the attribute from the features.")
+    scales: dict[Scale, ScaleConfig] = {}
+
+    @field_validator("methods", "settings")
+    @classmethod
+    def _named(cls, named: dict[str, object]) -> dict[str, object]:
+        for name in named:
+            if not name.replace("_", "").isalnum():
+                raise ValueError(f"{name!r} is no name: letters, digits and _ (it is part of a folder's)")
+        if BASELINE in named:
+            raise ValueError(f"{BASELINE!r} is the baseline's name")
+        return named
+
+    @model_validator(mode="after")
+    def _fits(self) -> MitigationConfig:
+        n = len(self.baseline.candidates)
+        if self.baseline.after is not None:
+            raise ValueError("the baseline is trained: leave `after` out")
+        for name, method in self.methods.items():
+            if len(method.candidates) != n:
+                raise ValueError(
+                    f"{name} has {len(method.candidates)} candidates and the baseline {n}: every method has as many, "
+                    "or the one with more wins by chance"
+                )
+            if strange := sorted(set(method.claims) - set(self.settings)):
+                raise ValueError(f"{name} claims {strange[0]!r}. {nearest(strange[0], list(self.settings))}")
+            if method.after is None:
+                continue
+            if method.set:
+                raise ValueError(f"{name} is fitted after training: `set` has no place in it")
+            others = [BASELINE, *(m for m, told in self.methods.items() if told.after is None)]
+            if method.of not in others:
+                raise ValueError(f"{name} is fitted to {method.of!r}. {nearest(method.of, others)}")
+            entry = POSTPROCESSORS.get(method.after.name, f"methods.{name}.after.name")
+            called = f"post-processing {method.after.name!r}"
+            for options in method.candidates:
+                read_options(entry, {**method.after.options, **options}, called, f"methods.{name}")
+        return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Faces that every run is judged on: those that choose, those that fit, those that count."""
+        fitted = [method.part for method in self.methods.values() if method.after is not None]
+        return tuple(dict.fromkeys(["validation", *fitted, self.judged]))
+
+    def at(self, scale: Scale) -> ScaleConfig:
+        """What a scale shrinks."""
+        return self.scales.get(scale, ScaleConfig())
+
+    def label(self, name: str) -> str:
+        """What tables call a method."""
+        return (self.methods[name].label if name in self.methods else self.baseline.label) or name.replace("_", " ")
+
+
+def load_mitigation(path: Path | str) -> MitigationConfig:
+    """Read a study of mitigations.
+
+    Raises:
+        ConfigError: If it cannot be read; with every mistake and its key.
+    """
+    path = Path(path)
+    content = read_yaml(path, _EXPECTED)
+    if not isinstance(content, dict):
+        raise ConfigError(str(path), "holds no keys", _EXPECTED)
+    try:
+        return MitigationConfig.model_validate(content)
+    except ValidationError as error:
+        found = [mistake_of(path.name, e, MitigationConfig, {"methods": MethodConfig}) for e in error.errors()]
+        raise ConfigError.joined(path.name, found) from None

@@ -1,0 +1,77 @@
+"""Pictures of a study of mitigations: accuracy of all against the worst group, and methods against kinds of bias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.measures import ACCURACY, WORST, Comparison
+from mien.mitigate.run import Found
+from mien.mitigate.verdicts import Judgement, Reduction
+from mien.report.figures import BLUE, CELL_INK, GREEN, GREY, INK, ORANGE, PURPLE, figure_style, new_figure
+
+_COLOURS = {"helped": GREEN, "no change that can be told": GREY, "levelled down": PURPLE, "hurt": ORANGE}
+_FELL = LinearSegmentedColormap.from_list("fell", ["#1a6ba8", "#b9d6ea", "#fffffe", "#f3c6a5", "#d55e00"])
+
+
+def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> Figure:
+    """Accuracy of all faces to the right, the worst group upwards; a mark a method, and a dot for each of its seeds."""
+    with figure_style():
+        drawn = new_figure(8.5, 5.2, "accuracy of all faces against the worst group's, methods and their seeds")
+        axes = drawn.subplots()
+        base = comparison.methods[BASELINE]
+        axes.axvline(base.overall[ACCURACY].value.value, color=BLUE, linewidth=0.8, linestyle=":")
+        axes.axhline(base.overall[WORST].value.value, color=BLUE, linewidth=0.8, linestyle=":")
+        for name, method in comparison.methods.items():
+            x, y = method.overall[ACCURACY], method.overall[WORST]
+            colour = BLUE if name == BASELINE else _COLOURS[judged[name].verdict]
+            axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.35, markersize=5)
+            axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7)
+            axes.annotate(
+                found.config.label(name), (x.value.value, y.value.value), xytext=(5, 4), textcoords="offset points",
+                fontsize=7.5, color=INK,
+            )  # fmt: skip
+        for verdict, colour in _COLOURS.items():
+            axes.plot([], [], "o", color=colour, label=verdict)
+        axes.plot([], [], "D", color=BLUE, label="baseline")
+        axes.set(xlabel="accuracy of all faces", ylabel=f"{found.config.metric.replace('_', ' ')} of the worst group")
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=5)
+        return drawn
+
+
+def draw_matrix(
+    config: MitigationConfig,
+    names: Sequence[str],
+    settings: Sequence[str],
+    told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]],
+) -> Figure:
+    """Methods against settings: the change of the gap in per cent, in bold where it is clear of 0."""
+    with figure_style():
+        drawn = new_figure(3.2 + 1.5 * len(settings), 1.2 + 0.32 * len(names), "change of the gap, methods by bias")
+        axes = drawn.subplots()
+        shares = np.full((len(names), len(settings)), np.nan)
+        for (name, setting), (fell, _) in told.items():
+            if fell is not None:
+                shares[names.index(name), settings.index(setting)] = -100 * fell.share
+        axes.imshow(np.clip(shares, -100, 100), cmap=_FELL, vmin=-100, vmax=100, aspect="auto")
+        for (name, setting), (fell, _) in told.items():
+            if fell is None:
+                continue
+            clear = fell.change.high < 0 or fell.change.low > 0
+            claimed = setting in config.methods[name].claims
+            axes.text(
+                settings.index(setting), names.index(name),
+                f"{-100 * fell.share:+.0f}{' *' if claimed else ''}",
+                ha="center", va="center", fontsize=8, color=CELL_INK, fontweight="bold" if clear else "normal",
+            )  # fmt: skip
+        axes.set_xticks(range(len(settings)), [s.replace("_", " ") for s in settings])
+        axes.set_yticks(range(len(names)), [config.label(name) for name in names])
+        axes.tick_params(length=0)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.set_xlabel("change of the gap, per cent of the baseline's; bold: clear of 0; *: claimed")
+        return drawn

@@ -1,0 +1,280 @@
+"""What each method did to all and to every group, against the baseline of the same seed, on the same faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from mien.audit.attributes import Attribute, resolve_attribute
+from mien.audit.inferred import AnnotatorError
+from mien.audit.seeds.noise import interval_over_seeds
+from mien.errors import DataError
+from mien.metrics import (
+    accuracy,
+    balanced_accuracy,
+    demographic_parity_difference,
+    equal_odds_fairness,
+    equalized_odds_difference,
+    max_min_gap,
+)
+from mien.records import Estimate, Predictions
+from mien.stats.mixture import true_counts
+from mien.stats.settings import Settings
+
+Array = NDArray[np.float64]
+ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO = (
+    "accuracy", "equal_shares", "worst_group", "gap", "odds", "parity", "fairness", "balanced_accuracy"
+)  # fmt: skip
+#: Measure -> what a page calls it, and whether more is better.
+MEASURES: dict[str, tuple[str, bool]] = {
+    ACCURACY: ("accuracy", True),
+    MACRO: ("balanced accuracy", True),
+    EQUAL: ("mean over groups", True),
+    WORST: ("worst group", True),
+    GAP: ("largest gap", False),
+    ODDS: ("equalised-odds difference", False),
+    PARITY: ("demographic-parity difference", False),
+    FAIRNESS: ("equal-odds fairness F", True),
+}
+_CLASS_FACES = 10  # faces of a class in a group for its rate to take part in an odds difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number of a method.
+
+    Attributes:
+        value: Mean over seeds, with an interval for all faces and all seeds.
+        seeds: Each seed's.
+        change: The same less the baseline's, seed by seed; None for the baseline.
+    """
+
+    value: Estimate
+    seeds: tuple[float, ...]
+    change: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A method on the judged faces.
+
+    Attributes:
+        overall: Measure of :data:`MEASURES` -> figure.
+        groups: Group -> figure; the changes of groups with faces enough hold together at the level.
+    """
+
+    overall: Mapping[str, Figure]
+    groups: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All methods on the judged faces.
+
+    Attributes:
+        attribute: Whose groups.
+        sizes: Group -> faces; of perceived groups that are corrected, as perceived.
+        eligible: Groups with faces enough.
+        methods: Method -> what it came to.
+        corrected: Whether counts are of true groups behind perceived ones.
+        note: Why they are not corrected although perceived; empty otherwise.
+    """
+
+    attribute: Attribute
+    sizes: Mapping[str, int]
+    eligible: tuple[str, ...]
+    methods: Mapping[str, Measured]
+    corrected: bool
+    note: str = ""
+
+
+def compare_methods(
+    runs: Mapping[str, Sequence[Predictions]],
+    baseline: str,
+    spec: str,
+    *,
+    metric: str = "accuracy",
+    min_n: int = 30,
+    settings: Settings = Settings(n_boot=1000),
+) -> Comparison:
+    """Measure every method and its change against the baseline.
+
+    A value is the mean over seeds. Its variance over faces is that of a bootstrap over independent units (copies of a
+    picture, faces of a person), the same draws for all methods and seeds, so that differences are paired; seeds add
+    Student's. Of a perceived attribute whose annotator's errors came with the predictions, counts of groups are
+    corrected, each replicate with errors of its own.
+
+    Args:
+        runs: Method -> predictions, one a seed, on the same faces.
+        baseline: The method that others are held against.
+        spec: The attribute, or an intersection.
+        metric: What groups are compared by: ``accuracy`` or ``balanced_accuracy``.
+        min_n: Groups with fewer faces are measured and take no part in worst group and gaps.
+        settings: Level, replicates, seed.
+
+    Raises:
+        DataError: If methods were judged on other faces, or by another number of seeds.
+    """
+    first = runs[baseline][0]
+    aligned = {name: [_in_order(first, run, name) for run in each] for name, each in runs.items()}
+    if len({len(each) for each in aligned.values()}) > 1:
+        raise DataError("seeds", "differ between methods", "as many for each")
+    attribute = resolve_attribute(first, spec)
+    error, note = _error_of(first, attribute)
+    g, k = len(attribute.groups), len(first.classes)
+    group = np.where(attribute.codes < 0, g, attribute.codes)
+    unit = np.arange(len(first)) if first.cluster is None else np.unique(first.cluster, return_inverse=True)[1].ravel()
+    rng = settings.stream(spec, "mitigation")
+    n_units = int(unit.max()) + 1
+    drawn = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=settings.n_boot)
+    weights: Array = np.vstack([np.ones(n_units), drawn]).astype(np.float64)  # first the faces as they are
+    rates = None
+    if error is not None:
+        rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
+    sizes = np.bincount(group, minlength=g + 1)[:g]
+    shape = (len(weights), g + 1, k, k)
+    eligible = sizes >= min_n
+    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group)
+    told: dict[str, tuple[dict[str, Array], Array]] = {}
+    for name, each in aligned.items():
+        values = [tell(_tables(run, group, unit, weights, shape, rates)) for run in each]
+        overall = {m: np.stack([v[0][m] for v in values]) for m in MEASURES}  # (S, 1 + B)
+        told[name] = overall, np.stack([v[1] for v in values])  # (S, 1 + B, G)
+    methods = {}
+    together = 1 - (1 - settings.level) / max(1, int(eligible.sum()))
+    for name, (overall, groups) in told.items():
+        base = None if name == baseline else told[baseline]
+        methods[name] = Measured(
+            overall={
+                m: _figure(overall[m], None if base is None else base[0][m], settings.level, len(first))
+                for m in MEASURES
+            },
+            groups={
+                attribute.groups[i]: _figure(
+                    groups[:, :, i],
+                    None if base is None else base[1][:, :, i],
+                    settings.level,
+                    int(sizes[i]),
+                    together if eligible[i] else settings.level,
+                )
+                for i in range(g)
+                if sizes[i]
+            },
+        )
+    return Comparison(
+        attribute=attribute,
+        sizes={attribute.groups[i]: int(sizes[i]) for i in range(g) if sizes[i]},
+        eligible=tuple(attribute.groups[i] for i in range(g) if eligible[i]),
+        methods=methods,
+        corrected=error is not None,
+        note=note,
+    )
+
+
+def _in_order(first: Predictions, run: Predictions, name: str) -> Predictions:
+    """The run with its faces in the order of the first one.
+
+    Raises:
+        DataError: If they are not the same faces.
+    """
+    here, there = list(map(str, first.sample_id)), list(map(str, run.sample_id))
+    if here == there:
+        return run
+    place = {face: i for i, face in enumerate(there)}
+    if len(place) != len(here) or any(face not in place for face in here):
+        raise DataError(name, "was judged on other faces than the baseline", "the same faces")
+    return run.select(np.array([place[face] for face in here], dtype=np.int64))
+
+
+def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[AnnotatorError | None, str]:
+    """What the annotator of a perceived attribute gets wrong; and why it cannot serve."""
+    content = predictions.annotator_errors.get(attribute.name)
+    if content is None:
+        why = "groups are perceived, and nobody counted their annotator's errors: figures by group are not corrected"
+        return None, why if attribute.source == "perceived" else ""
+    try:
+        found = AnnotatorError.from_content(content, f"annotator error of {attribute.name}").matched(attribute.groups)
+    except DataError as error:
+        return None, f"figures by perceived group are not corrected: {error}"
+    if len(found.groups) > len(attribute.groups):
+        return None, "figures by perceived group are not corrected: nobody is perceived as one of the groups"
+    return found, ""
+
+
+def _tables(
+    run: Predictions, group: Any, unit: Any, weights: Array, shape: tuple[int, ...], rates: Array | None
+) -> Array:
+    """``(1 + B, G + 1, K, K)`` confusion counts, of true groups where the annotator's errors are given."""
+    k = shape[-1]
+    code = (group * k + run.labels) * k + run.predicted
+    counts = csr_matrix((np.ones(len(code)), (unit, code)), (weights.shape[1], shape[1] * k * k))
+    tables = np.asarray(counts.T.dot(weights.T)).T.reshape(shape)
+    if rates is None:
+        return tables
+    known = tables[:, :-1].reshape(shape[0], shape[1] - 1, k * k)
+    corrected = true_counts(known, rates).reshape(shape[0], shape[1] - 1, k, k)
+    return np.concatenate([corrected, tables[:, -1:]], axis=1)
+
+
+class _Teller:
+    """All measures of confusion counts."""
+
+    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any) -> None:
+        self.eligible = eligible
+        self.of_groups: Callable[[Any], Array] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}[metric]
+        g, k = len(eligible), len(first.classes)
+        annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
+        self.cells = annotated >= _CLASS_FACES
+        self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(k, bool)
+
+    def __call__(self, tables: Array) -> tuple[dict[str, Array], Array]:
+        """Measure -> ``(1 + B,)``; and ``(1 + B, G)`` of the groups."""
+        everybody, groups = tables.sum(1), tables[:, :-1]
+        each = self.of_groups(groups)
+        some = np.where(self.eligible & ~np.isnan(each), each, np.nan)
+        n = (~np.isnan(some)).sum(1)
+        nothing = n == 0
+        mean = np.where(nothing, np.nan, np.nansum(some, 1) / np.maximum(n, 1))
+        worst = np.where(nothing, np.nan, np.where(np.isnan(some), np.inf, some).min(1))
+        found = {
+            ACCURACY: accuracy(everybody),
+            MACRO: balanced_accuracy(everybody),
+            EQUAL: mean,
+            WORST: worst,
+            GAP: max_min_gap(each, self.eligible),
+            ODDS: equalized_odds_difference(groups, self.eligible, self.cells),
+            PARITY: demographic_parity_difference(groups, self.eligible),
+            FAIRNESS: equal_odds_fairness(groups, eligible=self.eligible, support=self.support),
+        }
+        return {name: np.asarray(values) for name, values in found.items()}, each
+
+
+def _figure(values: Array, base: Array | None, level: float, n: int, together: float | None = None) -> Figure:
+    """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
+    change = None if base is None else over_seeds(values - base, together or level, n)
+    return Figure(value=over_seeds(values, level, n), seeds=tuple(values[:, 0].tolist()), change=change)
+
+
+def over_seeds(values: Array, level: float, n: int) -> Estimate:
+    """The mean over seeds with an interval for all faces and all seeds.
+
+    Args:
+        values: ``(S, 1 + B)``: each seed's value on the faces as they are, then on replicates of them.
+        level: Coverage.
+        n: Faces behind it.
+    """
+    seeds = values[:, 0]
+    if np.isnan(seeds).any():
+        return Estimate(float("nan"), level=level, n=n, note="undefined")
+    replicates = values[:, 1:].mean(0)
+    replicates = replicates[~np.isnan(replicates)]
+    mean, sampling = float(seeds.mean()), float(replicates.var(ddof=1)) if len(replicates) > 1 else float("nan")
+    if len(seeds) < 2 or np.isnan(sampling):
+        return Estimate(mean, level=level, n=n, note="one seed")
+    low, high = interval_over_seeds(mean, sampling, float(seeds.var(ddof=1)), len(seeds), level)
+    return Estimate(mean, low, high, level=level, method="bootstrap over units and student over seeds", n=n)

@@ -1,0 +1,445 @@
+"""The page of a study of mitigations: which to use, what it costs whom, and what that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.audit.attributes import resolve_attribute
+from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
+from mien.metrics import expected_calibration_error, nll_rows
+from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
+from mien.mitigate.figures import draw_matrix, draw_trade
+from mien.mitigate.measures import (
+    ACCURACY,
+    EQUAL,
+    FAIRNESS,
+    GAP,
+    MEASURES,
+    ODDS,
+    PARITY,
+    WORST,
+    Comparison,
+    Figure,
+    compare_methods,
+)
+from mien.mitigate.run import Found, Tried, features_of
+from mien.mitigate.selection import RULES
+from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
+from mien.mitigation import MITIGATIONS
+from mien.mitigation.base import Needs
+from mien.outputs import write_text
+from mien.postprocessing import POSTPROCESSORS
+from mien.records import Estimate, plain, thousandths, write_json
+from mien.report.figures import save_png
+from mien.runs import code_versions
+from mien.stats.settings import Settings
+from mien.wording import listed
+
+PAGE, RECORDS = "README.md", "records.json"
+_UNSHOWN = "-"
+
+
+def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Comparison:
+    """The chosen candidates of all methods on the judged faces."""
+    runs = {name: [each.judged for each in tried.best] for name, tried in found.tried.items() if tried.best}
+    config = found.config
+    return compare_methods(
+        runs, BASELINE, config.attribute, metric=config.metric, min_n=config.min_n, settings=settings
+    )
+
+
+def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
+    """Write the page of one setting, its figure, and the records behind it: no faces, no weights, no paths.
+
+    Args:
+        found: What the setting came to.
+        out: The folder.
+        settings: Level, replicates, seed.
+
+    Returns:
+        The page.
+    """
+    config, comparison = found.config, compared(found, settings)
+    judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name != BASELINE}
+    probes = _probed(found, settings) if config.probes else {}
+    out.mkdir(parents=True, exist_ok=True)
+    title = config.title or config.name.replace("_", " ")
+    lines = [f"# {title}" + (f": {found.setting.replace('_', ' ')}" if len(config.settings) > 1 else ""), ""]
+    lines += [f"{config.source}", ""] if config.source else []
+    lines += [_protocol(found, comparison, settings), "", "## Which to use", ""]
+    lines += _advice(found, comparison, judged)
+    save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
+    lines += ["", "![accuracy of all against the worst group](trade.png)", ""]
+    lines += ["## All methods", "", *_main_table(found, comparison, judged), ""]
+    lines += ["## Every group", "", *_groups_table(found, comparison), ""]
+    lines += ["## How sure, by group", "", *_calibration(found, comparison), ""]
+    if probes:
+        lines += ["## What the features tell of the group", "", *_probe_table(found, probes), ""]
+    lines += ["## Candidates", "", *_candidates(found), ""]
+    lines += [*_notes(found), ""] if _notes(found) else []
+    lines += ["## What a reader must know", "", config.about.strip(), ""] if config.about else []
+    lines += [_made_of(found), ""]
+    write_text(out / PAGE, "\n".join(lines))
+    write_json(out / RECORDS, plain(_records(found, comparison, judged, probes)))
+    return out / PAGE
+
+
+def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
+    config, base = found.config, found.tried[BASELINE].best
+    n = len(config.baseline.candidates)
+    fitted = any(m.after is not None and m.part == "fit" for m in config.methods.values())
+    said = [
+        f"{len(found.tried)} methods, {n} candidates each, {len(base)} seeds each. The baseline was tuned first; every "
+        f"other method begins with its settings. Candidates are chosen on {len(base[0].validation):,} validation faces "
+        f"by {RULES[config.select]}" + ("; what is fitted after training has faces of its own." if fitted else "."),
+        f"All were then judged once, on {len(base[0].judged):,} faces of *{_last(config.judged)}*, by "
+        f"{config.metric.replace('_', ' ')} of the groups of {comparison.attribute.label}.",
+        f"Intervals are {100 * settings.level:.0f} % for all faces and all seeds; changes are against the baseline of "
+        "the same seed on the same faces, and those of the groups hold together.",
+        f"Groups with fewer than {config.min_n} faces are shown and neither choose nor judge."
+        if len(comparison.eligible) < len(comparison.sizes)
+        else "",
+        "Groups are perceived, and their counts corrected for what the annotator gets wrong."
+        if comparison.corrected
+        else "",
+        f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",
+        f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",
+    ]
+    return " ".join(filter(None, said))
+
+
+def _last(part: str) -> str:
+    return part.rpartition(":")[2]
+
+
+def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
+    """Sentences for whoever asks which to use, best first."""
+    config, base = found.config, comparison.methods[BASELINE]
+    worst = next(iter(judged.values())).worst if judged else ""
+    best = max(comparison.eligible, key=lambda g: base.groups[g].value.value, default="")
+    if not worst or worst == best:
+        return ["Fewer than two groups have faces enough: nothing can be said."]
+    lines = [
+        f"The baseline serves **{worst}** worst, {base.groups[worst].value}, and **{best}** best, "
+        f"{base.groups[best].value}."
+    ]
+    helped = [name for name, told in judged.items() if told.verdict == "helped"]
+    for name in sorted(helped, key=lambda m: -_change(comparison, m, worst).value):
+        asked = _asks(config, name)
+        lines.append(
+            f"- **{config.label(name)}** {judged[name].words}: {worst} {_signed(_change(comparison, name, worst))}, "
+            f"{best} {_signed(_change(comparison, name, best))}, all {_signed(_overall(comparison, name, ACCURACY))}; "
+            f"{_times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
+        )
+    if not helped:
+        lines.append(
+            "- No method raised the worst group by more than chance explains: a tuned baseline is as good here, and "
+            "better data is what is left."
+        )
+    for verdict, said in (
+        ("no change that can be told", "No change that can be told"),
+        ("levelled down", "Levelled down (a smaller gap because the better groups lost)"),
+        ("hurt", "Hurt"),
+    ):
+        names = [config.label(name) for name, told in judged.items() if told.verdict == verdict]
+        lines += [f"- {said}: {listed(names)}."] if names else []
+    return lines
+
+
+def _change(comparison: Comparison, name: str, group: str) -> Estimate:
+    change = comparison.methods[name].groups[group].change
+    return change if change is not None else Estimate(float("nan"))
+
+
+def _overall(comparison: Comparison, name: str, measure: str) -> Estimate:
+    change = comparison.methods[name].overall[measure].change
+    return change if change is not None else Estimate(float("nan"))
+
+
+def _signed(estimate: Estimate) -> str:
+    if np.isnan(estimate.value):
+        return "undefined"
+    sign = "+" if estimate.value > 0 else ""
+    interval = "" if np.isnan(estimate.low) else f" [{thousandths(estimate.low)}, {thousandths(estimate.high)}]"
+    return f"{sign}{thousandths(estimate.value)}{interval}"
+
+
+def _seconds(tried: Tried) -> float:
+    return float(np.mean([each.seconds for each in tried.best]))
+
+
+def _times(found: Found, name: str) -> str:
+    return f"{_seconds(found.tried[name]) / max(_seconds(found.tried[BASELINE]), 1e-9):.2f}"
+
+
+def _asks(config: MitigationConfig, name: str) -> str:
+    """Where a method asks for the groups of faces."""
+    method = config.methods.get(name, config.baseline)
+    if method.after is not None:
+        maker = POSTPROCESSORS.get(method.after.name)(**{**method.after.options, **method.candidates[0]})
+        fits = method.after.name not in ("logit_adjustment",) and getattr(maker, "balance", "cells") == "cells"
+        return listed([*(["after training"] if fits else []), *(["where it is used"] if maker.asks_groups else [])])
+    told = _mitigation(method)
+    if told == "none" or not told:
+        return ""
+    needs: Needs = getattr(MITIGATIONS.get(told), "needs", Needs())
+    by = _setting(method, "by") or (method.set.get("mitigation") or {})
+    trains = needs.training or bool(by if not isinstance(by, dict) else (by.get("options") or {}).get("by"))
+    return listed([*(["in training"] if trains else []), *(["where it is used"] if needs.prediction else [])])
+
+
+def _mitigation(method: MethodConfig) -> str:
+    """Name of the mitigation that a method sets; empty for none."""
+    told = method.set.get("mitigation.name") or method.set.get("mitigation") or ""
+    return str(told.get("name", "") if isinstance(told, dict) else told)
+
+
+def _setting(method: MethodConfig, option: str) -> Any:
+    return method.set.get(f"mitigation.options.{option}")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
+
+
+def _with_change(figure: Figure) -> str:
+    return str(figure.value) if figure.change is None else f"{figure.value}; {_signed(figure.change)}"
+
+
+def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
+    shown = [ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS]
+    header = ["method", *(MEASURES[m][0] for m in shown), "time", "asks for groups", "verdict"]
+    rows = []
+    for name, method in comparison.methods.items():
+        told = [_with_change(method.overall[m]) for m in shown]
+        verdict = f"**{judged[name].words}**" if name in judged else ""
+        asks = _asks(found.config, name) or "no"
+        rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
+    after = (
+        "After the semicolon: the change against the baseline. *Accuracy* has the groups as they come in the judged "
+        "faces, *mean over groups* counts every group alike. A largest gap is above 0 by chance alone: read its change."
+    )
+    return [*_table(header, rows), "", after]
+
+
+def _groups_table(found: Found, comparison: Comparison) -> list[str]:
+    groups = list(comparison.sizes)
+    header = ["method", *(f"{g} ({comparison.sizes[g]:,} faces)" for g in groups)]
+    rows = [
+        [found.config.label(name), *(_with_change(method.groups[g]) for g in groups)]
+        for name, method in comparison.methods.items()
+    ]
+    return _table(header, rows)
+
+
+def _calibration(found: Found, comparison: Comparison) -> list[str]:
+    """Log loss and calibration error of each group, means over seeds."""
+    groups = list(comparison.eligible)
+    header = ["method", *(f"log loss, {g}" for g in groups), *(f"calibration error, {g}" for g in groups)]
+    rows = []
+    for name, tried in found.tried.items():
+        losses, errors = [], []
+        for outcome in tried.best:
+            said = outcome.judged
+            if said.probs is None:
+                continue
+            attribute = resolve_attribute(said, found.config.attribute)
+            masks = [attribute.codes == list(attribute.groups).index(g) for g in groups]
+            losses.append([float(nll_rows(said.probs[m], said.labels[m]).mean()) for m in masks])
+            errors.append([expected_calibration_error(said.probs[m], said.labels[m]) for m in masks])
+        if losses:
+            cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
+            rows.append([found.config.label(name), *cells])
+    what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
+    return [*_table(header, rows), "", what]
+
+
+def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Method -> what fresh probes read of the group from its features, means over seeds."""
+    asked = ProbeSettings(n_perm=50, n_perm_mlp=5, max_n=3000, n_boot=200, min_n=found.config.min_n, seed=settings.seed)
+    out = {}
+    for name, tried in found.tried.items():
+        if found.config.methods.get(name, found.config.baseline).after is not None:
+            continue  # the features are those of the model that it was fitted to
+        read: dict[str, list[tuple[float, float]]] = {}
+        for outcome in tried.best:
+            said = outcome.judged
+            attribute = resolve_attribute(said, found.config.attribute)
+            inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged))
+            result = leakage_probe(inputs, attribute, said.cluster, labels=said.labels, settings=asked)
+            for probe in result.probes:
+                told = read.setdefault(f"{probe.input}, {probe.probe}", [])
+                told.append((probe.balanced_accuracy.value, probe.expected))
+        out[name] = {
+            key: {"read": [a for a, _ in told], "permuted": float(np.mean([b for _, b in told]))}
+            for key, told in read.items()
+        }
+    return out
+
+
+def _probe_table(found: Found, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    keys = list(next(iter(probes.values())))
+    rows = []
+    for name, told in probes.items():
+        cells = [f"{np.mean(told[k]['read']):.3f} ({told[k]['permuted']:.3f})" if k in told else "" for k in keys]
+        rows.append([found.config.label(name), *cells])
+    what = (
+        "Balanced accuracy of a probe that is fitted anew to each run, mean over seeds; in brackets the same probe on "
+        "groups permuted among faces of one class. *expression* is what the annotated class alone tells."
+    )
+    return [*_table(["method", *keys], rows), "", what]
+
+
+def _candidates(found: Found) -> list[str]:
+    config, rows = found.config, []
+    for name, tried in found.tried.items():
+        method = config.methods.get(name, config.baseline)
+        for i, (told, merits) in enumerate(zip(method.candidates, tried.merits, strict=True)):
+            settings = ", ".join(f"{k} {v}" for k, v in told.items()) or "as it is"
+            figure = "failed" if i in tried.failures else f"{abs(float(np.mean(merits))):.4f}"
+            mark = "chosen" if i == tried.chosen and tried.best else ""
+            rows.append([config.label(name), settings, figure, mark])
+    return [*_table(["method", "candidate", f"by {config.select.replace('_', ' ')}", ""], rows), "",
+            f"Mean over seeds of {RULES[config.select]}."]  # fmt: skip
+
+
+def _notes(found: Found) -> list[str]:
+    config = found.config
+    notes = [f"- {config.label(name)}: {config.methods[name].note}" for name in found.tried
+             if name in config.methods and config.methods[name].note]  # fmt: skip
+    for name, tried in found.tried.items():
+        notes += [f"- {config.label(name)}, candidate {i + 1}: {why}" for i, why in tried.failures.items()]
+    if found.lacking:
+        notes.append(f"- Not run yet: {listed([config.label(name) for name in found.lacking])}.")
+    return notes
+
+
+def _made_of(found: Found) -> str:
+    cells = {o.cell.id: o.cell for tried in found.tried.values() for seeds in tried.outcomes for o in seeds}
+    records = [cell.run.record for cell in cells.values()]
+    data = sorted({f"{r.data['training_faces']:,} training faces of {r.data['corpus']}" for r in records})
+    devices = sorted({str(r.device.get("accelerator") or f"{r.device['cores']} cores, {r.device['processor']}")
+                      for r in records})  # fmt: skip
+    commits = sorted({r.versions.get("commit", "unknown") for r in records})
+    return (
+        f"Written by `mien mitigate {found.config.name}.yaml`. {len(records)} runs, "
+        f"{sum(r.seconds for r in records) / 3600:.1f} hours of training in all; {'; '.join(data)}; "
+        f"{', '.join(devices)}; commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. "
+        f"Records: [{RECORDS}]({RECORDS})."
+    )
+
+
+def _records(
+    found: Found, comparison: Comparison, judged: Mapping[str, Judgement], probes: Mapping[str, Any]
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    methods = {}
+    for name, method in comparison.methods.items():
+        tried = found.tried[name]
+        methods[name] = {
+            "overall": {m: asdict(f) for m, f in method.overall.items()},
+            "groups": {g: asdict(f) for g, f in method.groups.items()},
+            "verdict": asdict(judged[name]) | {"words": judged[name].words} if name in judged else None,
+            "reduction": _plain_reduction(reduction(comparison, BASELINE, name)) if name != BASELINE else None,
+            "seconds": _seconds(tried),
+            "merits": [list(m) for m in tried.merits],
+            "chosen": tried.chosen,
+            "failures": dict(tried.failures),
+            "keys": [outcome.cell.key for outcome in tried.best],
+        }
+    return {
+        "study": found.config.name, "setting": found.setting, "scale": found.scale,
+        "attribute": comparison.attribute.name, "sizes": dict(comparison.sizes), "corrected": comparison.corrected,
+        "methods": methods, "probes": probes,
+    }  # fmt: skip
+
+
+def _plain_reduction(told: Reduction | None) -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    return None if told is None else asdict(told)
+
+
+def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
+    """Write methods against settings: how far each brought the largest gap down, and whether that is as it claims.
+
+    Args:
+        founds: All settings of one study.
+        out: The folder.
+        settings: Level, replicates, seed.
+
+    Returns:
+        The page.
+    """
+    config = founds[0].config
+    comparisons = {found.setting: compared(found, settings) for found in founds}
+    names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
+    told: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
+    rows = []
+    for name in names:
+        row = [config.label(name)]
+        for setting, comparison in comparisons.items():
+            if name not in comparison.methods:
+                row.append(_UNSHOWN)
+                continue
+            one = reduction(comparison, BASELINE, name), judgement(comparison, BASELINE, name)
+            told[name, setting] = one
+            row.append(_matrix_cell(*one, setting in config.methods[name].claims))
+        rows.append([*row, _claimed(config, name, told)])
+    out.mkdir(parents=True, exist_ok=True)
+    save_png(draw_matrix(config, names, list(comparisons), told), out / "matrix.png", dpi=110)
+    gaps = [f"{s.replace('_', ' ')} {c.methods[BASELINE].overall[GAP].value}" for s, c in comparisons.items()]
+    lines = [
+        f"# {config.title or config.name}",
+        "",
+        "Change of the largest gap between groups, as a share of the baseline's gap (-100 % closes it), with the "
+        "verdict of the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a "
+        "kind of bias must bring the gap down by 30 % with such an interval.",
+        "",
+        f"The baseline's gap: {listed(gaps)}.",
+        "",
+        *_table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
+        "",
+        "![change of the gap](matrix.png)",
+        "",
+        "Each kind of bias has a page: "
+        + listed([f"[{s.replace('_', ' ')}]({s}/{PAGE})" for s in comparisons]) + ".",
+        "",
+    ]  # fmt: skip
+    if founds[0].scale != "full":
+        lines += [f"**Scale: {founds[0].scale}**{': ' + founds[0].says if founds[0].says else ''}.", ""]
+    lines += [config.about.strip(), ""] if config.about else []
+    write_text(out / PAGE, "\n".join(lines))
+    return out / PAGE
+
+
+def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
+    words = {"no change that can be told": "no change", "levelled down": "levelled down"}.get(
+        told.verdict, told.verdict
+    )
+    if fell is None:
+        return words
+    clear = fell.change.high < 0 or fell.change.low > 0
+    share = f"{-100 * fell.share:+.0f} %"
+    return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
+
+
+def _claimed(
+    config: MitigationConfig, name: str, told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]]
+) -> str:
+    claims = [s for s in config.methods[name].claims if (name, s) in told]
+    if not claims:
+        return "claims none of these"
+    kept = [s.replace("_", " ") for s in claims if (fell := told[name, s][0]) is not None and fell.enough]
+    broken = [s.replace("_", " ") for s in claims if s.replace("_", " ") not in kept]
+    said = [f"yes for {listed(kept)}"] if kept else []
+    return "; ".join([*said, *([f"not for {listed(broken)}"] if broken else [])])

@@ -1,0 +1,338 @@
+"""Running a study of mitigations: the baseline's candidates, then the methods' on top of the chosen one.
+
+Both phases are studies as any other (:mod:`mien.studies`): their cells are kept, shared and gone on with. What is
+fitted after training takes seconds and is fitted anew whenever a page is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.audit.attributes import resolve_attribute
+from mien.audit.leakage import load_features
+from mien.errors import DataError, MienError, RunError
+from mien.evaluate import evaluate
+from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
+from mien.mitigate.selection import choice, merit
+from mien.postprocessing import POSTPROCESSORS
+from mien.postprocessing.base import Judged, PostProcessor
+from mien.records import Predictions
+from mien.runs import FEATURES
+from mien.spellings import same_groups
+from mien.studies.cells import Cell, Plan, evaluations_of, plan_study, standing_of
+from mien.studies.columns import Column
+from mien.studies.definition import Scale, Settings, StudyConfig
+from mien.studies.results import predictions_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One round of training.
+
+    Attributes:
+        plan: Its cells.
+        rows: (method, candidate) -> row of the plan.
+    """
+
+    plan: Plan
+    rows: Mapping[tuple[str, int], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a study lies and what the caller changes.
+
+    Attributes:
+        folder: That of the file: base experiments are named from there.
+        out: Where its runs go.
+        scale: How large.
+        settings: Dotted key -> value for all runs, last.
+        stores: Name of a store -> where it lies here.
+    """
+
+    folder: Path
+    out: Path
+    scale: Scale = "full"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+
+
+def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Phase:
+    """The candidates of the baseline in a setting.
+
+    Raises:
+        ConfigError: With every mistake, before anything is trained.
+    """
+    layers = {(BASELINE, i): {**config.baseline.set, **each} for i, each in enumerate(config.baseline.candidates)}
+    return _phase(config, setting, places, layers)
+
+
+def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen: int) -> Phase:
+    """The candidates of all methods that train, on top of the chosen baseline.
+
+    Args:
+        config: The study.
+        setting: Its setting.
+        places: Where it lies.
+        chosen: The baseline's candidate.
+    """
+    below = {**config.baseline.set, **config.baseline.candidates[chosen]}
+    layers = {
+        (name, i): {**below, **method.set, **each}
+        for name, method in config.methods.items()
+        if method.after is None
+        for i, each in enumerate(method.candidates)
+    }
+    return _phase(config, setting, places, layers)
+
+
+def _phase(config: MitigationConfig, setting: str, places: Places, layers: Mapping[tuple[str, int], Settings]) -> Phase:
+    rows = {key: f"{key[0]}-{key[1]}" for key in layers}
+    if not rows:
+        raise DataError(config.name, "no method trains", "one or more")
+    fitted = any(method.part == "fit" for method in config.methods.values() if method.after is not None)
+    aside = {"split.fit": config.fit} if fitted else {}
+    study = StudyConfig.model_validate({
+        "name": f"{config.name}_{setting}",
+        "base": config.base,
+        "set": {**aside, **config.set, **config.settings[setting]},
+        "cells": {rows[key]: {"set": settings} for key, settings in layers.items()},
+        "seeds": config.seeds,
+        "evaluate": config.parts,
+        "scales": {name: scale.model_dump() for name, scale in config.scales.items()},
+    })  # fmt: skip
+    # Each setting has stores of its own.
+    several = len(config.settings) > 1
+    where, stores = places.folder, places.stores
+    plan = plan_study(study, where, places.out, places.scale, places.settings, stores, other_stores=several)
+    return Phase(plan=plan, rows=rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one run, or one rule fitted to a run, said.
+
+    Attributes:
+        validation: Of the faces that choose.
+        judged: Of the faces that count.
+        seconds: Of training, and of the fit after it.
+        cell: The run.
+    """
+
+    validation: Predictions
+    judged: Predictions
+    seconds: float
+    cell: Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A method with its candidates.
+
+    Attributes:
+        name: The method.
+        outcomes: For each candidate, one a seed; empty for one that failed.
+        merits: For each candidate, one a seed: what it was chosen by.
+        chosen: The candidate.
+        failures: Candidate -> why it could not be made.
+    """
+
+    name: str
+    outcomes: Sequence[Sequence[Outcome]]
+    merits: Sequence[Sequence[float]]
+    chosen: int
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Sequence[Outcome]:
+        """The chosen candidate's, one a seed; empty where all failed."""
+        return self.outcomes[self.chosen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a setting of a study came to.
+
+    Attributes:
+        config: The study.
+        setting: The setting.
+        scale: What it was run at, in words.
+        tried: Method -> its candidates, the baseline first; only those of which all seeds are done.
+        lacking: Methods of which something is still to be run.
+        says: What the scale shrinks.
+    """
+
+    config: MitigationConfig
+    setting: str
+    scale: str
+    tried: Mapping[str, Tried]
+    lacking: tuple[str, ...]
+    says: str = ""
+
+
+def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
+    """Everything that is done of a setting; what is fitted after training is fitted here.
+
+    Raises:
+        RunError: If the baseline is not done.
+    """
+    first = baseline_phase(config, setting, places)
+    baseline = _trained(config, BASELINE, first)
+    if baseline is None:
+        raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs")
+    tried, lacking = {BASELINE: baseline}, []
+    second = methods_phase(config, setting, places, baseline.chosen)
+    for name, method in config.methods.items():
+        if method.after is None:
+            found = _trained(config, name, second)
+            if found is None:
+                lacking.append(name)
+            else:
+                tried[name] = found
+    for name, method in config.methods.items():
+        if method.after is not None:
+            if method.of in tried:
+                tried[name] = _fitted(config, name, method, tried[method.of].best)
+            else:
+                lacking.append(name)
+    ordered = {name: tried[name] for name in (BASELINE, *config.methods) if name in tried}
+    says = config.at(places.scale).says
+    return Found(
+        config=config, setting=setting, scale=first.plan.called, tried=ordered, lacking=tuple(lacking), says=says
+    )
+
+
+def chosen_baseline(config: MitigationConfig, setting: str, places: Places) -> int:
+    """The baseline's candidate that the validation faces choose.
+
+    Raises:
+        RunError: If not all of its runs are done.
+    """
+    found = _trained(config, BASELINE, baseline_phase(config, setting, places))
+    if found is None:
+        raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs",
+                       "'mien study show' names failures; --retry tries them again.")  # fmt: skip
+    return found.chosen
+
+
+def _trained(config: MitigationConfig, name: str, phase: Phase) -> Tried | None:
+    """A method's runs; None where one is not done."""
+    n = len(config.methods[name].candidates if name in config.methods else config.baseline.candidates)
+    outcomes = []
+    for i in range(n):
+        cells = phase.plan.of(phase.rows[name, i])
+        if any(standing_of(cell).state != "done" for cell in cells):
+            return None
+        outcomes.append([
+            Outcome(
+                validation=_said(cell, "validation"),
+                judged=_said(cell, config.judged),
+                seconds=cell.run.record.seconds,
+                cell=cell,
+            )
+            for cell in cells
+        ])  # fmt: skip
+    merits = [[_merit(config, each.validation) for each in seeds] for seeds in outcomes]
+    return Tried(name=name, outcomes=outcomes, merits=merits, chosen=choice(merits))
+
+
+def _said(cell: Cell, part: str) -> Predictions:
+    return predictions_of(cell, Column(name=part, evaluation=part, metric="accuracy"))
+
+
+def _merit(config: MitigationConfig, predictions: Predictions) -> float:
+    return merit(tables_of(predictions, config.attribute), config.select, config.metric, config.min_n)
+
+
+def tables_of(predictions: Predictions, spec: str) -> NDArray[np.float64]:
+    """``(G + 1, K, K)`` confusion counts of each group; the last table of faces of unknown group."""
+    attribute, k = resolve_attribute(predictions, spec), len(predictions.classes)
+    g = len(attribute.groups)
+    group = np.where(attribute.codes < 0, g, attribute.codes)
+    code = (group * k + predictions.labels) * k + predictions.predicted
+    return np.bincount(code, minlength=(g + 1) * k * k).reshape(g + 1, k, k).astype(np.float64)
+
+
+def _fitted(config: MitigationConfig, name: str, method: MethodConfig, models: Sequence[Outcome]) -> Tried:
+    """Rules fitted to the chosen runs of another method, candidate by candidate and seed by seed."""
+    outcomes: list[list[Outcome]] = []
+    failures: dict[int, str] = {}
+    for i, options in enumerate(method.candidates):
+        try:
+            outcomes.append([_after(config, method, options, model) for model in models])
+        except MienError as error:  # such as a minimum that no answers reach: a finding, and no reason to stop
+            failures[i] = str(error)
+            outcomes.append([])
+    merits = [[_merit(config, each.validation) for each in seeds] or [float("nan")] for seeds in outcomes]
+    return Tried(name=name, outcomes=outcomes, merits=merits, chosen=choice(merits), failures=failures)
+
+
+def _after(config: MitigationConfig, method: MethodConfig, options: Settings, model: Outcome) -> Outcome:
+    """One rule: fitted to faces of the part that is kept for it, and asked of the others."""
+    after = method.after
+    if after is None:
+        raise ValueError("a method that trains is not fitted afterwards")
+    began = time.monotonic()
+    maker: PostProcessor = POSTPROCESSORS.get(after.name)(**{**after.options, **options})
+    fit = judged_faces(config, model.cell, method.part, maker.features)
+    rule = maker.fit(fit)
+    said = []
+    for part in ("validation", config.judged):
+        predictions = _said(model.cell, part)
+        probs = rule(judged_faces(config, model.cell, part, maker.features, fit.names))
+        said.append(replace(predictions, probs=probs, predicted=probs.argmax(1).astype(np.int64)))
+    seconds = model.seconds + time.monotonic() - began
+    return Outcome(validation=said[0], judged=said[1], seconds=seconds, cell=model.cell)
+
+
+def judged_faces(
+    config: MitigationConfig, cell: Cell, part: str, features: bool, names: Sequence[str] | None = None
+) -> Judged:
+    """What a run said of a part, as methods after training take it.
+
+    Args:
+        config: The study.
+        cell: The run.
+        part: The part.
+        features: Whether features are needed; where they are not kept yet they are made.
+        names: Groups in the order of the columns; those of the part if None.
+    """
+    said = _said(cell, part)
+    if said.probs is None:
+        raise DataError(f"{cell.name} on {part}", "no probabilities", "probabilities of the classes")
+    attribute = resolve_attribute(said, config.attribute)
+    groups = tuple(attribute.groups) if names is None else tuple(names)
+    place = same_groups(attribute.groups, groups)
+    columns = np.array([place.get(g, -1) for g in attribute.groups] + [-1])[attribute.codes]
+    memberships = np.zeros((len(said), len(groups)))
+    known = np.flatnonzero(columns >= 0)
+    memberships[known, columns[known]] = 1
+    counts = cell.run.record.data["training_classes"]
+    prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
+    return Judged(
+        probs=np.asarray(said.probs, dtype=np.float64),
+        labels=said.labels,
+        groups=memberships,
+        names=groups,
+        classes=said.classes,
+        features=features_of(cell, part) if features else None,
+        prior=prior / prior.sum() if prior.sum() else None,
+    )
+
+
+def features_of(cell: Cell, part: str) -> NDArray[Any]:
+    """``(n, D)`` what a run's head sees of the faces of a part, in the order of its predictions; kept beside them."""
+    name = evaluations_of(cell)[part]
+    path = cell.run.path / FEATURES / f"{name}.npz"
+    if not path.is_file():
+        asked = cell.on[part]
+        place = asked.place if ":" in asked.place else f"{cell.config.data.store}:{asked.place}"
+        evaluate(cell.run, place, features=True)
+    return np.asarray(load_features(path, _said(cell, part).sample_id))

@@ -1,0 +1,107 @@
+"""One verdict a method, from the absolute change of every group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mien.mitigate.measures import GAP, Comparison, Measured
+from mien.records import Estimate
+
+Verdict = Literal["helped", "no change that can be told", "levelled down", "hurt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a method did.
+
+    Attributes:
+        verdict: The verdict.
+        worst: The group that the baseline serves worst.
+        gained: Groups whose whole interval of the change is above 0.
+        lost: Groups whose whole interval of the change is below 0.
+        gap: Change of the largest gap.
+    """
+
+    verdict: Verdict
+    worst: str
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    gap: Estimate | None
+
+    @property
+    def words(self) -> str:
+        """The verdict, and at whose cost."""
+        if self.verdict == "helped" and self.lost:
+            return f"helped, at the cost of {', '.join(self.lost)}"
+        if self.verdict == "no change that can be told" and self.gained:
+            return f"no change of the worst group that can be told; {', '.join(self.gained)} gained"
+        return self.verdict
+
+
+def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
+    """Judge a method.
+
+    *Helped*: the group that the baseline serves worst gained. *Levelled down*: it did not, some group lost, and the
+    largest gap shrank. *Hurt*: some group lost and the gap did not shrink. *No change that can be told* otherwise. Only
+    intervals that lie wholly on one side count; those of the groups hold together. Groups with few faces never judge.
+
+    Args:
+        comparison: All methods.
+        baseline: The method that others are held against.
+        name: The method.
+    """
+    base, method = comparison.methods[baseline], comparison.methods[name]
+    worst = min(comparison.eligible, key=lambda g: base.groups[g].value.value, default="")
+    changes = changes_of(method, comparison)
+    gained = tuple(g for g, change in changes.items() if change.low > 0)
+    lost = tuple(g for g, change in changes.items() if change.high < 0)
+    gap = method.overall[GAP].change
+    shrank = gap is not None and gap.high < 0
+    verdict: Verdict = "no change that can be told"
+    if worst in gained:
+        verdict = "helped"
+    elif lost:
+        verdict = "levelled down" if shrank else "hurt"
+    return Judgement(verdict=verdict, worst=worst, gained=gained, lost=lost, gap=gap)
+
+
+def changes_of(method: Measured, comparison: Comparison) -> Mapping[str, Estimate]:
+    """Group -> its change, of those with faces enough."""
+    found = {g: method.groups[g].change for g in comparison.eligible}
+    return {g: change for g, change in found.items() if change is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduction:
+    """How far the largest gap fell.
+
+    Attributes:
+        share: Of the baseline's gap; below 0 where it grew.
+        change: In points, with its interval.
+        shown: Whether the interval lies wholly below 0.
+        enough: Whether it fell by as much as a claim asks, and that is shown.
+    """
+
+    share: float
+    change: Estimate
+    shown: bool
+    enough: bool
+
+
+def reduction(comparison: Comparison, baseline: str, name: str, least: float = 0.3) -> Reduction | None:
+    """How far a method brought the largest gap down; None where there is no gap to speak of.
+
+    Args:
+        comparison: All methods.
+        baseline: The method that others are held against.
+        name: The method.
+        least: Share by which a method that claims to help must bring it down.
+    """
+    before, change = comparison.methods[baseline].overall[GAP].value, comparison.methods[name].overall[GAP].change
+    if change is None or not before.value > 0:
+        return None
+    share = -change.value / before.value
+    shown = change.high < 0
+    return Reduction(share=share, change=change, shown=shown, enough=shown and share >= least)

@@ -1,0 +1,133 @@
+"""The head is fitted anew on stored features, with classes or cells in balance; the features stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from sklearn.linear_model import LogisticRegression
+
+from mien.errors import DataError
+from mien.postprocessing import POSTPROCESSORS
+from mien.postprocessing.base import Array, Judged, PostProcessor, cell_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearHead:
+    """A linear head: softmax(W f + b).
+
+    Attributes:
+        weight: ``(K, D)``.
+        bias: ``(K,)``; -inf for a class of which no face was seen.
+    """
+
+    weight: Array
+    bias: Array
+
+    def __call__(self, faces: Judged) -> Array:
+        """``(n, K)``."""
+        z = features_of(faces) @ self.weight.T + self.bias
+        p = np.exp(z - z.max(1, keepdims=True))
+        return np.asarray(p / p.sum(1, keepdims=True))
+
+    def as_json(self) -> dict[str, Any]:
+        """Its weights."""
+        return {"weight": self.weight.tolist(), "bias": self.bias.tolist()}
+
+
+def features_of(faces: Judged) -> Array:
+    """``(n, D)`` features.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if faces.features is None:
+        raise DataError("last_layer", "the faces have no features", "features beside the predictions",
+                        "Evaluate with features.")  # fmt: skip
+    return np.asarray(faces.features, dtype=np.float64)
+
+
+@POSTPROCESSORS.register("last_layer")
+class LastLayer(PostProcessor):
+    """A logistic regression on the features that the network's head sees, in place of that head.
+
+    ``balance`` says what counts alike: each class of each group (``cells``, as in deep feature re-weighting), each
+    class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
+    as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have unit
+    variance while it is fitted. Nobody's group is asked for where the head is used.
+
+    Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
+    correlations" (``cells`` and ``subsets``; theirs has an L1 penalty); Kang et al. 2020, "Decoupling representation
+    and classifier for long-tailed recognition" (CRT: ``classes``, fitted on the training faces).
+
+    Args:
+        balance: What counts alike.
+        how: By weights of faces, or by subsets of them.
+        c: Inverse strength of the L2 penalty, as scikit-learn has it.
+        retrains: Subsets whose heads are averaged.
+        seed: Seed of the subsets.
+    """
+
+    features = True
+
+    def __init__(
+        self,
+        *,
+        balance: Literal["cells", "classes", "faces"] = "cells",
+        how: Literal["weights", "subsets"] = "weights",
+        c: Annotated[float, Field(gt=0, le=1e6)] = 0.1,
+        retrains: Annotated[int, Field(ge=1, le=1000)] = 10,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.balance, self.how, self.c, self.retrains, self.seed = balance, how, c, retrains, seed
+
+    def fit(self, faces: Judged) -> LinearHead:
+        """The head.
+
+        Raises:
+            DataError: If there are no features, or faces of one class alone.
+        """
+        x = features_of(faces)
+        mean, std = x.mean(0), x.std(0)
+        z = (x - mean) / np.where(std > 0, std, 1)
+        if self.how == "weights" or self.balance == "faces":
+            weights = None if self.balance == "faces" else cell_weights(faces, groups=self.balance == "cells")
+            heads = [self._fitted(z, faces.labels, len(faces.classes), weights)]
+        else:
+            rng = np.random.default_rng([self.seed, 0x4D5])
+            subsets = [self._subset(faces, rng) for _ in range(self.retrains)]
+            heads = [self._fitted(z[rows], faces.labels[rows], len(faces.classes), None) for rows in subsets]
+        weight = np.mean([w for w, _ in heads], 0) / np.where(std > 0, std, 1)
+        bias = np.mean([b for _, b in heads], 0) - weight @ mean
+        return LinearHead(weight=weight, bias=bias)
+
+    def _subset(self, faces: Judged, rng: np.random.Generator) -> NDArray[np.int64]:
+        """As many faces of each cell as the smallest has."""
+        known = np.arange(len(faces))
+        cell = faces.labels.copy()
+        if self.balance == "cells":
+            known = np.flatnonzero(faces.groups.sum(1) > 0)
+            cell = faces.labels * len(faces.names) + faces.groups.argmax(1)
+        codes, counts = np.unique(cell[known], return_counts=True)
+        if not len(codes):
+            raise DataError("last_layer", "no face has a known group", "groups of the faces that fit")
+        return np.concatenate([rng.permutation(known[cell[known] == code])[: counts.min()] for code in codes])
+
+    def _fitted(
+        self, x: Array, labels: NDArray[np.int64], k: int, weights: Array | None
+    ) -> tuple[Array, NDArray[np.float64]]:
+        """``(K, D)`` and ``(K,)``."""
+        there = np.unique(labels)
+        if len(there) < 2:
+            raise DataError("last_layer", "all faces that fit are of one class", "two or more")
+        model = LogisticRegression(C=self.c, max_iter=5000).fit(x, labels, sample_weight=weights)
+        weight, bias = np.zeros((k, x.shape[1])), np.full(k, -np.inf)
+        if len(there) == 2:  # one line for two classes, here half of it for each
+            weight[there], bias[there] = np.stack([-model.coef_[0], model.coef_[0]]) / 2, np.array(
+                [-model.intercept_[0], model.intercept_[0]]) / 2  # fmt: skip
+        else:
+            weight[there], bias[there] = model.coef_, model.intercept_
+        return weight, bias
