@@ -25,6 +25,7 @@ from typing import Any
 # What must be told: of networks around another, or by a name of timm.
 OPTIONS: dict[str, dict[str, Any]] = {
     "conditioned": {"trunk": "mienet", "attributes": {"gender": 2, "age": 3}},
+    "joint_head": {"trunk": "mienet", "groups": 2},
     "timm": {"name": "regnety_002"},
 }
 SIZES = {"vit_tiny": 224, "dan": 112}  # what 48 px is too small for; other networks take the store's

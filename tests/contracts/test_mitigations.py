@@ -35,10 +35,23 @@ def options(name: str) -> dict[str, Any]:
     return {**MITIGATIONS.tiny(name), **({"by": ["gender"]} if takes_groups else {})}
 
 
+#: Methods that ask for a network of their own.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "domain_discriminative": {
+        "name": "joint_head",
+        "options": {
+            "trunk": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}},
+            "groups": 2,
+        },
+    },
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_trains_and_leaves_a_plain_network(name: str, gaps: str, settings: dict[str, Any], tmp_path: Path) -> None:
     content = settings | {"data": {"store": gaps}, "mitigation": {"name": name, "options": options(name)}}
     content["train"] |= {"epochs": 1}
+    content["model"] = NETWORKS.get(name, content["model"])
     run = train(parse_config(content), tmp_path / "run")
     assert run.record.status == "finished"
     probs = Classifier.load(run.path).face_model().probabilities(Store.open(gaps).images[:5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,20 @@ from torch import Tensor
 
 from mien.errors import ConfigError
 from mien.mitigation.base import Batch, Mitigation, Step
+from mien.mitigation.contrastive import Contrastive
 from mien.mitigation.cvar import Cvar
+from mien.mitigation.disentangled import Disentangled
+from mien.mitigation.domain_discriminative import DomainDiscriminative
 from mien.mitigation.faces import Faces
 from mien.mitigation.feature_alignment import FeatureAlignment, hsic
 from mien.mitigation.group_dro import GroupDro
 from mien.mitigation.group_mixup import GroupMixup
 from mien.mitigation.rate_gap import RateGap
 from mien.mitigation.resampling import Resampling
+from mien.mitigation.reweighting import Reweighting
 from mien.mitigation.uniform_confusion import UniformConfusion, confused
 from mien.mitigation.upweighted_errors import UpweightedErrors
+from mien.models.joint_head import JointHead
 
 
 def faces(targets: Any, groups: Any = None) -> Faces:
@@ -310,3 +317,93 @@ def test_methods_bear_bf16_features() -> None:
     for method in methods:
         found: Tensor = method.loss(one)
         assert found.dtype == torch.float32
+
+
+def test_the_effective_number_of_six_and_two() -> None:
+    weights = Reweighting(faces([0] * 6 + [1] * 2), effective=0.5).sample_weights()
+    raw = np.array([0.507937] * 6 + [0.666667] * 2)
+    np.testing.assert_allclose(weights, raw / raw.mean(), rtol=1e-5)
+    np.testing.assert_allclose(Reweighting(faces([0] * 6 + [1] * 2), effective=0.0).sample_weights(), 1)
+    near = Reweighting(faces([0] * 6 + [1] * 2), effective=0.999999).sample_weights()
+    np.testing.assert_allclose(near[[0, -1]], [2 / 3, 2], rtol=1e-4)
+
+
+def test_contrast_by_hand() -> None:
+    # Two classes; features at right angles, t = 1: each face has one partner, itself apart.
+    told = faces([0, 0, 1, 1], [0, 1, 0, 1])
+    features = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    method = Contrastive(told, by=("gender",), partners="class", rivals="all", weight=2.0, temperature=1.0)
+    expected = math.log(math.e + 2) - 1  # partner e^1, two rivals e^0
+    assert method.loss(step(told, [1.0] * 4, features=features)).item() == pytest.approx(1 + 2 * expected)
+    # Rivals of the same group alone: one in place of two.
+    same = Contrastive(told, by=("gender",), partners="class", rivals="same", temperature=1.0)
+    classes, groups = torch.from_numpy(told.targets).argmax(1), torch.from_numpy(told.groups)
+    assert same.contrast(features, classes, groups).item() == pytest.approx(math.log(math.e + 1) - 1)
+    # Across groups: faces of one group have no partner, and nothing is lost.
+    across = Contrastive(told, by=("gender",), temperature=1.0)
+    assert across.contrast(features, classes, torch.tensor([[1.0, 0]] * 4)).item() == 0
+    # Unknown groups are partners of all of their class, and rivals of all others.
+    unknown = across.contrast(features, classes, torch.zeros(4, 2)).item()
+    assert unknown == pytest.approx(method.contrast(features, classes, torch.zeros(4, 2)).item())
+    x = torch.randn(4, 3, requires_grad=True)
+    across.contrast(x, classes, groups).backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_joint_probabilities_sum_over_groups() -> None:
+    # Blocks (2, 0) and (0, 1): the joint softmax sums to (.69289, .30711).
+    head = JointHead(1, 2, 2)
+    with torch.no_grad():
+        head.linear.weight.zero_()
+        head.linear.bias.copy_(torch.tensor([2.0, 0, 0, 1]))
+    logits = head(torch.zeros(1, 1))
+    assert logits.softmax(1)[0].tolist() == pytest.approx([0.69289, 0.30711], abs=1e-5)
+
+
+def test_what_is_taken_out_of_joint_classes() -> None:
+    # Three of four faces of the first class are of the first group: with even shares the prior is in the logits.
+    told = faces([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 0, 1, 1, 1])
+    method = DomainDiscriminative(told, by=("gender",))
+    np.testing.assert_allclose(method.log_prior.exp(), [[3 / 8, 1 / 8], [1 / 8, 3 / 8]])
+    model = SimpleNamespace(head=JointHead(2, 2, 2))
+    method.adapt(model)  # type: ignore[arg-type]
+    with torch.no_grad():
+        model.head.linear.weight.zero_()
+        model.head.linear.bias.zero_()
+    # All joint logits are alike: a face of (class 0, group 0) loses -ln 3/8.
+    losses = [-math.log(p) for p in (3 / 8, 3 / 8, 3 / 8, 1 / 8, 1 / 8, 3 / 8, 3 / 8, 3 / 8)]
+    assert method.loss(step(told)).item() == pytest.approx(sum(losses) / 8, abs=1e-6)
+    plain = DomainDiscriminative(told, by=("gender",), even=False)
+    plain.adapt(model)  # type: ignore[arg-type]
+    assert plain.loss(step(told)).item() == pytest.approx(math.log(4), abs=1e-6)
+    # A face of unknown group: the configured loss.
+    lost = faces([0, 1], [None, 1])
+    method = DomainDiscriminative(lost, by=("gender",), even=False)
+    method.adapt(model)  # type: ignore[arg-type]
+    assert method.loss(step(lost, [5.0, 7.0])).item() == pytest.approx((5 + math.log(4)) / 2, abs=1e-6)
+    with pytest.raises(ConfigError, match="joint_head"):
+        method.adapt(SimpleNamespace(head=torch.nn.Linear(2, 2)))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="the network has 3 groups"):
+        method.adapt(SimpleNamespace(head=JointHead(2, 2, 3)))  # type: ignore[arg-type]
+
+
+def test_the_head_stays_closed_to_the_attributes_features() -> None:
+    told = faces([0, 1, 0, 1], [0, 0, 1, 1])
+    method = Disentangled(told, by=("gender",), share=0.25, hidden=0)
+    model = SimpleNamespace(head=torch.nn.Linear(8, 2), feature_dim=8)
+    method.adapt(model)  # type: ignore[arg-type]
+    features = torch.randn(4, 8, requires_grad=True)
+    given = replace(step(told, features=features), losses=model.head(features).sum(1))
+    before = [p.clone() for p in method.adversaries.parameters()]
+    optimizer = torch.optim.SGD([*model.head.parameters(), *method.parameters()], lr=0.5, weight_decay=0.1)
+    method.loss(given).backward()
+    assert all(p.grad is None for p in method.adversaries.parameters())  # asked, and not moved
+    assert all(p.grad is not None for p in method.branches.parameters())
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, method.adversaries.parameters(), strict=True))
+    assert (model.head.weight[:, :2] == 0).all()
+    assert (model.head.weight[:, 2:] != 0).all()
+    # Confusion of four equal shares is ln G; the adversary's own turn moves nothing else.
+    method.adversarial(given).backward()
+    assert all(p.grad is not None for p in method.adversaries.parameters())

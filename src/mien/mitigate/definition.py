@@ -90,10 +90,13 @@ class MitigationConfig(Section):
             others = [BASELINE, *(m for m, told in self.methods.items() if told.after is None)]
             if method.of not in others:
                 raise ValueError(f"{name} is fitted to {method.of!r}. {nearest(method.of, others)}")
-            entry = POSTPROCESSORS.get(method.after.name, f"methods.{name}.after.name")
             called = f"post-processing {method.after.name!r}"
-            for options in method.candidates:
-                read_options(entry, {**method.after.options, **options}, called, f"methods.{name}")
+            try:
+                entry = POSTPROCESSORS.get(method.after.name, f"methods.{name}.after.name")
+                for options in method.candidates:
+                    read_options(entry, {**method.after.options, **options}, called, f"methods.{name}")
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     @property

@@ -256,17 +256,19 @@ class _Teller:
 
 def _figure(values: Array, base: Array | None, level: float, n: int, together: float | None = None) -> Figure:
     """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
-    change = None if base is None else over_seeds(values - base, together or level, n)
-    return Figure(value=over_seeds(values, level, n), seeds=tuple(values[:, 0].tolist()), change=change)
+    change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
+    value = over_seeds(values, level, n, within=(0.0, 1.0))
+    return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
 
 
-def over_seeds(values: Array, level: float, n: int) -> Estimate:
+def over_seeds(values: Array, level: float, n: int, within: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
     """The mean over seeds with an interval for all faces and all seeds.
 
     Args:
         values: ``(S, 1 + B)``: each seed's value on the faces as they are, then on replicates of them.
         level: Coverage.
         n: Faces behind it.
+        within: Where no value can lie outside, so that no interval does.
     """
     seeds = values[:, 0]
     if np.isnan(seeds).any():
@@ -277,4 +279,5 @@ def over_seeds(values: Array, level: float, n: int) -> Estimate:
     if len(seeds) < 2 or np.isnan(sampling):
         return Estimate(mean, level=level, n=n, note="one seed")
     low, high = interval_over_seeds(mean, sampling, float(seeds.var(ddof=1)), len(seeds), level)
+    low, high = max(low, within[0]), min(high, within[1])
     return Estimate(mean, low, high, level=level, method="bootstrap over units and student over seeds", n=n)

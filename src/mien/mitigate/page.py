@@ -18,6 +18,7 @@ from mien.mitigate.measures import (
     EQUAL,
     FAIRNESS,
     GAP,
+    MACRO,
     MEASURES,
     ODDS,
     PARITY,
@@ -75,6 +76,7 @@ def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=100
     save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
     lines += ["", "![accuracy of all against the worst group](trade.png)", ""]
     lines += ["## All methods", "", *_main_table(found, comparison, judged), ""]
+    lines += ["## Further figures", "", *_further_table(found, comparison), ""]
     lines += ["## Every group", "", *_groups_table(found, comparison), ""]
     lines += ["## How sure, by group", "", *_calibration(found, comparison), ""]
     if probes:
@@ -93,8 +95,9 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
     n = len(config.baseline.candidates)
     fitted = any(m.after is not None and m.part == "fit" for m in config.methods.values())
     said = [
-        f"{len(found.tried)} methods, {n} candidates each, {len(base)} seeds each. The baseline was tuned first; every "
-        f"other method begins with its settings. Candidates are chosen on {len(base[0].validation):,} validation faces "
+        f"{len(found.tried) - 1} methods beside the baseline, {n} candidates each, {len(base)} seeds each. The "
+        "baseline was tuned first, and every method begins with its settings. Candidates are chosen on "
+        f"{len(base[0].validation):,} validation faces "
         f"by {RULES[config.select]}" + ("; what is fitted after training has faces of its own." if fitted else "."),
         f"All were then judged once, on {len(base[0].judged):,} faces of *{_last(config.judged)}*, by "
         f"{config.metric.replace('_', ' ')} of the groups of {comparison.attribute.label}.",
@@ -215,17 +218,36 @@ def _with_change(figure: Figure) -> str:
 
 
 def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
-    shown = [ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS]
-    header = ["method", *(MEASURES[m][0] for m in shown), "time", "asks for groups", "verdict"]
+    shown = [ACCURACY, WORST, GAP]
+    header = ["method", *(title for m in shown for title in (MEASURES[m][0], "change")), "time", "asks for groups",
+              "verdict"]  # fmt: skip
     rows = []
     for name, method in comparison.methods.items():
-        told = [_with_change(method.overall[m]) for m in shown]
+        told = [cell for m in shown for cell in _apart(method.overall[m])]
         verdict = f"**{judged[name].words}**" if name in judged else ""
         asks = _asks(found.config, name) or "no"
         rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
     after = (
-        "After the semicolon: the change against the baseline. *Accuracy* has the groups as they come in the judged "
-        "faces, *mean over groups* counts every group alike. A largest gap is above 0 by chance alone: read its change."
+        "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. A largest gap is "
+        "above 0 by chance alone: read its change. *Time* is that of training and of what is fitted after it."
+    )
+    return [*_table(header, rows), "", after]
+
+
+def _apart(figure: Figure) -> tuple[str, str]:
+    return str(figure.value), "" if figure.change is None else _signed(figure.change)
+
+
+def _further_table(found: Found, comparison: Comparison) -> list[str]:
+    shown = [EQUAL, MACRO, ODDS, PARITY, FAIRNESS]
+    header = ["method", *(MEASURES[m][0] for m in shown)]
+    rows = [
+        [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
+        for name, method in comparison.methods.items()
+    ]
+    after = (
+        "After the semicolon: the change against the baseline. *Mean over groups* counts every group alike, "
+        "*balanced accuracy* every class."
     )
     return [*_table(header, rows), "", after]
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
+from mien.mitigation.linear_head import linear_head
 from mien.models.blocks import ExpressionModel
 
 
@@ -76,11 +76,7 @@ class DomainIndependent(Mitigation):
         Raises:
             ConfigError: If its head is more than one linear layer.
         """
-        learnt = [m for m in model.head.modules() if any(True for _ in m.parameters(recurse=False))]
-        others = [m for m in model.head.modules() if any(True for _ in m.buffers(recurse=False))]
-        if len(learnt) != 1 or not isinstance(learnt[0], nn.Linear) or others:
-            found = f"the head of {type(model).__name__} is more than one linear layer"
-            raise ConfigError("mitigation.name", found, "a network whose head is linear, or another method")
+        linear_head(model)  # the mean of other heads is no head
         model.head = GroupHeads(model.head, len(self.faces.attributes[self.by[0]]))
         self.heads = [model.head]
         return model

@@ -17,6 +17,9 @@ from mien.mitigation.faces import Faces
 class Reweighting(Mitigation):
     """Weights of faces by the size n of their cell: n^-exponent, brought to a mean of 1.
 
+    Or, with ``effective`` b, (1 - b) / (1 - b^n), where further faces of a cell tell less and less: near 1 it is
+    1 / n, at 0 all weigh alike.
+
     A cell is a class, a group, or a class of a group; where the network has several heads (attributes in place of
     expressions), a class is one of each head together, such as female and 20 to 29. With the exponent 1 all cells
     weigh the same together, with 0 all faces. A face whose target is spread over classes, or whose group is
@@ -24,7 +27,8 @@ class Reweighting(Mitigation):
     weight of its class.
 
     Source: inverse frequency as in Kamiran and Calders 2012, "Data preprocessing techniques for classification
-    without discrimination"; the square root, exponent 1/2, as in Mahajan et al. 2018.
+    without discrimination"; the square root, exponent 1/2, as in Mahajan et al. 2018; the effective number of samples
+    of Cui et al. 2019, "Class-balanced loss based on effective number of samples", eq. 2.
 
     Args:
         faces: The training faces.
@@ -32,6 +36,7 @@ class Reweighting(Mitigation):
         classes: Whether classes make cells too.
         exponent: 0 to 1.
         clip: Largest weight, before the mean is brought to 1; None for no limit.
+        effective: b of the effective number, in place of the exponent; 0.99 to 0.9999 in the source.
     """
 
     needs = Needs(training=True)
@@ -44,9 +49,11 @@ class Reweighting(Mitigation):
         classes: bool = True,
         exponent: Annotated[float, Field(ge=0, le=1)] = 1.0,
         clip: Annotated[float | None, Field(ge=1)] = None,
+        effective: Annotated[float | None, Field(ge=0, lt=1)] = None,
     ) -> None:
         super().__init__(faces)
         self.by, self.classes, self.exponent, self.clip = by, classes, exponent, clip
+        self.effective = effective
 
     def sample_weights(self) -> NDArray[np.float32]:
         """``(n,)``: the product over attributes of the weight of a face's cell, of mean 1."""
@@ -54,9 +61,9 @@ class Reweighting(Mitigation):
         weights = np.ones(len(self.faces))
         blocks = self.faces.blocks
         if not self.by:
-            weights = cell_weights(targets, np.ones((len(self.faces), 1), np.float32), self.exponent)
+            weights = cell_weights(targets, np.ones((len(self.faces), 1), np.float32), self.exponent, self.effective)
         for name in self.by:
-            weights *= cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent)
+            weights *= cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent, self.effective)
         weights /= weights.mean()
         if self.clip is not None:
             weights = np.minimum(weights, self.clip)
@@ -76,13 +83,16 @@ class Reweighting(Mitigation):
         return found
 
 
-def cell_weights(classes: NDArray[np.floating], groups: NDArray[np.floating], exponent: float) -> NDArray[np.float64]:
+def cell_weights(
+    classes: NDArray[np.floating], groups: NDArray[np.floating], exponent: float, effective: float | None = None
+) -> NDArray[np.float64]:
     """Weights of rows by the size of their cell of class and group, n^-exponent.
 
     Args:
         classes: ``(n, K)`` shares of classes; a row sums to 1.
         groups: ``(n, G)`` memberships; a row sums to 1, or to 0 where the group is missing.
         exponent: 0 to 1.
+        effective: b of (1 - b) / (1 - b^n) in place of it.
 
     Returns:
         ``(n,)`` weights whose mean over the rows of known groups is 1; a row of no group has the mean weight
@@ -96,7 +106,9 @@ def cell_weights(classes: NDArray[np.floating], groups: NDArray[np.floating], ex
     if not known.any():
         return np.ones(len(groups))
     # A cell of a tenth of a face, which shares of many may add up to, weighs no more than one of a whole face.
-    factors = np.where(n > 0, np.maximum(n, 1.0) ** -exponent, 0.0)
+    sizes = np.maximum(n, 1.0)
+    each = sizes**-exponent if effective is None else (1 - effective) / (1 - effective**sizes)
+    factors = np.where(n > 0, each, 0.0)
     weights = np.einsum("nk,kg,ng->n", classes, factors, groups)
     of_class = (n * factors).sum(1) / np.maximum(n.sum(1), 1e-12)
     # A class none of whose faces has a known group weighs as all known faces do on average.

@@ -89,7 +89,7 @@ class ConditionedModel(ExpressionModel):
         # In the order of their names, whatever order a file has them in: weights must not depend on that.
         self.attributes = _named_once(attributes)
         self.stop_gradient, self.control = stop_gradient, control
-        self.trunk = _trunk(trunk, num_classes, in_channels)
+        self.trunk = trunk_of(trunk, num_classes, in_channels)
         self.size = self.trunk.size
         dim, joined = self.trunk.feature_dim, sum(self.attributes.values())
         self.attribute_head = nn.Linear(dim, joined)  # one linear layer is a linear head for each
@@ -233,7 +233,7 @@ def others(n: int) -> Tensor:
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
-def _trunk(asked: str | Mapping[str, Any], num_classes: int, in_channels: int) -> ExpressionModel:
+def trunk_of(asked: str | Mapping[str, Any], num_classes: int, in_channels: int) -> ExpressionModel:
     """The network that ``trunk`` names, with its head."""
     where = "model.options.trunk"
     said = {"name": asked} if isinstance(asked, str) else dict(asked)

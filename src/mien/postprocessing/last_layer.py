@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mien.errors import DataError
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import Array, Judged, PostProcessor, cell_weights
+from mien.postprocessing.base import Array, Judged, PostProcessor, cell_weights, enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,22 @@ class LinearHead:
         return {"weight": self.weight.tolist(), "bias": self.bias.tolist()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupHeads:
+    """A head a group, whose probabilities are mixed by memberships; the last one for faces of unknown group."""
+
+    heads: tuple[LinearHead, ...]
+
+    def __call__(self, faces: Judged) -> Array:
+        """``(n, K)``."""
+        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        return np.asarray(sum(shares[:, [g]] * head(faces) for g, head in enumerate(self.heads)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Their weights."""
+        return {"heads": [head.as_json() for head in self.heads]}
+
+
 def features_of(faces: Judged) -> Array:
     """``(n, D)`` features.
 
@@ -57,11 +73,13 @@ class LastLayer(PostProcessor):
     ``balance`` says what counts alike: each class of each group (``cells``, as in deep feature re-weighting), each
     class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
     as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have unit
-    variance while it is fitted. Nobody's group is asked for where the head is used.
+    variance while it is fitted. Nobody's group is asked for where the head is used, unless ``decoupled``: then every
+    group with ``least`` faces or more has a head of its own, fitted to its faces alone, and others that of all.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
     correlations" (``cells`` and ``subsets``; theirs has an L1 penalty); Kang et al. 2020, "Decoupling representation
-    and classifier for long-tailed recognition" (CRT: ``classes``, fitted on the training faces).
+    and classifier for long-tailed recognition" (CRT: ``classes``, fitted on the training faces); Dwork et al. 2018,
+    "Decoupled classifiers for group-fair and efficient machine learning" (``decoupled``).
 
     Args:
         balance: What counts alike.
@@ -69,6 +87,8 @@ class LastLayer(PostProcessor):
         c: Inverse strength of the L2 penalty, as scikit-learn has it.
         retrains: Subsets whose heads are averaged.
         seed: Seed of the subsets.
+        decoupled: Whether each group has a head of its own.
+        least: Fewest faces of such a group.
     """
 
     features = True
@@ -81,11 +101,35 @@ class LastLayer(PostProcessor):
         c: Annotated[float, Field(gt=0, le=1e6)] = 0.1,
         retrains: Annotated[int, Field(ge=1, le=1000)] = 10,
         seed: Annotated[int, Field(ge=0)] = 0,
+        decoupled: bool = False,
+        least: Annotated[int, Field(ge=2)] = 100,
     ) -> None:
         self.balance, self.how, self.c, self.retrains, self.seed = balance, how, c, retrains, seed
+        self.decoupled, self.least = decoupled, least
 
-    def fit(self, faces: Judged) -> LinearHead:
-        """The head.
+    @property
+    def asks_groups(self) -> bool:
+        """Where each group has a head of its own."""
+        return self.decoupled
+
+    def fit(self, faces: Judged) -> LinearHead | GroupHeads:
+        """The head, or one a group.
+
+        Raises:
+            DataError: If there are no features, or faces of one class alone.
+        """
+        everybody = self._head(faces)
+        if not self.decoupled:
+            return everybody
+        found = [everybody] * (len(faces.names) + 1)
+        for g in enough(faces, self.least):
+            own = faces.part(np.flatnonzero(faces.groups[:, g] > 0.5))
+            if len(np.unique(own.labels)) > 1:
+                found[g] = self._head(own)
+        return GroupHeads(heads=tuple(found))
+
+    def _head(self, faces: Judged) -> LinearHead:
+        """One head.
 
         Raises:
             DataError: If there are no features, or faces of one class alone.

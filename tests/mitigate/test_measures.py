@@ -1,0 +1,212 @@
+"""What methods did to groups, under a known truth; verdicts and choices by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mien.audit.inferred import AnnotatorError
+from mien.errors import DataError
+from mien.mitigate.measures import ACCURACY, EQUAL, GAP, MEASURES, WORST, compare_methods
+from mien.mitigate.selection import choice, merit
+from mien.mitigate.verdicts import judgement, reduction
+from mien.records import Predictions
+from mien.stats.settings import Settings
+
+FAST = Settings(n_boot=200)
+
+
+def told(labels: Any, predicted: Any, groups: Any, cluster: Any = None, **more: Any) -> Predictions:
+    n, k = len(labels), 3
+    probs = np.full((n, k), 0.1)
+    probs[np.arange(n), predicted] = 0.8
+    return Predictions(
+        sample_id=np.array([f"face-{i}" for i in range(n)], dtype=object), classes=("a", "b", "c"),
+        labels=np.asarray(labels), predicted=np.asarray(predicted), probs=probs, soft_targets=None, votes=None,
+        groups=pd.DataFrame({"gender": pd.array(groups, dtype="object")}), cluster=cluster, **more,
+    )  # fmt: skip
+
+
+class World:
+    """Faces of two groups, on which methods are right with known probabilities; the same faces for all runs."""
+
+    def __init__(self, rng: np.random.Generator, n: int = 600, copies: int = 1, share: float = 0.3) -> None:
+        self.rng, self.copies = rng, copies
+        self.woman = np.repeat(rng.random(n // copies) < share, copies)
+        self.labels = np.repeat(rng.integers(0, 3, n // copies), copies)
+        self.luck = np.repeat(rng.random(n // copies), copies)  # how hard a face is, for every method
+        self.cluster = np.arange(n) // copies
+
+    def run(self, men: float, women: float, seed_sd: float = 0.0, own: float = 0.5) -> Predictions:
+        """A run that is right on so many; ``own`` is how much of its luck is a face's alone and not shared by runs."""
+        n = len(self.labels)
+        mixed = np.where(self.rng.random(n // self.copies) < own, self.rng.random(n // self.copies),
+                         self.luck[:: self.copies])  # fmt: skip
+        right = np.repeat(mixed, self.copies) < np.where(self.woman, women, men) + self.rng.normal(0, seed_sd)
+        wrong = (self.labels + 1 + self.rng.integers(0, 2, n)) % 3
+        groups = np.where(self.woman, "woman", "man")
+        return told(self.labels, np.where(right, self.labels, wrong), groups, self.cluster)
+
+
+def test_values_and_changes_by_hand() -> None:
+    labels, groups = [0, 1, 2, 0] * 20, (["man"] * 4 + ["woman"] * 4) * 10
+    base = [told(labels, [0, 1, 2, 0, 0, 1, 0, 1] * 10, groups)] * 2  # men 1, women 1/2
+    better = [told(labels, [0, 1, 2, 1, 0, 1, 2, 1] * 10, groups)] * 2  # men 3/4, women 3/4
+    found = compare_methods({"base": base, "better": better}, "base", "gender", settings=FAST)
+    assert found.sizes == {"man": 40, "woman": 40}
+    one, two = found.methods["base"], found.methods["better"]
+    assert one.overall[ACCURACY].value.value == pytest.approx(0.75)
+    assert one.overall[ACCURACY].change is None
+    assert two.overall[ACCURACY].change is not None
+    assert two.overall[ACCURACY].change.value == pytest.approx(0)
+    values = {m: (one.overall[m].value.value, two.overall[m].value.value) for m in MEASURES}
+    assert values[WORST] == pytest.approx((0.5, 0.75))
+    assert values[GAP] == pytest.approx((0.5, 0))
+    assert values[EQUAL] == pytest.approx((0.75, 0.75))
+    assert two.groups["man"].change is not None
+    assert two.groups["man"].change.value == pytest.approx(-0.25)
+    fell = reduction(found, "base", "better")
+    assert fell is not None
+    assert fell.share == pytest.approx(1)
+    assert fell.shown
+    assert fell.enough
+    verdict = judgement(found, "base", "better")
+    assert verdict.words == "helped, at the cost of man"
+    # The mean over groups counts a small group as much as a large one.
+    uneven = compare_methods({"base": [told([0] * 90, [0] * 60 + [1] * 30, ["man"] * 60 + ["woman"] * 30)] * 2}, "base",
+                             "gender", settings=FAST)  # fmt: skip
+    assert uneven.methods["base"].overall[ACCURACY].value.value == pytest.approx(2 / 3)
+    assert uneven.methods["base"].overall[EQUAL].value.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("men", "women", "verdict"),
+    [
+        (0.9, 0.75, "helped"),
+        (0.9, 0.5, "no change that can be told"),
+        (0.6, 0.5, "levelled down"),
+        (0.9, 0.3, "hurt"),
+        (0.7, 0.75, "helped, at the cost of man"),
+        (0.99, 0.5, "no change of the worst group that can be told; man gained"),
+    ],
+)
+def test_verdicts(men: float, women: float, verdict: str) -> None:
+    world = World(np.random.default_rng(0), n=6000, share=0.5)
+    runs = {
+        "base": [world.run(0.9, 0.5, own=0.1) for _ in range(4)],
+        "other": [world.run(men, women, own=0.1) for _ in range(4)],
+    }
+    assert judgement(compare_methods(runs, "base", "gender", settings=FAST), "base", "other").words == verdict
+
+
+@pytest.mark.parametrize(("seeds", "seed_sd", "copies"), [(2, 0.0, 1), (3, 0.03, 1), (5, 0.02, 3)])
+def test_intervals_hold_the_truth(seeds: int, seed_sd: float, copies: int) -> None:
+    rng, inside, sound = np.random.default_rng(seeds), dict.fromkeys((ACCURACY, WORST, GAP, "woman", "both"), 0), 200
+    for _ in range(sound):
+        world = World(rng, copies=copies)
+        runs = {
+            "base": [world.run(0.8, 0.5, seed_sd) for _ in range(seeds)],
+            "other": [world.run(0.75, 0.65, seed_sd) for _ in range(seeds)],
+        }
+        found = compare_methods(runs, "base", "gender", settings=FAST).methods["other"]
+        share = world.woman.mean()
+        truth = {ACCURACY: -0.05 * (1 - share) + 0.15 * share, WORST: 0.15, GAP: -0.2}
+        for name, value in truth.items():
+            change = found.overall[name].change
+            assert change is not None
+            inside[name] += change.low <= value <= change.high
+        groups = {"man": -0.05, "woman": 0.15}
+        held = [c.low <= groups[g] <= c.high for g in groups if (c := found.groups[g].change) is not None]
+        inside["woman"] += held[1]
+        inside["both"] += all(held)
+    # 95 % are aimed at, of both groups together too.
+    assert {name: n / sound for name, n in inside.items() if n / sound < 0.92} == {}
+
+
+def test_no_method_is_said_to_help_or_hurt_that_does_nothing() -> None:
+    rng, said = np.random.default_rng(5), []
+    for _ in range(150):
+        world = World(rng)
+        runs = {name: [world.run(0.8, 0.6, 0.02) for _ in range(3)] for name in ("base", "other")}
+        said.append(judgement(compare_methods(runs, "base", "gender", settings=FAST), "base", "other").verdict)
+    assert said.count("no change that can be told") / len(said) >= 0.92
+
+
+def test_pairs_tell_more_than_either_value() -> None:
+    world = World(np.random.default_rng(1))
+    runs = {
+        "base": [world.run(0.8, 0.5, own=0) for _ in range(3)],
+        "other": [world.run(0.8, 0.6, own=0) for _ in range(3)],
+    }
+    found = compare_methods(runs, "base", "gender", settings=FAST).methods["other"].groups["woman"]
+    assert found.change is not None
+    assert found.change.high - found.change.low < 0.8 * (found.value.high - found.value.low)
+
+
+def test_perceived_groups_are_corrected() -> None:
+    rng = np.random.default_rng(2)
+    error = AnnotatorError.from_rates(["man", "woman"], [[0.9, 0.1], [0.2, 0.8]], 4000)
+    world = World(rng, n=40_000, share=0.4)
+    flips = rng.random(len(world.woman))
+    seen = np.where(world.woman, np.where(flips < 0.2, "man", "woman"), np.where(flips < 0.1, "woman", "man"))
+    content = {"groups": error.groups, "counts": error.counts}
+
+    def run(men: float, women: float) -> Predictions:
+        p = world.run(men, women)
+        return told(p.labels, p.predicted, seen, p.cluster, annotator_errors={"gender": content})
+
+    runs = {"base": [run(0.9, 0.6) for _ in range(2)], "other": [run(0.85, 0.7) for _ in range(2)]}
+    found = compare_methods(runs, "base", "gender", settings=FAST)
+    assert found.corrected
+    base, other = found.methods["base"], found.methods["other"]
+    assert base.overall[GAP].value.value == pytest.approx(0.3, abs=0.02)
+    assert other.groups["woman"].change is not None
+    assert other.groups["woman"].change.low < 0.1 < other.groups["woman"].change.high
+    assert other.overall[GAP].change is not None
+    assert other.overall[GAP].change.low < -0.15 < other.overall[GAP].change.high
+    # As perceived, the gap is smaller than it is.
+    plain = {k: [told(p.labels, p.predicted, seen, p.cluster) for p in v] for k, v in runs.items()}
+    assert compare_methods(plain, "base", "gender", settings=FAST).methods["base"].overall[GAP].value.value < 0.25
+
+
+def test_small_and_unknown_groups() -> None:
+    labels = [0, 1, 2] * 40
+    groups = ["man"] * 60 + ["woman"] * 40 + ["child"] * 10 + [None] * 10
+    predicted = list(labels)
+    predicted[100:110] = [(x + 1) % 3 for x in predicted[100:110]]  # all children wrong: ten of them say little
+    found = compare_methods({"base": [told(labels, predicted, groups)] * 2}, "base", "gender", settings=FAST)
+    assert found.eligible == ("man", "woman")
+    base = found.methods["base"]
+    assert base.groups["child"].value.value == 0
+    assert base.overall[WORST].value.value == 1
+    assert base.overall[ACCURACY].value.value == pytest.approx(110 / 120)
+    # The groups' order and the faces' order do not matter, other faces do.
+    other = told(labels, predicted, groups)
+    turned = other.select(np.arange(120)[::-1])
+    assert compare_methods({"base": [other, turned]}, "base", "gender", settings=FAST).methods["base"].groups[
+        "man"
+    ].seeds == (1.0, 1.0)
+    with pytest.raises(DataError, match="other faces"):
+        compare_methods({"base": [other], "x": [other.select(np.arange(100))]}, "base", "gender", settings=FAST)
+    with pytest.raises(DataError, match="differ between methods"):
+        compare_methods({"base": [other], "x": [other, other]}, "base", "gender", settings=FAST)
+
+
+def test_rules_by_hand() -> None:
+    # Accuracy .9 with the worst group at .6, and .85 with .75: the second is nearer to (1, 1).
+    def tables(men: float, women: float) -> Any:
+        return np.array([[[men, 1000 - men], [0, 0]], [[women, 1000 - women], [0, 0]], [[0, 0], [0, 0]]], float)
+
+    first = np.array([[[9000, 400], [0, 0]], [[360, 240], [0, 0]], [[0, 0], [0, 0]]], float)
+    assert merit(first, "worst_group", "accuracy", 30) == pytest.approx(0.6)
+    assert merit(first, "accuracy", "accuracy", 30) == pytest.approx(0.936)
+    assert merit(first, "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.064, 0.4))
+    assert merit(tables(950, 850), "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.1, 0.15))
+    assert np.isnan(merit(first, "worst_group", "accuracy", 20_000))
+    assert merit(np.array([[[3, 1], [2, 2]], [[0, 0], [0, 0]]], float), "worst_class", "accuracy", 1) == 0.5
+    assert choice([[0.1], [float("nan")], [0.3]]) == 2
+    assert choice([[float("nan")], [float("nan")]]) == 0
+    assert choice([[0.3], [0.3]]) == 0

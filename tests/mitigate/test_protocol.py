@@ -1,0 +1,161 @@
+"""A study of mitigations from its file to its page, with a tiny network on easy faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mien.cli.mitigating import mitigate
+from mien.data.splits import FIT
+from mien.errors import ConfigError, RunError, UsageError
+from mien.mitigate import found_of, load_mitigation, methods_phase
+from mien.mitigate.run import Places, chosen_baseline, judged_faces
+from mien.studies.cells import standing_of
+
+STUDY: dict[str, Any] = {
+    "name": "easy",
+    "base": "base.yaml",
+    "attribute": "gender",
+    "seeds": 2,
+    "min_n": 8,
+    "set": {"train.epochs": 1},
+    "baseline": {"candidates": [{"train.optimizer.lr": 0.001}, {"train.optimizer.lr": 0.05}]},
+    "methods": {
+        "weights": {
+            "set": {"mitigation": {"name": "reweighting", "options": {"by": ["gender"]}}},
+            "candidates": [{"mitigation.options.exponent": 0.5}, {"mitigation.options.exponent": 1.0}],
+            "note": "Both groups are as large.",
+        },
+        "offsets": {"after": {"name": "group_offsets", "options": {"least": 5}},
+                    "candidates": [{"penalty": 0.01}, {"penalty": 1.0}]},
+        "layer": {"after": "last_layer", "part": "train", "of": "weights", "candidates": [{"c": 0.1}, {"c": 1.0}]},
+        "impossible": {"after": {"name": "minimum_rates", "options": {"least_faces": 5}},
+                       "candidates": [{"least": 0.99}, {"least": 0.999}]},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path, settings: dict[str, Any]) -> Path:
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(settings))
+    return written(tmp_path / "easy.yaml")
+
+
+def written(path: Path, **more: Any) -> Path:
+    path.write_text(yaml.safe_dump(STUDY | more, sort_keys=False))
+    return path
+
+
+def test_a_study_is_run_and_its_page_written(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    places = Places(folder=tmp_path, out=out)
+    config = load_mitigation(file)
+    with pytest.raises(RunError, match="the baseline of 'all' is not done"):
+        found_of(config, "all", places)
+    assert mitigate(file, out=out, page=tmp_path / "page") == 0
+    page = (tmp_path / "page" / "README.md").read_text()
+    for text in ("## Which to use", "4 methods beside the baseline, 2 candidates each, 2 seeds each",
+                 "the smallest distance of",
+                 "| baseline |", "| layer |", "impossible, candidate 1:", "no answers reach these rates",
+                 "Both groups are as large.", "| method | features, linear |"):  # fmt: skip
+        assert text in page, text
+    for path in (tmp_path / "page").iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes(), f"{path.name} names a path of this machine"
+    assert (tmp_path / "page" / "trade.png").stat().st_size > 5000
+
+    found = found_of(config, "all", places)
+    # The baseline is the better of its candidates, and the methods begin with it.
+    assert found.tried["baseline"].chosen == chosen_baseline(config, "all", places) == 1
+    second = methods_phase(config, "all", places, 1)
+    assert {cell.config.train.optimizer.lr for cell in second.plan.cells} == {0.05}
+    assert all(standing_of(cell).state == "done" for cell in second.plan.cells)
+    # Faces that fit, that choose and that judge are different ones.
+    cell = second.plan.cells[0]
+    parts = {part: set(cell.run.splits.query("split == @part")["sample_id"]) for part in (FIT, "validation", "test")}
+    assert all(len(faces) >= 20 for faces in parts.values())
+    assert not parts[FIT] & parts["validation"]
+    assert len(judged_faces(config, cell, FIT, False)) == len(parts[FIT])
+    assert {str(i) for i in found.tried["offsets"].best[0].judged.sample_id} == parts["test"]
+    assert {str(i) for i in found.tried["offsets"].best[0].validation.sample_id} == parts["validation"]
+    # What is fitted after training is fitted to a run of the method that it names, seed by seed.
+    layer = found.tried["layer"].best
+    assert [o.cell.key for o in layer] == [o.cell.key for o in found.tried["weights"].best]
+    assert judged_faces(config, layer[0].cell, "train", True).features is not None
+    assert not found.tried["impossible"].best
+    told = json.loads((tmp_path / "page" / "records.json").read_text())
+    assert set(told["methods"]) == {"baseline", "weights", "offsets", "layer"}
+
+    # Nothing is done twice, and what is missing is named.
+    began = [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))]
+    more = {**STUDY["methods"], "drawn": {"set": {"mitigation": "cvar"}, "candidates": [{}, {"train.epochs": 2}]}}
+    written(file, methods=more)
+    assert found_of(load_mitigation(file), "all", places).lacking == ("drawn",)
+    written(file)
+    assert mitigate(file, out=out, page=tmp_path / "again") == 0
+    assert [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))] == began
+    again = json.loads((tmp_path / "again" / "records.json").read_text())
+    for name, method in told["methods"].items():
+        assert again["methods"][name]["overall"] == method["overall"]
+
+
+def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
+    methods = {name: STUDY["methods"][name] for name in ("weights", "offsets")}
+    methods["weights"] = methods["weights"] | {"claims": ["short"]}
+    settings = {"short": {}, "longer": {"train.epochs": 2}}
+    written(file, methods=methods, settings=settings, probes=False)
+    with pytest.raises(UsageError, match="Did you mean 'short'"):
+        mitigate(file, out=tmp_path / "out", setting=("shrot",))
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page", jobs=2, threads=1) == 0
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "| method | short | longer | as it claims? |" in page
+    assert "(claimed)" in page
+    assert "claims none of these" in page
+    assert (tmp_path / "page" / "matrix.png").is_file()
+    for name in settings:
+        assert (tmp_path / "page" / name / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"methods": {"a": {"candidates": [{}]}}}, "a has 1 candidates and the baseline 2"),
+        ({"methods": {"a": {"candidates": [{}, {}], "claims": ["al"]}}}, "a claims 'al'. Did you mean 'all'?"),
+        ({"methods": {"a": {"after": "last_layr", "candidates": [{}, {}]}}}, "Did you mean 'last_layer'?"),
+        ({"methods": {"a": {"after": "last_layer", "candidates": [{"d": 1}, {}]}}}, "d"),
+        ({"methods": {"a": {"after": "last_layer", "of": "b", "candidates": [{}, {}]}}}, "a is fitted to 'b'"),
+        ({"methods": {"a": {"after": "last_layer", "set": {"seed": 1}, "candidates": [{}, {}]}}}, "has no place"),
+        ({"methods": {"baseline": {"candidates": [{}, {}]}}}, "is the baseline's name"),
+        ({"methods": {"a-b": {"candidates": [{}, {}]}}}, "is no name"),
+        ({"methods": {}}, "methods"),
+        ({"baseline": {"after": "last_layer"}, "methods": {"a": {}}}, "the baseline is trained"),
+        ({"metod": 1}, "unknown key. Did you mean 'methods'?"),
+        ({"methods": {"a": {"sets": {}}}}, "methods.a.sets: unknown key. Did you mean 'set'?"),
+        ({"select": "best"}, "select"),
+        ({"seeds": 1}, "seeds"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(file: Path, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match="easy.yaml") as error:
+        load_mitigation(written(file, **more))
+    assert said in str(error.value)
+
+
+def test_faces_are_set_aside_by_whole_units(easy_store: Path) -> None:
+    from mien.config import parse_config
+    from mien.train.targets import load_training_data
+
+    def split(seed: int, **more: Any) -> Any:
+        config = {"data": {"store": str(easy_store)}, "seed": seed, "split": {"name": "corpus", **more}}
+        return load_training_data(parse_config(config)).table.frame.set_index("sample_id")["split"]
+
+    plain, halved = split(0), split(0, fit=0.5)
+    assert (plain[plain != "validation"] == halved[plain != "validation"]).all()
+    assert abs((halved == FIT).sum() - (halved == "validation").sum()) <= 3
+    assert set(halved[plain == "validation"]) == {FIT, "validation"}
+    assert (split(0, fit=0.5) == halved).all()
+    with pytest.raises(ConfigError, match=r"split\.fit"):
+        split(0, fit=1.0)
