@@ -37,6 +37,10 @@ def options(name: str) -> dict[str, Any]:
 
 #: Methods that ask for a network of their own.
 NETWORKS: dict[str, dict[str, Any]] = {
+    "latent_alignment": {
+        "name": "latent_mbconv",
+        "options": {"encoder_widths": [8, 8], "latent": 8, "widths": [8, 16]},
+    },
     "domain_discriminative": {
         "name": "joint_head",
         "options": {

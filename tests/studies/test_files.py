@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mien.mitigate import load_mitigation
 from mien.studies import SCALES, load_study
 
 FOLDER = Path(__file__).resolve().parents[2] / "studies"
-FILES = sorted(FOLDER.glob("*.yaml"))
+FILES = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.startswith("mitigate_"))
+MITIGATIONS = sorted(FOLDER.glob("mitigate_*.yaml"))
 
 
 def test_there_are_some() -> None:
@@ -28,3 +30,12 @@ def test_it_says_what_each_scale_shrinks_and_where_it_is_from(path: Path) -> Non
     for scale in SCALES:
         assert scale == "full" or scale not in study.scales or study.scales[scale].says
     assert "tiny" in study.scales
+
+
+@pytest.mark.parametrize("path", MITIGATIONS, ids=lambda p: p.stem)
+def test_a_study_of_mitigations_can_be_read(path: Path) -> None:
+    study = load_mitigation(path)
+    assert study.name == path.stem
+    assert study.about
+    assert (FOLDER / study.base).is_file()
+    assert {"tiny", "small"} <= set(study.scales)

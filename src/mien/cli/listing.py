@@ -19,6 +19,7 @@ Kind = Literal[
     "models",
     "losses",
     "mitigations",
+    "postprocessors",
     "metrics",
     "adapters",
     "annotators",
@@ -85,6 +86,7 @@ def _catalogues() -> dict[str, Registry]:
     from mien.metrics import METRICS
     from mien.mitigation import MITIGATIONS
     from mien.models import MODELS
+    from mien.postprocessing import POSTPROCESSORS
 
     return {
         "datasets": DATASETS,
@@ -93,6 +95,7 @@ def _catalogues() -> dict[str, Registry]:
         "models": MODELS,
         "losses": LOSSES,
         "mitigations": MITIGATIONS,
+        "postprocessors": POSTPROCESSORS,
         "metrics": METRICS,
         "adapters": ADAPTERS,
         "annotators": ANNOTATORS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -146,12 +147,14 @@ class Stage:
         epochs: How many; ``train.epochs`` if None.
         turns: Who moves in each step, in order.
         begins: With the best weights of the stage before, or with those that the run began with.
+        keeps: The best epoch by ``train.monitor``, or the last, where validation says nothing of what is learnt.
     """
 
     name: str = "fit"
     epochs: int | None = None
     turns: tuple[Turn, ...] = field(default_factory=lambda: (Turn(),))
     begins: Literal["best", "start"] = "best"
+    keeps: Literal["best", "last"] = "best"
 
 
 class Mitigation(nn.Module):
@@ -206,6 +209,18 @@ class Mitigation(nn.Module):
     def stages(self) -> tuple[Stage, ...]:
         """The fits that make the run."""
         return (Stage(),)
+
+    def told(self) -> dict[str, float]:
+        """Figures of its own for the history, after every epoch; always the same names."""
+        return {}
+
+    def leave(self, stage: int, folder: Path) -> None:
+        """Called when a stage ends, on the first process: the method may write into the run's folder.
+
+        Args:
+            stage: Its number, from 0.
+            folder: The run's folder.
+        """
 
     def begin(self, stage: int, logits: Callable[[], NDArray[np.float32]]) -> None:
         """Called when a stage begins, before its weights and its order are asked for.

@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import Count, ExpressionModel, Share
+from mien.models.blocks import Count, ExpressionModel, Outputs, Share
 
 Widths = Annotated[Sequence[Count], Field(min_length=1, max_length=5)]  # each halves the picture
 WIDTHS = (64, 128, 256)
+LATENT, BODY = "latent", "latent_body"  # in Outputs.extra: the mean of the latent, and the maps that it is made of
 LARGEST = 10.0  # of |log variance|, so that its exponential is a number in any precision
 
 
@@ -214,6 +215,7 @@ class LatentMBConv(ExpressionModel):
         freeze_encoder: bool = False,
     ) -> None:
         super().__init__()
+        self.in_channels, self.encoder_widths, self.latent = in_channels, tuple(encoder_widths), latent
         encoder = LatentEncoder(in_channels, widths=encoder_widths, latent=latent)
         # Of the encoder what gives the mean: the variance has no part in the classifier, and no gradient.
         self.encoder = nn.Sequential(encoder.body, encoder.mean)
@@ -224,6 +226,11 @@ class LatentMBConv(ExpressionModel):
         if freeze_encoder:
             self.encoder.requires_grad_(False)
 
+    def stand(self, stands: bool) -> None:
+        """Let the encoder stand still or move again: without gradient, its batch statistics as they are."""
+        self.encoder_stands = stands
+        self.encoder.train(self.training and not stands)
+
     def train(self, mode: bool = True) -> LatentMBConv:
         """As every module; a frozen encoder goes on judging with the statistics that it has."""
         super().train(mode)
@@ -233,5 +240,18 @@ class LatentMBConv(ExpressionModel):
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` normalised images -> ``(B, widths[-1])``."""
-        out: Tensor = self.classifier(self.encoder(x))
+        out: Tensor = self.classifier(self._mean(x)[0])
         return out
+
+    def _mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The latent's mean, and the maps that it is made of; without gradient where the encoder stands still."""
+        body, mean = self.encoder
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_stands):
+            maps = body(x)
+            return mean(maps), maps
+
+    def forward_train(self, x: Tensor) -> Outputs:
+        """Logits, features, and the latent for its alignment."""
+        mean, maps = self._mean(x)
+        features = self.classifier(mean)
+        return Outputs(self.head(features), features, {LATENT: mean, BODY: maps})

@@ -316,10 +316,12 @@ class Loop:
         row = {"epoch": self.place.epoch - 1, "train_loss": loss / n, "train_accuracy": hits / n, **metrics}
         if len(self.built.stages) > 1:
             row["stage"] = self.place.stage
+        row |= self.built.mitigation.told()
         row |= {"lr": self.optimizers[0].param_groups[0]["lr"], "seconds": seconds, "images_per_s": n / seconds}
         self.bettered = False
         try:
-            better = self.bettered = self.kept.take(row, metrics, self.train.monitor)
+            last = self.built.stages[self.place.stage].keeps == "last"
+            better = self.bettered = self.kept.take(row, metrics, "last" if last else self.train.monitor)
         finally:
             self.diary.history(self.kept)
         if better and self.place.stage + 1 < len(self.built.stages):
@@ -338,6 +340,8 @@ class Loop:
 
     def _leave_stage(self) -> None:
         """Go to the next stage, if there is one, with the weights that it begins with."""
+        if self.diary.writes:
+            self.built.mitigation.leave(self.place.stage, self.diary.folder)
         self.place.stage, self.place.stage_epoch, self.place.step = self.place.stage + 1, 0, 0
         self.optimizers, self.schedules = [], []
         if self.place.stage == len(self.built.stages):

@@ -1,0 +1,152 @@
+"""Latent alignment: its terms by hand, what stands still when, and a run broken off in its second fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from mien.config import parse_config
+from mien.errors import ConfigError
+from mien.mitigation.base import Batch, Step
+from mien.mitigation.faces import Faces
+from mien.mitigation.latent_alignment import LatentAlignment, gram
+from mien.models import MODELS
+from mien.models.latent import BODY, LATENT, LatentMBConv
+from mien.models.weights import Classifier
+from mien.train import train
+
+SMALL: dict[str, Any] = {"encoder_widths": [8, 8], "latent": 8, "widths": [8, 16]}
+
+
+def faces(n: int = 6) -> Faces:
+    return Faces(
+        rows=np.arange(n), targets=np.eye(3, dtype=np.float32)[np.arange(n) % 3],
+        classes={"expression": ("a", "b", "c")},
+        groups=np.eye(2, dtype=np.float32)[np.arange(n) % 2], attributes={"gender": ("f", "m")},
+    )  # fmt: skip
+
+
+def built(**options: Any) -> tuple[LatentAlignment, LatentMBConv]:
+    torch.manual_seed(0)
+    model = MODELS.get("latent_mbconv")(3, 1, **SMALL)
+    method = LatentAlignment(faces(), by=("gender",), **options)
+    method.adapt(model)
+    return method, model
+
+
+def step(method: LatentAlignment, model: LatentMBConv, progress: float = 1.0) -> Step:
+    told, x = method.faces, torch.rand(6, 1, 16, 16)
+    batch = Batch(x, torch.from_numpy(told.targets), torch.from_numpy(told.groups), torch.arange(6))
+    outputs = model.forward_train(x)
+    return Step(
+        batch=batch, logits=outputs.logits, features=outputs.features, extra=outputs.extra, losses=torch.zeros(6),
+        epoch=0, step=round(10 * progress), n_steps=10,
+    )  # fmt: skip
+
+
+def test_gram_is_over_channels_and_places() -> None:
+    maps = torch.rand(2, 3, 4, 5)
+    by_hand = torch.einsum("bchw,bdhw->bcd", maps, maps) / (3 * 4 * 5)
+    torch.testing.assert_close(gram(maps), by_hand)
+
+
+def test_each_term_has_its_factor() -> None:
+    off: dict[str, Any] = {"kl": 0.0, "adversary": 0.0, "style": 0.0, "pixel": 0.0}
+
+    def loss(progress: float = 1.0, **options: Any) -> float:
+        method, model = built(**{**off, **options})
+        torch.manual_seed(1)
+        return method.align(step(method, model, progress)).item()
+
+    assert loss() == 0
+    for term in off:
+        assert loss(**{term: 2.0}) == pytest.approx(2 * loss(**{term: 1.0}), rel=1e-5)
+        assert loss(**{term: 1.0}) > 0
+    # The divergence's factor rises over the warm-up, and free nats cost nothing.
+    assert loss(0.0, kl=1.0) == 0
+    assert loss(0.1, kl=1.0, warm_up=0.2) == pytest.approx(0.5 * loss(1.0, kl=1.0), rel=1e-4)
+    assert loss(kl=1.0, free=100.0) == 0
+    assert loss(kl=1.0, variational=False) == 0
+
+
+def test_the_divergence_is_the_mean_over_units() -> None:
+    method, model = built(kl=1.0, adversary=0.0, style=0.0)
+    given = step(method, model)
+    mean, log_variance = given.extra[LATENT], method.log_variance(given.extra[BODY])
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    by_hand = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean()
+    assert method.align(given).item() == pytest.approx(by_hand.item(), rel=1e-4)
+
+
+def test_who_moves_in_which_turn() -> None:
+    method, model = built()
+    method.discriminate(step(method, model)).backward()
+    assert all(p.grad is not None for p in method.discriminator.parameters())
+    assert all(p.grad is None for p in [*model.parameters(), *method.generator.parameters()])
+    method.zero_grad(set_to_none=True)
+    method.align(step(method, model)).backward()
+    assert all(p.grad is None for p in [*method.discriminator.parameters(), *method.looks.parameters()])
+    assert all(p.grad is None for p in [*model.classifier.parameters(), *model.head.parameters()])
+    assert all(p.grad is not None for p in [*model.encoder.parameters(), *method.generator.parameters()])
+    # From the second fit on the encoder stands still, its batch statistics too.
+    method.begin(1, lambda: np.zeros((0, 0), np.float32))
+    model.train()
+    method.mix(step(method, model).batch)
+    model.zero_grad(set_to_none=True)
+    before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+    model.forward_train(torch.rand(4, 1, 16, 16)).logits.sum().backward()
+    assert all(p.grad is None for p in model.encoder.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in model.encoder.state_dict().items())
+    assert next(iter(model.classifier.parameters())).grad is not None
+
+
+def test_another_network_is_refused() -> None:
+    with pytest.raises(ConfigError, match="latent_mbconv"):
+        LatentAlignment(faces(), by=("gender",)).adapt(SimpleNamespace(head=nn.Linear(1, 1)))  # type: ignore[arg-type]
+
+
+def config(settings: dict[str, Any], **options: Any) -> Any:
+    content = settings | {
+        "model": {"name": "latent_mbconv", "options": SMALL},
+        "mitigation": {"name": "latent_alignment", "options": {"by": ["gender"], "align_epochs": 2, **options}},
+    }
+    content["train"] |= {"epochs": 2, "optimizer": {"name": "adam", "lr": 0.003}, "monitor": "val_accuracy"}
+    return parse_config(content)
+
+
+def test_a_run_has_two_fits_and_goes_on_in_the_second(settings: dict[str, Any], tmp_path: Path) -> None:
+    asked = config(settings, pictures=3)
+    whole = train(asked, tmp_path / "whole")
+    history = whole.history
+    assert history["stage"].tolist() == [0, 0, 1, 1]
+    assert {"divergence", "confusion", "style", "pixels", "alive"} <= set(history)
+    assert history["alive"].between(0, 1).all()
+    with Image.open(tmp_path / "whole" / "reconstructions.png") as sheet:
+        assert sheet.size == (3 * 24, 2 * 24)
+    plain = train(config(settings), tmp_path / "plain")
+    assert not (tmp_path / "plain" / "reconstructions.png").exists()  # nobody asked for faces
+    # Broken off after each epoch in turn, it ends with the same weights.
+    for _ in range(10):
+        part = train(asked.model_copy(update={"train": asked.train.model_copy(update={"max_minutes": 1e-6})}),
+                     tmp_path / "parts", finished_ok=True)  # fmt: skip
+        if part.record.status == "finished":
+            break
+    told, other = (Classifier.load(tmp_path / name).module.state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(v, other[k]) for k, v in told.items())
+    pd.testing.assert_series_equal(part.history["val_loss"], history["val_loss"])
+    again = Classifier.load(plain.path).module.state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in told.items())  # the pictures change nothing
+
+
+def test_style_of_a_trained_network(settings: dict[str, Any], tmp_path: Path) -> None:
+    eyes = train(parse_config(settings | {"train": settings["train"] | {"epochs": 1}}), tmp_path / "eyes")
+    run = train(config(settings, style_network=str(eyes.path)), tmp_path / "run")
+    assert run.record.status == "finished"
