@@ -198,6 +198,16 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
         rows_of(planned(written(file, metrics=["accuracy@gendre=male"], claims=[], figures=[], cells={}, seeds=2)))
 
 
+def test_a_part_that_does_not_exist_is_told_before_training(file: Path, easy_store: Path) -> None:
+    for part in ("tset", f"{easy_store}:tset"):
+        plan = planned(written(file, evaluate=["test", part], metrics=["accuracy"], claims=[], figures=[], cells={}))
+        assert study_run(file, out=plan.out) == 1
+        assert {standing_of(cell).state for cell in plan.cells} == {"failed"}
+        assert "no face in split 'tset'" in standing_of(plan.cells[0]).error
+        assert not plan.cells[0].run.path.exists()
+        shutil.rmtree(plan.out)
+
+
 def test_a_start_that_is_not_judged_is_no_row_and_comes_along(file: Path, tmp_path: Path, easy_store: Path) -> None:
     cells = {
         "faces": {"judged": False, "set": {"train.epochs": 1, "data.store": "stores/store"}},

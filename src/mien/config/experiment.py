@@ -216,6 +216,15 @@ class SplitConfig(Component):
     )
 
 
+class MitigationConfig(Component):
+    """A mitigation, and how it sees perceived groups."""
+
+    soft: bool = Field(
+        False,
+        description="Perceived groups as the annotator's probabilities (columns ATTRIBUTE_prob_GROUP), not named.",
+    )
+
+
 class ExperimentConfig(Section):
     """A whole experiment; unknown keys are refused."""
 
@@ -230,7 +239,7 @@ class ExperimentConfig(Section):
     )
     model: ModelConfig = ModelConfig(name="mienet")
     loss: Component = Component(name="cross_entropy")
-    mitigation: Component = Component(name="none")
+    mitigation: MitigationConfig = MitigationConfig(name="none")
     train: TrainConfig = TrainConfig()
     audit: AuditConfig = AuditConfig()
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mien.data.images import Store
+from mien.data.labelled import parse_on
 from mien.errors import RunBusy, RunError, UsageError, reason
 from mien.evaluate import evaluate
 from mien.stats.settings import Settings
@@ -29,6 +31,7 @@ from mien.studies.cells import (
 )
 from mien.studies.hold import holding
 from mien.train import train
+from mien.train.targets import split_table
 
 _MOST_BEGUN = 10  # times that a cell is begun without an epoch more, before it counts as what kills its process
 _WAIT_S = 1.0
@@ -71,6 +74,7 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
         MienError: What is wrong, as ``mien train`` and ``mien evaluate`` tell it.
     """
     out = cell.folder / RUN
+    check_parts(cell)
     anew = work.redo and is_stale(cell)
     run = train(cell.config, out, finished_ok=True, force=anew, say=say, progress=progress, threads=work.threads)
     if run.record.status != "finished":
@@ -81,6 +85,25 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
         settings = Settings(n_boot=work.n_boot)
         names[part] = evaluate(run, place, device=work.device, settings=settings, features=work.features).name
     note_done(cell, names)
+
+
+def check_parts(cell: Cell) -> None:
+    """Refuse to train what could not be judged: before hours of it, not after.
+
+    Raises:
+        DataError: If an evaluation names a part that the run or the other store will not have.
+    """
+    own = [asked.place for asked in cell.on.values() if ":" not in asked.place]
+    if own:
+        found = split_table(cell.config)
+        for part in own:
+            if part not in set(found.frame["split"]):  # a part of the corpus, then, which the run may have renamed
+                Store.open(cell.config.data.store).table.in_split(part)
+    for asked in cell.on.values():
+        if ":" in asked.place:
+            path, named = parse_on(asked.place)
+            if named is not None:
+                Store.open(path).table.in_split(named)
 
 
 def run_cells(

@@ -25,7 +25,7 @@ from mien.models.conditioned import CONDITIONED
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
-from mien.spellings import attribute_name
+from mien.spellings import BETWEEN, attribute_name
 from mien.train.numbers import check_known, number_heads, numbers_of
 from mien.values import shown
 
@@ -73,13 +73,8 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
     """
     store = Store.open(config.data.store)
-    table = store.table
-    _check_attributes(config, table)
-    heads, encode, strata = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
-    classes = pd.Series(strata, index=table.frame["sample_id"].to_numpy())
-    options = {"seed": config.seed, **config.split.options}
-    table = SPLITS.get(config.split.name)(table, strata, **options)
-    table = set_aside(table, classes, config.split.fit, options["seed"])
+    _check_attributes(config, store.table)
+    (heads, encode, _), table = _split(config, store.table)
     numbers = number_heads(config, table, heads.get(EXPRESSION, ()))
     asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
     parts, dropped, prior = {}, {}, {}
@@ -94,7 +89,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             rows=faces.frame["image"].to_numpy(np.int64)[keep],
             targets=encoded.targets[keep],
             classes=heads,
-            groups=_memberships(faces.where(keep, "labelled"), groups),
+            groups=_memberships(faces.where(keep, "labelled"), groups, soft=part == TRAIN and config.mitigation.soft),
             attributes=groups,
             numbers=numbers_of(faces.where(keep, "labelled"), numbers),
         )
@@ -116,6 +111,25 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
         numbers=numbers,
         prior=prior[TRAIN],
     )
+
+
+def split_table(config: ExperimentConfig) -> SampleTable:
+    """The faces with the split that a run will give them, without a look at the pictures.
+
+    Raises:
+        DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
+    """
+    return _split(config, Store.open(config.data.store).table)[1]
+
+
+def _split(config: ExperimentConfig, table: SampleTable) -> tuple[Learnt, SampleTable]:
+    """What is learnt, and the faces with their split."""
+    learnt = (_attribute_targets if config.labels.attributes else _expression_targets)(config, table)
+    strata = learnt[2]
+    classes = pd.Series(strata, index=table.frame["sample_id"].to_numpy())
+    options = {"seed": config.seed, **config.split.options}
+    table = SPLITS.get(config.split.name)(table, strata, **options)
+    return learnt, set_aside(table, classes, config.split.fit, options["seed"])
 
 
 def mitigated(config: ExperimentConfig) -> tuple[str, ...]:
@@ -263,13 +277,44 @@ def _told(config: ExperimentConfig) -> Mapping[str, object]:
     return told if isinstance(told, Mapping) else {}
 
 
-def _memberships(table: SampleTable, attributes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
-    """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing."""
-    found = [
-        (group_column(table, spec).to_numpy(dtype=object)[:, None] == np.array(groups, dtype=object)).astype(np.float32)
-        for spec, groups in attributes.items()
-    ]
+def _memberships(
+    table: SampleTable, attributes: Mapping[str, tuple[str, ...]], soft: bool = False
+) -> NDArray[np.float32]:
+    """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing.
+
+    With ``soft`` those of perceived attributes are the annotator's probabilities.
+    """
+    found = []
+    for spec, groups in attributes.items():
+        words = group_column(table, spec).to_numpy(dtype=object)
+        block = (words[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+        if soft and all(table.is_perceived(name.strip()) for name in spec.split("*")):
+            block = np.where(block.any(1, keepdims=True), _probabilities(table, spec, groups), block)
+        found.append(block.astype(np.float32))
     return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
+
+
+def _probabilities(table: SampleTable, spec: str, groups: Sequence[str]) -> NDArray[np.float64]:
+    """``(n, G)`` the annotator's probabilities; of an intersection the products of those of its parts.
+
+    Raises:
+        ConfigError: If a group has no column, or a row of them is no distribution.
+    """
+    parts = [name.strip() for name in spec.split("*")]
+    found = np.ones((len(table), len(groups)))
+    for i, name in enumerate(parts):
+        for g, group in enumerate(groups):
+            column = f"{name}_prob_{group.split(BETWEEN)[i]}"
+            if column not in table.frame:
+                expected = f"the annotator's probabilities of {name!r}"
+                raise ConfigError("mitigation.soft", f"the store has no column {column!r}", expected, "Leave soft out.")
+            found[:, g] *= table.frame[column].to_numpy(np.float64, na_value=np.nan)
+    found = np.nan_to_num(found)
+    total = found.sum(1, keepdims=True)
+    if ((total > 0) & (np.abs(total - 1) > 0.05)).any() or (found < 0).any():
+        row = int(np.flatnonzero((np.abs(total - 1) > 0.05)[:, 0] & (total > 0)[:, 0])[0])
+        raise ConfigError("mitigation.soft", f"probabilities of {spec!r} sum to {total[row, 0]:.3f}", "a sum of 1")
+    return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))
 
 
 def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
