@@ -12,7 +12,7 @@ import yaml
 from mien.cli.mitigating import mitigate
 from mien.data.splits import FIT
 from mien.errors import ConfigError, RunError, UsageError
-from mien.mitigate import found_of, load_mitigation, methods_phase
+from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.run import Places, chosen_baseline, judged_faces
 from mien.studies.cells import standing_of
 
@@ -102,6 +102,26 @@ def test_a_study_is_run_and_its_page_written(file: Path, tmp_path: Path, capsys:
         assert again["methods"][name]["overall"] == method["overall"]
 
 
+def test_attributes_of_settings_and_what_a_scale_shrinks(file: Path, tmp_path: Path) -> None:
+    methods = {"weights": {"set": {"mitigation": {"name": "reweighting", "options": {"by": ["$attribute"]}}},
+                           "candidates": [{}, {"train.epochs": 2}]}}  # fmt: skip
+    settings = {"one": {}, "other": {"attribute": "gender*gender"}}
+    cells = {"baseline": {"model.options.stem": 4}, "weights": {"train.batch_size": 20}}
+    scales = {"tiny": {"set": {"train.epochs": 3}, "cells": cells}}
+    config = load_mitigation(written(file, methods=methods, settings=settings, scales=scales))
+    places = Places(folder=tmp_path, out=tmp_path / "out", scale="tiny")
+    first, second = (methods_phase(config, name, places, 0).plan.cells for name in settings)
+    assert first[0].config.mitigation.options["by"] == ["gender"]
+    assert second[0].config.mitigation.options["by"] == ["gender*gender"]
+    assert {c.config.train.batch_size for c in first} == {20}
+    assert {c.config.model.options["stem"] for c in first} == {4}  # the baseline's is theirs too
+    assert {c.config.train.epochs for c in first} == {3}
+    base = baseline_phase(config, "one", places).plan.cells
+    assert {c.config.train.batch_size for c in base} == {30}
+    # The baseline is the same in both settings, and is trained once.
+    assert [c.folder for c in base] == [c.folder for c in baseline_phase(config, "other", places).plan.cells]
+
+
 def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
     methods = {name: STUDY["methods"][name] for name in ("weights", "offsets")}
     methods["weights"] = methods["weights"] | {"claims": ["short"]}
@@ -135,6 +155,7 @@ def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
         ({"metod": 1}, "unknown key. Did you mean 'methods'?"),
         ({"methods": {"a": {"sets": {}}}}, "methods.a.sets: unknown key. Did you mean 'set'?"),
         ({"select": "best"}, "select"),
+        ({"scales": {"tiny": {"cells": {"layer": {}}}}}, "scale 'tiny' names 'layer'"),
         ({"seeds": 1}, "seeds"),
     ],
 )

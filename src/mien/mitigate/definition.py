@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from mien.yaml_files import read_yaml
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
 BASELINE = "baseline"
+_ATTRIBUTE = "$attribute"
 
 
 class MethodConfig(Section):
@@ -56,9 +57,15 @@ class MitigationConfig(Section):
     seeds: int = Field(3, ge=2, le=100)
     baseline: MethodConfig = MethodConfig()
     methods: dict[str, MethodConfig] = Field(min_length=1)
-    settings: dict[str, Settings] = Field({"all": {}}, min_length=1, description="Name -> what it changes for all.")
+    settings: dict[str, Settings] = Field(
+        {"all": {}},
+        min_length=1,
+        description="Name -> what it changes for all; `attribute` in it is another one, which `$attribute` stands for.",
+    )
     probes: bool = Field(True, description="Whether fresh probes read the attribute from the features.")
-    scales: dict[Scale, ScaleConfig] = {}
+    scales: dict[Scale, ScaleConfig] = Field(
+        {}, description="What each scale shrinks; `cells` are of methods, and the baseline's are all methods' too."
+    )
 
     @field_validator("methods", "settings")
     @classmethod
@@ -75,6 +82,10 @@ class MitigationConfig(Section):
         n = len(self.baseline.candidates)
         if self.baseline.after is not None:
             raise ValueError("the baseline is trained: leave `after` out")
+        trained = [BASELINE, *(m for m, told in self.methods.items() if told.after is None)]
+        for scale, told in self.scales.items():
+            if strange := sorted(set(told.cells) - set(trained)):
+                raise ValueError(f"scale {scale!r} names {strange[0]!r}. {nearest(strange[0], trained)}")
         for name, method in self.methods.items():
             if len(method.candidates) != n:
                 raise ValueError(
@@ -87,9 +98,8 @@ class MitigationConfig(Section):
                 continue
             if method.set:
                 raise ValueError(f"{name} is fitted after training: `set` has no place in it")
-            others = [BASELINE, *(m for m, told in self.methods.items() if told.after is None)]
-            if method.of not in others:
-                raise ValueError(f"{name} is fitted to {method.of!r}. {nearest(method.of, others)}")
+            if method.of not in trained:
+                raise ValueError(f"{name} is fitted to {method.of!r}. {nearest(method.of, trained)}")
             called = f"post-processing {method.after.name!r}"
             try:
                 entry = POSTPROCESSORS.get(method.after.name, f"methods.{name}.after.name")
@@ -104,6 +114,28 @@ class MitigationConfig(Section):
         """Faces that every run is judged on: those that choose, those that fit, those that count."""
         fitted = [method.part for method in self.methods.values() if method.after is not None]
         return tuple(dict.fromkeys(["validation", *fitted, self.judged]))
+
+    def within(self, setting: str) -> MitigationConfig:
+        """The study in one of its settings: with that one's attribute, and ``$attribute`` filled in."""
+        told = dict(self.settings[setting])
+        attribute = told.pop("attribute", self.attribute)
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {k: filled(v) for k, v in value.items()}
+            if isinstance(value, list | tuple):
+                return [filled(v) for v in value]
+            return attribute if value == _ATTRIBUTE else value
+
+        methods = {
+            name: method.model_copy(
+                update={"set": filled(method.set), "candidates": tuple(map(filled, method.candidates))}
+            )
+            for name, method in self.methods.items()
+        }
+        settings = {name: told if name == setting else each for name, each in self.settings.items()}
+        more = {"attribute": attribute, "methods": methods, "settings": settings, "set": filled(self.set)}
+        return self.model_copy(update=more)
 
     def at(self, scale: Scale) -> ScaleConfig:
         """What a scale shrinks."""

@@ -28,7 +28,7 @@ from mien.runs import FEATURES
 from mien.spellings import same_groups
 from mien.studies.cells import Cell, Plan, evaluations_of, plan_study, standing_of
 from mien.studies.columns import Column
-from mien.studies.definition import Scale, Settings, StudyConfig
+from mien.studies.definition import Scale, ScaleConfig, Settings, StudyConfig
 from mien.studies.results import predictions_of
 
 
@@ -70,6 +70,7 @@ def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Ph
     Raises:
         ConfigError: With every mistake, before anything is trained.
     """
+    config = config.within(setting)
     layers = {(BASELINE, i): {**config.baseline.set, **each} for i, each in enumerate(config.baseline.candidates)}
     return _phase(config, setting, places, layers)
 
@@ -83,7 +84,9 @@ def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen
         places: Where it lies.
         chosen: The baseline's candidate.
     """
-    below = {**config.baseline.set, **config.baseline.candidates[chosen]}
+    config = config.within(setting)
+    smaller = config.at(places.scale).cells.get(BASELINE, {})
+    below = {**config.baseline.set, **config.baseline.candidates[chosen], **smaller}
     layers = {
         (name, i): {**below, **method.set, **each}
         for name, method in config.methods.items()
@@ -106,13 +109,18 @@ def _phase(config: MitigationConfig, setting: str, places: Places, layers: Mappi
         "cells": {rows[key]: {"set": settings} for key, settings in layers.items()},
         "seeds": config.seeds,
         "evaluate": config.parts,
-        "scales": {name: scale.model_dump() for name, scale in config.scales.items()},
+        "scales": {name: {**scale.model_dump(), "cells": _cells(scale, rows)} for name, scale in config.scales.items()},
     })  # fmt: skip
     # Each setting has stores of its own.
     several = len(config.settings) > 1
     where, stores = places.folder, places.stores
     plan = plan_study(study, where, places.out, places.scale, places.settings, stores, other_stores=several)
     return Phase(plan=plan, rows=rows)
+
+
+def _cells(scale: ScaleConfig, rows: Mapping[tuple[str, int], str]) -> dict[str, Settings]:
+    """What a scale changes in single methods, row by row."""
+    return {row: scale.cells[method] for (method, _), row in rows.items() if method in scale.cells}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,11 +192,13 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
         RunError: If the baseline is not done.
     """
     first = baseline_phase(config, setting, places)
+    second_of = config
+    config = config.within(setting)
     baseline = _trained(config, BASELINE, first)
     if baseline is None:
         raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs")
     tried, lacking = {BASELINE: baseline}, []
-    second = methods_phase(config, setting, places, baseline.chosen)
+    second = methods_phase(second_of, setting, places, baseline.chosen)
     for name, method in config.methods.items():
         if method.after is None:
             found = _trained(config, name, second)
@@ -215,7 +225,7 @@ def chosen_baseline(config: MitigationConfig, setting: str, places: Places) -> i
     Raises:
         RunError: If not all of its runs are done.
     """
-    found = _trained(config, BASELINE, baseline_phase(config, setting, places))
+    found = _trained(config.within(setting), BASELINE, baseline_phase(config, setting, places))
     if found is None:
         raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs",
                        "'mien study show' names failures; --retry tries them again.")  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from mien.models import MODELS
-from mien.models.blocks import Count, ExpressionModel, Outputs, Share
+from mien.models.blocks import Count, ExpressionModel, Outputs, ResidualBlock, Share
 
 Widths = Annotated[Sequence[Count], Field(min_length=1, max_length=5)]  # each halves the picture
 WIDTHS = (64, 128, 256)
@@ -159,19 +159,26 @@ class MBConv(nn.Module):
 
 
 class MBConvClassifier(nn.Module):
-    """Three MBConv blocks on a latent map, and their mean: ``(B, latent, h, w)`` -> ``(B, widths[-1])``.
+    """Three blocks on a latent map, MBConv or residual, and their mean: ``(B, latent, h, w)`` -> ``(B, widths[-1])``.
 
     Args:
         latent: Channels of the latent map.
         widths: Channels of each block; the first keeps the size, the others halve it.
+        blocks: ``mbconv``, or ``residual`` ones of the same widths.
     """
 
-    def __init__(self, latent: int = 64, widths: Sequence[int] = (96, 160, 256)) -> None:
+    def __init__(
+        self,
+        latent: int = 64,
+        widths: Sequence[int] = (96, 160, 256),
+        blocks: Literal["mbconv", "residual"] = "mbconv",
+    ) -> None:
         super().__init__()
         channels = [latent, *widths]
+        block = MBConv if blocks == "mbconv" else ResidualBlock
         self.blocks = nn.Sequential(
             *(
-                MBConv(a, b, 1 if number == 0 else 2)
+                block(a, b, 1 if number == 0 else 2)
                 for number, (a, b) in enumerate(zip(channels[:-1], channels[1:], strict=True))
             )
         )
@@ -201,6 +208,7 @@ class LatentMBConv(ExpressionModel):
         widths: Channels of the MBConv blocks; the first keeps the size, the others halve it.
         dropout: Share dropped before the head.
         freeze_encoder: Train the classifier alone.
+        blocks: MBConv as in the source, or residual ones of the same widths, one of its ablations.
     """
 
     def __init__(
@@ -213,13 +221,14 @@ class LatentMBConv(ExpressionModel):
         widths: Widths = (96, 160, 256),
         dropout: Share = 0.2,
         freeze_encoder: bool = False,
+        blocks: Literal["mbconv", "residual"] = "mbconv",
     ) -> None:
         super().__init__()
         self.in_channels, self.encoder_widths, self.latent = in_channels, tuple(encoder_widths), latent
         encoder = LatentEncoder(in_channels, widths=encoder_widths, latent=latent)
         # Of the encoder what gives the mean: the variance has no part in the classifier, and no gradient.
         self.encoder = nn.Sequential(encoder.body, encoder.mean)
-        self.classifier = MBConvClassifier(latent, widths)
+        self.classifier = MBConvClassifier(latent, widths, blocks)
         self.feature_dim = widths[-1]
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
         self.encoder_stands = freeze_encoder
