@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mien.config import ExperimentConfig, config_key, parse_config
+from mien.config.files import load_section
 from mien.config.section import Section
 from mien.data.images import Store
-from mien.errors import ConfigError, MienError, MissingExtra, RunError, UsageError
+from mien.errors import ConfigError, MissingExtra, RunError, UsageError
 from mien.outputs import check_folder
 from mien.runs import Run
 from mien.studies.cells import RUN
@@ -89,18 +90,7 @@ def load_tuning(path: Path | str) -> TuneConfig:
     Raises:
         ConfigError: If it cannot be read.
     """
-    path = Path(path)
-    content = read_yaml(path, "a search: name, base and space")
-    try:
-        return TuneConfig.model_validate(content)
-    except ValidationError as error:
-        mistakes: list[MienError] = [
-            ConfigError(
-                ": ".join((path.name, ".".join(map(str, e["loc"])))), str(e.get("ctx", {}).get("error") or e["msg"])
-            )
-            for e in error.errors()
-        ]
-        raise ConfigError.joined(path.name, mistakes) from None
+    return load_section(path, TuneConfig, "a search: a YAML with name, base and space")
 
 
 def tune(

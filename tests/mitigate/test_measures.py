@@ -90,6 +90,7 @@ def test_values_and_changes_by_hand() -> None:
         (0.6, 0.5, "levelled down"),
         (0.9, 0.3, "hurt"),
         (0.7, 0.75, "helped, at the cost of man"),
+        (0.4, 0.4, "hurt"),  # the gap is gone, and the worst group is worse
         (0.99, 0.5, "no change of the worst group that can be told; man gained"),
     ],
 )
@@ -191,6 +192,14 @@ def test_small_and_unknown_groups() -> None:
     ].seeds == (1.0, 1.0)
     with pytest.raises(DataError, match="other faces"):
         compare_methods({"base": [other], "x": [other.select(np.arange(100))]}, "base", "gender", settings=FAST)
+    alone = compare_methods({"base": [other] * 2, "x": [other] * 2}, "base", "gender", min_n=50, settings=FAST)
+    assert judgement(alone, "base", "x").verdict == "cannot be judged"
+    relabelled = told([1, *labels[1:]], predicted, groups)
+    with pytest.raises(DataError, match="other labels"):
+        compare_methods({"base": [other], "x": [relabelled]}, "base", "gender", settings=FAST)
+    annotated_anew = told(labels, predicted, ["woman", *groups[1:]])
+    with pytest.raises(DataError, match="other groups of 'gender'"):
+        compare_methods({"base": [other], "x": [annotated_anew]}, "base", "gender", settings=FAST)
     with pytest.raises(DataError, match="differ between methods"):
         compare_methods({"base": [other], "x": [other, other]}, "base", "gender", settings=FAST)
 

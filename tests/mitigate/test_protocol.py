@@ -11,7 +11,7 @@ import yaml
 
 from mien.cli.mitigating import mitigate
 from mien.data.splits import FIT
-from mien.errors import ConfigError, RunError, UsageError
+from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.run import Places, chosen_baseline, judged_faces
 from mien.studies.cells import standing_of
@@ -115,8 +115,21 @@ def test_attributes_of_settings_and_what_a_scale_shrinks(file: Path, tmp_path: P
     assert second[0].config.mitigation.options["by"] == ["gender*gender"]
     assert {c.config.train.batch_size for c in first} == {20}
     assert {c.config.model.options["stem"] for c in first} == {4}  # the baseline's is theirs too
-    assert {c.config.train.epochs for c in first} == {3}
+    # A candidate's own setting is what is compared: the scale does not wipe it out.
+    assert [c.config.train.epochs for c in first] == [3, 2] * 2
     base = baseline_phase(config, "one", places).plan.cells
+    assert {c.config.train.epochs for c in base} == {3}
+    # What a scale shrinks in the baseline holds for methods too, and names that are set later win.
+    scales["tiny"]["cells"]["baseline"] = {"train.epochs": 4}  # type: ignore[index]
+    more: dict[str, Any] = {"set": {"loss": "logit_adjusted"}, "candidates": STUDY["baseline"]["candidates"]}
+    methods["weights"]["set"]["loss.name"] = "focal"  # type: ignore[index]
+    deeper = load_mitigation(written(file, methods=methods, settings=settings, scales=scales, baseline=more))
+    cells_of = methods_phase(deeper, "one", places, 0).plan.cells
+    assert [c.config.train.epochs for c in cells_of] == [4, 2] * 2
+    assert {c.config.loss.name for c in cells_of} == {"focal"}
+    assert {c.config.train.epochs for c in baseline_phase(deeper, "one", places).plan.cells} == {4}
+    with pytest.raises(ConfigError, match="weights: two candidates come to the same experiment"):
+        methods_phase(config, "one", Places(folder=tmp_path, out=tmp_path, settings={"train.epochs": 1}), 0)
     assert {c.config.train.batch_size for c in base} == {30}
     # The baseline is the same in both settings, and is trained once.
     assert [c.folder for c in base] == [c.folder for c in baseline_phase(config, "other", places).plan.cells]
@@ -157,12 +170,44 @@ def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
         ({"select": "best"}, "select"),
         ({"scales": {"tiny": {"cells": {"layer": {}}}}}, "scale 'tiny' names 'layer'"),
         ({"seeds": 1}, "seeds"),
+        ({"judged": "validation"}, "'validation' faces learn, choose or fit"),
+        ({"attribute": "brightness:3"}, "parts of numbers"),
+        ({"scales": {"tiny": {"seeds": 1}}}, "scale 'tiny' has one seed"),
     ],
 )
 def test_mistakes_are_told_with_their_place(file: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match="easy.yaml") as error:
         load_mitigation(written(file, **more))
     assert said in str(error.value)
+
+
+def test_judged_faces_must_not_choose(file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    # The corpus's own "valid" is what this split calls validation.
+    methods = {"offsets": STUDY["methods"]["offsets"]}
+    written(file, judged="valid", methods=methods)
+    with pytest.raises(DataError, match="faces of 'valid' choose or fit"):
+        mitigate(file, out=tmp_path / "out")
+
+
+def test_after_training_alone_and_failed_candidates(file: Path, tmp_path: Path) -> None:
+    methods = {"offsets": STUDY["methods"]["offsets"],
+               "wild": {"set": {"mitigation": "cvar", "train.optimizer.momentum": 0.0},
+                        "candidates": [{"train.optimizer.lr": 1e12}, {"train.optimizer.lr": 0.05}]}}  # fmt: skip
+    written(file, methods={"offsets": methods["offsets"]}, probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 0
+    assert "| offsets |" in (tmp_path / "page" / "README.md").read_text()
+    written(file, methods=methods, probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 1
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "wild, candidate 1: " in page
+    assert "finite losses" in page
+    row = next(line for line in page.splitlines() if line.startswith("| wild |"))
+    assert "| no |" in row  # CVaR asks for nobody's group
+    offsets = next(line for line in page.splitlines() if line.startswith("| offsets |"))
+    assert "after training and where it is used" in offsets
+    written(file, methods={"offsets": methods["offsets"]}, probes=False, min_n=30)
+    with pytest.raises(DataError, match="no group of 'gender' has 30 validation faces"):
+        mitigate(file, out=tmp_path / "out", page=tmp_path / "page")
 
 
 def test_faces_are_set_aside_by_whole_units(easy_store: Path) -> None:

@@ -361,6 +361,12 @@ def test_joint_probabilities_sum_over_groups() -> None:
     assert logits.softmax(1)[0].tolist() == pytest.approx([0.69289, 0.30711], abs=1e-5)
 
 
+def asked(told: Faces, losses: Any = None, own: float = 0.0) -> Step:
+    """A step that can tell the losses of its own logits; ``own`` are the network's terms."""
+    known = torch.zeros(len(told)) if losses is None else torch.as_tensor(losses)
+    return replace(step(told, known + own), loss_of=lambda logits: known)
+
+
 def test_what_is_taken_out_of_joint_classes() -> None:
     # Three of four faces of the first class are of the first group: with even shares the prior is in the logits.
     told = faces([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 0, 1, 1, 1])
@@ -373,15 +379,18 @@ def test_what_is_taken_out_of_joint_classes() -> None:
         model.head.linear.bias.zero_()
     # All joint logits are alike: a face of (class 0, group 0) loses -ln 3/8.
     losses = [-math.log(p) for p in (3 / 8, 3 / 8, 3 / 8, 1 / 8, 1 / 8, 3 / 8, 3 / 8, 3 / 8)]
-    assert method.loss(step(told)).item() == pytest.approx(sum(losses) / 8, abs=1e-6)
+    assert method.loss(asked(told)).item() == pytest.approx(sum(losses) / 8, abs=1e-6)
     plain = DomainDiscriminative(told, by=("gender",), even=False)
     plain.adapt(model)  # type: ignore[arg-type]
-    assert plain.loss(step(told)).item() == pytest.approx(math.log(4), abs=1e-6)
+    assert plain.loss(asked(told)).item() == pytest.approx(math.log(4), abs=1e-6)
+    assert plain.loss(asked(told, own=2.0)).item() == pytest.approx(
+        math.log(4) + 2, abs=1e-6
+    )  # the network's own terms
     # A face of unknown group: the configured loss.
     lost = faces([0, 1], [None, 1])
     method = DomainDiscriminative(lost, by=("gender",), even=False)
     method.adapt(model)  # type: ignore[arg-type]
-    assert method.loss(step(lost, [5.0, 7.0])).item() == pytest.approx((5 + math.log(4)) / 2, abs=1e-6)
+    assert method.loss(asked(lost, [5.0, 7.0])).item() == pytest.approx((5 + math.log(4)) / 2, abs=1e-6)
     with pytest.raises(ConfigError, match="joint_head"):
         method.adapt(SimpleNamespace(head=torch.nn.Linear(2, 2)))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="the network has 3 groups"):

@@ -32,6 +32,13 @@ def test_it_says_what_each_scale_shrinks_and_where_it_is_from(path: Path) -> Non
     assert "tiny" in study.scales
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.name.startswith("duan_")], ids=lambda p: p.stem)
+def test_the_parts_that_it_is_judged_on_exist(path: Path) -> None:
+    """Duan's studies are judged on parts that their split makes."""
+    study = load_study(path)
+    assert set(study.evaluate) <= {"train", "validation", "test", "test_complex"}
+
+
 @pytest.mark.parametrize("path", MITIGATIONS, ids=lambda p: p.stem)
 def test_a_study_of_mitigations_can_be_read(path: Path) -> None:
     study = load_mitigation(path)

@@ -68,7 +68,7 @@ def mitigate(
     """
     import os
 
-    from mien.errors import UsageError
+    from mien.errors import RunError, UsageError
     from mien.mitigate import found_of, load_mitigation, write_matrix, write_page
     from mien.mitigate.run import Places
     from mien.registry import nearest
@@ -102,11 +102,15 @@ def mitigate(
         return 0 if done else 1
     target, founds = page or places.out / "page", []
     for name in asked:
-        found = found_of(config, name, places)
+        try:
+            found = found_of(config, name, places)
+        except RunError as error:  # the others have their pages
+            tell(str(error), err=True)
+            continue
         founds.append(found)
         told = write_page(found, target / name if len(config.settings) > 1 else target)
         tell(f"page: {told}")
-    if len(config.settings) > 1:
+    if len(config.settings) > 1 and founds:
         tell(f"page: {write_matrix(founds, target)}")
     return 0 if done else 1
 

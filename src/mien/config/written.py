@@ -46,6 +46,9 @@ def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") ->
     for key in ("freeze", "unfreeze_every"):  # keys of runs of versions that could not freeze stay theirs
         if not content["model"][key]:
             del content["model"][key]
+    for section, key in (("split", "fit"), ("mitigation", "soft")):  # as are those of versions that had not these
+        if not content[section][key]:
+            del content[section][key]
     content["labels"]["evaluate"] = config.labels.judged.model_dump(mode="json")
     content["audit"]["annotator_error"] = sorted(content["audit"]["annotator_error"])
     return sha256_of_content({"format": _KEY_FORMAT, "data": fingerprint, "config": content})

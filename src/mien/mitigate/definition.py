@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mien.config import Component
+from mien.config.files import load_section
 from mien.config.section import Section
 from mien.errors import ConfigError
 from mien.mitigate.selection import Rule
 from mien.postprocessing import POSTPROCESSORS
 from mien.registry import nearest, read_options
-from mien.studies.definition import Scale, ScaleConfig, Settings, mistake_of
-from mien.yaml_files import read_yaml
+from mien.studies.definition import Scale, ScaleConfig, Settings
 
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
@@ -80,6 +80,14 @@ class MitigationConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> MitigationConfig:
         n = len(self.baseline.candidates)
+        if self.judged in ("train", "validation", "fit"):
+            raise ValueError(f"judged: {self.judged!r} faces learn, choose or fit: name a part that does none of it")
+        for about in (self.attribute, *(told.get("attribute", "") for told in self.settings.values())):
+            if not isinstance(about, str) or ":" in about:
+                raise ValueError(f"attribute {about!r}: parts of numbers are cut anew in every part of the faces")
+        for scale, told in self.scales.items():
+            if told.seeds == 1:
+                raise ValueError(f"scale {scale!r} has one seed: of one nothing can be told")
         if self.baseline.after is not None:
             raise ValueError("the baseline is trained: leave `after` out")
         trained = [BASELINE, *(m for m, told in self.methods.items() if told.after is None)]
@@ -117,25 +125,17 @@ class MitigationConfig(Section):
 
     def within(self, setting: str) -> MitigationConfig:
         """The study in one of its settings: with that one's attribute, and ``$attribute`` filled in."""
-        told = dict(self.settings[setting])
-        attribute = told.pop("attribute", self.attribute)
+        content = self.model_dump()
+        attribute = content["settings"][setting].pop("attribute", self.attribute)
 
         def filled(value: Any) -> Any:
             if isinstance(value, dict):
                 return {k: filled(v) for k, v in value.items()}
             if isinstance(value, list | tuple):
                 return [filled(v) for v in value]
-            return attribute if value == _ATTRIBUTE else value
+            return value.replace(_ATTRIBUTE, attribute) if isinstance(value, str) else value
 
-        methods = {
-            name: method.model_copy(
-                update={"set": filled(method.set), "candidates": tuple(map(filled, method.candidates))}
-            )
-            for name, method in self.methods.items()
-        }
-        settings = {name: told if name == setting else each for name, each in self.settings.items()}
-        more = {"attribute": attribute, "methods": methods, "settings": settings, "set": filled(self.set)}
-        return self.model_copy(update=more)
+        return MitigationConfig.model_validate({**filled(content), "attribute": attribute})
 
     def at(self, scale: Scale) -> ScaleConfig:
         """What a scale shrinks."""
@@ -152,12 +152,4 @@ def load_mitigation(path: Path | str) -> MitigationConfig:
     Raises:
         ConfigError: If it cannot be read; with every mistake and its key.
     """
-    path = Path(path)
-    content = read_yaml(path, _EXPECTED)
-    if not isinstance(content, dict):
-        raise ConfigError(str(path), "holds no keys", _EXPECTED)
-    try:
-        return MitigationConfig.model_validate(content)
-    except ValidationError as error:
-        found = [mistake_of(path.name, e, MitigationConfig, {"methods": MethodConfig}) for e in error.errors()]
-        raise ConfigError.joined(path.name, found) from None
+    return load_section(path, MitigationConfig, _EXPECTED, {"methods": MethodConfig, "scales": ScaleConfig})

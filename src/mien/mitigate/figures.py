@@ -12,9 +12,10 @@ from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.measures import ACCURACY, WORST, Comparison
 from mien.mitigate.run import Found
 from mien.mitigate.verdicts import Judgement, Reduction
-from mien.report.figures import BLUE, CELL_INK, GREEN, GREY, INK, ORANGE, PURPLE, figure_style, new_figure
+from mien.report.figures import BLUE, CELL_INK, GREEN, GREY, INK, ORANGE, PURPLE, SKY, figure_style, new_figure
 
-_COLOURS = {"helped": GREEN, "no change that can be told": GREY, "levelled down": PURPLE, "hurt": ORANGE}
+_COLOURS = {"helped": GREEN, "no change that can be told": GREY, "levelled down": PURPLE, "hurt": ORANGE,
+            "cannot be judged": SKY}  # fmt: skip
 _FELL = LinearSegmentedColormap.from_list("fell", ["#1a6ba8", "#b9d6ea", "#fffffe", "#f3c6a5", "#d55e00"])
 
 

@@ -121,7 +121,7 @@ def compare_methods(
         DataError: If methods were judged on other faces, or by another number of seeds.
     """
     first = runs[baseline][0]
-    aligned = {name: [_in_order(first, run, name) for run in each] for name, each in runs.items()}
+    aligned = {name: [_in_order(first, run, name, spec) for run in each] for name, each in runs.items()}
     if len({len(each) for each in aligned.values()}) > 1:
         raise DataError("seeds", "differ between methods", "as many for each")
     attribute = resolve_attribute(first, spec)
@@ -176,19 +176,31 @@ def compare_methods(
     )
 
 
-def _in_order(first: Predictions, run: Predictions, name: str) -> Predictions:
+def _in_order(first: Predictions, run: Predictions, name: str, spec: str) -> Predictions:
     """The run with its faces in the order of the first one.
 
     Raises:
-        DataError: If they are not the same faces.
+        DataError: If they are not the same faces, with the same classes, labels and groups: the store may have been
+            annotated or labelled anew between two runs.
     """
     here, there = list(map(str, first.sample_id)), list(map(str, run.sample_id))
-    if here == there:
-        return run
-    place = {face: i for i, face in enumerate(there)}
-    if len(place) != len(here) or any(face not in place for face in here):
-        raise DataError(name, "was judged on other faces than the baseline", "the same faces")
-    return run.select(np.array([place[face] for face in here], dtype=np.int64))
+    if here != there:
+        place = {face: i for i, face in enumerate(there)}
+        if len(place) != len(here) or any(face not in place for face in here):
+            raise DataError(name, "was judged on other faces than the baseline", "the same faces")
+        run = run.select(np.array([place[face] for face in here], dtype=np.int64))
+    fix = "Make its runs anew: --redo, or another folder."
+    if run.classes != first.classes or not np.array_equal(run.labels, first.labels):
+        raise DataError(name, "was judged by other labels than the baseline", "the same labels", fix)
+    for part in (part.strip() for part in spec.split("*")):
+        if (
+            not run.groups[part]
+            .astype(object)
+            .reset_index(drop=True)
+            .equals(first.groups[part].astype(object).reset_index(drop=True))
+        ):
+            raise DataError(name, f"has other groups of {part!r} than the baseline", "the same groups", fix)
+    return run
 
 
 def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[AnnotatorError | None, str]:

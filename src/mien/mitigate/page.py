@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
+from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix, draw_trade
 from mien.mitigate.measures import (
     ACCURACY,
@@ -34,10 +35,12 @@ from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Needs
 from mien.outputs import write_text
 from mien.postprocessing import POSTPROCESSORS
+from mien.postprocessing.base import PostProcessor
 from mien.records import Estimate, plain, thousandths, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
+from mien.studies.cells import evaluations_of
 from mien.wording import listed
 
 PAGE, RECORDS = "README.md", "records.json"
@@ -109,6 +112,7 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         "Groups are perceived, and their counts corrected for what the annotator gets wrong."
         if comparison.corrected
         else "",
+        "They do not hold together over methods: of those that do nothing, up to one in forty is said to have helped.",
         f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",
         f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",
     ]
@@ -122,8 +126,9 @@ def _last(part: str) -> str:
 def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
     """Sentences for whoever asks which to use, best first."""
     config, base = found.config, comparison.methods[BASELINE]
-    worst = next(iter(judged.values())).worst if judged else ""
-    best = max(comparison.eligible, key=lambda g: base.groups[g].value.value, default="")
+    known = [g for g in comparison.eligible if not np.isnan(base.groups[g].value.value)]
+    worst = min(known, key=lambda g: base.groups[g].value.value, default="")
+    best = max(known, key=lambda g: base.groups[g].value.value, default="")
     if not worst or worst == best:
         return ["Fewer than two groups have faces enough: nothing can be said."]
     lines = [
@@ -132,7 +137,7 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
     ]
     helped = [name for name, told in judged.items() if told.verdict == "helped"]
     for name in sorted(helped, key=lambda m: -_change(comparison, m, worst).value):
-        asked = _asks(config, name)
+        asked = _asks(found, name)
         lines.append(
             f"- **{config.label(name)}** {judged[name].words}: {worst} {_signed(_change(comparison, name, worst))}, "
             f"{best} {_signed(_change(comparison, name, best))}, all {_signed(_overall(comparison, name, ACCURACY))}; "
@@ -147,6 +152,7 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         ("no change that can be told", "No change that can be told"),
         ("levelled down", "Levelled down (a smaller gap because the better groups lost)"),
         ("hurt", "Hurt"),
+        ("cannot be judged", "Cannot be judged (fewer than two groups, or undefined)"),
     ):
         names = [config.label(name) for name, told in judged.items() if told.verdict == verdict]
         lines += [f"- {said}: {listed(names)}."] if names else []
@@ -179,30 +185,23 @@ def _times(found: Found, name: str) -> str:
     return f"{_seconds(found.tried[name]) / max(_seconds(found.tried[BASELINE]), 1e-9):.2f}"
 
 
-def _asks(config: MitigationConfig, name: str) -> str:
-    """Where a method asks for the groups of faces."""
-    method = config.methods.get(name, config.baseline)
+def _asks(found: Found, name: str) -> str:
+    """Where a method asks for the groups of faces; empty where it never does."""
+    method = found.config.methods.get(name, found.config.baseline)
+    said = []
+    mitigation = found.tried[name].best[0].cell.config.mitigation
+    takes = inspect.signature(MITIGATIONS.get(mitigation.name)).parameters
+    needs: Needs = getattr(MITIGATIONS.get(mitigation.name), "needs", Needs())
+    if mitigation.options.get("by") or (needs.training and "by" not in takes):
+        said.append("in training")
     if method.after is not None:
-        maker = POSTPROCESSORS.get(method.after.name)(**{**method.after.options, **method.candidates[0]})
-        fits = method.after.name not in ("logit_adjustment",) and getattr(maker, "balance", "cells") == "cells"
-        return listed([*(["after training"] if fits else []), *(["where it is used"] if maker.asks_groups else [])])
-    told = _mitigation(method)
-    if told == "none" or not told:
-        return ""
-    needs: Needs = getattr(MITIGATIONS.get(told), "needs", Needs())
-    by = _setting(method, "by") or (method.set.get("mitigation") or {})
-    trains = needs.training or bool(by if not isinstance(by, dict) else (by.get("options") or {}).get("by"))
-    return listed([*(["in training"] if trains else []), *(["where it is used"] if needs.prediction else [])])
-
-
-def _mitigation(method: MethodConfig) -> str:
-    """Name of the mitigation that a method sets; empty for none."""
-    told = method.set.get("mitigation.name") or method.set.get("mitigation") or ""
-    return str(told.get("name", "") if isinstance(told, dict) else told)
-
-
-def _setting(method: MethodConfig, option: str) -> Any:
-    return method.set.get(f"mitigation.options.{option}")
+        options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
+        maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
+        said += ["after training"] if maker.fits_groups else []
+        said += ["where it is used"] if maker.asks_groups else []
+    elif needs.prediction:
+        said.append("where it is used")
+    return listed(said)
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -225,7 +224,7 @@ def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judge
     for name, method in comparison.methods.items():
         told = [cell for m in shown for cell in _apart(method.overall[m])]
         verdict = f"**{judged[name].words}**" if name in judged else ""
-        asks = _asks(found.config, name) or "no"
+        asks = _asks(found, name) or "no"
         rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
     after = (
         "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. A largest gap is "
@@ -337,11 +336,22 @@ def _notes(found: Found) -> list[str]:
     config = found.config
     notes = [f"- {config.label(name)}: {config.methods[name].note}" for name in found.tried
              if name in config.methods and config.methods[name].note]  # fmt: skip
+    copies = _copies(found)
+    notes += [copies] if copies else []
     for name, tried in found.tried.items():
         notes += [f"- {config.label(name)}, candidate {i + 1}: {why}" for i, why in tried.failures.items()]
     if found.lacking:
         notes.append(f"- Not run yet: {listed([config.label(name) for name in found.lacking])}.")
     return notes
+
+
+def _copies(found: Found) -> str:
+    """What to say of judged faces that were learnt; mostly nothing."""
+    cell = found.tried[BASELINE].best[0].cell
+    told = cell.run.record.estimates[evaluations_of(cell)[found.config.judged]]
+    if not told["n_copies"]:
+        return ""
+    return f"- Of {told['n']:,} judged faces {told['n_copies']:,} were learnt or are copies of such."
 
 
 def _made_of(found: Found) -> str:
@@ -458,9 +468,11 @@ def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
 def _claimed(
     config: MitigationConfig, name: str, told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]]
 ) -> str:
+    if not config.methods[name].claims:
+        return "claims none of these"
     claims = [s for s in config.methods[name].claims if (name, s) in told]
     if not claims:
-        return "claims none of these"
+        return "not run"
     kept = [s.replace("_", " ") for s in claims if (fell := told[name, s][0]) is not None and fell.enough]
     broken = [s.replace("_", " ") for s in claims if s.replace("_", " ") not in kept]
     said = [f"yes for {listed(kept)}"] if kept else []

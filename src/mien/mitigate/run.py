@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import load_features
-from mien.errors import DataError, MienError, RunError
+from mien.data.splits import FIT, VALIDATION
+from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.evaluate import evaluate
 from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
 from mien.mitigate.selection import choice, merit
@@ -28,7 +29,7 @@ from mien.runs import FEATURES
 from mien.spellings import same_groups
 from mien.studies.cells import Cell, Plan, evaluations_of, plan_study, standing_of
 from mien.studies.columns import Column
-from mien.studies.definition import Scale, ScaleConfig, Settings, StudyConfig
+from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.results import predictions_of
 
 
@@ -71,8 +72,15 @@ def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Ph
         ConfigError: With every mistake, before anything is trained.
     """
     config = config.within(setting)
-    layers = {(BASELINE, i): {**config.baseline.set, **each} for i, each in enumerate(config.baseline.candidates)}
+    below = [config.baseline.set, *_smaller(config, places)]
+    layers = {(BASELINE, i): [*below, each] for i, each in enumerate(config.baseline.candidates)}
     return _phase(config, setting, places, layers)
+
+
+def _smaller(config: MitigationConfig, places: Places) -> list[Settings]:
+    """What the scale shrinks in all runs: before candidates, whose differences it must not wipe out."""
+    scale = config.at(places.scale)
+    return [scale.set, scale.cells.get(BASELINE, {})]
 
 
 def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen: int) -> Phase:
@@ -85,10 +93,10 @@ def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen
         chosen: The baseline's candidate.
     """
     config = config.within(setting)
-    smaller = config.at(places.scale).cells.get(BASELINE, {})
-    below = {**config.baseline.set, **config.baseline.candidates[chosen], **smaller}
+    scale = config.at(places.scale)
+    below = [config.baseline.set, *_smaller(config, places), config.baseline.candidates[chosen]]
     layers = {
-        (name, i): {**below, **method.set, **each}
+        (name, i): [*below, method.set, scale.cells.get(name, {}), each]
         for name, method in config.methods.items()
         if method.after is None
         for i, each in enumerate(method.candidates)
@@ -96,31 +104,45 @@ def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen
     return _phase(config, setting, places, layers)
 
 
-def _phase(config: MitigationConfig, setting: str, places: Places, layers: Mapping[tuple[str, int], Settings]) -> Phase:
+def _phase(
+    config: MitigationConfig, setting: str, places: Places, layers: Mapping[tuple[str, int], Sequence[Settings]]
+) -> Phase:
     rows = {key: f"{key[0]}-{key[1]}" for key in layers}
-    if not rows:
-        raise DataError(config.name, "no method trains", "one or more")
     fitted = any(method.part == "fit" for method in config.methods.values() if method.after is not None)
     aside = {"split.fit": config.fit} if fitted else {}
     study = StudyConfig.model_validate({
         "name": f"{config.name}_{setting}",
         "base": config.base,
         "set": {**aside, **config.set, **config.settings[setting]},
-        "cells": {rows[key]: {"set": settings} for key, settings in layers.items()},
+        "cells": {rows[key]: {"before": told[:-1], "set": told[-1]} for key, told in layers.items()} or {"none": {}},
         "seeds": config.seeds,
         "evaluate": config.parts,
-        "scales": {name: {**scale.model_dump(), "cells": _cells(scale, rows)} for name, scale in config.scales.items()},
+        "scales": {name: {"seeds": told.seeds, "says": told.says} for name, told in config.scales.items()},
     })  # fmt: skip
     # Each setting has stores of its own.
     several = len(config.settings) > 1
     where, stores = places.folder, places.stores
     plan = plan_study(study, where, places.out, places.scale, places.settings, stores, other_stores=several)
+    if not rows:
+        plan = replace(plan, cells=())
+    _check_distinct(config, plan, rows)
     return Phase(plan=plan, rows=rows)
 
 
-def _cells(scale: ScaleConfig, rows: Mapping[tuple[str, int], str]) -> dict[str, Settings]:
-    """What a scale changes in single methods, row by row."""
-    return {row: scale.cells[method] for (method, _), row in rows.items() if method in scale.cells}
+def _check_distinct(config: MitigationConfig, plan: Plan, rows: Mapping[tuple[str, int], str]) -> None:
+    """Refuse candidates that come to one experiment: what they change would be wiped out by something after them.
+
+    Raises:
+        ConfigError: With the method.
+    """
+    found: dict[str, set[str]] = {}
+    for (method, _), row in rows.items():
+        keys = found.setdefault(method, set())
+        key = plan.of(row)[0].key
+        if key in keys:
+            expected = "candidates that differ in what is trained"
+            raise ConfigError(f"{config.name}: {method}", "two candidates come to the same experiment", expected)
+        keys.add(key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +185,10 @@ class Tried:
         """The chosen candidate's, one a seed; empty where all failed."""
         return self.outcomes[self.chosen]
 
+    def best_chosen(self) -> Tried:
+        """The same with the candidate chosen that has the best mean merit."""
+        return replace(self, chosen=choice(self.merits))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -196,7 +222,7 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
     config = config.within(setting)
     baseline = _trained(config, BASELINE, first)
     if baseline is None:
-        raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs")
+        raise _not_done(setting, places)
     tried, lacking = {BASELINE: baseline}, []
     second = methods_phase(second_of, setting, places, baseline.chosen)
     for name, method in config.methods.items():
@@ -227,19 +253,35 @@ def chosen_baseline(config: MitigationConfig, setting: str, places: Places) -> i
     """
     found = _trained(config.within(setting), BASELINE, baseline_phase(config, setting, places))
     if found is None:
-        raise RunError(str(places.out), f"the baseline of {setting!r} is not done", "its runs",
-                       "'mien study show' names failures; --retry tries them again.")  # fmt: skip
+        raise _not_done(setting, places)
     return found.chosen
 
 
+def _not_done(setting: str, places: Places) -> RunError:
+    found, fix = (
+        f"the baseline of {setting!r} is not done",
+        "Its failures stand in cells/*/failure.txt; --retry tries again.",
+    )
+    return RunError(str(places.out), found, "its runs", fix)
+
+
 def _trained(config: MitigationConfig, name: str, phase: Phase) -> Tried | None:
-    """A method's runs; None where one is not done."""
+    """A method's runs; None where one is still to be done. A candidate of which a seed failed is none any more."""
     n = len(config.methods[name].candidates if name in config.methods else config.baseline.candidates)
-    outcomes = []
+    outcomes: list[list[Outcome]] = []
+    failures: dict[int, str] = {}
     for i in range(n):
         cells = phase.plan.of(phase.rows[name, i])
-        if any(standing_of(cell).state != "done" for cell in cells):
+        standing = [standing_of(cell) for cell in cells]
+        failed = [each.error for each in standing if each.state == "failed"]
+        if failed:
+            failures[i] = failed[0]
+            outcomes.append([])
+            continue
+        if any(each.state != "done" for each in standing):
             return None
+        for cell in cells:
+            _check_apart(config, cell)
         outcomes.append([
             Outcome(
                 validation=_said(cell, "validation"),
@@ -249,8 +291,48 @@ def _trained(config: MitigationConfig, name: str, phase: Phase) -> Tried | None:
             )
             for cell in cells
         ])  # fmt: skip
-    merits = [[_merit(config, each.validation) for each in seeds] for seeds in outcomes]
-    return Tried(name=name, outcomes=outcomes, merits=merits, chosen=choice(merits))
+    if len(failures) == n:
+        if name == BASELINE:
+            return None
+        return Tried(name=name, outcomes=outcomes, merits=[[float("nan")]] * n, chosen=0, failures=failures)
+    return Tried(
+        name=name, outcomes=outcomes, merits=_merits(config, name, outcomes), chosen=0, failures=failures
+    ).best_chosen()
+
+
+def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Outcome]]) -> list[list[float]]:
+    """What each candidate is chosen by, one a seed.
+
+    Raises:
+        DataError: If the rule can tell nothing of any of them.
+    """
+    merits = [[_merit(config, each.validation) for each in seeds] or [float("nan")] for seeds in outcomes]
+    if all(np.isnan(np.mean(each)) for each in merits) and any(outcomes):
+        found = f"no group of {config.attribute!r} has {config.min_n} validation faces"
+        fix = "Hold out more faces, lower min_n, or select by accuracy."
+        raise DataError(f"{config.name}: {name}", found, f"groups to select by {config.select}", fix)
+    return merits
+
+
+def _check_apart(config: MitigationConfig, cell: Cell) -> None:
+    """Refuse to judge on faces that choose or fit.
+
+    Raises:
+        DataError: If some do both.
+    """
+    splits, judged = cell.run.splits, set(map(str, _said(cell, config.judged).sample_id))
+    both = splits["split"].isin((VALIDATION, FIT)) & splits["sample_id"].astype(str).isin(judged)
+    same_store = ":" not in config.judged
+    n = (
+        int(both.sum())
+        if same_store
+        else int(cell.run.record.estimates[evaluations_of(cell)[config.judged]]["n_validation"])
+    )
+    if n:
+        found = f"{n:,} faces of {config.judged!r} choose or fit in {cell.name}"
+        raise DataError(
+            f"{config.name}: judged", found, "faces that do neither", "Set a share of training aside to validate."
+        )
 
 
 def _said(cell: Cell, part: str) -> Predictions:
@@ -277,10 +359,12 @@ def _fitted(config: MitigationConfig, name: str, method: MethodConfig, models: S
     for i, options in enumerate(method.candidates):
         try:
             outcomes.append([_after(config, method, options, model) for model in models])
+        except ConfigError:  # a misspelt class is no finding
+            raise
         except MienError as error:  # such as a minimum that no answers reach: a finding, and no reason to stop
             failures[i] = str(error)
             outcomes.append([])
-    merits = [[_merit(config, each.validation) for each in seeds] or [float("nan")] for seeds in outcomes]
+    merits = _merits(config, name, outcomes)
     return Tried(name=name, outcomes=outcomes, merits=merits, chosen=choice(merits), failures=failures)
 
 
@@ -324,7 +408,8 @@ def judged_faces(
     memberships = np.zeros((len(said), len(groups)))
     known = np.flatnonzero(columns >= 0)
     memberships[known, columns[known]] = 1
-    counts = cell.run.record.data["training_classes"]
+    data = cell.run.record.data
+    counts = data.get("training_targets") or data["training_classes"]
     prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
     return Judged(
         probs=np.asarray(said.probs, dtype=np.float64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from mien.mitigate.measures import GAP, Comparison, Measured
 from mien.records import Estimate
 
-Verdict = Literal["helped", "no change that can be told", "levelled down", "hurt"]
+Verdict = Literal["helped", "no change that can be told", "levelled down", "hurt", "cannot be judged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,10 @@ class Judgement:
 def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     """Judge a method.
 
-    *Helped*: the group that the baseline serves worst gained. *Levelled down*: it did not, some group lost, and the
-    largest gap shrank. *Hurt*: some group lost and the gap did not shrink. *No change that can be told* otherwise. Only
-    intervals that lie wholly on one side count; those of the groups hold together. Groups with few faces never judge.
+    *Helped*: the group that the baseline serves worst gained. *Levelled down*: it neither gained nor lost, some group
+    lost, and the largest gap shrank. *Hurt*: it lost, or some group did and the gap did not shrink. *No change that can
+    be told* otherwise. Only intervals that lie wholly on one side count; those of the groups hold together. Groups with
+    few faces never judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
 
     Args:
         comparison: All methods.
@@ -53,15 +55,20 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
         name: The method.
     """
     base, method = comparison.methods[baseline], comparison.methods[name]
-    worst = min(comparison.eligible, key=lambda g: base.groups[g].value.value, default="")
+    known = [g for g in comparison.eligible if not math.isnan(base.groups[g].value.value)]
+    worst = min(known, key=lambda g: base.groups[g].value.value, default="")
     changes = changes_of(method, comparison)
     gained = tuple(g for g, change in changes.items() if change.low > 0)
     lost = tuple(g for g, change in changes.items() if change.high < 0)
     gap = method.overall[GAP].change
     shrank = gap is not None and gap.high < 0
     verdict: Verdict = "no change that can be told"
-    if worst in gained:
+    if len(known) < 2 or any(math.isnan(changes[g].low) for g in known if g in changes):
+        verdict = "cannot be judged"
+    elif worst in gained:
         verdict = "helped"
+    elif worst in lost:
+        verdict = "hurt"
     elif lost:
         verdict = "levelled down" if shrank else "hurt"
     return Judgement(verdict=verdict, worst=worst, gained=gained, lost=lost, gap=gap)

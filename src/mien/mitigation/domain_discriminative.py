@@ -77,4 +77,6 @@ class DomainDiscriminative(Mitigation):
         log_p = logits.flatten(1).log_softmax(1).reshape(logits.shape)  # (B, G, K)
         joint = -(groups[:, :, None] * targets[:, None, :] * log_p).sum((1, 2))
         known = groups.sum(1)
-        return replace(step, losses=joint + (1 - known) * step.losses).mean()
+        # The network's own terms stay.
+        own = step.losses - step.loss_of(step.logits)
+        return replace(step, losses=own + joint + (1 - known) * (step.losses - own)).mean()

@@ -165,6 +165,8 @@ class LatentAlignment(Mitigation):
         if not isinstance(model, LatentMBConv):
             found = f"{type(model).__name__} has no latent map"
             raise ConfigError("mitigation.name", found, "the model latent_mbconv", "Set model.name.")
+        if model.encoder_stands:
+            raise ConfigError("model.options.freeze_encoder", "the encoder would not learn to align", "false")
         self.models = [model]
         widths, latent, channels = model.encoder_widths, model.latent, model.in_channels
         self.generator = LatentGenerator(channels, widths=widths, latent=latent)

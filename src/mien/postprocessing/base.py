@@ -76,6 +76,11 @@ class PostProcessor:
         """Whether the rule as configured asks for the group of a face that it judges."""
         return self.at_prediction
 
+    @property
+    def fits_groups(self) -> bool:
+        """Whether it asks for the groups of the faces that it is fitted to."""
+        return True
+
     def fit(self, faces: Judged) -> Rule:
         """Fit the rule to faces that neither trained the model nor choose between methods.
 

@@ -12,21 +12,24 @@ from scipy.optimize import minimize
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Array, GroupScores, Judged, PostProcessor, by_group, cell_weights, enough
 
+_FEW = 5  # faces of a class, of which on its offset is fitted
+
 
 @POSTPROCESSORS.register("group_offsets")
 class GroupOffsets(PostProcessor):
-    """log p + b_g for each group, b_g with the smallest log loss among the faces that fit, kept small by a penalty.
+    """log p + b_g for each group, b_g with the smallest log loss among the faces that fit, kept near that of all.
 
     With ``balanced`` every class of a group counts alike, which raises the recall of classes that are rare in a group
     or that the model misses there. Groups with fewer than ``least`` faces, and faces of unknown group, have the offsets
-    of all. The group of a face must be known where the rule is used.
+    of all; so have classes of which a group has fewer than five faces, for nothing can be learnt of them there. The
+    group of a face must be known where the rule is used.
 
     Source: bias correction as in Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is
     hard-to-beat at label shift adaptation", the offsets alone; a set for each group is ours.
 
     Args:
         balanced: Whether classes count alike, or as they come.
-        penalty: Weight of the mean square of the offsets.
+        penalty: Weight of the mean square of the offsets, of groups from those of all.
         least: Fewest faces of a group for offsets of its own.
     """
 
@@ -44,26 +47,31 @@ class GroupOffsets(PostProcessor):
     def fit(self, faces: Judged) -> GroupScores:
         """Offsets a group."""
         weights = cell_weights(faces, groups=False) if self.balanced else np.ones(len(faces))
-        factors = dict.fromkeys(range(-1, len(faces.names)), np.exp(self._offsets(faces, weights)))
+        k = len(faces.classes)
+        everybody = self._offsets(faces, weights, np.zeros(k))
+        factors = dict.fromkeys(range(-1, len(faces.names)), np.exp(everybody))
         for g in enough(faces, self.least):
             rows = faces.groups[:, g] > 0
             some, shares = faces.part(rows), faces.groups[rows, g]
             balance = cell_weights(some, groups=False) if self.balanced else np.ones(len(some))
-            factors[g] = np.exp(self._offsets(some, balance * shares))
+            factors[g] = np.exp(self._offsets(some, balance * shares, everybody))
         return by_group(faces, factors=factors)
 
-    def _offsets(self, faces: Judged, weights: Array) -> NDArray[np.float64]:
-        """``(K,)`` of mean 0."""
+    def _offsets(self, faces: Judged, weights: Array, around: Array) -> NDArray[np.float64]:
+        """``(K,)``, those of classes with too few faces as in ``around``."""
         logits, k = np.log(np.maximum(faces.probs, 1e-12)), len(faces.classes)
         onehot, share = np.eye(k)[faces.labels], weights / weights.sum()
+        free = np.bincount(faces.labels, minlength=k) >= _FEW
 
         def loss(b: Array) -> tuple[float, Array]:
             z = logits + b
             z = z - z.max(1, keepdims=True)
             p = np.exp(z)
             p /= p.sum(1, keepdims=True)
-            value = -(share * np.log(np.maximum((p * onehot).sum(1), 1e-300))).sum() + self.penalty * (b**2).mean()
-            return float(value), share @ (p - onehot) + 2 * self.penalty * b / k
+            value = -(share * np.log(np.maximum((p * onehot).sum(1), 1e-300))).sum()
+            value += self.penalty * ((b - around) ** 2).mean()
+            gradient = share @ (p - onehot) + 2 * self.penalty * (b - around) / k
+            return float(value), np.where(free, gradient, 0)
 
-        found = minimize(loss, np.zeros(k), jac=True, method="L-BFGS-B").x
-        return np.asarray(found - found.mean())
+        found = minimize(loss, around, jac=True, method="L-BFGS-B").x
+        return np.asarray(found)

@@ -54,7 +54,7 @@ class Thresholds:
         best = np.divide(others.max(1), rest, out=np.full(len(p), 1 / others.shape[1]), where=rest > 0)
         level = best / (1 + best)
         moved = np.where(p >= threshold, level + (1 - level) * (p - threshold) / (1 - threshold), level * p / threshold)
-        moved = np.where(p >= threshold, np.minimum(moved + 1e-9, 1), moved - 1e-9 * (p > 0))
+        moved = np.where(p >= threshold, np.minimum(moved + 1e-9, 1), np.maximum(moved - 1e-9, 0))
         parts = np.divide(
             others, rest[:, None], out=np.full(others.shape, 1 / others.shape[1]), where=rest[:, None] > 0
         )

@@ -74,7 +74,8 @@ class LastLayer(PostProcessor):
     class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
     as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have unit
     variance while it is fitted. Nobody's group is asked for where the head is used, unless ``decoupled``: then every
-    group with ``least`` faces or more has a head of its own, fitted to its faces alone, and others that of all.
+    group with ``least`` faces or more, and some of every class, has a head of its own, fitted to its faces alone, and
+    others that of all. A class of which no face is there to fit is never said.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
     correlations" (``cells`` and ``subsets``; theirs has an L1 penalty); Kang et al. 2020, "Decoupling representation
@@ -112,6 +113,11 @@ class LastLayer(PostProcessor):
         """Where each group has a head of its own."""
         return self.decoupled
 
+    @property
+    def fits_groups(self) -> bool:
+        """Where cells are balanced, or each group has a head."""
+        return self.balance == "cells" or self.decoupled
+
     def fit(self, faces: Judged) -> LinearHead | GroupHeads:
         """The head, or one a group.
 
@@ -124,7 +130,8 @@ class LastLayer(PostProcessor):
         found = [everybody] * (len(faces.names) + 1)
         for g in enough(faces, self.least):
             own = faces.part(np.flatnonzero(faces.groups[:, g] > 0.5))
-            if len(np.unique(own.labels)) > 1:
+            # A head that has never seen a class could never say it.
+            if set(own.labels) == set(faces.labels):
                 found[g] = self._head(own)
         return GroupHeads(heads=tuple(found))
 

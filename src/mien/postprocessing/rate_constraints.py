@@ -209,13 +209,18 @@ class RateConstraints(PostProcessor):
         if len(groups) < 2:
             found = f"{len(groups)} groups have {self.least_faces} faces or more among those that fit"
             raise DataError("after training", found, "two or more")
-        scale = fitted_scale(faces)
+        everybody = fitted_scale(faces)
+        scale = dict.fromkeys(range(-1, len(faces.names)), everybody)
+        for g in groups:  # rates are what the model expects of itself: it must be as sure of each group as it is right
+            own = faces.groups[:, g]
+            scale[g] = fitted_scale(faces.part(np.flatnonzero(own > 0)), own[own > 0])
+        found_rule = replace(by_group(faces, scale=scale), sure=SURE)
+        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        probs = tempered(faces.probs, shares @ found_rule.scale)
         k = len(faces.classes)
         columns = [faces.classes.index(name) for name in self.of] or list(range(k))
         pairs = [(j, c) for j in columns for c in ([j] if self.rates == "recall" else range(k))]
-        solved = constrained(tempered(faces.probs, scale), faces.groups[:, groups], pairs, **self.bounds())
-        found_rule = by_group(faces, scale=dict.fromkeys(range(-1, len(faces.names)), scale))
-        found_rule = replace(found_rule, sure=SURE)
+        solved = constrained(probs, faces.groups[:, groups], pairs, **self.bounds())
         found_rule.matrix[groups] = solved.matrix
         return found_rule if weights is None else Blind(rule=found_rule, weights=weights)
 
@@ -224,8 +229,9 @@ class RateConstraints(PostProcessor):
 class EqualRates(RateConstraints):
     """The most right answers among those that find every class equally often in all groups, within ``within``.
 
-    A linear programme over the faces that fit, with calibrated probabilities in place of labels; its prices make a rule
-    by group for new faces. ``odds`` asks that mistakes be equal too.
+    A linear programme over the faces that fit, with probabilities calibrated by group in place of labels; its prices
+    make a rule by group for new faces. ``odds`` asks that mistakes be equal too. ``blind`` takes group and class for
+    independent given what the model says: where its probabilities tell little of the group, it can do little.
 
     Where one group is found less often in every class, equality is reached by answers for the others that are meant to
     be wrong: levelling down, which ``minimum_rates`` does not do. Name the class that matters (``of``), or use that.

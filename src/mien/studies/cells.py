@@ -246,7 +246,7 @@ class _Planner:
         """
         where, about, told = f"cell {row}", self.study.rows()[row], self.study.at(self.scale)
         base = _base(self.folder / (about.base or self.study.base))
-        layers = [self.study.set, about.set, told.set, told.cells.get(row, {}), self.settings]
+        layers = [self.study.set, *about.before, about.set, told.set, told.cells.get(row, {}), self.settings]
         content = settled(base, layers, where)
         first = content.get("seed", 0)
         if not isinstance(first, int) or isinstance(first, bool):

@@ -9,15 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mien.config import parse_value
+from mien.config.files import load_section
 from mien.config.section import Section
-from mien.errors import ConfigError, MienError
-from mien.registry import nearest
+from mien.errors import ConfigError
 from mien.studies.columns import column_of
 from mien.values import Unfit, shown
-from mien.yaml_files import read_yaml
 
 Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
@@ -39,6 +38,7 @@ class CellConfig(Section):
     """One row of the table: what it changes, what it begins with, what was published."""
 
     set: Settings = Field({}, description="Dotted key of the experiment -> value.")
+    before: tuple[Settings, ...] = Field((), description="More of these, one after the other, before `set`.")
     base: str | None = Field(None, description="Another base experiment than the study's.")
     start: str | None = Field(None, description="Cell of this study whose weights the body begins with.")
     judged: bool = Field(True, description="false for one that others begin with, and that is no row of the table.")
@@ -214,46 +214,13 @@ def load_study(path: Path | str) -> StudyConfig:
     Raises:
         ConfigError: If it cannot be read; with every mistake and its key.
     """
-    path = Path(path)
-    content = read_yaml(path, _EXPECTED)
-    if not isinstance(content, dict):
-        raise ConfigError(str(path), "holds no keys", _EXPECTED)
-    try:
-        return StudyConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError.joined(
-            path.name, [mistake_of(path.name, e, StudyConfig, _SECTIONS) for e in error.errors()]
-        ) from None
-
-
-_SECTIONS: dict[str, type[Section]] = {
-    "cells": CellConfig, "scales": ScaleConfig, "claims": ClaimConfig, "figures": FigureConfig
-}  # fmt: skip
-
-
-def mistake_of(
-    where: str, error: Mapping[str, Any], root: type[Section], sections: Mapping[str, type[Section]]
-) -> MienError:
-    """What pydantic found wrong with a file, with its key.
-
-    Args:
-        where: The file.
-        error: One of ``ValidationError.errors()``.
-        root: What the file is.
-        sections: Key at its top -> what lies below the names there.
-    """
-    place = ": ".join(filter(None, (where, ".".join(str(p) for p in error["loc"]))))
-    unfit = error.get("ctx", {}).get("error")
-    if isinstance(unfit, Unfit):
-        return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
-    if error["type"] == "extra_forbidden":
-        section = sections.get(str(error["loc"][0]), root) if len(error["loc"]) > 1 else root
-        return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), list(section.model_fields)))
-    if error["type"] == "invalid_key":
-        return ConfigError(place, "a key that is no text", "text", "Put it in quotes.")
-    if error["type"] == "missing":
-        return ConfigError(place, "is missing", "a value")
-    return ConfigError(place, str(unfit or error["msg"]))
+    below: dict[str, type[Section]] = {
+        "cells": CellConfig,
+        "scales": ScaleConfig,
+        "claims": ClaimConfig,
+        "figures": FigureConfig,
+    }
+    return load_section(path, StudyConfig, _EXPECTED, below)
 
 
 def settled(content: Mapping[str, Any], layers: Iterable[Mapping[str, Any]], where: str) -> dict[str, Any]:

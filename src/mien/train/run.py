@@ -342,6 +342,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "dropped_by_labels": data.dropped,
         "notes": list(data.notes),
         "training_classes": dict(zip(class_names(data.heads), data.train.first_classes().tolist(), strict=True)),
+        "training_targets": dict(zip(class_names(data.heads), map(float, data.train.targets.sum(0)), strict=True)),
         "history": [{"step": s.name, "before": s.n_before, "after": s.n_after, **s.detail} for s in data.table.history],
     }
     if data.prior:  # fitted to the training votes; what is given stands in the configuration

@@ -74,6 +74,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     """
     store = Store.open(config.data.store)
     _check_attributes(config, store.table)
+    _check_soft(config, store.table)
     (heads, encode, _), table = _split(config, store.table)
     numbers = number_heads(config, table, heads.get(EXPRESSION, ()))
     asked = {TRAIN: mitigated(config), VALIDATION: config.train.watch}
@@ -271,6 +272,14 @@ def groups_without_faces(faces: Faces, spec: str) -> list[str]:
     return [group for group, n in zip(faces.attributes[spec], counts, strict=True) if not n]
 
 
+def _check_soft(config: ExperimentConfig, table: SampleTable) -> None:
+    """Refuse a setting that would do nothing."""
+    perceived = [s for s in mitigated(config) if all(table.is_perceived(name.strip()) for name in s.split("*"))]
+    if config.mitigation.soft and not perceived:
+        found = "no attribute of mitigation.options.by is perceived"
+        raise ConfigError("mitigation.soft", found, "perceived attributes, whose probabilities a store has")
+
+
 def _told(config: ExperimentConfig) -> Mapping[str, object]:
     """Attributes that a network with heads of its own is to tell, and how many groups; mostly none."""
     told = config.model.options.get("attributes") if config.model.name == CONDITIONED else None
@@ -311,9 +320,9 @@ def _probabilities(table: SampleTable, spec: str, groups: Sequence[str]) -> NDAr
             found[:, g] *= table.frame[column].to_numpy(np.float64, na_value=np.nan)
     found = np.nan_to_num(found)
     total = found.sum(1, keepdims=True)
-    if ((total > 0) & (np.abs(total - 1) > 0.05)).any() or (found < 0).any():
-        row = int(np.flatnonzero((np.abs(total - 1) > 0.05)[:, 0] & (total > 0)[:, 0])[0])
-        raise ConfigError("mitigation.soft", f"probabilities of {spec!r} sum to {total[row, 0]:.3f}", "a sum of 1")
+    # Less than 1 where some have a chance of groups that nobody is named; more, or below 0, is no distribution.
+    if (total > 1.05).any() or (found < 0).any():
+        raise ConfigError("mitigation.soft", f"probabilities of {spec!r} sum to {total.max():.3f}", "a sum of 1")
     return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))
 
 
