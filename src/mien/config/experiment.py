@@ -32,6 +32,10 @@ class ModelConfig(Component):
         description="What the body starts from: imagenet (what its library publishes), a file of weights, or a run, "
         "weights or annotator folder.",
     )
+    keep_head: bool = Field(
+        False,
+        description="Whether the head begins with the weights' too: a run or folder of the same network and classes.",
+    )
     size: int | None = Field(None, ge=16, le=1024, description="Side of its input in pixels; the store's if absent.")
     freeze: Annotated[int, Field(ge=0)] | tuple[str, ...] = Field(
         0, description="Leading parts that stand still: how many, or how their names begin (mien list models NAME)."
@@ -47,6 +51,8 @@ class ModelConfig(Component):
     def _freezes(self) -> ModelConfig:
         if self.unfreeze_every is not None and not self.freeze:
             raise ValueError("unfreeze_every needs freeze: the parts that stand still at first")
+        if self.keep_head and self.weights in (None, "imagenet"):
+            raise ValueError("keep_head needs weights: a run or folder of the same network")
         return self
 
 

@@ -43,7 +43,7 @@ def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") ->
     del content["name"], content["data"]["store"], content["train"]["threads"], content["train"]["max_minutes"]
     content["model"]["weights"] = weights
     del content["model"]["cache_gib"]  # what is kept is what would be computed anew
-    for key in ("freeze", "unfreeze_every"):  # keys of runs of versions that could not freeze stay theirs
+    for key in ("freeze", "unfreeze_every", "keep_head"):  # keys of runs of versions without them stay theirs
         if not content["model"][key]:
             del content["model"][key]
     for section, key in (("split", "fit"), ("mitigation", "soft")):  # as are those of versions that had not these

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +42,7 @@ __all__ = [
     "file_errors",
     "load_body",
     "load_card",
+    "load_whole",
     "normalise",
     "refuse_attributes",
     "save_weights",
@@ -78,6 +79,34 @@ def file_errors() -> Iterator[None]:
         if "inline_container" not in str(error) and "file write failed" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def load_whole(module: ExpressionModel, folder: Path | str, classes: Sequence[str]) -> int:
+    """Start a network from other weights of the same network, head and all.
+
+    Args:
+        module: The network; changed in place.
+        folder: A run or weights folder.
+        classes: What its outputs are.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        WeightsError: If the weights cannot be read, or are of another network or for other classes.
+    """
+    folder = Path(folder)
+    card = load_card(folder)
+    if tuple(card.classes) != tuple(classes):
+        found = f"tells {', '.join(card.classes)}"
+        raise WeightsError(str(folder / CARD), found, ", ".join(classes), "Leave model.keep_head out.")
+    stored, own = _checked_weights(folder, card), module.state_dict()
+    for name in sorted({*stored, *own}):
+        if name not in stored or name not in own or stored[name].shape != own[name].shape:
+            fix = f"The weights are of {card.model} with {card.options}."
+            raise WeightsError(str(folder / WEIGHTS), f"{name} does not fit", "weights of the same network", fix)
+    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in stored.items()})
+    return len(own)
 
 
 def load_body(module: ExpressionModel, folder: Path | str) -> int:

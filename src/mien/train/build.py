@@ -119,7 +119,7 @@ def build(
         check_mitigation(mitigation, config.mitigation.name)
     numbers: dict[str, str] = {column: head.scale for head in data.numbers for column in head.columns}
     model = build_model(config, len(classes) + len(numbers), channels, load=False)
-    note = begin_with(model, config) if needed else ""
+    note = begin_with(model, config, (*classes, *numbers)) if needed else ""
     freezing = freezing_of(model, config.model.freeze, config.model.unfreeze_every, "model.freeze")
     begun = begun or {}
     taught = _taught(model, mitigation, freezing, stages[0].epochs or config.train.epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
 from mien.models.shapes import without_memory
-from mien.models.weights import load_body, load_card
+from mien.models.weights import load_body, load_card, load_whole
 from mien.own_files import TEXT, read_parquet, sha256_of
 from mien.runs import SPLITS, read_splits
 from mien.samples import SampleTable
@@ -102,8 +103,13 @@ def weights_key(config: ExperimentConfig) -> str:
     return load_card(source).sha256 if source.is_dir() else sha256_of(source)
 
 
-def begin_with(model: ExpressionModel, config: ExperimentConfig) -> str:
+def begin_with(model: ExpressionModel, config: ExperimentConfig, classes: Sequence[str] = ()) -> str:
     """Load ``model.weights``, if there are any, into a network.
+
+    Args:
+        model: The network.
+        config: The experiment.
+        classes: What its outputs are; for ``model.keep_head``.
 
     Returns:
         What to tell of it; mostly empty.
@@ -113,6 +119,13 @@ def begin_with(model: ExpressionModel, config: ExperimentConfig) -> str:
     """
     source = source_of(config)
     if source is None:
+        return ""
+    if config.model.keep_head:
+        if not source.is_dir():
+            raise ConfigError(
+                "model.keep_head", f"{source.name} is a file", "a run or weights folder, whose card says it"
+            )
+        load_whole(model, source, classes)
         return ""
     if source.is_dir():
         # A network around a trunk begins with one of its kind, or with its trunk alone.
