@@ -206,8 +206,31 @@ def test_after_training_alone_and_failed_candidates(file: Path, tmp_path: Path) 
     offsets = next(line for line in page.splitlines() if line.startswith("| offsets |"))
     assert "after training and where it is used" in offsets
     written(file, methods={"offsets": methods["offsets"]}, probes=False, min_n=30)
-    with pytest.raises(DataError, match="no group of 'gender' has 30 validation faces"):
-        mitigate(file, out=tmp_path / "out", page=tmp_path / "page")
+    with pytest.raises(DataError, match=r"the largest group of 'gender' has \d+ validation faces, expected 30 or more"):
+        mitigate(file, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_could_not_be_judged_is_told_before_training(file: Path, tmp_path: Path) -> None:
+    written(file, attribute="gendr")
+    with pytest.raises(ConfigError, match="easy: attribute: the store has no attribute 'gendr'. Did you mean 'gender'"):
+        mitigate(file, out=tmp_path / "out")
+    written(file, judged="tset")
+    with pytest.raises(DataError, match="no face in split 'tset'"):
+        mitigate(file, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path) -> None:
+    one: dict[str, Any] = {"candidates": [{"train.optimizer.lr": 1e-6}]}
+    methods = {"weights": {**STUDY["methods"]["weights"], "candidates": [{}]}}
+    written(file, baseline=one, methods=methods, probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 0
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "**The baseline has learnt nothing in" in page
+    assert "1 candidate each" in page
+    assert "nothing was tuned" in page
+    assert "Groups with fewer than 8 faces" in page  # min_n is not the usual one
 
 
 def test_faces_are_set_aside_by_whole_units(easy_store: Path) -> None:

@@ -70,7 +70,7 @@ def mitigate(
 
     from mien.errors import RunError, UsageError
     from mien.mitigate import found_of, load_mitigation, write_matrix, write_page
-    from mien.mitigate.run import Places
+    from mien.mitigate.run import Places, check_faces
     from mien.registry import nearest
     from mien.studies import Work, overrides_of
 
@@ -89,6 +89,8 @@ def mitigate(
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     work = Work(device=device, threads=threads, retry=retry, features=config.probes, n_boot=100, since=began)
     asked = setting or tuple(config.settings)
+    for name in asked:
+        check_faces(config, name, places)
     if jobs > 1:
         words = [sys.executable, "-m", "mien.cli", "mitigate", str(file), "--out", str(places.out), "--scale", scale]
         words += [w for name, texts in (("--set", set), ("--store", store), ("--setting", setting)) for t in texts
@@ -98,6 +100,8 @@ def mitigate(
     else:
         states = [_train(config, name, places, work) for name in asked]  # one that fails stops no other
         done = all(states)
+    if not done:
+        tell(f"{places.out}: not all runs are done; cells/*/failure.txt says of what, --retry tries again", err=True)
     if not write:
         return 0 if done else 1
     target, founds = page or places.out / "page", []

@@ -20,6 +20,7 @@ _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
 BASELINE = "baseline"
 _ATTRIBUTE = "$attribute"
+MIN_N = 30  # faces of a group, below which its figures choose and judge nothing
 
 
 class MethodConfig(Section):
@@ -52,7 +53,7 @@ class MitigationConfig(Section):
         "accuracy", description="What groups are compared by; balanced accuracy is the mean recall over classes."
     )
     select: Rule = Field("distance", description="How a candidate is chosen, on the validation faces.")
-    min_n: int = Field(30, ge=2, description="Groups with fewer faces are shown, and neither select nor judge.")
+    min_n: int = Field(MIN_N, ge=2, description="Groups with fewer faces are shown, and neither select nor judge.")
     fit: float = Field(0.5, gt=0, lt=1, description="Share of the validation faces kept for what is fitted afterwards.")
     seeds: int = Field(3, ge=2, le=100)
     baseline: MethodConfig = MethodConfig()

@@ -12,7 +12,7 @@ import numpy as np
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.definition import BASELINE, MIN_N, MitigationConfig
 from mien.mitigate.figures import draw_matrix, draw_trade
 from mien.mitigate.measures import (
     ACCURACY,
@@ -74,7 +74,7 @@ def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=100
     title = config.title or config.name.replace("_", " ")
     lines = [f"# {title}" + (f": {found.setting.replace('_', ' ')}" if len(config.settings) > 1 else ""), ""]
     lines += [f"{config.source}", ""] if config.source else []
-    lines += [_protocol(found, comparison, settings), "", "## Which to use", ""]
+    lines += [_protocol(found, comparison, settings), "", *_unlearnt(found), "## Which to use", ""]
     lines += _advice(found, comparison, judged)
     save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
     lines += ["", "![accuracy of all against the worst group](trade.png)", ""]
@@ -98,8 +98,10 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
     n = len(config.baseline.candidates)
     fitted = any(m.after is not None and m.part == "fit" for m in config.methods.values())
     said = [
-        f"{len(found.tried) - 1} methods beside the baseline, {n} candidates each, {len(base)} seeds each. The "
-        "baseline was tuned first, and every method begins with its settings. Candidates are chosen on "
+        f"{len(found.tried) - 1} methods beside the baseline, {n} {'candidate' if n == 1 else 'candidates'} each, "
+        f"{len(base)} seeds each. "
+        + ("The baseline was tuned first, and every" if n > 1 else "With one candidate nothing was tuned. Every")
+        + " method begins with the baseline's settings. Candidates are chosen on "
         f"{len(base[0].validation):,} validation faces "
         f"by {RULES[config.select]}" + ("; what is fitted after training has faces of its own." if fitted else "."),
         f"All were then judged once, on {len(base[0].judged):,} faces of *{_last(config.judged)}*, by "
@@ -107,7 +109,7 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         f"Intervals are {100 * settings.level:.0f} % for all faces and all seeds; changes are against the baseline of "
         "the same seed on the same faces, and those of the groups hold together.",
         f"Groups with fewer than {config.min_n} faces are shown and neither choose nor judge."
-        if len(comparison.eligible) < len(comparison.sizes)
+        if len(comparison.eligible) < len(comparison.sizes) or config.min_n != MIN_N
         else "",
         "Groups are perceived, and their counts corrected for what the annotator gets wrong."
         if comparison.corrected
@@ -117,6 +119,15 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",
     ]
     return " ".join(filter(None, said))
+
+
+def _unlearnt(found: Found) -> list[str]:
+    """What must be known of a baseline that gives one answer to all: nothing that follows means anything."""
+    one = [o for o in found.tried[BASELINE].best if len(np.unique(o.judged.predicted)) == 1]
+    if not one:
+        return []
+    seeds = f"{len(one)} of {len(found.tried[BASELINE].best)} seeds"
+    return [f"**The baseline has learnt nothing in {seeds}: it gives all faces one class. Train longer first.**", ""]
 
 
 def _last(part: str) -> str:
@@ -145,8 +156,8 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         )
     if not helped:
         lines.append(
-            "- No method raised the worst group by more than chance explains: a tuned baseline is as good here, and "
-            "better data is what is left."
+            "- No method raised the worst group by more than chance explains on these faces. That is no proof that "
+            "none does: how large a gain could have been missed stands in the intervals of every group."
         )
     for verdict, said in (
         ("no change that can be told", "No change that can be told"),
@@ -227,8 +238,10 @@ def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judge
         asks = _asks(found, name) or "no"
         rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
     after = (
-        "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. A largest gap is "
-        "above 0 by chance alone: read its change. *Time* is that of training and of what is fitted after it."
+        "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. *Worst group* and "
+        "*largest gap* are those of each seed, which may serve another group worst than the next seed does, and then "
+        "their mean: below the worst group's own mean in the table of groups, and above 0 by chance alone. Read their "
+        "changes. *Time* is that of training and of what is fitted after it."
     )
     return [*_table(header, rows), "", after]
 
@@ -246,7 +259,8 @@ def _further_table(found: Found, comparison: Comparison) -> list[str]:
     ]
     after = (
         "After the semicolon: the change against the baseline. *Mean over groups* counts every group alike, "
-        "*balanced accuracy* every class."
+        "*balanced accuracy* every class. Equalised odds and demographic parity: the largest gap of a rate over the "
+        "classes (Hardt et al. 2016). F: the smallest over the largest mean recall of the groups (Xu et al. 2020)."
     )
     return [*_table(header, rows), "", after]
 
@@ -314,7 +328,8 @@ def _probe_table(found: Found, probes: Mapping[str, Mapping[str, Any]]) -> list[
         rows.append([found.config.label(name), *cells])
     what = (
         "Balanced accuracy of a probe that is fitted anew to each run, mean over seeds; in brackets the same probe on "
-        "groups permuted among faces of one class. *expression* is what the annotated class alone tells."
+        "groups permuted among faces of one class. *expression* is what the annotated class alone tells. A method "
+        "fitted after training has the features of the model that it was fitted to, and no row."
     )
     return [*_table(["method", *keys], rows), "", what]
 
@@ -362,7 +377,7 @@ def _made_of(found: Found) -> str:
                       for r in records})  # fmt: skip
     commits = sorted({r.versions.get("commit", "unknown") for r in records})
     return (
-        f"Written by `mien mitigate {found.config.name}.yaml`. {len(records)} runs, "
+        f"Written by `mien mitigate` from the study {found.config.name}. {len(records)} runs, "
         f"{sum(r.seconds for r in records) / 3600:.1f} hours of training in all; {'; '.join(data)}; "
         f"{', '.join(devices)}; commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. "
         f"Records: [{RECORDS}]({RECORDS})."

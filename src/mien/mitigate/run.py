@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import load_features
+from mien.data.group_columns import group_column
 from mien.data.splits import FIT, VALIDATION
 from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.evaluate import evaluate
@@ -25,12 +26,15 @@ from mien.mitigate.selection import choice, merit
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
+from mien.registry import nearest
 from mien.runs import FEATURES
 from mien.spellings import same_groups
 from mien.studies.cells import Cell, Plan, evaluations_of, plan_study, standing_of
 from mien.studies.columns import Column
 from mien.studies.definition import Scale, Settings, StudyConfig
+from mien.studies.execute import check_parts
 from mien.studies.results import predictions_of
+from mien.train.targets import split_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,30 @@ def _check_distinct(config: MitigationConfig, plan: Plan, rows: Mapping[tuple[st
             expected = "candidates that differ in what is trained"
             raise ConfigError(f"{config.name}: {method}", "two candidates come to the same experiment", expected)
         keys.add(key)
+
+
+def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
+    """Refuse, before anything is trained, a study that could not be judged.
+
+    Raises:
+        ConfigError: If the store has not the attribute.
+        DataError: If there is no such part to judge on, or no group to select by.
+    """
+    cell = baseline_phase(config, setting, places).plan.cells[0]
+    config = config.within(setting)
+    table = split_table(cell.config)
+    for name in (part.strip() for part in config.attribute.split("*")):
+        if name not in table.attributes:
+            found = f"the store has no attribute {name!r}"
+            raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
+    check_parts(cell)
+    if config.select in ("worst_group", "distance"):
+        sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
+        if not len(sizes) or sizes.iloc[0] < config.min_n:
+            n = sizes.iloc[0] if len(sizes) else 0
+            most = f"the largest group of {config.attribute!r} has {n} validation faces"
+            fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
+            raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +337,7 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
     merits = [[_merit(config, each.validation) for each in seeds] or [float("nan")] for seeds in outcomes]
     if all(np.isnan(np.mean(each)) for each in merits) and any(outcomes):
         found = f"no group of {config.attribute!r} has {config.min_n} validation faces"
-        fix = "Hold out more faces, lower min_n, or select by accuracy."
+        fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
         raise DataError(f"{config.name}: {name}", found, f"groups to select by {config.select}", fix)
     return merits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -59,6 +60,7 @@ def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCar
             save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, weights)
         full = WeightCard(**{**asdict(card), "sha256": sha256_of(weights)})
         write_json(described, with_checksums(plain(asdict(full)), CARD, {WEIGHTS: full.sha256}))
+        shutil.copymode(described, weights)  # safetensors lets nobody else read what it writes
     return full
 
 
