@@ -55,3 +55,13 @@ def test_the_configuration_names_where_options_are_seen() -> None:
     text = explain_config(parse_config({"data": {"store": "s"}, "labels": {"evaluate": "majority"}}))
     for kind in ("models", "losses", "splits", "mitigations", "labels"):
         assert f"options: {{}}  # See: mien list {kind} NAME" in text
+
+
+def test_a_network_names_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    list_("models", "resnet18")
+    assert "parts, for model.freeze: stem, layer1, layer2, layer3, layer4" in capsys.readouterr().out
+    list_("models", "mienet")
+    assert "parts, for model.freeze: " in capsys.readouterr().out
+    list_("models", "conditioned")  # which needs options
+    assert "attributes" in capsys.readouterr().out.splitlines()[-1]

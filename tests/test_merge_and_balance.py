@@ -236,3 +236,10 @@ def test_the_commands(two, uneven, tmp_path, capsys):
     assert "3 cells are short, 7 faces in all" not in (out := capsys.readouterr().out)  # no terminal: lines with tabs
     assert "9 faces in" in out
     assert pd.read_csv(report)["short"].tolist() == [2, 0, 4, 1]
+
+
+def test_what_merging_changed_is_said(two, tmp_path):
+    detail = merge(two, tmp_path / "m", size=64, channels=3).info["detail"]
+    assert detail["faces brought to 64 px"] == {"grey, 48 px": 6, "colour, 96 px": 4}
+    assert detail["faces made colour"] == {"grey": 6}
+    assert detail["splits by another name"] == {"grey Training is train": 4, "grey PublicTest is validation": 1}

@@ -104,6 +104,7 @@ def merge(
         duplicates = _find_copies(frame, writer.images())
         detail["faces with a copy in another corpus"] = _across(frame)
         detail["faces of each corpus"] = {s.name: len(f) for s, f in zip(sources, frames, strict=True)}
+        detail |= _changed(sources, frames, (size, channels))
         options = {"classes": {k: list(v) for k, v in joined.items()}, "size": size, "channels": channels}
         name = "+".join(s.name for s in sources)
         table = SampleTable(
@@ -127,6 +128,21 @@ def merge(
             "merged": {s.name: s.store.fingerprint for s in sources},
         }
         return writer.commit(table, info)
+
+
+def _changed(sources: Sequence[_Source], frames: Sequence[pd.DataFrame], wanted: tuple[int, int]) -> dict[str, Any]:
+    """What a user must know of the merged faces: whose pictures were changed, and what splits are called now."""
+    found: dict[str, Any] = {}
+    for source, frame in zip(sources, frames, strict=True):
+        side, channels = source.store.info["shape"][1], source.store.info["shape"][3]
+        if side != wanted[0]:
+            found.setdefault(f"faces brought to {wanted[0]} px", {})[f"{source.name}, {side} px"] = len(frame)
+        if channels != wanted[1]:
+            found.setdefault(f"faces made {'grey' if wanted[1] == 1 else 'colour'}", {})[source.name] = len(frame)
+        for name, n in source.store.table.frame["split"].value_counts().items():
+            if _PARTS.get(str(name), name) != name:
+                found.setdefault("splits by another name", {})[f"{source.name} {name} is {_PARTS[str(name)]}"] = int(n)
+    return found
 
 
 def _named(stores: Sequence[Store]) -> list[_Source]:

@@ -74,6 +74,18 @@ def _tell_entry(registry: Registry, name: str) -> None:
     for option in options:
         default = "must be given" if option.required else f"by default {json.dumps(option.default, default=str)}"
         tell(f"  {option.name}: {option.wants}; {default}", *([f"      {option.about}"] if option.about else []))
+    if registry.kind == "model" and (parts := _parts(registry, name)):
+        tell("", f"parts, for model.freeze: {', '.join(parts)}")
+
+
+def _parts(models: Registry, name: str) -> list[str]:
+    """The parts of a network with its default options, or with those of its smallest variant where some are needed."""
+    from mien.models.shapes import without_memory
+    from mien.registry import options_of
+
+    needed = any(option.required for option in options_of(models.get(name), models.given))
+    model = without_memory(name, 7, 1, models.tiny(name) if needed else {}, lambda error: None)
+    return [] if model is None else list(model.parts())
 
 
 def _catalogues() -> dict[str, Registry]:
