@@ -148,3 +148,17 @@ def test_two_classes_of_a_configuration(configure: Configure) -> None:
     assert data.heads == {"expression": ("glad", "not glad")}
     assert sum(data.dropped["train"].values()) + len(data.train.rows) == len(data.table.in_split("train"))
     assert any("which is none of the classes" in reason for reason in data.dropped["train"])
+
+
+def test_mistakes_of_labels_say_which(easy_store: Path) -> None:
+    def load(**labels: Any) -> None:
+        load_training_data(parse_config({"data": {"store": str(easy_store)}, "labels": labels}))
+
+    some = {"name": "majority", "options": {"classes": ["bright", "darkk"]}}
+    with pytest.raises(LabelError, match=r"^labels\.train: classes: 'darkk' is none .* Did you mean 'dark'"):
+        load(train=some)
+    with pytest.raises(LabelError, match=r"^labels\.evaluate: classes: 'darkk' is none"):
+        load(train="majority", evaluate=some)
+    two = {"name": "majority", "options": {"classes": ["bright", "dark"]}}
+    with pytest.raises(LabelError, match=r"learns bright, dark, and labels\.evaluate judges bright, dark, split"):
+        load(train=two, evaluate="majority")

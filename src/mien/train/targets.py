@@ -163,7 +163,11 @@ def _schemes(config: ExperimentConfig, table: SampleTable) -> tuple[LabelScheme,
     def scheme(component: Component, **seed: int) -> LabelScheme:
         takes = inspect.signature(SCHEMES.get(component.name)).parameters
         asked = {k: v for k, v in seed.items() if k in takes}
-        return label_scheme(component.name, table.vocabulary, {**asked, **component.options})
+        try:
+            return label_scheme(component.name, table.vocabulary, {**asked, **component.options})
+        except LabelError as error:
+            where = f"{'labels.train' if seed else 'labels.evaluate'}: {error.where}"
+            raise LabelError(where, error.found, error.expected, error.fix) from None
 
     learn, judge = scheme(config.labels.train, seed=config.seed), scheme(config.labels.judged)
     if judge.fit is not None:
@@ -183,9 +187,9 @@ def _expression_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         )
     learn, judge = _schemes(config, table)
     if learn.classes != judge.classes:
-        raise LabelError(
-            "labels", f"{learn.name} has {learn.classes}, {judge.name} has {judge.classes}", "the same classes"
-        )
+        found = f"learns {', '.join(learn.classes)}, and labels.evaluate judges {', '.join(judge.classes)}"
+        fix = "Leave labels.evaluate out, or give it the same classes."
+        raise LabelError("labels.train", found, "the same classes in the same order", fix)
     if len(learn.classes) < 2:
         only = ", ".join(learn.classes)
         fix = "Prepare a corpus with other expressions too, or learn its attributes: labels.attributes."
