@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -24,7 +25,7 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
     with figure_style():
         drawn = new_figure(8.5, 5.2, "accuracy of all faces against the worst group's, methods and their seeds")
         axes = drawn.subplots()
-        base = comparison.methods[BASELINE]
+        base, marks = comparison.methods[BASELINE], dict[str, tuple[float, float]]()
         axes.axvline(base.overall[ACCURACY].value.value, color=BLUE, linewidth=0.8, linestyle=":")
         axes.axhline(base.overall[WORST].value.value, color=BLUE, linewidth=0.8, linestyle=":")
         for name, method in comparison.methods.items():
@@ -32,16 +33,31 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
             colour = BLUE if name == BASELINE else _COLOURS[judged[name].verdict]
             axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.35, markersize=5)
             axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7)
-            axes.annotate(
-                found.config.label(name), (x.value.value, y.value.value), xytext=(5, 4), textcoords="offset points",
-                fontsize=7.5, color=INK,
-            )  # fmt: skip
+            marks[found.config.label(name)] = x.value.value, y.value.value
         for verdict, colour in _COLOURS.items():
             axes.plot([], [], "o", color=colour, label=verdict)
         axes.plot([], [], "D", color=BLUE, label="baseline")
+        axes.plot([], [], ".", color=GREY, alpha=0.5, label="a seed")
         axes.set(xlabel="accuracy of all faces", ylabel=f"{found.config.metric.replace('_', ' ')} of the worst group")
-        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=5)
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=4)
+        _name(drawn, axes, marks)
         return drawn
+
+
+def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]]) -> None:
+    """Write names beside marks, each as near as it can stand without covering an earlier one."""
+    drawn.canvas.draw()  # the layout is known from here on
+    taken: list[tuple[float, float, float]] = []  # left, lower, right, in points
+    points = 72 / drawn.dpi
+    for name, place in marks.items():
+        x, y = (value * points for value in axes.transData.transform(place))
+        right = x + 5 + 4.3 * len(name)
+        for step in range(40):
+            lower = y + 4 + (9 * ((step + 1) // 2)) * (1 if step % 2 else -1)
+            if all(abs(lower - b) >= 9 or right <= a or x >= c for a, b, c in taken):
+                break
+        taken.append((x, lower, right))
+        axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK)
 
 
 def draw_matrix(
