@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.cells import evaluations_of
+from mien.studies.tables import line_of
 from mien.wording import listed
 
 PAGE, RECORDS = "README.md", "records.json"
@@ -215,12 +217,8 @@ def _asks(found: Found, name: str) -> str:
     return listed(said)
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
+    return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
 
 
 def _with_change(figure: Figure) -> str:
@@ -387,8 +385,6 @@ def _made_of(found: Found) -> str:
 def _records(
     found: Found, comparison: Comparison, judged: Mapping[str, Judgement], probes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from dataclasses import asdict
-
     methods = {}
     for name, method in comparison.methods.items():
         tried = found.tried[name]
@@ -411,8 +407,6 @@ def _records(
 
 
 def _plain_reduction(told: Reduction | None) -> dict[str, Any] | None:
-    from dataclasses import asdict
-
     return None if told is None else asdict(told)
 
 

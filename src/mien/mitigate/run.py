@@ -213,10 +213,6 @@ class Tried:
         """The chosen candidate's, one a seed; empty where all failed."""
         return self.outcomes[self.chosen]
 
-    def best_chosen(self) -> Tried:
-        """The same with the candidate chosen that has the best mean merit."""
-        return replace(self, chosen=choice(self.merits))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -246,13 +242,12 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
         RunError: If the baseline is not done.
     """
     first = baseline_phase(config, setting, places)
-    second_of = config
     config = config.within(setting)
     baseline = _trained(config, BASELINE, first)
     if baseline is None:
         raise _not_done(setting, places)
     tried, lacking = {BASELINE: baseline}, []
-    second = methods_phase(second_of, setting, places, baseline.chosen)
+    second = methods_phase(config, setting, places, baseline.chosen)
     for name, method in config.methods.items():
         if method.after is None:
             found = _trained(config, name, second)
@@ -319,13 +314,10 @@ def _trained(config: MitigationConfig, name: str, phase: Phase) -> Tried | None:
             )
             for cell in cells
         ])  # fmt: skip
-    if len(failures) == n:
-        if name == BASELINE:
-            return None
-        return Tried(name=name, outcomes=outcomes, merits=[[float("nan")]] * n, chosen=0, failures=failures)
-    return Tried(
-        name=name, outcomes=outcomes, merits=_merits(config, name, outcomes), chosen=0, failures=failures
-    ).best_chosen()
+    if len(failures) == n and name == BASELINE:
+        return None
+    merits = _merits(config, name, outcomes)
+    return Tried(name=name, outcomes=outcomes, merits=merits, chosen=choice(merits), failures=failures)
 
 
 def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Outcome]]) -> list[list[float]]:
@@ -455,7 +447,5 @@ def features_of(cell: Cell, part: str) -> NDArray[Any]:
     name = evaluations_of(cell)[part]
     path = cell.run.path / FEATURES / f"{name}.npz"
     if not path.is_file():
-        asked = cell.on[part]
-        place = asked.place if ":" in asked.place else f"{cell.config.data.store}:{asked.place}"
-        evaluate(cell.run, place, features=True)
+        evaluate(cell.run, cell.place_of(part), features=True)
     return np.asarray(load_features(path, _said(cell, part).sample_id))

@@ -12,7 +12,7 @@ from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
-from mien.mitigation.group_loss import group_cross_entropy, group_head
+from mien.mitigation.group_loss import asked, group_cross_entropy, group_head
 from mien.mitigation.linear_head import linear_head
 from mien.mitigation.uniform_confusion import confused
 from mien.models.blocks import ExpressionModel
@@ -98,8 +98,7 @@ class Disentangled(Mitigation):
         """What network and attribute heads minimise; the adversaries are asked and not moved."""
         features = step.features.float()
         rest = features[:, self.own :]
-        asked = [_standing(adversary, rest) for adversary in self.adversaries]
-        confusion = torch.stack([confused(logits) for logits in asked]).sum()
+        confusion = torch.stack([confused(asked(adversary, rest)) for adversary in self.adversaries]).sum()
         told = self._cross_entropy(self.branches, features[:, : self.own], step)
         return step.mean() + self.weight * confusion + self.attribute_weight * told
 
@@ -114,9 +113,3 @@ class Disentangled(Mitigation):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Adversaries and attribute heads."""
         return [{"params": list(self.parameters())}]
-
-
-def _standing(module: nn.Module, x: Tensor) -> Tensor:
-    """What a module says, with no gradient for its own parameters."""
-    parameters = {name: p.detach() for name, p in module.named_parameters()}
-    return torch.func.functional_call(module, parameters, (x,))  # type: ignore[no-any-return]

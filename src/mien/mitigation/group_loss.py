@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,12 @@ def group_head(inputs: int, groups: int, hidden: int) -> nn.Module:
     if not hidden:
         return nn.Linear(inputs, groups)
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, groups))
+
+
+def asked(module: nn.Module, x: Tensor) -> Any:
+    """What a module says, with a gradient for its input and none for its own parameters: it is asked, and not moved."""
+    standing = {name: p.detach() for name, p in module.named_parameters()}
+    return torch.func.functional_call(module, standing, (x,))
 
 
 def group_cross_entropy(logits: Tensor, groups: Tensor) -> Tensor:

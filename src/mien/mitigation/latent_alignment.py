@@ -16,7 +16,7 @@ from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
-from mien.mitigation.group_loss import group_cross_entropy
+from mien.mitigation.group_loss import asked, group_cross_entropy
 from mien.mitigation.uniform_confusion import confused
 from mien.models.blocks import ExpressionModel
 from mien.models.latent import BODY, LATENT, LatentDiscriminator, LatentGenerator, LatentMBConv, sampled
@@ -231,8 +231,7 @@ class LatentAlignment(Mitigation):
         units = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         rise = min(1.0, step.progress / self.warm_up) if self.warm_up else 1.0
         divergence = (units - self.free).clamp(min=0).mean()
-        standing = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        told = torch.func.functional_call(self.discriminator, standing, (z,))
+        told = asked(self.discriminator, z)
         confusion = torch.stack([confused(told[name]) for name in self.by]).sum()
         x = step.batch.images.float()
         again = self._again(z, x)

@@ -40,6 +40,11 @@ class Judged:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shares(self) -> Array:
+        """``(n, G + 1)`` memberships, and in the last column how far a face's group is not known."""
+        return np.column_stack([self.groups, np.clip(1 - self.groups.sum(1), 0, 1)])
+
     def part(self, rows: NDArray[Any]) -> Judged:
         """Some of the faces."""
         features = None if self.features is None else self.features[rows]
@@ -108,7 +113,7 @@ class GroupScores:
 
     def __call__(self, faces: Judged) -> Array:
         """``(n, K)``."""
-        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        shares = faces.shares
         p = tempered(faces.probs, shares @ self.scale)
         scores = np.einsum("ij,ig,gjk->ik", p, shares, self.matrix, optimize=True)
         return as_probabilities(scores + self.sure * p.max(1, keepdims=True) * p)

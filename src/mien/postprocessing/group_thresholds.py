@@ -45,7 +45,7 @@ class Thresholds:
 
     def __call__(self, faces: Judged) -> Array:
         """``(n, K)`` probabilities in which the answer is the largest."""
-        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        shares = faces.shares
         threshold = np.clip(shares @ self.thresholds, 1e-9, 1 - 1e-9)
         p = faces.probs[:, self.column]
         others = np.delete(faces.probs, self.column, axis=1)

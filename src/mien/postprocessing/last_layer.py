@@ -46,7 +46,7 @@ class GroupHeads:
 
     def __call__(self, faces: Judged) -> Array:
         """``(n, K)``."""
-        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        shares = faces.shares
         return np.asarray(sum(shares[:, [g]] * head(faces) for g, head in enumerate(self.heads)))
 
     def as_json(self) -> dict[str, Any]:

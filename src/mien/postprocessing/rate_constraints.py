@@ -215,7 +215,7 @@ class RateConstraints(PostProcessor):
             own = faces.groups[:, g]
             scale[g] = fitted_scale(faces.part(np.flatnonzero(own > 0)), own[own > 0])
         found_rule = replace(by_group(faces, scale=scale), sure=SURE)
-        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        shares = faces.shares
         probs = tempered(faces.probs, shares @ found_rule.scale)
         k = len(faces.classes)
         columns = [faces.classes.index(name) for name in self.of] or list(range(k))

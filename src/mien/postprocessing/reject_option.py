@@ -26,7 +26,7 @@ class Wavering:
 
     def __call__(self, faces: Judged) -> Array:
         """``(n, K)``: the two probabilities change places where the second one wins."""
-        shares = np.column_stack([faces.groups, np.clip(1 - faces.groups.sum(1), 0, 1)])
+        shares = faces.shares
         lack, found, i = shares @ self.lack, faces.probs.copy(), np.arange(len(faces))
         order = np.argsort(-found, axis=1, kind="stable")
         first, second = order[:, 0], order[:, 1]

@@ -77,6 +77,11 @@ class Cell:
         """Name of its folder: row and seed of the first cell that is this experiment, and its key."""
         return self.folder.name
 
+    def place_of(self, part: str) -> str:
+        """``STORE:part`` of one of its evaluations."""
+        place = self.on[part].place
+        return place if ":" in place else f"{self.config.data.store}:{place}"
+
     @property
     def run(self) -> Run:
         """Its run; see :func:`standing_of` for whether there is one."""

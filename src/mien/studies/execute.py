@@ -80,8 +80,8 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
     if run.record.status != "finished":
         raise RunError(str(run.path), f"is {run.record.status}", "a finished run", "Give train.max_minutes more.")
     names = {}
-    for part, asked in cell.on.items():
-        place = asked.place if ":" in asked.place else f"{cell.config.data.store}:{asked.place}"
+    for part in cell.on:
+        place = cell.place_of(part)
         settings = Settings(n_boot=work.n_boot)
         names[part] = evaluate(run, place, device=work.device, settings=settings, features=work.features).name
     note_done(cell, names)

@@ -76,7 +76,7 @@ def _has_theirs(plan: Plan, metric: str) -> bool:
 def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
     """The table, with a sentence of what its numbers are."""
     header = header_of(plan, rows)
-    lines = [_line(header), _line(["---"] * len(header)), *(_line(cells_of(plan, row, rows)) for row in rows)]
+    lines = [line_of(header), line_of(["---"] * len(header)), *(line_of(cells_of(plan, row, rows)) for row in rows)]
     return "\n".join([*lines, "", caption_of(plan, rows)])
 
 
@@ -97,7 +97,8 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     return " ".join(said)
 
 
-def _line(cells: Sequence[str]) -> str:
+def line_of(cells: Sequence[str]) -> str:
+    """One line of a table in Markdown."""
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
@@ -149,10 +150,10 @@ def claims_of(plan: Plan, judged: Sequence[Judged], title: bool = False) -> str:
     header = ["claim", "where", "theirs", "ours", "seeds", "scale", "verdict", "reason"]
     if title:
         header = ["study", *header]
-    lines = [_line(header), _line(["---"] * len(header))]
+    lines = [line_of(header), line_of(["---"] * len(header))]
     for each in judged:
         cells = claim_cells(each)
-        lines.append(_line([plan.study.name, *cells] if title else cells))
+        lines.append(line_of([plan.study.name, *cells] if title else cells))
     return "\n".join(lines)
 
 
