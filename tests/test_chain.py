@@ -341,15 +341,17 @@ def test_predict_says_the_same_as_evaluate_and_survives_bad_pictures(
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(store.images[predictions.image[i], :, :, 0]).save(paths[-1])
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    faces = Predictor.load(finished.path).predict([paths[0], tmp_path / "broken.png", paths[1], paths[2]])
-    assert "cannot be decoded" in faces[1].error
-    assert faces[1].probs == {}
+    faces = Predictor.load(finished.path, detector=None).predict(
+        [paths[0], tmp_path / "broken.png", paths[1], paths[2]]
+    )
+    assert "cannot be decoded" in faces[1].reason
+    assert faces[1].probabilities == {}
     for face, row in zip([faces[0], *faces[2:]], predictions.probs[:3], strict=True):
-        np.testing.assert_allclose(list(face.probs.values()), row, rtol=1e-3, atol=1e-4)
-        assert face.label == predictions.classes[int(row.argmax())]
-    shown = json.loads(mien("predict", *paths, "--model", finished.path, "--json").stdout)
-    assert [f["label"] for f in shown] == [faces[0].label, faces[2].label, faces[3].label]
-    assert "broken.png" in mien("predict", tmp_path / "broken.png", "--model", finished.path, code=1).stdout
+        np.testing.assert_allclose(list(face.probabilities.values()), row, rtol=1e-3, atol=1e-4)
+        assert face.top == predictions.classes[int(row.argmax())]
+    shown = json.loads(mien("predict", *paths, "--crops", "--model", finished.path, "--json").stdout)
+    assert [f["top"] for f in shown] == [faces[0].top, faces[2].top, faces[3].top]
+    assert "broken.png" in mien("predict", tmp_path / "broken.png", "--crops", "--model", finished.path, code=1).stdout
 
 
 def test_the_command_evaluates_audits_and_reports(finished: Run) -> None:

@@ -67,8 +67,9 @@ def test_evaluate_refuses_them(run: Run, broken: None) -> None:
 def test_predict_refuses_them(run: Run, broken: None) -> None:
     folder = run.path.parent
     with pytest.raises(DataError, match="^run: " + MESSAGE.replace("{n}", "2")):
-        Predictor.load(run.path).predict([folder / "0.png", folder / "1.png"])
-    assert Predictor.load(run.path).predict([folder / "none.png"])[0].error.endswith("expected a picture.")
+        Predictor.load(run.path, detector=None).predict([folder / "0.png", folder / "1.png"])
+    lost = Predictor.load(run.path, detector=None).predict([folder / "none.png"])
+    assert lost[0].reason.endswith("expected a picture.")
 
 
 def test_adapters_refuse_them_with_the_face(run: Run) -> None:

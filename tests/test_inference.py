@@ -113,8 +113,8 @@ def test_any_model_that_says_what_it_wants_predicts_files(tmp_path: Path) -> Non
     faces = Predictor(FaceModel("m", ("a", "b"), model, wants=Wants(12, 1, "bicubic"))).predict(paths)
     assert shapes == [(2, 12, 12, 1)]
     expected = decode_file(paths[2], 12, 1, by="bicubic").mean() / 255
-    assert faces[2].probs["a"] == pytest.approx(expected)
-    assert "no such file" in faces[1].error
+    assert faces[2].probabilities["a"] == pytest.approx(expected)
+    assert "no such file" in faces[1].reason
     assert [face.numbers for face in faces] == [{}, {}, {}]
     told = Predictor(FaceModel("m", ("a", "b"), with_numbers, wants=Wants(12, 1), numbers=("v", "w"))).predict(paths)
     assert told[0].numbers == {"v": pytest.approx(2 * 60 / 255 - 1), "w": 3.5}

@@ -58,8 +58,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def served(folder: Path, evaluation: Evaluation, run: Run) -> np.ndarray:
     paths = [run.path.parent / str(name) for name in evaluation.predictions.sample_id]
-    faces = Predictor.load(folder).predict(paths)
-    return np.array([[face.probs[c] for c in evaluation.predictions.classes] for face in faces])
+    faces = Predictor.load(folder, detector=None).predict(paths)
+    return np.array([[face.probabilities[c] for c in evaluation.predictions.classes] for face in faces])
 
 
 def test_evaluation_and_prediction_give_one_answer(run: Run) -> None:

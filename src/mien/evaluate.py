@@ -110,7 +110,7 @@ def evaluate(
     """
     check_folder(run.path / PREDICTIONS)
     model = run_model(run.path, device=device)
-    asked = _asked(run, on, model.classes)
+    asked = asked_faces(run, on, model.classes)
     store, faces, split, copies = asked.store, asked.faces, asked.split, asked.copies
     predictions = predictions_on(
         model,
@@ -173,7 +173,7 @@ def evaluate_given(
     from mien.models.given import GivenModel  # torch: what else stands here does without
 
     model = GivenModel.load(run.path, device)
-    asked = _asked(run, on, model.classes)
+    asked = asked_faces(run, on, model.classes)
     faces, names = asked.faces, asked.faces.table.frame["sample_id"].to_numpy(dtype=object)
     given, notes = {}, _notes(faces.targets, faces.classes)
     for attribute, column in ({name: name for name in model.groups} if attributes is None else attributes).items():
@@ -233,7 +233,7 @@ def _not_told(words: pd.Series, place: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class AskedFaces:
     """The faces that a run is evaluated on.
 
     Attributes:
@@ -257,7 +257,18 @@ class _Asked:
     chosen_on: NDArray[np.bool_]
 
 
-def _asked(run: Run, on: str | None, classes: Sequence[str]) -> _Asked:
+def asked_faces(run: Run, on: str | None, classes: Sequence[str]) -> AskedFaces:
+    """The faces that a run is evaluated on, by its own label scheme.
+
+    Args:
+        run: The run.
+        on: ``STORE:split``, or a store; None for its own test faces, or where it has none, its validation faces.
+        classes: Its classes.
+
+    Raises:
+        DataError: If the store or split is not there, or no face has a label.
+        LabelError: If the labels there are not these classes.
+    """
     if on is None:
         split: str | None = TEST if (run.splits["split"] == TEST).any() else VALIDATION
         store = Store.open(run.trained_on[0])
@@ -269,7 +280,7 @@ def _asked(run: Run, on: str | None, classes: Sequence[str]) -> _Asked:
     labels = run.config.labels.judged
     where = f"{store.path}:{split}" if split else str(store.path)
     faces = labelled_faces(table, labels.name, classes, where=where, options=labels.options)
-    return _Asked(
+    return AskedFaces(
         store=store,
         split=split,
         same=same,

@@ -143,13 +143,13 @@ def test_evaluation_and_prediction_tell_the_numbers(numbered: dict[str, Any], tm
     np.testing.assert_allclose(told, np.tile([0.5, 0.25, -0.25, math.log(2), 1], (len(frame), 1)), atol=1e-6)
     Image.fromarray(images[0, :, :, 0]).save(tmp_path / "face.png")
     pictures = [tmp_path / "face.png", tmp_path / "none.png"]
-    shown = json.loads(mien("predict", *pictures, "--model", run.path, "--json", code=1).stdout)
+    shown = json.loads(mien("predict", *pictures, "--crops", "--model", run.path, "--json", code=1).stdout)
     assert shown[0]["numbers"] == pytest.approx(dict(zip(names, [-0.25, math.log(2), 1], strict=True)), abs=1e-6)
     assert shown[1]["numbers"] == {}
-    header, first, lost = mien("predict", *pictures, "--model", run.path, code=1).stdout.splitlines()
-    assert header.split("\t")[3:] == [f"number_{name}" for name in names]
-    assert first.split("\t")[3:] == ["-0.250", "0.693", "1.000"]
-    assert lost.split("\t")[3:] == ["", "", ""]
+    header, first, lost = mien("predict", *pictures, "--crops", "--model", run.path, code=1).stdout.splitlines()
+    assert header.split("\t")[5:] == [f"number_{name}" for name in names]
+    assert first.split("\t")[5:] == ["-0.250", "0.693", "1.000"]
+    assert lost.split("\t")[5:] == ["", "", ""]
 
 
 def test_a_run_is_resumed_with_its_numbers(numbered: dict[str, Any], tmp_path: Path) -> None:

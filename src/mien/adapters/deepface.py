@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import Side, by_class, import_tool, largest, versioned
+from mien.adapters.tools import Side, by_class, largest
+from mien.foreign import import_tool, versioned
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, bgr, resized
 
@@ -32,7 +33,7 @@ def deepface(*, detect: bool = False, detector: str = "opencv", size: Side = 224
     Raises:
         MissingTool: If deepface is not installed.
     """
-    tool = import_tool("deepface.DeepFace", "deepface", "deepface")
+    tool = import_tool("deepface.DeepFace", "adapter 'deepface'", "deepface")
     name = versioned("deepface") + (f" ({detector} detector)" if detect else "")
 
     def scores(image: Images) -> list[float]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import Side, by_class, import_tool, largest, versioned
+from mien.adapters.tools import Side, by_class, largest
+from mien.foreign import import_tool, versioned
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, bgr, resized
 
@@ -36,7 +37,7 @@ def fer(*, detect: bool = False, mtcnn: bool = False, tflite: bool = True, size:
     Raises:
         MissingTool: If fer, or something that it needs, is not installed.
     """
-    tool = import_tool("fer.fer", "fer", "fer 'setuptools<81'")
+    tool = import_tool("fer.fer", "adapter 'fer'", "fer 'setuptools<81'")
     # Margins of 0: by default the tool adds ten pixels around a face, which a crop does not have.
     margins = {} if detect else {"offsets": (0, 0)}
     model = tool.FER(mtcnn=mtcnn, use_tflite=tflite, **margins)

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
-from mien.adapters.tools import LARGEST_SIDE, Threads, import_tool
+from mien.adapters.tools import LARGEST_SIDE, Threads
 from mien.errors import UsageError, WeightsError, reason
+from mien.foreign import onnx_session
 from mien.inference import FaceModel, Wants, on_scales
 from mien.own_files import as_kind, read_json
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
@@ -113,13 +114,7 @@ def onnx_model(
         output=output,
     )
     check_external_data(path)
-    runtime = import_tool("onnxruntime", "onnx", "onnxruntime")
-    settings = runtime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    try:
-        session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own errors share no other base class
-        raise WeightsError(str(path), f"cannot be read ({reason(error)})", "an ONNX model") from error
+    session = onnx_session(path, "adapter 'onnx'", threads)
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) != 4:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)

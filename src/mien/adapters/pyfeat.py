@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters import ADAPTERS
-from mien.adapters.tools import Side, import_tool, largest, versioned
+from mien.adapters.tools import Side, largest
 from mien.errors import UsageError
+from mien.foreign import import_tool, versioned
 from mien.inference import FaceModel
 from mien.pictures.pixels import Images, in_colour, normalised_floats, resized
 
@@ -49,7 +50,7 @@ def pyfeat(
     """
     if model not in ("resmasknet", "multitask"):
         raise UsageError("pyfeat.model", repr(model), "'resmasknet' or 'multitask'")
-    feat = import_tool("feat", "pyfeat", "py-feat")
+    feat = import_tool("feat", "adapter 'pyfeat'", "py-feat")
     if model == "multitask":
         detector = feat.Detectorv2(device=device, identity_model=None)
         classes = tuple(detector.multitask.emotion_names)

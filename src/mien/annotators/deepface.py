@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters.deepface import largest_face
-from mien.adapters.tools import Side, by_class, import_tool
+from mien.adapters.tools import Side, by_class
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Perceived, age_bins, with_merged
 from mien.demographics import AGE, AGE_GROUP, GENDER, RACE4
 from mien.errors import DataError
+from mien.foreign import import_tool
 from mien.inference import Progress, batches
 from mien.pictures.pixels import Images, bgr, resized
 
@@ -103,4 +104,6 @@ def deepface(*, detect: bool = False, detector: str = "opencv", size: Side = 224
     Raises:
         MissingTool: If deepface is not installed.
     """
-    return DeepFace(import_tool("deepface.DeepFace", "deepface", "deepface"), detector if detect else None, size)
+    return DeepFace(
+        import_tool("deepface.DeepFace", "annotator 'deepface'", "deepface"), detector if detect else None, size
+    )

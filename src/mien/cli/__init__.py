@@ -1,6 +1,17 @@
 """The ``mien`` command: each verb calls the function of its name. Data on stdout, progress on stderr."""
 
-from mien.cli import annotating, auditing, labelling, listing, mitigating, models, stores, studying, training
+from mien.cli import (
+    annotating,
+    auditing,
+    labelling,
+    listing,
+    mitigating,
+    models,
+    predicting,
+    stores,
+    studying,
+    training,
+)
 from mien.cli.app import app, main
 
 __all__ = [
@@ -12,6 +23,7 @@ __all__ = [
     "main",
     "mitigating",
     "models",
+    "predicting",
     "stores",
     "studying",
     "training",

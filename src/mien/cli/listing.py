@@ -23,6 +23,7 @@ Kind = Literal[
     "metrics",
     "adapters",
     "annotators",
+    "detectors",
     "config",
     "all",
 ]
@@ -93,6 +94,7 @@ def _catalogues() -> dict[str, Registry]:
     from mien.annotators import ANNOTATORS
     from mien.data.datasets import DATASETS
     from mien.data.splits import SPLITS
+    from mien.faces import DETECTORS
     from mien.labels import SCHEMES
     from mien.losses import LOSSES
     from mien.metrics import METRICS
@@ -111,4 +113,5 @@ def _catalogues() -> dict[str, Registry]:
         "metrics": METRICS,
         "adapters": ADAPTERS,
         "annotators": ANNOTATORS,
+        "detectors": DETECTORS,
     }

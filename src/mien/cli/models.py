@@ -1,4 +1,4 @@
-"""Verbs that run a model: evaluate, predict."""
+"""Verbs on a model: evaluate, export."""
 
 from __future__ import annotations
 
@@ -149,42 +149,45 @@ def _evaluate_run(run: Path, on: str | None, features: bool, device: str, json: 
 
 
 @app.command
-def predict(
-    images: Annotated[tuple[Path, ...], Parameter(allow_leading_hyphen=False)],
+def export(
+    run: Path,
     /,
     *,
-    model: Path,
-    device: str = "cpu",
+    out: Out,
+    on: str | None = None,
+    int8: Annotated[bool, Parameter(negative=())] = False,
+    whole: Annotated[bool, Parameter(negative=())] = False,
+    force: Force = False,
     json: Json = False,
-) -> int:
-    """Classify aligned face crops.
+) -> None:
+    """Write a run's network as an ONNX file, which needs no torch.
 
-    Expressions are what people perceive in a face, not what a person feels.
+    Its answers on real faces are compared with the run's before it is kept. The card beside it says how faces are
+    brought to it, and what its confidence was worth on those faces: 'mien predict' goes by it.
 
     Parameters
     ----------
-    images
-        Aligned, cropped faces.
-    model
-        A run or weights folder, or an ONNX file.
-    device
-        Where to compute: cpu, cuda.
+    run
+        A run that learnt expressions.
+    out
+        A file FILE.onnx; its card is FILE.json.
+    on
+        STORE:split of the faces; by default the run's own test faces, or its validation faces.
+    int8
+        Eight bits for weights and maps; refused where it spoils answers.
+    whole
+        The file takes faces of 0 to 255 as a store holds them, and gives probabilities.
     """
-    from dataclasses import asdict
-
     from mien import terminal
-    from mien.predict import Predictor
+    from mien.export import export_onnx
+    from mien.runs import Run
 
-    faces = Predictor.load(model, device).predict(list(images))
-    numbers = next((list(face.numbers) for face in faces if face.numbers), [])
-    if json:  # who learnt no numbers gives the answers that were always given
-        print_json([{k: v for k, v in asdict(f).items() if numbers or k != "numbers"} for f in faces])
-    else:
-        rows = []
-        for face in faces:
-            top = sorted(face.probs.items(), key=lambda item: -item[1])[:3]
-            rows.append([face.path, face.label, "  ".join(f"{c} {p:.2f}" for c, p in top) or face.error])
-            rows[-1] += [f"{face.numbers[name]:.3f}" if face.numbers else "" for name in numbers]
-        columns = ["picture", "label", "most probable", *(f"number_{name}" for name in numbers)]
-        terminal.table("perceived expressions", columns, rows)
-    return 1 if any(f.error for f in faces) else 0
+    with terminal.progress("comparing", "faces") as progress:
+        found = export_onnx(Run.open(run), out, on=on, int8=int8, whole_way=whole, force=force, progress=progress)
+    if json:
+        print_json({"file": str(out), **{k: v for k, v in vars(found).items() if k != "path"}})
+        return
+    tell(f"{out}: {found.bytes:,} bytes; accuracy {found.accuracy:.3f} on {found.confidence.counted_on}")
+    same = f"{found.agreement:.1%} of the answers are the run's, probabilities differ by at most {found.difference:.2g}"
+    tell(f"compared on {found.compared} of the faces: {same}")
+    tell(f"try it: mien predict PHOTO --model {out}")

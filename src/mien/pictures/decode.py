@@ -124,11 +124,9 @@ def decode_file(path: Path, size: int, channels: int, resize: bool = True, by: s
 def _decode(source: Path | Region, size: int, channels: int, resize: bool, by: str) -> _Decoded:
     path = source.path if isinstance(source, Region) else source
     with opened(path) as picture:
-        grey = _is_grey(picture)
-        several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
-        if several:
-            picture.seek(0)  # to count the frames it went through them
-        image = _without_palette(_eight_bit(ImageOps.exif_transpose(picture)))
+        grey = has_no_colour(picture)
+        several = is_several(picture)
+        image = _without_palette(in_eight_bits(ImageOps.exif_transpose(picture)))
         image = image.convert("L" if channels == 1 else "RGB")
         if isinstance(source, Region):
             image = _cut(image, source)
@@ -155,7 +153,15 @@ def _cut(image: Image.Image, region: Region) -> Image.Image:
     return image.crop((region.left, region.top, right, bottom))
 
 
-def _is_grey(image: Image.Image) -> bool:
+def is_several(picture: Image.Image) -> bool:
+    """Whether a picture just opened has more frames or pages than the first, where it then stands."""
+    several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
+    if several:
+        picture.seek(0)  # to count the frames it went through them
+    return several
+
+
+def has_no_colour(image: Image.Image) -> bool:
     """Whether a picture has no colour by its mode, or by a palette of greys (as GIF files of grey pictures have)."""
     if image.mode not in ("P", "PA") or image.palette is None:
         return image.mode in ("L", "LA", "La", "1", *_SIXTEEN_BIT)
@@ -170,7 +176,7 @@ def _without_palette(image: Image.Image) -> Image.Image:
     return image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def in_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, where Pillow would cut everything above 255 to white."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
@@ -299,5 +305,5 @@ def count_shapes(paths: Sequence[Path]) -> Counter[tuple[int, int, int]]:
     with quietly():
         for path in paths:
             with suppress(DataError), opened(path) as image:
-                found[(*image.size, 1 if _is_grey(image) else 3)] += 1
+                found[(*image.size, 1 if has_no_colour(image) else 3)] += 1
     return found

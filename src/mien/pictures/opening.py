@@ -13,9 +13,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mien.errors import DataError
 from mien.inputs import SMALL, check_regular
@@ -48,33 +49,39 @@ def readable_formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
     """Open a picture; decode it inside, so that what its decoder raises is turned as well.
 
     Args:
-        path: The file.
+        source: The file, or the bytes of one.
+        name: What bytes are called in messages; a file is called by its path.
 
     Raises:
         DataError: If it is missing, no regular file, too large, of another format, or damaged.
     """
-    check_regular(path, "a picture", most=SMALL)
+    called = name if isinstance(source, bytes) else str(source)
+    if not isinstance(source, bytes):
+        check_regular(source, "a picture", most=SMALL)
     try:
-        with Image.open(path, formats=readable_formats()) as image:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=readable_formats()) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 fix = "Make it smaller, or cut the face out."
-                raise DataError(str(path), f"has {width:,}x{height:,} pixels", f"at most {MOST_PIXELS:,} in all", fix)
+                raise DataError(called, f"has {width:,}x{height:,} pixels", f"at most {MOST_PIXELS:,} in all", fix)
             yield image
     except DataError:
         raise
     except FileNotFoundError:
-        raise (dead_link(path) if path.is_symlink() else DataError(str(path), "no such file", "a picture")) from None
+        gone = isinstance(source, Path) and source.is_symlink()
+        raise (dead_link(Path(called)) if gone else DataError(called, "no such file", "a picture")) from None
     except Image.DecompressionBombError as error:
-        raise DataError(str(path), f"has too many pixels ({error})", f"at most {MOST_PIXELS:,}") from None
+        raise DataError(called, f"has too many pixels ({error})", f"at most {MOST_PIXELS:,}") from None
     except Exception as error:  # decoders of damaged files raise almost anything; none of it may end a corpus
-        found, fix = _in_its_place(path)
-        reason = found or str(error) or type(error).__name__
-        raise DataError(str(path), f"cannot be decoded ({reason})", _WHOLE, fix) from None
+        found, fix = _in_its_place(source)
+        # What Pillow says of bytes names an object of Python's.
+        unknown = "it is no picture of a known format" if isinstance(error, UnidentifiedImageError) else ""
+        reason = found or (unknown if isinstance(source, bytes) else "") or str(error) or type(error).__name__
+        raise DataError(called, f"cannot be decoded ({reason})", _WHOLE, fix) from None
 
 
 @contextmanager
@@ -88,13 +95,16 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _in_its_place(path: Path) -> tuple[str, str]:
+def _in_its_place(source: Path | bytes) -> tuple[str, str]:
     """What stands in a file that is no picture, where that is known, and what to do; else two empty words."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(100)
-    except OSError:
-        return "", ""
+    if isinstance(source, bytes):
+        start = source[:100]
+    else:
+        try:
+            with open(source, "rb") as file:
+                start = file.read(100)
+        except OSError:
+            return "", ""
     if start.startswith((b"version https://git-lfs", b"/annex/objects", b"../.git/annex")):
         return "it only says where its picture is stored", "Fetch the pictures (git lfs pull, git annex get)."
     if start.lstrip()[:14].lower().startswith((b"<html", b"<!doctype html")):

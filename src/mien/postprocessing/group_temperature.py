@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import minimize_scalar
 
@@ -14,12 +15,16 @@ from mien.postprocessing.base import Array, GroupScores, Judged, PostProcessor, 
 _RANGE = (-3.0, 3.0)  # of the logarithm of the exponent
 
 
-def fitted_scale(faces: Judged, weights: Array | None = None) -> float:
-    """The exponent of the probabilities (1 over the temperature) with the smallest log loss."""
+def fitted_scale(probs: Array, labels: NDArray[np.int64], weights: Array | None = None) -> float:
+    """The exponent of the probabilities (1 over the temperature) with the smallest log loss.
+
+    Args:
+        probs: ``(n, K)``.
+        labels: ``(n,)``.
+        weights: ``(n,)``; all the same by default.
+    """
     found = minimize_scalar(
-        lambda s: log_loss(tempered(faces.probs, float(np.exp(s))), faces.labels, weights),
-        bounds=_RANGE,
-        method="bounded",
+        lambda s: log_loss(tempered(probs, float(np.exp(s))), labels, weights), bounds=_RANGE, method="bounded"
     )
     return float(np.exp(found.x))
 
@@ -45,8 +50,8 @@ class GroupTemperature(PostProcessor):
 
     def fit(self, faces: Judged) -> GroupScores:
         """A temperature a group."""
-        scale = dict.fromkeys(range(-1, len(faces.names)), fitted_scale(faces))
+        scale = dict.fromkeys(range(-1, len(faces.names)), fitted_scale(faces.probs, faces.labels))
         for g in enough(faces, self.least):
             rows = faces.groups[:, g] > 0
-            scale[g] = fitted_scale(faces.part(rows), faces.groups[rows, g])
+            scale[g] = fitted_scale(faces.probs[rows], faces.labels[rows], faces.groups[rows, g])
         return by_group(faces, scale=scale)

@@ -209,11 +209,11 @@ class RateConstraints(PostProcessor):
         if len(groups) < 2:
             found = f"{len(groups)} groups have {self.least_faces} faces or more among those that fit"
             raise DataError("after training", found, "two or more")
-        everybody = fitted_scale(faces)
+        everybody = fitted_scale(faces.probs, faces.labels)
         scale = dict.fromkeys(range(-1, len(faces.names)), everybody)
         for g in groups:  # rates are what the model expects of itself: it must be as sure of each group as it is right
             own = faces.groups[:, g]
-            scale[g] = fitted_scale(faces.part(np.flatnonzero(own > 0)), own[own > 0])
+            scale[g] = fitted_scale(faces.probs[own > 0], faces.labels[own > 0], own[own > 0])
         found_rule = replace(by_group(faces, scale=scale), sure=SURE)
         shares = faces.shares
         probs = tempered(faces.probs, shares @ found_rule.scale)

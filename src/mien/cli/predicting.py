@@ -1,0 +1,212 @@
+"""The verb that people try first: predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import Force, Json, app, options_of
+from mien.errors import DataError, OutputError, UsageError
+from mien.outputs import check_file, check_folder, whole
+from mien.shown import tell
+
+if TYPE_CHECKING:
+    from mien.predict import FaceRow, Predictor
+
+_SHOWN = 200  # rows that are printed as a table; more belong into a file
+
+
+@app.command
+def predict(
+    pictures: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    model: Path | None = None,
+    out: Path | None = None,
+    draw: Path | None = None,
+    crops: Annotated[bool, Parameter(negative=())] = False,
+    detector: str | None = None,
+    option: tuple[str, ...] = (),
+    margin: float = 0.0,
+    risk: float | None = None,
+    workers: int = 2,
+    device: str = "cpu",
+    resume: Annotated[bool, Parameter(negative=())] = False,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Find the faces of pictures, and what expressions people would perceive in them.
+
+    An expression is what people perceive in a face, not what a person feels. Inferring emotions of people at work or
+    in education is forbidden in the EU (AI Act, Art. 5(1)(f)), and people elsewhere must be told (Art. 50(3)).
+
+    Parameters
+    ----------
+    pictures
+        Pictures, folders, patterns, a .csv or .txt of paths, or - for paths from standard input.
+    model
+        A run or weights folder, or an ONNX file; by default the model in the box.
+    out
+        A table, one row a face: FILE.jsonl (rows stand there as they come), .csv or .parquet.
+    draw
+        Folder for copies of the pictures with boxes and expressions on them.
+    crops
+        The pictures are aligned crops of faces: look for none.
+    detector
+        What finds faces ('mien list detectors').
+    option
+        Options of the detector, key=value.
+    margin
+        Wider crops: shares of the side to add on every side.
+    risk
+        Abstain where needed for at most this share of wrong answers, such as 0.1.
+    workers
+        Threads that read and search pictures.
+    device
+        Where a run's network computes: cpu, cuda.
+    resume
+        Go on with a .jsonl that an earlier command did not finish.
+    """
+    from mien import terminal
+    from mien.faces import DEFAULT
+    from mien.predict import Predictor
+    from mien.predict.sources import pictures_of
+    from mien.predict.writers import ENDINGS, done_already, writer
+
+    if crops and (detector is not None or option or margin or draw is not None):
+        raise UsageError(
+            "--crops", "does not go with --detector, --option, --margin or --draw", "whole pictures or crops"
+        )
+    if workers < 1:
+        raise UsageError("--workers", str(workers), "1 or more")
+    if resume and out is None:
+        raise UsageError("--resume", "needs a file", "--out FILE.jsonl")
+    if out is not None and out.suffix not in ENDINGS:
+        raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
+    given = [name for name in pictures if name != "-"]
+    if out is not None:
+        check_file(out, "--out", given, force=force or resume)
+    if draw is not None:
+        check_folder(draw, "--draw", [name for name in given if Path(name).is_dir()])
+    predictor = Predictor.load(
+        model,
+        device=device,
+        detector=None if crops else detector or DEFAULT,
+        options=options_of(option),
+        margin=margin,
+        risk=risk,
+    )
+    done = done_already(out, predictor.sha256) if resume and out is not None else set()
+    # Counting them takes longer than the first answer, where there are many.
+    names = list(pictures_of(pictures)) if "-" not in pictures else None
+    source = pictures_of(pictures) if names is None else iter(names)
+    counted = _Counted()
+    shown: list[FaceRow] = []
+    with ExitStack() as stack:
+        progress = stack.enter_context(terminal.progress("looking", "pictures"))
+        write: Callable[[Sequence[FaceRow]], None] = shown.extend
+        if out is not None:
+            made = writer(out, predictor.model.classes, predictor.model.numbers, resume=resume)
+            write = stack.enter_context(made).write
+        left = (name for name in source if name not in done)
+        for rows in predictor.stream(left, workers=workers):
+            write(rows)
+            counted.add(rows)
+            if draw is not None:
+                _draw(draw, rows)
+            progress(counted.pictures + len(done), None if names is None else len(names))
+    if out is None:
+        _print(predictor, shown, json)
+    _say(counted, out, len(done))
+    return 1 if counted.unread or not counted.pictures + len(done) else 0
+
+
+class _Counted:
+    """What became of the pictures."""
+
+    def __init__(self) -> None:
+        self.pictures = self.faces = self.empty = self.unread = self.abstained = 0
+
+    def add(self, rows: Sequence[FaceRow]) -> None:
+        """The rows of one picture."""
+        self.pictures += 1
+        self.unread += rows[0].unread
+        if rows[0].face is None:
+            self.empty += not rows[0].unread
+            return
+        self.faces += len(rows)
+        self.abstained += sum(row.abstained for row in rows)
+
+
+def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool) -> None:
+    from mien import terminal
+    from mien.cli.app import print_json
+
+    if json:
+        print_json([row.as_json() for row in rows])
+        return
+    numbers = predictor.model.numbers
+    lines = []
+    for row in rows[:_SHOWN]:
+        top = sorted(row.probabilities.items(), key=lambda item: -item[1])[:3]
+        told = "  ".join(f"{name} {p:.2f}" for name, p in top)
+        lines.append([row.image, "" if row.face is None else str(row.face + 1), row.top, told, row.reason])
+        lines[-1] += [f"{row.numbers[name]:.3f}" if row.numbers else "" for name in numbers]
+    columns = ["picture", "face", "label", "most probable", "why not", *(f"number_{name}" for name in numbers)]
+    terminal.table("perceived expressions", columns, lines)
+    if len(rows) > _SHOWN:
+        terminal.say(f"{len(rows) - _SHOWN} more rows: write them with --out FILE.jsonl, .csv or .parquet")
+
+
+def _say(counted: _Counted, out: Path | None, done: int) -> None:
+    from mien import terminal
+
+    before = f" ({done} before)" if done else ""
+    line = f"{counted.pictures} pictures{before}, {counted.faces} faces"
+    for n, what in (
+        (counted.abstained, "with an answer that had better not be used"),
+        (counted.empty, "pictures without a face"),
+        (counted.unread, "pictures that could not be read"),
+    ):
+        line += f", {n} {what}" if n else ""
+    if out is not None:
+        tell(f"{out}: {line}")
+    else:
+        terminal.say(line)
+    if counted.empty and not counted.faces:
+        terminal.say("if these are aligned crops of faces, say so: --crops")
+
+
+def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
+    """A copy of one picture with what was said of it."""
+    from mien.pictures.opening import quietly
+    from mien.pictures.whole import read_picture
+    from mien.predict.drawing import drawn
+
+    if rows[0].unread:
+        return
+    name = Path(rows[0].image)
+    try:
+        with quietly():
+            pixels = read_picture(name).pixels
+    except DataError:
+        return  # it was there a moment ago, and its row stands
+    for place in _free_names(folder, name):
+        if not place.exists():
+            with whole(place) as partial:
+                drawn(pixels, rows).save(partial, "PNG")
+            return
+    raise OutputError(str(folder), f"holds too many pictures called {name.stem}", "", "Give an empty folder.")
+
+
+def _free_names(folder: Path, name: Path) -> Iterator[Path]:
+    """Names for a drawn picture: pictures of several folders may be called alike."""
+    yield folder / f"{name.stem}.png"
+    parents = [part for part in reversed(name.parts[:-1]) if part not in ("/", "..")]
+    for i in islice(range(1, 10_000), None):
+        yield folder / f"{name.stem}-{parents[0] + '-' if parents and i == 1 else ''}{i}.png"

@@ -1,0 +1,57 @@
+"""Whole pictures, in which faces are still to be found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mien.pictures.decode import has_no_colour, in_eight_bits, is_several
+from mien.pictures.opening import opened
+
+
+@dataclass(frozen=True)
+class WholePicture:
+    """A picture as a person would see it: upright by its EXIF mark, on white where it is transparent.
+
+    Attributes:
+        name: What it is called.
+        pixels: ``(H, W, 3)`` uint8, RGB.
+        grey: It had no colour.
+        several: It had more frames or pages; this is the first.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    grey: bool = False
+    several: bool = False
+
+
+def read_picture(source: Path | bytes, name: str = "") -> WholePicture:
+    """Decode a picture at its own size. Inside :func:`mien.pictures.opening.quietly` Pillow does not warn.
+
+    Args:
+        source: The file, or the bytes of one.
+        name: What it is called; a file's path by default.
+
+    Raises:
+        DataError: If it cannot be read (see :func:`mien.pictures.opening.opened`).
+    """
+    called = name or (str(source) if isinstance(source, Path) else "picture")
+    with opened(source, called) as picture:
+        grey, several = has_no_colour(picture), is_several(picture)
+        image = on_white(in_eight_bits(ImageOps.exif_transpose(picture)))
+    return WholePicture(called, np.asarray(image, dtype=np.uint8), grey, several)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """As RGB, as on white paper: what lies under transparent pixels is often garbage, or what was cut off."""
+    if image.mode in ("P", "L", "RGB") and "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBa"):
+        image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(paper, image).convert("RGB")

@@ -1,0 +1,296 @@
+"""Pictures in, rows out: read, find, cut, classify, and say what an answer is worth."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.adapters.loading import load_model, run_model
+from mien.confidence import Confidence, confidence_of, entropy
+from mien.errors import DataError, UsageError, WeightsError
+from mien.faces import DEFAULT, DETECTORS
+from mien.faces.base import LANDMARKS, FaceDetector, Faces
+from mien.faces.crop import FER2013, CropRule, Square, cut, lean, squares
+from mien.inference import FaceModel, Wants
+from mien.own_files import read_json, sha256_of
+from mien.pictures.opening import quietly
+from mien.pictures.pixels import as_stored
+from mien.pictures.whole import WholePicture, read_picture
+from mien.predict.rows import NO_FACE, FaceRow
+
+#: The model in the box: an ONNX file and its card.
+BOX = Path(__file__).parent / "weights" / "ferplus_mienet.onnx"
+Source = Path | str | bytes | WholePicture
+
+_BATCH = 64  # faces that are classified at once
+_AHEAD = 4  # pictures that are read before their turn, for each worker
+_SMALL = 0.5  # of the side at which the network learnt: a smaller crop has fewer pixels than it can use
+_INSIDE = 0.85  # share of the crop that lies in the picture
+_TURNED = 0.35  # how far the nose stands beside the middle of the eyes, in distances between the eyes
+_LEANS = 60.0  # degrees
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """One picture after everything but the expression."""
+
+    name: str
+    faces: Faces | None = None
+    crops: NDArray[np.uint8] | None = None
+    reasons: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model and all that stands before and after it.
+
+    Attributes:
+        model: It must say which pictures it wants.
+        detector: Finds faces; None where pictures are crops already.
+        rule: From the detector's boxes to the crops that the model learnt from.
+        margin: Shares of the crop's side to add on every side.
+        confidence: What the model's confidence is worth.
+        risk: Largest share of wrong answers among those not abstained from; None: only what a face looks like counts.
+        sha256: Of the model's file.
+
+    Raises:
+        UsageError: If the model does not say which pictures it wants.
+    """
+
+    model: FaceModel
+    _: KW_ONLY
+    detector: FaceDetector | None = None
+    rule: CropRule = CropRule()
+    margin: float = 0.0
+    confidence: Confidence = field(default_factory=Confidence)
+    risk: float | None = None
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.model.wants is None:
+            expected = "a model that does: a run, a weights folder or an ONNX file"
+            raise UsageError(self.model.name, "does not say which size and colour of pictures it wants", expected)
+
+    @classmethod
+    def load(
+        cls,
+        spec: Path | str | None = None,
+        *,
+        device: str = "cpu",
+        detector: str | None = DEFAULT,
+        options: dict[str, object] | None = None,
+        margin: float = 0.0,
+        risk: float | None = None,
+    ) -> Predictor:
+        """From the model in the box, a run or weights folder, or an ONNX file.
+
+        Args:
+            spec: Run, folder or file; None for the model in the box.
+            device: Where a run's network computes.
+            detector: Its name ('mien list detectors'); None where pictures are aligned crops already.
+            options: Of the detector.
+            margin: See :class:`Predictor`.
+            risk: See :class:`Predictor`.
+
+        Raises:
+            WeightsError: If the weights are not there or do not match their card.
+            UsageError: If the model does not say which pictures it wants, or ``risk`` is asked of a model of which
+                nobody has counted what its confidence is worth.
+        """
+        path = BOX if spec is None else Path(spec)
+        exported = path.suffix == ".onnx" and not path.is_dir()
+        model = load_model(path) if exported else run_model(path, device=device)
+        confidence = confidence_of(path) if exported else Confidence()
+        if risk is not None and not 0 <= risk < 1:
+            raise UsageError("risk", str(risk), "a share of wrong answers from 0 to under 1, such as 0.1")
+        if risk is not None and not confidence.steps:
+            fix = "Export it on faces that it has not learnt from: mien export RUN --out model.onnx --on STORE:split."
+            raise UsageError(str(path), "says nothing of what its confidence is worth", "an exported model", fix)
+        finds = None
+        if detector is not None:
+            finds = DETECTORS.get(detector)(**DETECTORS.check_options(detector, options or {}, "--option"))
+        return cls(
+            model,
+            detector=finds,
+            rule=FER2013.get(detector or "", CropRule()),
+            margin=margin,
+            confidence=confidence,
+            risk=risk,
+            sha256=_checked_sum(path) if exported else "",
+        )
+
+    @property
+    def wants(self) -> Wants:
+        """The pictures that the model is best given."""
+        assert self.model.wants is not None  # checked when it was made
+        return self.model.wants
+
+    def predict(self, sources: Sequence[Source]) -> list[FaceRow]:
+        """All rows of some pictures, in their order; see :meth:`stream`."""
+        return [row for rows in self.stream(sources) for row in rows]
+
+    def stream(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[list[FaceRow]]:
+        """The rows of one picture after the other, as they come.
+
+        Pictures are read and searched several at a time and their faces classified together; no more than a few are
+        held at once. One that cannot be read is a row with a reason, and costs the others nothing.
+
+        Args:
+            sources: Paths, bytes of picture files, or pictures; may be endless.
+            workers: Threads that read and search.
+
+        Yields:
+            For each picture at least one row.
+
+        Raises:
+            DataError: If the model's outputs are not finite.
+        """
+        waiting: deque[Future[_Looked]] = deque()
+        ready: list[_Looked] = []
+        with quietly(), ThreadPoolExecutor(workers) as pool:
+            try:
+                for source in sources:
+                    waiting.append(pool.submit(self._look, source))
+                    if len(waiting) > workers * _AHEAD:
+                        ready.append(waiting.popleft().result())
+                    if sum(len(one.reasons) for one in ready) >= _BATCH or len(ready) > _BATCH:
+                        yield from self._told(ready)
+                        ready = []
+                ready += [future.result() for future in waiting]
+                yield from self._told(ready)
+            finally:  # whoever stops asking does not wait for pictures that nobody will see
+                for future in waiting:
+                    future.cancel()
+
+    def _look(self, source: Source) -> _Looked:
+        """Read a picture and cut its faces out."""
+        name = source.name if isinstance(source, WholePicture) else "" if isinstance(source, bytes) else str(source)
+        try:
+            picture = source
+            if not isinstance(picture, WholePicture):
+                picture = read_picture(picture if isinstance(picture, bytes) else Path(picture), name)
+        except DataError as error:
+            return _Looked(name, error=str(error))
+        wants = self.wants
+        if self.detector is None:
+            pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
+            return _Looked(name, None, as_stored(pixels[None], wants.size, wants.channels, wants.by), ("",))
+        faces = self.detector.find(picture.pixels)
+        places = squares(faces, self.rule, self.margin)
+        crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
+        reasons = tuple(
+            _doubt(place, points, picture.pixels, wants.size)
+            for place, points in zip(places, faces.landmarks, strict=True)
+        )
+        return _Looked(name, faces, crops, reasons)
+
+    def _told(self, looked: Sequence[_Looked]) -> Iterator[list[FaceRow]]:
+        """The rows of pictures whose faces are cut out."""
+        crops = [one.crops for one in looked if one.crops is not None and len(one.crops)]
+        size, channels = self.wants.size, self.wants.channels
+        stack = np.concatenate(crops) if crops else np.empty((0, size, size, channels), dtype=np.uint8)
+        names = [one.name for one in looked for _ in one.reasons]
+        probs, numbers = self.model.answers(stack, names=names)
+        sure = self.confidence.calibrated(probs)
+        spread = entropy(sure) if len(sure) else np.empty(0)
+        start = 0
+        for one in looked:
+            n = len(one.reasons)
+            part = slice(start, start + n)
+            start += n
+            yield self._rows(one, sure[part], spread[part], numbers[part])
+
+    def _rows(
+        self, one: _Looked, probs: NDArray[np.float64], spread: NDArray[np.float64], numbers: NDArray[np.float64]
+    ) -> list[FaceRow]:
+        told: dict[str, Any] = {"model": self.model.name, "model_sha256": self.sha256}
+        if one.error:
+            return [FaceRow(image=one.name, abstained=True, reason=one.error, **told)]
+        if not one.reasons:
+            return [FaceRow(image=one.name, abstained=True, reason=NO_FACE, **told)]
+        least = 0.0 if self.risk is None else self.confidence.threshold(self.risk)
+        rows = []
+        for i, (row, doubt) in enumerate(zip(probs, one.reasons, strict=True)):
+            top = int(row.argmax())
+            reason = doubt or (_unsure(float(row[top]), least, self.risk) if row[top] < least else "")
+            found: dict[str, Any] = {}
+            if one.faces is not None:
+                places = one.faces.landmarks[i]
+                found = {
+                    "box": tuple(float(v) for v in one.faces.boxes[i]),
+                    "landmarks": {
+                        name: (float(x), float(y))
+                        for name, (x, y) in zip(LANDMARKS, places, strict=True)
+                        if not math.isnan(x)
+                    },
+                    "detector_score": float(one.faces.scores[i]),
+                }
+            rows.append(
+                FaceRow(
+                    image=one.name,
+                    face=i,
+                    probabilities={c: float(p) for c, p in zip(self.model.classes, row, strict=True)},
+                    top=self.model.classes[top],
+                    confidence=float(row[top]),
+                    entropy=float(spread[i]),
+                    abstained=bool(reason),
+                    reason=reason,
+                    numbers={name: float(v) for name, v in zip(self.model.numbers, numbers[i], strict=True)},
+                    **found,
+                    **told,
+                )
+            )
+        return rows
+
+
+def _doubt(place: Square, points: NDArray[np.float64], picture: NDArray[np.uint8], size: int) -> str:
+    """Why an answer for a face had better not be used, from how it lies in its picture; empty where it may."""
+    if place.side < _SMALL * size:
+        return f"too small: {round(place.side)} pixels, under {round(_SMALL * size)}"
+    if place.inside(picture) < _INSIDE:
+        return "cut by the edge of the picture"
+    if abs(lean(points)) > _LEANS:
+        return f"lies on its side: the eyes lean by {abs(lean(points)):.0f} degrees"
+    aside = _aside(points)
+    return "turned away: the nose stands beside the eyes" if aside > _TURNED else ""
+
+
+def _aside(points: NDArray[np.float64]) -> float:
+    """How far the nose stands beside the middle of the eyes, along their line, in distances between them."""
+    left, right, nose = points[:3]
+    line = right - left
+    length = float(line @ line)
+    return 0.0 if not length > 0 else abs(float((nose - (left + right) / 2) @ line)) / length
+
+
+def _unsure(confidence: float, least: float, risk: float | None) -> str:
+    if math.isinf(least):
+        return f"no confidence of this model promises a share of wrong answers under {risk:g}"
+    return f"not sure enough: {confidence:.2f}, under {least:.2f}"
+
+
+def _checked_sum(path: Path) -> str:
+    """The checksum of an exported model, held to its card's.
+
+    Raises:
+        WeightsError: If the card was written for another file.
+    """
+    found, beside = sha256_of(path), path.with_suffix(".json")
+    due = (
+        read_json(beside, "the card of the model beside it", error=WeightsError).get("sha256")
+        if beside.is_file()
+        else ""
+    )
+    if due and due != found:
+        fix = "Export the model again, or restore both files."
+        raise WeightsError(str(path), "is not the file that its card was written for", f"SHA-256 {due}", fix)
+    return found

@@ -1,0 +1,110 @@
+"""What is said of one face: the same in JSON, CSV, Parquet and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mien.faces.base import LANDMARKS
+
+#: The reason of a picture that was read, and in which there is no face.
+NO_FACE = "no face was found"
+SIDES = ("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceRow:
+    """One face, or one picture in which there was none or that could not be read.
+
+    Attributes:
+        image: What the picture is called: its path, as it was given.
+        face: Number of the face in its picture, the one that the detector is surest of first; None where there is none.
+        box: Left, top, right, bottom in pixels of the upright picture, of the detector; None for a crop.
+        landmarks: Landmark -> column and row in pixels; only those that the detector tells.
+        detector_score: How sure the detector is, 0 to 1; None for a crop.
+        probabilities: Class -> calibrated probability that a person perceives it; empty where there is no face.
+        top: The most probable class; empty where there is no face.
+        confidence: Its probability; None where there is no face.
+        entropy: Of the probabilities, from 0 (all on one class) to 1 (all alike); None where there is no face.
+        abstained: Whether the answer had better not be used; then ``reason`` says why.
+        reason: Why there is no face or no answer, or why it had better not be used; empty otherwise.
+        model: The model.
+        model_sha256: The checksum of its file; empty where it has none of one file.
+        numbers: Number that the model tells beside the classes -> value.
+    """
+
+    image: str
+    face: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    landmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    detector_score: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    top: str = ""
+    confidence: float | None = None
+    entropy: float | None = None
+    abstained: bool = False
+    reason: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def unread(self) -> bool:
+        """Whether the picture could not be read at all."""
+        return self.face is None and self.reason != NO_FACE
+
+    def as_json(self) -> dict[str, Any]:
+        """For JSON: as the attributes, with rounded numbers."""
+        return {
+            "image": self.image,
+            "face": self.face,
+            "box": None if self.box is None else [round(v, 1) for v in self.box],
+            "landmarks": {name: [round(v, 1) for v in place] for name, place in self.landmarks.items()},
+            "detector_score": _rounded(self.detector_score),
+            "probabilities": {name: round(p, 6) for name, p in self.probabilities.items()},
+            "top": self.top,
+            "confidence": _rounded(self.confidence),
+            "entropy": _rounded(self.entropy),
+            "abstained": self.abstained,
+            "reason": self.reason,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
+        }
+
+    def as_flat(self) -> dict[str, Any]:
+        """For a table: :meth:`as_json` with one column a value, in the order of :func:`columns`."""
+        row = self.as_json()
+        box, places = row.pop("box") or [None] * len(SIDES), row.pop("landmarks")
+        row |= {f"box_{side}": value for side, value in zip(SIDES, box, strict=True)}
+        for name in LANDMARKS:
+            x, y = places.get(name, (None, None))
+            row |= {f"landmark_{name}_x": x, f"landmark_{name}_y": y}
+        row |= {f"p_{name}": p for name, p in row.pop("probabilities").items()}
+        row |= {f"number_{name}": v for name, v in row.pop("numbers").items()}
+        return row
+
+
+def columns(classes: Sequence[str], numbers: Sequence[str] = ()) -> dict[str, type]:
+    """The columns of the flat table and what they hold: ``str``, ``float``, ``int`` or ``bool``."""
+    return {
+        "image": str,
+        "face": int,
+        **{f"box_{side}": float for side in SIDES},
+        "detector_score": float,
+        "top": str,
+        "confidence": float,
+        "entropy": float,
+        "abstained": bool,
+        "reason": str,
+        **{f"p_{name}": float for name in classes},
+        **{f"number_{name}": float for name in numbers},
+        **{f"landmark_{name}_{axis}": float for name in LANDMARKS for axis in "xy"},
+        "model": str,
+        "model_sha256": str,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

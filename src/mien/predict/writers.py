@@ -1,0 +1,150 @@
+"""Rows into files, as they come: JSON lines, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mien.errors import DataError, UsageError
+from mien.inputs import check_regular
+from mien.outputs import whole, writing
+from mien.predict.rows import FaceRow, columns
+from mien.spreadsheets import with_marks
+
+ENDINGS = (".jsonl", ".csv", ".parquet")
+_GROUP = 4096  # rows that Parquet holds together
+_ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+
+
+class Writer(Protocol):
+    """Where rows go."""
+
+    def write(self, rows: Sequence[FaceRow]) -> None:
+        """The rows of some pictures."""
+
+
+@contextmanager
+def writer(
+    path: Path, classes: Sequence[str], numbers: Sequence[str] = (), *, resume: bool = False
+) -> Iterator[Writer]:
+    """A file of rows, by its ending.
+
+    JSON lines stand there as soon as they are known, and what stands there can be resumed; a CSV or Parquet file takes
+    its place when it is whole.
+
+    Args:
+        path: ``.jsonl``, ``.csv`` or ``.parquet``.
+        classes: Of the model.
+        numbers: That it tells.
+        resume: Go on where the file ends.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    kinds = columns(classes, numbers)
+    if path.suffix == ".jsonl":
+        with writing(path), open(path, "a" if resume else "w", encoding="utf-8") as file:
+            yield _Lines(file)
+        return
+    with whole(path) as partial:
+        if path.suffix == ".csv":
+            with open(partial, "w", encoding="utf-8", newline="") as file:
+                yield _Csv(file, kinds)
+            return
+        schema = pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()])
+        with pq.ParquetWriter(partial, schema, compression="zstd") as file:
+            table = _Parquet(file, schema)
+            yield table
+            table.flush()
+
+
+class _Lines:
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def write(self, rows: Sequence[FaceRow]) -> None:
+        # Whole pictures at a time, so that a killed run ends between two of them or in the last one.
+        self.file.write("".join(json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in rows))
+        self.file.flush()
+
+
+class _Csv:
+    def __init__(self, file: Any, kinds: dict[str, type]) -> None:
+        self.rows, self.kinds = csv.writer(file), kinds
+        self.rows.writerow([with_marks(name) for name in kinds])
+
+    def write(self, rows: Sequence[FaceRow]) -> None:
+        for row in rows:
+            flat = row.as_flat()
+            cells = (flat.get(name) for name in self.kinds)
+            self.rows.writerow([with_marks(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+class _Parquet:
+    def __init__(self, file: Any, schema: Any) -> None:
+        self.file, self.schema = file, schema
+        self.held: list[dict[str, Any]] = []
+
+    def write(self, rows: Sequence[FaceRow]) -> None:
+        self.held += [row.as_flat() for row in rows]
+        if len(self.held) >= _GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.held:
+            self.file.write_table(pa.Table.from_pylist(self.held, schema=self.schema))
+            self.held = []
+
+
+def done_already(path: Path, model_sha256: str) -> set[str]:
+    """The pictures of a file of JSON lines that a run was stopped in, less the last of them, which may lack faces.
+
+    Args:
+        path: The file, which is cut to whole lines and whole pictures.
+        model_sha256: The rows must be of this model.
+
+    Raises:
+        UsageError: If it is no file of JSON lines.
+        DataError: If a line is none of ours, or of another model.
+    """
+    if path.suffix != ".jsonl":
+        raise UsageError(
+            "--resume", f"does not go with {path.suffix}", "--out FILE.jsonl, which stands there row by row"
+        )
+    if not path.is_file():
+        return set()
+    check_regular(path, "a file of rows")
+    pictures: set[str] = set()
+    last, start, place = None, 0, 0
+    with open(path, "rb") as file:
+        for n, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break  # a line that was being written
+            try:
+                row = json.loads(line)
+                image, model = row["image"], row["model_sha256"]
+            except (ValueError, KeyError, TypeError):
+                raise DataError(f"{path} line {n}", "is no row of mien predict", "a file that it has begun") from None
+            if model != model_sha256:
+                expected = f"this model's ({model_sha256[:12]})"
+                raise DataError(
+                    f"{path} line {n}", f"is of the model {str(model)[:12]}", expected, "Begin another file."
+                )
+            if image != last:
+                last, start = image, place
+                pictures.add(image)
+            place += len(line)
+    if last is not None:
+        pictures.discard(last)
+        os.truncate(path, start)
+    elif path.stat().st_size:
+        os.truncate(path, 0)
+    return pictures
