@@ -178,6 +178,8 @@ def export(
     whole
         The file takes faces of 0 to 255 as a store holds them, and gives probabilities.
     """
+    from dataclasses import asdict
+
     from mien import terminal
     from mien.export import export_onnx
     from mien.runs import Run
@@ -185,7 +187,7 @@ def export(
     with terminal.progress("comparing", "faces") as progress:
         found = export_onnx(Run.open(run), out, on=on, int8=int8, whole_way=whole, force=force, progress=progress)
     if json:
-        print_json({"file": str(out), **{k: v for k, v in vars(found).items() if k != "path"}})
+        print_json({"file": str(out), **{k: v for k, v in asdict(found).items() if k != "path"}})
         return
     tell(f"{out}: {found.bytes:,} bytes; accuracy {found.accuracy:.3f} on {found.confidence.counted_on}")
     same = f"{found.agreement:.1%} of the answers are the run's, probabilities differ by at most {found.difference:.2g}"

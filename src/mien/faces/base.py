@@ -19,6 +19,7 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 # What options of detectors may be.
 Score = Annotated[float, Field(gt=0, lt=1)]
 LongerSide = Annotated[int, Field(ge=64, le=4096)]
+_BRIGHT = 128  # level that the brightest hundredth of a picture in ordinary light surpasses
 _OVERLAP = 0.4  # of two boxes over their union, from which they are one face
 
 
@@ -96,6 +97,15 @@ def shrunk(picture: Picture, longer: int, multiple: int) -> tuple[Picture, float
     else:
         out[:h, :w] = picture
     return out, scale
+
+
+def brightened(picture: Picture) -> Picture:
+    """A dark picture with all levels multiplied so that its brightest hundredth reaches half; others as they are."""
+    top = int(np.percentile(picture[::4, ::4].max(axis=2), 99)) if picture.size else _BRIGHT
+    if top >= _BRIGHT:
+        return picture
+    levels = np.minimum(np.arange(256) * (_BRIGHT / max(1, top)), 255).round().astype(np.uint8)
+    return np.asarray(levels[picture])
 
 
 def joined(boxes: Floats, scores: Floats, landmarks: Floats, overlap: float = _OVERLAP) -> Faces:

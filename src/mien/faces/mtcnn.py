@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import Field
 
 from mien.faces import DETECTORS
-from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, kept, shrunk
+from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, brightened, kept, shrunk
 from mien.foreign import onnx_session
 
 NETWORKS = Path(__file__).parent / "networks"  # made by benchmarks/mtcnn_onnx.py
@@ -26,7 +26,7 @@ _CANDIDATES = 400  # most boxes that are looked at more closely: patterned walls
 
 
 @DETECTORS.register("mtcnn", tiny={"side": 128})
-def mtcnn(*, side: LongerSide = 640, least: Score = 0.85, smallest: Smallest = 24, threads: int = 0) -> FaceDetector:
+def mtcnn(*, side: LongerSide = 640, least: Score = 0.7, smallest: Smallest = 24, threads: int = 0) -> FaceDetector:
     """MTCNN (Zhang et al. 2016) with five landmarks.
 
     Args:
@@ -46,7 +46,7 @@ def mtcnn(*, side: LongerSide = 640, least: Score = 0.85, smallest: Smallest = 2
 
     def find(picture: Picture) -> Faces:
         small, scale = shrunk(picture, side, 1)
-        image = Image.fromarray(small)
+        image = Image.fromarray(brightened(small))
         boxes = _squared(_proposals(first, image, smallest))
         if not len(boxes):
             return Faces.none()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.faces.base import Faces
+from mien.faces.crop import CropRule, Square, cut, lean, squares
+
+
+def faces(box: tuple[float, float, float, float], points: np.ndarray | None = None) -> Faces:
+    marks = np.full((1, 5, 2), np.nan) if points is None else points[None]
+    return Faces(np.array([box], dtype=np.float64), np.array([0.9]), marks)
+
+
+def eyes(left: tuple[float, float], right: tuple[float, float]) -> np.ndarray:
+    points = np.full((5, 2), np.nan)
+    points[:2] = left, right
+    return points
+
+
+def test_a_rule_is_in_sides_of_the_box() -> None:
+    (place,) = squares(faces((10, 20, 50, 60)), CropRule(side=1.5, right=0.1, down=-0.2))
+    assert (place.x, place.y, place.side, place.turn) == pytest.approx((34, 32, 60, 0))
+    (wider,) = squares(faces((10, 20, 50, 60)), CropRule(side=1.5), margin=0.25)
+    assert wider.side == pytest.approx(90)
+    (oblong,) = squares(faces((0, 0, 20, 45)), CropRule())
+    assert oblong.side == pytest.approx(30)  # of a square of the same area
+
+
+def test_a_box_of_no_area_still_gives_a_pixel() -> None:
+    (place,) = squares(faces((5, 5, 5, 5)), CropRule(side=1.2))
+    assert place.side == pytest.approx(1.2)
+    assert cut(np.zeros((9, 9, 3), np.uint8), [place], 8, 1).shape == (1, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("right", "turn"), [((20, 10), 0.0), ((20, 11), 0.0), ((20, 16), 30.96), ((20, 4), -30.96), ((10, 20), 90.0)]
+)
+def test_faces_are_levelled_where_they_lean_by_more_than_training_turns_them(
+    right: tuple[float, float], turn: float
+) -> None:
+    (place,) = squares(faces((0, 0, 40, 40), eyes((10, 10), right)), CropRule())
+    assert place.turn == pytest.approx(turn, abs=0.01)
+
+
+def test_down_is_down_the_face() -> None:
+    (place,) = squares(faces((0, 0, 40, 40), eyes((10, 10), (10, 20))), CropRule(down=0.5))
+    assert (place.x, place.y) == pytest.approx((0, 20))  # a face whose chin points left
+
+
+def test_an_eye_that_is_not_known_leans_nowhere() -> None:
+    assert lean(np.full((5, 2), np.nan)) == 0
+    assert lean(eyes((3, 3), (3, 3))) == 0
+
+
+def test_a_leaning_face_is_cut_out_upright() -> None:
+    upright = np.zeros((200, 200, 3), dtype=np.uint8)
+    upright[60:90, 70:90] = 255  # the onlooker's left half alone is bright, above
+    turned = np.asarray(Image.fromarray(upright).rotate(-30, Image.Resampling.BICUBIC))  # clockwise
+    a = math.radians(30)
+    c, s = math.cos(a), math.sin(a)
+
+    def moved(x: float, y: float) -> tuple[float, float]:
+        return 100 + c * (x - 100) - s * (y - 100), 100 + s * (x - 100) + c * (y - 100)
+
+    points = eyes(moved(80, 75), moved(120, 75))
+    assert lean(points) == pytest.approx(30)
+    (place,) = squares(faces((50, 50, 150, 150), points), CropRule())
+    seen = cut(turned, [place], 50, 1)[0, :, :, 0].astype(int)
+    expected = np.asarray(
+        Image.fromarray(upright[50:150, 50:150, 0]).resize((50, 50), Image.Resampling.LANCZOS)
+    ).astype(int)
+    assert np.abs(seen - expected).mean() < 4
+
+
+def test_beyond_the_picture_stands_its_nearest_pixel() -> None:
+    picture = np.tile(np.arange(10, dtype=np.uint8)[None, :, None] * 20, (10, 1, 3))
+    found = cut(picture, [Square(0, 5, 10)], 10, 1)[0, :, :, 0]
+    assert (found[:, :5] == 0).all()
+    assert found[0, 5:].tolist() == [0, 20, 40, 60, 80]
+    assert cut(picture, [Square(-500, -500, 4)], 4, 3).tolist() == np.zeros((1, 4, 4, 3)).tolist()
+
+
+def test_the_share_of_a_square_inside_its_picture() -> None:
+    picture = np.zeros((100, 200, 3), dtype=np.uint8)
+    assert Square(100, 50, 40).inside(picture) == 1
+    assert Square(0, 50, 40).inside(picture) == pytest.approx(0.5)
+    assert Square(0, 0, 40).inside(picture) == pytest.approx(0.25)
+    assert Square(-50, 0, 40).inside(picture) == 0
+
+
+def test_no_faces_are_no_crops() -> None:
+    assert squares(Faces.none(), CropRule()) == []
+    assert cut(np.zeros((4, 4, 3), np.uint8), [], 8, 3).shape == (0, 8, 8, 3)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from commands import mien
+from mien.errors import DataError, UsageError
+from mien.predict.sources import pictures_of
+from mien.predict.writers import done_already
+from photographs import HOPPER, group_photograph
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs, one picture without a face, one that is none."""
+    folder = tmp_path_factory.mktemp("album")
+    (folder / "trip").mkdir()
+    Image.fromarray(group_photograph()).save(folder / "group.png")
+    (folder / "trip" / "hopper.jpg").write_bytes(HOPPER.read_bytes())
+    Image.new("RGB", (200, 150), "navy").save(folder / "wall.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    return folder
+
+
+def test_one_command_turns_five_people_into_five_rows_and_a_picture(album: Path, tmp_path: Path) -> None:
+    shown = mien("predict", album / "group.png", "--draw", tmp_path / "drawn").stdout.splitlines()
+    assert len(shown) == 6
+    assert shown[0].split("\t") == ["picture", "face", "label", "most probable", "why not"]
+    assert [line.split("\t")[1:3] for line in shown[1:]] == [[str(i), "neutral"] for i in range(1, 6)]
+    with Image.open(tmp_path / "drawn" / "group.png") as picture, Image.open(album / "group.png") as before:
+        assert picture.size == before.size
+
+
+def test_a_folder_with_everything_in_it(album: Path) -> None:
+    done = mien("predict", album, "--json", code=1)  # one could not be read
+    rows = json.loads(done.stdout)
+    assert [Path(row["image"]).name for row in rows] == ["broken.jpg", *["group.png"] * 5, "hopper.jpg", "wall.png"]
+    assert "4 pictures, 6 faces, 1 pictures without a face, 1 pictures that could not be read" in done.stderr
+
+
+def test_tables_of_every_kind_say_the_same(album: Path, tmp_path: Path) -> None:
+    frames = []
+    for ending in ("jsonl", "csv", "parquet"):
+        out = tmp_path / f"rows.{ending}"
+        mien("predict", album, "--out", out, code=1)
+        if ending == "jsonl":
+            rows = [json.loads(line) for line in out.read_text().splitlines()]
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "image": [r["image"] for r in rows],
+                        "p_neutral": [r["probabilities"].get("neutral") for r in rows],
+                    }
+                )
+            )
+        else:
+            frames.append(pd.read_csv(out) if ending == "csv" else pd.read_parquet(out))
+    for frame in frames[1:]:
+        assert frame["image"].tolist() == frames[0]["image"].tolist()
+        np.testing.assert_allclose(frame["p_neutral"].astype(float), frames[0]["p_neutral"].astype(float), atol=1e-6)
+        assert frame["face"].notna().sum() == 6
+        assert frame["abstained"].dtype == bool
+    assert "exists already" in mien("predict", album, "--out", tmp_path / "rows.csv", code=2).stderr
+    assert "ends in .jsonl, .csv, .parquet" in mien("predict", album, "--out", tmp_path / "rows.txt", code=2).stderr
+
+
+def test_names_that_are_formulas_stay_names(album: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "=cmd()"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(HOPPER.read_bytes())
+    os.chdir(tmp_path)
+    mien("predict", "=cmd()/a.jpg", "--out", tmp_path / "rows.csv")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "rows.csv").read_text()))
+    assert row["image"] == "'=cmd()/a.jpg"
+
+
+def test_lists_patterns_and_standard_input(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(pictures_of([str(album / "*.png")])) == [str(album / "group.png"), str(album / "wall.png")]
+    (album / "list.txt").write_text("\ufeffgroup.png\n\ntrip/hopper.jpg\n", encoding="utf-8")
+    assert list(pictures_of([str(album / "list.txt")])) == [str(album / "group.png"), str(album / "trip/hopper.jpg")]
+    (album / "excel.csv").write_text("sep=;\nlabel;Path\nhappy;wall.png\n;\nsad;gone.png\n")
+    assert list(pictures_of([str(album / "excel.csv")])) == [str(album / "wall.png"), "gone.png"]
+    (album / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"other.csv line 1: columns a, b"):
+        list(pictures_of([str(album / "other.csv")]))
+    (album / "list.txt").unlink()
+    (album / "excel.csv").unlink()
+    (album / "other.csv").unlink()
+    with pytest.raises(UsageError, match="matches nothing"):
+        list(pictures_of([str(album / "*.bmp")]))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no picture"):
+        list(pictures_of([str(tmp_path / "empty")]))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{HOPPER}\n\n"))
+    assert len(json.loads(mien("predict", "-", "--json").stdout)) == 1
+
+
+def test_a_killed_command_goes_on_where_it_stood(album: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "many", tmp_path / "rows.jsonl"
+    folder.mkdir()
+    for i in range(24):
+        (folder / f"{i:02}.jpg").write_bytes(HOPPER.read_bytes())
+    words = [sys.executable, "-m", "mien.cli", "predict", str(folder), "--out", str(out), "--workers", "1"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None and not (out.is_file() and out.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with open(out, "a") as file:
+        file.write('{"image": "half a li')
+    said = mien("predict", folder, "--out", out, "--resume").stdout
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [Path(row["image"]).name for row in rows] == [f"{i:02}.jpg" for i in range(24)]
+    assert "pictures" in said
+    assert mien("predict", folder, "--out", out, "--resume").stdout.startswith(f"{out}: 1 pictures (23 before)")
+
+
+def test_only_what_can_be_gone_on_with_is(album: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image\n")
+    with pytest.raises(UsageError, match=r"does not go with .csv"):
+        done_already(tmp_path / "rows.csv", "")
+    (tmp_path / "notes.jsonl").write_text('{"note": 1}\n')
+    with pytest.raises(DataError, match="line 1: is no row of mien predict"):
+        done_already(tmp_path / "notes.jsonl", "")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a", "model_sha256": "1"}\n')
+    with pytest.raises(DataError, match="is of the model 1"):
+        done_already(tmp_path / "rows.jsonl", "2")
+    assert (tmp_path / "rows.jsonl").stat().st_size  # nothing was taken from it
+    assert done_already(tmp_path / "new.jsonl", "2") == set()
+
+
+def test_crops_are_taken_as_they_are(tmp_path: Path) -> None:
+    Image.open(HOPPER).crop((160, 110, 370, 320)).resize((48, 48)).save(tmp_path / "crop.png")
+    (row,) = json.loads(mien("predict", tmp_path / "crop.png", "--crops", "--json").stdout)
+    assert (row["face"], row["box"], row["top"]) == (0, None, "neutral")
+    assert "say so: --crops" in mien("predict", tmp_path / "crop.png", "--option", "smallest=200").stderr
+    assert "does not go with" in mien("predict", tmp_path / "crop.png", "--crops", "--detector", "mtcnn", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--detector", "mtcn"], "mtcnn"),
+        (["--option", "sides=3"], "side"),
+        (["--workers", "0"], "1 or more"),
+        (["--resume"], "--out FILE.jsonl"),
+        (["--model", "nothing"], "nothing"),
+        (["--risk", "2"], "share of wrong answers"),
+    ],
+)
+def test_slips_are_told_before_the_work(words: list[str], said: str) -> None:
+    assert said in mien("predict", HOPPER, *words, code=2 if words[0] != "--model" else 1).stderr

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+from commands import mien  # noqa: E402
+from mien.adapters.onnx import onnx_model  # noqa: E402
+from mien.config import parse_config  # noqa: E402
+from mien.data.images import Store  # noqa: E402
+from mien.errors import DataError, UsageError  # noqa: E402
+from mien.evaluate import evaluate  # noqa: E402
+from mien.export import export_onnx  # noqa: E402
+from mien.predict import Predictor  # noqa: E402
+from mien.runs import Run  # noqa: E402
+from mien.train import train  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    settings: dict[str, Any] = {
+        "data": {"store": str(easy_store)},
+        "model": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}},
+        "train": {"epochs": 3, "batch_size": 30, "optimizer": {"lr": 0.05}, "precision": "fp32", "threads": 1},
+    }
+    return train(parse_config(settings), tmp_path_factory.mktemp("export") / "run")
+
+
+def rows_of(run: Run) -> tuple[Store, np.ndarray, np.ndarray]:
+    found = evaluate(run).predictions
+    store = Store.open(run.record.data["store"])
+    assert found.image is not None
+    return store, found.image, found.probs
+
+
+def test_an_exported_run_says_what_the_run_says(run: Run, tmp_path: Path) -> None:
+    found = export_onnx(run, tmp_path / "m.onnx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.json", "m.onnx"]
+    assert found.difference < 1e-5
+    assert found.agreement == 1
+    store, rows, probs = rows_of(run)
+    model = onnx_model(tmp_path / "m.onnx")
+    np.testing.assert_allclose(model.probabilities(store.images, rows), probs, atol=1e-5)
+    for n in (1, 3):  # any number of faces
+        np.testing.assert_allclose(model.probabilities(store.images, rows[:n]), probs[:n], atol=1e-5)
+    card = json.loads((tmp_path / "m.json").read_text())
+    assert card["confidence"]["faces"] == found.faces == card["confidence"]["steps"][-1]["faces"]
+    right = round(found.accuracy * found.faces)
+    assert card["confidence"]["steps"][-1]["wrong"] == found.faces - right
+    assert str(run.path) not in (tmp_path / "m.json").read_text()
+
+
+def test_predict_goes_by_the_card(run: Run, tmp_path: Path) -> None:
+    found = export_onnx(run, tmp_path / "m.onnx")
+    predictor = Predictor.load(tmp_path / "m.onnx", detector=None, risk=0.5)
+    assert predictor.confidence == found.confidence
+    assert predictor.sha256
+
+
+def test_a_file_that_goes_the_whole_way_takes_faces_as_they_are_stored(run: Run, tmp_path: Path) -> None:
+    import onnxruntime
+
+    export_onnx(run, tmp_path / "m.onnx", whole_way=True)
+    store, rows, probs = rows_of(run)
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    (told,) = session.run(["probabilities"], {"faces": store.images[rows]})
+    np.testing.assert_allclose(told, probs, atol=1e-5)
+    np.testing.assert_allclose(onnx_model(tmp_path / "m.onnx").probabilities(store.images, rows), probs, atol=1e-5)
+
+
+def test_eight_bits_are_smaller_and_nearly_right(run: Run, tmp_path: Path) -> None:
+    large, small = export_onnx(run, tmp_path / "m.onnx"), export_onnx(run, tmp_path / "small.onnx", int8=True)
+    assert small.agreement > 0.9
+    assert small.difference > large.difference
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.json", "m.onnx", "small.json", "small.onnx"]
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"older")
+    monkeypatch.setattr("mien.export._LARGEST", 0.0)
+    with pytest.raises(DataError, match="answers differ by up to"):
+        export_onnx(run, tmp_path / "m.onnx", force=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+    assert (tmp_path / "m.onnx").read_bytes() == b"older"
+
+
+def test_slips(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ends in .onnx"):
+        export_onnx(run, tmp_path / "model")
+    (tmp_path / "m.json").write_text("{}")
+    with pytest.raises(UsageError, match="exists already"):
+        export_onnx(run, tmp_path / "m.onnx")
+
+
+def test_the_command(run: Run, tmp_path: Path) -> None:
+    said = mien("export", run.path, "--out", tmp_path / "m.onnx").stdout
+    assert "mien predict PHOTO --model" in said
+    assert "100.0% of the answers are the run's" in said
+    told = json.loads(mien("export", run.path, "--out", tmp_path / "n.onnx", "--json").stdout)
+    assert told["bytes"] == (tmp_path / "n.onnx").stat().st_size
