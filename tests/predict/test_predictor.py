@@ -134,7 +134,7 @@ def test_the_bytes_of_a_file_are_the_file(predictor: Predictor) -> None:
 
 def test_a_face_too_small_for_the_network_is_a_row_with_a_reason() -> None:
     canvas = np.full((200, 200, 3), 90, np.uint8)
-    canvas[60:126, 60:116] = np.asarray(Image.fromarray(photograph()).resize((56, 66)))
+    canvas[60:121, 60:112] = np.asarray(Image.fromarray(photograph()).resize((52, 61)))
     (row,) = Predictor.load(options={"smallest": 12}).predict([whole(canvas)])
     assert row.abstained
     assert row.reason.startswith("too small: ")
