@@ -26,7 +26,7 @@ $(VENV)/installed-demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) (PyTorch is large; this takes a few minutes once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,timm,label,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,timm,label,serve,dev]'
 	@touch $@ $(VENV)/installed-demo
 
 install: $(VENV)/installed

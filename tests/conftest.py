@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 EXTRAS = (
     "torch", "torchvision", "lightning_fabric", "tensorboard", "filelock", "sqlalchemy", "fastapi", "starlette",
     "uvicorn", "psycopg", "timm", "fairlearn", "onnx", "httpx2", "httpx", "playwright", "submitit", "ray",
-    "optuna",
+    "optuna", "prometheus_client", "python_multipart",
 )  # fmt: skip
 ABSENT = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 collect_ignore = ["labelling"] if "sqlalchemy" in ABSENT else []

@@ -31,7 +31,7 @@ ROWS = [
     ["judging"],
     ["done"],
     ["experiment"],
-    ["demo", "studies"],
+    ["demo", "studies", "serve"],
     ["tune", "mitigate"],
     ["cli"],
 ]

@@ -49,12 +49,13 @@ def readable_formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
+def opened(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) -> Iterator[Image.Image]:
     """Open a picture; decode it inside, so that what its decoder raises is turned as well.
 
     Args:
         source: The file, or the bytes of one.
         name: What bytes are called in messages; a file is called by its path.
+        most: Pixels that it may have.
 
     Raises:
         DataError: If it is missing, no regular file, too large, of another format, or damaged.
@@ -65,9 +66,9 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=readable_formats()) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
+            if width * height > most:
                 fix = "Make it smaller, or cut the face out."
-                raise DataError(called, f"has {width:,}x{height:,} pixels", f"at most {MOST_PIXELS:,} in all", fix)
+                raise DataError(called, f"has {width:,}x{height:,} pixels", f"at most {most:,} in all", fix)
             yield image
     except DataError:
         raise

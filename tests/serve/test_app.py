@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("prometheus_client")
+pytest.importorskip("python_multipart")
+
+from fastapi.testclient import TestClient  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from mien.predict import Predictor  # noqa: E402
+from mien.serve.app import Limits, Server, create_app  # noqa: E402
+from photographs import HOPPER, group_photograph  # noqa: E402
+
+JPEG = {"content-type": "image/jpeg"}
+TABLE = "label,pred,gender\n" + "".join(
+    f"{'ab'[i % 2]},{'ab'[(i % 2) ^ (i % 7 == 0)]},{'fm'[i % 3 == 0]}\n" for i in range(400)
+)
+
+
+def client_of(**settings: object) -> TestClient:
+    server = Server(Predictor.load(threads=1), workers=2, **settings)  # type: ignore[arg-type]
+    return TestClient(create_app(server, hosts=("testserver",)), raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with client_of() as made:
+        yield made
+
+
+def test_one_picture_is_the_body(client: TestClient) -> None:
+    answer = client.post("/v1/predict", content=HOPPER.read_bytes(), headers=JPEG)
+    assert answer.status_code == 200
+    (row,) = answer.json()["rows"]
+    (own,) = Predictor.load().predict([HOPPER])
+    for key in ("face", "box", "landmarks", "top", "abstained", "model_sha256"):
+        assert row[key] == own.as_json()[key]
+    for name, p in own.probabilities.items():
+        assert row["probabilities"][name] == pytest.approx(p, abs=1e-4)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_several_pictures_by_form_and_by_json(client: TestClient) -> None:
+    group = io.BytesIO()
+    Image.fromarray(group_photograph()).save(group, "PNG")
+    files = [
+        ("files", ("h.jpg", HOPPER.read_bytes())),
+        ("files", ("g.png", group.getvalue())),
+        ("files", ("t.txt", b"text")),
+    ]
+    form = client.post("/v1/predict", files=files)
+    assert form.status_code == 200
+    assert [row["image"] for row in form.json()["rows"]] == ["h.jpg", *["g.png"] * 5, "t.txt"]
+    assert "cannot be decoded (it is no picture of a known format)" in form.json()["rows"][-1]["reason"]
+    pictures = [{"name": name, "data": base64.b64encode(data).decode()} for _, (name, data) in files]
+    again = client.post("/v1/predict", json={"pictures": pictures}).json()["rows"]
+    assert [r["top"] for r in again] == [r["top"] for r in form.json()["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "said"),
+    [
+        (b"", JPEG, 400, "holds no picture"),
+        (b"x", {"content-type": "text/plain"}, 415, "send a picture"),
+        (b"{", {"content-type": "application/json"}, 400, "no JSON"),
+        (b"[" * 100_000, {"content-type": "application/json"}, 400, "JSON"),
+        (b'{"pictures": [{"data": 3}]}', {"content-type": "application/json"}, 400, "pictures.0.data"),
+        (b'{"pictures": [{"data": "%%"}]}', {"content-type": "application/json"}, 400, "is no base64"),
+        (
+            json.dumps({"pictures": [{"data": ""}] * 33}).encode(),
+            {"content-type": "application/json"},
+            413,
+            "32 pictures",
+        ),
+        (b"x", {"content-type": "multipart/form-data"}, 400, "form cannot be read"),
+        (b"--b\r\nnothing", {"content-type": "multipart/form-data; boundary=b"}, 400, ""),
+        (b"x" * (20 << 20) + b"x", JPEG, 413, "bytes"),
+    ],
+    ids=["empty", "type", "json", "deep", "data", "base64", "many", "boundary", "form", "large"],
+)
+def test_wrong_requests_are_told_as_problems(
+    client: TestClient, content: bytes, headers: dict[str, str], status: int, said: str
+) -> None:
+    answer = client.post("/v1/predict", content=content, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["status"] == status
+    assert said in told["detail"]
+
+
+def test_a_bomb_is_a_row_and_is_not_decoded() -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (3000, 3000)).save(bomb, "PNG")
+    with client_of(limits=Limits(pixels=1_000_000)) as small:
+        (row,) = small.post("/v1/predict", content=bomb.getvalue(), headers={"content-type": "image/png"}).json()[
+            "rows"
+        ]
+    assert "has 3,000x3,000 pixels" in row["reason"]
+
+
+def test_hostile_bodies_are_never_an_error_of_the_server(client: TestClient) -> None:
+    rng, whole = random.Random(0), HOPPER.read_bytes()
+    for i in range(60):
+        body = bytearray(whole[: rng.randrange(1, len(whole))])
+        for _ in range(rng.randrange(0, 40)):
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        kind = rng.choice(["image/jpeg", "application/json", "multipart/form-data; boundary=a", "image/svg+xml", "x/y"])
+        answer = client.post("/v1/predict", content=bytes(body), headers={"content-type": kind})
+        assert answer.status_code < 500, (i, kind, answer.text)
+    assert client.post("/v1/predict", content=whole, headers=JPEG).json()["rows"][0]["top"] == "neutral"
+
+
+def test_the_token_is_asked_for() -> None:
+    with client_of(token="open sesame") as guarded:
+        paths = [("post", "/v1/predict"), ("post", "/v1/audit"), ("get", "/v1/models"), ("get", "/metrics")]
+        for method, path in paths:
+            answer = guarded.request(method, path)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert guarded.request(method, path, headers={"authorization": "Bearer open"}).status_code == 401
+        key = {"authorization": "Bearer open sesame"}
+        assert guarded.get("/v1/models", headers=key).status_code == 200
+        assert guarded.get("/healthz").status_code == 200  # those who watch it know no token
+
+
+def test_too_many_pictures_are_sent_away() -> None:
+    with client_of(limits=Limits(room=1)) as full:
+        files = [("files", (f"{i}.jpg", b"x")) for i in range(2)]
+        answer = full.post("/v1/predict", files=files)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert full.post("/v1/predict", files=files[:1]).status_code == 200
+    with client_of(limits=Limits(per_s=0.1)) as slow:
+        assert [slow.post("/v1/predict", content=b"x", headers=JPEG).status_code for _ in range(2)] == [200, 429]
+    with client_of(limits=Limits(seconds=0.0)) as late:
+        assert late.post("/v1/predict", content=HOPPER.read_bytes(), headers=JPEG).status_code == 503
+
+
+def test_other_names_and_pages_may_not_ask(client: TestClient) -> None:
+    other = client.get("/v1/models", headers={"host": "evil.example"})
+    assert other.status_code == 403
+    assert other.json()["title"] == "Forbidden"
+    assert client.get("/v1/models", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_a_table_in_and_an_audit_out(client: TestClient) -> None:
+    found = client.post("/v1/audit?by=gender", content=TABLE, headers={"content-type": "text/csv"})
+    assert found.status_code == 200
+    assert "gender" in json.dumps(found.json())
+    page = client.post("/v1/audit?by=gender", content=TABLE, headers={"accept": "text/html"})
+    assert page.text.startswith("<!")
+    assert "gender" in page.text
+    for content, by, said in ((TABLE, "race", "race"), ("a,b\n1,2\n", "", "predictions.csv")):
+        wrong = client.post(f"/v1/audit?by={by}", content=content)
+        assert wrong.status_code == 422
+        assert said in wrong.json()["detail"]
+        assert "/tmp" not in wrong.json()["detail"]
+    assert client.post("/v1/audit").status_code == 400
+
+
+def test_it_says_what_it_is_and_counts_what_it_did(client: TestClient) -> None:
+    client.post("/v1/predict", content=HOPPER.read_bytes(), headers=JPEG)
+    assert client.get("/readyz").status_code == 200
+    told = client.get("/v1/models").json()
+    assert told["models"][0]["sha256"] == Predictor.load().sha256
+    assert "perceive" in told["notice"]
+    counts = client.get("/metrics").text
+    assert 'mien_requests_total{path="/v1/predict",status="200"}' in counts
+    assert 'mien_faces_total{answer="told"}' in counts
+    assert "mien_pictures_in_the_house 0.0" in counts
+    assert "/v1/predict" in client.get("/openapi.json").json()["paths"]
+    client.get("/nothing/of/the/kind")
+    assert "/nothing" not in client.get("/metrics").text
+    assert client.get("/nothing").headers["content-type"] == "application/problem+json"
