@@ -27,7 +27,8 @@ people gave to faces, and say nothing about what anybody felt.
 Further pages: [what every model of the catalogue costs](models/README.md),
 [four classes by transfer learning](four_class/README.md),
 [FERPlus as it is perceived, and its audit](perceived/README.md),
-[the annotator in the box](annotator/README.md), [agreement of FERPlus's taggers](agreement/README.md),
+[the annotator in the box](annotator/README.md), [the model in the box](box/README.md),
+[detectors of faces](detectors/README.md), [from a picture to an expression](chain/README.md), [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
 [why not percentiles](intervals.md), [speed](benchmarks.txt).

@@ -94,7 +94,7 @@ def export_onnx(
     if out.suffix != ".onnx":
         raise UsageError("--out", repr(str(out)), "a name that ends in .onnx")
     check_file(out, "--out", [run.path], force=force)
-    check_file(out.with_suffix(".json"), "--out", [run.path], force=force)
+    check_file(out.with_suffix(".json"), "--out", [run.path], force=force, sign=b'"classes"')
     import_tool("onnx", "export", "onnx")
     classifier = Classifier.load(run.path)
     refuse_attributes(classifier, run.path)

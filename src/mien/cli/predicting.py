@@ -90,7 +90,7 @@ def predict(
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
     given = [name for name in pictures if name != "-"]
     if out is not None:
-        check_file(out, "--out", given, force=force or resume)
+        check_file(out, "--out", given, force=force or resume, sign=b"model_sha256")
     if draw is not None:
         check_folder(draw, "--draw", [name for name in given if Path(name).is_dir()])
     predictor = Predictor.load(
