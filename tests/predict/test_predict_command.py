@@ -35,7 +35,9 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_command_turns_five_people_into_five_rows_and_a_picture(album: Path, tmp_path: Path) -> None:
-    shown = mien("predict", album / "group.png", "--draw", tmp_path / "drawn").stdout.splitlines()
+    words = ["--draw", tmp_path / "drawn", "--explain", tmp_path / "maps"]
+    shown = mien("predict", album / "group.png", *words).stdout.splitlines()
+    assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [f"group-face{i}-neutral.png" for i in range(1, 6)]
     assert len(shown) == 6
     assert shown[0].split("\t") == ["picture", "face", "label", "most probable", "why not"]
     assert [line.split("\t")[1:3] for line in shown[1:]] == [[str(i), "neutral"] for i in range(1, 6)]

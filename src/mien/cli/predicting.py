@@ -16,6 +16,8 @@ from mien.outputs import check_file, check_folder, whole
 from mien.shown import tell
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mien.predict import FaceRow, Predictor
 
 _SHOWN = 200  # rows that are printed as a table; more belong into a file
@@ -29,6 +31,7 @@ def predict(
     model: Path | None = None,
     out: Path | None = None,
     draw: Path | None = None,
+    explain: Path | None = None,
     crops: Annotated[bool, Parameter(negative=())] = False,
     detector: str | None = None,
     option: tuple[str, ...] = (),
@@ -55,6 +58,8 @@ def predict(
         A table, one row a face: FILE.jsonl (rows stand there as they come), .csv or .parquet.
     draw
         Folder for copies of the pictures with boxes and expressions on them.
+    explain
+        Folder for maps of each face: what covering a part of it takes away from the answer.
     crops
         The pictures are aligned crops of faces: look for none.
     detector
@@ -93,6 +98,8 @@ def predict(
         check_file(out, "--out", given, force=force or resume, sign=b"model_sha256")
     if draw is not None:
         check_folder(draw, "--draw", [name for name in given if Path(name).is_dir()])
+    if explain is not None:
+        check_folder(explain, "--explain", [name for name in given if Path(name).is_dir()])
     predictor = Predictor.load(
         model,
         device=device,
@@ -119,6 +126,8 @@ def predict(
             counted.add(rows)
             if draw is not None:
                 _draw(draw, rows)
+            if explain is not None:
+                _explain(explain, predictor, rows)
             progress(counted.pictures + len(done), None if names is None else len(names))
     if out is None:
         _print(predictor, shown, json)
@@ -196,10 +205,30 @@ def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
             pixels = read_picture(name).pixels
     except DataError:
         return  # it was there a moment ago, and its row stands
+    _save(drawn(pixels, rows), folder, name)
+
+
+def _explain(folder: Path, predictor: Predictor, rows: Sequence[FaceRow]) -> None:
+    """What each answer for one picture rests on."""
+    from mien.pictures.opening import quietly
+    from mien.predict.explaining import drawn_map, occlusion_map
+
+    name = Path(rows[0].image)
+    with quietly():
+        looked = predictor.look(name)
+    if looked.crops is None:
+        return
+    for row, crop in zip(rows, looked.crops, strict=False):
+        k = predictor.model.classes.index(row.top)
+        picture = drawn_map(crop, occlusion_map(predictor.model, crop, k))
+        _save(picture, folder, name.with_name(f"{name.stem}-face{(row.face or 0) + 1}-{row.top}.png"))
+
+
+def _save(picture: Image, folder: Path, name: Path) -> None:
     for place in _free_names(folder, name):
         if not place.exists():
             with whole(place) as partial:
-                drawn(pixels, rows).save(partial, "PNG")
+                picture.save(partial, "PNG")
             return
     raise OutputError(str(folder), f"holds too many pictures called {name.stem}", "", "Give an empty folder.")
 
