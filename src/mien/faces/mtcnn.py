@@ -97,14 +97,25 @@ def _proposals(network: Any, image: Image.Image, smallest: int) -> Floats:
 def _closer(network: Any, image: Image.Image, boxes: Floats, size: int) -> list[NDArray[np.float64]]:
     """What the second or third network says of boxes: scores, moves, and the third points."""
     names = [output.name for output in network.get_outputs()]
-    width, height = image.size
     views = np.zeros((len(boxes), size, size, 3), dtype=np.uint8)
-    low = np.clip(boxes[:, :2], 0, (width - 1, height - 1))
-    high = np.clip(boxes[:, 2:], low + 1, (width, height))
-    for view, box in zip(views, np.concatenate([low, high], axis=1), strict=True):
-        view[...] = np.asarray(image.resize((size, size), Image.Resampling.BOX, box=tuple(box)))
+    for view, box in zip(views, boxes, strict=True):
+        view[...] = _view(image, box, size)
     told = network.run(names, {"pictures": _input(views)})
     return [np.asarray(part, dtype=np.float64) for part in told]
+
+
+def _view(image: Image.Image, box: Floats, size: int) -> NDArray[np.uint8]:
+    """A box of the picture at ``size`` pixels a side; what lies beyond the picture is black, as the authors have it."""
+    width, height = image.size
+    if box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height and (box[2:] > box[:2]).all():
+        return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=tuple(box)))
+    left, top = np.floor(box[:2]).astype(int)
+    right, bottom = np.maximum(np.ceil(box[2:]).astype(int), (left + 1, top + 1))
+    whole = image.crop((int(left), int(top), int(right), int(bottom)))  # filled up with black
+    inner = np.clip(box - np.array([left, top, left, top]), 0, np.tile(whole.size, 2))
+    if not (inner[2:] > inner[:2]).all():
+        inner = np.array([0, 0, *whole.size], dtype=np.float64)
+    return np.asarray(whole.resize((size, size), Image.Resampling.BOX, box=tuple(inner)))
 
 
 def _input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
