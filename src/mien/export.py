@@ -29,6 +29,7 @@ from mien.stats.selective import surest_steps
 OPSET = 18  # the first whose Resize averages over what it passes over, as ours does
 _LARGEST = 1e-3  # difference of a probability that rounding in another order may make
 _COMPARED, _CALIBRATED = 512, 256  # faces whose answers are compared, and that int8 ranges are taken from
+_FEWEST = 15  # faces of which a share can be counted at all
 _LOST = 0.01  # share of the faces whose answer int8 may spoil, more than it mends
 
 
@@ -75,7 +76,8 @@ def export_onnx(
     Args:
         run: A run that learnt expressions.
         out: A file ``*.onnx``.
-        on: ``STORE:split`` of those faces; by default the run's own test faces, or its validation faces.
+        on: ``STORE:split`` of those faces; by default the run's own test faces, or its validation faces. Of faces that
+            chose the weights, or are copies of training faces, nothing is counted that could be promised.
         int8: Weights and maps in eight bits: a quarter of the size. Refused where it spoils more than one answer in
             a hundred.
         whole_way: The file takes faces as a store holds them, uint8 of ``(n, H, W, C)``, and gives probabilities: for
@@ -95,6 +97,8 @@ def export_onnx(
         raise UsageError("--out", repr(str(out)), "a name that ends in .onnx")
     check_file(out, "--out", [run.path], force=force)
     check_file(out.with_suffix(".json"), "--out", [run.path], force=force, sign=b'"classes"')
+    if int8 and whole_way:
+        raise UsageError("int8", "does not go with the whole way", "one of the two")
     import_tool("onnx", "export", "onnx")
     classifier = Classifier.load(run.path)
     refuse_attributes(classifier, run.path)
@@ -124,6 +128,7 @@ def _card(card: WeightCard, whole_way: bool) -> dict[str, Any]:
     content.pop("sha256")
     if whole_way:
         side = card.store_size or card.size
+        content["numbers"] = {}  # the file tells probabilities alone
         content |= {"size": side, "store_size": 0, "logits": False, "layout": "NHWC", "scale": 1.0}
         content |= {
             "mean": [0.0],
@@ -245,12 +250,25 @@ def _compared(run: FaceModel, made: FaceModel, asked: AskedFaces, int8: bool, pr
         fix = "Export it without int8." if int8 else "Please report it, with the model's name."
         expected = f"at most {100 * _LOST:.0f} point" if int8 else f"differences under {_LARGEST:g}"
         raise DataError("the exported file", found, expected, fix)
-    scale = fitted_scale(probs, labels)
-    unscaled = Confidence(scale)
-    sure = unscaled.calibrated(probs)
-    steps = surest_steps(sure.max(1), sure.argmax(1) == labels)
-    corpus = asked.store.info.get("corpus", asked.store.path.name)
-    confidence = Confidence(scale, steps, f"{len(rows):,} faces of {corpus}:{asked.split or 'all'}", len(rows))
+    confidence = _counted(probs, labels, asked)
     agreement = float((theirs.argmax(1) == probs[some].argmax(1)).mean())
     accuracy = float((probs.argmax(1) == labels).mean())
     return Exported(Path(), 0, len(rows), len(some), difference, agreement, accuracy, confidence)
+
+
+def _counted(probs: NDArray[np.float64], labels: NDArray[np.int64], asked: AskedFaces) -> Confidence:
+    """What the confidence is worth, on faces that the run neither learnt from nor was chosen on.
+
+    The scale is fitted on every other of them and the answers counted on the rest: it changes which face is the surer.
+    """
+    fresh = np.flatnonzero(~(asked.copies | asked.chosen_on))
+    fit, counted = fresh[::2], fresh[1::2]
+    if len(counted) < _FEWEST:
+        # Of those that chose the weights a scale is better than none; a promise it is not.
+        return Confidence(fitted_scale(probs, labels))
+    scale = fitted_scale(probs[fit], labels[fit])
+    sure = Confidence(scale).calibrated(probs[counted])
+    steps = surest_steps(sure.max(1), sure.argmax(1) == labels[counted])
+    corpus = asked.store.info.get("corpus", asked.store.path.name)
+    where = f"{len(counted):,} faces of {corpus}:{asked.split or 'all'}"
+    return Confidence(scale, steps, where, len(counted))

@@ -16,8 +16,6 @@ from mien.faces.centerface import decoded as centerface_decoded
 from mien.faces.crop import FER2013
 from photographs import EYES, FACE, group_photograph, photograph
 
-SEES_DARK = {"mtcnn"}
-
 
 @pytest.fixture(scope="module", params=list(DETECTORS))
 def named(request: pytest.FixtureRequest) -> tuple[str, FaceDetector]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,11 +79,11 @@ def test_tables_of_every_kind_say_the_same(album: Path, tmp_path: Path) -> None:
     assert "ends in .jsonl, .csv, .parquet" in mien("predict", album, "--out", tmp_path / "rows.txt", code=2).stderr
 
 
-def test_names_that_are_formulas_stay_names(album: Path, tmp_path: Path) -> None:
+def test_names_that_are_formulas_stay_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "=cmd()"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(HOPPER.read_bytes())
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     mien("predict", "=cmd()/a.jpg", "--out", tmp_path / "rows.csv")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "rows.csv").read_text()))
     assert row["image"] == "'=cmd()/a.jpg"
@@ -100,7 +101,7 @@ def test_lists_patterns_and_standard_input(album: Path, tmp_path: Path, monkeypa
     (album / "list.txt").unlink()
     (album / "excel.csv").unlink()
     (album / "other.csv").unlink()
-    with pytest.raises(UsageError, match="matches nothing"):
+    with pytest.raises(UsageError, match="matches no picture"):
         list(pictures_of([str(album / "*.bmp")]))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no picture"):
@@ -109,15 +110,40 @@ def test_lists_patterns_and_standard_input(album: Path, tmp_path: Path, monkeypa
     assert len(json.loads(mien("predict", "-", "--json").stdout)) == 1
 
 
+def test_names_that_are_no_text_cost_the_others_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in (b"caf\xe9.jpg", b"ok.jpg"):
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            file.write(HOPPER.read_bytes())
+    for ending in ("jsonl", "csv", "parquet"):
+        mien("predict", folder, "--out", tmp_path / f"rows.{ending}")
+    names = [Path(json.loads(line)["image"]).name for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert sorted(names) == ["caf\\udce9.jpg", "ok.jpg"]
+    assert "(1 before)" in mien("predict", folder, "--out", tmp_path / "rows.jsonl", "--resume").stdout
+    assert mien("predict", "x" * 5000, code=1).stdout.count("cannot be read") == 1
+
+
+def test_patterns_take_pictures_and_nothing_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    (folder / "below").mkdir(parents=True)
+    for name in ("a.jpg", "below/b.jpg", "labels.csv", "README.txt"):
+        (folder / name).write_bytes(HOPPER.read_bytes())
+    found = list(pictures_of([f"{folder}/**"]))
+    assert sorted(found) == [str(folder / "a.jpg"), str(folder / "below/b.jpg")]
+    assert list(pictures_of([f"{folder}/*"])) == [str(folder / "a.jpg")]
+    assert list(pictures_of([f"{folder}/bel*"])) == [str(folder / "below/b.jpg")]
+
+
 def test_a_killed_command_goes_on_where_it_stood(album: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "many", tmp_path / "rows.jsonl"
     folder.mkdir()
-    for i in range(24):
+    for i in range(90):  # more than are classified together
         (folder / f"{i:02}.jpg").write_bytes(HOPPER.read_bytes())
     words = [sys.executable, "-m", "mien.cli", "predict", str(folder), "--out", str(out), "--workers", "1"]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None and not (out.is_file() and out.stat().st_size):
+    while time.monotonic() < end and process.poll() is None and not (out.is_file() and out.read_text().count("\n") > 2):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -125,23 +151,35 @@ def test_a_killed_command_goes_on_where_it_stood(album: Path, tmp_path: Path) ->
         file.write('{"image": "half a li')
     said = mien("predict", folder, "--out", out, "--resume").stdout
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [Path(row["image"]).name for row in rows] == [f"{i:02}.jpg" for i in range(24)]
-    assert "pictures" in said
-    assert mien("predict", folder, "--out", out, "--resume").stdout.startswith(f"{out}: 1 pictures (23 before)")
+    assert [Path(row["image"]).name for row in rows] == [f"{i:02}.jpg" for i in range(90)]
+    found = re.search(r"(\d+) pictures \((\d+) before\)", said)
+    assert found, said
+    assert int(found[1]) + int(found[2]) == 90
+    assert 0 < int(found[2]) < 90  # it was killed on its way
+    assert mien("predict", folder, "--out", out, "--resume").stdout.startswith(f"{out}: 1 pictures (89 before)")
 
 
 def test_only_what_can_be_gone_on_with_is(album: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("image\n")
     with pytest.raises(UsageError, match=r"does not go with .csv"):
-        done_already(tmp_path / "rows.csv", "")
+        done_already(tmp_path / "rows.csv", "m", "")
     (tmp_path / "notes.jsonl").write_text('{"note": 1}\n')
     with pytest.raises(DataError, match="line 1: is no row of mien predict"):
-        done_already(tmp_path / "notes.jsonl", "")
-    (tmp_path / "rows.jsonl").write_text('{"image": "a", "model_sha256": "1"}\n')
-    with pytest.raises(DataError, match="is of the model 1"):
-        done_already(tmp_path / "rows.jsonl", "2")
+        done_already(tmp_path / "notes.jsonl", "m", "")
+    (tmp_path / "mine.jsonl").write_text('{"model_sha256": "x", "mine": "precious"}')
+    with pytest.raises(DataError, match="line 1: is no row of mien predict"):
+        done_already(tmp_path / "mine.jsonl", "m", "x")
+    assert (tmp_path / "mine.jsonl").stat().st_size
+    row = '{"image": "a", "face": null, "model": "m", "model_sha256": "1"}\n'
+    (tmp_path / "rows.jsonl").write_text(row)
+    for other in (("m", "2"), ("n", "1")):
+        with pytest.raises(DataError, match="is of the model m 1"):
+            done_already(tmp_path / "rows.jsonl", *other)
     assert (tmp_path / "rows.jsonl").stat().st_size  # nothing was taken from it
-    assert done_already(tmp_path / "new.jsonl", "2") == set()
+    assert not done_already(tmp_path / "new.jsonl", "m", "2")
+    (tmp_path / "rows.jsonl").write_text(row + row.replace('"a"', '"b"') + row + row.replace('"a"', '"b"') + row[:30])
+    assert done_already(tmp_path / "rows.jsonl", "m", "1") == {"a": 2, "b": 1}  # a picture may be named twice
+    assert (tmp_path / "rows.jsonl").read_text().count("\n") == 3
 
 
 def test_crops_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_many_pictures_are_classified_together_and_held_a_few_at_a_time() -> Non
     assert [r[0].image for r in rows] == [str(i) for i in range(1000)]
     assert taken < 1200
     assert max(seen) == 64
-    assert len(seen) < 20
+    assert len(seen) < 40
 
 
 def test_one_at_a_time_says_what_many_say(predictor: Predictor) -> None:
@@ -231,6 +232,46 @@ def test_one_at_a_time_says_what_many_say(predictor: Predictor) -> None:
     for a, b in zip(together, alone, strict=True):
         assert list(a.probabilities.values()) == pytest.approx(list(b.probabilities.values()), abs=1e-5)
         assert (a.image, a.face, a.box) == (b.image, b.face, b.box)
+
+
+@pytest.mark.parametrize("margin", [-0.5, 3000.0, float("nan")])
+def test_a_margin_that_is_none(margin: float) -> None:
+    with pytest.raises(UsageError, match="margin"):
+        Predictor(small_model(), margin=margin)
+
+
+def test_a_slow_source_is_not_waited_for() -> None:
+    told: list[str] = []
+
+    def slow() -> Iterator[WholePicture]:
+        for i in range(4):
+            if i == 3:
+                time.sleep(1.2)
+            yield whole(np.zeros((12, 12, 3), np.uint8), f"{i}")
+        assert told  # before the source has ended
+
+    for rows in Predictor(small_model()).stream(slow()):
+        told += [row.image for row in rows]
+    assert told == ["0", "1", "2", "3"]
+
+
+def test_what_was_read_before_a_source_failed_is_told() -> None:
+    def failing() -> Iterator[WholePicture]:
+        yield whole(np.zeros((12, 12, 3), np.uint8), "first")
+        raise ValueError("the list ends here")
+
+    stream = Predictor(small_model()).stream(failing())
+    assert next(stream)[0].image == "first"
+    with pytest.raises(ValueError, match="the list ends here"):
+        next(stream)
+
+
+def test_a_face_that_the_model_itself_does_not_find() -> None:
+    lost = FaceModel("l", ("a", "b"), lambda x: np.full((len(x), 2), np.nan), detects=True, wants=Wants(12, 1))
+    (row,) = Predictor(lost).predict([whole(np.zeros((12, 12, 3), np.uint8))])
+    assert row.abstained
+    assert "found none" in row.reason
+    json.dumps(row.as_json(), allow_nan=False)
 
 
 def test_no_pictures_are_no_rows(predictor: Predictor) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import random
@@ -80,7 +81,7 @@ def test_several_pictures_by_form_and_by_json(client: TestClient) -> None:
             "32 pictures",
         ),
         (b"x", {"content-type": "multipart/form-data"}, 400, "form cannot be read"),
-        (b"--b\r\nnothing", {"content-type": "multipart/form-data; boundary=b"}, 400, ""),
+        (b"--b\r\nnothing", {"content-type": "multipart/form-data; boundary=b"}, 400, "holds no picture"),
         (b"x" * (20 << 20) + b"x", JPEG, 413, "bytes"),
     ],
     ids=["empty", "type", "json", "deep", "data", "base64", "many", "boundary", "form", "large"],
@@ -132,12 +133,18 @@ def test_the_token_is_asked_for() -> None:
 
 
 def test_too_many_pictures_are_sent_away() -> None:
-    with client_of(limits=Limits(room=1)) as full:
+    server = Server(Predictor.load(threads=1), limits=Limits(room=1))
+    with TestClient(create_app(server, hosts=("testserver",))) as full:
         files = [("files", (f"{i}.jpg", b"x")) for i in range(2)]
-        answer = full.post("/v1/predict", files=files)
+        assert full.post("/v1/predict", files=files).status_code == 400  # it never has room for two
+        with server.room.taking(1):
+            answer = full.post("/v1/predict", files=files[:1])
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
         assert full.post("/v1/predict", files=files[:1]).status_code == 200
+        with server.bodies.taking(server.bodies.most):  # the bytes of others
+            assert full.post("/v1/predict", files=files[:1]).status_code == 503
+        assert (server.room.taken, server.bodies.taken) == (0, 0)
     with client_of(limits=Limits(per_s=0.1)) as slow:
         assert [slow.post("/v1/predict", content=b"x", headers=JPEG).status_code for _ in range(2)] == [200, 429]
     with client_of(limits=Limits(seconds=0.0)) as late:
@@ -164,6 +171,11 @@ def test_a_table_in_and_an_audit_out(client: TestClient) -> None:
         assert said in wrong.json()["detail"]
         assert "/tmp" not in wrong.json()["detail"]
     assert client.post("/v1/audit").status_code == 400
+    assert "/tmp" not in found.text + page.text
+    for packed in (gzip.compress(TABLE.encode()), b"PAR1" + bytes(100), b'[{"label": 1}]'):
+        assert client.post("/v1/audit", content=packed).status_code == 422
+    assert client.post("/v1/audit", content=b"a" * (5 << 20) + b"b").status_code == 413
+    assert client.post(f"/v1/audit?by={','.join('abcdefghi')}", content=TABLE).status_code == 422
 
 
 def test_it_says_what_it_is_and_counts_what_it_did(client: TestClient) -> None:
@@ -178,5 +190,6 @@ def test_it_says_what_it_is_and_counts_what_it_did(client: TestClient) -> None:
     assert "mien_pictures_in_the_house 0.0" in counts
     assert "/v1/predict" in client.get("/openapi.json").json()["paths"]
     client.get("/nothing/of/the/kind")
+    assert client.get("/v1/predict").headers["allow"] == "POST"
     assert "/nothing" not in client.get("/metrics").text
     assert client.get("/nothing").headers["content-type"] == "application/problem+json"

@@ -189,7 +189,13 @@ def export(
     if json:
         print_json({"file": str(out), **{k: v for k, v in asdict(found).items() if k != "path"}})
         return
-    tell(f"{out}: {found.bytes:,} bytes; accuracy {found.accuracy:.3f} on {found.confidence.counted_on}")
+    tell(f"{out}: {found.bytes:,} bytes; accuracy {found.accuracy:.3f} on {found.faces:,} faces")
     same = f"{found.agreement:.1%} of the answers are the run's, probabilities differ by at most {found.difference:.2g}"
     tell(f"compared on {found.compared} of the faces: {same}")
+    if found.confidence.steps:
+        tell(f"its confidence was counted on {found.confidence.counted_on}")
+    else:
+        tell(
+            "of these faces nothing can be promised (--risk): name others that it has not learnt from, --on STORE:split"
+        )
     tell(f"try it: mien predict PHOTO --model {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -79,7 +80,9 @@ def predict(
     """
     from mien import terminal
     from mien.faces import DEFAULT
+    from mien.pictures.opening import quietly
     from mien.predict import Predictor
+    from mien.predict.rows import as_text
     from mien.predict.sources import pictures_of
     from mien.predict.writers import ENDINGS, done_already, writer
 
@@ -108,7 +111,9 @@ def predict(
         margin=margin,
         risk=risk,
     )
-    done = done_already(out, predictor.sha256) if resume and out is not None else set()
+    name = predictor.model.name
+    done = done_already(out, name, predictor.sha256) if resume and out is not None else Counter()
+    before = done.total()
     # Counting them takes longer than the first answer, where there are many.
     names = list(pictures_of(pictures)) if "-" not in pictures else None
     source = pictures_of(pictures) if names is None else iter(names)
@@ -116,11 +121,12 @@ def predict(
     shown: list[FaceRow] = []
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
-        write: Callable[[Sequence[FaceRow]], None] = shown.extend
+        write: Callable[[Sequence[FaceRow]], None] = shown.extend if json else _first(shown)
         if out is not None:
             made = writer(out, predictor.model.classes, predictor.model.numbers, resume=resume)
             write = stack.enter_context(made).write
-        left = (name for name in source if name not in done)
+        left = (name for name in source if not _taken(done, as_text(name)))
+        stack.enter_context(quietly())
         for rows in predictor.stream(left, workers=workers):
             write(rows)
             counted.add(rows)
@@ -128,22 +134,36 @@ def predict(
                 _draw(draw, rows)
             if explain is not None:
                 _explain(explain, predictor, rows)
-            progress(counted.pictures + len(done), None if names is None else len(names))
+            progress(counted.pictures + before, None if names is None else len(names))
     if out is None:
-        _print(predictor, shown, json)
-    _say(counted, out, len(done))
-    return 1 if counted.unread or not counted.pictures + len(done) else 0
+        _print(predictor, shown, json, counted)
+    _say(counted, out, before)
+    return 1 if counted.unread or not counted.pictures + before else 0
+
+
+def _taken(done: Counter[str], name: str) -> bool:
+    """Whether a picture stands in the file already; each time that it is named once less."""
+    if done[name] <= 0:
+        return False
+    done[name] -= 1
+    return True
+
+
+def _first(shown: list[FaceRow]) -> Callable[[Sequence[FaceRow]], None]:
+    """Keeps as many rows as are printed."""
+    return lambda rows: shown.extend(rows[: max(0, _SHOWN - len(shown))])
 
 
 class _Counted:
     """What became of the pictures."""
 
     def __init__(self) -> None:
-        self.pictures = self.faces = self.empty = self.unread = self.abstained = 0
+        self.pictures = self.rows = self.faces = self.empty = self.unread = self.abstained = 0
 
     def add(self, rows: Sequence[FaceRow]) -> None:
         """The rows of one picture."""
         self.pictures += 1
+        self.rows += len(rows)
         self.unread += rows[0].unread
         if rows[0].face is None:
             self.empty += not rows[0].unread
@@ -152,7 +172,7 @@ class _Counted:
         self.abstained += sum(row.abstained for row in rows)
 
 
-def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool) -> None:
+def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool, counted: _Counted) -> None:
     from mien import terminal
     from mien.cli.app import print_json
 
@@ -161,15 +181,15 @@ def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool) -> None:
         return
     numbers = predictor.model.numbers
     lines = []
-    for row in rows[:_SHOWN]:
+    for row in rows:
         top = sorted(row.probabilities.items(), key=lambda item: -item[1])[:3]
         told = "  ".join(f"{name} {p:.2f}" for name, p in top)
         lines.append([row.image, "" if row.face is None else str(row.face + 1), row.top, told, row.reason])
         lines[-1] += [f"{row.numbers[name]:.3f}" if row.numbers else "" for name in numbers]
     columns = ["picture", "face", "label", "most probable", "why not", *(f"number_{name}" for name in numbers)]
     terminal.table("perceived expressions", columns, lines)
-    if len(rows) > _SHOWN:
-        terminal.say(f"{len(rows) - _SHOWN} more rows: write them with --out FILE.jsonl, .csv or .parquet")
+    if counted.rows > len(rows):
+        terminal.say(f"{counted.rows - len(rows)} more rows: write them with --out FILE.jsonl, .csv or .parquet")
 
 
 def _say(counted: _Counted, out: Path | None, done: int) -> None:

@@ -9,6 +9,7 @@ from mien.errors import UsageError
 from mien.shown import tell
 
 DEFAULT_PORT = 8766
+_PATIENCE_S = 60.0  # for 20 MB over a slow line
 
 
 @app.command
@@ -70,13 +71,14 @@ def serve(
     from mien.web.connections import allow_files
     from mien.web.server import addresses, is_loopback, listen, names_of, run
 
-    for what, value in (("--workers", workers), ("--room", room)):
-        if value < (what == "--room"):
-            raise UsageError(what, str(value), "1 or more")
+    if workers < 0:
+        raise UsageError("--workers", str(workers), "1 or more, or 0 for one a core")
+    if room < 1:
+        raise UsageError("--room", str(room), "1 or more")
     if rate is not None and not rate > 0:
         raise UsageError("--rate", str(rate), "a number above 0")
-    if token is not None and not token.strip():
-        raise UsageError("--token", "is empty", "a text that is hard to guess")
+    if token is not None and (not token.strip() or token != token.strip() or not token.isascii()):
+        raise UsageError("--token", "is empty, or has blanks or other letters", "ASCII text that is hard to guess")
     names, local = names_of(host, name), is_loopback(host)
     threads = workers or os.cpu_count() or 1
     # Each thread works on a picture of its own: more threads within one would wait for each other.
@@ -98,4 +100,9 @@ def serve(
         if not local:
             tell("pictures cross the network as plain HTTP: use a proxy with TLS where the network is not yours")
         with quietly():
-            run(create_app(server, hosts=names, addresses=not local), [listening])
+            run(
+                create_app(server, hosts=names, addresses=not local),
+                [listening],
+                stop_s=limits.seconds,
+                patience_s=_PATIENCE_S,
+            )

@@ -76,7 +76,7 @@ def opened(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) -> Ite
         gone = isinstance(source, Path) and source.is_symlink()
         raise (dead_link(Path(called)) if gone else DataError(called, "no such file", "a picture")) from None
     except Image.DecompressionBombError as error:
-        raise DataError(called, f"has too many pixels ({error})", f"at most {MOST_PIXELS:,}") from None
+        raise DataError(called, f"has too many pixels ({error})", f"at most {most:,}") from None
     except Exception as error:  # decoders of damaged files raise almost anything; none of it may end a corpus
         found, fix = _in_its_place(source)
         # What Pillow says of bytes names an object of Python's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +21,9 @@ from mien.faces import DEFAULT, DETECTORS
 from mien.faces.base import LANDMARKS, FaceDetector, Faces
 from mien.faces.crop import FER2013, CropRule, Square, cut, lean, squares
 from mien.inference import FaceModel, Wants
+from mien.models.card import load_card
 from mien.own_files import read_json, sha256_of
-from mien.pictures.opening import MOST_PIXELS, quietly
+from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture, read_picture
 from mien.predict.rows import NO_FACE, FaceRow
@@ -36,6 +38,9 @@ _SMALL = 0.5  # of the side at which the network learnt: a smaller crop has fewe
 _INSIDE = 0.85  # share of the crop that lies in the picture
 _TURNED = 0.35  # how far the nose stands beside the middle of the eyes, in distances between the eyes
 _LEANS = 60.0  # degrees
+_LOST = "the model itself looks for the face, and found none"
+_WIDEST = 2.0  # margin, in sides of the crop
+_LATE_S = 1.0  # seconds after which rows are told, whether or not many faces have gathered
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Predictor:
         sha256: Of the model's file.
 
     Raises:
-        UsageError: If the model does not say which pictures it wants.
+        UsageError: If the model does not say which pictures it wants, or the margin is none.
     """
 
     model: FaceModel
@@ -87,6 +92,8 @@ class Predictor:
         if self.model.wants is None:
             expected = "a model that does: a run, a weights folder or an ONNX file"
             raise UsageError(self.model.name, "does not say which size and colour of pictures it wants", expected)
+        if not 0 <= self.margin <= _WIDEST:
+            raise UsageError("margin", str(self.margin), f"a share of the crop's side from 0 to {_WIDEST}")
 
     @classmethod
     def load(
@@ -135,7 +142,7 @@ class Predictor:
             margin=margin,
             confidence=confidence,
             risk=risk,
-            sha256=_checked_sum(path) if exported else "",
+            sha256=_checked_sum(path) if exported else load_card(path).sha256,
         )
 
     @property
@@ -149,7 +156,7 @@ class Predictor:
         return [row for rows in self.stream(sources) for row in rows]
 
     def stream(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[list[FaceRow]]:
-        """The rows of one picture after the other, as they come.
+        """The rows of one picture after the other, as they come: within a second or so of the next one's reading.
 
         Pictures are read and searched several at a time and their faces classified together; no more than a few are
         held at once. One that cannot be read is a row with a reason, and costs the others nothing.
@@ -157,6 +164,8 @@ class Predictor:
         Args:
             sources: Paths, bytes of picture files, or pictures; may be endless.
             workers: Threads that read and search.
+
+        Pillow's warnings are the caller's to silence (:func:`mien.pictures.opening.quietly`).
 
         Yields:
             For each picture at least one row.
@@ -166,17 +175,30 @@ class Predictor:
         """
         waiting: deque[Future[Looked]] = deque()
         ready: list[Looked] = []
-        with quietly(), ThreadPoolExecutor(workers) as pool:
+        since, left = time.monotonic(), iter(sources)
+        with ThreadPoolExecutor(workers) as pool:
             try:
-                for source in sources:
+                while True:
+                    try:
+                        source = next(left)
+                    except StopIteration:
+                        failed: Exception | None = None
+                        break
+                    except Exception as error:  # of a list that turns out damaged: what was read before it counts
+                        failed = error
+                        break
                     waiting.append(pool.submit(self.look, source))
-                    if len(waiting) > workers * _AHEAD:
+                    while waiting and (waiting[0].done() or len(waiting) > workers * _AHEAD):
+                        since = since if ready else time.monotonic()
                         ready.append(waiting.popleft().result())
-                    if sum(len(one.reasons) for one in ready) >= _BATCH or len(ready) > _BATCH:
+                    many = sum(len(one.reasons) for one in ready) >= _BATCH or len(ready) > _BATCH
+                    if ready and (many or time.monotonic() - since > _LATE_S):
                         yield from self.told(ready)
                         ready = []
                 ready += [future.result() for future in waiting]
                 yield from self.told(ready)
+                if failed is not None:
+                    raise failed
             finally:  # whoever stops asking does not wait for pictures that nobody will see
                 for future in waiting:
                     future.cancel()
@@ -241,6 +263,9 @@ class Predictor:
         least = 0.0 if self.risk is None else self.confidence.threshold(self.risk)
         rows = []
         for i, (row, doubt) in enumerate(zip(probs, one.reasons, strict=True)):
+            if not np.isfinite(row).all():
+                rows.append(FaceRow(image=one.name, face=i, abstained=True, reason=_LOST, **told))
+                continue
             top = int(row.argmax())
             reason = doubt or (_unsure(float(row[top]), least, self.risk) if row[top] < least else "")
             found: dict[str, Any] = {}

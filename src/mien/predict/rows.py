@@ -23,7 +23,8 @@ class FaceRow:
         box: Left, top, right, bottom in pixels of the upright picture, of the detector; None for a crop.
         landmarks: Landmark -> column and row in pixels; only those that the detector tells.
         detector_score: How sure the detector is, 0 to 1; None for a crop.
-        probabilities: Class -> calibrated probability that a person perceives it; empty where there is no face.
+        probabilities: Class -> probability that a person perceives it, calibrated where the model's card says how;
+            empty where there is no face.
         top: The most probable class; empty where there is no face.
         confidence: Its probability; None where there is no face.
         entropy: Of the probabilities, from 0 (all on one class) to 1 (all alike); None where there is no face.
@@ -57,7 +58,7 @@ class FaceRow:
     def as_json(self) -> dict[str, Any]:
         """For JSON: as the attributes, with rounded numbers."""
         return {
-            "image": self.image,
+            "image": as_text(self.image),
             "face": self.face,
             "box": None if self.box is None else [round(v, 1) for v in self.box],
             "landmarks": {name: [round(v, 1) for v in place] for name, place in self.landmarks.items()},
@@ -67,7 +68,7 @@ class FaceRow:
             "confidence": _rounded(self.confidence),
             "entropy": _rounded(self.entropy),
             "abstained": self.abstained,
-            "reason": self.reason,
+            "reason": as_text(self.reason),
             "model": self.model,
             "model_sha256": self.model_sha256,
             "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
@@ -104,6 +105,15 @@ def columns(classes: Sequence[str], numbers: Sequence[str] = ()) -> dict[str, ty
         "model": str,
         "model_sha256": str,
     }
+
+
+def as_text(name: str) -> str:
+    """A name as any file can hold it: bytes that are no UTF-8, which a path may have, are written out.
+
+    >>> as_text("caf\udce9.jpg")
+    'caf\\udce9.jpg'
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mien.data.picture_files import list_pictures
+from mien.data.picture_files import has_picture_ending, list_pictures
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.prediction_tables.dialects import dialect_of
@@ -32,21 +33,51 @@ def pictures_of(given: Sequence[str]) -> Iterator[str]:
     for name in given:
         path = Path(name)
         if name == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-        elif path.is_dir():
-            found = list_pictures(path).pictures
-            if not found:
-                raise UsageError(name, "holds no picture", "a folder of pictures")
-            yield from map(str, found)
+            yield from _typed()
+        elif _is(path, "dir"):
+            yield from _below(path)
         elif path.suffix.lower() in LISTS:
             yield from _listed(path)
-        elif _PATTERN & set(name) and not path.exists():
-            matching = sorted(glob.glob(name, recursive=True))
-            if not matching:
-                raise UsageError(name, "matches nothing", "a pattern of pictures", "Put it between quotes.")
-            yield from pictures_of([found for found in matching if found != "-"])
+        elif _PATTERN & set(name) and not _is(path, "file"):
+            yield from _matching(name)
         else:
             yield name
+
+
+def _is(path: Path, kind: str) -> bool:
+    """Whether a path is a ``dir`` or a ``file``; one that no system takes, such as a name too long, is neither."""
+    try:
+        return path.is_dir() if kind == "dir" else path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _typed() -> Iterator[str]:
+    """Paths from standard input, whatever bytes they have."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+
+
+def _below(folder: Path) -> Iterator[str]:
+    found = list_pictures(folder).pictures
+    if not found:
+        raise UsageError(str(folder), "holds no picture", "a folder of pictures")
+    yield from map(str, found)
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """Pictures that a pattern matches; the folders that it matches only where it matches no picture."""
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    pictures = [path for path in found if not _is(path, "dir") and has_picture_ending(path)]
+    if pictures:
+        yield from map(str, pictures)
+        return
+    folders = [path for path in found if _is(path, "dir")]
+    if not folders:
+        raise UsageError(pattern, "matches no picture", "a pattern of pictures", "Put it between quotes.")
+    for folder in folders:
+        yield from _below(folder)
 
 
 def _listed(path: Path) -> Iterator[str]:
@@ -59,7 +90,9 @@ def _listed(path: Path) -> Iterator[str]:
             yield from (_found(line.strip(), path) for line in lines if line.strip())
         return
     dialect = dialect_of(path)
-    with open(path, encoding=dialect.encoding, newline="") as file:
+    if dialect.compression is not None:
+        raise DataError(str(path), f"is packed ({dialect.compression})", "a list as text", "Unpack it.")
+    with open(path, encoding=dialect.encoding, errors="surrogateescape", newline="") as file:
         for _ in range(dialect.skip):
             file.readline()
         rows = csv.reader(file, delimiter=dialect.separator)
@@ -67,12 +100,15 @@ def _listed(path: Path) -> Iterator[str]:
         column = next((header.index(name) for name in PICTURE_COLUMNS if name in header), None)
         if column is None:
             raise DataError(f"{path} line 1", f"columns {', '.join(header)}", f"one of {', '.join(PICTURE_COLUMNS)}")
-        for row in rows:
-            if len(row) > column and row[column].strip():
-                yield _found(row[column].strip(), path)
+        try:
+            for row in rows:
+                if len(row) > column and row[column].strip():
+                    yield _found(row[column].strip(), path)
+        except csv.Error as error:
+            raise DataError(f"{path} line {rows.line_num}", f"cannot be read ({error})", "a row of a table") from None
 
 
 def _found(name: str, beside: Path) -> str:
-    """A listed path as it can be opened from here."""
+    """A listed path as it can be opened from here: beside its list, or else as it is."""
     there = beside.parent / name
-    return str(there) if not Path(name).is_absolute() and not Path(name).exists() and there.exists() else name
+    return str(there) if not Path(name).is_absolute() and _is(there, "file") else name

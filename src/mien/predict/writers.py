@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from mien.predict.rows import FaceRow, columns
 from mien.spreadsheets import with_marks
 
 ENDINGS = (".jsonl", ".csv", ".parquet")
+_BEGIN = b'{"image": '  # how every line of ours begins
 _GROUP = 4096  # rows that Parquet holds together
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
 
@@ -104,46 +106,49 @@ class _Parquet:
             self.held = []
 
 
-def done_already(path: Path, model_sha256: str) -> set[str]:
+def done_already(path: Path, model: str, model_sha256: str) -> Counter[str]:
     """The pictures of a file of JSON lines that a run was stopped in, less the last of them, which may lack faces.
 
     Args:
         path: The file, which is cut to whole lines and whole pictures.
-        model_sha256: The rows must be of this model.
+        model: The rows must be of this model,
+        model_sha256: and of this file of it.
+
+    Returns:
+        Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
 
     Raises:
         UsageError: If it is no file of JSON lines.
-        DataError: If a line is none of ours, or of another model.
+        DataError: If a line is none of ours, or of another model; then the file stays as it is.
     """
     if path.suffix != ".jsonl":
-        raise UsageError(
-            "--resume", f"does not go with {path.suffix}", "--out FILE.jsonl, which stands there row by row"
-        )
+        expected = "--out FILE.jsonl, which stands there row by row"
+        raise UsageError("--resume", f"does not go with {path.suffix}", expected)
+    pictures: Counter[str] = Counter()
     if not path.is_file():
-        return set()
+        return pictures
     check_regular(path, "a file of rows")
-    pictures: set[str] = set()
     last, start, place = None, 0, 0
     with open(path, "rb") as file:
         for n, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
+                if not line.startswith(_BEGIN[: len(line)]):
+                    raise DataError(f"{path} line {n}", "is no row of mien predict", "a file that it has begun")
                 break  # a line that was being written
             try:
                 row = json.loads(line)
-                image, model = row["image"], row["model_sha256"]
+                image, found, first = row["image"], (row["model"], row["model_sha256"]), not row["face"]
             except (ValueError, KeyError, TypeError):
                 raise DataError(f"{path} line {n}", "is no row of mien predict", "a file that it has begun") from None
-            if model != model_sha256:
-                expected = f"this model's ({model_sha256[:12]})"
-                raise DataError(
-                    f"{path} line {n}", f"is of the model {str(model)[:12]}", expected, "Begin another file."
-                )
-            if image != last:
+            if found != (model, model_sha256):
+                said, due = f"{found[0]} {found[1][:12]}", f"this model's ({model} {model_sha256[:12]})"
+                raise DataError(f"{path} line {n}", f"is of the model {said}", due, "Begin another file.")
+            if first:  # the face 0, or none: another picture begins
                 last, start = image, place
-                pictures.add(image)
+                pictures[image] += 1
             place += len(line)
     if last is not None:
-        pictures.discard(last)
+        pictures[last] -= 1
         os.truncate(path, start)
     elif path.stat().st_size:
         os.truncate(path, 0)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import logging
 import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from mien.predict.predictor import Looked
 from mien.serve.batching import Batcher, Rate, Room
 from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
 from mien.serve.requests import Sent, pictures_of
-from mien.web.answers import bearer
 from mien.web.guard import LOOPBACK, Guard
 from mien.web.refusals import Refused
 
@@ -34,11 +34,14 @@ try:
     from fastapi.responses import HTMLResponse, JSONResponse
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 except ModuleNotFoundError as error:
     raise MissingExtra("serving", "serve", error.name or "fastapi") from error
 
 _TITLES = {400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
 _TITLES |= {415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests", 503: "Not now"}
+_BODIES_AT_ONCE = 8  # requests of the largest size whose bytes are held at once
+_MOST_GROUPS = 8
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1, 2, 5, 10, 30)
 
 
@@ -50,6 +53,7 @@ class Limits:
         bytes: Of a request.
         pixels: Of a picture, looked at before it is decoded.
         pictures: Of a request.
+        table: Bytes of a table to audit.
         room: Pictures in the house at once; more are answered 503.
         per_s: Pictures a second of one address; infinite for no limit.
         seconds: That a request may take.
@@ -58,6 +62,7 @@ class Limits:
     bytes: int = 20 << 20
     pixels: int = 25_000_000
     pictures: int = 32
+    table: int = 5 << 20
     room: int = 64
     per_s: float = float("inf")
     seconds: float = 30.0
@@ -82,7 +87,10 @@ class Server:
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mien")
         self.batcher = Batcher(self.predictor.model.answers, self.pool, workers=self.workers)
+        # An audit takes seconds of a processor: predictions do not wait behind it, and it waits for one.
+        self.auditing, self.audits = ThreadPoolExecutor(1, thread_name_prefix="mien-audit"), Room(3, "tables")
         self.room, self.rate = Room(self.limits.room), Rate(self.limits.per_s)
+        self.bodies = Room(_BODIES_AT_ONCE * self.limits.bytes, "large requests")
         self.ready = False
         self.registry = CollectorRegistry()
         self.asked = Counter("mien_requests_total", "Requests", ["path", "status"], registry=self.registry)
@@ -103,14 +111,31 @@ class Server:
                 self.predictor.detector.find(np.repeat(gradient[..., None], 3, axis=2))
         self.ready = True
 
+    def admit(self, request: Request) -> AbstractContextManager[None]:
+        """Let a request in before its body is read: its token, its address's rate, room for its bytes.
+
+        Returns:
+            Holds the room.
+
+        Raises:
+            Refused: If one of them is missing (401, 429, 503).
+        """
+        self.check_token(request)
+        self.rate.take(address_of(request), 1, time.monotonic())
+        return self.bodies.taking(int(request.headers.get("content-length", 0)))  # the guard has read it
+
     def check_token(self, request: Request) -> None:
         """Refuse who does not carry the token.
 
         Raises:
             Refused: Then (401).
         """
-        if self.token is not None and not hmac.compare_digest(bearer(request).encode(), self.token.encode()):
-            raise Refused(401, "The token is not the one that the server printed when it started.")
+        if self.token is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        known = hmac.compare_digest(given.strip().encode(), self.token.encode())
+        if scheme.lower() != "bearer" or not known:
+            raise Refused(401, "Send the token that the server printed when it started: Authorization: Bearer TOKEN.")
 
     async def rows(self, pictures: list[Sent]) -> list[FaceRow]:
         """The rows of some pictures, side by side with those of other requests."""
@@ -140,9 +165,10 @@ def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bo
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.get_running_loop().run_in_executor(server.pool, server.warm)
+        warming.add_done_callback(_warmed)
         yield
-        await warming
-        server.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (server.pool, server.auditing):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(title="Mien", description=NOTICE, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.exception_handler(Refused)(_refused)
@@ -162,14 +188,14 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     @app.post("/v1/predict", openapi_extra=PICTURES, responses=ROWS)
     async def predict(request: Request) -> JSONResponse:
         """The faces of one picture or several, and what expressions people would perceive in them: a row a face."""
-        server.check_token(request)
-        pictures = await pictures_of(request, limits.pictures, limits.bytes)
-        server.rate.take(request.client.host if request.client else "", len(pictures), time.monotonic())
-        with server.room.taking(len(pictures)):
-            try:
-                rows = await asyncio.wait_for(server.rows(pictures), limits.seconds)
-            except TimeoutError:
-                raise Refused(503, f"It took more than {limits.seconds:g} seconds.", retry_s=5) from None
+        with server.admit(request):
+            pictures = await pictures_of(request, min(limits.pictures, limits.room), limits.bytes, server.pool)
+            server.rate.take(address_of(request), len(pictures) - 1, time.monotonic())
+            with server.room.taking(len(pictures)):
+                try:
+                    rows = await asyncio.wait_for(server.rows(pictures), limits.seconds)
+                except TimeoutError:
+                    raise Refused(503, f"It took more than {limits.seconds:g} seconds.", retry_s=5) from None
         for row in rows:
             server.faces.labels("none" if row.face is None else "abstained" if row.abstained else "told").inc()
         return JSONResponse({"rows": [row.as_json() for row in rows]})
@@ -179,15 +205,15 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         request: Request, by: str = Query(default="", description="Columns of groups: gender,age,gender*age")
     ) -> Response:
         """Audit a CSV of predictions: for whom they fail. JSON, or a page where the request accepts text/html."""
-        server.check_token(request)
-        body = await request.body()
-        if not body:
-            raise Refused(400, "The request holds no table.")
-        server.rate.take(request.client.host if request.client else "", 1, time.monotonic())
-        page = "text/html" in request.headers.get("accept", "")
-        with server.room.taking(1):
+        with server.admit(request), server.audits.taking(1):
+            body = await request.body()
+            if not body:
+                raise Refused(400, "The request holds no table.")
+            if len(body) > limits.table:
+                raise Refused(413, f"A table may have {limits.table:,} bytes.")
+            page = "text/html" in request.headers.get("accept", "")
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(server.pool, _audited, body, by, page)
+            found = await loop.run_in_executor(server.auditing, _audited, body, by, page)
         return HTMLResponse(found) if isinstance(found, str) else JSONResponse(found)
 
     @app.get("/v1/models")
@@ -230,34 +256,60 @@ def _add_routes(app: FastAPI, server: Server) -> None:
 def _audited(body: bytes, by: str, page: bool) -> dict[str, Any] | str:
     """An audit of a table; it lies on the disk while it is read, and no longer."""
     from mien.audit import audit
-    from mien.records import Predictions
+    from mien.prediction_tables.dialects import first_bytes
+    from mien.prediction_tables.kinds import CSV, kind_of
+    from mien.records import Predictions, plain
     from mien.report import render_audit
     from mien.stats.settings import Settings
 
+    groups = [name.strip() for name in by.split(",") if name.strip()]
+    if len(groups) > _MOST_GROUPS:
+        raise Refused(422, f"by: {len(groups)} columns of groups; at most {_MOST_GROUPS}.")
     with tempfile.TemporaryDirectory(prefix="mien-audit-") as folder:
         path = Path(folder) / "predictions.csv"
         path.write_bytes(body)
         try:
-            groups = [name.strip() for name in by.split(",") if name.strip()]
+            # What is packed may hold a thousand times its bytes.
+            if first_bytes(path)[1] is not None or kind_of(path) != CSV:
+                raise Refused(422, "The table must be a plain CSV.")
             found = audit(Predictions.load(path), groups, settings=Settings(n_boot=500, n_perm=500))
         except MienError as error:
             raise Refused(422, str(error).replace(f"{folder}/", "")) from None
+        found = replace(found, source=path.name)
+        # Notes name the file too; where it lay for a moment is nobody's business.
         if page:
-            return render_audit(found, Path(folder) / "audit.html").read_text(encoding="utf-8")
-        return found.to_dict()
+            written = render_audit(found, Path(folder) / "audit.html").read_text(encoding="utf-8")
+            return written.replace(f"{folder}/", "")
+        told: dict[str, Any] = json.loads(json.dumps(plain(found.to_dict())).replace(f"{folder}/", ""))
+        return told
 
 
 def _counting(server: Server) -> Any:
     async def counted(request: Request, call_next: Any) -> Any:
-        start = time.perf_counter()
-        answer = await call_next(request)
-        route = request.scope.get("route")
-        path = getattr(route, "path", "other")  # not what was asked for, of which there is no end
-        server.asked.labels(path, str(answer.status_code)).inc()
-        server.took.labels(path).observe(time.perf_counter() - start)
+        start, status = time.perf_counter(), 500
+        try:
+            answer = await call_next(request)
+            status = answer.status_code
+        except ClientDisconnect:  # nobody is left to be answered, and nothing is wrong here
+            status, answer = 499, Response(status_code=400)
+        finally:
+            route = request.scope.get("route")
+            path = getattr(route, "path", "other")  # not what was asked for, of which there is no end
+            server.asked.labels(path, str(status)).inc()
+            server.took.labels(path).observe(time.perf_counter() - start)
         return answer
 
     return counted
+
+
+def address_of(request: Request) -> str:
+    """Who asks, as far as the connection says."""
+    return request.client.host if request.client else ""
+
+
+def _warmed(warming: asyncio.Future[None]) -> None:
+    if not warming.cancelled() and warming.exception() is not None:
+        logging.getLogger(__name__).error("the networks cannot be used", exc_info=warming.exception())
 
 
 def problem(status: int, detail: str, retry_s: int | None = None) -> JSONResponse:
@@ -277,7 +329,9 @@ async def _failed(_request: Request, error: Any) -> JSONResponse:
 
 
 async def _http(_request: Request, error: Any) -> JSONResponse:
-    return problem(error.status_code, str(error.detail))
+    answer = problem(error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _invalid(_request: Request, error: Any) -> JSONResponse:

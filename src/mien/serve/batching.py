@@ -37,7 +37,6 @@ class Batcher:
         self.classify, self.pool, self.most = classify, pool, most
         self.idle = workers
         self.waiting: list[tuple[NDArray[np.uint8], asyncio.Future[Answers]]] = []
-        self.sizes: list[int] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def answers(self, crops: NDArray[np.uint8]) -> Answers:
@@ -52,7 +51,11 @@ class Batcher:
         return await told
 
     def _start(self) -> None:
-        while self.waiting and self.idle:
+        while self.idle:
+            # Whoever asked may have gone: those faces are nobody's.
+            self.waiting = [(crops, told) for crops, told in self.waiting if not told.done()]
+            if not self.waiting:
+                return
             self.idle -= 1
             # The loop itself holds tasks weakly.
             task = asyncio.get_running_loop().create_task(self._run(self._next()))
@@ -69,9 +72,8 @@ class Batcher:
         return batch
 
     async def _run(self, batch: list[tuple[NDArray[np.uint8], asyncio.Future[Answers]]]) -> None:
-        crops = np.concatenate([crops for crops, _ in batch])
-        self.sizes = [*self.sizes[-99:], len(crops)]
         try:
+            crops = np.concatenate([crops for crops, _ in batch])
             probs, numbers = await asyncio.get_running_loop().run_in_executor(self.pool, self.classify, crops)
         except Exception as error:
             for _, told in batch:
@@ -94,10 +96,11 @@ class Room:
 
     Args:
         most: Pictures.
+        of: What they are called, for the message.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most, self.taken, self.refused = most, 0, 0
+    def __init__(self, most: int, of: str = "pictures") -> None:
+        self.most, self.of, self.taken, self.refused = most, of, 0, 0
 
     @contextmanager
     def taking(self, n: int) -> Iterator[None]:
@@ -108,7 +111,7 @@ class Room:
         """
         if self.taken + n > self.most:
             self.refused += 1
-            raise Refused(503, "Too many pictures are being looked at. Try again in a moment.", retry_s=_RETRY_S)
+            raise Refused(503, f"Too many {self.of} are being looked at. Try again in a moment.", retry_s=_RETRY_S)
         self.taken += n
         try:
             yield

@@ -119,24 +119,29 @@ def addresses(host: str) -> list[str]:
     return usable or [_own_names()[-1]]
 
 
-def run(app: Any, sockets: Iterable[socket.socket]) -> None:
+def run(
+    app: Any, sockets: Iterable[socket.socket], *, stop_s: float = _STOP_S, patience_s: float | None = None
+) -> None:
     """Serve until the process is asked to stop (SIGINT or SIGTERM).
 
     Args:
         app: An ASGI application.
         sockets: What :func:`listen` holds.
+        stop_s: Seconds that what is under way may take when the process is asked to stop.
+        patience_s: Seconds that a request may take to arrive; by default those of a page's.
     """
+    kind = Connection if patience_s is None else type("PatientConnection", (Connection,), {"patience_s": patience_s})
     # What clients do wrong is no warning to whoever runs the page.
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=kind,
         loop="asyncio",
         ws="none",
         backlog=BACKLOG,
         log_level="error",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_STOP_S,
+        timeout_graceful_shutdown=round(stop_s),
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again after it has stopped
         uvicorn.Server(config).run(sockets=list(sockets))
