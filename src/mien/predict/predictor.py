@@ -124,6 +124,8 @@ class Predictor:
                 nobody has counted what its confidence is worth.
         """
         path = BOX if spec is None else Path(spec)
+        if not path.exists():
+            raise WeightsError(str(path), "no such file or folder", "a run, a weights folder or an ONNX file")
         exported = path.suffix == ".onnx" and not path.is_dir()
         model = load_model(path, {"threads": threads}) if exported else run_model(path, device=device)
         confidence = confidence_of(path) if exported else Confidence()
