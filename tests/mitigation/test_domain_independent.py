@@ -93,7 +93,7 @@ def test_what_is_saved_is_one_head_that_says_the_same() -> None:
 
 def test_a_head_of_more_than_a_linear_layer_is_refused(settings: dict[str, Any], tmp_path: Any) -> None:
     content = settings | {
-        "model": {"name": "dan", "options": {"width": 4, "depths": [1, 1, 1, 1], "narrow": 4, "small": True}},
+        "model": {"name": "dan", "options": {"width": 8, "depths": [1, 1, 1, 1], "narrow": 4, "small": True}},
         "mitigation": {"name": "domain_independent", "options": {"by": ["gender"]}},
     }
     with pytest.raises(ConfigError, match=r"mitigation\.name: the head of DistractAttention is more than one linear"):

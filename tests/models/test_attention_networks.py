@@ -13,7 +13,7 @@ from mien.models.blocks import Outputs
 from mien.models.dan import DistractAttention, partition
 from mien.models.ran import LARGEST, PARTS, SMALLEST, RegionAttention, cut, drawn_boxes
 
-TINY = {"width": 4, "depths": (1, 1, 1, 1), "small": True}
+TINY = {"width": 8, "depths": (1, 1, 1, 1), "small": True}
 ONE_HOT = torch.eye(3)
 
 
@@ -131,7 +131,7 @@ def test_log_softmax_is_over_the_heads() -> None:
     with torch.no_grad():
         outputs = model.forward_train(torch.rand(2, 1, 16, 16))
     heads = outputs.extra["heads"]
-    assert heads.shape == (2, 4, 32)
+    assert heads.shape == (2, 4, 64)
     torch.testing.assert_close(heads.exp().sum(1), torch.ones(2, 32))
     torch.testing.assert_close(heads.sum(1), outputs.features)
     own = model.auxiliary(outputs, ONE_HOT[:2])

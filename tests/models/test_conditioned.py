@@ -247,7 +247,7 @@ def test_parts_are_the_trunk_s_then_its_own() -> None:
 
 @pytest.mark.parametrize("how", ["concat", "film"])
 def test_a_trunk_with_loss_terms_of_its_own_keeps_them(how: str) -> None:
-    options = {"width": 4, "depths": (1, 1, 1, 1), "narrow": 4, "small": True}
+    options = {"width": 8, "depths": (1, 1, 1, 1), "narrow": 4, "small": True}
     model = network({"name": "dan", "options": options}, how=how).train()
     outputs = model.forward_train(torch.rand(4, 1, 24, 24))
     own = model.auxiliary(outputs, torch.eye(3)[[0, 1, 2, 0]])

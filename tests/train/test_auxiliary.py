@@ -41,7 +41,7 @@ def test_centres_of_dan_are_trained_and_the_run_can_be_loaded(settings: dict[str
 
     from mien.models.weights import Classifier
 
-    model = {"name": "dan", "options": {"width": 4, "depths": [1, 1, 1, 1], "narrow": 4, "small": True}}
+    model = {"name": "dan", "options": {"width": 8, "depths": [1, 1, 1, 1], "narrow": 4, "small": True}}
     found = []
     for epochs in (1, 2):
         content = settings | {"model": model, "train": settings["train"] | {"epochs": epochs, "monitor": "last"}}

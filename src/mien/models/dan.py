@@ -68,7 +68,7 @@ class AttentionHead(nn.Module):
         return pooled * weights
 
 
-@MODELS.register("dan", tiny={"width": 4, "depths": (1, 1, 1, 1), "narrow": 4})
+@MODELS.register("dan", tiny={"width": 8, "depths": (1, 1, 1, 1), "narrow": 4})
 class DistractAttention(OnResNet):
     """ResNet-18, four attention heads on its map, and their log-softmax over the heads summed: 19.7 M parameters.
 

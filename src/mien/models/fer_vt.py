@@ -87,7 +87,7 @@ class Encoder(nn.Module):
 
 @MODELS.register(
     "fer_vt",
-    tiny={"size": 32, "width": 4, "depths": (1, 1, 1, 1), "dim": 16, "layers": 1, "attention_heads": 2, "hidden": 16},
+    tiny={"size": 32, "width": 8, "depths": (1, 1, 1, 1), "dim": 16, "layers": 1, "attention_heads": 2, "hidden": 16},
 )
 class FerVT(OnResNet):
     """Grid attention, ResNet-34, and a transformer of 12 layers on tokens of its last three maps: 26.8 M parameters.

@@ -47,7 +47,7 @@ def drawn_boxes(n: int = len(PARTS)) -> tuple[Box, ...]:
     return tuple(found)
 
 
-@MODELS.register("ran", tiny={"width": 4, "depths": (1, 1, 1, 1), "small": True})
+@MODELS.register("ran", tiny={"width": 8, "depths": (1, 1, 1, 1), "small": True})
 class RegionAttention(OnResNet):
     """A shared ResNet-18 sees five parts of a face and the whole, which attention joins to one feature: 11.2 M.
 
