@@ -132,7 +132,7 @@ def test_log_softmax_is_over_the_heads() -> None:
         outputs = model.forward_train(torch.rand(2, 1, 16, 16))
     heads = outputs.extra["heads"]
     assert heads.shape == (2, 4, 64)
-    torch.testing.assert_close(heads.exp().sum(1), torch.ones(2, 32))
+    torch.testing.assert_close(heads.exp().sum(1), torch.ones(2, 64))
     torch.testing.assert_close(heads.sum(1), outputs.features)
     own = model.auxiliary(outputs, ONE_HOT[:2])
     assert own is not None
