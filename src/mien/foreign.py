@@ -6,9 +6,14 @@ import importlib
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from mien.errors import MissingTool, WeightsError, reason
+
+#: Threads of one computation, as an option; 0: as many as the tool likes.
+Threads = Annotated[int, Field(ge=0, le=1024)]
 
 
 def import_tool(module: str, what: str, install: str) -> ModuleType:

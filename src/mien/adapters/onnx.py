@@ -15,9 +15,9 @@ from pydantic import Field
 
 from mien.adapters import ADAPTERS
 from mien.adapters.external_data import check_external_data
-from mien.adapters.tools import LARGEST_SIDE, Threads
+from mien.adapters.tools import LARGEST_SIDE
 from mien.errors import UsageError, WeightsError, reason
-from mien.foreign import onnx_session
+from mien.foreign import Threads, onnx_session
 from mien.inference import FaceModel, Wants, on_scales
 from mien.own_files import as_kind, read_json
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats

@@ -13,7 +13,6 @@ from mien.errors import DataError
 LARGEST_SIDE = 4096  # pixels
 # What options of adapters and annotators may be.
 Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
-Threads = Annotated[int, Field(ge=0, le=1024)]
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.adapters.onnx import onnx_model
-from mien.adapters.tools import BatchSize, Threads
+from mien.adapters.tools import BatchSize
 from mien.annotators import ANNOTATORS
 from mien.annotators.base import RACE6, Perceived, with_merged
 from mien.demographics import AGE, AGE_GROUP, AGE_YEARS, GENDER, RACE, RACE4, Head
 from mien.errors import MissingExtra, WeightsError, reason
+from mien.foreign import Threads
 from mien.inference import Progress, batches, softmax
 from mien.inputs import check_regular
 from mien.pictures.pixels import Images, normalised_floats

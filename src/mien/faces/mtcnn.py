@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces, Floats, LongerSide, Picture, Score, brightened, kept, shrunk
-from mien.foreign import onnx_session
+from mien.foreign import Threads, onnx_session
 
 NETWORKS = Path(__file__).parent / "networks"  # made by benchmarks/mtcnn_onnx.py
 Smallest = Annotated[int, Field(ge=12, le=4096)]
@@ -26,7 +26,7 @@ _CANDIDATES = 400  # most boxes that are looked at more closely: patterned walls
 
 
 @DETECTORS.register("mtcnn", tiny={"side": 128})
-def mtcnn(*, side: LongerSide = 640, least: Score = 0.7, smallest: Smallest = 24, threads: int = 0) -> FaceDetector:
+def mtcnn(*, side: LongerSide = 640, least: Score = 0.7, smallest: Smallest = 24, threads: Threads = 0) -> FaceDetector:
     """MTCNN (Zhang et al. 2016) with five landmarks.
 
     Args:
