@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mien.adapters.onnx import onnx_model
 from mien.confidence import KEY, Confidence
-from mien.data.images import Store
 from mien.errors import DataError, UsageError
 from mien.evaluate import AskedFaces, asked_faces
 from mien.foreign import import_tool
@@ -206,7 +205,7 @@ def _quantise(path: Path, classifier: Any, asked: AskedFaces) -> None:
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             part = next(self.left, None)
-            return None if part is None else {"faces": classifier.tensor(_images(asked.store, part)).cpu().numpy()}
+            return None if part is None else {"faces": classifier.tensor(asked.store.images[part]).cpu().numpy()}
 
     prepared = path.with_suffix(".prepared.onnx")
     try:
@@ -224,10 +223,6 @@ def _quantise(path: Path, classifier: Any, asked: AskedFaces) -> None:
             )
     finally:
         prepared.unlink(missing_ok=True)
-
-
-def _images(store: Store, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.asarray(store.images[rows])
 
 
 def _compared(run: FaceModel, made: FaceModel, asked: AskedFaces, int8: bool, progress: Progress | None) -> Exported:

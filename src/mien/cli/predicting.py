@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -213,7 +212,6 @@ def _say(counted: _Counted, out: Path | None, done: int) -> None:
 
 def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
     """A copy of one picture with what was said of it."""
-    from mien.pictures.opening import quietly
     from mien.pictures.whole import read_picture
     from mien.predict.drawing import drawn
 
@@ -221,8 +219,7 @@ def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
         return
     name = Path(rows[0].image)
     try:
-        with quietly():
-            pixels = read_picture(name).pixels
+        pixels = read_picture(name).pixels
     except DataError:
         return  # it was there a moment ago, and its row stands
     _save(drawn(pixels, rows), folder, name)
@@ -230,12 +227,10 @@ def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
 
 def _explain(folder: Path, predictor: Predictor, rows: Sequence[FaceRow]) -> None:
     """What each answer for one picture rests on."""
-    from mien.pictures.opening import quietly
     from mien.predict.explaining import drawn_map, occlusion_map
 
     name = Path(rows[0].image)
-    with quietly():
-        looked = predictor.look(name)
+    looked = predictor.look(name)
     if looked.crops is None:
         return
     for row, crop in zip(rows, looked.crops, strict=False):
@@ -257,5 +252,5 @@ def _free_names(folder: Path, name: Path) -> Iterator[Path]:
     """Names for a drawn picture: pictures of several folders may be called alike."""
     yield folder / f"{name.stem}.png"
     parents = [part for part in reversed(name.parts[:-1]) if part not in ("/", "..")]
-    for i in islice(range(1, 10_000), None):
+    for i in range(1, 10_000):
         yield folder / f"{name.stem}-{parents[0] + '-' if parents and i == 1 else ''}{i}.png"

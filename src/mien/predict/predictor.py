@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,11 @@ class Predictor:
         assert self.model.wants is not None  # checked when it was made
         return self.model.wants
 
+    @cached_property
+    def least(self) -> float:
+        """The confidence under which it abstains."""
+        return 0.0 if self.risk is None else self.confidence.threshold(self.risk)
+
     def predict(self, sources: Sequence[Source]) -> list[FaceRow]:
         """All rows of some pictures, in their order; see :meth:`stream`."""
         return [row for rows in self.stream(sources) for row in rows]
@@ -262,8 +268,7 @@ class Predictor:
             return [FaceRow(image=one.name, abstained=True, reason=one.error, **told)]
         if not one.reasons:
             return [FaceRow(image=one.name, abstained=True, reason=NO_FACE, **told)]
-        least = 0.0 if self.risk is None else self.confidence.threshold(self.risk)
-        rows = []
+        rows, least = [], self.least
         for i, (row, doubt) in enumerate(zip(probs, one.reasons, strict=True)):
             if not np.isfinite(row).all():
                 rows.append(FaceRow(image=one.name, face=i, abstained=True, reason=_LOST, **told))
