@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import WeightsError
 from mien.own_files import as_kind, read_json
+from mien.postprocessing.base import tempered
 from mien.stats.selective import Step, risk_threshold
 
 #: Key of a card that holds a Confidence.
@@ -37,9 +38,7 @@ class Confidence:
 
     def calibrated(self, probs: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(n, K)`` probabilities as sure as they are right on such faces; rows of NaN stay NaN."""
-        logits = np.log(np.maximum(probs, _LEAST)) * self.scale
-        found = np.exp(logits - logits.max(1, keepdims=True)) if len(logits) else logits
-        return np.asarray(found / found.sum(1, keepdims=True))
+        return tempered(probs, self.scale)
 
     def threshold(self, risk: float) -> float:
         """The confidence under which to abstain: 0 for never, infinity for always (:func:`risk_threshold`)."""
