@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from mien.errors import WeightsError
 from mien.own_files import as_kind, read_json
 from mien.postprocessing.base import tempered
-from mien.stats.selective import Step, risk_threshold
+from mien.stats.selective import Step, risk_threshold, upper_limit
 
 #: Key of a card that holds a Confidence.
 KEY = "confidence"
+_OUTSIDE = 0.05  # chance of an interval to miss
 _LEAST = 1e-12  # of a probability, before its logarithm
 
 
@@ -39,6 +40,28 @@ class Confidence:
     def calibrated(self, probs: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(n, K)`` probabilities as sure as they are right on such faces; rows of NaN stay NaN."""
         return tempered(probs, self.scale)
+
+    def worth(self) -> list[dict[str, float]]:
+        """How often answers of about the same confidence were right, with a 95 % interval (Clopper and Pearson 1934).
+
+        Returns:
+            One step after the other, the surest first: ``least``, its lowest confidence; ``right``, the share of right
+            answers; ``low`` and ``high``; ``faces``. None where nothing was counted.
+        """
+        found, before, wrong_before = [], 0, 0
+        for step in self.steps:
+            faces, wrong = step.faces - before, step.wrong - wrong_before
+            before, wrong_before = step.faces, step.wrong
+            found.append(
+                {
+                    "least": step.confidence,
+                    "right": 1 - wrong / faces,
+                    "low": 1 - upper_limit(wrong, faces, _OUTSIDE / 2),
+                    "high": upper_limit(faces - wrong, faces, _OUTSIDE / 2),
+                    "faces": faces,
+                }
+            )
+        return found
 
     def threshold(self, risk: float) -> float:
         """The confidence under which to abstain: 0 for never, infinity for always (:func:`risk_threshold`)."""

@@ -12,51 +12,14 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, Route, expect
 
+from browsers import PHONE
 from mien.data.images import Store
 from mien.labelling.app import create_app
 from mien.labelling.task import LabelTask
 from mien.web.connections import Connection
 
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 640}}
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 READY = "#label:not([hidden]):not([aria-busy])"
-
-# The smallest contrast of any text that can be seen, against the first opaque background behind it; WCAG 2.2, 1.4.3.
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const seen = new Map();
-  const rgba = (color) => {
-    if (!seen.has(color)) {
-      canvas.clearRect(0, 0, 1, 1);
-      canvas.fillStyle = color;
-      canvas.fillRect(0, 0, 1, 1);
-      seen.set(color, [...canvas.getImageData(0, 0, 1, 1).data]);
-    }
-    return seen.get(color);
-  };
-  const light = (color) => {
-    const [r, g, b] = rgba(color).slice(0, 3).map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (at) => {
-    for (; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (rgba(color)[3] === 255) return color;
-    }
-    return "white";
-  };
-  let least = [99, ""];
-  for (const at of document.querySelectorAll("body *")) {
-    const written = [...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-    if (!written || !at.checkVisibility()) continue;
-    const [a, b] = [light(getComputedStyle(at).color), light(behind(at))].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < least[0]) least = [contrast, at.textContent];
-  }
-  return least;
-}"""
 
 
 class Site:
@@ -141,10 +104,6 @@ def votes(page: Page) -> list[dict[str, int]]:
 
 def choice(page: Page, name: str) -> Any:
     return page.get_by_role("button", name=re.compile(rf"^{name}(, \d+ votes?)?$"))
-
-
-def overflow(page: Page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
 
 
 def face_beside_questions(page: Page) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,9 +15,6 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed: no browser to try the page in")
 
 from labelling_page import (
-    CONTRAST,
-    DESKTOP,
-    PHONE,
     SMALL_PHONE,
     Site,
     agree,
@@ -34,13 +29,13 @@ from labelling_page import (
     join,
     lose_answer,
     network_is_back,
-    overflow,
     press,
     stored,
     votes,
 )
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browsers import CONTRAST, DESKTOP, PHONE, chromium, overflow
 from mien.data.images import Store
 from mien.labelling.pace import Allowance
 from mien.labelling.task import AskedAttribute, LabelTask
@@ -49,8 +44,6 @@ from mien.prepare import prepare
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 GENDER = AskedAttribute("gender", "Perceived gender", ("man", "woman"))
 AGE = AskedAttribute("age", "Perceived age", ("child", "grown_up"))
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 OLD_BROWSER = "delete AbortSignal.timeout"
 FULL = """() => {
   Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };
@@ -66,14 +59,8 @@ BREAKS_OFF_ONCE = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    names = (os.environ.get("MIEN_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium on the path; MIEN_CHROMIUM may name one")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -192,6 +192,32 @@ def _card(path: Path, **options: Any) -> OnnxCard:
         if not all(0 < abs(v) < math.inf for v in values):
             raise UsageError(f"{path.name} {key}", shown(list(values)), "numbers other than 0")
     return card
+
+
+def onnx_recipe(path: Path) -> dict[str, Any]:
+    """How the input of a file with its card is made and its outputs are read, for whoever runs it without Python.
+
+    Returns:
+        The fields of :class:`OnnxCard`, filled in from the file, with ``input``, ``dtype`` and ``fixed_batch``.
+
+    Raises:
+        WeightsError: If the file or its card cannot be read.
+        UsageError: If the card does not fit the file.
+    """
+    card = _card(path)
+    session = onnx_session(path, "adapter 'onnx'", 1)
+    given = session.get_inputs()[0]
+    made = _Input(card, path, given.shape, _TYPES[given.type])
+    return {
+        **asdict(card),
+        "size": made.size,
+        "in_channels": made.channels,
+        "layout": "NHWC" if made.last else "NCHW",
+        "output": card.output or session.get_outputs()[0].name,
+        "input": given.name,
+        "dtype": np.dtype(made.dtype).name,
+        "fixed_batch": made.fixed_batch,
+    }
 
 
 class _Input:

@@ -75,6 +75,7 @@ class Predictor:
         confidence: What the model's confidence is worth.
         risk: Largest share of wrong answers among those not abstained from; None: only what a face looks like counts.
         sha256: Of the model's file.
+        path: The model's file, for a page that runs it itself; None for a run.
 
     Raises:
         UsageError: If the model does not say which pictures it wants, or the margin is none.
@@ -88,6 +89,7 @@ class Predictor:
     confidence: Confidence = field(default_factory=Confidence)
     risk: float | None = None
     sha256: str = ""
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if self.model.wants is None:
@@ -146,6 +148,7 @@ class Predictor:
             confidence=confidence,
             risk=risk,
             sha256=_checked_sum(path) if exported else load_card(path).sha256,
+            path=path if exported else None,
         )
 
     @property

@@ -23,6 +23,7 @@ from mien.pictures.opening import quietly
 from mien.predict import FaceRow, Predictor
 from mien.predict.predictor import Looked
 from mien.serve.batching import Batcher, Rate, Room
+from mien.serve.browsing import add_page
 from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
 from mien.serve.requests import Sent, pictures_of
 from mien.web.guard import LOOPBACK, Guard
@@ -178,6 +179,7 @@ def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bo
     app.exception_handler(Exception)(_broken)
     app.middleware("http")(_counting(server))
     _add_routes(app, server)
+    add_page(app, server)
     app.add_middleware(Guard, hosts=tuple(hosts), addresses=addresses, max_body=server.limits.bytes, problems=True)
     return app
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,15 @@ except ModuleNotFoundError as error:
     raise MissingExtra("serving pages", "label", error.name or "fastapi") from error
 
 _LONGEST = 1000
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+_PACKED = ".gz"  # of a file that is handed on as it lies there
 
 
 def new_app(title: str) -> FastAPI:
@@ -32,19 +42,45 @@ def new_app(title: str) -> FastAPI:
     return app
 
 
-def serve_page(app: FastAPI, package: str, folder: str = "page") -> None:
+def serve_page(app: FastAPI, package: str, folder: str = "page", headers: Mapping[str, str] | None = None) -> None:
     """Serve each file of a folder under its own name, ``index.html`` as ``/``; nothing else is read from the disk.
 
     Args:
         app: The application.
         package: The package that the folder lies in, such as ``mien.labelling``.
         folder: The folder's name.
+        headers: Further headers of its answers.
     """
     for file in resources.files(package).joinpath(folder).iterdir():
-        suffix = Path(file.name).suffix
+        packed = file.name.endswith(_PACKED)
+        name = file.name.removesuffix(_PACKED)
+        suffix = Path(name).suffix
         if suffix in _TYPES:
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            app.get(path, include_in_schema=False)(_static(file.read_bytes(), _TYPES[suffix]))
+            path = "/" if name == "index.html" else f"/{name}"
+            more = {**(headers or {}), **({"Content-Encoding": "gzip"} if packed else {})}
+            add_file(app, path, file.read_bytes(), _TYPES[suffix], more)
+
+
+def add_file(
+    app: FastAPI, path: str, content: bytes, media_type: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """Serve some bytes, which a browser that has them need not be sent again.
+
+    Args:
+        app: The application.
+        path: Where.
+        content: What.
+        media_type: Of which kind.
+        headers: Further headers of the answer.
+    """
+    told = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"', **(headers or {})}
+
+    def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == told["ETag"]:
+            return Response(status_code=304, headers={k: v for k, v in told.items() if k != "Content-Encoding"})
+        return Response(content, media_type=media_type, headers=told)
+
+    app.get(path, include_in_schema=False)(answer)
 
 
 def sentence(status: int, detail: str, **more: Any) -> JSONResponse:
@@ -73,13 +109,6 @@ def bearer(request: Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(401, "The key is missing. Sign in with the key that you were given, or join.")
     return token.strip()
-
-
-def _static(content: bytes, media_type: str) -> Any:
-    def answer() -> Response:
-        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
-
-    return answer
 
 
 async def _refused(_request: Request, error: Any) -> JSONResponse:

@@ -1,0 +1,109 @@
+"""The page: its files, and the networks that it runs where the pictures are, in the browser."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+
+from mien.adapters.onnx import onnx_recipe
+from mien.errors import UsageError
+from mien.faces.crop import FER2013, CropRule
+from mien.faces.mtcnn import NETWORKS
+from mien.pictures.pixels import STORED
+from mien.web.answers import add_file, serve_page
+from mien.web.refusals import Refused
+
+if TYPE_CHECKING:
+    from mien.predict import Predictor
+    from mien.serve.app import Server
+
+#: Shares of wrong answers that can be chosen on the page.
+RISKS = (0.05, 0.1, 0.15, 0.2, 0.3)
+_NETWORKS = ("proposal", "refinement", "output")
+_LARGEST = 64 << 20  # bytes of a model that a browser is sent
+# The report's own style stands in it; the networks are WebAssembly; a film that was dropped has a blob's address.
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+#: With these the browser gives the networks more than one thread; all that is served comes from here.
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+
+def add_page(app: FastAPI, server: Server) -> None:
+    """Serve the page, the networks that find faces, and the model with what stands around it."""
+    serve_page(app, "mien.serve", headers=HEADERS)
+    for name in _NETWORKS:
+        add_file(app, f"/{name}.onnx", (NETWORKS / f"{name}.onnx").read_bytes(), "application/octet-stream")
+
+    @app.get("/model.json", include_in_schema=False)
+    async def model_card(request: Request) -> dict[str, Any]:
+        server.check_token(request)
+        return browser_card(server.predictor)
+
+    @app.get("/model.onnx", include_in_schema=False)
+    async def model_file(request: Request) -> Response:
+        server.check_token(request)
+        path = server.predictor.path
+        if path is None or "why_not" in browser_card(server.predictor):
+            raise Refused(404, "This server's model does not run in a browser.")
+        return Response(path.read_bytes(), media_type="application/octet-stream")
+
+
+def browser_card(predictor: Predictor) -> dict[str, Any]:
+    """What the page must know to say what :class:`Predictor` says.
+
+    Returns:
+        The input and the outputs of the model's file, the crop, what its confidence is worth; with ``why_not`` in
+        words where it cannot be used there.
+    """
+    known = predictor.confidence
+    told: dict[str, Any] = {
+        "name": predictor.model.name,
+        "sha256": predictor.sha256,
+        "classes": list(predictor.model.classes),
+        "risk": predictor.risk,
+        "about": {
+            "counted_on": known.counted_on,
+            "faces": known.faces,
+            "detector": "MTCNN (Zhang et al. 2016), as in mien predict",
+        },
+    }
+    path = predictor.path
+    if path is None:
+        return told | {"why_not": "It is no ONNX file: mien export RUN --out model.onnx makes one."}
+    if not _plain(path) or path.stat().st_size > _LARGEST:
+        return told | {"why_not": "Its file is too large for a browser, or lies in several."}
+    try:
+        recipe = onnx_recipe(path)
+    except UsageError as error:
+        return told | {"why_not": str(error)}
+    if recipe["preprocess"] or recipe["resampling"][1] == STORED:
+        return told | {"why_not": "Its pictures go through steps that the page does not know."}
+    rule = FER2013.get("mtcnn", CropRule())
+    return told | {
+        "recipe": recipe,
+        "rule": {"side": rule.side, "right": rule.right, "down": rule.down},
+        "scale": known.scale,
+        "thresholds": {f"{risk:g}": _finite(known.threshold(risk)) for risk in RISKS} if known.steps else {},
+        "least": _finite(predictor.least),
+        "worth": known.worth(),
+    }
+
+
+def _plain(path: Path) -> bool:
+    """Whether all of a model is in its one file."""
+    return not path.with_name(path.name + ".data").exists()
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: None where no confidence will do."""
+    return None if math.isinf(value) else value
