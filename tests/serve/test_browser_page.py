@@ -277,7 +277,7 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
     rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8"), newline="")))
-    assert list(rows[0])[:3] == ["time_s", "track", "image"]
+    assert list(rows[0])[:3] == ["image", "time_s", "track"]
     times = [float(row["time_s"]) for row in rows]
     assert times == sorted(times)
     assert times[-1] > 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, app, options_of
+from mien.cli.filming import camera_told, films_told
 from mien.errors import DataError, OutputError, UsageError
 from mien.outputs import check_file, check_folder, whole
 from mien.shown import tell
@@ -25,7 +26,7 @@ _SHOWN = 200  # rows that are printed as a table; more belong into a file
 
 @app.command
 def predict(
-    pictures: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)],
+    pictures: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = (),
     /,
     *,
     model: Path | None = None,
@@ -37,6 +38,9 @@ def predict(
     option: tuple[str, ...] = (),
     margin: float = 0.0,
     risk: float | None = None,
+    camera: int | None = None,
+    fps: float | None = None,
+    seconds: float | None = None,
     workers: int = 2,
     device: str = "cpu",
     resume: Annotated[bool, Parameter(negative=())] = False,
@@ -51,13 +55,13 @@ def predict(
     Parameters
     ----------
     pictures
-        Pictures, folders, patterns, a .csv or .txt of paths, or - for paths from standard input.
+        Pictures, folders, patterns, a .csv or .txt of paths, or - for paths from standard input; or films.
     model
         A run or weights folder, or an ONNX file; by default the model in the box.
     out
         A table, one row a face: FILE.jsonl (rows stand there as they come), .csv or .parquet.
     draw
-        Folder for copies of the pictures with boxes and expressions on them.
+        Folder for copies of the pictures or films with boxes and expressions on them; for a plot over a film's time.
     explain
         Folder for maps of each face: what covering a part of it takes away from the answer.
     crops
@@ -70,6 +74,12 @@ def predict(
         Wider crops: shares of the side to add on every side.
     risk
         Abstain where needed for at most this share of wrong answers, such as 0.1.
+    camera
+        Look through a camera instead, by its number: 0 is the first. Frames are dropped to keep up.
+    fps
+        Frames of a film that are looked at, a second; all by default.
+    seconds
+        Stop after so many seconds of a film or camera.
     workers
         Threads that read and search pictures.
     device
@@ -95,6 +105,9 @@ def predict(
         raise UsageError("--resume", "needs a file", "--out FILE.jsonl")
     if out is not None and out.suffix not in ENDINGS:
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
+    films = _films(pictures, camera, fps, seconds, explain, crops, resume)
+    if camera is not None and draw is not None:
+        raise UsageError("--draw", "does not go with --camera", "--out FILE.jsonl: no frame of a camera is kept")
     given = [name for name in pictures if name != "-"]
     if out is not None:
         check_file(out, "--out", given, force=force or resume, sign=b"model_sha256")
@@ -110,6 +123,10 @@ def predict(
         margin=margin,
         risk=risk,
     )
+    if camera is not None:
+        return camera_told(predictor, camera, out=out, seconds=seconds, as_json=json)
+    if films:
+        return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=workers, as_json=json)
     name = predictor.model.name
     done = done_already(out, name, predictor.sha256) if resume and out is not None else Counter()
     before = done.total()
@@ -138,6 +155,41 @@ def predict(
         _print(predictor, shown, json, counted)
     _say(counted, out, before)
     return 1 if counted.unread or not counted.pictures + before else 0
+
+
+def _films(
+    given: Sequence[str],
+    camera: int | None,
+    fps: float | None,
+    seconds: float | None,
+    explain: Path | None,
+    crops: bool,
+    resume: bool,
+) -> tuple[str, ...]:
+    """The films among what was given, which must then be all of it."""
+    from mien.predict.films import is_film
+
+    films = tuple(name for name in given if is_film(name))
+    if camera is not None and given:
+        raise UsageError("--camera", "does not go with pictures or films", "one of them")
+    if camera is None and not given:
+        raise UsageError("mien predict", "nothing to look at", "pictures, films or --camera 0")
+    if films and len(films) < len(given):
+        raise UsageError(films[0], "is a film among pictures", "one kind a command, for their rows differ")
+    moving = bool(films) or camera is not None
+    for option, wanted, needs in (
+        ("--fps", fps is not None, bool(films)),
+        ("--seconds", seconds is not None, moving),
+        ("--explain", explain is not None, not moving),
+        ("--crops", crops, not moving),
+        ("--resume", resume, not moving),
+    ):
+        if wanted and not needs:
+            raise UsageError(option, "does not go with this", "pictures" if moving else "films")
+    for option, value in (("--fps", fps), ("--seconds", seconds)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(option, str(value), "a number above 0")
+    return films
 
 
 def _taken(done: Counter[str], name: str) -> bool:

@@ -33,6 +33,10 @@ class FaceRow:
         model: The model.
         model_sha256: The checksum of its file; empty where it has none of one file.
         numbers: Number that the model tells beside the classes -> value.
+        frame: Number of the frame in its film, from 0; None for a picture.
+        time_s: Seconds from the film's first frame; None for a picture.
+        track: Number of the face in its film, see :class:`mien.predict.tracks.Tracks`; None where there is none.
+        smoothed: Class -> mean of the track's probabilities over the last moments; empty before its first answer.
     """
 
     image: str
@@ -49,6 +53,10 @@ class FaceRow:
     model: str = ""
     model_sha256: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
+    frame: int | None = None
+    time_s: float | None = None
+    track: int | None = None
+    smoothed: dict[str, float] = field(default_factory=dict)
 
     @property
     def unread(self) -> bool:
@@ -56,7 +64,13 @@ class FaceRow:
         return self.face is None and self.reason != NO_FACE
 
     def as_json(self) -> dict[str, Any]:
-        """For JSON: as the attributes, with rounded numbers."""
+        """For JSON: as the attributes, with rounded numbers; what is of films, for films alone."""
+        film = {
+            "frame": self.frame,
+            "time_s": self.time_s,
+            "track": self.track,
+            "smoothed": {name: round(p, 6) for name, p in self.smoothed.items()},
+        }
         return {
             "image": as_text(self.image),
             "face": self.face,
@@ -72,6 +86,7 @@ class FaceRow:
             "model": self.model,
             "model_sha256": self.model_sha256,
             "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
+            **({} if self.time_s is None else film),
         }
 
     def as_flat(self) -> dict[str, Any]:
@@ -83,14 +98,22 @@ class FaceRow:
             x, y = places.get(name, (None, None))
             row |= {f"landmark_{name}_x": x, f"landmark_{name}_y": y}
         row |= {f"p_{name}": p for name, p in row.pop("probabilities").items()}
+        row |= {f"smoothed_{name}": p for name, p in row.pop("smoothed", {}).items()}
         row |= {f"number_{name}": v for name, v in row.pop("numbers").items()}
         return row
 
 
-def columns(classes: Sequence[str], numbers: Sequence[str] = ()) -> dict[str, type]:
-    """The columns of the flat table and what they hold: ``str``, ``float``, ``int`` or ``bool``."""
+def columns(classes: Sequence[str], numbers: Sequence[str] = (), *, film: bool = False) -> dict[str, type]:
+    """The columns of the flat table and what they hold: ``str``, ``float``, ``int`` or ``bool``.
+
+    Args:
+        classes: Of the model.
+        numbers: That it tells.
+        film: The rows are of films.
+    """
     return {
         "image": str,
+        **({"frame": int, "time_s": float, "track": int} if film else {}),
         "face": int,
         **{f"box_{side}": float for side in SIDES},
         "detector_score": float,
@@ -100,6 +123,7 @@ def columns(classes: Sequence[str], numbers: Sequence[str] = ()) -> dict[str, ty
         "abstained": bool,
         "reason": str,
         **{f"p_{name}": float for name in classes},
+        **({f"smoothed_{name}": float for name in classes} if film else {}),
         **{f"number_{name}": float for name in numbers},
         **{f"landmark_{name}_{axis}": float for name in LANDMARKS for axis in "xy"},
         "model": str,

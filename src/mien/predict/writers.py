@@ -35,7 +35,7 @@ class Writer(Protocol):
 
 @contextmanager
 def writer(
-    path: Path, classes: Sequence[str], numbers: Sequence[str] = (), *, resume: bool = False
+    path: Path, classes: Sequence[str], numbers: Sequence[str] = (), *, resume: bool = False, film: bool = False
 ) -> Iterator[Writer]:
     """A file of rows, by its ending.
 
@@ -47,11 +47,12 @@ def writer(
         classes: Of the model.
         numbers: That it tells.
         resume: Go on where the file ends.
+        film: The rows are of films.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    kinds = columns(classes, numbers)
+    kinds = columns(classes, numbers, film=film)
     if path.suffix == ".jsonl":
         with writing(path), open(path, "a" if resume else "w", encoding="utf-8") as file:
             yield _Lines(file)

@@ -55,12 +55,12 @@ export function worthOf(confidence, card) {
 
 const SIDES = ["left", "top", "right", "bottom"];
 
-/** The flat table, with the columns of `mien predict --out FILE.csv`, and before them those of a film. */
+/** The flat table, with the columns of `mien predict --out FILE.csv`; of a film, without the numbers of its frames. */
 export function asCsv(rows, card, film = false) {
   const numbers = Object.keys(card.recipe?.numbers ?? {});
   const columns = [
-    ...(film ? [["time_s", (r) => r.time_s], ["track", (r) => r.track]] : []),
     ["image", (r) => r.image],
+    ...(film ? [["time_s", (r) => r.time_s], ["track", (r) => r.track]] : []),
     ["face", (r) => r.face],
     ...SIDES.map((side, i) => [`box_${side}`, (r) => r.box?.[i]]),
     ["detector_score", (r) => r.detector_score],

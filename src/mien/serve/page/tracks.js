@@ -1,19 +1,32 @@
 /** Which face of one moment is which of the next, and its expression over time: as mien.predict.tracks has it. */
 
-const OVERLAP = 0.3; // of two boxes over their union, from which they may be one face
+const OVERLAP = 0.3; // of two boxes over their union, from which they are taken for one face
+const NEAR = 1; // sides of a face by which it may lie beside where it was expected, where nothing overlaps
+const ALIKE = 1.8; // how many times larger one of two boxes may be, then
 const PATIENCE = 1; // seconds for which a face that is not seen keeps its number
 const SMOOTH = 0.5; // seconds after which two thirds of a new expression count
+
+const middle = (b) => [(b[0] + b[2]) / 2, (b[1] + b[3]) / 2];
+const area = (b) => Math.max(0, b[2] - b[0]) * Math.max(0, b[3] - b[1]);
 
 function overlap(a, b) {
   const wide = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
   const tall = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  const areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - wide * tall;
+  const areas = area(a) + area(b) - wide * tall;
   return areas > 0 ? (wide * tall) / areas : 0;
+}
+
+/** How far two middles lie apart, in sides of the smaller box; infinite for boxes that are not alike in size. */
+function away(a, b) {
+  const [small, large] = [Math.sqrt(area(a)), Math.sqrt(area(b))].sort((x, y) => x - y);
+  if (!small || large > ALIKE * small) return Infinity;
+  const [[ax, ay], [bx, by]] = [middle(a), middle(b)];
+  return Math.hypot(ax - bx, ay - by) / small;
 }
 
 export class Tracks {
   constructor() {
-    this.known = []; // {track, box, seen, told, smoothed}
+    this.known = []; // {track, box, seen, speed, told, smoothed}
     this.next = 1;
   }
 
@@ -24,30 +37,49 @@ export class Tracks {
    */
   add(rows, time) {
     this.known = this.known.filter((one) => time - one.seen <= PATIENCE);
-    const pairs = [];
-    rows.forEach((row, i) => {
-      if (row.box === null) return;
-      this.known.forEach((one, j) => pairs.push([overlap(row.box, one.box), i, j]));
-    });
-    pairs.sort((a, b) => b[0] - a[0] || a[1] - b[1] || a[2] - b[2]);
-    const [of, taken] = [new Map(), new Set()];
-    for (const [share, i, j] of pairs) {
-      if (share < OVERLAP || of.has(i) || taken.has(j)) continue;
-      of.set(i, this.known[j]);
-      taken.add(j);
-    }
+    const of = this.matched(rows, time);
     return rows.map((row, i) => {
       if (row.box === null) return { ...row, time_s: time, track: null, smoothed: null };
       let one = of.get(i);
-      if (!one) {
-        one = { track: this.next, told: null, smoothed: null };
+      if (one) {
+        const passed = time - one.seen;
+        if (passed > 0) {
+          const [was, now] = [middle(one.box), middle(row.box)];
+          one.speed = [(now[0] - was[0]) / passed, (now[1] - was[1]) / passed];
+        }
+        Object.assign(one, { box: row.box, seen: time });
+      } else {
+        one = { track: this.next, box: row.box, seen: time, speed: [0, 0], told: 0, smoothed: null };
         this.next += 1;
         this.known.push(one);
       }
-      Object.assign(one, { box: row.box, seen: time });
       if (!row.abstained) update(one, row.probabilities, time);
       return { ...row, time_s: time, track: one.track, smoothed: one.smoothed && { ...one.smoothed } };
     });
+  }
+
+  /** Row -> its track: first those that overlap, the most first; then those that are near, the nearest first. */
+  matched(rows, time) {
+    const [overlapping, near] = [[], []];
+    rows.forEach((row, i) => {
+      if (row.box === null) return;
+      this.known.forEach((one, j) => {
+        const [dx, dy] = one.speed.map((v) => v * (time - one.seen));
+        const places = [one.box, [one.box[0] + dx, one.box[1] + dy, one.box[2] + dx, one.box[3] + dy]];
+        const share = Math.max(...places.map((place) => overlap(row.box, place)));
+        if (share >= OVERLAP) overlapping.push([-share, i, j]);
+        const apart = Math.min(...places.map((place) => away(row.box, place)));
+        if (apart <= NEAR) near.push([apart, i, j]);
+      });
+    });
+    const order = (a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+    const [of, taken] = [new Map(), new Set()];
+    for (const [, i, j] of [...overlapping.sort(order), ...near.sort(order)]) {
+      if (of.has(i) || taken.has(j)) continue;
+      of.set(i, this.known[j]);
+      taken.add(j);
+    }
+    return of;
   }
 }
 

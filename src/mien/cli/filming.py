@@ -1,0 +1,240 @@
+"""What predict does with films and with a camera."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError
+from mien.outputs import whole
+from mien.shown import tell
+
+if TYPE_CHECKING:
+    from mien.predict import FaceRow, Predictor
+    from mien.predict.films import Frame
+
+Write = Callable[[Sequence["FaceRow"]], None]
+
+_TOLD_S = 1.0  # seconds between two lines of a camera
+_NOTICE = (
+    "whoever is seen must know that a machine reads expressions (EU AI Act, Art. 50(3)); no frame is kept; "
+    "stop with Ctrl+C"
+)
+
+
+def films_told(
+    predictor: Predictor,
+    films: Sequence[str],
+    *,
+    out: Path | None,
+    draw: Path | None,
+    fps: float | None,
+    seconds: float | None,
+    workers: int,
+    as_json: bool,
+) -> int:
+    """The rows of films, one film after the other; 1 where one could not be read to its end."""
+    from mien import terminal
+    from mien.pictures.opening import quietly
+    from mien.predict.films import duration_of, follow, frames_of
+
+    shown: list[FaceRow] = []
+    summary: list[list[str]] = []
+    broken = 0
+    with ExitStack() as stack:
+        progress = stack.enter_context(terminal.progress("watching", "seconds"))
+        write = stack.enter_context(_writer(predictor, out)) if out is not None else _into(shown if as_json else None)
+        stack.enter_context(quietly())
+        for name in films:
+            seen = _Seen(keep=draw is not None)
+            last = 0.0
+            try:
+                length = duration_of(Path(name))
+                frames = _until(frames_of(Path(name), fps), seconds)
+                with closing(frames):
+                    for rows in follow(predictor, frames, workers=workers):
+                        write(rows)
+                        seen.add(rows)
+                        last = rows[0].time_s or 0.0
+                        progress(int(last), None if length is None else int(length))
+            except DataError as error:
+                broken += 1
+                write([_broken(predictor, name, last, str(error))])
+                terminal.say(str(error))
+            summary += seen.lines(name)
+            if draw is not None and seen.rows:
+                _draw(predictor, name, draw, seen, seconds)
+    if as_json and out is None:
+        from mien.cli.app import print_json
+
+        print_json([row.as_json() for row in shown])
+    elif out is not None:
+        tell(f"{out}: {len(films)} films, {len(summary)} tracks of faces")
+    _summarise(summary, out is None and not as_json)
+    return 1 if broken else 0
+
+
+def camera_told(predictor: Predictor, camera: int, *, out: Path | None, seconds: float | None, as_json: bool) -> int:
+    """The rows of a camera, until it is stopped."""
+    from mien import terminal
+    from mien.pictures.opening import quietly
+    from mien.predict.films import Newest, camera_frames, watch
+
+    terminal.say(_NOTICE)
+    newest = Newest(camera_frames(camera))
+    seen, told, last = _Seen(keep=False), -_TOLD_S, 0.0
+    with ExitStack() as stack:
+        write = stack.enter_context(_writer(predictor, out)) if out is not None else _into(None)
+        stack.enter_context(quietly())
+        try:
+            for rows in watch(predictor, _until(iter(newest), seconds)):
+                write(rows)
+                seen.add(rows)
+                last = rows[0].time_s or 0.0
+                if as_json:
+                    tell(*(json.dumps(row.as_json()) for row in rows))
+                elif last - told >= _TOLD_S:
+                    told = last
+                    tell(_line(rows, last))
+        except KeyboardInterrupt:
+            terminal.say("stopped")
+    rate = seen.frames / last if last else 0.0
+    terminal.say(
+        f"{seen.frames} frames looked at in {last:.0f} s ({rate:.1f} a second), "
+        f"{newest.dropped} dropped to keep up, {len(seen.tracks)} tracks of faces"
+    )
+    return 0
+
+
+class _Seen:
+    """What became of one film."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.keep, self.frames = keep, 0
+        self.rows: list[FaceRow] = []
+        self.tracks: defaultdict[int, _Track] = defaultdict(_Track)
+
+    def add(self, rows: Sequence[FaceRow]) -> None:
+        """The rows of one frame."""
+        self.frames += 1
+        if self.keep:
+            self.rows += rows
+        for row in rows:
+            if row.track is not None:
+                self.tracks[row.track].add(row)
+
+    def lines(self, name: str) -> list[list[str]]:
+        """A line a track; one without a face where there was none."""
+        if not self.tracks:
+            return [[name, "", "", "0", "", "no face was found" if self.frames else "not read"]]
+        return [[name, str(number), *track.line()] for number, track in sorted(self.tracks.items())]
+
+
+class _Track:
+    def __init__(self) -> None:
+        self.first = self.last = 0.0
+        self.frames = self.abstained = 0
+        self.tops: Counter[str] = Counter()
+
+    def add(self, row: FaceRow) -> None:
+        time = row.time_s or 0.0
+        self.first = time if not self.frames else self.first
+        self.last = time
+        self.frames += 1
+        self.abstained += row.abstained
+        if not row.abstained:
+            self.tops[row.top] += 1
+
+    def line(self) -> list[str]:
+        told = sum(self.tops.values())
+        most = "  ".join(f"{name} {n / told:.0%}" for name, n in self.tops.most_common(3)) if told else ""
+        return [f"{self.first:.1f} to {self.last:.1f}", str(self.frames), most, f"{self.abstained} abstained"]
+
+
+def _summarise(lines: list[list[str]], on_stdout: bool) -> None:
+    from mien import terminal
+
+    if on_stdout:
+        columns = ["film", "face", "seconds", "frames", "perceived in", "why not"]
+        terminal.table("perceived expressions", columns, lines)
+        terminal.say("a row a face and frame: write them with --out FILE.jsonl, .csv or .parquet")
+
+
+def _line(rows: Sequence[FaceRow], time: float) -> str:
+    """One moment in words."""
+    words = []
+    for row in rows:
+        if row.face is None:
+            words.append("no face")
+        elif row.abstained:
+            words.append(f"face {row.track} no answer ({row.reason.split(':')[0]})")
+        else:
+            top = max(row.smoothed or row.probabilities, key=(row.smoothed or row.probabilities).__getitem__)
+            words.append(f"face {row.track} {top} {(row.smoothed or row.probabilities)[top]:.2f}")
+    return f"{time:7.1f} s  {', '.join(words)}"
+
+
+def _until(frames: Iterator[Frame], seconds: float | None) -> Generator[Frame]:
+    """Frames up to a time; the source is closed with it."""
+    try:
+        if seconds is None:
+            yield from frames
+        else:
+            yield from itertools.takewhile(lambda frame: frame.time_s <= seconds, frames)
+    finally:
+        close: Any = getattr(frames, "close", None)
+        if close is not None:
+            close()
+
+
+@contextmanager
+def _writer(predictor: Predictor, out: Path) -> Iterator[Write]:
+    from mien.predict.writers import writer
+
+    with writer(out, predictor.model.classes, predictor.model.numbers, film=True) as made:
+        yield made.write
+
+
+def _into(shown: list[FaceRow] | None) -> Write:
+    return shown.extend if shown is not None else lambda rows: None
+
+
+def _broken(predictor: Predictor, name: str, time: float, reason: str) -> FaceRow:
+    from mien.predict import FaceRow
+
+    model, sha256 = predictor.model.name, predictor.sha256
+    return FaceRow(image=name, abstained=True, reason=reason, time_s=time, model=model, model_sha256=sha256)
+
+
+def _draw(predictor: Predictor, name: str, folder: Path, seen: _Seen, seconds: float | None) -> None:
+    """The film with its boxes, and its expressions over time."""
+    from mien import terminal
+    from mien.predict.film_drawing import draw_film
+    from mien.predict.films import frames_of
+    from mien.report.timeline_plot import timeline
+
+    told: defaultdict[int, list[FaceRow]] = defaultdict(list)
+    for row in seen.rows:
+        if row.frame is not None:
+            told[row.frame].append(_as_drawn(row))
+    stem = Path(name).stem
+    with terminal.waiting(f"drawing {name}"):
+        try:
+            with closing(_until(frames_of(Path(name)), seconds)) as frames:
+                draw_film(frames, told, folder / f"{stem}.mp4")
+        except DataError:
+            pass  # it breaks off, as was told
+    figure = timeline(seen.rows, predictor.model.classes, Path(name).name)
+    with whole(folder / f"{stem}-timeline.png") as partial:
+        figure.savefig(partial, format="png", dpi=120)
+
+
+def _as_drawn(row: FaceRow) -> FaceRow:
+    """A row with the smoothed probabilities in place of its own: bars that jump cannot be read."""
+    return replace(row, probabilities=row.smoothed or row.probabilities)

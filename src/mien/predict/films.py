@@ -1,0 +1,240 @@
+"""Films and cameras: frames one after the other, each with its time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError, MissingExtra
+from mien.inputs import check_regular
+from mien.pictures.opening import MOST_PIXELS
+from mien.pictures.whole import WholePicture
+from mien.predict.predictor import Predictor
+from mien.predict.rows import FaceRow
+from mien.predict.tracks import Tracks
+
+#: Endings of films, by which they are told from pictures.
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
+_HAIR = 1e-6  # a third of a second times three is one
+# How a camera is called by each system, and the container that reads it.
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        number: From 0, of all of its film, looked at or not.
+        time_s: Seconds from the film's first frame.
+        picture: Upright.
+    """
+
+    number: int
+    time_s: float
+    picture: WholePicture
+
+
+def is_film(name: str) -> bool:
+    """Whether a path is called like a film."""
+    return Path(name).suffix.lower() in FILMS
+
+
+def frames_of(path: Path, fps: float | None = None) -> Iterator[Frame]:
+    """The frames of a film, each at the time that the film says, whatever its rate and whether that changes.
+
+    Args:
+        path: The film.
+        fps: Most frames a second that are decoded to a picture; all by default.
+
+    Raises:
+        DataError: If it is missing, no film, or breaks off; the frames before that come first.
+        MissingExtra: Without the ``video`` extra.
+    """
+    with _opened(path) as film:
+        yield from _frames(film, str(path), fps)
+
+
+def duration_of(path: Path) -> float | None:
+    """Seconds of a film, as it says itself; None where it says nothing.
+
+    Raises:
+        DataError: If it is missing or no film.
+        MissingExtra: Without the ``video`` extra.
+    """
+    with _opened(path) as film:
+        return None if film.duration is None else film.duration / 1e6
+
+
+def camera_frames(number: int) -> Iterator[Frame]:
+    """The frames of a camera, as fast as it gives them; endless.
+
+    Args:
+        number: Of the camera, from 0.
+
+    Raises:
+        DataError: If there is none, or it may not be used.
+        MissingExtra: Without the ``video`` extra.
+    """
+    kind, name = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
+    with _decoding(f"camera {number}"), film_library().open(name.format(number), format=kind) as source:
+        yield from _frames(source, "camera", None)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    check_regular(path, "a film")
+    if not path.is_file():
+        raise DataError(str(path), "no such file", "a film")
+    with _decoding(str(path)), film_library().open(str(path)) as film:
+        yield film
+
+
+def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
+    if not source.streams.video:
+        raise DataError(name, "holds no moving picture", "a film")
+    stream = source.streams.video[0]
+    stream.thread_type = "AUTO"
+    first: float | None = None
+    slot, number = -1, -1
+    for number, frame in enumerate(source.decode(stream)):
+        if frame.width * frame.height > MOST_PIXELS:
+            raise DataError(name, f"has {frame.width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
+        # Without a mark of its own a frame comes at the stream's mean rate.
+        at = frame.time if frame.time is not None else number / float(stream.average_rate or 25)
+        first = at if first is None else first
+        seconds = at - first
+        if fps is not None:  # one of each slot of 1 / fps seconds, the first
+            now = int(seconds * fps + _HAIR)
+            if now <= slot:
+                continue
+            slot = now
+        yield Frame(number, round(seconds, 6), WholePicture(name, _upright(frame), False, True))
+    if number < 0:
+        raise DataError(name, "holds no frame that can be read", "a whole film")
+
+
+def _upright(frame: Any) -> NDArray[np.uint8]:
+    """The pixels of a frame as its film is to be seen: telephones film lying and say so in a mark."""
+    pixels = frame.to_ndarray(format="rgb24")
+    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, EOFError) as error:  # what PyAV raises is one of these
+        said = str(error).partition("]")[2].partition(":")[0].strip() or str(error) or type(error).__name__
+        raise DataError(name, f"cannot be read ({said})", "a film, or a camera that may be used") from None
+
+
+def film_library() -> Any:
+    """PyAV, silent.
+
+    Raises:
+        MissingExtra: Without the ``video`` extra.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise MissingExtra("films and cameras", "video", error.name or "av") from error
+    av.logging.set_level(av.logging.PANIC)  # what is wrong with a film is told once, by us
+    return av
+
+
+def follow(predictor: Predictor, frames: Iterable[Frame], *, workers: int = 2) -> Iterator[list[FaceRow]]:
+    """The rows of one frame after the other, with their time, track and smoothed expressions.
+
+    Args:
+        predictor: Finds and classifies.
+        frames: Of one film.
+        workers: Threads that search.
+
+    Raises:
+        DataError: If the film breaks off, after the rows before.
+    """
+    tracks = Tracks()
+    known: deque[tuple[int, float]] = deque()
+
+    def pictures() -> Iterator[WholePicture]:
+        for frame in frames:
+            known.append((frame.number, frame.time_s))
+            yield frame.picture
+
+    for rows in predictor.stream(pictures(), workers=workers):
+        number, seconds = known.popleft()
+        yield [replace(row, frame=number) for row in tracks.add(rows, seconds)]
+
+
+class Newest:
+    """The newest frame of a source that does not wait: those that came in between are dropped, and counted.
+
+    Attributes:
+        dropped: Frames that nobody looked at.
+    """
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self.dropped = 0
+        self._frames = frames
+        self._held: Frame | None = None
+        self._failed: Exception | None = None
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Each time the newest frame, with the seconds since the first one."""
+        self._thread.start()
+        began: float | None = None
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._held is not None or self._ended)
+                    frame, self._held = self._held, None
+                if frame is None:
+                    if self._failed is not None:
+                        raise self._failed
+                    return
+                now = time.monotonic()
+                began = now if began is None else began
+                yield replace(frame, time_s=round(now - began, 3))
+        finally:
+            self._ended = True
+
+    def _read(self) -> None:
+        try:
+            for frame in self._frames:
+                with self._changed:
+                    if self._ended:
+                        break
+                    self.dropped += self._held is not None
+                    self._held = frame
+                    self._changed.notify()
+        except Exception as error:  # told where the frames are asked for
+            self._failed = error
+        finally:
+            with suppress(Exception):
+                self._frames.close()  # type: ignore[attr-defined]
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
+
+
+def watch(predictor: Predictor, newest: Iterable[Frame]) -> Iterator[list[FaceRow]]:
+    """The rows of a camera: one frame at a time, the newest, for what was seen a second ago is of no use there."""
+    tracks = Tracks()
+    for frame in newest:
+        (rows,) = predictor.told([predictor.look(frame.picture)])
+        yield [replace(row, frame=frame.number) for row in tracks.add(rows, frame.time_s)]

@@ -1,0 +1,228 @@
+"""Films and cameras, from the file to the rows, the plot and the film with boxes."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("av", reason="the video extra is not installed")
+
+import av
+from filmed import frame_with, write_film
+from PIL import Image
+
+from commands import mien
+from mien.errors import DataError
+from mien.pictures.whole import WholePicture
+from mien.predict import Predictor
+from mien.predict.films import Frame, Newest, _upright, duration_of, follow, frames_of, is_film, watch
+from mien.predict.rows import columns
+
+TIMES = [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.04, 1.08, 2.0, 2.5]  # of no even rate
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person who moves, and from the fifth frame on a second one."""
+    frames = []
+    for i, seconds in enumerate(TIMES):
+        places = [(10 + 4 * i, 40)] + ([(260, 50)] if i >= 4 else [])
+        frames.append((seconds, frame_with(*places)))
+    return write_film(tmp_path_factory.mktemp("films") / "people.mp4", frames)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load(threads=1, options={"smallest": 48})
+
+
+def test_frames_come_at_the_times_of_the_film(film: Path) -> None:
+    frames = list(frames_of(film))
+    assert [frame.number for frame in frames] == list(range(len(TIMES)))
+    assert [frame.time_s for frame in frames] == pytest.approx(TIMES, abs=2e-3)
+    assert frames[0].picture.pixels.shape == (320, 480, 3)
+    due = np.asarray(frame_with((10, 40)), dtype=np.float64)
+    assert np.abs(frames[0].picture.pixels - due).mean() < 6  # as far as a film keeps a picture
+    assert duration_of(film) == pytest.approx(2.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fps", "numbers"), [(1, [0, 5, 8]), (2, [0, 4, 5, 8, 9]), (10, [0, 1, 2, 3, 4, 5, 8, 9]), (1000, list(range(10)))]
+)
+def test_of_each_slot_of_time_one_frame_is_looked_at(film: Path, fps: float, numbers: list[int]) -> None:
+    assert [frame.number for frame in frames_of(film, fps)] == numbers
+
+
+def test_a_telephone_held_upright_films_lying(predictor: Predictor) -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+
+    def frame(rotation: float) -> SimpleNamespace:
+        return SimpleNamespace(to_ndarray=lambda format: pixels, rotation=rotation)
+
+    assert (_upright(frame(0)) == pixels).all()
+    assert (_upright(frame(90)) == np.rot90(pixels)).all()  # the mark is counted against the clock
+    assert (_upright(frame(-90)) == np.rot90(pixels, -1)).all()
+    assert (_upright(frame(180)) == pixels[::-1, ::-1]).all()
+
+
+def test_rows_have_time_track_and_smoothed_expressions(film: Path, predictor: Predictor) -> None:
+    told = list(follow(predictor, frames_of(film)))
+    assert [rows[0].frame for rows in told] == list(range(len(TIMES)))
+    assert [rows[0].time_s for rows in told] == pytest.approx(TIMES, abs=2e-3)
+    assert [len(rows) for rows in told] == [1] * 4 + [2] * 6
+    for rows in told:
+        for row in rows:
+            assert row.box is not None
+            assert row.track == (1 if row.box[0] < 160 else 2)  # by where they stand
+            assert sum(row.smoothed.values()) == pytest.approx(1)
+    assert {rows[0].image for rows in told} == {str(film)}
+
+
+def test_the_command_writes_rows_and_says_who_was_there(film: Path, tmp_path: Path) -> None:
+    small = ("--option", "smallest=48")
+    mien("predict", film, *small, "--out", tmp_path / "rows.csv")
+    with open(tmp_path / "rows.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = [name.removeprefix("p_") for name in rows[0] if name.startswith("p_")]
+    assert list(rows[0]) == list(columns(classes, film=True))
+    assert len(rows) == 16
+    assert [row["track"] for row in rows if row["frame"] == "0"] == ["1"]
+    shown = mien("predict", film, *small, "--fps", "2")
+    lines = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert lines[0][:4] == ["film", "face", "seconds", "frames"]
+    assert [line[1:4] for line in lines[1:]] == [["1", "0.0 to 2.5", "5"], ["2", "0.8 to 2.5", "4"]]
+    told = mien("predict", str(film), *small, "--seconds", "0.5", "--json")
+    assert [row["frame"] for row in json.loads(told.stdout)] == [0, 1, 2, 3]
+    mien("predict", film, *small, "--fps", "2", "--out", tmp_path / "rows.parquet")
+    found = pq.read_table(tmp_path / "rows.parquet")
+    pairs = zip(found.column("frame").to_pylist(), found.column("track").to_pylist(), strict=True)
+    assert sorted(pairs) == [(0, 1), *((n, track) for n in (4, 5, 8, 9) for track in (1, 2))]
+
+
+def test_a_film_is_drawn_with_its_boxes_and_a_plot_over_time(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "drawn"
+    mien("predict", film, "--option", "smallest=48", "--fps", "2", "--draw", out, "--json")
+    drawn = list(frames_of(out / "people.mp4"))
+    assert [frame.time_s for frame in drawn] == pytest.approx(TIMES, abs=2e-3)  # also those not looked at
+    assert duration_of(out / "people.mp4") == pytest.approx(2.5, abs=0.1)
+    before = list(frames_of(film))
+    changed = [
+        np.abs(a.picture.pixels.astype(int) - b.picture.pixels).max(2) > 100 for a, b in zip(drawn, before, strict=True)
+    ]
+    assert all(where.sum() > 200 for where in changed)
+    with Image.open(out / "people-timeline.png") as plot:
+        assert plot.width > 800
+        assert len(plot.convert("RGB").getcolors(1 << 24)) > 20
+
+
+def test_a_film_that_breaks_off_keeps_its_rows(film: Path, tmp_path: Path) -> None:
+    whole = film.read_bytes()
+    cut = tmp_path / "cut.ts"
+    frames = [(i / 10, frame_with((10, 40))) for i in range(40)]
+    write_film(cut, frames)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (tmp_path / "none.mp4").write_bytes(b"no film at all")
+    (tmp_path / "torn.mp4").write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "rows.jsonl"
+    names = [str(tmp_path / name) for name in ("none.mp4", "torn.mp4", "cut.ts", "gone.mp4")]
+    done = mien("predict", *names, str(film), "--option", "smallest=48", "--fps", "5", "--out", str(out), code=1)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    for name in (*names[:2], names[3]):
+        (row,) = [row for row in rows if row["image"] == name]
+        assert row["reason"].startswith(name)
+        assert row["face"] is None
+    assert len([row for row in rows if row["image"] == names[2] and row["face"] is not None]) >= 2
+    assert {row["track"] for row in rows if row["image"] == str(film)} == {1, 2}  # the others cost it nothing
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("film.mp4", "photo.jpg"), "is a film among pictures"),
+        (("film.mp4", "--crops"), "--crops: does not go with this"),
+        (("film.mp4", "--fps", "0"), "--fps: 0.0"),
+        (("photo.jpg", "--fps", "2"), "--fps: does not go with this"),
+        (("photo.jpg", "--seconds", "2"), "--seconds: does not go with this"),
+        (("photo.jpg", "--camera", "0"), "--camera: does not go with pictures or films"),
+        (("--camera", "0", "--draw", "here"), "--draw: does not go with --camera"),
+        ((), "nothing to look at"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(given: tuple[str, ...], said: str) -> None:
+    done = mien("predict", *given, code=2)
+    assert said in done.stderr
+
+
+def test_a_camera_that_is_not_there_is_told() -> None:
+    done = mien("predict", "--camera", "77", code=1)
+    assert "camera 77" in done.stderr
+    assert "Art. 50(3)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_camera_is_kept_up_with_by_dropping_frames(predictor: Predictor) -> None:
+    made = threading.Event()
+    picture = WholePicture("camera", np.asarray(frame_with((10, 40))))
+
+    def camera() -> Iterator[Frame]:
+        for i in range(100):
+            time.sleep(0.005)
+            yield Frame(i, i / 200, picture)
+        made.set()
+
+    newest = Newest(camera())
+    numbers = []
+    for rows in watch(predictor, newest):
+        assert rows[0].top
+        assert rows[0].track == 1
+        numbers.append(rows[0].frame)
+        time.sleep(0.05)  # slower than the camera
+    assert made.is_set()
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < 60
+    assert newest.dropped == 100 - len(numbers)  # none is lost without being counted
+    assert numbers[-1] == 99  # the newest, not one that waited
+
+
+def test_what_fails_in_a_camera_is_raised_where_its_frames_are_asked_for() -> None:
+    def camera() -> Iterator[Frame]:
+        yield Frame(0, 0.0, WholePicture("camera", np.zeros((4, 4, 3), dtype=np.uint8)))
+        raise DataError("camera", "was pulled out", "a camera")
+
+    frames = iter(Newest(camera()))
+    with pytest.raises(DataError, match="pulled out"):
+        list(itertools.islice(frames, 5))
+
+
+def test_a_camera_is_let_go_when_nobody_looks_any_more() -> None:
+    closed = threading.Event()
+
+    def camera() -> Iterator[Frame]:
+        try:
+            for i in itertools.count():
+                time.sleep(0.002)
+                yield Frame(i, i / 500, WholePicture("camera", np.zeros((4, 4, 3), dtype=np.uint8)))
+        finally:
+            closed.set()
+
+    frames = iter(Newest(camera()))
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert closed.wait(5)
+
+
+def test_films_are_told_from_pictures_by_their_names() -> None:
+    assert is_film("a/b.MP4")
+    assert not is_film("a/b.gif")
+    assert av.__version__
