@@ -20,7 +20,7 @@ ROWS = [
     ["stats"],
     ["models", "losses", "metrics"],
     ["data", "mitigation", "postprocessing"],
-    ["audit", "confidence"],
+    ["audit", "confidence", "domain"],
     ["composition", "agreement"],
     ["config"],
     ["runs"],

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import confidence, domain
 from mien.adapters.onnx import onnx_model
-from mien.confidence import KEY, Confidence
+from mien.confidence import Confidence
+from mien.domain import Domain, domain_of_faces
 from mien.errors import DataError, UsageError
 from mien.evaluate import AskedFaces, asked_faces
 from mien.foreign import import_tool
-from mien.inference import FaceModel, Progress
+from mien.inference import FaceModel, Progress, batches
 from mien.models.card import WeightCard
 from mien.outputs import check_file, whole
 from mien.own_files import sha256_of
+from mien.pictures.pixels import as_stored
 from mien.postprocessing.group_temperature import fitted_scale
 from mien.records import plain, write_json
 from mien.runs import Run
@@ -45,6 +48,7 @@ class Exported:
         compared: On how many of them the run was asked too.
         accuracy: Of the file, on all of them.
         confidence: What the card says of its confidence.
+        domain: What it says of the faces that it knows.
     """
 
     path: Path
@@ -55,6 +59,7 @@ class Exported:
     agreement: float
     accuracy: float
     confidence: Confidence
+    domain: Domain
 
 
 def export_onnx(
@@ -112,7 +117,8 @@ def export_onnx(
             beside = made.with_suffix(".json")
             write_json(beside, plain(card))
             found = _compared(classifier.face_model(run.path.name), onnx_model(made), asked, int8, progress)
-            content = {**plain(card), "sha256": sha256_of(made), KEY: plain(asdict(found.confidence))}
+            content = {**plain(card), "sha256": sha256_of(made)}
+            content |= {confidence.KEY: plain(asdict(found.confidence)), domain.KEY: plain(asdict(found.domain))}
             write_json(described, content)
             made.replace(partial)
         finally:
@@ -245,10 +251,27 @@ def _compared(run: FaceModel, made: FaceModel, asked: AskedFaces, int8: bool, pr
         fix = "Export it without int8." if int8 else "Please report it, with the model's name."
         expected = f"at most {100 * _LOST:.0f} point" if int8 else f"differences under {_LARGEST:g}"
         raise DataError("the exported file", found, expected, fix)
-    confidence = _counted(probs, labels, asked)
+    counted = _counted(probs, labels, asked)
     agreement = float((theirs.argmax(1) == probs[some].argmax(1)).mean())
     accuracy = float((probs.argmax(1) == labels).mean())
-    return Exported(Path(), 0, len(rows), len(some), difference, agreement, accuracy, confidence)
+    known = _known(made, asked)
+    return Exported(Path(), 0, len(rows), len(some), difference, agreement, accuracy, counted, known)
+
+
+def _known(made: FaceModel, asked: AskedFaces) -> Domain:
+    """What the faces are like, as the model is given them: also those that it learnt from are known to it."""
+    wants, images = made.wants, asked.store.images
+    assert wants is not None  # an ONNX file says so
+    parts = [
+        as_stored(crops, wants.size, wants.channels, wants.by)
+        for _, crops in batches(images, asked.faces.rows, _COMPARED)
+    ]
+    return domain_of_faces(np.concatenate(parts), _named(asked, len(asked.faces.rows)))
+
+
+def _named(asked: AskedFaces, n: int) -> str:
+    corpus = asked.store.info.get("corpus", asked.store.path.name)
+    return f"{n:,} faces of {corpus}:{asked.split or 'all'}"
 
 
 def _counted(probs: NDArray[np.float64], labels: NDArray[np.int64], asked: AskedFaces) -> Confidence:
@@ -264,6 +287,4 @@ def _counted(probs: NDArray[np.float64], labels: NDArray[np.int64], asked: Asked
     scale = fitted_scale(probs[fit], labels[fit])
     sure = Confidence(scale).calibrated(probs[counted])
     steps = surest_steps(sure.max(1), sure.argmax(1) == labels[counted])
-    corpus = asked.store.info.get("corpus", asked.store.path.name)
-    where = f"{len(counted):,} faces of {corpus}:{asked.split or 'all'}"
-    return Confidence(scale, steps, where, len(counted))
+    return Confidence(scale, steps, _named(asked, len(counted)), len(counted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import struct
@@ -23,7 +24,7 @@ from mien.errors import DataError
 from mien.inputs import SMALL
 from mien.pictures import decode
 from mien.pictures.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
-from mien.pictures.opening import FORMATS, MOST_PIXELS, readable_formats
+from mien.pictures.opening import FORMATS, MOST_PIXELS, opened, readable_formats
 from mien.prepare import open_corpus, prepare
 from writers import close_folders, faces
 
@@ -220,3 +221,35 @@ def test_the_shape_is_told_from_whole_pictures_only(tmp_path):
     (tmp_path / "a.png").write_bytes(EPS)
     (tmp_path / "b.png").write_bytes(encoded("PNG"))
     assert picture_shape([tmp_path / "a.png", tmp_path / "b.png"], None, None) == (48, 1)
+
+
+# 64 x 48 pixels, the left half red and the right one blue, written by pillow-heif.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9j"
+    "AAAAAERAAAEAAQAAAAABoQABAAAAAAAAAHsAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/Wlw"
+    "cnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AA"
+    "AAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAA"
+    "QAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWB"
+    "AgMFhAAAAINtZGF0AAAAdygBrwngOSMkv//40n//9/QeQ/YKWcF//PoB9/fWX//uVT1FdlX3u3/YIWHA99b8SpbJ7Hj03P9L/xclagZwiP/9"
+    "JdhBCyawNdMV0h/67fI6vnjq3Af/dWfc8FaeogC6JSPWutnmgZ5qBQN0Tv1/NUmFdNwHTcWP"
+)
+
+
+def test_a_telephones_picture_is_read_with_the_extra(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    with opened(tmp_path / "a.heic") as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    assert pixels.shape == (48, 64, 3)
+    assert np.abs(pixels[:, :28] - (200, 40, 40)).mean() < 6
+    assert np.abs(pixels[:, 36:] - (30, 60, 200)).mean() < 6
+
+
+def test_without_the_extra_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.pictures import opening
+
+    formats = tuple(f for f in opening.readable_formats() if f != "HEIF")
+    monkeypatch.setattr(opening, "readable_formats", lambda: formats)
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    with pytest.raises(DataError, match=r"HEIC picture.*\n?.*mien\[heic\]"), opened(tmp_path / "a.heic"):
+        pass

@@ -20,7 +20,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: no browse
 pytest.importorskip("prometheus_client")
 
 import uvicorn
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 from playwright.sync_api import Browser, Page, expect
 
 from browsers import CONTRAST, DESKTOP, PHONE, chromium, overflow
@@ -141,10 +141,11 @@ def pictures(folder: Path) -> list[Path]:
     }
     for name, picture in made.items():
         picture.save(folder / name)
+    hopper.filter(ImageFilter.GaussianBlur(9)).save(folder / "blurred.png")
     upright = Image.Exif()
     upright[0x0112] = 6
     ImageOps.exif_transpose(hopper).rotate(90, expand=True).save(folder / "turned.jpg", exif=upright, quality=95)
-    return [*(folder / name for name in made), folder / "turned.jpg", HOPPER]
+    return [*(folder / name for name in made), folder / "blurred.png", folder / "turned.jpg", HOPPER]
 
 
 def test_the_page_says_what_python_says(site: Site, visit: Callable[..., Page], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +24,7 @@ from mien.inputs import SMALL, check_regular
 #: Most pixels of a picture, 8,192 x 8,192: a fifth of a gigabyte once it is decoded, and no face needs more.
 MOST_PIXELS = 1 << 26
 _WHOLE = "a whole picture"
+_HEIF = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 #: The formats that are opened, by content, and the endings that are pictures by their name alone. Formats of which
 #: Pillow leaves the work to another program (PostScript: Ghostscript) or that name other files are not among them.
 FORMATS = {
@@ -37,14 +38,19 @@ FORMATS = {
     "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
     "AVIF": (".avif", ".avifs"),
     "JPEG2000": (".jp2",),
+    "HEIF": (".heic", ".heif"),  # of telephones; with the extra
     "TGA": (".tga",),  # last: its files have no mark of their own
 }
 
 
 @cache
 def readable_formats() -> tuple[str, ...]:
-    """Those of :data:`FORMATS` that this Pillow can open (AVIF and WebP depend on how it was built)."""
+    """Those of :data:`FORMATS` that can be opened here: AVIF and WebP if Pillow was built so, HEIF with the extra."""
     Image.init()
+    with suppress(ImportError):
+        import pi_heif
+
+        pi_heif.register_heif_opener(thumbnails=False)
     return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
@@ -112,6 +118,8 @@ def _in_its_place(source: Path | bytes) -> tuple[str, str]:
         return "it is a web page under a picture's name", "Download the picture again."
     if start.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6", b"%PDF")):
         return "it is PostScript or PDF, which another program would have to run", "Save it as PNG."
+    if start[4:12] in _HEIF and "HEIF" not in readable_formats():
+        return "it is a HEIC picture", "Install what reads them: pip install 'mien[heic]'."
     return ("it is empty", "Copy or download the picture again.") if not start else ("", "")
 
 

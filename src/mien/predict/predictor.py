@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mien.adapters.loading import load_model, run_model
 from mien.confidence import Confidence, confidence_of, entropy
+from mien.domain import Domain, domain_of_model
 from mien.errors import DataError, UsageError, WeightsError
 from mien.faces import DEFAULT, DETECTORS
 from mien.faces.base import LANDMARKS, FaceDetector, Faces
@@ -73,6 +74,7 @@ class Predictor:
         rule: From the detector's boxes to the crops that the model learnt from.
         margin: Shares of the crop's side to add on every side.
         confidence: What the model's confidence is worth.
+        domain: What the faces that it knows are like.
         risk: Largest share of wrong answers among those not abstained from; None: only what a face looks like counts.
         sha256: Of the model's file.
         path: The model's file, for a page that runs it itself; None for a run.
@@ -87,6 +89,7 @@ class Predictor:
     rule: CropRule = CropRule()
     margin: float = 0.0
     confidence: Confidence = field(default_factory=Confidence)
+    domain: Domain = field(default_factory=Domain)
     risk: float | None = None
     sha256: str = ""
     path: Path | None = None
@@ -146,6 +149,7 @@ class Predictor:
             rule=FER2013.get(detector or "", CropRule()),
             margin=margin,
             confidence=confidence,
+            domain=domain_of_model(path) if exported else Domain(),
             risk=risk,
             sha256=_checked_sum(path) if exported else load_card(path).sha256,
             path=path if exported else None,
@@ -233,13 +237,14 @@ class Predictor:
         wants = self.wants
         if self.detector is None:
             pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
-            return Looked(name, None, as_stored(pixels[None], wants.size, wants.channels, wants.by), ("",))
+            crops = as_stored(pixels[None], wants.size, wants.channels, wants.by)
+            return Looked(name, None, crops, tuple(self.domain.doubts(crops)))
         faces = self.detector.find(picture.pixels)
         places = squares(faces, self.rule, self.margin)
         crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
         reasons = tuple(
-            _doubt(place, points, picture.pixels, wants.size)
-            for place, points in zip(places, faces.landmarks, strict=True)
+            _doubt(place, points, picture.pixels, wants.size) or unlike
+            for place, points, unlike in zip(places, faces.landmarks, self.domain.doubts(crops), strict=True)
         )
         return Looked(name, faces, crops, reasons)
 

@@ -96,6 +96,7 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         "thresholds": {f"{risk:g}": _finite(known.threshold(risk)) for risk in RISKS} if known.steps else {},
         "least": _finite(predictor.least),
         "worth": known.worth(),
+        "domain": {name: list(ends) for name, ends in predictor.domain.ranges.items()},
     }
 
 

@@ -4,6 +4,7 @@ import { cut, doubt, squareOf } from "./faces.js";
 import { findFaces } from "./mtcnn.js";
 import { begin, detectorNetwork, expressionNetwork } from "./network.js";
 import { raster } from "./pillow.js";
+import { unlike } from "./quality.js";
 import { emptyRow, faceRow, NO_FACE } from "./rows.js";
 
 const state = { card: null, networks: null, model: null };
@@ -57,7 +58,7 @@ async function look({ id, name, bitmap, options }) {
   const crops = places.map((place) => cut(image, place, size, recipe.in_channels, recipe.resampling[0]));
   const told = await state.model(crops);
   const rows = faces.map((face, i) =>
-    faceRow(name, i, face, doubt(places[i], face.landmarks, image, size), told[i], card),
+    faceRow(name, i, face, doubt(places[i], face.landmarks, image, size) || unlike(crops[i], card.domain), told[i], card),
   );
   if (!rows.length) rows.push(emptyRow(name, NO_FACE, card));
   const ms = { find: found - from, tell: performance.now() - found };

@@ -1,0 +1,99 @@
+"""Whether a crop looks like the faces that a model knows: kept beside a model that is handed on.
+
+A network is as sure of noise as of a face: on white noise the one in the box is 0.79 sure on average
+(``benchmarks/domain.py``). So what a crop is like is looked at before its answer is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import WeightsError
+from mien.own_files import as_kind, read_json
+from mien.pictures.quality import QUALITIES, image_quality
+
+#: Key of a card that holds a Domain.
+KEY = "domain"
+#: Share of known faces beyond each end of a range: of all ends together about one face in a hundred.
+OUTSIDE = 0.002
+_FEWEST = 1000  # faces of which so small a share can be told
+_WORDS = {
+    "brightness": ("too dark", "too bright"),
+    "contrast": ("too little contrast", "too much contrast"),
+    "sharpness": ("blurred", "too grainy"),
+}
+_FLAT = "nothing can be seen: all pixels are alike"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """How the crops of known faces were taken.
+
+    Attributes:
+        ranges: Quality of :func:`mien.pictures.quality.image_quality` -> lowest and highest that is still known; empty
+            where nothing was measured.
+        measured_on: Which faces, in words.
+        faces: How many.
+    """
+
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    measured_on: str = ""
+    faces: int = 0
+
+    def doubts(self, crops: NDArray[np.uint8]) -> list[str]:
+        """Why an answer for each crop had better not be used; empty where it is like the known ones.
+
+        Args:
+            crops: ``(n, S, S, C)`` as the model is given them.
+        """
+        if not self.ranges or not len(crops):
+            return [""] * len(crops)
+        found = image_quality(crops)
+        return [self._doubt({name: float(values[i]) for name, values in found.items()}) for i in range(len(crops))]
+
+    def _doubt(self, quality: dict[str, float]) -> str:
+        for name, (low, high) in self.ranges.items():
+            value = quality[name]
+            if np.isnan(value):
+                return _FLAT
+            if value < low:
+                return f"{_WORDS[name][0]}: {name} {value:.2f}, under {low:.2f} of the faces that the model knows"
+            if value > high:
+                return f"{_WORDS[name][1]}: {name} {value:.2f}, over {high:.2f} of the faces that the model knows"
+        return ""
+
+
+def domain_of_faces(crops: NDArray[np.uint8], measured_on: str) -> Domain:
+    """The ranges of some faces' crops; none of fewer than a thousand.
+
+    Args:
+        crops: ``(n, S, S, C)`` as the model is given them.
+        measured_on: Which faces, in words.
+    """
+    if len(crops) < _FEWEST:
+        return Domain()
+    found = image_quality(crops)
+    ends = (OUTSIDE, 1 - OUTSIDE)
+    ranges = {name: tuple(float(v) for v in np.nanquantile(found[name], ends)) for name in QUALITIES}
+    return Domain({name: (low, high) for name, (low, high) in ranges.items()}, measured_on, len(crops))
+
+
+def domain_of_model(model: Path) -> Domain:
+    """What the card beside an exported model says of the faces that it knows; nothing where there is none.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
+    beside = model.with_suffix(".json")
+    content = read_json(beside, "the card of the model beside it", error=WeightsError) if beside.is_file() else {}
+    if content.get(KEY) is None:
+        return Domain()
+    found: Domain = as_kind(Domain, content[KEY], f"{beside}: {KEY}", error=WeightsError)
+    unknown = set(found.ranges) - set(QUALITIES)
+    if unknown:
+        raise WeightsError(f"{beside}: {KEY}.ranges", f"names {', '.join(sorted(unknown))}", ", ".join(QUALITIES))
+    return found
