@@ -67,6 +67,14 @@ def test_a_face_that_was_away_for_longer_than_a_second_is_a_new_one(gap: float, 
     assert told.track == number
 
 
+@pytest.mark.parametrize(("gap", "number"), [(4.9, 1), (5.1, 2)])
+def test_where_looks_are_rare_a_face_keeps_its_number_from_one_to_the_next(gap: float, number: int) -> None:
+    tracks = Tracks()
+    tracks.add([row(0)], 0)
+    (told,) = tracks.add([row(30)], gap)
+    assert told.track == number
+
+
 def test_smoothing_is_by_time_and_not_by_frames() -> None:
     """A step from 0 to 1 has risen to 1 - exp(-1) after half a second, at 5 frames a second as at 50."""
     for rate in (5, 50):

@@ -13,7 +13,8 @@ Box = tuple[float, float, float, float]
 _OVERLAP = 0.3  # of two boxes over their union, from which they are taken for one face
 _NEAR = 1.0  # sides of a face by which it may lie beside where it was expected, where nothing overlaps
 _ALIKE = 1.8  # how many times larger one of two boxes may be, then
-_PATIENCE_S = 1.0  # for which a face that is not seen keeps its number
+_PATIENCE_S = 1.0  # for which a face that was looked for and not found keeps its number
+_LONGEST_S = 5.0  # between two looks, from which every face is a new one
 _SMOOTH_S = 0.5  # after which two thirds of a new expression count
 
 
@@ -25,6 +26,7 @@ class _Track:
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a second, of the middle
     told: float = 0.0
     smoothed: dict[str, float] = field(default_factory=dict)
+    missed: bool = False  # at the last look
 
     def expected(self, time: float) -> Box:
         """Where it is, had it gone on as before."""
@@ -35,8 +37,8 @@ class _Track:
 
 class Tracks:
     """Numbers faces by where they are: a face is the one whose box overlaps most with where it was or was going, and
-    where none does, the nearest of about its size. A face that comes back after more than a second is a new one, and
-    two that cross may change numbers: whose face it is, nobody asks.
+    where none does, the nearest of about its size. A face that was missed and comes back after more than a second is a
+    new one, and two that cross may change numbers: whose face it is, nobody asks.
 
     A track's expression is its rows' mean with weights that halve every 0.35 seconds (exp(-t / 0.5 s)), whatever the
     times between them; what was abstained from does not count.
@@ -53,7 +55,9 @@ class Tracks:
             rows: Of one moment.
             time: Seconds; never before those of the rows before.
         """
-        self._known = [one for one in self._known if time - one.seen <= _PATIENCE_S]
+        self._known = [one for one in self._known if time - one.seen <= (_PATIENCE_S if one.missed else _LONGEST_S)]
+        for one in self._known:
+            one.missed = True
         of = self._matched(rows, time)
         found = []
         for i, row in enumerate(rows):
@@ -70,7 +74,7 @@ class Tracks:
                 if passed > 0:
                     was, now = _middle(one.box), _middle(row.box)
                     one.speed = ((now[0] - was[0]) / passed, (now[1] - was[1]) / passed)
-                one.box, one.seen = row.box, time
+                one.box, one.seen, one.missed = row.box, time, False
             if not row.abstained:
                 _update(one, row.probabilities, time)
             found.append(replace(row, time_s=time, track=one.number, smoothed=dict(one.smoothed)))

@@ -3,7 +3,8 @@
 const OVERLAP = 0.3; // of two boxes over their union, from which they are taken for one face
 const NEAR = 1; // sides of a face by which it may lie beside where it was expected, where nothing overlaps
 const ALIKE = 1.8; // how many times larger one of two boxes may be, then
-const PATIENCE = 1; // seconds for which a face that is not seen keeps its number
+const PATIENCE = 1; // seconds for which a face that was looked for and not found keeps its number
+const LONGEST = 5; // seconds between two looks, from which every face is a new one
 const SMOOTH = 0.5; // seconds after which two thirds of a new expression count
 
 const middle = (b) => [(b[0] + b[2]) / 2, (b[1] + b[3]) / 2];
@@ -36,7 +37,8 @@ export class Tracks {
    * @param time Seconds; never before those of the rows before.
    */
   add(rows, time) {
-    this.known = this.known.filter((one) => time - one.seen <= PATIENCE);
+    this.known = this.known.filter((one) => time - one.seen <= (one.missed ? PATIENCE : LONGEST));
+    for (const one of this.known) one.missed = true;
     const of = this.matched(rows, time);
     return rows.map((row, i) => {
       if (row.box === null) return { ...row, time_s: time, track: null, smoothed: null };
@@ -47,9 +49,9 @@ export class Tracks {
           const [was, now] = [middle(one.box), middle(row.box)];
           one.speed = [(now[0] - was[0]) / passed, (now[1] - was[1]) / passed];
         }
-        Object.assign(one, { box: row.box, seen: time });
+        Object.assign(one, { box: row.box, seen: time, missed: false });
       } else {
-        one = { track: this.next, box: row.box, seen: time, speed: [0, 0], told: 0, smoothed: null };
+        one = { track: this.next, box: row.box, seen: time, speed: [0, 0], told: 0, smoothed: null, missed: false };
         this.next += 1;
         this.known.push(one);
       }
