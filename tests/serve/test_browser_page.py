@@ -24,6 +24,7 @@ from PIL import Image, ImageFilter, ImageOps
 from playwright.sync_api import Browser, Page, expect
 
 from browsers import CONTRAST, DESKTOP, PHONE, chromium, overflow
+from mien.own_files import sha256_of
 from mien.predict import FaceRow, Predictor
 from mien.predict.rows import columns
 from mien.serve.app import Server, create_app
@@ -403,6 +404,16 @@ def test_a_model_that_no_browser_runs_is_told(visit: Callable[..., Page]) -> Non
         expect(page.locator("#files")).to_be_disabled()
     finally:
         site.stop()
+
+
+def test_what_is_not_ours_is_what_it_is_said_to_be() -> None:
+    import mien.serve
+
+    folder = Path(mien.serve.__file__).parent / "page"
+    table = dict(re.findall(r"\| `(.+?)` \| ([0-9a-f]{64}) \|", (folder / "ORT.md").read_text(encoding="utf-8")))
+    assert set(table) == {path.name for path in folder.iterdir() if path.name.startswith("ort")}
+    for name, due in table.items():
+        assert sha256_of(folder / name) == due
 
 
 def test_files_are_sent_once_and_headers_keep_others_out(site: Site) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from mien.cli.app import app, options_of
 from mien.errors import UsageError
@@ -21,15 +24,16 @@ def serve(
     risk: float | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
-    token: str | None = None,
+    token: Annotated[str | None, Parameter(env_var="MIEN_TOKEN")] = None,
     name: tuple[str, ...] = (),
     workers: int = 0,
     rate: float | None = None,
     room: int = 64,
     device: str = "cpu",
 ) -> None:
-    """Answer over HTTP: pictures in, rows out; a CSV of predictions in, an audit out.
+    """Open a page in the browser, and answer over HTTP: pictures in, rows out; a CSV of predictions in, an audit out.
 
+    The page looks at pictures and the camera in the browser itself: they are sent nowhere. For programs:
     POST /v1/predict and /v1/audit, GET /v1/models, /healthz, /readyz, /metrics, /openapi.json. Nothing of a picture is
     kept or logged. Processes share nothing: run as many as there are machines.
 
@@ -49,7 +53,8 @@ def serve(
     port
         Port; 0 takes a free one.
     token
-        What requests must carry (Authorization: Bearer TOKEN); drawn and printed where other machines reach the server.
+        What requests must carry (Authorization: Bearer TOKEN); MIEN_TOKEN in the environment says it as well. Drawn
+        and printed where other machines reach the server.
     name
         Further names of the server, such as that of a proxy.
     workers
@@ -63,6 +68,7 @@ def serve(
     """
     import os
     import secrets
+    from urllib.parse import quote
 
     from mien.faces import DEFAULT
     from mien.pictures.opening import quietly
@@ -95,6 +101,7 @@ def serve(
         tell(f"{predictor.model.name} on {threads} threads; stop with Ctrl+C")
         for at in addresses(host):
             shown = f"[{at}]" if ":" in at else at
+            tell(f"Open http://{shown}:{where}/{'' if drawn is None else f'#token={quote(drawn)}'}")
             key = "" if drawn is None else f" -H 'Authorization: Bearer {drawn}'"
             tell(f"curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} http://{shown}:{where}/v1/predict")
         if not local:

@@ -74,6 +74,7 @@ export function startCamera(shared, notify) {
     byId("view").classList.toggle("mirrored", live);
     byId("stage").hidden = false;
     byId("camera-stop").hidden = false;
+    byId("camera").classList.add("running");
     pace = { live, looked: 0, dropped: 0, took: [] };
     try {
       await video.play();
@@ -143,6 +144,7 @@ export function startCamera(shared, notify) {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     byId("camera-stop").hidden = true;
+    byId("camera").classList.remove("running");
     byId("camera-clear").hidden = !rows.length;
     if (pace) byId("pace").textContent += ` Stopped: ${plural(pace.looked, "frame")} looked at, ${plural(rows.length, "row")}.`;
     pace = null;
