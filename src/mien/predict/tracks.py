@@ -64,21 +64,18 @@ class Tracks:
             if row.box is None:
                 found.append(replace(row, time_s=time))
                 continue
-            one = of.get(i)
-            if one is None:
-                one = _Track(self._next, row.box, time)
-                self._next += 1
-                self._known.append(one)
-            else:
-                passed = time - one.seen
-                if passed > 0:
-                    was, now = _middle(one.box), _middle(row.box)
-                    one.speed = ((now[0] - was[0]) / passed, (now[1] - was[1]) / passed)
-                one.box, one.seen, one.missed = row.box, time, False
+            one = of[i] if i in of else self._begun(row.box, time)
+            _moved(one, row.box, time)
             if not row.abstained:
                 _update(one, row.probabilities, time)
             found.append(replace(row, time_s=time, track=one.number, smoothed=dict(one.smoothed)))
         return found
+
+    def _begun(self, box: Box, time: float) -> _Track:
+        one = _Track(self._next, box, time)
+        self._next += 1
+        self._known.append(one)
+        return one
 
     def _matched(self, rows: Sequence[FaceRow], time: float) -> dict[int, _Track]:
         """Row -> its track: first those that overlap, the most first; then those that are near, the nearest first."""
@@ -101,6 +98,14 @@ class Tracks:
                 of[i] = self._known[j]
                 taken.add(j)
         return of
+
+
+def _moved(one: _Track, box: Box, time: float) -> None:
+    passed = time - one.seen
+    if passed > 0:
+        was, now = _middle(one.box), _middle(box)
+        one.speed = ((now[0] - was[0]) / passed, (now[1] - was[1]) / passed)
+    one.box, one.seen, one.missed = box, time, False
 
 
 def _update(one: _Track, probabilities: dict[str, float], time: float) -> None:
