@@ -406,8 +406,7 @@ def trickle(server: Server, i: int) -> None:
 
 
 def kill(_: argparse.Namespace) -> dict[str, Any]:
-    """Killed under load, and started again on the same port: who had an answer keeps it, the rest "
-    "is refused at once."""
+    """Killed under load, and started again on the same port: who had an answer keeps it, the rest is refused."""
     body, done, lost = scenes()["small"], Counter[str](), 0
     server = Server()
     port, stop = server.port, threading.Event()
