@@ -27,7 +27,7 @@ def faces(n: int, seed: int = 0) -> np.ndarray:
 
 def test_of_known_faces_about_one_in_a_hundred_is_flagged() -> None:
     known = faces(4000)
-    domain = domain_of_faces(known, "drawn")
+    domain = domain_of_faces([known[:1500], known[1500:]], "drawn")
     fresh = np.mean([bool(doubt) for doubt in domain.doubts(faces(4000, seed=1))])
     assert OUTSIDE < fresh < 6 * OUTSIDE + 0.008  # three qualities with two ends, and chance
     assert (domain.faces, domain.measured_on) == (4000, "drawn")
@@ -38,9 +38,11 @@ def test_of_known_faces_about_one_in_a_hundred_is_flagged() -> None:
 
 
 def test_of_too_few_faces_nothing_is_said() -> None:
-    assert domain_of_faces(faces(999), "few") == Domain()
+    assert domain_of_faces([faces(999)], "few") == Domain()
+    assert domain_of_faces([], "none") == Domain()
+    assert domain_of_faces([np.full((2000, 24, 24, 1), 7, dtype=np.uint8)], "flat") == Domain()
     assert Domain().doubts(faces(3)) == ["", "", ""]
-    assert domain_of_faces(faces(1000), "enough").doubts(faces(0)) == []
+    assert domain_of_faces([faces(1000)], "enough").doubts(faces(0)) == []
 
 
 @pytest.mark.parametrize(

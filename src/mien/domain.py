@@ -6,6 +6,7 @@ A network is as sure of noise as of a face: on white noise the one in the box is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,19 +68,23 @@ class Domain:
         return ""
 
 
-def domain_of_faces(crops: NDArray[np.uint8], measured_on: str) -> Domain:
-    """The ranges of some faces' crops; none of fewer than a thousand.
+def domain_of_faces(parts: Iterable[NDArray[np.uint8]], measured_on: str) -> Domain:
+    """The ranges of some faces' crops; none of fewer than a thousand, or where all are flat.
 
     Args:
-        crops: ``(n, S, S, C)`` as the model is given them.
+        parts: ``(n, S, S, C)`` each, as the model is given them.
         measured_on: Which faces, in words.
     """
-    if len(crops) < _FEWEST:
-        return Domain()
-    found = image_quality(crops)
-    ends = (OUTSIDE, 1 - OUTSIDE)
-    ranges = {name: tuple(float(v) for v in np.nanquantile(found[name], ends)) for name in QUALITIES}
-    return Domain({name: (low, high) for name, (low, high) in ranges.items()}, measured_on, len(crops))
+    measured = [image_quality(crops) for crops in parts]
+    ranges, faces = {}, 0
+    for name in QUALITIES:
+        values = np.concatenate([np.empty(0), *(found[name] for found in measured)])
+        faces, known = len(values), values[np.isfinite(values)]
+        if len(known) < _FEWEST:
+            return Domain()
+        low, high = np.quantile(known, (OUTSIDE, 1 - OUTSIDE))
+        ranges[name] = (float(low), float(high))
+    return Domain(ranges, measured_on, faces)
 
 
 def domain_of_model(model: Path) -> Domain:

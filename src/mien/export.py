@@ -262,11 +262,11 @@ def _known(made: FaceModel, asked: AskedFaces) -> Domain:
     """What the faces are like, as the model is given them: also those that it learnt from are known to it."""
     wants, images = made.wants, asked.store.images
     assert wants is not None  # an ONNX file says so
-    parts = [
+    parts = (
         as_stored(crops, wants.size, wants.channels, wants.by)
         for _, crops in batches(images, asked.faces.rows, _COMPARED)
-    ]
-    return domain_of_faces(np.concatenate(parts), _named(asked, len(asked.faces.rows)))
+    )
+    return domain_of_faces(parts, _named(asked, len(asked.faces.rows)))
 
 
 def _named(asked: AskedFaces, n: int) -> str:

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from commands import mien
 from mien.errors import DataError
 from mien.pictures.whole import WholePicture
 from mien.predict import Predictor
-from mien.predict.films import Frame, Newest, _upright, duration_of, follow, frames_of, is_film, watch
+from mien.predict.films import Frame, Newest, _Clock, _upright, duration_of, follow, frames_of, is_film, watch
 from mien.predict.rows import columns
 
 TIMES = [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.04, 1.08, 2.0, 2.5]  # of no even rate
@@ -226,3 +227,86 @@ def test_films_are_told_from_pictures_by_their_names() -> None:
     assert is_film("a/b.MP4")
     assert not is_film("a/b.gif")
     assert av.__version__
+
+
+def test_a_drawing_never_takes_the_place_of_a_film(film: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.mp4").write_bytes(film.read_bytes())
+    before = (tmp_path / "a" / "clip.mp4").read_bytes()
+    words = ["predict", tmp_path / "a" / "clip.mp4", tmp_path / "b" / "clip.mp4", "--fps", "1", "--json"]
+    mien(*words, "--option", "smallest=48", "--draw", tmp_path / "a")
+    assert (tmp_path / "a" / "clip.mp4").read_bytes() == before
+    made = {path.name for path in (tmp_path / "a").iterdir()}
+    assert made == {"clip.mp4"} | {f"clip-{i}{end}" for i in (1, 2) for end in (".mp4", "-timeline.png")}
+
+
+def test_a_films_time_never_goes_back() -> None:
+    clock = _Clock(25)
+    said = [3.0, 3.04, 3.08, 3.06, 3.12, 0.0, 0.04, None, 0.12]  # packed out of order, then another film joined
+    told = [clock.time(at, i) for i, at in enumerate(said)]
+    assert told == sorted(told)
+    assert told[:5] == pytest.approx([0, 0.04, 0.08, 0.08, 0.12])
+    assert told[5:7] == pytest.approx([0.16, 0.20])
+
+
+def test_a_film_of_oblong_pixels_is_put_right() -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    frame = SimpleNamespace(to_ndarray=lambda format: pixels, rotation=0, width=6, height=4)
+    assert _upright(frame, Fraction(4, 3)).shape == (4, 8, 3)
+    assert _upright(frame, Fraction(1)).shape == (4, 6, 3)
+    assert _upright(frame, None).shape == (4, 6, 3)
+
+
+def test_whatever_the_library_raises_costs_the_other_films_nothing(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(film.read_bytes())
+    true_open = av.open
+
+    def opened(name: str, *words: object, **options: object) -> object:
+        if name == str(bad):
+            raise av.error.PatchWelcomeError(1, "Not yet implemented in FFmpeg, patches welcome", name)
+        return true_open(name, *words, **options)
+
+    monkeypatch.setattr(av, "open", opened)
+    out = tmp_path / "rows.csv"
+    done = mien("predict", bad, film, "--option", "smallest=48", "--fps", "1", "--out", out, code=1)
+    assert "bad.mp4: cannot be read" in done.stderr
+    with open(out, encoding="utf-8", newline="") as file:
+        assert {Path(row["image"]).name for row in csv.DictReader(file)} == {"bad.mp4", "people.mp4"}
+
+
+def _pulled_out(seconds: float) -> Iterator[Frame]:
+    for i in range(5):
+        time.sleep(seconds)
+        yield Frame(i, i / 10, WholePicture("camera", np.asarray(frame_with((10, 40)))))
+    raise DataError("camera 0", "was pulled out", "a camera")
+
+
+def test_a_camera_that_is_pulled_out_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.predict import films
+
+    monkeypatch.setattr(films, "camera_frames", lambda camera: _pulled_out(0.1))
+    out = tmp_path / "rows.csv"
+    done = mien("predict", "--camera", "0", "--out", out, "--option", "smallest=48", code=1)
+    assert "was pulled out" in done.stderr
+    with open(out, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 2
+    assert "was pulled out" in rows[-1]["reason"]
+
+
+def test_a_film_that_is_stopped_keeps_its_rows(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.predict import films
+
+    def stopped(path: Path, fps: float | None = None) -> Iterator[Frame]:
+        yield from itertools.islice(frames_of(path, fps), 4)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(films, "frames_of", stopped)
+    out = tmp_path / "rows.parquet"
+    done = mien("predict", film, "--out", out, "--option", "smallest=48", code=130)
+    assert "stopped at" in done.stderr
+    assert out.is_file()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import DataError
+from mien.errors import DataError, OutputError
 from mien.outputs import whole
 from mien.shown import tell
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Write = Callable[[Sequence["FaceRow"]], None]
 
+_STOPPED = 130  # exit code after Ctrl+C, as shells have it
 _TOLD_S = 1.0  # seconds between two lines of a camera
 _NOTICE = (
     "whoever is seen must know that a machine reads expressions (EU AI Act, Art. 50(3)); no frame is kept; "
@@ -44,15 +45,15 @@ def films_told(
     from mien.pictures.opening import quietly
     from mien.predict.films import duration_of, follow, frames_of
 
-    shown: list[FaceRow] = []
-    summary: list[list[str]] = []
-    broken = 0
+    watched: list[tuple[str, _Seen]] = []
+    broken, stopped = 0, False
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("watching", "seconds"))
-        write = stack.enter_context(_writer(predictor, out)) if out is not None else _into(shown if as_json else None)
+        write = stack.enter_context(_writer(predictor, out, as_json))
         stack.enter_context(quietly())
         for name in films:
             seen = _Seen(keep=draw is not None)
+            watched.append((name, seen))
             last = 0.0
             try:
                 length = duration_of(Path(name))
@@ -67,20 +68,22 @@ def films_told(
                 broken += 1
                 write([_broken(predictor, name, last, str(error))])
                 terminal.say(str(error))
-            summary += seen.lines(name)
-            if draw is not None and seen.rows:
-                _draw(predictor, name, draw, seen, seconds)
-    if as_json and out is None:
-        from mien.cli.app import print_json
-
-        print_json([row.as_json() for row in shown])
-    elif out is not None:
-        tell(f"{out}: {len(films)} films, {len(summary)} tracks of faces")
+            except KeyboardInterrupt:  # what was seen so far is worth keeping
+                stopped = True
+                terminal.say(f"stopped at {last:.1f} s of {name}")
+                break
+    # The rows are safe by now, whatever comes of the drawings.
+    summary = [line for name, seen in watched for line in seen.lines(name)]
+    if out is not None:
+        tell(f"{out}: {len(watched)} films, {sum(len(seen.tracks) for _, seen in watched)} tracks of faces")
     _summarise(summary, out is None and not as_json)
-    return 1 if broken else 0
+    if draw is not None:
+        for name, seen in watched:
+            _draw(predictor, name, draw, seen, seconds)
+    return _STOPPED if stopped else 1 if broken else 0
 
 
-def camera_told(predictor: Predictor, camera: int, *, out: Path | None, seconds: float | None, as_json: bool) -> int:
+def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds: float | None, as_json: bool) -> int:
     """The rows of a camera, until it is stopped."""
     from mien import terminal
     from mien.pictures.opening import quietly
@@ -89,8 +92,9 @@ def camera_told(predictor: Predictor, camera: int, *, out: Path | None, seconds:
     terminal.say(_NOTICE)
     newest = Newest(camera_frames(camera))
     seen, told, last = _Seen(keep=False), -_TOLD_S, 0.0
+    failed = ""
     with ExitStack() as stack:
-        write = stack.enter_context(_writer(predictor, out)) if out is not None else _into(None)
+        write = stack.enter_context(_writer(predictor, out, as_json=False))
         stack.enter_context(quietly())
         try:
             for rows in watch(predictor, _until(iter(newest), seconds)):
@@ -104,12 +108,16 @@ def camera_told(predictor: Predictor, camera: int, *, out: Path | None, seconds:
                     tell(_line(rows, last))
         except KeyboardInterrupt:
             terminal.say("stopped")
+        except DataError as error:  # it was pulled out, say
+            failed = str(error)
+            write([_broken(predictor, "camera", last, failed)])
+            terminal.say(failed)
     rate = seen.frames / last if last else 0.0
     terminal.say(
         f"{seen.frames} frames looked at in {last:.0f} s ({rate:.1f} a second), "
         f"{newest.dropped} dropped to keep up, {len(seen.tracks)} tracks of faces"
     )
-    return 0
+    return 1 if failed else 0
 
 
 class _Seen:
@@ -117,14 +125,14 @@ class _Seen:
 
     def __init__(self, *, keep: bool) -> None:
         self.keep, self.frames = keep, 0
-        self.rows: list[FaceRow] = []
+        self.rows: list[FaceRow] = []  # as they are drawn
         self.tracks: defaultdict[int, _Track] = defaultdict(_Track)
 
     def add(self, rows: Sequence[FaceRow]) -> None:
         """The rows of one frame."""
         self.frames += 1
         if self.keep:
-            self.rows += rows
+            self.rows += map(_as_drawn, rows)
         for row in rows:
             if row.track is not None:
                 self.tracks[row.track].add(row)
@@ -194,15 +202,27 @@ def _until(frames: Iterator[Frame], seconds: float | None) -> Generator[Frame]:
 
 
 @contextmanager
-def _writer(predictor: Predictor, out: Path) -> Iterator[Write]:
+def _writer(predictor: Predictor, out: Path | None, as_json: bool) -> Iterator[Write]:
+    """Into a file, or as a list of JSON on stdout as they come, or nowhere."""
     from mien.predict.writers import writer
 
-    with writer(out, predictor.model.classes, predictor.model.numbers, film=True) as made:
-        yield made.write
+    if out is not None:
+        with writer(out, predictor.model.classes, predictor.model.numbers, film=True) as made:
+            yield made.write
+        return
+    if not as_json:
+        yield lambda rows: None
+        return
+    before = "["
 
+    def write(rows: Sequence[FaceRow]) -> None:
+        nonlocal before
+        for row in rows:
+            tell(before + json.dumps(row.as_json()))
+            before = ","
 
-def _into(shown: list[FaceRow] | None) -> Write:
-    return shown.extend if shown is not None else lambda rows: None
+    yield write
+    tell("[]" if before == "[" else "]")
 
 
 def _broken(predictor: Predictor, name: str, time: float, reason: str) -> FaceRow:
@@ -219,22 +239,35 @@ def _draw(predictor: Predictor, name: str, folder: Path, seen: _Seen, seconds: f
     from mien.predict.films import frames_of
     from mien.report.timeline_plot import timeline
 
+    if not seen.rows:
+        return
     told: defaultdict[int, list[FaceRow]] = defaultdict(list)
     for row in seen.rows:
         if row.frame is not None:
-            told[row.frame].append(_as_drawn(row))
-    stem = Path(name).stem
-    with terminal.waiting(f"drawing {name}"):
-        try:
-            with closing(_until(frames_of(Path(name)), seconds)) as frames:
-                draw_film(frames, told, folder / f"{stem}.mp4")
-        except DataError:
-            pass  # it breaks off, as was told
+            told[row.frame].append(row)
+    film, plot = _free_places(folder, Path(name).stem)
+    with (
+        terminal.waiting(f"drawing {name}"),
+        closing(_until(frames_of(Path(name)), seconds)) as frames,
+    ):
+        draw_film(frames, told, film)
     figure = timeline(seen.rows, predictor.model.classes, Path(name).name)
-    with whole(folder / f"{stem}-timeline.png") as partial:
+    with whole(plot) as partial:
         figure.savefig(partial, format="png", dpi=120)
 
 
+def _free_places(folder: Path, stem: str) -> tuple[Path, Path]:
+    """For a drawn film and its plot: films of several folders may be called alike, and one may lie here."""
+    for i in range(10_000):
+        called = f"{stem}-{i}" if i else stem
+        places = folder / f"{called}.mp4", folder / f"{called}-timeline.png"
+        if not any(place.exists() for place in places):
+            return places
+    raise OutputError(str(folder), f"holds too many films called {stem}", "", "Give an empty folder.")
+
+
 def _as_drawn(row: FaceRow) -> FaceRow:
-    """A row with the smoothed probabilities in place of its own: bars that jump cannot be read."""
-    return replace(row, probabilities=row.smoothed or row.probabilities)
+    """A row with the smoothed probabilities in place of its own, for bars that jump cannot be read; and no more than
+    is drawn, for a film has many.
+    """
+    return replace(row, probabilities=row.smoothed or row.probabilities, landmarks={}, numbers={})

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, app, options_of
 from mien.cli.filming import camera_told, films_told
+from mien.cli.many import told_on_ray
 from mien.errors import DataError, OutputError, UsageError
 from mien.outputs import check_file, check_folder, whole
 from mien.shown import tell
@@ -38,10 +39,11 @@ def predict(
     option: tuple[str, ...] = (),
     margin: float = 0.0,
     risk: float | None = None,
-    camera: int | None = None,
+    camera: str | None = None,
     fps: float | None = None,
     seconds: float | None = None,
-    workers: int = 2,
+    workers: int | None = None,
+    ray: str | None = None,
     device: str = "cpu",
     resume: Annotated[bool, Parameter(negative=())] = False,
     force: Force = False,
@@ -75,17 +77,20 @@ def predict(
     risk
         Abstain where needed for at most this share of wrong answers, such as 0.1.
     camera
-        Look through a camera instead, by its number: 0 is the first. Frames are dropped to keep up.
+        Look through a camera instead, by its number: 0 is the first; on Windows by its name. Frames are dropped to
+        keep up.
     fps
         Frames of a film that are looked at, a second; all by default.
     seconds
         Stop after so many seconds of a film or camera.
     workers
-        Threads that read and search pictures.
+        Threads that read and search pictures: 2, or on a cluster all cores.
+    ray
+        Look at millions of pictures on a cluster: 'local', or its address ('auto', 'ray://...'); --out is a folder.
     device
         Where a run's network computes: cpu, cuda.
     resume
-        Go on with a .jsonl that an earlier command did not finish.
+        Go on with a .jsonl, or a cluster's folder, that an earlier command did not finish.
     """
     from mien import terminal
     from mien.faces import DEFAULT
@@ -99,10 +104,22 @@ def predict(
         raise UsageError(
             "--crops", "does not go with --detector, --option, --margin or --draw", "whole pictures or crops"
         )
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise UsageError("--workers", str(workers), "1 or more")
     if resume and out is None:
         raise UsageError("--resume", "needs a file", "--out FILE.jsonl")
+    load: dict[str, Any] = {
+        "spec": model if model is None else model.absolute(),
+        "device": device,
+        "detector": None if crops else detector or DEFAULT,
+        "options": options_of(option),
+        "margin": margin,
+        "risk": risk,
+    }
+    if ray is not None:
+        others = {"--draw": draw is not None, "--explain": explain is not None, "--camera": camera is not None}
+        others |= {"--fps": fps is not None, "--seconds": seconds is not None, "--json": json, "--force": force}
+        return told_on_ray(pictures, out, load, address=ray, workers=workers, resume=resume, refused=others)
     if out is not None and out.suffix not in ENDINGS:
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
     films = _films(pictures, camera, fps, seconds, explain, crops, resume)
@@ -115,18 +132,11 @@ def predict(
         check_folder(draw, "--draw", [name for name in given if Path(name).is_dir()])
     if explain is not None:
         check_folder(explain, "--explain", [name for name in given if Path(name).is_dir()])
-    predictor = Predictor.load(
-        model,
-        device=device,
-        detector=None if crops else detector or DEFAULT,
-        options=options_of(option),
-        margin=margin,
-        risk=risk,
-    )
+    predictor, threads = Predictor.load(**load), workers or 2
     if camera is not None:
         return camera_told(predictor, camera, out=out, seconds=seconds, as_json=json)
     if films:
-        return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=workers, as_json=json)
+        return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, as_json=json)
     name = predictor.model.name
     done = done_already(out, name, predictor.sha256) if resume and out is not None else Counter()
     before = done.total()
@@ -143,7 +153,7 @@ def predict(
             write = stack.enter_context(made).write
         left = (name for name in source if not _taken(done, as_text(name)))
         stack.enter_context(quietly())
-        for rows in predictor.stream(left, workers=workers):
+        for rows in predictor.stream(left, workers=threads):
             write(rows)
             counted.add(rows)
             if draw is not None:
@@ -159,7 +169,7 @@ def predict(
 
 def _films(
     given: Sequence[str],
-    camera: int | None,
+    camera: str | None,
     fps: float | None,
     seconds: float | None,
     explain: Path | None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mien.errors import DataError
 from mien.outputs import whole
 from mien.predict.drawing import drawn
 from mien.predict.films import Frame, film_library
@@ -31,14 +33,15 @@ def draw_film(frames: Iterable[Frame], told: Mapping[int, Sequence[FaceRow]], ou
     Returns:
         Frames written.
 
+    A film that breaks off is drawn as far as it goes.
+
     Raises:
-        DataError: If the film cannot be read.
         MissingExtra: Without the ``video`` extra.
     """
     av = film_library()
     written, rows, stream, before = 0, list[FaceRow](), None, -1
     with whole(out) as partial, av.open(str(partial), "w", format="mp4") as file:
-        for frame in frames:
+        for frame in _whole_ones(frames):
             rows = list(told.get(frame.number, rows))
             picture = drawn(frame.picture.pixels, rows)
             if stream is None:
@@ -53,6 +56,12 @@ def draw_film(frames: Iterable[Frame], told: Mapping[int, Sequence[FaceRow]], ou
         if stream is not None:
             file.mux(stream.encode(None))
     return written
+
+
+def _whole_ones(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Up to where a film breaks off, as was told when it was looked at."""
+    with suppress(DataError):
+        yield from frames
 
 
 def _stream(file: Any, av: Any, size: tuple[int, int]) -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from mien.errors import DataError, MissingExtra
+from mien.errors import DataError, MissingExtra, UsageError
 from mien.inputs import check_regular
 from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.whole import WholePicture
@@ -25,9 +26,12 @@ from mien.predict.tracks import Tracks
 
 #: Endings of films, by which they are told from pictures.
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
+_RATE = 25.0  # frames a second of a film that does not say
+_JUMP_S = 1.0  # that a film goes back at most within itself
 _HAIR = 1e-6  # a third of a second times three is one
 # How a camera is called by each system, and the container that reads it.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+_BY_NAME = "win32"  # knows cameras by their names alone
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,22 @@ def duration_of(path: Path) -> float | None:
         return None if film.duration is None else film.duration / 1e6
 
 
-def camera_frames(number: int) -> Iterator[Frame]:
+def camera_frames(camera: str) -> Iterator[Frame]:
     """The frames of a camera, as fast as it gives them; endless.
 
     Args:
-        number: Of the camera, from 0.
+        camera: Its number, from 0; on Windows its name, which the device manager tells.
 
     Raises:
+        UsageError: If it is a number where cameras have names, or a name where they have numbers.
         DataError: If there is none, or it may not be used.
         MissingExtra: Without the ``video`` extra.
     """
     kind, name = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
-    with _decoding(f"camera {number}"), film_library().open(name.format(number), format=kind) as source:
+    if camera.isdecimal() == (sys.platform == _BY_NAME):
+        expected = "the camera's name" if sys.platform == _BY_NAME else "the camera's number, such as 0"
+        raise UsageError("--camera", camera, expected)
+    with _decoding(f"camera {camera}"), film_library().open(name.format(camera), format=kind) as source:
         yield from _frames(source, "camera", None)
 
 
@@ -105,37 +113,63 @@ def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
         raise DataError(name, "holds no moving picture", "a film")
     stream = source.streams.video[0]
     stream.thread_type = "AUTO"
-    first: float | None = None
-    slot, number = -1, -1
+    clock, slot, number = _Clock(float(stream.average_rate or _RATE)), -1, -1
     for number, frame in enumerate(source.decode(stream)):
         if frame.width * frame.height > MOST_PIXELS:
             raise DataError(name, f"has {frame.width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
-        # Without a mark of its own a frame comes at the stream's mean rate.
-        at = frame.time if frame.time is not None else number / float(stream.average_rate or 25)
-        first = at if first is None else first
-        seconds = at - first
+        seconds = clock.time(frame.time, number)
         if fps is not None:  # one of each slot of 1 / fps seconds, the first
             now = int(seconds * fps + _HAIR)
             if now <= slot:
                 continue
             slot = now
-        yield Frame(number, round(seconds, 6), WholePicture(name, _upright(frame), False, True))
+        picture = WholePicture(name, _upright(frame, stream.sample_aspect_ratio), False, True)
+        yield Frame(number, round(seconds, 6), picture)
     if number < 0:
         raise DataError(name, "holds no frame that can be read", "a whole film")
 
 
-def _upright(frame: Any) -> NDArray[np.uint8]:
-    """The pixels of a frame as its film is to be seen: telephones film lying and say so in a mark."""
+class _Clock:
+    """Seconds from a film's first frame, which never go back.
+
+    Films joined from several begin anew in the middle, and some say the times of their frames in the order in which
+    they were packed.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.shift: float | None = None
+        self.last = 0.0
+
+    def time(self, said: float | None, number: int) -> float:
+        """Of the next frame: what the film says, or without that at its mean rate."""
+        at = number / self.rate if said is None else said
+        self.shift = -at if self.shift is None else self.shift
+        if at + self.shift < self.last - _JUMP_S:
+            self.shift = self.last + 1 / self.rate - at
+        self.last = max(self.last, at + self.shift)
+        return self.last
+
+
+def _upright(frame: Any, aspect: Any = None) -> NDArray[np.uint8]:
+    """The pixels of a frame as its film is to be seen.
+
+    Telephones film lying and say so in a mark; the pixels of older cameras' films are no squares.
+    """
     pixels = frame.to_ndarray(format="rgb24")
+    if aspect and aspect != 1:
+        size = (max(1, round(frame.width * aspect)), frame.height)
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
     quarters = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
+    failures = (OSError, ValueError, EOFError, MemoryError, film_library().error.FFmpegError)
     try:
         yield
-    except (OSError, ValueError, EOFError) as error:  # what PyAV raises is one of these
+    except failures as error:
         said = str(error).partition("]")[2].partition(":")[0].strip() or str(error) or type(error).__name__
         raise DataError(name, f"cannot be read ({said})", "a film, or a camera that may be used") from None
 

@@ -109,7 +109,7 @@ def _moved(one: _Track, box: Box, time: float) -> None:
 
 
 def _update(one: _Track, probabilities: dict[str, float], time: float) -> None:
-    share = -math.expm1(-(time - one.told) / _SMOOTH_S) if one.smoothed else 1.0
+    share = -math.expm1(-max(0.0, time - one.told) / _SMOOTH_S) if one.smoothed else 1.0
     before = one.smoothed or probabilities
     one.smoothed = {name: before[name] + share * (p - before[name]) for name, p in probabilities.items()}
     one.told = time

@@ -62,11 +62,20 @@ def writer(
             with open(partial, "w", encoding="utf-8", newline="") as file:
                 yield _Csv(file, kinds)
             return
-        schema = pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()])
+        schema = _schema(kinds)
         with pq.ParquetWriter(partial, schema, compression="zstd") as file:
             table = _Parquet(file, schema)
             yield table
             table.flush()
+
+
+def arrow_schema(classes: Sequence[str], numbers: Sequence[str] = ()) -> pa.Schema:
+    """The columns of a table of rows, as Parquet holds them."""
+    return _schema(columns(classes, numbers))
+
+
+def _schema(kinds: dict[str, type]) -> pa.Schema:
+    return pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()])
 
 
 class _Lines:

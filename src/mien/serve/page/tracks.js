@@ -90,7 +90,7 @@ function update(one, probabilities, time) {
   if (one.smoothed === null) {
     one.smoothed = { ...probabilities };
   } else {
-    const share = -Math.expm1(-(time - one.told) / SMOOTH);
+    const share = -Math.expm1(-Math.max(0, time - one.told) / SMOOTH);
     for (const [name, p] of Object.entries(probabilities)) one.smoothed[name] += share * (p - one.smoothed[name]);
   }
   one.told = time;

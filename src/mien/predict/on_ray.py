@@ -1,0 +1,162 @@
+"""Pictures by the million: the same rows on every core of a cluster, by Ray Data, into a folder of Parquet files."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mien.errors import DataError, MissingExtra, UsageError
+from mien.inputs import check_regular
+from mien.pictures.opening import quietly
+from mien.predict.predictor import Predictor
+from mien.predict.rows import NO_FACE, as_text
+from mien.predict.writers import arrow_schema
+
+#: Names of Ray's address for one machine.
+LOCAL = ("", "local")
+_BATCH = 64  # pictures that a worker is handed at a time, and that are done again if it dies
+_BLOCK = 256  # at most, of a file's pictures: what a killed command loses
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the pictures.
+
+    Attributes:
+        pictures: Looked at.
+        before: That an earlier command had written.
+        faces: Found.
+        unread: Pictures that could not be read.
+        files: Of the folder.
+    """
+
+    pictures: int
+    before: int
+    faces: int
+    unread: int
+    files: int
+
+
+class _Looker:
+    """A worker: one model, one thread, one core."""
+
+    def __init__(self, load: dict[str, Any]) -> None:
+        self.predictor = Predictor.load(**load, threads=1)
+        self.schema = arrow_schema(self.predictor.model.classes, self.predictor.model.numbers)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        with quietly():
+            told = self.predictor.stream(table["path"].to_pylist(), workers=1)
+            rows = [row.as_flat() for rows in told for row in rows]
+        return pa.Table.from_pylist(rows, schema=self.schema)
+
+
+def predict_on_ray(
+    pictures: Iterable[str],
+    out: Path,
+    load: dict[str, Any],
+    *,
+    address: str = "local",
+    workers: int | None = None,
+    resume: bool = False,
+) -> Written:
+    """The rows of pictures that all machines of a cluster can read, in no order; each picture once.
+
+    A worker that dies is replaced and its pictures are looked at again; a file of rows is written whole or not at all.
+
+    Args:
+        pictures: Paths.
+        out: A folder: new, empty, or with ``resume`` what an earlier command left of the same model.
+        load: Of :meth:`mien.predict.Predictor.load`, but for its threads.
+        address: Of a cluster (``auto``, ``ray://...``), or ``local`` for one on this machine.
+        workers: At most; by default one a core.
+        resume: Look only at pictures that stand in no file of the folder.
+
+    Raises:
+        UsageError: If the folder holds something and ``resume`` is not given.
+        DataError: If it holds rows of another model.
+        MissingExtra: Without Ray.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--ray", "scale", error.name or "ray") from error
+    out = Path(out).absolute()
+    model = Predictor.load(**load)  # what is wrong with it is told here, and not by a worker
+    seen = _done(out, model.model.name, model.sha256) if resume else set()
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError("--out", f"{out} holds something", "a new or empty folder", "Go on with it by --resume.")
+    names = [name for name in dict.fromkeys(pictures) if as_text(name) not in seen]
+    if names:
+        ours = not ray.is_initialized()
+        if ours:
+            where = None if address in LOCAL else address
+            ray.init(address=where, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        _quiet(ray.data)
+        try:
+            cores = workers or _cores(ray)
+            blocks = max(cores, -(-len(names) // _BLOCK))
+            (
+                # In blocks from the start: what would cut them wants a core, and all cores are the workers'.
+                ray.data.from_arrow([pa.table({"path": names[i::blocks]}) for i in range(min(blocks, len(names)))])
+                .map_batches(
+                    _Looker,
+                    fn_constructor_args=(load,),
+                    batch_size=_BATCH,
+                    batch_format="pyarrow",
+                    num_cpus=1,
+                    compute=ray.data.ActorPoolStrategy(size=cores),
+                )
+                .write_parquet(str(out), ray_remote_args={"num_cpus": 0})
+            )
+        finally:
+            if ours:
+                ray.shutdown()
+    files = sorted(out.glob("*.parquet"))
+    faces, unread = _counted(files)
+    return Written(len(names), len(seen), faces, unread, len(files))
+
+
+def _cores(ray: Any) -> int:
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _quiet(data: Any) -> None:
+    """Ray's bars on a terminal, and else nothing of its own."""
+    if not sys.stderr.isatty():
+        data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def _done(out: Path, name: str, sha256: str) -> set[str]:
+    """The pictures that stand in a folder's files already."""
+    found: set[str] = set()
+    for path in sorted(out.glob("*.parquet")) if out.is_dir() else []:
+        check_regular(path, "a file of rows")
+        try:
+            table = pq.read_table(path, columns=["image", "model", "model_sha256"])
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(str(path), f"cannot be read ({error})", "a file of rows", "Remove it.") from None
+        models = set(zip(table["model"].to_pylist(), table["model_sha256"].to_pylist(), strict=True))
+        if models - {(name, sha256)}:
+            raise DataError(str(path), f"is of the model {sorted(models)[0][0]}", f"{name}", "Begin another folder.")
+        found |= set(table["image"].to_pylist())
+    return found
+
+
+def _counted(files: Iterable[Path]) -> tuple[int, int]:
+    faces = unread = 0
+    for path in files:
+        table = pq.read_table(path, columns=["face", "reason"])
+        for face, reason in zip(table["face"].to_pylist(), table["reason"].to_pylist(), strict=True):
+            faces += face is not None
+            unread += face is None and reason != NO_FACE
+    return faces, unread

@@ -1,0 +1,113 @@
+"""Many pictures on a cluster of this machine: each once, though a worker is killed and the command is begun again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from commands import mien
+from mien.errors import DataError, UsageError
+from mien.predict import Predictor
+from mien.predict.on_ray import predict_on_ray
+from photographs import HOPPER, group_photograph
+
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import ray
+from mien.predict.on_ray import predict_on_ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+killed = []
+def kill():
+    while not killed:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if b"ray::MapWorker(MapBatches(_Looker)).submit" in (process / "cmdline").read_bytes():
+                    time.sleep(0.3)
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed.append(process)
+                    break
+            except OSError:
+                pass
+        time.sleep(0.01)
+threading.Thread(target=kill, daemon=True).start()
+names = [str(p) for p in sorted(Path(sys.argv[1]).iterdir())]
+print(predict_on_ray(names, Path(sys.argv[2]), {"options": {"threads": 1}}), len(killed))
+"""
+
+
+def rows_of(folder: Path) -> pd.DataFrame:
+    return pq.read_table(folder).to_pandas().sort_values(["image", "face"]).reset_index(drop=True)
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="Ray is not installed")
+    album, out = tmp_path / "album", tmp_path / "rows"
+    album.mkdir()
+    group = Image.fromarray(group_photograph())
+    for i in range(120):
+        group.rotate(i / 10).save(album / f"{i:03}.png")
+    (album / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script, album, out], capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(" 1"), done.stdout  # one was killed
+    found = rows_of(out)
+    predictor = Predictor.load(threads=1, options={"threads": 1})
+    due = [row.as_flat() for row in predictor.predict(sorted(album.iterdir()))]
+    assert list(zip(found["image"], found["face"].fillna(-1), strict=True)) == sorted(
+        (row["image"], -1 if row["face"] is None else row["face"]) for row in due
+    )
+    assert found["p_neutral"].sum() == pytest.approx(sum(row.get("p_neutral", 0) for row in due), abs=1e-3)
+    # What a command that was killed left behind, some of it lost: the rest is looked at, and nothing twice.
+    lost = sorted(out.glob("*.parquet"))[0]
+    lost.unlink()
+    Image.fromarray(group_photograph()).save(album / "new.png")
+    words = ["predict", album, "--ray", "local", "--workers", "1", "--resume", "--out", out]
+    again = subprocess.run(
+        [sys.executable, "-m", "mien.cli", *words], capture_output=True, text=True, timeout=400, check=False
+    )
+    assert again.returncode == 1, again.stderr
+    assert "1 pictures that could not be read" in again.stdout
+    pictures = rows_of(out)["image"]
+    assert set(pictures) == {str(path) for path in album.iterdir()}
+    assert pictures.value_counts().max() == 5
+
+
+def test_what_cannot_go_on_is_refused_before_the_work(tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="Ray is not installed")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds something"):
+        predict_on_ray([str(HOPPER)], full, {})
+    other = pa.table({"image": ["a"], "model": ["another"], "model_sha256": ["1"]})
+    pq.write_table(other, full / "1.parquet")
+    with pytest.raises(DataError, match="is of the model another"):
+        predict_on_ray([str(HOPPER)], full, {}, resume=True)
+    (full / "1.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(DataError, match="cannot be read"):
+        predict_on_ray([str(HOPPER)], full, {}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--out", "rows.csv"), "a folder for many Parquet files"),
+        ((), "a folder for many Parquet files"),
+        (("--out", "rows", "--draw", "drawn"), "--ray: does not go with --draw"),
+        (("--out", "rows", "--json"), "--ray: does not go with --json"),
+    ],
+)
+def test_options_that_do_not_go_with_a_cluster(given: tuple[str, ...], said: str) -> None:
+    assert said in mien("predict", HOPPER, "--ray", "local", *given, code=2).stderr
