@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from mien.own_files import sha256_of
 from mien.predict import FaceRow, Predictor
 from mien.predict.rows import columns
 from mien.serve.app import Server, create_app
+from mien.serve.browsing import browser_card, browser_model
 from mien.web.connections import Connection
 from photographs import HOPPER, group_photograph, photograph
 
@@ -40,8 +42,10 @@ TABLE = "label,pred,gender\n" + "".join(
 class Site:
     """The server in a thread."""
 
-    def __init__(self, token: str | None = None, **options: Any) -> None:
+    def __init__(self, token: str | None = None, exported: bool = True, **options: Any) -> None:
         self.predictor = Predictor.load(threads=1, **options)
+        if not exported:
+            self.predictor = replace(self.predictor, path=None)
         app = create_app(Server(self.predictor, workers=2, token=token))
         self.asked: list[tuple[str, str]] = []
 
@@ -296,6 +300,86 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     assert not site.asked
 
 
+def test_who_changes_their_mind_while_the_browser_asks_is_not_filmed(site: Site, visit: Callable[..., Page]) -> None:
+    page = visit(site, DESKTOP, "#camera")
+    page.evaluate(
+        """() => {
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          [window.given, window.grants] = [[], []];
+          navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => window.grants.push(resolve));
+            window.given.push(await ask(wanted));
+            return window.given.at(-1);
+          };
+        }"""
+    )
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("checkbox").uncheck()
+    page.evaluate("() => window.grants[0]()")
+    ended = "window.given.length && window.given.every((s) => s.getTracks().every((t) => t.readyState === 'ended'))"
+    expect_soon(page, ended)
+    expect(page.locator("#stage")).to_be_hidden()
+    # Twice on the button is one camera.
+    page.get_by_role("checkbox").check()
+    start = page.get_by_role("button", name="Start the camera")
+    start.click()
+    start.click()
+    page.evaluate("() => window.grants.forEach((grant) => grant())")
+    expect(page.locator("#now h3").first).to_be_visible(timeout=WAIT)
+    live = "window.given.filter((s) => s.getTracks().some((t) => t.readyState === 'live')).length === 1"
+    expect_soon(page, live)
+    page.get_by_role("button", name="Stop").click()
+    expect_soon(page, ended)
+
+
+def expect_soon(page: Page, said: str) -> None:
+    """A policy forbids Playwright's own way of waiting for an expression."""
+    end = time.monotonic() + 20
+    while not page.evaluate(said):
+        assert time.monotonic() < end, said
+        page.wait_for_timeout(50)
+
+
+def test_a_worker_that_breaks_is_told_and_the_camera_goes_out(site: Site, visit: Callable[..., Page]) -> None:
+    page = visit(site, DESKTOP, "#camera")
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#now h3").first).to_be_visible(timeout=WAIT)
+    page.evaluate("() => { window.createImageBitmap = async () => { throw new Error('no memory'); }; }")
+    expect(page.get_by_role("alert")).to_have_text("It cannot be looked at any further: no memory.")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()  # what was seen is not lost
+    said = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("button", name="Start the camera").click()
+    assert said == ["Rows that were not saved will be lost. Go on?"]
+    expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()
+
+
+def test_what_is_no_film_is_told(site: Site, visit: Callable[..., Page], tmp_path: Path) -> None:
+    (tmp_path / "none.webm").write_bytes(b"no film at all")
+    page = visit(site, DESKTOP, "#camera")
+    page.get_by_role("checkbox").check()
+    page.set_input_files("#film", tmp_path / "none.webm")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("This film cannot be played here"))
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_clear_ends_what_is_still_being_looked_at(site: Site, visit: Callable[..., Page], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.jpg" for i in range(6)]
+    for path in paths:
+        path.write_bytes(HOPPER.read_bytes())
+    page = visit(site)
+    page.set_input_files("#files", paths)
+    page.locator(".result").first.wait_for()
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_timeout(1500)
+    assert page.locator(".result").count() == 0
+    assert len(told(page, HOPPER)) == 1
+
+
 def test_a_film_is_followed_to_its_end(site: Site, visit: Callable[..., Page]) -> None:
     page = visit(site, DESKTOP, "#camera")
     page.get_by_role("checkbox").check()
@@ -396,8 +480,7 @@ def test_a_token_comes_with_the_address_or_is_asked_for(visit: Callable[..., Pag
 
 
 def test_a_model_that_no_browser_runs_is_told(visit: Callable[..., Page]) -> None:
-    site = Site()
-    object.__setattr__(site.predictor, "path", None)
+    site = Site(exported=False)
     try:
         page = visit(site, ready=False)
         expect(page.get_by_role("alert")).to_have_text(re.compile("mien export RUN --out model.onnx"))
@@ -414,6 +497,34 @@ def test_what_is_not_ours_is_what_it_is_said_to_be() -> None:
     assert set(table) == {path.name for path in folder.iterdir() if path.name.startswith("ort")}
     for name, due in table.items():
         assert sha256_of(folder / name) == due
+
+
+def test_the_page_looks_as_the_server_was_told_to(visit: Callable[..., Page]) -> None:
+    small = browser_card(Predictor.load(options={"smallest": 90, "least": 0.8}))
+    assert small["find"] == {"side": 640, "least": 0.8, "smallest": 90}
+    other = Site(detector="blazeface")
+    try:
+        page = visit(other, at="#about")
+        expect(page.locator("#facts")).to_contain_text(
+            "MTCNN (Zhang et al. 2016) here; POST /v1/predict uses blazeface"
+        )
+    finally:
+        other.stop()
+
+
+def test_a_model_that_was_changed_since_is_not_sent(tmp_path: Path) -> None:
+    box = Predictor.load().path
+    assert box is not None
+    for path in (box, box.with_suffix(".json")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    predictor = Predictor.load(tmp_path / box.name)
+    card, model = browser_model(predictor)
+    assert model == box.read_bytes()
+    assert "why_not" not in card
+    (tmp_path / box.name).write_bytes(box.read_bytes() + b"\0")
+    card, model = browser_model(predictor)
+    assert model is None
+    assert "changed" in card["why_not"]
 
 
 def test_files_are_sent_once_and_headers_keep_others_out(site: Site) -> None:

@@ -101,8 +101,10 @@ def serve(
         tell(f"{predictor.model.name} on {threads} threads; stop with Ctrl+C")
         for at in addresses(host):
             shown = f"[{at}]" if ":" in at else at
-            tell(f"Open http://{shown}:{where}/{'' if drawn is None else f'#token={quote(drawn)}'}")
-            key = "" if drawn is None else f" -H 'Authorization: Bearer {drawn}'"
+            # A token that was given is no secret of ours: it stays out of logs.
+            told = "TOKEN" if token is not None else drawn
+            tell(f"Open http://{shown}:{where}/{'' if told is None or token else f'#token={quote(told)}'}")
+            key = "" if told is None else f" -H 'Authorization: Bearer {told}'"
             tell(f"curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} http://{shown}:{where}/v1/predict")
         if not local:
             tell("pictures cross the network as plain HTTP: use a proxy with TLS where the network is not yours")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -68,11 +68,13 @@ class FaceDetector:
         name: It and its version, for the rows that it fills.
         find: ``(H, W, 3)`` uint8, RGB, upright -> its faces.
         about: One line for cards: who learnt what from which faces, and under which licence.
+        options: What it was told, for whoever runs the same one elsewhere; empty where nobody does.
     """
 
     name: str
     find: Callable[[Picture], Faces]
     about: str = ""
+    options: dict[str, float] = field(default_factory=dict)
 
 
 def shrunk(picture: Picture, longer: int, multiple: int) -> tuple[Picture, float]:

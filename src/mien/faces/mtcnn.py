@@ -66,7 +66,7 @@ def mtcnn(*, side: LongerSide = 640, least: Score = 0.7, smallest: Smallest = 24
         return Faces.of(boxes[last], scores[last], landmarks[last]).moved(scale)
 
     about = "MTCNN (Zhang et al. 2016), MIT, weights as of facenet-pytorch; learnt from WIDER FACE and CelebA"
-    return FaceDetector("mtcnn", find, about)
+    return FaceDetector("mtcnn", find, about, {"side": side, "least": least, "smallest": smallest})
 
 
 def _levels(width: int, height: int, smallest: int) -> Iterator[tuple[float, tuple[int, int]]]:

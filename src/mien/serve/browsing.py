@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from mien.adapters.onnx import onnx_recipe
 from mien.errors import UsageError
-from mien.faces.crop import FER2013, CropRule
+from mien.faces.crop import FER2013
 from mien.faces.mtcnn import NETWORKS
 from mien.pictures.pixels import STORED
 from mien.web.answers import add_file, serve_page
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 #: Shares of wrong answers that can be chosen on the page.
 RISKS = (0.05, 0.1, 0.15, 0.2, 0.3)
 _NETWORKS = ("proposal", "refinement", "output")
+_TYPES = ("float32", "uint8")
 _LARGEST = 64 << 20  # bytes of a model that a browser is sent
 # The report's own style stands in it; the networks are WebAssembly; a film that was dropped has a blob's address.
 _POLICY = (
@@ -44,18 +46,31 @@ def add_page(app: FastAPI, server: Server) -> None:
     for name in _NETWORKS:
         add_file(app, f"/{name}.onnx", (NETWORKS / f"{name}.onnx").read_bytes(), "application/octet-stream")
 
+    # Read once: what is sent is the model that the card is of, whatever becomes of its file.
+    card, model = browser_model(server.predictor)
+
     @app.get("/model.json", include_in_schema=False)
     async def model_card(request: Request) -> dict[str, Any]:
         server.check_token(request)
-        return browser_card(server.predictor)
+        return card
 
     @app.get("/model.onnx", include_in_schema=False)
     async def model_file(request: Request) -> Response:
         server.check_token(request)
-        path = server.predictor.path
-        if path is None or "why_not" in browser_card(server.predictor):
+        if model is None:
             raise Refused(404, "This server's model does not run in a browser.")
-        return Response(path.read_bytes(), media_type="application/octet-stream")
+        return Response(model, media_type="application/octet-stream")
+
+
+def browser_model(predictor: Predictor) -> tuple[dict[str, Any], bytes | None]:
+    """What the page must know, and the model's file where the page can run it."""
+    model = None
+    if predictor.path is not None and predictor.path.stat().st_size <= _LARGEST:
+        model = predictor.path.read_bytes()
+        if predictor.sha256 and hashlib.sha256(model).hexdigest() != predictor.sha256:
+            return _about(predictor) | {"why_not": "Its file was changed since the server began."}, None
+    card = browser_card(predictor)
+    return card, None if "why_not" in card else model
 
 
 def browser_card(predictor: Predictor) -> dict[str, Any]:
@@ -65,18 +80,7 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         The input and the outputs of the model's file, the crop, what its confidence is worth; with ``why_not`` in
         words where it cannot be used there.
     """
-    known = predictor.confidence
-    told: dict[str, Any] = {
-        "name": predictor.model.name,
-        "sha256": predictor.sha256,
-        "classes": list(predictor.model.classes),
-        "risk": predictor.risk,
-        "about": {
-            "counted_on": known.counted_on,
-            "faces": known.faces,
-            "detector": "MTCNN (Zhang et al. 2016), as in mien predict",
-        },
-    }
+    known, told = predictor.confidence, _about(predictor)
     path = predictor.path
     if path is None:
         return told | {"why_not": "It is no ONNX file: mien export RUN --out model.onnx makes one."}
@@ -86,10 +90,14 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         recipe = onnx_recipe(path)
     except UsageError as error:
         return told | {"why_not": str(error)}
+    if recipe["dtype"] not in _TYPES:
+        return told | {"why_not": f"Its input is {recipe['dtype']}, which no browser knows."}
     if recipe["preprocess"] or recipe["resampling"][1] == STORED:
         return told | {"why_not": "Its pictures go through steps that the page does not know."}
-    rule = FER2013.get("mtcnn", CropRule())
+    rule = FER2013["mtcnn"]
+    finds = predictor.detector
     return told | {
+        "find": finds.options if finds is not None and finds.name == "mtcnn" else {},
         "recipe": recipe,
         "rule": {"side": rule.side, "right": rule.right, "down": rule.down},
         "scale": known.scale,
@@ -97,6 +105,23 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         "least": _finite(predictor.least),
         "worth": known.worth(),
         "domain": {name: list(ends) for name, ends in predictor.domain.ranges.items()},
+    }
+
+
+def _about(predictor: Predictor) -> dict[str, Any]:
+    """What can be said of any model."""
+    known = predictor.confidence
+    return {
+        "name": predictor.model.name,
+        "sha256": predictor.sha256,
+        "classes": list(predictor.model.classes),
+        "risk": predictor.risk,
+        "about": {
+            "counted_on": known.counted_on,
+            "faces": known.faces,
+            "detector": "MTCNN (Zhang et al. 2016)",
+            "server_detector": "" if predictor.detector is None else predictor.detector.name,
+        },
     }
 
 

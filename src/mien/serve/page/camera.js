@@ -4,24 +4,29 @@ import { asCsv, withRisk } from "./rows.js";
 import { Tracks } from "./tracks.js";
 import { byId, COLOURS, drawBoxes, drawTimeline, element, liveCard, plural, save } from "./view.js";
 
-const LONGER = 640; // pixels of a frame's longer side that is looked at
+const WIDE = 640; // pixels that a camera is asked for
 const SECONDS = 30; // of the line over time
 const MOST_ROWS = 200_000;
 const SAID_S = 3; // seconds between two words to a screen reader
+const LOST = "Rows that were not saved will be lost. Go on?";
 
 export function startCamera(shared, notify) {
   const video = byId("video");
   const overlay = byId("overlay");
+  const consent = byId("consent");
+  let session = 0; // grows with every start and stop: what an older one still awaits does not count
   let stream = null;
   let address = "";
-  let running = 0; // grows with every start and stop: what an older one still awaits does not count
   let tracks = new Tracks();
   let rows = [];
-  let pace = null;
-  let said = 0;
+  let recent = []; // of the last seconds, for the line
+  let unsaved = false;
+  let pace = null; // {live, looked, dropped, took, said} while something runs
+
+  consent.checked = false; // some browsers remember boxes: agreeing is for this time
 
   const allow = () => {
-    const allowed = Boolean(shared.card) && byId("consent").checked;
+    const allowed = Boolean(shared.card) && consent.checked;
     byId("camera-start").disabled = !allowed;
     byId("film").disabled = !allowed;
     byId("film-label").setAttribute("aria-disabled", String(!allowed));
@@ -36,78 +41,114 @@ export function startCamera(shared, notify) {
       }),
     );
   });
-  byId("consent").addEventListener("change", () => {
+  consent.addEventListener("change", () => {
     allow();
-    if (!byId("consent").checked) stop();
+    if (!consent.checked) stop();
   });
 
   async function startLive() {
+    if (!mayBegin()) return;
     stop();
+    const mine = ++session;
     if (!navigator.mediaDevices?.getUserMedia) {
       notify("This browser gives no camera to a page that did not come by HTTPS, or from this machine.");
       return;
     }
+    let given;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: LONGER }, facingMode: "user" }, audio: false });
+      given = await navigator.mediaDevices.getUserMedia({
+        video: { width: { ideal: WIDE }, facingMode: "user" },
+        audio: false,
+      });
     } catch (error) {
-      notify(`The camera cannot be used: ${error.message || error.name}.`);
+      if (mine === session) notify(`The camera cannot be used: ${error.message || error.name}.`);
       return;
     }
-    notify("");
+    if (mine !== session || !consent.checked) {
+      // While the browser asked, the user changed their mind.
+      release(given);
+      return;
+    }
+    stream = given;
     video.srcObject = stream;
-    await follow(true);
+    await follow(mine, true, "camera");
   }
 
   async function startFilm(file) {
+    if (!mayBegin()) return;
     stop();
+    const mine = ++session;
     address = URL.createObjectURL(file);
     video.srcObject = null;
     video.src = address;
-    notify("");
-    await follow(false, file.name);
+    await follow(mine, false, file.name);
   }
 
+  const mayBegin = () => !unsaved || window.confirm(LOST);
+
   /** Look at one frame after the other, at the newest each time; those in between are dropped and counted. */
-  async function follow(live, name = "camera") {
-    const mine = ++running;
+  async function follow(mine, live, name) {
+    try {
+      await video.play();
+    } catch (error) {
+      if (mine !== session) return;
+      notify(`${live ? "The camera" : "This film"} cannot be played here: ${error.message}.`);
+      stop();
+      return;
+    }
+    if (mine !== session) return;
+    notify("");
     clear();
     byId("view").classList.toggle("mirrored", live);
     byId("stage").hidden = false;
     byId("camera-stop").hidden = false;
     byId("camera").classList.add("running");
-    pace = { live, looked: 0, dropped: 0, took: [] };
+    pace = { live, looked: 0, dropped: 0, took: [], said: -Infinity };
     try {
-      await video.play();
+      const whole = await lookOn(mine, live, name);
+      if (mine !== session) return;
+      if (!whole) notify("The film breaks off here: what was seen of it stands below.");
+      finish();
     } catch (error) {
-      if (mine === running) {
-        notify(`This film cannot be played here: ${error.message}.`);
-        stop();
-      }
-      return;
+      if (mine !== session) return;
+      notify(`It cannot be looked at any further: ${error.message}.`);
+      stop();
     }
+  }
+
+  /** @returns Whether the film came to its end. */
+  async function lookOn(mine, live, name) {
     const began = performance.now();
     let presented = 0;
-    while (mine === running) {
+    for (;;) {
       const frame = await nextFrame(video);
-      if (mine !== running) return;
-      if (frame === null) break;
+      if (mine !== session) return true;
+      if (frame === null) return !video.error;
       if (presented) pace.dropped += Math.max(0, frame.presentedFrames - presented - 1);
       presented = frame.presentedFrames;
       const time = live ? (performance.now() - began) / 1000 : frame.mediaTime;
-      const scale = Math.min(1, LONGER / Math.max(video.videoWidth, video.videoHeight));
-      const [width, height] = [video.videoWidth, video.videoHeight].map((v) => Math.max(1, Math.round(v * scale)));
       const from = performance.now();
-      const bitmap = await createImageBitmap(video, { resizeWidth: width, resizeHeight: height });
-      const answer = await shared.looker.look(bitmap, name, { smallest: Number(byId("smallest").value) });
-      if (mine !== running) return;
+      const bitmap = await createImageBitmap(video);
+      const options = { smallest: Number(byId("smallest").value) };
+      const { rows: found, width, height } = await shared.looker.look(bitmap, name, options);
+      if (mine !== session) return true;
       pace.looked += 1;
       pace.took = [...pace.took.slice(-29), performance.now() - from];
       const bound = shared.bound();
-      const told = tracks.add(answer.rows.map((row) => withRisk(row, bound)), Number(time.toFixed(3)));
-      if (rows.length < MOST_ROWS) rows.push(...told);
+      const told = tracks.add(found.map((row) => withRisk(row, bound)), Number(time.toFixed(3)));
+      keep(told);
       show(told, width, height, live);
     }
-    finish();
+  }
+
+  function keep(told) {
+    recent.push(...told);
+    const since = told[0].time_s - SECONDS;
+    if (recent[0].time_s < since - SECONDS) recent = recent.filter((row) => row.time_s >= since);
+    if (rows.length >= MOST_ROWS) return;
+    rows.push(...told);
+    unsaved = true;
+    if (rows.length >= MOST_ROWS) notify(`${MOST_ROWS} rows are kept; from here on none is. Save them, and start again.`);
   }
 
   function show(told, width, height, mirrored) {
@@ -116,32 +157,28 @@ export function startCamera(shared, notify) {
     const faces = told.filter((row) => row.face !== null);
     const cards = faces.map((row) => liveCard(row, shared.card, `Face ${row.track}`));
     byId("now").replaceChildren(...(cards.length ? cards : [element("p", "muted", "No face is in view.")]));
-    const main = faces.length ? largest(faces) : null;
-    if (main) {
+    if (faces.length) {
+      const main = faces.reduce((a, b) => (area(b) > area(a) ? b : a));
       byId("timeline-figure").hidden = false;
       byId("timeline-of").textContent = `Face ${main.track}, smoothed:`;
-      const since = main.time_s - SECONDS;
-      const points = [];
-      for (let i = rows.length - 1; i >= 0 && rows[i].time_s >= since; i--) {
-        if (rows[i].track === main.track) points.unshift(rows[i]);
-      }
-      drawTimeline(byId("timeline"), points, shared.card.classes, SECONDS);
+      drawTimeline(byId("timeline"), recent.filter((row) => row.track === main.track), shared.card.classes, SECONDS);
     }
     const mean = pace.took.reduce((a, b) => a + b, 0) / pace.took.length;
     let line = `${(1000 / mean).toFixed(0)} frames a second looked at`;
     if (pace.dropped) line += `; ${pace.dropped} of ${pace.dropped + pace.looked} dropped to keep up`;
     byId("pace").textContent = line + ".";
     byId("camera-csv").hidden = false;
-    if (performance.now() - said > SAID_S * 1000) {
-      said = performance.now();
+    if (performance.now() - pace.said > SAID_S * 1000) {
+      pace.said = performance.now();
       const words = faces.map((row) => `face ${row.track} ${row.abstained ? "no answer" : row.top}`);
       byId("said").textContent = words.length ? words.join(", ") : "no face";
     }
   }
 
+  /** The end of a film, whose last frame stays; or of whatever runs. */
   function finish() {
-    running += 1;
-    stream?.getTracks().forEach((track) => track.stop());
+    session += 1;
+    release(stream);
     stream = null;
     byId("camera-stop").hidden = true;
     byId("camera").classList.remove("running");
@@ -151,7 +188,6 @@ export function startCamera(shared, notify) {
   }
 
   function stop() {
-    if (pace === null && stream === null) return;
     video.pause();
     finish();
     video.srcObject = null;
@@ -163,8 +199,7 @@ export function startCamera(shared, notify) {
   }
 
   function clear() {
-    rows = [];
-    tracks = new Tracks();
+    [rows, recent, tracks, unsaved] = [[], [], new Tracks(), false];
     byId("pace").textContent = "";
     for (const id of ["timeline-figure", "camera-csv", "camera-clear"]) byId(id).hidden = true;
     byId("now").replaceChildren();
@@ -179,31 +214,33 @@ export function startCamera(shared, notify) {
   });
   byId("camera-csv").addEventListener("click", () => {
     save("expressions.csv", asCsv(rows, shared.card, true), "text/csv");
+    unsaved = false;
   });
   byId("camera-clear").addEventListener("click", () => {
+    stop();
     clear();
     byId("stage").hidden = true;
   });
+  window.addEventListener("pagehide", () => release(stream));
 }
 
-const largest = (faces) => faces.reduce((a, b) => (area(b) > area(a) ? b : a));
 const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
+const release = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
-/** The next frame that the video shows: {mediaTime, presentedFrames}; null after its last. */
+/** The next frame that the video shows: {mediaTime, presentedFrames}; null after its last, or where it breaks off. */
 function nextFrame(video) {
   return new Promise((resolve) => {
-    if (video.ended) {
+    const ends = ["ended", "emptied", "error"];
+    const done = (frame) => {
+      for (const end of ends) video.removeEventListener(end, onEnd);
+      resolve(frame);
+    };
+    const onEnd = () => done(null);
+    if (video.ended || video.error) {
       resolve(null);
       return;
     }
-    const onEnd = () => resolve(null);
-    video.addEventListener("ended", onEnd, { once: true });
-    video.addEventListener("emptied", onEnd, { once: true });
-    const done = (frame) => {
-      video.removeEventListener("ended", onEnd);
-      video.removeEventListener("emptied", onEnd);
-      resolve(frame);
-    };
+    for (const end of ends) video.addEventListener(end, onEnd);
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => done(frame));
     else requestAnimationFrame(() => done({ mediaTime: video.currentTime, presentedFrames: 0 }));
   });

@@ -50,7 +50,7 @@ async function look({ id, name, bitmap, options }) {
   const { card } = state;
   const { width, height } = bitmap;
   const image = pixelsOf(bitmap);
-  const faces = await findFaces(image, state.networks, options);
+  const faces = await findFaces(image, state.networks, { ...card.find, ...options });
   const found = performance.now();
   const { recipe } = card;
   const size = recipe.store_size || recipe.size;

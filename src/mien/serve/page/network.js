@@ -81,6 +81,10 @@ function plain(crop, c, size, by) {
 function told(values, card) {
   const k = card.classes.length;
   const { recipe } = card;
+  const wanted = k + Object.keys(recipe.numbers).length;
+  if (values.length !== wanted || !values.every(Number.isFinite)) {
+    throw new Error(`the model answered ${values.length} numbers, or some that are none; ${wanted} were expected`);
+  }
   let probabilities = values.slice(0, k);
   if (recipe.logits) probabilities = softmax(probabilities);
   const sum = probabilities.reduce((a, b) => a + b, 0);

@@ -57,13 +57,17 @@ function startTabs() {
   });
   const asked = location.hash.slice(1);
   const token = /^token=(.+)$/.exec(asked);
-  if (token) {
-    sessionStorage.setItem(KEY, decodeURIComponent(token[1]));
-    shared.token = sessionStorage.getItem(KEY);
-  } else {
-    shared.token = sessionStorage.getItem(KEY) ?? "";
-  }
+  shared.token = token ? decoded(token[1]) : (sessionStorage.getItem(KEY) ?? "");
   showTab(TABS.includes(asked) ? asked : TABS[0]);
+}
+
+/** A part of an address as text; one that is no such part as it is. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** One worker, asked by number. */
@@ -80,7 +84,15 @@ class Looker {
       if (data.kind === "seen") asked.resolve(data);
       else asked.reject(new Error(data.message));
     });
-    this.worker.addEventListener("error", (event) => this.began?.({ kind: "failed", message: event.message || "no worker" }));
+    this.worker.addEventListener("error", (event) => this.broke(event.message || "the worker cannot be started"));
+    this.worker.addEventListener("messageerror", () => this.broke("the worker's answer cannot be read"));
+  }
+
+  /** Nobody waits for a worker that is gone. */
+  broke(message) {
+    this.began?.({ kind: "failed", message });
+    for (const { reject } of this.asked.values()) reject(new Error(message));
+    this.asked.clear();
   }
 
   start(token) {
@@ -107,10 +119,15 @@ function tellFacts(card, threads) {
     ["SHA-256", card.sha256],
     ["Expressions", card.classes.join(", ")],
     ["Its confidence was counted on", about.counted_on || "no faces: how sure it is, is its own word"],
-    ["Faces found by", about.detector],
+    ["Faces found by", foundBy(about, threads)],
     ["Runs", threads ? `in this browser, on ${threads} ${threads === 1 ? "thread" : "threads"}` : "on the server alone"],
   ];
   byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]));
+}
+
+function foundBy({ detector, server_detector: other }, threads) {
+  if (!threads) return other;
+  return other && other !== "mtcnn" ? `${detector} here; POST /v1/predict uses ${other}` : detector;
 }
 
 function offerRisks(card) {
@@ -136,11 +153,14 @@ async function begin() {
   const answer = await shared.looker.start(shared.token);
   state.hidden = true;
   byId("token-form").hidden = true;
-  if (answer.kind === "refused" && answer.status === 401) {
+  const refused = answer.kind === "refused" && answer.status === 401;
+  if (refused || (answer.kind === "failed" && shared.token)) {
+    sessionStorage.removeItem(KEY);
     byId("token-form").hidden = false;
-    if (shared.token) notify("This token is not the server's.");
+    if (shared.token) notify(refused ? "This token is not the server's." : `The server cannot be asked: ${answer.message}.`);
     return;
   }
+  if (shared.token) sessionStorage.setItem(KEY, shared.token); // it was accepted
   if (answer.kind === "unfit") {
     notify(`The server's model does not run in a browser. ${answer.card.why_not} Tables can be audited all the same.`);
     tellFacts(answer.card, 0);
@@ -164,7 +184,6 @@ shared.looker = new Looker();
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   shared.token = byId("token").value.trim();
-  sessionStorage.setItem(KEY, shared.token);
   begin();
 });
 startPictures(shared, notify);

@@ -9,8 +9,9 @@ const DRAWN = 1280; // pixels of a drawn picture's longer side
 export function startPictures(shared, notify) {
   const files = byId("files");
   const drop = byId("drop");
-  const seen = []; // {rows, made: the element, bitmap: small copy, scale}
+  let seen = []; // {rows, made: the element, overlay: a canvas or null, scale}
   let waiting = 0;
+  let session = 0; // ended by Clear: what is still being looked at then does not come back
 
   shared.onReady.push(() => {
     files.disabled = false;
@@ -18,45 +19,57 @@ export function startPictures(shared, notify) {
 
   async function take(given) {
     if (!shared.card) return;
+    const mine = session;
     const pictures = [...given].filter((file) => file.type.startsWith("image/"));
-    if (given.length && !pictures.length) notify("These are no pictures.");
-    else notify("");
+    notify(given.length && !pictures.length ? "These are no pictures." : "");
     waiting += pictures.length;
     for (const file of pictures) {
-      await lookAt(file);
+      const one = await lookedAt(file);
+      if (mine !== session) return;
       waiting -= 1;
+      seen.push(one);
+      byId("results").prepend(one.made);
+      show(one);
       count();
     }
   }
 
-  async function lookAt(file) {
+  async function lookedAt(file) {
     const name = file.name || "pasted picture";
-    const one = { made: element("article", "result"), small: null, scale: 1 };
+    const one = { made: element("article", "result"), base: null, overlay: null, scale: 1 };
+    let bitmap;
     try {
-      const bitmap = await decoded(file);
-      one.scale = Math.min(1, DRAWN / Math.max(bitmap.width, bitmap.height));
-      const [w, h] = [bitmap.width, bitmap.height].map((v) => Math.max(1, Math.round(v * one.scale)));
-      one.small = await createImageBitmap(bitmap, { resizeWidth: w, resizeHeight: h, resizeQuality: "high" });
-      one.rows = (await shared.looker.look(bitmap, name)).rows;
+      bitmap = await decoded(file);
     } catch (error) {
       one.rows = [emptyRow(name, `cannot be decoded (${error.message})`, shared.card)];
+      return one;
     }
-    seen.push(one);
-    byId("results").prepend(one.made);
-    show(one);
+    one.scale = Math.min(1, DRAWN / Math.max(bitmap.width, bitmap.height));
+    one.base = element("canvas");
+    one.overlay = element("canvas", "over");
+    for (const canvas of [one.base, one.overlay]) {
+      [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((v) => Math.max(1, Math.round(v * one.scale)));
+    }
+    one.base.getContext("2d").drawImage(bitmap, 0, 0, one.base.width, one.base.height);
+    try {
+      one.rows = (await shared.looker.look(bitmap, name)).rows;
+    } catch (error) {
+      bitmap.close();
+      one.rows = [emptyRow(name, `could not be looked at (${error.message})`, shared.card)];
+    }
+    return one;
   }
 
   function show(one) {
     const rows = one.rows.map((row) => withRisk(row, shared.bound()));
     const children = [element("h2", "", rows[0].image)];
-    if (one.small) {
-      const canvas = element("canvas");
-      [canvas.width, canvas.height] = [one.small.width, one.small.height];
-      canvas.getContext("2d").drawImage(one.small, 0, 0);
-      drawBoxes(canvas, rows, { scale: one.scale });
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${rows[0].image} with ${plural(rows.filter((r) => r.box).length, "face")}`);
-      children.push(canvas);
+    if (one.base) {
+      one.overlay.getContext("2d").clearRect(0, 0, one.overlay.width, one.overlay.height);
+      drawBoxes(one.overlay, rows, { scale: one.scale });
+      one.overlay.setAttribute("role", "img");
+      const faces = plural(rows.filter((row) => row.box).length, "face");
+      one.overlay.setAttribute("aria-label", `${rows[0].image} with ${faces}`);
+      children.push(element("div", "stack", one.base, one.overlay));
     }
     const faces = element("div", "faces");
     for (const row of rows) {
@@ -68,8 +81,7 @@ export function startPictures(shared, notify) {
   }
 
   function count() {
-    const rows = all();
-    const faces = rows.filter((row) => row.face !== null);
+    const faces = all().filter((row) => row.face !== null);
     const silent = faces.filter((row) => row.abstained).length;
     let told = `${plural(seen.length, "picture")}, ${plural(faces.length, "face")}`;
     if (silent) told += `, ${silent} without an answer`;
@@ -108,7 +120,8 @@ export function startPictures(shared, notify) {
     save("expressions.json", JSON.stringify(all(), null, 2), "application/json");
   });
   byId("picture-clear").addEventListener("click", () => {
-    seen.length = 0;
+    session += 1;
+    [seen, waiting] = [[], 0];
     byId("results").replaceChildren();
     byId("picture-bar").hidden = true;
   });
@@ -122,6 +135,10 @@ async function decoded(file) {
   } catch {
     throw new Error("it is no picture that this browser knows");
   }
-  if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(`it has ${bitmap.width} x ${bitmap.height} pixels`);
+  const { width, height } = bitmap;
+  if (width * height > MOST_PIXELS) {
+    bitmap.close();
+    throw new Error(`it has ${width} x ${height} pixels`);
+  }
   return bitmap;
 }
