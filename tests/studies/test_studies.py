@@ -417,6 +417,14 @@ def test_of_some_metrics_less_is_better(file: Path, tmp_path: Path) -> None:
     assert more.ours is not None
     assert less.ours.value < 0 < more.ours.value
     assert less.verdict in ("holds", "cannot be told")
+    for size, said in (
+        (more.ours.high + 0.01, "not by as much as theirs"),
+        (more.ours.low - 0.01, "by more than theirs"),
+    ):
+        sized = judge(plan, ClaimConfig(says="x", better="0.05", than="0.001", metric="accuracy", by=size))
+        assert said in sized.why
+        assert sized.verdict == more.verdict  # a claim of an effect is not turned by its size
+    assert more.why in ("", "the interval holds both")
     turned = ClaimConfig(says="x", better="0.001", than="0.05", metric="nll")
     assert judge(plan, turned).verdict != "holds"
     assert less.ours.method == "student over seeds and faces, in pairs"

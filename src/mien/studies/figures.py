@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mien.errors import UsageError
-from mien.report.figures import BLUE, GREY, INK, LINES, ORANGE, SHARES, figure_style, new_figure
+from mien.report.figures import BLUE, GREY, INK, LINES, ORANGE, SHARES, figure_style, new_figure, wrap
 from mien.studies.cells import Plan, done_of
 from mien.studies.definition import FigureConfig
 from mien.studies.results import Row, at, predictions_of
+
+_LABEL = 34  # characters of a line beside an axis
 
 
 def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
@@ -86,7 +88,7 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
             label=" ".join(filter(None, (others, metric))),
         )
     axes.set_xticks(range(len(levels)), levels)
-    axes.set(xlabel=axis[0], ylabel=_title(plan, figure))
+    axes.set(xlabel=axis[0], ylabel=wrap(_title(plan, figure), _LABEL))
     axes.legend()
     return drawn
 
@@ -111,7 +113,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
             for also in figure.also:
                 axes.plot(history["epoch"] + 1, history[also], color=colour, linestyle=":", linewidth=1)
             several = True
-    axes.set(xlabel="epoch", ylabel=_title(plan, figure))
+    axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
     axes.legend(fontsize=8)
     return drawn if several else None
 

@@ -312,7 +312,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     on the claimed side of 0 (below it for metrics of which less is better), *does not hold* where it is on the other,
     and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
     by no more than something holds where the whole interval does, and not where none of it does. That a cell reaches a
-    value holds where the whole interval is beyond it.
+    value holds where the whole interval is beyond it. Where the published size of a difference lies outside of our
+    interval, the reason says so, whatever the verdict.
     """
 
     def untold(why: str, ours: Estimate | None = None, seeds: int = 0) -> Judged:
@@ -347,7 +348,10 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     else:
         holds, fails = ours.low > against, ours.high < against
     verdict: Verdict = "holds" if holds else "does not hold" if fails else "cannot be told"
-    why = "the interval holds both" if verdict == "cannot be told" else ""
+    reasons = ["the interval holds both"] if verdict == "cannot be told" else []
+    if claim.by is not None and not lower and not ours.low <= claim.by <= ours.high:
+        reasons.append(f"not by as much as theirs, {claim.by:g}" if claim.by > ours.high else "by more than theirs")
+    why = "; ".join(reasons)
     return Judged(claim=claim, verdict=verdict, ours=ours, seeds=len(seeds), scale=plan.called, why=why)
 
 
