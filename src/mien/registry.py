@@ -123,6 +123,11 @@ class Registry:
             before = set(self._entries)
             try:
                 importlib.import_module(f"{self.package}.{module.name}")
+            except SyntaxError as error:
+                where = f"{error.filename} line {error.lineno}"
+                raise ConfigError(
+                    where, f"is no Python ({error.msg})", f"a file of a {self.kind}", "Mend it."
+                ) from None
             except ModuleNotFoundError as error:
                 if not error.name or error.name.split(".")[0] in ours:
                     raise  # a file of ours is broken
