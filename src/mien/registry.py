@@ -125,9 +125,7 @@ class Registry:
                 importlib.import_module(f"{self.package}.{module.name}")
             except SyntaxError as error:
                 where = f"{error.filename} line {error.lineno}"
-                raise ConfigError(
-                    where, f"is no Python ({error.msg})", f"a file of a {self.kind}", "Mend it."
-                ) from None
+                raise ConfigError(where, f"is no Python ({error.msg})", f"the file of a {self.kind}") from None
             except ModuleNotFoundError as error:
                 if not error.name or error.name.split(".")[0] in ours:
                     raise  # a file of ours is broken
