@@ -238,14 +238,14 @@ def test_answers_are_kept_back_at_the_risk_that_is_chosen(site: Site, visit: Cal
     # A confidence of 0.92 is enough for one wrong answer in twenty; raise what is needed, and it is kept back.
     least = site.predictor.confidence.threshold(0.05)
     assert least < 0.92
-    page.get_by_label("Answer only as far as").select_option("5 %")
+    page.get_by_label("Give answers of which at most").select_option("5 %")
     expect(page.get_by_role("heading", name="Face 1: neutral")).to_be_visible()
     page.route("**/model.json", lambda route: _stricter(route))
     page.reload()
     page.locator("body[data-ready]").wait_for()
     (row,) = told(page, HOPPER)
     assert not row["abstained"]
-    page.get_by_label("Answer only as far as").select_option("5 %")
+    page.get_by_label("Give answers of which at most").select_option("5 %")
     expect(page.get_by_role("heading", name="Face 1: no answer")).to_be_visible()
     expect(page.get_by_text("Not sure enough: 0.92, under 0.99.")).to_be_visible()
 

@@ -131,7 +131,7 @@ function foundBy({ detector, server_detector: other }, threads) {
 }
 
 function offerRisks(card) {
-  const options = [element("option", "", "any")];
+  const options = [element("option", "", "any share")];
   options[0].value = "";
   if (card.risk !== null) {
     options.push(element("option", "", `${100 * card.risk} % (the server's)`));

@@ -118,7 +118,9 @@ export function drawTimeline(canvas, points, classes, seconds) {
     pen.stroke();
     pen.fillText(percent(p), 2, y(p) + 4);
   }
-  for (let t = Math.ceil(start / 5) * 5; t <= start + seconds; t += 5) pen.fillText(`${t} s`, x(t), tall - 4);
+  pen.textAlign = "center";
+  for (let t = Math.ceil(start / 5) * 5; t < start + seconds - 1; t += 5) pen.fillText(`${t} s`, x(t), tall - 4);
+  pen.textAlign = "left";
   pen.lineWidth = 2;
   classes.forEach((name, k) => {
     pen.strokeStyle = COLOURS[k % COLOURS.length];
