@@ -52,6 +52,26 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier: Classif
     np.testing.assert_allclose(features, model.features(images)[rows], rtol=1e-4, atol=1e-5)
 
 
+def test_what_no_class_reads_leaks_nowhere() -> None:
+    torch.manual_seed(0)
+    module = MODELS.get("mienet")(3, 1, **MODELS.tiny("mienet"))
+    card = WeightCard(
+        model="mienet", options={}, classes=("a", "b", "c"), size=32, in_channels=1, mean=(0.5,), std=(0.25,)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 1), dtype=np.uint8)
+    whole = Classifier(module, card).features(images)
+    with torch.no_grad():
+        module.head.weight[:, :3] = 0  # as 'disentangled' leaves the features of the attributes
+        module.head.weight[0, 4] = 0
+    read = Classifier(module, card).features(images)
+    assert (whole[:, :3] != 0).any()
+    assert (read[:, :3] == 0).all()
+    np.testing.assert_array_equal(read[:, 3:], whole[:, 3:])  # also the one that two of three classes read
+    with torch.no_grad():
+        module.head.weight[:] = 0  # what reads nothing says nothing of its features
+    assert (Classifier(module, card).features(images) == 0).all()
+
+
 @pytest.fixture(scope="module")
 def trained(easy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings: dict[str, Any] = {

@@ -282,8 +282,16 @@ class Classifier:
 
     @torch.inference_mode()
     def features(self, images: Images) -> NDArray[np.float32]:
-        """``(B, H, W, C)`` uint8 -> ``(B, D)`` what the model's head sees, all at once."""
-        found: NDArray[np.float32] = self.module.features(self.tensor(images)).float().cpu().numpy()
+        """``(B, H, W, C)`` uint8 -> ``(B, D)`` what the model's head sees, all at once; 0 where it looks away.
+
+        A feature whose every weight in the head is 0 changes no answer: what a probe reads from it leaks nowhere.
+        Mitigations that keep a part of the features for the attributes leave such ones.
+        """
+        features = self.module.features(self.tensor(images)).float()
+        head = getattr(self.module, "head", None)
+        if isinstance(head, torch.nn.Linear) and head.in_features == features.shape[1]:
+            features = features * (head.weight != 0).any(0)
+        found: NDArray[np.float32] = features.cpu().numpy()
         return found
 
     def face_model(self, name: str = "") -> FaceModel:
