@@ -16,6 +16,7 @@ from mien.config import parse_config
 from mien.data.images import Store
 from mien.evaluate import evaluate
 from mien.models import MODELS
+from mien.models.blocks import only_linear
 from mien.models.weights import Classifier, WeightCard
 from mien.records import Predictions
 from mien.runs import Run
@@ -61,14 +62,14 @@ def test_what_no_class_reads_leaks_nowhere() -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 1), dtype=np.uint8)
     whole = Classifier(module, card).features(images)
     with torch.no_grad():
-        module.head.weight[:, :3] = 0  # as 'disentangled' leaves the features of the attributes
-        module.head.weight[0, 4] = 0
+        only_linear(module.head).weight[:, :3] = 0  # as 'disentangled' leaves the features of the attributes
+        only_linear(module.head).weight[0, 4] = 0
     read = Classifier(module, card).features(images)
     assert (whole[:, :3] != 0).any()
     assert (read[:, :3] == 0).all()
     np.testing.assert_array_equal(read[:, 3:], whole[:, 3:])  # also the one that two of three classes read
     with torch.no_grad():
-        module.head.weight[:] = 0  # what reads nothing says nothing of its features
+        only_linear(module.head).weight[:] = 0  # what reads nothing says nothing of its features
     assert (Classifier(module, card).features(images) == 0).all()
 
 

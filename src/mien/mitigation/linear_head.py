@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from mien.errors import ConfigError
-from mien.models.blocks import ExpressionModel
+from mien.models.blocks import ExpressionModel, only_linear
 
 
 def linear_head(model: ExpressionModel) -> nn.Linear:
@@ -14,9 +14,8 @@ def linear_head(model: ExpressionModel) -> nn.Linear:
     Raises:
         ConfigError: If the head is more than that.
     """
-    learnt = [m for m in model.head.modules() if any(True for _ in m.parameters(recurse=False))]
-    others = [m for m in model.head.modules() if any(True for _ in m.buffers(recurse=False))]
-    if len(learnt) != 1 or not isinstance(learnt[0], nn.Linear) or others:
+    layer = only_linear(model.head)
+    if layer is None:
         found = f"the head of {type(model).__name__} is more than one linear layer"
         raise ConfigError("mitigation.name", found, "a network whose head is linear, or another method")
-    return learnt[0]
+    return layer

@@ -194,3 +194,11 @@ class AdaptiveMean(nn.Module):
         at = torch.arange(n, device=like.device)
         inside = ((at >= first[:, None]) & (at < last[:, None])).to(like.dtype)
         return inside / inside.sum(1, keepdim=True)
+
+
+def only_linear(head: nn.Module) -> nn.Linear | None:
+    """The one linear layer of a head, beside which it may drop features; None where it is more than that."""
+    learnt = [m for m in head.modules() if any(True for _ in m.parameters(recurse=False))]
+    others = [m for m in head.modules() if any(True for _ in m.buffers(recurse=False))]
+    found = learnt[0] if len(learnt) == 1 and not others else None
+    return found if isinstance(found, nn.Linear) else None

@@ -23,7 +23,7 @@ from mien.errors import ConfigError, UsageError, WeightsError, reason
 from mien.inference import FaceModel, Wants, on_scales
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
-from mien.models.blocks import ExpressionModel
+from mien.models.blocks import ExpressionModel, only_linear
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
 from mien.models.shapes import without_memory
 from mien.outputs import whole
@@ -288,9 +288,9 @@ class Classifier:
         Mitigations that keep a part of the features for the attributes leave such ones.
         """
         features = self.module.features(self.tensor(images)).float()
-        head = getattr(self.module, "head", None)
-        if isinstance(head, torch.nn.Linear) and head.in_features == features.shape[1]:
-            features = features * (head.weight != 0).any(0)
+        layer = only_linear(self.module.head)
+        if layer is not None and layer.in_features == features.shape[1]:
+            features = features * (layer.weight != 0).any(0)
         found: NDArray[np.float32] = features.cpu().numpy()
         return found
 
