@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector
 from mien.stats.intervals import clustered_share
 from scenes import CONDITIONS, Condition, background, scene
+from where import commit
 
 _FACE = 2 / 3  # of FairFace's picture
 BY = ("race", "gender", "age")
@@ -78,12 +78,6 @@ def look(
             rows.append(row)
             progress(c * len(faces) + i + 1, len(CONDITIONS) * len(faces))
     return pd.DataFrame(rows)
-
-
-def commit() -> str:
-    """Of this code."""
-    told = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    return told.stdout.strip()
 
 
 def nothing(detectors: dict[str, FaceDetector], pictures: int, seed: int) -> dict[str, int]:

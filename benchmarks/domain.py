@@ -9,7 +9,6 @@ flagged, the accuracy of what is flagged and of what is not, and how sure the mo
 from __future__ import annotations
 
 import argparse
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mien.outputs import whole
 from mien.predict import Predictor
 from mien.records import write_json
 from mien.stats.selective import upper_limit
+from where import commit
 
 Crops = NDArray[np.uint8]
 _SEED = 0
@@ -122,11 +122,6 @@ def counted(right: NDArray[np.bool_]) -> dict[str, Any]:
     if not n:
         return {"faces": 0, "share": None, "low": None, "high": None}
     return {"faces": n, "share": k / n, "low": 1 - upper_limit(n - k, n, 0.025), "high": upper_limit(k, n, 0.025)}
-
-
-def commit() -> str:
-    """Of this code."""
-    return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
 def written(told: dict[str, Any]) -> str:

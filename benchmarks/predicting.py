@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -30,9 +27,8 @@ from mien.outputs import whole
 from mien.pictures.opening import quietly
 from mien.predict import Predictor
 from mien.records import write_json
+from where import PORTRAIT, commit, machine
 
-# A photograph of a person that comes with matplotlib: Grace Hopper, US Navy, public domain.
-PORTRAIT = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
 _FER = """
 import json, sys, time
 import cv2
@@ -155,9 +151,7 @@ def main() -> None:
                     taken[name].append(ms)
                     faces[name] += found
     told = {
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
+        "commit": commit(),
         "machine": machine(),
         "cores": os.cpu_count(),
         "rounds": args.rounds,
@@ -179,15 +173,6 @@ def spread(values: list[float]) -> dict[str, float]:
     """Median, and the middle nine tenths."""
     low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
     return {"median": float(middle), "p5": float(low), "p95": float(high)}
-
-
-def machine() -> str:
-    """The processor, in its own words."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1] if found else sys.platform
 
 
 def page(told: dict[str, Any]) -> str:

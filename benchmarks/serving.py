@@ -14,7 +14,6 @@ import http.client
 import io
 import json
 import os
-import platform
 import random
 import re
 import signal
@@ -33,14 +32,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from PIL import Image
 
 from mien.outputs import whole
 from mien.records import write_json
+from where import PORTRAIT, commit, machine
 
-# A photograph of a person that comes with matplotlib: Grace Hopper, US Navy, public domain.
-PORTRAIT = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
 JPEG = {"content-type": "image/jpeg"}
 _SEED = 0
 _SLOW_S = 20.0  # a request that trickles is given up after so long
@@ -453,13 +450,13 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
-    told: dict[str, Any] = {"commit": commit, "machine": machine(), "cores": os.cpu_count(), "seed": _SEED}
+    where = commit()
+    told: dict[str, Any] = {"commit": where, "machine": machine(), "cores": os.cpu_count(), "seed": _SEED}
     record = args.out / "record.json" if args.out else None
     if record is not None and record.is_file():  # parts that were measured before stay
         told = {**json.loads(record.read_text(encoding="utf-8")), **told}
     for name in args.parts:
-        told[name] = {**PARTS[name](args), "commit": commit}
+        told[name] = {**PARTS[name](args), "commit": where}
         print(json.dumps({name: told[name]}, indent=1))
         if record is not None:
             args.out.mkdir(parents=True, exist_ok=True)
@@ -467,15 +464,6 @@ def main() -> None:
     if args.out is not None:
         with whole(args.out / "README.md") as partial:
             partial.write_text(page(told), encoding="utf-8")
-
-
-def machine() -> str:
-    """The processor, in its own words."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor()
 
 
 def page(told: dict[str, Any]) -> str:

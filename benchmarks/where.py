@@ -1,0 +1,28 @@
+"""What every record of a benchmark says of where it came from."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import matplotlib
+
+#: A photograph of a person that comes with matplotlib: Grace Hopper, US Navy, public domain.
+PORTRAIT = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+
+
+def commit() -> str:
+    """Of this code."""
+    told = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
+def machine() -> str:
+    """The processor, in its own words."""
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor()
