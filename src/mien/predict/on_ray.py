@@ -23,6 +23,7 @@ from mien.predict.writers import arrow_schema
 LOCAL = ("", "local")
 _BATCH = 64  # pictures that a worker is handed at a time, and that are done again if it dies
 _BLOCK = 256  # at most, of a file's pictures: what a killed command loses
+_EACH = 4  # blocks a core at least, so that all of them end at about the same time
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,14 @@ def predict_on_ray(
         _quiet(ray.data)
         try:
             cores = workers or _cores(ray)
-            blocks = max(cores, -(-len(names) // _BLOCK))
+            blocks = max(_EACH * cores, -(-len(names) // _BLOCK))
             (
                 # In blocks from the start: what would cut them wants a core, and all cores are the workers'.
                 ray.data.from_arrow([pa.table({"path": names[i::blocks]}) for i in range(min(blocks, len(names)))])
                 .map_batches(
                     _Looker,
                     fn_constructor_args=(load,),
-                    batch_size=_BATCH,
+                    batch_size=min(_BATCH, -(-len(names) // blocks)),  # a larger one would join blocks
                     batch_format="pyarrow",
                     num_cpus=1,
                     compute=ray.data.ActorPoolStrategy(size=cores),
