@@ -13,7 +13,8 @@ from mien.cli.mitigating import mitigate
 from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
-from mien.mitigate.run import Places, chosen_baseline, judged_faces
+from mien.mitigate.phases import Places
+from mien.mitigate.run import chosen_baseline, judged_faces
 from mien.studies.cells import standing_of
 
 STUDY: dict[str, Any] = {

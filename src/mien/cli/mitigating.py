@@ -15,7 +15,7 @@ from mien.shown import tell
 
 if TYPE_CHECKING:
     from mien.mitigate import MitigationConfig
-    from mien.mitigate.run import Places
+    from mien.mitigate.phases import Places
     from mien.studies import Work
 
 Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all runs: train.epochs=5.")]
@@ -70,7 +70,7 @@ def mitigate(
 
     from mien.errors import RunError, UsageError
     from mien.mitigate import found_of, load_mitigation, write_matrix, write_page
-    from mien.mitigate.run import Places, check_faces
+    from mien.mitigate.phases import Places, check_faces
     from mien.registry import nearest
     from mien.studies import Work, overrides_of
 

@@ -1,8 +1,10 @@
 """Every mitigation under one protocol: a tuned baseline first, as many configurations for each method, one page."""
 
 from mien.mitigate.definition import MethodConfig, MitigationConfig, load_mitigation
-from mien.mitigate.page import write_matrix, write_page
-from mien.mitigate.run import Found, Phase, baseline_phase, found_of, methods_phase
+from mien.mitigate.matrix import write_matrix
+from mien.mitigate.page import write_page
+from mien.mitigate.phases import Phase, baseline_phase, methods_phase
+from mien.mitigate.run import Found, found_of
 
 __all__ = [
     "Found",

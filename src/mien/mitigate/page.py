@@ -13,8 +13,8 @@ import numpy as np
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE, MIN_N, MitigationConfig
-from mien.mitigate.figures import draw_matrix, draw_trade
+from mien.mitigate.definition import BASELINE, MIN_N
+from mien.mitigate.figures import draw_trade
 from mien.mitigate.measures import (
     ACCURACY,
     EQUAL,
@@ -46,7 +46,7 @@ from mien.studies.tables import line_of
 from mien.wording import listed
 
 PAGE, RECORDS = "README.md", "records.json"
-_UNSHOWN = "-"
+UNSHOWN = "-"
 
 
 def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Comparison:
@@ -217,7 +217,8 @@ def _asks(found: Found, name: str) -> str:
     return listed(said)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines in Markdown."""
     return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
 
 
@@ -241,7 +242,7 @@ def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judge
         "their mean: below the worst group's own mean in the table of groups, and above 0 by chance alone. Read their "
         "changes. *Time* is that of training and of what is fitted after it."
     )
-    return [*_table(header, rows), "", after]
+    return [*table(header, rows), "", after]
 
 
 def _apart(figure: Figure) -> tuple[str, str]:
@@ -260,7 +261,7 @@ def _further_table(found: Found, comparison: Comparison) -> list[str]:
         "*balanced accuracy* every class. Equalised odds and demographic parity: the largest gap of a rate over the "
         "classes (Hardt et al. 2016). F: the smallest over the largest mean recall of the groups (Xu et al. 2020)."
     )
-    return [*_table(header, rows), "", after]
+    return [*table(header, rows), "", after]
 
 
 def _groups_table(found: Found, comparison: Comparison) -> list[str]:
@@ -270,7 +271,7 @@ def _groups_table(found: Found, comparison: Comparison) -> list[str]:
         [found.config.label(name), *(_with_change(method.groups[g]) for g in groups)]
         for name, method in comparison.methods.items()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _calibration(found: Found, comparison: Comparison) -> list[str]:
@@ -292,7 +293,7 @@ def _calibration(found: Found, comparison: Comparison) -> list[str]:
             cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
             rows.append([found.config.label(name), *cells])
     what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
-    return [*_table(header, rows), "", what]
+    return [*table(header, rows), "", what]
 
 
 def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
@@ -329,7 +330,7 @@ def _probe_table(found: Found, probes: Mapping[str, Mapping[str, Any]]) -> list[
         "groups permuted among faces of one class. *expression* is what the annotated class alone tells. A method "
         "fitted after training has the features of the model that it was fitted to, and no row."
     )
-    return [*_table(["method", *keys], rows), "", what]
+    return [*table(["method", *keys], rows), "", what]
 
 
 def _candidates(found: Found) -> list[str]:
@@ -341,7 +342,7 @@ def _candidates(found: Found) -> list[str]:
             figure = "failed" if i in tried.failures else f"{abs(float(np.mean(merits))):.4f}"
             mark = "chosen" if i == tried.chosen and tried.best else ""
             rows.append([config.label(name), settings, figure, mark])
-    return [*_table(["method", "candidate", f"by {config.select.replace('_', ' ')}", ""], rows), "",
+    return [*table(["method", "candidate", f"by {config.select.replace('_', ' ')}", ""], rows), "",
             f"Mean over seeds of {RULES[config.select]}."]  # fmt: skip
 
 
@@ -408,81 +409,3 @@ def _records(
 
 def _plain_reduction(told: Reduction | None) -> dict[str, Any] | None:
     return None if told is None else asdict(told)
-
-
-def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
-    """Write methods against settings: how far each brought the largest gap down, and whether that is as it claims.
-
-    Args:
-        founds: All settings of one study.
-        out: The folder.
-        settings: Level, replicates, seed.
-
-    Returns:
-        The page.
-    """
-    config = founds[0].config
-    comparisons = {found.setting: compared(found, settings) for found in founds}
-    names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
-    told: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
-    rows = []
-    for name in names:
-        row = [config.label(name)]
-        for setting, comparison in comparisons.items():
-            if name not in comparison.methods:
-                row.append(_UNSHOWN)
-                continue
-            one = reduction(comparison, BASELINE, name), judgement(comparison, BASELINE, name)
-            told[name, setting] = one
-            row.append(_matrix_cell(*one, setting in config.methods[name].claims))
-        rows.append([*row, _claimed(config, name, told)])
-    out.mkdir(parents=True, exist_ok=True)
-    save_png(draw_matrix(config, names, list(comparisons), told), out / "matrix.png", dpi=110)
-    gaps = [f"{s.replace('_', ' ')} {c.methods[BASELINE].overall[GAP].value}" for s, c in comparisons.items()]
-    lines = [
-        f"# {config.title or config.name}",
-        "",
-        "Change of the largest gap between groups, as a share of the baseline's gap (-100 % closes it), with the "
-        "verdict of the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a "
-        "kind of bias must bring the gap down by 30 % with such an interval.",
-        "",
-        f"The baseline's gap: {listed(gaps)}.",
-        "",
-        *_table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
-        "",
-        "![change of the gap](matrix.png)",
-        "",
-        "Each kind of bias has a page: "
-        + listed([f"[{s.replace('_', ' ')}]({s}/{PAGE})" for s in comparisons]) + ".",
-        "",
-    ]  # fmt: skip
-    if founds[0].scale != "full":
-        lines += [f"**Scale: {founds[0].scale}**{': ' + founds[0].says if founds[0].says else ''}.", ""]
-    lines += [config.about.strip(), ""] if config.about else []
-    write_text(out / PAGE, "\n".join(lines))
-    return out / PAGE
-
-
-def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
-    words = {"no change that can be told": "no change", "levelled down": "levelled down"}.get(
-        told.verdict, told.verdict
-    )
-    if fell is None:
-        return words
-    clear = fell.change.high < 0 or fell.change.low > 0
-    share = f"{-100 * fell.share:+.0f} %"
-    return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
-
-
-def _claimed(
-    config: MitigationConfig, name: str, told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]]
-) -> str:
-    if not config.methods[name].claims:
-        return "claims none of these"
-    claims = [s for s in config.methods[name].claims if (name, s) in told]
-    if not claims:
-        return "not run"
-    kept = [s.replace("_", " ") for s in claims if (fell := told[name, s][0]) is not None and fell.enough]
-    broken = [s.replace("_", " ") for s in claims if s.replace("_", " ") not in kept]
-    said = [f"yes for {listed(kept)}"] if kept else []
-    return "; ".join([*said, *([f"not for {listed(broken)}"] if broken else [])])

@@ -1,0 +1,97 @@
+"""Methods against kinds of bias that are known: which brought the gap down, and whether that is as it claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.figures import draw_matrix
+from mien.mitigate.measures import (
+    GAP,
+)
+from mien.mitigate.page import PAGE, UNSHOWN, compared, table
+from mien.mitigate.run import Found
+from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
+from mien.outputs import write_text
+from mien.report.figures import save_png
+from mien.stats.settings import Settings
+from mien.wording import listed
+
+
+def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
+    """Write methods against settings: how far each brought the largest gap down, and whether that is as it claims.
+
+    Args:
+        founds: All settings of one study.
+        out: The folder.
+        settings: Level, replicates, seed.
+
+    Returns:
+        The page.
+    """
+    config = founds[0].config
+    comparisons = {found.setting: compared(found, settings) for found in founds}
+    names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
+    told: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
+    rows = []
+    for name in names:
+        row = [config.label(name)]
+        for setting, comparison in comparisons.items():
+            if name not in comparison.methods:
+                row.append(UNSHOWN)
+                continue
+            one = reduction(comparison, BASELINE, name), judgement(comparison, BASELINE, name)
+            told[name, setting] = one
+            row.append(_matrix_cell(*one, setting in config.methods[name].claims))
+        rows.append([*row, _claimed(config, name, told)])
+    out.mkdir(parents=True, exist_ok=True)
+    save_png(draw_matrix(config, names, list(comparisons), told), out / "matrix.png", dpi=110)
+    gaps = [f"{s.replace('_', ' ')} {c.methods[BASELINE].overall[GAP].value}" for s, c in comparisons.items()]
+    lines = [
+        f"# {config.title or config.name}",
+        "",
+        "Change of the largest gap between groups, as a share of the baseline's gap (-100 % closes it), with the "
+        "verdict of the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a "
+        "kind of bias must bring the gap down by 30 % with such an interval.",
+        "",
+        f"The baseline's gap: {listed(gaps)}.",
+        "",
+        *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
+        "",
+        "![change of the gap](matrix.png)",
+        "",
+        "Each kind of bias has a page: "
+        + listed([f"[{s.replace('_', ' ')}]({s}/{PAGE})" for s in comparisons]) + ".",
+        "",
+    ]  # fmt: skip
+    if founds[0].scale != "full":
+        lines += [f"**Scale: {founds[0].scale}**{': ' + founds[0].says if founds[0].says else ''}.", ""]
+    lines += [config.about.strip(), ""] if config.about else []
+    write_text(out / PAGE, "\n".join(lines))
+    return out / PAGE
+
+
+def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
+    words = {"no change that can be told": "no change", "levelled down": "levelled down"}.get(
+        told.verdict, told.verdict
+    )
+    if fell is None:
+        return words
+    clear = fell.change.high < 0 or fell.change.low > 0
+    share = f"{-100 * fell.share:+.0f} %"
+    return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
+
+
+def _claimed(
+    config: MitigationConfig, name: str, told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]]
+) -> str:
+    if not config.methods[name].claims:
+        return "claims none of these"
+    claims = [s for s in config.methods[name].claims if (name, s) in told]
+    if not claims:
+        return "not run"
+    kept = [s.replace("_", " ") for s in claims if (fell := told[name, s][0]) is not None and fell.enough]
+    broken = [s.replace("_", " ") for s in claims if s.replace("_", " ") not in kept]
+    said = [f"yes for {listed(kept)}"] if kept else []
+    return "; ".join([*said, *([f"not for {listed(broken)}"] if broken else [])])

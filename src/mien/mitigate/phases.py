@@ -1,0 +1,157 @@
+"""What a study of mitigations trains: the baseline's candidates, then the methods' on top of the chosen one.
+
+Both phases are studies as any other (:mod:`mien.studies`): their cells are kept, shared and gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mien.data.group_columns import group_column
+from mien.data.splits import VALIDATION
+from mien.errors import ConfigError, DataError
+from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.registry import nearest
+from mien.studies.cells import Plan, plan_study
+from mien.studies.definition import Scale, Settings, StudyConfig
+from mien.studies.execute import check_parts
+from mien.train.targets import split_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One round of training.
+
+    Attributes:
+        plan: Its cells.
+        rows: (method, candidate) -> row of the plan.
+    """
+
+    plan: Plan
+    rows: Mapping[tuple[str, int], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a study lies and what the caller changes.
+
+    Attributes:
+        folder: That of the file: base experiments are named from there.
+        out: Where its runs go.
+        scale: How large.
+        settings: Dotted key -> value for all runs, last.
+        stores: Name of a store -> where it lies here.
+    """
+
+    folder: Path
+    out: Path
+    scale: Scale = "full"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+
+
+def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Phase:
+    """The candidates of the baseline in a setting.
+
+    Raises:
+        ConfigError: With every mistake, before anything is trained.
+    """
+    config = config.within(setting)
+    below = [config.baseline.set, *_smaller(config, places)]
+    layers = {(BASELINE, i): [*below, each] for i, each in enumerate(config.baseline.candidates)}
+    return _phase(config, setting, places, layers)
+
+
+def _smaller(config: MitigationConfig, places: Places) -> list[Settings]:
+    """What the scale shrinks in all runs: before candidates, whose differences it must not wipe out."""
+    scale = config.at(places.scale)
+    return [scale.set, scale.cells.get(BASELINE, {})]
+
+
+def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen: int) -> Phase:
+    """The candidates of all methods that train, on top of the chosen baseline.
+
+    Args:
+        config: The study.
+        setting: Its setting.
+        places: Where it lies.
+        chosen: The baseline's candidate.
+    """
+    config = config.within(setting)
+    scale = config.at(places.scale)
+    below = [config.baseline.set, *_smaller(config, places), config.baseline.candidates[chosen]]
+    layers = {
+        (name, i): [*below, method.set, scale.cells.get(name, {}), each]
+        for name, method in config.methods.items()
+        if method.after is None
+        for i, each in enumerate(method.candidates)
+    }
+    return _phase(config, setting, places, layers)
+
+
+def _phase(
+    config: MitigationConfig, setting: str, places: Places, layers: Mapping[tuple[str, int], Sequence[Settings]]
+) -> Phase:
+    rows = {key: f"{key[0]}-{key[1]}" for key in layers}
+    fitted = any(method.part == "fit" for method in config.methods.values() if method.after is not None)
+    aside = {"split.fit": config.fit} if fitted else {}
+    study = StudyConfig.model_validate({
+        "name": f"{config.name}_{setting}",
+        "base": config.base,
+        "set": {**aside, **config.set, **config.settings[setting]},
+        "cells": {rows[key]: {"before": told[:-1], "set": told[-1]} for key, told in layers.items()} or {"none": {}},
+        "seeds": config.seeds,
+        "evaluate": config.parts,
+        "scales": {name: {"seeds": told.seeds, "says": told.says} for name, told in config.scales.items()},
+    })  # fmt: skip
+    # Each setting has stores of its own.
+    several = len(config.settings) > 1
+    where, stores = places.folder, places.stores
+    plan = plan_study(study, where, places.out, places.scale, places.settings, stores, other_stores=several)
+    if not rows:
+        plan = replace(plan, cells=())
+    _check_distinct(config, plan, rows)
+    return Phase(plan=plan, rows=rows)
+
+
+def _check_distinct(config: MitigationConfig, plan: Plan, rows: Mapping[tuple[str, int], str]) -> None:
+    """Refuse candidates that come to one experiment: what they change would be wiped out by something after them.
+
+    Raises:
+        ConfigError: With the method.
+    """
+    found: dict[str, set[str]] = {}
+    for (method, _), row in rows.items():
+        keys = found.setdefault(method, set())
+        key = plan.of(row)[0].key
+        if key in keys:
+            expected = "candidates that differ in what is trained"
+            raise ConfigError(f"{config.name}: {method}", "two candidates come to the same experiment", expected)
+        keys.add(key)
+
+
+def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
+    """Refuse, before anything is trained, a study that could not be judged.
+
+    Raises:
+        ConfigError: If the store has not the attribute.
+        DataError: If there is no such part to judge on, or no group to select by.
+    """
+    cell = baseline_phase(config, setting, places).plan.cells[0]
+    config = config.within(setting)
+    table = split_table(cell.config)
+    for name in (part.strip() for part in config.attribute.split("*")):
+        if name not in table.attributes:
+            found = f"the store has no attribute {name!r}"
+            raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
+    check_parts(cell)
+    if config.select in ("worst_group", "distance"):
+        sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
+        if not len(sizes) or sizes.iloc[0] < config.min_n:
+            n = sizes.iloc[0] if len(sizes) else 0
+            most = f"the largest group of {config.attribute!r} has {n} validation faces"
+            fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
+            raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
