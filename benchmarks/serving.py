@@ -46,8 +46,8 @@ _SLOW_S = 20.0  # a request that trickles is given up after so long
 class Server:
     """`mien serve` in a process of its own."""
 
-    def __init__(self, *options: str) -> None:
-        words = [sys.executable, "-m", "mien.cli", "serve", "--port", "0", *options]
+    def __init__(self, port: int = 0) -> None:
+        words = [sys.executable, "-m", "mien.cli", "serve", "--port", str(port)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
         self.port = 0
@@ -101,9 +101,9 @@ class Server:
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Server]:
+def serving() -> Iterator[Server]:
     """A server for the time of a block."""
-    server = Server(*options)
+    server = Server()
     try:
         yield server
     finally:
@@ -425,7 +425,7 @@ def kill(_: argparse.Namespace) -> dict[str, Any]:
         server.process.kill()
         server.process.wait()
         start = time.perf_counter()
-        again = Server("--port", str(port))
+        again = Server(port)
         server.process, server.port = again.process, again.port
         took.append(time.perf_counter() - start)
     time.sleep(2)
