@@ -165,8 +165,12 @@ def overlaps(box: Floats, boxes: Floats, of_smaller: bool = False) -> Floats:
     >>> overlaps(np.array([0.0, 0, 2, 2]), np.array([[0.0, 0, 2, 1], [5.0, 5, 6, 6]])).tolist()
     [0.5, 0.0]
     """
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    both = np.prod(np.clip(high - low, 0, None), axis=1)
-    theirs, its = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.prod(box[2:] - box[:2])
+    # Edge by edge: asked a hundred times a picture, for a few boxes each time, reductions cost five times as much.
+    left, top, right, bottom = boxes.T
+    x0, y0, x1, y1 = box.tolist()
+    wide = np.minimum(right, x1) - np.maximum(left, x0)
+    tall = np.minimum(bottom, y1) - np.maximum(top, y0)
+    both = np.maximum(wide, 0) * np.maximum(tall, 0)
+    theirs, its = (right - left) * (bottom - top), (x1 - x0) * (y1 - y0)
     areas = np.minimum(theirs, its) if of_smaller else theirs + its - both
     return np.asarray(both / np.where(areas > 0, areas, 1))
