@@ -492,9 +492,9 @@ def page(told: dict[str, Any]) -> str:
         lines += [
             "",
             f"The aim, 99 of 100 answers within {_PROMISED_MS} ms under {crowded[0]['clients']} clients, is "
-            f"{'met' if met else 'not met on this machine'}: so many clients that each wait for their answer wait as long "
-            "as all of their pictures take, and a picture takes the milliseconds of one client. More cores, or more of "
-            "these processes, divide it.",
+            f"{'met' if met else 'not met on this machine'}: so many clients that each wait for their answer wait as "
+            "long as all of their pictures take, and a picture takes the milliseconds of one client. More cores, or "
+            "more of these processes, divide it.",
             "",
         ]
     if "soak" in told:

@@ -178,11 +178,11 @@ def test_a_pipe_is_not_opened(root):
 def test_a_class_folder_that_gave_nothing_is_named(root):
     (root / "disgust").mkdir()
     (root / "fear" / "deep" / "deeper").mkdir(parents=True)
-    (root / "fear" / "a.heic").write_bytes(b"x")
+    (root / "fear" / "a.dng").write_bytes(b"x")
     counts, detail = classes_of(root)
     assert counts == dict.fromkeys(CLASSES, 2)
     assert detail["folders without a picture"] == ["disgust", "fear"]
-    assert detail["files that are no pictures, not read"] == {".heic": 1}
+    assert detail["files that are no pictures, not read"] == {".dng": 1}
 
 
 def test_an_empty_class_of_one_split_is_named_with_its_split(tmp_path):

@@ -29,13 +29,13 @@ def littered(tmp_path):
     put(root / "anger" / "old.png", faces(1, 48)[0])
     put(root / ".ipynb_checkpoints" / "a-checkpoint.png", faces(1, 48)[0])
     (root / "sad").mkdir()
-    (root / "sad" / "a.heic").write_bytes(b"x")
+    (root / "sad" / "a.dng").write_bytes(b"x")
     return root
 
 
 SAID = {
     "folders without a picture": ["sad"],
-    "files that are no pictures, not read": {".heic": 1},
+    "files that are no pictures, not read": {".dng": 1},
     "litter of programs and systems, left out": {".ipynb_checkpoints": 1},
     "brought to 64x64 pixels": 1,
     "grey pictures stored as colour": 1,
@@ -58,7 +58,7 @@ def test_what_was_said_is_on_the_screen(littered, tmp_path, capsys):
     for line in (
         "classes: anger 2, happy 1",
         "folders without a picture: sad",
-        "files that are no pictures, not read: .heic 1",
+        "files that are no pictures, not read: .dng 1",
         "litter of programs and systems, left out: .ipynb_checkpoints 1",
         "brought to 64x64 pixels: 1",
         "grey pictures stored as colour: 1",
@@ -71,7 +71,7 @@ def test_what_was_said_is_on_the_page_of_the_store(littered, tmp_path):
 
     store = prepare(littered, tmp_path / "store")
     said = " ".join(map(str, table_history(store)[0]))
-    for words in ("folders without a picture: sad", ".heic 1", ".ipynb_checkpoints 1", "brought to 64x64 pixels: 1"):
+    for words in ("folders without a picture: sad", ".dng 1", ".ipynb_checkpoints 1", "brought to 64x64 pixels: 1"):
         assert words in said
 
 

@@ -121,7 +121,7 @@ def pair_of(option: str, text: str) -> tuple[str, str]:
 
 
 def counts_of(value: object) -> str:
-    """What is counted of several things, in one line: ``.zip 1, .heic 3``."""
+    """What is counted of several things, in one line: ``.zip 1, .dng 3``."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {n}" for name, n in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
