@@ -123,6 +123,16 @@ def test_what_needs_torch_says_how_to_get_it(folder: Path, words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client", "python_multipart"])
+def test_serving_names_its_own_extra(missing: str) -> None:
+    blocked = textwrap.dedent(BLOCKED).replace('("torch",', f'("{missing}", "torch",')
+    code = blocked + "import sys\nsys.argv = ['mien', 'serve', '--port', '0']\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "pip install 'mien[serve]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_small_audit_is_light(folder: Path) -> None:
     """Memory of the whole process, and nothing loaded that a table does not need (what takes the time)."""
     code = (

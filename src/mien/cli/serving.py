@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mien.cli.app import app, options_of
-from mien.errors import UsageError
+from mien.errors import MissingExtra, UsageError
 from mien.shown import tell
 
 DEFAULT_PORT = 8766
@@ -66,10 +66,16 @@ def serve(
     device
         Where a run's network computes.
     """
+    import importlib
     import os
     import secrets
     from urllib.parse import quote
 
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:  # parts of it come with other extras too, which would not be enough
+            raise MissingExtra("serving", "serve", package) from error
     from mien.faces import DEFAULT
     from mien.pictures.opening import quietly
     from mien.predict import Predictor

@@ -7,15 +7,19 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
-
 from mien.adapters.onnx import onnx_recipe
-from mien.errors import UsageError
+from mien.errors import MissingExtra, UsageError
 from mien.faces.crop import FER2013
 from mien.faces.mtcnn import NETWORKS
 from mien.pictures.pixels import STORED
-from mien.web.answers import add_file, serve_page
 from mien.web.refusals import Refused
+
+try:
+    from fastapi import FastAPI, Request, Response
+
+    from mien.web.answers import add_file, serve_page
+except ModuleNotFoundError as error:
+    raise MissingExtra("serving", "serve", error.name or "fastapi") from error
 
 if TYPE_CHECKING:
     from mien.predict import Predictor
