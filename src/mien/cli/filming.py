@@ -183,8 +183,9 @@ def _line(rows: Sequence[FaceRow], time: float) -> str:
         elif row.abstained:
             words.append(f"face {row.track} no answer ({row.reason.split(':')[0]})")
         else:
-            top = max(row.smoothed or row.probabilities, key=(row.smoothed or row.probabilities).__getitem__)
-            words.append(f"face {row.track} {top} {(row.smoothed or row.probabilities)[top]:.2f}")
+            shown = row.smoothed or row.probabilities
+            top = max(shown, key=shown.__getitem__)
+            words.append(f"face {row.track} {top} {shown[top]:.2f}")
     return f"{time:7.1f} s  {', '.join(words)}"
 
 

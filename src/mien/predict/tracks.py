@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from mien.faces.base import overlaps
 from mien.predict.rows import FaceRow
 
 Box = tuple[float, float, float, float]
@@ -85,7 +88,7 @@ class Tracks:
                 continue
             for j, one in enumerate(self._known):
                 places = (one.box, one.expected(time))
-                share = max(_overlap(row.box, place) for place in places)
+                share = float(overlaps(np.array(row.box), np.array(places)).max())
                 if share >= _OVERLAP:
                     overlapping.append((-share, i, j))
                 away = min(_away(row.box, place) for place in places)
@@ -121,14 +124,6 @@ def _middle(box: Box) -> tuple[float, float]:
 
 def _area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    wide, tall = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    both = max(0.0, wide) * max(0.0, tall)
-    areas = _area(a) + _area(b) - both
-    return both / areas if areas > 0 else 0.0
 
 
 def _away(a: Box, b: Box) -> float:

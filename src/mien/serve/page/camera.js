@@ -1,5 +1,6 @@
 /** The second tab: a camera or a film, its faces followed over time. Frames are looked at and forgotten. */
 
+import { areaOf } from "./boxes.js";
 import { asCsv, withRisk } from "./rows.js";
 import { Tracks } from "./tracks.js";
 import { byId, COLOURS, drawBoxes, drawTimeline, element, liveCard, plural, save } from "./view.js";
@@ -158,7 +159,7 @@ export function startCamera(shared, notify) {
     const cards = faces.map((row) => liveCard(row, shared.card, `Face ${row.track}`));
     byId("now").replaceChildren(...(cards.length ? cards : [element("p", "muted", "No face is in view.")]));
     if (faces.length) {
-      const main = faces.reduce((a, b) => (area(b) > area(a) ? b : a));
+      const main = faces.reduce((a, b) => (areaOf(b.box) > areaOf(a.box) ? b : a));
       byId("timeline-figure").hidden = false;
       byId("timeline-of").textContent = `Face ${main.track}, smoothed:`;
       drawTimeline(byId("timeline"), recent.filter((row) => row.track === main.track), shared.card.classes, SECONDS);
@@ -224,7 +225,6 @@ export function startCamera(shared, notify) {
   window.addEventListener("pagehide", () => release(stream));
 }
 
-const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
 const release = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** The next frame that the video shows: {mediaTime, presentedFrames}; null after its last, or where it breaks off. */

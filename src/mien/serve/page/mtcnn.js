@@ -1,5 +1,6 @@
 /** MTCNN as mien.faces.mtcnn has it: the same three networks, the same arithmetic around them. */
 
+import { overlap } from "./boxes.js";
 import { crop, raster, resize } from "./pillow.js";
 
 const FIELD = 12; // pixels that the first network sees of a face
@@ -12,17 +13,6 @@ const CLOSEST = 48;
 const CANDIDATES = 400;
 const BRIGHT = 128;
 const NONE = [];
-
-/** Boxes are [left, top, right, bottom] here. */
-const areaOf = (b) => (b[2] - b[0]) * (b[3] - b[1]);
-
-function overlap(a, b, ofSmaller) {
-  const wide = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
-  const tall = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  const [first, second] = [areaOf(a), areaOf(b)];
-  const areas = ofSmaller ? Math.min(first, second) : first + second - wide * tall;
-  return (wide * tall) / (areas > 0 ? areas : 1);
-}
 
 /** Which boxes remain when the surest removes all that overlap it, then the surest of those left. */
 export function kept(found, most, { ofSmaller = false, atMost = Infinity } = {}) {

@@ -1,5 +1,7 @@
 /** Which face of one moment is which of the next, and its expression over time: as mien.predict.tracks has it. */
 
+import { areaOf, overlap } from "./boxes.js";
+
 const OVERLAP = 0.3; // of two boxes over their union, from which they are taken for one face
 const NEAR = 1; // sides of a face by which it may lie beside where it was expected, where nothing overlaps
 const ALIKE = 1.8; // how many times larger one of two boxes may be, then
@@ -8,18 +10,10 @@ const LONGEST = 5; // seconds between two looks, from which every face is a new 
 const SMOOTH = 0.5; // seconds after which two thirds of a new expression count
 
 const middle = (b) => [(b[0] + b[2]) / 2, (b[1] + b[3]) / 2];
-const area = (b) => Math.max(0, b[2] - b[0]) * Math.max(0, b[3] - b[1]);
-
-function overlap(a, b) {
-  const wide = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
-  const tall = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  const areas = area(a) + area(b) - wide * tall;
-  return areas > 0 ? (wide * tall) / areas : 0;
-}
 
 /** How far two middles lie apart, in sides of the smaller box; infinite for boxes that are not alike in size. */
 function away(a, b) {
-  const [small, large] = [Math.sqrt(area(a)), Math.sqrt(area(b))].sort((x, y) => x - y);
+  const [small, large] = [Math.sqrt(areaOf(a)), Math.sqrt(areaOf(b))].sort((x, y) => x - y);
   if (!small || large > ALIKE * small) return Infinity;
   const [[ax, ay], [bx, by]] = [middle(a), middle(b)];
   return Math.hypot(ax - bx, ay - by) / small;
