@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mien.errors import DataError, OutputError
 from mien.outputs import whole
@@ -189,17 +189,13 @@ def _line(rows: Sequence[FaceRow], time: float) -> str:
     return f"{time:7.1f} s  {', '.join(words)}"
 
 
-def _until(frames: Iterator[Frame], seconds: float | None) -> Generator[Frame]:
+def _until(frames: Generator[Frame], seconds: float | None) -> Generator[Frame]:
     """Frames up to a time; the source is closed with it."""
-    try:
+    with closing(frames):
         if seconds is None:
             yield from frames
         else:
             yield from itertools.takewhile(lambda frame: frame.time_s <= seconds, frames)
-    finally:
-        close: Any = getattr(frames, "close", None)
-        if close is not None:
-            close()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +54,7 @@ def is_film(name: str) -> bool:
     return Path(name).suffix.lower() in FILMS
 
 
-def frames_of(path: Path, fps: float | None = None) -> Iterator[Frame]:
+def frames_of(path: Path, fps: float | None = None) -> Generator[Frame]:
     """The frames of a film, each at the time that the film says, whatever its rate and whether that changes.
 
     Args:
@@ -80,7 +80,7 @@ def duration_of(path: Path) -> float | None:
         return None if film.duration is None else film.duration / 1e6
 
 
-def camera_frames(camera: str) -> Iterator[Frame]:
+def camera_frames(camera: str) -> Generator[Frame]:
     """The frames of a camera, as fast as it gives them; endless.
 
     Args:
@@ -219,7 +219,7 @@ class Newest:
         dropped: Frames that nobody looked at.
     """
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
+    def __init__(self, frames: Generator[Frame]) -> None:
         self.dropped = 0
         self._frames = frames
         self._held: Frame | None = None
@@ -228,7 +228,7 @@ class Newest:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         """Each time the newest frame, with the seconds since the first one."""
         self._thread.start()
         began: float | None = None
@@ -260,7 +260,7 @@ class Newest:
             self._failed = error
         finally:
             with suppress(Exception):
-                self._frames.close()  # type: ignore[attr-defined]
+                self._frames.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify()
