@@ -10,7 +10,17 @@ import pytest
 
 from mien.audit.inferred import AnnotatorError
 from mien.errors import DataError
-from mien.mitigate.measures import ACCURACY, EQUAL, GAP, MEASURES, WORST, compare_methods
+from mien.mitigate.measures import (
+    ACCURACY,
+    EQUAL,
+    FAIRNESS,
+    GAP,
+    MEASURES,
+    ODDS,
+    PARITY,
+    WORST,
+    compare_methods,
+)
 from mien.mitigate.selection import choice, merit
 from mien.mitigate.verdicts import judgement, reduction
 from mien.records import Predictions
@@ -105,7 +115,7 @@ def test_verdicts(men: float, women: float, verdict: str) -> None:
 
 @pytest.mark.parametrize(("seeds", "seed_sd", "copies"), [(2, 0.0, 1), (3, 0.03, 1), (5, 0.02, 3)])
 def test_intervals_hold_the_truth(seeds: int, seed_sd: float, copies: int) -> None:
-    rng, inside, sound = np.random.default_rng(seeds), dict.fromkeys((ACCURACY, WORST, GAP, "woman", "both"), 0), 200
+    rng, inside, sound = np.random.default_rng(seeds), dict.fromkeys((ACCURACY, WORST, GAP, "woman", "both"), 0), 120
     for _ in range(sound):
         world = World(rng, copies=copies)
         runs = {
@@ -125,6 +135,25 @@ def test_intervals_hold_the_truth(seeds: int, seed_sd: float, copies: int) -> No
         inside["both"] += all(held)
     # 95 % are aimed at, of both groups together too.
     assert {name: n / sound for name, n in inside.items() if n / sound < 0.92} == {}
+
+
+def test_intervals_of_extremes_hold_where_nobody_differs() -> None:
+    # An interval about the value holds the true gap of 0 every second time here, and the true odds in one of ten.
+    rng, sizes, k, draws = np.random.default_rng(0), (500, 300, 120, 60), 3, 40
+    groups, n = np.repeat([f"group {i}" for i in range(len(sizes))], sizes), sum(sizes)
+    truth = {ACCURACY: 0.7, EQUAL: 0.7, WORST: 0.7, GAP: 0.0, ODDS: 0.0, PARITY: 0.0, FAIRNESS: 1.0}
+    inside = dict.fromkeys(truth, 0)
+    for draw in range(draws):
+        labels, luck = rng.integers(0, k, n), rng.random(n)
+        runs = []
+        for _ in range(3):
+            right = np.where(rng.random(n) < 0.7, luck, rng.random(n)) < 0.7
+            runs.append(told(labels, np.where(right, labels, (labels + rng.integers(1, k, n)) % k), groups))
+        found = compare_methods({"base": runs}, "base", "gender", settings=Settings(n_boot=200, seed=draw))
+        for name, value in truth.items():
+            told_of = found.methods["base"].overall[name].value
+            inside[name] += told_of.low <= value <= told_of.high
+    assert {name: held / draws for name, held in inside.items() if held / draws < 0.9} == {}
 
 
 def test_no_method_is_said_to_help_or_hurt_that_does_nothing() -> None:

@@ -8,22 +8,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from mien.audit.attributes import Attribute, resolve_attribute
 from mien.audit.inferred import AnnotatorError
-from mien.audit.seeds.noise import interval_over_seeds
+from mien.audit.seeds.noise import over_run_intervals, over_seeds
 from mien.errors import DataError
 from mien.metrics import (
     accuracy,
     balanced_accuracy,
+    demographic_parity_components,
     demographic_parity_difference,
     equal_odds_fairness,
+    equalized_odds_components,
     equalized_odds_difference,
     max_min_gap,
+    mean_recalls,
+    per_class_recall,
 )
 from mien.records import Estimate, Predictions
+from mien.stats.extremes import Extreme, band, extreme_bounds, gap_bounds, share_variance
 from mien.stats.mixture import true_counts
+from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
@@ -128,30 +133,36 @@ def compare_methods(
     error, note = _error_of(first, attribute)
     g, k = len(attribute.groups), len(first.classes)
     group = np.where(attribute.codes < 0, g, attribute.codes)
-    unit = np.arange(len(first)) if first.cluster is None else np.unique(first.cluster, return_inverse=True)[1].ravel()
     rng = settings.stream(spec, "mitigation")
-    n_units = int(unit.max()) + 1
-    drawn = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=settings.n_boot)
-    weights: Array = np.vstack([np.ones(n_units), drawn]).astype(np.float64)  # first the faces as they are
+    replicates = UnitReplicates.draw(len(first), first.cluster, settings.n_boot, rng)
     rates = None
     if error is not None:
         rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
     sizes = np.bincount(group, minlength=g + 1)[:g]
-    shape = (len(weights), g + 1, k, k)
     eligible = sizes >= min_n
-    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group)
+    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, level=settings.level)
     told: dict[str, tuple[dict[str, Array], Array]] = {}
+    bounds = {}
     for name, each in aligned.items():
-        values = [tell(_tables(run, group, unit, weights, shape, rates)) for run in each]
-        overall = {m: np.stack([v[0][m] for v in values]) for m in MEASURES}  # (S, 1 + B)
-        told[name] = overall, np.stack([v[1] for v in values])  # (S, 1 + B, G)
+        runs_told = [
+            tell(_tables(replicates.tables(group, run.labels, run.predicted, (g + 1, k)), rates)) for run in each
+        ]
+        overall = {m: np.stack([run.values[m] for run in runs_told]) for m in MEASURES}  # (S, 1 + B)
+        told[name] = overall, np.stack([run.groups for run in runs_told])  # (S, 1 + B, G)
+        bounds[name] = {m: [run.bounds[m] for run in runs_told] for m in runs_told[0].bounds}
     methods = {}
     together = 1 - (1 - settings.level) / max(1, int(eligible.sum()))
     for name, (overall, groups) in told.items():
         base = None if name == baseline else told[baseline]
         methods[name] = Measured(
             overall={
-                m: _figure(overall[m], None if base is None else base[0][m], settings.level, len(first))
+                m: _figure(
+                    overall[m],
+                    None if base is None else base[0][m],
+                    settings.level,
+                    len(first),
+                    bounds=bounds[name].get(m, ()),
+                )
                 for m in MEASURES
             },
             groups={
@@ -218,34 +229,44 @@ def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[Annotator
     return found, ""
 
 
-def _tables(
-    run: Predictions, group: Any, unit: Any, weights: Array, shape: tuple[int, ...], rates: Array | None
-) -> Array:
-    """``(1 + B, G + 1, K, K)`` confusion counts, of true groups where the annotator's errors are given."""
-    k = shape[-1]
-    code = (group * k + run.labels) * k + run.predicted
-    counts = csr_matrix((np.ones(len(code)), (unit, code)), (weights.shape[1], shape[1] * k * k))
-    tables = np.asarray(counts.T.dot(weights.T)).T.reshape(shape)
+def _tables(tables: Array, rates: Array | None) -> Array:
+    """``(1 + B, G + 1, K, K)`` counts, the last of faces without a group; of true groups where errors are given."""
     if rates is None:
         return tables
-    known = tables[:, :-1].reshape(shape[0], shape[1] - 1, k * k)
-    corrected = true_counts(known, rates).reshape(shape[0], shape[1] - 1, k, k)
+    n, g, k, _ = tables.shape
+    known = tables[:, :-1].reshape(n, g - 1, k * k)
+    corrected = true_counts(known, rates).reshape(n, g - 1, k, k)
     return np.concatenate([corrected, tables[:, -1:]], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What a run came to.
+
+    Attributes:
+        values: Measure -> ``(1 + B,)``: on the faces as they are, then on replicates.
+        groups: ``(1 + B, G)`` of each group.
+        bounds: Measure that is an extreme -> between what it lies in this run.
+    """
+
+    values: Mapping[str, Array]
+    groups: Array
+    bounds: Mapping[str, tuple[float, float]]
 
 
 class _Teller:
     """All measures of confusion counts."""
 
-    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any) -> None:
-        self.eligible = eligible
+    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any, level: float) -> None:
+        self.eligible, self.level = eligible, level
         self.of_groups: Callable[[Any], Array] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}[metric]
         g, k = len(eligible), len(first.classes)
         annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
         self.cells = annotated >= _CLASS_FACES
         self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(k, bool)
 
-    def __call__(self, tables: Array) -> tuple[dict[str, Array], Array]:
-        """Measure -> ``(1 + B,)``; and ``(1 + B, G)`` of the groups."""
+    def __call__(self, tables: Array) -> _Run:
+        """All measures of ``(1 + B, G + 1, K, K)`` counts."""
         everybody, groups = tables.sum(1), tables[:, :-1]
         each = self.of_groups(groups)
         some = np.where(self.eligible & ~np.isnan(each), each, np.nan)
@@ -263,33 +284,62 @@ class _Teller:
             PARITY: demographic_parity_difference(groups, self.eligible),
             FAIRNESS: equal_odds_fairness(groups, eligible=self.eligible, support=self.support),
         }
-        return {name: np.asarray(values) for name, values in found.items()}, each
+        values = {name: np.asarray(told) for name, told in found.items()}
+        return _Run(values=values, groups=each, bounds=self._bounds(groups, some))
+
+    def _bounds(self, groups: Array, some: Array) -> dict[str, tuple[float, float]]:
+        """What a band about all rates of a run leaves its extremes at least and at most."""
+        size, annotated = groups[0].sum((-2, -1)), groups[0].sum(-1)  # (G,), (G, K)
+        recall = per_class_recall(groups)  # (1 + B, G, K)
+        own = np.nan_to_num(share_variance(recall[0].T, annotated.T).T)
+        present = annotated > 0
+        least = share_variance(some[0], size) if self.of_groups is accuracy else _of_mean(own, present)
+        odds = equalized_odds_components(groups, self.eligible, self.cells)
+        parity = demographic_parity_components(groups, self.eligible)
+        means = np.where(self.eligible, mean_recalls(np.swapaxes(recall, -1, -2), self.support), np.nan)
+        behind = np.concatenate([annotated, size[:, None] - annotated], 1).T
+        rates: dict[str, tuple[Array, Array, Extreme]] = {
+            WORST: (some[:, None], least[None], "worst"),
+            GAP: (some[:, None], least[None], "gap"),
+            ODDS: (odds, share_variance(odds[0], behind), "gap"),
+            PARITY: (parity, share_variance(parity[0], size), "gap"),
+            FAIRNESS: (means[:, None], _of_mean(own, np.broadcast_to(self.support, own.shape))[None], "ratio"),
+        }
+        return {
+            name: gap_bounds(told, floor, self.level)
+            if kind == "gap"
+            else extreme_bounds(*band(told, floor, self.level), kind)
+            for name, (told, floor, kind) in rates.items()
+        }
 
 
-def _figure(values: Array, base: Array | None, level: float, n: int, together: float | None = None) -> Figure:
-    """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
-    change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
-    value = over_seeds(values, level, n, within=(0.0, 1.0))
-    return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
+def _of_mean(variances: Array, part: Any) -> Array:
+    """``(G,)`` variance of the mean over the ``(G, K)`` classes that take part."""
+    return np.asarray(np.where(part, variances, 0.0).sum(-1) / np.maximum(part.sum(-1), 1) ** 2)
 
 
-def over_seeds(values: Array, level: float, n: int, within: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
-    """The mean over seeds with an interval for all faces and all seeds.
+def _figure(
+    values: Array,
+    base: Array | None,
+    level: float,
+    n: int,
+    together: float | None = None,
+    bounds: Sequence[tuple[float, float]] = (),
+) -> Figure:
+    """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates.
 
     Args:
-        values: ``(S, 1 + B)``: each seed's value on the faces as they are, then on replicates of them.
-        level: Coverage.
+        values: Of the method.
+        base: Of the baseline; None for itself.
+        level: Coverage of the value.
         n: Faces behind it.
-        within: Where no value can lie outside, so that no interval does.
+        together: Coverage of the change, where several hold together.
+        bounds: Of an extreme: each run's, for an interval about it would not hold.
     """
-    seeds = values[:, 0]
-    if np.isnan(seeds).any():
-        return Estimate(float("nan"), level=level, n=n, note="undefined")
-    replicates = values[:, 1:].mean(0)
-    replicates = replicates[~np.isnan(replicates)]
-    mean, sampling = float(seeds.mean()), float(replicates.var(ddof=1)) if len(replicates) > 1 else float("nan")
-    if len(seeds) < 2 or np.isnan(sampling):
-        return Estimate(mean, level=level, n=n, note="one seed")
-    low, high = interval_over_seeds(mean, sampling, float(seeds.var(ddof=1)), len(seeds), level)
-    low, high = max(low, within[0]), min(high, within[1])
-    return Estimate(mean, low, high, level=level, method="bootstrap over units and student over seeds", n=n)
+    change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
+    if bounds and len(values) > 1:
+        told = zip(values[:, 0], bounds, strict=True)
+        value = over_run_intervals([Estimate(float(v), *ends, level=level, n=n) for v, ends in told], level)
+    else:
+        value = over_seeds(values, level, n, within=(0.0, 1.0))
+    return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)

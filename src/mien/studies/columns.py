@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.audit.gaps import HEADLINE_METRICS
 from mien.errors import ConfigError, DataError
 from mien.metrics import metric_names
 from mien.records import Predictions
 from mien.registry import nearest
 from mien.spellings import same_groups
+from mien.stats.extremes import Extreme
 
+OVER: tuple[Extreme, ...] = ("gap", "worst", "ratio")
 RUN = "run"  # the evaluation of what training itself wrote
 MINUTES = "epoch_minutes"
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
@@ -31,6 +34,7 @@ class Column:
         metric: The metric.
         attribute: Attribute of which some groups count alone; empty for all faces.
         groups: These groups; several are taken together.
+        over: What stands for all groups of the attribute: their largest gap, the worst of them, or worst to best.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Column:
     metric: str
     attribute: str = ""
     groups: tuple[str, ...] = ()
+    over: Extreme | None = None
 
     def faces(self, predictions: Predictions) -> NDArray[np.bool_]:
         """``(n,)`` whether a face counts.
@@ -45,7 +50,7 @@ class Column:
         Raises:
             DataError: If the predictions have not the attribute, or no face in one of the groups.
         """
-        if not self.attribute:
+        if not self.attribute or self.over:
             return np.ones(len(predictions), dtype=bool)
         if self.attribute not in predictions.groups:
             found = f"the faces of {self.evaluation!r} have no attribute {self.attribute!r}"
@@ -60,7 +65,8 @@ class Column:
 
 
 def column_of(text: str, evaluations: Sequence[str]) -> Column:
-    """Read ``METRIC``, ``EVALUATION.METRIC``, ``METRIC@ATTRIBUTE=GROUP|GROUP`` or ``run.FIGURE``.
+    """Read ``METRIC``, ``EVALUATION.METRIC``, ``METRIC@ATTRIBUTE=GROUP|GROUP``, ``METRIC@ATTRIBUTE:gap`` (or ``worst``,
+    or ``ratio``) or ``run.FIGURE``.
 
     Args:
         text: The column; where it names no evaluation the first one is meant.
@@ -75,17 +81,25 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
     told, at, of = text.partition("@")
     evaluation, dot, metric = told.rpartition(".")
     attribute, equals, groups = of.partition("=")
-    if at and not (attribute.strip() and equals and all(g.strip() for g in groups.split("|"))):
-        raise ConfigError(text, f"{of!r} after the @", "ATTRIBUTE=GROUP, several with | between them")
+    whole, colon, word = of.rpartition(":")
+    over = next((each for each in OVER if colon and not equals and word.strip() == each), None)
+    if over is not None:
+        attribute = whole
+    if at and not (attribute.strip() and (over or (equals and all(g.strip() for g in groups.split("|"))))):
+        expected = f"ATTRIBUTE=GROUP, several with | between them, or ATTRIBUTE:{' or :'.join(OVER)}"
+        raise ConfigError(text, f"{of!r} after the @", expected)
     if evaluation == RUN:
         if at or metric not in OF_TRAINING:
             raise ConfigError(text, "is nothing that training writes", f"run.{' or run.'.join(OF_TRAINING)}")
     elif metric not in metric_names():
         raise ConfigError(text, "names no metric", "", nearest(metric, metric_names()))
+    elif over and metric not in HEADLINE_METRICS:
+        raise ConfigError(text, f"has no {over} of {metric}", f"one of {', '.join(HEADLINE_METRICS)}")
     return Column(
         name=text,
         evaluation=evaluation if dot else evaluations[0],
         metric=metric,
         attribute=attribute.strip(),
-        groups=tuple(g.strip() for g in groups.split("|")) if at else (),
+        groups=tuple(g.strip() for g in groups.split("|")) if equals else (),
+        over=over,
     )

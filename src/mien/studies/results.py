@@ -17,7 +17,14 @@ from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
 from mien.audit.overall import summary_estimates
 from mien.audit.scores import row_scores
-from mien.audit.seeds.noise import Spread, estimate_of, interval_over_seeds, spread_of_scores, spreads_of
+from mien.audit.seeds.noise import (
+    Spread,
+    estimate_of,
+    interval_over_seeds,
+    over_run_intervals,
+    spread_of_scores,
+    spreads_of,
+)
 from mien.audit.vocabulary import LOWER_IS_BETTER
 from mien.errors import DataError
 from mien.metrics import METRICS
@@ -28,6 +35,7 @@ from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
 from mien.studies.columns import MINUTES, RUN, Column, column_of
 from mien.studies.definition import ClaimConfig
+from mien.studies.disparities import change_of, faces_of_groups, of_groups
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
 BEYOND_ONE = ("kl", "nll", "brier", "overconfidence", "train_loss", "val_loss", MINUTES)  # what is no share
@@ -183,6 +191,9 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     values = tuple(e.value for e in found)
     if len(found) == 1:
         return Value(mean=found[0], seeds=values, theirs=theirs)
+    if told.over:
+        mean = over_run_intervals(found, settings.level)
+        return Value(mean=mean, seeds=values, seed_spread=float(np.std(values, ddof=1)), theirs=theirs)
     spread = _spread(done, None, told)
     if spread is None:
         mean, sampling, runs = _from_records(told.metric, found, settings)
@@ -208,6 +219,10 @@ def _estimates(cells: Sequence[Cell], column: Column, settings: Settings) -> lis
             each = _of_training(cell, column.metric, settings)
         elif (judged := cell.run.record.estimates.get(name)) is None:
             return []
+        elif column.over:
+            path = cell.run.path / PREDICTIONS / f"{name}.parquet"
+            groups = _each_group(path, path.stat().st_mtime_ns, column.attribute, settings.level)
+            each = of_groups([group[column.metric] for group in groups], column.over, settings.level)
         elif column.attribute:
             each = _of_groups(cell.run.path / PREDICTIONS / f"{name}.parquet", column, settings).get(column.metric)
         else:
@@ -246,6 +261,24 @@ def _of_groups_once(
     return summary_estimates(some, settings=Settings(n_boot=1000, level=level))
 
 
+@lru_cache(maxsize=512)
+def _each_group(path: Path, made: int, attribute: str, level: float) -> list[dict[str, Estimate]]:
+    """Every metric of each group that takes part; the intervals of one metric hold together at the level."""
+    predictions = _loaded(path, made)
+    parts = faces_of_groups(predictions, attribute)
+    settings = Settings(n_boot=1000, level=1 - (1 - level) / len(parts))
+    return [summary_estimates(predictions.select(faces), settings=settings) for faces in parts.values()]
+
+
+def _same_faces(runs: Sequence[Predictions]) -> Sequence[Predictions] | None:
+    """The runs with their faces in one order; None where they were judged on different ones."""
+    try:
+        found = shared_faces(runs, [f"run {i}" for i in range(len(runs))])
+    except DataError:
+        return None
+    return None if any(found.n_left_out) else found.runs
+
+
 def _spread(cells: Sequence[Cell], less: Sequence[Cell] | None, column: Column) -> Spread | None:
     """A metric over seeds on the same faces, or its difference between two rows, seed by seed.
 
@@ -253,24 +286,19 @@ def _spread(cells: Sequence[Cell], less: Sequence[Cell] | None, column: Column) 
         None where the seeds were judged on different faces, or the metric is neither a function of confusion counts
         nor a mean over faces.
     """
-    if column.evaluation == RUN:
+    if column.evaluation == RUN or column.over:
         return None
     metric = column.metric
     runs = [predictions_of(cell, column) for cell in cells]
-    everybody = [*runs, *(predictions_of(cell, column) for cell in less or ())]
-    names = [f"run {i}" for i in range(len(everybody))]
-    try:
-        found = shared_faces(everybody, names)
-    except DataError:
+    shared = _same_faces([*runs, *(predictions_of(cell, column) for cell in less or ())])
+    if shared is None:
         return None
-    if any(found.n_left_out):
-        return None
-    first, k = found.runs[0], len(runs)
+    first, k = shared[0], len(runs)
     if metric in HEADLINE_METRICS:
         nobody = np.zeros(len(first), dtype=np.int64)
-        rows = [Rows(nobody, first.labels, run.predicted, first.cluster, 1, len(first.classes)) for run in found.runs]
+        rows = [Rows(nobody, first.labels, run.predicted, first.cluster, 1, len(first.classes)) for run in shared]
         return spreads_of(rows[:k], rows[k:] or None)[metric, 0]
-    scores = [row_scores(run).get(metric) for run in found.runs]
+    scores = [row_scores(run).get(metric) for run in shared]
     if any(each is None for each in scores):
         return None
     told = np.stack([np.asarray(each, dtype=np.float64) for each in scores])
@@ -326,8 +354,10 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         return untold("not run")
     sides = [[found[seed] for seed in seeds] for found in done]
     told = at(plan, claim.metric)
-    lower = told.metric in (_LESS if told.evaluation == RUN else LOWER_IS_BETTER) or (
-        told.evaluation != RUN and METRICS.lower_is_better(told.metric)
+    lower = (
+        told.over == "gap"
+        or told.metric in (_LESS if told.evaluation == RUN else LOWER_IS_BETTER)
+        or (told.evaluation != RUN and METRICS.lower_is_better(told.metric))
     )
     if claim.cell is not None:
         value = _value(plan, sides[0], claim.metric, settings)
@@ -368,7 +398,12 @@ def _difference(
     if len(values) == 1:
         return Estimate(float(values[0]), nan, nan, level=settings.level)
     first = found[0][0]
-    if columns[0] == columns[1]:
+    if columns[0] == columns[1] and asked[0].over:
+        shared = _same_faces([predictions_of(cell, asked[0]) for cell in (*sides[0], *sides[1])])
+        if shared is not None:
+            k = len(sides[0])
+            return change_of(shared[:k], shared[k:], asked[0], settings)
+    elif columns[0] == columns[1]:
         spread = _spread(sides[0], sides[1], asked[0])
         if spread is not None:
             return estimate_of(spread, first.n, first.clusters, settings, "in pairs")
