@@ -1,6 +1,6 @@
 """What the whole way from a picture to an expression loses against crops that are given; and the rules of the crop.
 
-    python benchmarks/chain.py FERPLUS_STORE --fit [--detector NAME ...]
+    python benchmarks/chain.py FERPLUS_OR_FAIRFACE_STORE --fit [--detector NAME ...]
     python benchmarks/chain.py FERPLUS_STORE --model MODEL [--detector NAME ...] [--out docs/results/chain]
 
 FERPlus faces are pasted into scenes (benchmarks/scenes.py), found, cut out again by the rule of the detector, and
@@ -62,8 +62,9 @@ def look(
         there = scene(store.images[row], side, Condition("", side), np.random.default_rng([seed, side, i]))
         left, top, right, bottom = there.box
         place = Square((left + right) / 2, (top + bottom) / 2, right - left)
-        seen.given.append(store.images[row].reshape(size, size, 1))
-        seen.pasted.append(cut(there.pixels, [place], size, 1)[0])
+        if not fit:
+            seen.given.append(store.images[row].reshape(size, size, 1))
+            seen.pasted.append(cut(there.pixels, [place], size, 1)[0])
         for name, detector in detectors.items():
             one = nearest(detector.find(there.pixels), there.box)
             if fit and len(one):
@@ -100,10 +101,15 @@ def main() -> None:
     args = parser.parse_args()
 
     store = Store.open(args.store)
-    split = "Training" if args.fit else "PublicTest"
-    faces = labelled_faces(store.table.in_split(split), "ferplus_majority", where=str(args.store))
-    drawn = np.random.default_rng(args.seed).permutation(len(faces.rows))[: args.faces]
-    rows, labels = faces.rows[drawn], faces.targets[drawn].argmax(1)
+    split = "PublicTest"
+    if args.fit:  # faces of any corpus: nobody asks for their labels
+        split = next(name for name in ("Training", "train") if name in store.table.splits)
+        rows = store.table.in_split(split).frame["image"].to_numpy()
+        rows = rows[np.random.default_rng(args.seed).permutation(len(rows))[: args.faces]]
+    else:
+        faces = labelled_faces(store.table.in_split(split), "ferplus_majority", where=str(args.store))
+        drawn = np.random.default_rng(args.seed).permutation(len(faces.rows))[: args.faces]
+        rows, labels = faces.rows[drawn], faces.targets[drawn].argmax(1)
     detectors = {spec: made(spec) for spec in args.detector}
     lines = [f"{len(rows)} faces of {split}; seed {args.seed}.", ""]
     if args.fit:

@@ -32,13 +32,15 @@ from where import PORTRAIT, commit, machine
 _FER = """
 import json, sys, time
 import cv2
+if sys.argv[1] == "mtcnn":
+    import torchvision  # first: after TensorFlow, loading it crashes
 from fer.fer import FER
 detector = FER(mtcnn=sys.argv[1] == "mtcnn")
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
     start = time.perf_counter()
     found = detector.detect_emotions(cv2.imread(line.strip()))
-    told = json.dumps(found, default=float)
+    told = json.dumps(found, default=lambda value: value.tolist())
     print(json.dumps([1000 * (time.perf_counter() - start), len(found)]), flush=True)
 """
 

@@ -42,7 +42,7 @@ _RESTORE = "Restore the file, or make the annotator again with 'mien annotator'.
 _ROUNDED = 0.05  # probabilities are kept in half precision
 BUNDLED = Path(__file__).parent / "fairface_mienet"
 VIEWS = ("colour_96", "colour_48", "grey_96", "grey_48")
-_SMALL = 64  # pictures of up to so many pixels a side are like those of 48
+SMALL = 64  # pictures of up to so many pixels a side are like those of 48
 _BATCH = 128
 Calibration = dict[str, list[float]]
 
@@ -238,7 +238,7 @@ def view_of(images: Images) -> str:
     """Which of the measured views pictures are like, from their size and some of their pixels."""
     some: NDArray[Any] = np.asarray(images[:: max(1, len(images) // 50)])
     grey = some.shape[3] == 1 or bool((some == some[..., :1]).all())
-    return f"{'grey' if grey else 'colour'}_{48 if images.shape[1] <= _SMALL else 96}"
+    return f"{'grey' if grey else 'colour'}_{48 if images.shape[1] <= SMALL else 96}"
 
 
 @ANNOTATORS.register("mien")

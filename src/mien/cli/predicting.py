@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +39,7 @@ def predict(
     option: tuple[str, ...] = (),
     margin: float = 0.0,
     risk: float | None = None,
+    perceived: Annotated[bool, Parameter(negative=())] = False,
     camera: str | None = None,
     fps: float | None = None,
     seconds: float | None = None,
@@ -76,6 +77,10 @@ def predict(
         Wider crops: shares of the side to add on every side.
     risk
         Abstain where needed for at most this share of wrong answers, such as 0.1.
+    perceived
+        Tell perceived gender, race and age too, which is for annotating a collection of pictures that one may use, such
+        as before an audit. Sorting people one by one by what is taken for their race is forbidden in the EU (AI Act,
+        Art. 5(1)(g)); not of films or cameras.
     camera
         Look through a camera instead, by its number: 0 is the first; on Windows by its name. Frames are dropped to
         keep up.
@@ -115,6 +120,7 @@ def predict(
         "options": options_of(option),
         "margin": margin,
         "risk": risk,
+        "perceived": perceived,
     }
     if ray is not None:
         others = {"--draw": draw is not None, "--explain": explain is not None, "--camera": camera is not None}
@@ -122,7 +128,7 @@ def predict(
         return told_on_ray(pictures, out, load, address=ray, workers=workers, resume=resume, refused=others)
     if out is not None and out.suffix not in ENDINGS:
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
-    films = _films(pictures, camera, fps, seconds, explain, crops, resume)
+    films = _films(pictures, camera, fps, seconds, explain, crops, resume, perceived)
     if camera is not None and draw is not None:
         raise UsageError("--draw", "does not go with --camera", "--out FILE.jsonl: no frame of a camera is kept")
     given = [name for name in pictures if name != "-"]
@@ -149,7 +155,7 @@ def predict(
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
         write: Callable[[Sequence[FaceRow]], None] = shown.extend if json else _first(shown)
         if out is not None:
-            made = writer(out, predictor.model.classes, predictor.model.numbers, resume=resume)
+            made = writer(out, predictor.model.classes, predictor.model.numbers, resume=resume, heads=predictor.heads)
             write = stack.enter_context(made).write
         left = (name for name in source if not _taken(done, as_text(name)))
         stack.enter_context(quietly())
@@ -175,6 +181,7 @@ def _films(
     explain: Path | None,
     crops: bool,
     resume: bool,
+    perceived: bool,
 ) -> tuple[str, ...]:
     """The films among what was given, which must then be all of it."""
     from mien.predict.films import is_film
@@ -192,6 +199,7 @@ def _films(
         ("--seconds", seconds is not None, moving),
         ("--explain", explain is not None, not moving),
         ("--crops", crops, not moving),
+        ("--perceived", perceived, not moving),
         ("--resume", resume, not moving),
     ):
         if wanted and not needs:
@@ -241,16 +249,24 @@ def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool, counted: _
         print_json([row.as_json() for row in rows])
         return
     numbers = predictor.model.numbers
+    seen = [] if predictor.perceiver is None else [head.name for head in predictor.perceiver.annotator.trained]
     lines = []
     for row in rows:
         top = sorted(row.probabilities.items(), key=lambda item: -item[1])[:3]
         told = "  ".join(f"{name} {p:.2f}" for name, p in top)
         lines.append([row.image, "" if row.face is None else str(row.face + 1), row.top, told, row.reason])
         lines[-1] += [f"{row.numbers[name]:.3f}" if row.numbers else "" for name in numbers]
+        lines[-1] += [_surest(row.perceived.get(name, {})) for name in seen]
     columns = ["picture", "face", "label", "most probable", "why not", *(f"number_{name}" for name in numbers)]
+    columns += [f"perceived {name}" for name in seen]
     terminal.table("perceived expressions", columns, lines)
     if counted.rows > len(rows):
         terminal.say(f"{counted.rows - len(rows)} more rows: write them with --out FILE.jsonl, .csv or .parquet")
+
+
+def _surest(groups: Mapping[str, float]) -> str:
+    top = max(groups, key=groups.__getitem__, default="")
+    return f"{top} {groups[top]:.2f}" if top else ""
 
 
 def _say(counted: _Counted, out: Path | None, done: int) -> None:

@@ -50,7 +50,8 @@ class _Looker:
 
     def __init__(self, load: dict[str, Any]) -> None:
         self.predictor = Predictor.load(**load, threads=1)
-        self.schema = arrow_schema(self.predictor.model.classes, self.predictor.model.numbers)
+        predictor = self.predictor
+        self.schema = arrow_schema(predictor.model.classes, predictor.model.numbers, predictor.heads)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with quietly():

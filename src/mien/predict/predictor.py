@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mien.adapters.loading import load_model, run_model
 from mien.confidence import Confidence, confidence_of, entropy
+from mien.demographics import Head
 from mien.domain import Domain, domain_of_model
 from mien.errors import DataError, UsageError, WeightsError
 from mien.faces import DEFAULT, DETECTORS
@@ -28,6 +29,7 @@ from mien.own_files import read_json, sha256_of
 from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture, read_picture
+from mien.predict.perceiving import Crop, Perceived, Perceiver
 from mien.predict.rows import NO_FACE, FaceRow
 
 #: The model in the box: an ONNX file and its card.
@@ -55,6 +57,7 @@ class Looked:
         crops: ``(n, S, S, C)`` what the model is given; None where it could not be read.
         reasons: ``(n,)`` why an answer for a face had better not be used; empty where it may.
         error: Why it could not be read; empty otherwise.
+        seen: What the annotator of perceived attributes is given; empty where nobody asks.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Looked:
     crops: NDArray[np.uint8] | None = None
     reasons: tuple[str, ...] = ()
     error: str = ""
+    seen: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Predictor:
         confidence: What the model's confidence is worth.
         domain: What the faces that it knows are like.
         risk: Largest share of wrong answers among those not abstained from; None: only what a face looks like counts.
+        perceiver: Tells perceived attributes too; None: nobody asked for them.
         sha256: Of the model's file.
         path: The model's file, for a page that runs it itself; None for a run.
 
@@ -91,6 +96,7 @@ class Predictor:
     confidence: Confidence = field(default_factory=Confidence)
     domain: Domain = field(default_factory=Domain)
     risk: float | None = None
+    perceiver: Perceiver | None = None
     sha256: str = ""
     path: Path | None = None
 
@@ -111,6 +117,7 @@ class Predictor:
         options: dict[str, object] | None = None,
         margin: float = 0.0,
         risk: float | None = None,
+        perceived: bool = False,
         threads: int = 0,
     ) -> Predictor:
         """From the model in the box, a run or weights folder, or an ONNX file.
@@ -122,6 +129,7 @@ class Predictor:
             options: Of the detector.
             margin: See :class:`Predictor`.
             risk: See :class:`Predictor`.
+            perceived: Tell perceived gender, race and age too, by the annotator in the box.
             threads: Of one computation of an ONNX file; 0: as many as the runtime likes.
 
         Raises:
@@ -151,6 +159,7 @@ class Predictor:
             confidence=confidence,
             domain=domain_of_model(path) if exported else Domain(),
             risk=risk,
+            perceiver=Perceiver.load(detector, device) if perceived else None,
             sha256=_checked_sum(path) if exported else load_card(path).sha256,
             path=path if exported else None,
         )
@@ -160,6 +169,11 @@ class Predictor:
         """The pictures that the model is best given."""
         assert self.model.wants is not None  # checked when it was made
         return self.model.wants
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Perceived attributes that rows tell; none where nobody asked."""
+        return () if self.perceiver is None else self.perceiver.heads
 
     @cached_property
     def least(self) -> float:
@@ -238,7 +252,7 @@ class Predictor:
         if self.detector is None:
             pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
             crops = as_stored(pixels[None], wants.size, wants.channels, wants.by)
-            return Looked(name, None, crops, tuple(self.domain.doubts(crops)))
+            return Looked(name, None, crops, tuple(self.domain.doubts(crops)), seen=self._seen(picture, None))
         faces = self.detector.find(picture.pixels)
         places = squares(faces, self.rule, self.margin)
         crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
@@ -246,7 +260,10 @@ class Predictor:
             _doubt(place, points, picture.pixels, wants.size) or unlike
             for place, points, unlike in zip(places, faces.landmarks, self.domain.doubts(crops), strict=True)
         )
-        return Looked(name, faces, crops, reasons)
+        return Looked(name, faces, crops, reasons, seen=self._seen(picture, faces))
+
+    def _seen(self, picture: WholePicture, faces: Faces | None) -> tuple[Crop, ...]:
+        return () if self.perceiver is None else self.perceiver.crops(picture, faces)
 
     def told(self, looked: Sequence[Looked]) -> Iterator[list[FaceRow]]:
         """The rows of pictures whose faces are cut out: the second half of the work, many faces at once."""
@@ -255,19 +272,29 @@ class Predictor:
         stack = np.concatenate(crops) if crops else np.empty((0, size, size, channels), dtype=np.uint8)
         names = [one.name for one in looked for _ in one.reasons]
         probs, numbers = self.model.answers(stack, names=names)
+        perceived = (
+            None if self.perceiver is None else self.perceiver.told([crop for one in looked for crop in one.seen])
+        )
         start = 0
         for one in looked:
             part = slice(start, start + len(one.reasons))
             start = part.stop
-            yield self.rows(one, probs[part], numbers[part])
+            yield self.rows(one, probs[part], numbers[part], None if perceived is None else perceived[part])
 
-    def rows(self, one: Looked, probs: NDArray[np.float64], numbers: NDArray[np.float64]) -> list[FaceRow]:
+    def rows(
+        self,
+        one: Looked,
+        probs: NDArray[np.float64],
+        numbers: NDArray[np.float64],
+        perceived: Sequence[Perceived] | None = None,
+    ) -> list[FaceRow]:
         """The rows of one picture.
 
         Args:
             one: Of :meth:`look`.
             probs: ``(n, K)`` what the model says of its crops.
             numbers: ``(n, M)`` the same.
+            perceived: What is perceived in its faces; None where nobody asks.
         """
         probs = self.confidence.calibrated(probs)
         spread = entropy(probs) if len(probs) else np.empty(0)
@@ -278,6 +305,9 @@ class Predictor:
             return [FaceRow(image=one.name, abstained=True, reason=NO_FACE, **told)]
         rows, least = [], self.least
         for i, (row, doubt) in enumerate(zip(probs, one.reasons, strict=True)):
+            if perceived is not None and self.perceiver is not None:
+                seen = perceived[i]
+                told |= {"perceived": seen.attributes, "age_years": seen.years, "annotator": self.perceiver.called}
             if not np.isfinite(row).all():
                 rows.append(FaceRow(image=one.name, face=i, abstained=True, reason=_LOST, **told))
                 continue

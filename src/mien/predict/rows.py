@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mien.demographics import PREFIX, Head
 from mien.faces.base import LANDMARKS
+from mien.samples import PERCEIVED
 
 #: The reason of a picture that was read, and in which there is no face.
 NO_FACE = "no face was found"
@@ -36,6 +38,9 @@ class FaceRow:
         frame: Number of the frame in its film, from 0; None for a picture.
         time_s: Seconds from the film's first frame; None for a picture.
         track: Number of the face in its film, see :class:`mien.predict.tracks.Tracks`; None where there is none.
+        perceived: Attribute -> group -> probability that a person perceives it; empty where nobody asked.
+        age_years: Expected age in years; None where nobody asked.
+        annotator: Which perceived these attributes; empty where nobody asked.
         smoothed: Class -> mean of the track's probabilities over the last moments; empty before its first answer.
     """
 
@@ -53,6 +58,9 @@ class FaceRow:
     model: str = ""
     model_sha256: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
+    perceived: dict[str, dict[str, float]] = field(default_factory=dict)
+    age_years: float | None = None
+    annotator: str = ""
     frame: int | None = None
     time_s: float | None = None
     track: int | None = None
@@ -71,6 +79,11 @@ class FaceRow:
             "track": self.track,
             "smoothed": {name: round(p, 6) for name, p in self.smoothed.items()},
         }
+        seen = {
+            "perceived": {name: {g: round(p, 6) for g, p in of.items()} for name, of in self.perceived.items()},
+            "perceived_age_years": None if self.age_years is None else round(self.age_years, 1),
+            "annotator": self.annotator,
+        }
         return {
             "image": as_text(self.image),
             "face": self.face,
@@ -86,6 +99,7 @@ class FaceRow:
             "model": self.model,
             "model_sha256": self.model_sha256,
             "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
+            **(seen if self.annotator else {}),
             **({} if self.time_s is None else film),
         }
 
@@ -100,17 +114,31 @@ class FaceRow:
         row |= {f"p_{name}": p for name, p in row.pop("probabilities").items()}
         row |= {f"smoothed_{name}": p for name, p in row.pop("smoothed", {}).items()}
         row |= {f"number_{name}": v for name, v in row.pop("numbers").items()}
+        annotator = row.pop("annotator", "")
+        for attribute, groups in row.pop("perceived", {}).items():
+            top = max(groups, key=groups.__getitem__)
+            own = {"": top, "_confidence": groups[top], "_source": PERCEIVED, "_annotator": annotator}
+            own |= {f"_prob_{group}": p for group, p in groups.items()}
+            row |= {f"{PREFIX}{attribute}{ending}": value for ending, value in own.items()}
         return row
 
 
-def columns(classes: Sequence[str], numbers: Sequence[str] = (), *, film: bool = False) -> dict[str, type]:
+def columns(
+    classes: Sequence[str], numbers: Sequence[str] = (), *, film: bool = False, heads: Sequence[Head] = ()
+) -> dict[str, type]:
     """The columns of the flat table and what they hold: ``str``, ``float``, ``int`` or ``bool``.
 
     Args:
         classes: Of the model.
         numbers: That it tells.
         film: The rows are of films.
+        heads: Perceived attributes that they tell, named as in an annotated store.
     """
+    seen: dict[str, type] = {}
+    for head in heads:
+        name = PREFIX + head.name
+        seen |= {name: str, f"{name}_confidence": float, f"{name}_source": str, f"{name}_annotator": str}
+        seen |= {f"{name}_prob_{group}": float for group in head.groups}
     return {
         "image": str,
         **({"frame": int, "time_s": float, "track": int} if film else {}),
@@ -126,6 +154,7 @@ def columns(classes: Sequence[str], numbers: Sequence[str] = (), *, film: bool =
         **({f"smoothed_{name}": float for name in classes} if film else {}),
         **{f"number_{name}": float for name in numbers},
         **{f"landmark_{name}_{axis}": float for name in LANDMARKS for axis in "xy"},
+        **(seen | {f"{PREFIX}age_years": float} if heads else {}),
         "model": str,
         "model_sha256": str,
     }

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.demographics import Head
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.outputs import whole, writing
@@ -35,7 +36,13 @@ class Writer(Protocol):
 
 @contextmanager
 def writer(
-    path: Path, classes: Sequence[str], numbers: Sequence[str] = (), *, resume: bool = False, film: bool = False
+    path: Path,
+    classes: Sequence[str],
+    numbers: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    film: bool = False,
+    heads: Sequence[Head] = (),
 ) -> Iterator[Writer]:
     """A file of rows, by its ending.
 
@@ -48,11 +55,12 @@ def writer(
         numbers: That it tells.
         resume: Go on where the file ends.
         film: The rows are of films.
+        heads: Perceived attributes that they tell.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    kinds = columns(classes, numbers, film=film)
+    kinds = columns(classes, numbers, film=film, heads=heads)
     if path.suffix == ".jsonl":
         with writing(path), open(path, "a" if resume else "w", encoding="utf-8") as file:
             yield _Lines(file)
@@ -69,9 +77,9 @@ def writer(
             table.flush()
 
 
-def arrow_schema(classes: Sequence[str], numbers: Sequence[str] = ()) -> pa.Schema:
+def arrow_schema(classes: Sequence[str], numbers: Sequence[str] = (), heads: Sequence[Head] = ()) -> pa.Schema:
     """The columns of a table of rows, as Parquet holds them."""
-    return _schema(columns(classes, numbers))
+    return _schema(columns(classes, numbers, heads=heads))
 
 
 def _schema(kinds: dict[str, type]) -> pa.Schema:

@@ -38,7 +38,11 @@ from mien.studies.definition import ClaimConfig
 from mien.studies.disparities import change_of, faces_of_groups, of_groups
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
-BEYOND_ONE = ("kl", "nll", "brier", "overconfidence", "train_loss", "val_loss", MINUTES)  # what is no share
+_ANY, _POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
+#: Where the values of what is no share lie, so that no interval leaves it.
+_WITHIN = {"kl": _POSITIVE, "nll": _POSITIVE, "brier": (0.0, 2.0), "overconfidence": (-1.0, 1.0), MINUTES: _POSITIVE}
+_WITHIN |= {"train_loss": _ANY, "val_loss": _ANY}
+_SHARE = (0.0, 1.0)
 _LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
 
 
@@ -198,7 +202,7 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     if spread is None:
         mean, sampling, runs = _from_records(told.metric, found, settings)
     else:
-        within = None if told.metric in BEYOND_ONE else (0.0, 1.0)
+        within = _WITHIN.get(told.metric, _SHARE)
         mean = estimate_of(spread, found[0].n, found[0].clusters, settings, within=within)
         sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
     return Value(
@@ -319,8 +323,8 @@ def _from_records(metric: str, found: Sequence[Estimate], settings: Settings) ->
         errors = np.zeros(len(found))
     sampling, runs = float((errors**2).mean()), float(values.var(ddof=1))
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
-    if metric not in BEYOND_ONE:
-        low, high = max(low, 0.0), min(high, 1.0)
+    least, most = _WITHIN.get(metric, _SHARE)
+    low, high = max(low, least), min(high, most)
     mean = Estimate(
         float(values.mean()),
         low,
