@@ -74,7 +74,7 @@ def main() -> None:
         "# Perceived attributes of faces that were found",
         "",
         f"{len(rows)} held-out faces of {store.table.name}, pasted into scenes of 640x480 pixels so that forehead to "
-        f"chin takes so many of them, found by {args.detector} and cut out by its rule: what `mien predict "
+        f"chin takes so many, found by {args.detector} and cut out by its rule: what `mien predict "
         "--perceived` does. *Given*: the same faces as the corpus cropped them. Shares that agree with what people "
         f"perceived, of the faces that were found. {perceiver.called}, seed {args.seed}, {machine()}, commit {commit()}.",
         "",

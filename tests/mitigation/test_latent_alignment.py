@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,13 @@ from mien.config import parse_config
 from mien.errors import ConfigError
 from mien.mitigation.base import Batch, Step
 from mien.mitigation.faces import Faces
-from mien.mitigation.latent_alignment import LatentAlignment, gram
+from mien.mitigation.latent_alignment import LatentAlignment, LearntStyle, gram
 from mien.models import MODELS
+from mien.models.card import load_card
 from mien.models.latent import BODY, LATENT, LatentMBConv
 from mien.models.weights import Classifier
 from mien.train import train
+from mien.train.start import all_weights_key
 
 SMALL: dict[str, Any] = {"encoder_widths": [8, 8], "latent": 8, "widths": [8, 16]}
 
@@ -150,3 +153,22 @@ def test_style_of_a_trained_network(settings: dict[str, Any], tmp_path: Path) ->
     eyes = train(parse_config(settings | {"train": settings["train"] | {"epochs": 1}}), tmp_path / "eyes")
     run = train(config(settings, style_network=str(eyes.path)), tmp_path / "run")
     assert run.record.status == "finished"
+    # Of other faces held out, the eyes learnt some that this run is to be judged on.
+    content = settings | {"split": {"name": "ratio", "options": {"train": 0.5, "validation": 0.25, "test": 0.25}}}
+    with pytest.raises(ConfigError, match=r"mitigation\.options\.style_network: .* faces were learnt by"):
+        train(config(content, style_network=str(eyes.path)), tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"style_network: no such folder"):
+        train(config(settings, style_network=str(tmp_path / "nowhere")), tmp_path / "other")
+    assert all_weights_key(config(settings, style_network=str(eyes.path))).endswith(load_card(eyes.path).sha256)
+    assert all_weights_key(config(settings)) == ""
+
+
+def test_the_style_network_sees_pictures_as_it_learnt_them(settings: dict[str, Any], tmp_path: Path) -> None:
+    eyes = train(parse_config(settings | {"train": settings["train"] | {"epochs": 1}}), tmp_path / "eyes")
+    classifier = Classifier.load(eyes.path)
+    ours = dataclasses.replace(classifier.card, mean=(0.1,), std=(0.7,))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 1), dtype=np.uint8)
+    raw = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    found = LearntStyle(classifier, ours).eval()((raw - 0.1) / 0.7)
+    expected = list(classifier.module.eval().parts().values())[0](classifier.tensor(pixels))
+    torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-4)

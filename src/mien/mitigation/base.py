@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
+from mien.models.card import WeightCard
 
 
 class Batch(NamedTuple):
@@ -169,6 +170,8 @@ class Mitigation(nn.Module):
     """
 
     needs: ClassVar[Needs] = Needs()
+    #: Options that may name a run or a folder of weights, which must not have learnt the faces that are held out.
+    weights_in: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, faces: Faces) -> None:
         super().__init__()
@@ -184,6 +187,9 @@ class Mitigation(nn.Module):
         Every epoch of a stage has as many.
         """
         return None
+
+    def pictures_are(self, card: WeightCard) -> None:
+        """How the network's pictures are made, told before it is adapted."""
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:
         """The network that is trained: with further heads, or with a part frozen."""

@@ -19,8 +19,11 @@ from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import asked, group_cross_entropy
 from mien.mitigation.uniform_confusion import confused
 from mien.models.blocks import ExpressionModel
+from mien.models.card import WeightCard
 from mien.models.latent import BODY, LATENT, LatentDiscriminator, LatentGenerator, LatentMBConv, sampled
 from mien.models.weights import Classifier
+from mien.pictures.preprocessing import OF_OWN_RANGE
+from mien.pictures.tensors import normalised, preprocessed
 
 _ALIVE = 0.01  # nats of a latent channel, the mean over its places, from which on it tells something
 _RECENT = 0.05  # share of the newest batch in the running figures
@@ -51,18 +54,23 @@ class DrawnStyle(nn.Module):
 
 
 class LearntStyle(nn.Module):
-    """The first four parts of a trained network, which stand still.
+    """The first four parts of a trained network, which stand still and see pictures as it learnt them.
 
     Args:
-        model: The network.
+        classifier: The network and its card.
+        ours: The card of the network that learns, in whose range pictures come.
     """
 
-    def __init__(self, model: ExpressionModel) -> None:
+    def __init__(self, classifier: Classifier, ours: WeightCard) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(list(model.parts().values())[:4])
+        self.layers = nn.ModuleList(list(classifier.module.parts().values())[:4])
+        self.ours, self.theirs = ours, classifier.card
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """``(B, C, H, W)`` -> the maps of the parts."""
+        levels = normalised(x, [-m / s for m, s in zip(self.ours.mean, self.ours.std, strict=True)],
+                            [1 / s for s in self.ours.std])  # fmt: skip
+        x = normalised(preprocessed(levels, self.theirs.preprocess), self.theirs.mean, self.theirs.std)
         found = []
         for layer in self.layers:
             x = layer(x)
@@ -118,12 +126,14 @@ class LatentAlignment(Mitigation):
         variational: Whether the latent is drawn; otherwise it is its mean.
         warm_up: Share of the first fit over which the divergence's factor rises.
         free: Nats of a unit's divergence that cost nothing.
-        style_network: ``drawn``, or the folder of a run or of weights, such as VGG16's.
+        style_network: ``drawn``, or the folder of a run or of weights, such as VGG16's, to which pictures are shown as
+            it learnt them.
         lr: The discriminators' learning rate; that of the network if None.
         pictures: So many faces are written beside what the generator makes of them, into the run's folder.
     """
 
     needs = Needs(training=True)
+    weights_in = ("style_network",)
     stage: Tensor
     alive: Tensor
     figures: Tensor
@@ -153,8 +163,13 @@ class LatentAlignment(Mitigation):
         self.register_buffer("stage", torch.zeros((), dtype=torch.long))
         self.register_buffer("figures", torch.full((4,), torch.nan))  # divergence, confusion, style, pixels
         self.register_buffer("edges", torch.tensor([torch.inf, -torch.inf]))  # of pictures as the network sees them
+        self.card: WeightCard | None = None
         self.models: list[LatentMBConv] = []  # the network's own, not this module's
         self.shown: list[tuple[Tensor, Tensor]] = []
+
+    def pictures_are(self, card: WeightCard) -> None:
+        """A style network that has learnt wants other numbers."""
+        self.card = card
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:
         """Build generator, variance, discriminators and style network for the encoder.
@@ -184,7 +199,11 @@ class LatentAlignment(Mitigation):
         if classifier.card.in_channels != channels:
             found = f"takes {classifier.card.in_channels} channels"
             raise ConfigError("mitigation.options.style_network", found, f"{channels}, as the store has")
-        return LearntStyle(classifier.module)
+        assert self.card is not None
+        if away := set(self.card.preprocess) & set(OF_OWN_RANGE):
+            found = f"pictures after {sorted(away)[0]!r} cannot be brought back to those that it learnt"
+            raise ConfigError("mitigation.options.style_network", found, "drawn, or no such step in preprocess")
+        return LearntStyle(classifier, self.card)
 
     def train(self, mode: bool = True) -> LatentAlignment:
         """As every module; the style network stands still."""

@@ -20,7 +20,7 @@ from mien.runs import RECORD, Run, code_versions
 from mien.studies.definition import Scale, StudyConfig, settled
 from mien.studies.hold import Holder, holder_of
 from mien.train.components import check_components
-from mien.train.start import weights_key
+from mien.train.start import all_weights_key, read_beside
 from mien.values import shown
 from mien.yaml_files import read_yaml
 
@@ -293,9 +293,9 @@ class _Planner:
 
     def weights_of(self, config: ExperimentConfig) -> str:
         """What tells the weights that a run begins with, whose file is read once."""
-        asked = f"{config.model.name} {config.model.weights}"
+        asked = f"{config.model.name} {config.model.weights} {sorted(read_beside(config).items())}"
         if asked not in self.weights:
-            self.weights[asked] = weights_key(config)
+            self.weights[asked] = all_weights_key(config)
         return self.weights[asked]
 
 

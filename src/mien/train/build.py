@@ -153,6 +153,7 @@ def build(
         torch.bfloat16 if precision_of(config) == "bf16" else None,
         Mixing(mixup=config.augment.mixup, cutmix=config.augment.cutmix) if config.augment.enabled else Mixing(),
     )
+    mitigation.pictures_are(card)
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw, data.numbers)
     _check_adapted(network, card, config)
     judge = Judge(

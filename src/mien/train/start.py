@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mien.config import ExperimentConfig
 from mien.data.splits import FIT, TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
+from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
@@ -29,7 +31,7 @@ _ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces th
 
 
 def check_start(config: ExperimentConfig, table: SampleTable) -> None:
-    """Refuse to begin with weights that learnt faces which this run holds out.
+    """Refuse weights that learnt faces which this run holds out: those it begins with, and those a mitigation reads.
 
     Args:
         config: The experiment.
@@ -43,19 +45,20 @@ def check_start(config: ExperimentConfig, table: SampleTable) -> None:
             learnt, or may have learnt, validation or test faces of this one.
         WeightsError: If a library's weights are neither kept here nor can be downloaded.
     """
-    folder = source_of(config)
-    if folder is None or not folder.is_dir():
-        return
-    learnt, words = _learnt_before(folder, table)
+    source = source_of(config)
+    folders = {"model.weights": source} if source is not None and source.is_dir() else {}
     parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, FIT, TEST)]
-    counts = [f"{(learnt & held).sum():,} of {held.sum():,} {part}" for part, held in parts if (learnt & held).any()]
-    if counts:
-        raise ConfigError(
-            "model.weights",
-            f"{' and '.join(counts)} faces {words} {str(folder)!r}",
-            "weights that never saw them",
-            "Split as those weights did (the same split, options and seed), or begin with others.",
-        )
+    for key, folder in (folders | read_beside(config)).items():
+        learnt, words = _learnt_before(folder, table)
+        held_out = [(part, held, learnt & held) for part, held in parts]
+        counts = [f"{both.sum():,} of {held.sum():,} {part}" for part, held, both in held_out if both.any()]
+        if counts:
+            raise ConfigError(
+                key,
+                f"{' and '.join(counts)} faces {words} {str(folder)!r}",
+                "weights that never saw them",
+                "Split as those weights did (the same split, options and seed), or take others.",
+            )
 
 
 def source_of(config: ExperimentConfig) -> Path | None:
@@ -83,6 +86,34 @@ def source_of(config: ExperimentConfig) -> Path | None:
         found = f"{weights!r} {error.found}" if path.is_dir() else f"no such folder {weights!r}"
         raise ConfigError("model.weights", found, _EXPECTED) from error
     return path
+
+
+def read_beside(config: ExperimentConfig) -> dict[str, Path]:
+    """Folders of weights that the mitigation reads: key of the option -> folder.
+
+    Raises:
+        ConfigError: If one holds no weights.
+    """
+    method, found = MITIGATIONS.get(config.mitigation.name), {}
+    for option in getattr(method, "weights_in", ()):
+        value = config.mitigation.options.get(option)
+        default = inspect.signature(method).parameters[option].default
+        if value is None or value == default:
+            continue
+        key, folder = f"mitigation.options.{option}", Path(value)
+        try:
+            load_card(folder)
+        except WeightsError as error:
+            what = f"{value!r} {error.found}" if folder.is_dir() else f"no such folder {value!r}"
+            raise ConfigError(key, what, f"a run or weights folder, or {default}") from error
+        found[key] = folder
+    return found
+
+
+def all_weights_key(config: ExperimentConfig) -> str:
+    """What tells all weights that a run reads from others: those it begins with, and those a mitigation reads."""
+    beside = (f"{key} {load_card(folder).sha256}" for key, folder in read_beside(config).items())
+    return " ".join(filter(None, (weights_key(config), *beside)))
 
 
 def weights_key(config: ExperimentConfig) -> str:
