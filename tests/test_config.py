@@ -67,7 +67,7 @@ def test_the_explained_configuration_reads_back() -> None:
         ({"data": {"store": "s"}, "audit": {"by": [3]}}, r"audit\.by\[0\]: 3, expected text\. Put it in quotes"),
         ({"data": {"store": "s"}, "name": ""}, "name: '', expected text that is not empty"),
         ({"data": {"store": None}}, r"data\.store: nothing, expected text"),
-        ({True: 1, "data": {"store": "s"}}, "unknown key"),
+        ({True: 1, "data": {"store": "s"}}, "a key that is no text"),
         (
             {"data": {"store": "s"}, "labels": {"attributes": ["race"], "weights": {"gender": 2}}},
             "labels: .*weights are of the attributes that are learnt, found gender",

@@ -13,12 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mien.config.augment import AugmentConfig
+from mien.config.mistakes import mistake_of
 from mien.config.section import Component, Section
 from mien.errors import ConfigError, MienError, noted
 from mien.pictures.preprocessing import Preprocess
-from mien.registry import nearest
 from mien.stats.settings import MOST, Settings
-from mien.values import Unfit, shown
 from mien.yaml_files import parse_yaml, read_yaml
 
 _EXPECTED = "a YAML configuration"
@@ -316,16 +315,7 @@ def _without(content: dict[str, Any], places: Iterable[tuple[int | str, ...]]) -
 def _mistake(error: Mapping[str, Any], where: str, overrides: Iterable[str]) -> ConfigError:
     """What is wrong, in words."""
     key = ".".join(str(p) for p in error["loc"])
-    place = place_of(key, where, overrides)
-    unfit = error.get("ctx", {}).get("error")
-    if isinstance(unfit, Unfit):
-        return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
-    if error["type"] in ("extra_forbidden", "invalid_key"):
-        return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), _keys(error["loc"][:-1])))
-    if error["type"] == "missing":
-        return ConfigError(place, "is missing", "a value")
-    message = str(unfit or error["msg"])
-    return ConfigError(place, message if unfit else f"{shown(error['input'])}: {message}")
+    return mistake_of(error, place_of(key, where, overrides), _keys(error["loc"][:-1]))
 
 
 def place_of(key: str, where: str, overrides: Iterable[str] = ()) -> str:

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from mien.config.mistakes import mistake_of
 from mien.config.section import Section
 from mien.errors import ConfigError, MienError
-from mien.registry import nearest
-from mien.values import Unfit
 from mien.yaml_files import read_yaml
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -47,14 +46,5 @@ def _mistake(
 ) -> MienError:
     """What pydantic found wrong, with its key."""
     place = ": ".join(filter(None, (where, ".".join(str(p) for p in error["loc"]))))
-    unfit = error.get("ctx", {}).get("error")
-    if isinstance(unfit, Unfit):
-        return ConfigError(place + unfit.place, unfit.found, unfit.expected, unfit.fix)
-    if error["type"] == "extra_forbidden":
-        section = below.get(str(error["loc"][0]), root) if len(error["loc"]) > 1 else root
-        return ConfigError(place, "unknown key", "", nearest(str(error["loc"][-1]), list(section.model_fields)))
-    if error["type"] == "invalid_key":
-        return ConfigError(place, "a key that is no text", "text", "Put it in quotes.")
-    if error["type"] == "missing":
-        return ConfigError(place, "is missing", "a value")
-    return ConfigError(place, str(unfit or error["msg"]))
+    section = below.get(str(error["loc"][0]), root) if len(error["loc"]) > 1 else root
+    return mistake_of(error, place, list(section.model_fields))
