@@ -20,9 +20,9 @@ import numpy as np
 from chain import nearest, paired
 from detectors import made
 from mien import terminal
-from mien.annotators.mien import mien
+from mien.annotators.mien import SMALL, mien
 from mien.data.images import Store
-from mien.faces.crop import FAIRFACE
+from mien.faces.crop import FAIRFACE, Square, cut
 from mien.pictures.whole import WholePicture
 from mien.predict.perceiving import Perceiver
 from mien.stats.intervals import wilson
@@ -74,34 +74,41 @@ def main() -> None:
         "# Perceived attributes of faces that were found",
         "",
         f"{len(rows)} held-out faces of {store.table.name}, pasted into scenes of 640x480 pixels so that forehead to "
-        f"chin takes so many, found by {args.detector} and cut out by its rule: what `mien predict "
-        "--perceived` does. *Given*: the same faces as the corpus cropped them. Shares that agree with what people "
-        f"perceived, of the faces that were found. {perceiver.called}, seed {args.seed}, {machine()}, commit {commit()}.",
+        f"chin takes so many, found by {args.detector} and cut out by its rule: what `mien predict --perceived` does. "
+        "*Given*: the same faces as the corpus cropped them; *as pasted*: cut out of the scene exactly where they were "
+        "pasted. Shares that agree with what people perceived, of the faces that were found. "
+        f"{perceiver.called}, seed {args.seed}, {machine()}, commit {commit()}.",
         "",
-        "| side | found | attribute | given | found and cut | difference, points |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| side | found | attribute | given | as pasted | found and cut | less given, points | less pasted, points |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for side in args.sides:
-        crops, seen = [], []
+        crops, seen, pasted = [], [], []
         with terminal.progress(f"{side} px", "faces") as progress:
             for i, image in enumerate(images):
                 there = scene(image, side, Condition("", side), np.random.default_rng([args.seed, side, i]))
+                left, top, right, bottom = there.box
+                place = Square((left + right) / 2, (top + bottom) / 2, right - left)
+                pasted.append(cut(there.pixels, [place], images.shape[1] if side > SMALL else SMALL, 3)[0])
                 face = nearest(detector.find(there.pixels), there.box)
                 if len(face):
                     crops += perceiver.crops(WholePicture(str(i), there.pixels), face)
                     seen.append(i)
                 progress(i + 1, len(images))
         said, index = perceiver.told(crops), np.array(seen)
+        there_said = perceiver.told(pasted)
         for name in _HEADS:
             known = true[name][index] >= 0
             of = index[known]
             found = np.array([np.argmax(list(each.attributes[name].values())) for each in said])[known]
+            where = np.array([np.argmax(list(each.attributes[name].values())) for each in there_said])[of]
             right, before = found == true[name][of], given[name][of].argmax(1) == true[name][of]
+            same = where == true[name][of]
             cells = [f"{side} px", f"{len(index) / len(rows):.3f}", name]
-            for hits in (before, right):
+            for hits in (before, same, right):
                 low, high = wilson(float(hits.sum()), float(len(hits)))
                 cells.append(f"{hits.mean():.3f} [{low:.3f}, {high:.3f}]")
-            lines.append("| " + " | ".join([*cells, paired(right, before)]) + " |")
+            lines.append("| " + " | ".join([*cells, paired(right, before), paired(right, same)]) + " |")
     lines += [
         "",
         "```sh",

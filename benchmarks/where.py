@@ -14,9 +14,12 @@ PORTRAIT = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grac
 
 
 def commit() -> str:
-    """Of this code."""
-    told = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    """Of this code; it ends in ``+`` where something is not committed."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
 
 
 def machine() -> str:

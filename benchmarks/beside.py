@@ -1,0 +1,357 @@
+"""Mien beside the `fer` package and face-api, on the same faces and in the same browser.
+
+    python benchmarks/beside.py FERPLUS_STORE [--faces 1000] [--fer PYTHON] [--face-api FOLDER] [--rounds 20]
+                                [--out docs/results/beside]
+
+``--fer`` names the Python of an environment with `fer` (pip install fer tensorflow-cpu), ``--face-api`` the unpacked
+npm package @vladmandic/face-api, into whose dist/ the .wasm files of @tensorflow/tfjs-backend-wasm were copied.
+
+First, expressions: the faces of FERPlus's PublicTest part as their corpus cropped them, those with a majority in one
+of the seven classes that all three have. Labels are FERPlus's majority; a tool's contempt, where it has it, counts as
+wrong. Then, in a browser: pictures of 640x480 with one face, Mien's page beside
+face-api with each of its two detectors, in turns. Nothing else should run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import json
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from mien import terminal
+from mien.data.images import Store
+from mien.data.labelled import labelled_faces
+from mien.outputs import whole
+from mien.pictures.opening import quietly
+from mien.predict import Predictor
+from mien.records import write_json
+from mien.stats.intervals import wilson
+from predicting import scenes
+from serving import serving
+from where import commit, machine
+
+#: FERPlus's names of the classes that all have -> those of `fer` and of face-api.
+SHARED = {
+    "neutral": ("neutral", "neutral"),
+    "happiness": ("happy", "happy"),
+    "surprise": ("surprise", "surprised"),
+    "sadness": ("sad", "sad"),
+    "anger": ("angry", "angry"),
+    "disgust": ("disgust", "disgusted"),
+    "fear": ("fear", "fearful"),
+}
+_FER = """
+import json, sys, time
+import numpy as np
+from fer.fer import FER
+detector, side = FER(mtcnn=False), 48
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    faces, out = np.load(line.strip()), []
+    start = time.perf_counter()
+    for face in faces:
+        picture = np.repeat(face, 3, axis=2)
+        (found,) = detector.detect_emotions(picture, face_rectangles=[(0, 0, side, side)])
+        out.append({k: float(v) for k, v in found["emotions"].items()})
+    print(json.dumps([1000 * (time.perf_counter() - start) / len(faces), out]), flush=True)
+"""
+_BEGIN = """async () => {
+  const { tf, nets } = faceapi;
+  tf.setWasmPaths("/dist/");
+  await tf.setBackend("wasm");
+  await tf.ready();
+  const all = [nets.ssdMobilenetv1, nets.tinyFaceDetector, nets.faceExpressionNet];
+  for (const net of all) await net.loadFromUri("/model");
+  return [tf.getBackend(), faceapi.version, self.crossOriginIsolated];
+}"""
+_CROPS = """async (text) => {
+  const faces = JSON.parse(text);
+  const canvas = document.createElement("canvas");
+  const side = Math.sqrt(faces[0].length);
+  canvas.width = canvas.height = side;
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const out = [];
+  const start = performance.now();
+  for (const face of faces) {
+    const picture = pen.createImageData(side, side);
+    face.forEach((v, i) => picture.data.set([v, v, v, 255], 4 * i));
+    pen.putImageData(picture, 0, 0);
+    out.push(await faceapi.nets.faceExpressionNet.predictExpressions(canvas));
+  }
+  return JSON.stringify([(performance.now() - start) / faces.length, out]);
+}"""
+_WHOLE = """async ([text, small]) => {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const start = performance.now();
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  const options = small ? new faceapi.TinyFaceDetectorOptions() : new faceapi.SsdMobilenetv1Options();
+  const found = await faceapi.detectAllFaces(canvas, options).withFaceExpressions();
+  return [performance.now() - start, found.length];
+}"""
+_LOOKER = """async () => {
+  self.looker = new Worker("looker.js", { type: "module" });
+  self.asked = (message, transfer = []) => new Promise((resolve) => {
+    self.looker.onmessage = ({ data }) => resolve(data);
+    self.looker.postMessage(message, transfer);
+  });
+  const { kind, threads } = await self.asked({ kind: "start", token: "" });
+  return [kind, threads, self.crossOriginIsolated];
+}"""
+_LOOK = """async ([text]) => {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const start = performance.now();
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  const { rows } = await self.asked({ kind: "look", id: 1, name: "x", bitmap, options: {} }, [bitmap]);
+  return [performance.now() - start, rows.filter((row) => row.box).length];
+}"""
+
+
+class _Isolated(http.server.SimpleHTTPRequestHandler):
+    """A folder, to a page that may use several threads, as Mien's may."""
+
+    def end_headers(self) -> None:
+        """With what isolates the page."""
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+    def do_GET(self) -> None:
+        """The page is made here."""
+        if self.path != "/":
+            return super().do_GET()
+        page = b'<!doctype html><script src="/dist/face-api.js"></script>'
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(page)
+        return None
+
+    def log_message(self, *_: Any) -> None:
+        """Silent."""
+
+
+@contextmanager
+def face_api(folder: Path, browser: Any) -> Iterator[Page]:
+    """A page with face-api's networks loaded."""
+    handler = functools.partial(_Isolated, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+    page.evaluate(_BEGIN)
+    yield page
+    page.close()
+    server.shutdown()
+
+
+def answers_of_fer(python: str, faces: np.ndarray) -> tuple[float, list[dict[str, float]]]:
+    """Milliseconds a face, and what `fer` says of each."""
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, faces)
+        file.flush()
+        words = [python, "-c", _FER]
+        told = subprocess.run(words, input=file.name + "\n", capture_output=True, text=True, check=False)
+    lines = [line for line in told.stdout.splitlines() if line.startswith("[")]
+    if not lines:
+        raise SystemExit(f"fer ended: {told.stderr[-400:]}")
+    ms, found = json.loads(lines[-1])
+    return ms, found
+
+
+def answers_of_face_api(page: Page, faces: np.ndarray) -> tuple[float, list[dict[str, float]]]:
+    """Milliseconds a face, and what face-api says of each."""
+    taken: list[float] = []
+    found: list[dict[str, float]] = []
+    with terminal.progress("face-api", "faces") as progress:
+        for start in range(0, len(faces), 50):
+            part = faces[start : start + 50].reshape(-1, faces.shape[1] * faces.shape[2])
+            ms, said = json.loads(page.evaluate(_CROPS, json.dumps(part.tolist())))
+            taken.append(ms)
+            found += said
+            progress(len(found), len(faces))
+    return statistics.median(taken), found
+
+
+def answers_of_mien(faces: np.ndarray) -> tuple[float, list[dict[str, float]]]:
+    """Milliseconds a face, one by one, and what the model in the box says of each."""
+    predictor = Predictor.load(detector=None)
+    found, start = [], time.perf_counter()
+    for face in faces:
+        probs, _ = predictor.model.answers(face[None])
+        found.append(dict(zip(predictor.model.classes, map(float, probs[0]), strict=True)))
+    return 1000 * (time.perf_counter() - start) / len(faces), found
+
+
+def top_of(found: list[dict[str, float]], names: dict[str, str]) -> np.ndarray:
+    """``(n,)`` the most probable class by FERPlus's name; one that only the tool has stays its own."""
+    back = {theirs: ours for ours, theirs in names.items()}
+    return np.array([back.get(top, top) for top in (max(each, key=each.__getitem__) for each in found)])
+
+
+def expressions(args: argparse.Namespace, browser: Any) -> dict[str, Any]:
+    """Accuracy on the same crops, and milliseconds of one."""
+    store = Store.open(args.store)
+    part = store.table.in_split("PublicTest")
+    told = labelled_faces(part, "ferplus_majority", where=str(args.store))
+    label = np.array(told.classes)[told.targets.argmax(1)]
+    keep = np.flatnonzero(np.isin(label, list(SHARED)))
+    keep = keep[np.random.default_rng(args.seed).permutation(len(keep))[: args.faces]]
+    faces, label = store.images[told.rows[keep]], label[keep]
+    tools: dict[str, Callable[[], tuple[float, list[dict[str, float]]]]] = {"mien": lambda: answers_of_mien(faces)}
+    names = {"mien": {name: name for name in SHARED}}
+    if args.fer:
+        tools["fer"], names["fer"] = lambda: answers_of_fer(args.fer, faces), {k: v[0] for k, v in SHARED.items()}
+    if args.face_api:
+        names["face-api"] = {k: v[1] for k, v in SHARED.items()}
+
+        def in_browser() -> tuple[float, list[dict[str, float]]]:
+            with face_api(args.face_api, browser) as page:
+                return answers_of_face_api(page, faces)
+
+        tools["face-api"] = in_browser
+    found: dict[str, Any] = {"faces": len(faces), "of_class": {c: int((label == c).sum()) for c in SHARED}, "tools": {}}
+    for tool, ask in tools.items():
+        ms, said = ask()
+        right = top_of(said, names[tool]) == label
+        low, high = wilson(float(right.sum()), float(len(right)))
+        recall = {c: float(right[label == c].mean()) for c in SHARED if (label == c).any()}
+        found["tools"][tool] = {"ms": ms, "accuracy": [float(right.mean()), low, high], "recall": recall}
+    return found
+
+
+def pictures(args: argparse.Namespace, browser: Any) -> dict[str, Any]:
+    """Milliseconds a picture in the browser, from the file to what is said, in turns."""
+    taken: dict[str, list[float]] = {}
+    faces: dict[str, int] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quietly(),
+        serving() as server,
+        face_api(args.face_api, browser) as api,
+    ):
+        texts = [b64encode(path.read_bytes()).decode() for path in scenes(Path(folder))]
+        ours = browser.new_page()
+        ours.goto(f"http://127.0.0.1:{server.port}/")
+        began = ours.evaluate(_LOOKER)
+        tools: dict[str, Callable[[str], Any]] = {
+            "mien": lambda text: ours.evaluate(_LOOK, [text]),
+            "face-api, tiny detector": lambda text: api.evaluate(_WHOLE, [text, True]),
+            "face-api, SSD MobileNet v1": lambda text: api.evaluate(_WHOLE, [text, False]),
+        }
+        for turn in range(args.rounds + 1):
+            for text in texts:
+                for name, ask in tools.items():
+                    ms, n = ask(text)
+                    if turn:  # the first one warms
+                        taken.setdefault(name, []).append(ms)
+                        faces[name] = faces.get(name, 0) + n
+        ours.close()
+    return {
+        "threads": began[1],
+        "ms": {name: np.quantile(values, (0.05, 0.5, 0.95)).tolist() for name, values in taken.items()},
+        "found": {name: n / (args.rounds * len(texts)) for name, n in faces.items()},
+    }
+
+
+def page_of(told: dict[str, Any]) -> str:
+    """The figures in words."""
+    crops, seen = told["expressions"], told["pictures"]
+    lines = [
+        "# Beside other packages",
+        "",
+        f"Written by `python benchmarks/beside.py STORE --fer PYTHON --face-api FOLDER --out docs/results/beside`; "
+        f"{told['machine']}, commit {told['commit']}.",
+        "",
+        f"## Expressions: {crops['faces']:,} faces of FERPlus's PublicTest",
+        "",
+        "As their corpus cropped them, one by one; labels are FERPlus's majority, of the seven classes that all have. "
+        "PublicTest chose the epoch of nothing in Mien's model; what `fer` held out its package does not tell (its "
+        "network learnt FER2013, whose own labels differ from FERPlus's), and face-api's learnt public corpora and "
+        "pictures of the web that nobody names, cropped wider. So this says what each package makes of such crops, and not which "
+        "network is the better one.",
+        "",
+        "| tool | accuracy | ms a face | "
+        + " | ".join(f"recall of {c} ({n})" for c, n in crops["of_class"].items())
+        + " |",
+        "| --- | --- | --- |" + " --- |" * len(crops["of_class"]),
+    ]
+    for name, found in crops["tools"].items():
+        value, low, high = found["accuracy"]
+        recall = [f"{found['recall'][c]:.2f}" if c in found["recall"] else "" for c in crops["of_class"]]
+        cells = [name, f"{value:.3f} [{low:.3f}, {high:.3f}]", f"{found['ms']:.1f}", *recall]
+        lines.append("| " + " | ".join(cells) + " |")
+    if seen:
+        base = seen["ms"]["mien"][1]
+        lines += [
+            "",
+            "## Pictures of 640x480 with one face, in headless Chromium",
+            "",
+            f"From the bytes of a JPEG to what is said, {told['rounds']} rounds of four scenes, tool after tool; "
+            f"WebAssembly, {seen['threads']} threads for Mien's page, face-api's backend as it chooses.",
+            "",
+            "| tool | median ms | 5 to 95 % | times Mien's | faces found a picture (1 is there) |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for name, (low, middle, high) in seen["ms"].items():
+            cells = [
+                name,
+                f"{middle:.1f}",
+                f"{low:.1f} to {high:.1f}",
+                f"{middle / base:.2f}",
+                f"{seen['found'][name]:.2f}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--faces", type=int, default=1000)
+    parser.add_argument("--fer", metavar="PYTHON")
+    parser.add_argument("--face-api", type=Path, metavar="FOLDER")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=args.chromium, args=flags)
+        told = {
+            "commit": commit(),
+            "machine": machine(),
+            "rounds": args.rounds,
+            "expressions": expressions(args, browser),
+            "pictures": pictures(args, browser) if args.face_api else {},
+        }
+        browser.close()
+    text = page_of(told)
+    print(text)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_json(args.out / "record.json", told)
+        with whole(args.out / "README.md") as written:
+            written.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
