@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.faces.base import Faces
-from mien.faces.crop import CropRule, Square, cut, lean, squares
+from mien.faces.crop import FAIRFACE_POINTS, CropRule, Square, cut, lean, squares, squares_by_points
 
 
 def faces(box: tuple[float, float, float, float], points: np.ndarray | None = None) -> Faces:
@@ -95,3 +95,36 @@ def test_the_share_of_a_square_inside_its_picture() -> None:
 def test_no_faces_are_no_crops() -> None:
     assert squares(Faces.none(), CropRule()) == []
     assert cut(np.zeros((4, 4, 3), np.uint8), [], 8, 3).shape == (0, 8, 8, 3)
+
+
+@pytest.mark.parametrize("turn", [0.0, 8.0, -25.0, 70.0])
+def test_landmarks_come_to_lie_where_fairface_has_them(turn: float) -> None:
+    side, middle = 120.0, np.array([200.0, 160.0])
+    angle = np.radians(turn)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = (np.array(FAIRFACE_POINTS) - 0.5) * side @ rotation.T + middle
+    picture = np.zeros((320, 400, 3), dtype=np.uint8)
+    for x, y in points[[0, 1, 3, 4]]:
+        picture[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4] = 255
+    box = np.array([[150.0, 100.0, 250.0, 230.0]], dtype=np.float64)
+    seen = Faces(boxes=box, scores=np.ones(1, dtype=np.float64), landmarks=points[None].astype(np.float64))
+    (place,) = squares_by_points(seen, CropRule())
+    assert (place.x, place.y, place.side) == pytest.approx((*middle, side), abs=1e-3)
+    assert place.turn == pytest.approx(turn, abs=1e-3)
+    crop = cut(picture, [place], 96, 1)[0, :, :, 0]
+    for x, y in np.array(FAIRFACE_POINTS)[[0, 1, 3, 4]] * 96:
+        assert crop[round(y - 0.5), round(x - 0.5)] > 200
+
+
+def test_faces_with_few_landmarks() -> None:
+    points = np.full((3, 5, 2), np.nan, dtype=np.float64)
+    points[1, :3] = np.array(FAIRFACE_POINTS, dtype=np.float64)[:3] * 100  # eyes and nose: the eyes alone count
+    points[2, 2:4] = np.array(FAIRFACE_POINTS, dtype=np.float64)[2:4] * 100  # nose and one corner: the box does
+    boxes = np.tile(np.array([[20.0, 20.0, 80.0, 80.0]], dtype=np.float64), (3, 1))
+    seen = Faces(boxes=boxes, scores=np.ones(3, dtype=np.float64), landmarks=points)
+    none, eyes, one = squares_by_points(seen, CropRule(side=1.2))
+    assert none == one == squares(seen, CropRule(side=1.2))[0]
+    assert (eyes.x, eyes.y, eyes.side, eyes.turn) == pytest.approx((50, 50, 100, 0), abs=1e-3)
+    together = np.zeros((1, 5, 2), dtype=np.float64)  # all in one place: no square
+    seen = Faces(boxes=boxes[:1], scores=np.ones(1, dtype=np.float64), landmarks=together)
+    assert squares_by_points(seen, CropRule()) == squares(seen, CropRule())

