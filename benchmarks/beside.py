@@ -284,8 +284,8 @@ def page_of(told: dict[str, Any]) -> str:
         "As their corpus cropped them, one by one; labels are FERPlus's majority, of the seven classes that all have. "
         "PublicTest chose the epoch of nothing in Mien's model; what `fer` held out its package does not tell (its "
         "network learnt FER2013, whose own labels differ from FERPlus's), and face-api's learnt public corpora and "
-        "pictures of the web that nobody names, cropped wider. So this says what each package makes of such crops, and not which "
-        "network is the better one.",
+        "pictures of the web that nobody names, cropped wider. So this says what each package makes of such crops, and "
+        "not which network is the better one.",
         "",
         "| tool | accuracy | ms a face | "
         + " | ".join(f"recall of {c} ({n})" for c, n in crops["of_class"].items())
