@@ -115,7 +115,7 @@ def test_verdicts(men: float, women: float, verdict: str) -> None:
 
 @pytest.mark.parametrize(("seeds", "seed_sd", "copies"), [(2, 0.0, 1), (3, 0.03, 1), (5, 0.02, 3)])
 def test_intervals_hold_the_truth(seeds: int, seed_sd: float, copies: int) -> None:
-    rng, inside, sound = np.random.default_rng(seeds), dict.fromkeys((ACCURACY, WORST, GAP, "woman", "both"), 0), 120
+    rng, inside, sound = np.random.default_rng(seeds), dict.fromkeys((ACCURACY, WORST, GAP, "woman", "both"), 0), 80
     for _ in range(sound):
         world = World(rng, copies=copies)
         runs = {

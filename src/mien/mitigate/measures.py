@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, resolve_attribute
 from mien.audit.inferred import AnnotatorError
-from mien.audit.seeds.noise import over_run_intervals, over_seeds
+from mien.audit.seeds.noise import over_seeds
 from mien.errors import DataError
 from mien.metrics import (
     accuracy,
@@ -26,7 +26,7 @@ from mien.metrics import (
     per_class_recall,
 )
 from mien.records import Estimate, Predictions
-from mien.stats.extremes import Extreme, band, extreme_bounds, gap_bounds, share_variance
+from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
 from mien.stats.mixture import true_counts
 from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
@@ -46,6 +46,8 @@ MEASURES: dict[str, tuple[str, bool]] = {
     PARITY: ("demographic-parity difference", False),
     FAIRNESS: ("equal-odds fairness F", True),
 }
+#: Measures that are the largest or smallest of something over groups.
+EXTREMES: dict[str, Extreme] = {WORST: "worst", GAP: "gap", ODDS: "gap", PARITY: "gap", FAIRNESS: "ratio"}
 _CLASS_FACES = 10  # faces of a class in a group for its rate to take part in an odds difference
 
 
@@ -54,9 +56,9 @@ class Figure:
     """One number of a method.
 
     Attributes:
-        value: Mean over seeds, with an interval for all faces and all seeds.
+        value: Mean over seeds (an extreme: of the mean rates), with an interval for all faces and all seeds.
         seeds: Each seed's.
-        change: The same less the baseline's, seed by seed; None for the baseline.
+        change: The same less the baseline's, on the same faces; None for the baseline.
     """
 
     value: Estimate
@@ -109,10 +111,11 @@ def compare_methods(
 ) -> Comparison:
     """Measure every method and its change against the baseline.
 
-    A value is the mean over seeds. Its variance over faces is that of a bootstrap over independent units (copies of a
-    picture, faces of a person), the same draws for all methods and seeds, so that differences are paired; seeds add
-    Student's. Of a perceived attribute whose annotator's errors came with the predictions, counts of groups are
-    corrected, each replicate with errors of its own.
+    A value is the mean over seeds; of what is largest or smallest over groups, it is that of the mean rates, with an
+    interval that holds (:mod:`mien.stats.extremes`). Its variance over faces is that of a bootstrap over independent
+    units (copies of a picture, faces of a person), the same draws for all methods and seeds, so that differences are
+    paired; seeds add Student's. Of a perceived attribute whose annotator's errors came with the predictions, counts of
+    groups are corrected, each replicate with errors of its own.
 
     Args:
         runs: Method -> predictions, one a seed, on the same faces.
@@ -140,35 +143,38 @@ def compare_methods(
         rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
     sizes = np.bincount(group, minlength=g + 1)[:g]
     eligible = sizes >= min_n
-    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, level=settings.level)
-    told: dict[str, tuple[dict[str, Array], Array]] = {}
-    bounds = {}
-    for name, each in aligned.items():
-        runs_told = [
-            tell(_tables(replicates.tables(group, run.labels, run.predicted, (g + 1, k)), rates)) for run in each
-        ]
-        overall = {m: np.stack([run.values[m] for run in runs_told]) for m in MEASURES}  # (S, 1 + B)
-        told[name] = overall, np.stack([run.groups for run in runs_told])  # (S, 1 + B, G)
-        bounds[name] = {m: [run.bounds[m] for run in runs_told] for m in runs_told[0].bounds}
+    units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
+    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, units=units)
+
+    def told_of(runs: Sequence[Predictions]) -> _Told:
+        each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
+        return _Told(
+            values={m: np.stack([run.values[m] for run in each]) for m in MEASURES},
+            groups=np.stack([run.groups for run in each]),
+            rates={
+                m: Rates(np.stack([run.rates[m][0] for run in each]), np.max([run.rates[m][1] for run in each], 0))
+                for m in EXTREMES
+            },
+        )
+
     methods = {}
     together = 1 - (1 - settings.level) / max(1, int(eligible.sum()))
-    for name, (overall, groups) in told.items():
-        base = None if name == baseline else told[baseline]
+    base = told_of(aligned[baseline])
+    for name, each in aligned.items():
+        told, less = (base, None) if name == baseline else (told_of(each), base)
+        overall = {}
+        for m in MEASURES:
+            other = None if less is None else less.values[m]
+            overall[m] = _figure(told.values[m], other, settings.level, len(first))
+            if m in EXTREMES:
+                rng = settings.stream(f"{spec} {m}", "extremes")
+                overall[m] = _extreme(overall[m], told.rates[m], None if less is None else less.rates[m], m, rng)
         methods[name] = Measured(
-            overall={
-                m: _figure(
-                    overall[m],
-                    None if base is None else base[0][m],
-                    settings.level,
-                    len(first),
-                    bounds=bounds[name].get(m, ()),
-                )
-                for m in MEASURES
-            },
+            overall=overall,
             groups={
                 attribute.groups[i]: _figure(
-                    groups[:, :, i],
-                    None if base is None else base[1][:, :, i],
+                    told.groups[:, :, i],
+                    None if less is None else less.groups[:, :, i],
                     settings.level,
                     int(sizes[i]),
                     together if eligible[i] else settings.level,
@@ -246,19 +252,28 @@ class _Run:
     Attributes:
         values: Measure -> ``(1 + B,)``: on the faces as they are, then on replicates.
         groups: ``(1 + B, G)`` of each group.
-        bounds: Measure that is an extreme -> between what it lies in this run.
+        rates: Measure that is an extreme -> ``(1 + B, C, G)`` rates that it is of, and the variance of each at least.
     """
 
     values: Mapping[str, Array]
     groups: Array
-    bounds: Mapping[str, tuple[float, float]]
+    rates: Mapping[str, tuple[Array, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What all runs of a method came to: as :class:`_Run`, the runs in front."""
+
+    values: Mapping[str, Array]
+    groups: Array
+    rates: Mapping[str, Rates]
 
 
 class _Teller:
     """All measures of confusion counts."""
 
-    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any, level: float) -> None:
-        self.eligible, self.level = eligible, level
+    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any, units: Any) -> None:
+        self.eligible, self.units = eligible, units
         self.of_groups: Callable[[Any], Array] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}[metric]
         g, k = len(eligible), len(first.classes)
         annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
@@ -285,31 +300,25 @@ class _Teller:
             FAIRNESS: equal_odds_fairness(groups, eligible=self.eligible, support=self.support),
         }
         values = {name: np.asarray(told) for name, told in found.items()}
-        return _Run(values=values, groups=each, bounds=self._bounds(groups, some))
+        return _Run(values=values, groups=each, rates=self._rates(groups, some))
 
-    def _bounds(self, groups: Array, some: Array) -> dict[str, tuple[float, float]]:
-        """What a band about all rates of a run leaves its extremes at least and at most."""
+    def _rates(self, groups: Array, some: Array) -> dict[str, tuple[Array, Array]]:
+        """What the extremes of a run are of."""
         size, annotated = groups[0].sum((-2, -1)), groups[0].sum(-1)  # (G,), (G, K)
+        alone = np.divide(self.units, size, out=np.ones(len(size)), where=size > 0)  # units a face
         recall = per_class_recall(groups)  # (1 + B, G, K)
-        own = np.nan_to_num(share_variance(recall[0].T, annotated.T).T)
-        present = annotated > 0
-        least = share_variance(some[0], size) if self.of_groups is accuracy else _of_mean(own, present)
+        own = np.nan_to_num(share_variance(recall[0].T, annotated.T * alone).T)
+        least = share_variance(some[0], self.units) if self.of_groups is accuracy else _of_mean(own, annotated > 0)
         odds = equalized_odds_components(groups, self.eligible, self.cells)
         parity = demographic_parity_components(groups, self.eligible)
         means = np.where(self.eligible, mean_recalls(np.swapaxes(recall, -1, -2), self.support), np.nan)
-        behind = np.concatenate([annotated, size[:, None] - annotated], 1).T
-        rates: dict[str, tuple[Array, Array, Extreme]] = {
-            WORST: (some[:, None], least[None], "worst"),
-            GAP: (some[:, None], least[None], "gap"),
-            ODDS: (odds, share_variance(odds[0], behind), "gap"),
-            PARITY: (parity, share_variance(parity[0], size), "gap"),
-            FAIRNESS: (means[:, None], _of_mean(own, np.broadcast_to(self.support, own.shape))[None], "ratio"),
-        }
+        behind = np.concatenate([annotated, size[:, None] - annotated], 1).T * alone
         return {
-            name: gap_bounds(told, floor, self.level)
-            if kind == "gap"
-            else extreme_bounds(*band(told, floor, self.level), kind)
-            for name, (told, floor, kind) in rates.items()
+            WORST: (some[:, None], least[None]),
+            GAP: (some[:, None], least[None]),
+            ODDS: (odds, share_variance(odds[0], behind)),
+            PARITY: (parity, share_variance(parity[0], self.units)),
+            FAIRNESS: (means[:, None], _of_mean(own, np.broadcast_to(self.support, own.shape))[None]),
         }
 
 
@@ -318,28 +327,23 @@ def _of_mean(variances: Array, part: Any) -> Array:
     return np.asarray(np.where(part, variances, 0.0).sum(-1) / np.maximum(part.sum(-1), 1) ** 2)
 
 
-def _figure(
-    values: Array,
-    base: Array | None,
-    level: float,
-    n: int,
-    together: float | None = None,
-    bounds: Sequence[tuple[float, float]] = (),
-) -> Figure:
-    """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates.
-
-    Args:
-        values: Of the method.
-        base: Of the baseline; None for itself.
-        level: Coverage of the value.
-        n: Faces behind it.
-        together: Coverage of the change, where several hold together.
-        bounds: Of an extreme: each run's, for an interval about it would not hold.
-    """
+def _figure(values: Array, base: Array | None, level: float, n: int, together: float | None = None) -> Figure:
+    """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
     change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
-    if bounds and len(values) > 1:
-        told = zip(values[:, 0], bounds, strict=True)
-        value = over_run_intervals([Estimate(float(v), *ends, level=level, n=n) for v, ends in told], level)
-    else:
-        value = over_seeds(values, level, n, within=(0.0, 1.0))
+    value = over_seeds(values, level, n, within=(0.0, 1.0))
     return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
+
+
+def _extreme(figure: Figure, rates: Rates, less: Rates | None, measure: str, rng: np.random.Generator) -> Figure:
+    """The figure of an extreme, about which no interval of its own would hold."""
+    kind, level, n = EXTREMES[measure], figure.value.level, figure.value.n
+    how = "simultaneous over groups, seeds and faces"
+
+    def told(found: Bounds) -> Estimate:
+        if len(figure.seeds) < 2 or np.isnan(found.low):
+            note = "one seed" if len(figure.seeds) < 2 else "undefined"
+            return Estimate(found.value, level=level, n=n, note=note)
+        return Estimate(found.value, found.low, found.high, level=level, method=how, n=n)
+
+    change = None if less is None else told(change_of_extreme(rates, less, kind, level, rng))
+    return Figure(value=told(extreme(rates, kind, level, rng)), seeds=figure.seeds, change=change)

@@ -238,10 +238,9 @@ def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judge
         rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
     after = (
         "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. *Worst group* and "
-        "*largest gap* are those of each seed, which may serve another group worst than the next seed does, and then "
-        "their mean: below the worst group's own mean in the table of groups, and above 0 by chance alone. Their "
-        "intervals are of a band about all groups at once, which holds where one about the value would not, and are "
-        "wide: read their changes. *Time* is that of training and of what is fitted after it."
+        "*largest gap* are of the mean rates over seeds: noise makes the one lower and the other larger than they are, "
+        "so that their intervals, and those of their changes, are what a band about all groups at once leaves, and "
+        "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it."
     )
     return [*table(header, rows), "", after]
 

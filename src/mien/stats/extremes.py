@@ -1,13 +1,20 @@
-"""Intervals of what is largest or smallest over groups: gaps, worst groups, ratios.
+"""Intervals of what is largest or smallest over groups: gaps, worst groups, ratios; and of their changes.
 
-The gap of noisy values is larger than the true one on average, the worst of them lower, and an interval about either
-does not hold: six equal groups of 60 to 900 faces have a gap that such an interval of 95 % puts above 0 every second
-time. What holds is a band about all values at once: where every rate lies within its own, the extreme lies between
-what the ends of the band leave at least and at most.
+The gap of noisy values is larger than the true one on average, the worst of them lower. An interval about either does
+not hold: with six equal groups of 60 to 900 faces it puts the gap above 0 every second time. Nor does the noise fall
+out of the difference of two models' gaps, for it widens a small gap more than a large one.
+
+All of these are the maximum of smooth numbers, here called contrasts: of x_g - x_h over ordered pairs of groups for a
+gap, of -x_g for the worst, of -x_g / x_h for the ratio. A band holds every contrast at once, of both models and of
+their differences. Then the maximum lies between the largest lower and the largest upper end; and where two models are
+compared, at least what the difference is at the contrasts that may be the other's maximum, and at most what it is at
+those that may be the one's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,92 +25,227 @@ Array = NDArray[np.float64]
 Extreme = Literal["gap", "worst", "ratio"]
 
 
-def extreme_bounds(low: ArrayLike, high: ArrayLike, kind: Extreme) -> tuple[float, float]:
-    """What an extreme is at least and at most, where every rate lies in its part of a band.
+@dataclass(frozen=True)
+class Rates:
+    """Rates of groups in some runs of one procedure.
+
+    Attributes:
+        values: ``(S, 1 + B, C, G)``: S runs; the rates as observed, then in bootstrap replicates that all runs of the
+            same faces share; C rates of G groups. NaN where undefined: it takes no part.
+        least: ``(C, G)`` variance that a rate has at least: replicates of a few faces, all of them right, have none.
+    """
+
+    values: Array
+    least: Array
+
+    def part(self, groups: NDArray[np.bool_]) -> Rates:
+        """Some of the groups."""
+        return Rates(self.values[..., groups], self.least[..., groups])
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An extreme, or its change.
+
+    Attributes:
+        value: Of the mean rates over the runs; for a change, the one's less the other's. NaN where no rate has two
+            groups (``worst``: one).
+        low: Lower end of its interval for all faces and all runs; for the faces alone with one run.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+_MOST = 1e3  # times that one group's rate is another's; more is told as this
+_NOTHING = Bounds(float("nan"), float("nan"), float("nan"))
+
+
+def extreme(rates: Rates, kind: Extreme, level: float, rng: np.random.Generator) -> Bounds:
+    """The extreme of the mean rates over the runs.
 
     Args:
-        low: ``(C, G)`` lower ends, of C rates of G groups; NaN takes no part.
-        high: ``(C, G)`` upper ends.
+        rates: Of the procedure.
         kind: ``gap``, the largest over the rates of the largest less the smallest group; ``ratio``, the smallest over
             the rates of the smallest over the largest group; ``worst``, the smallest rate of all.
-
-    Returns:
-        Both ends; NaN where no rate has two groups (``worst``: one).
-
-    >>> extreme_bounds([[0.7, 0.3]], [[0.9, 0.6]], "gap")
-    (0.1, 0.6)
+        level: Coverage of the interval, or more.
+        rng: Source of the runs' noise.
     """
-    a, b = np.atleast_2d(np.asarray(low, dtype=np.float64)), np.atleast_2d(np.asarray(high, dtype=np.float64))
-    known = ~(np.isnan(a) | np.isnan(b))
-    a, b = (side[known.sum(1) >= (1 if kind == "worst" else 2)] for side in (a, b))
-    if not a.size:
-        return float("nan"), float("nan")
-    lowest, highest = np.nanmin(a, 1), np.nanmax(b, 1)
-    if kind == "worst":
-        return float(lowest.min()), float(np.nanmin(b))
-    # The largest group is at least the largest lower end, the smallest at most the smallest upper one.
-    top, bottom = np.nanmax(a, 1), np.nanmin(b, 1)
+    found = _band([rates], kind, level, rng)
+    if found is None:
+        return _NOTHING
+    (own,) = found
+    value, low, high = float(own.mean.max()), float(own.low.max()), float(own.high.max())
     if kind == "gap":
-        return float(np.maximum(top - bottom, 0).max().round(12)), float((highest - lowest).max().round(12))
-    least = np.divide(lowest, highest, out=np.zeros(len(a)), where=highest > 0)
-    most = np.divide(bottom, top, out=np.ones(len(a)), where=top > 0)
-    return float(least.min()), float(np.minimum(most, 1).min())
+        return Bounds(max(value, 0.0), max(low, 0.0), min(high, 1.0))
+    return Bounds(min(-value, 1.0), max(-high, 0.0), min(-low, 1.0))
 
 
-def band(rates: Array, least: Array, level: float) -> tuple[Array, Array]:
-    """A band that holds all rates at once: each one's standard error times what the largest error of all needs.
+def change_of_extreme(rates: Rates, less: Rates, kind: Extreme, level: float, rng: np.random.Generator) -> Bounds:
+    """One procedure's extreme less another's on the same faces.
 
     Args:
-        rates: ``(1 + B, C, G)``: as observed, then bootstrap replicates; NaN where undefined.
-        least: ``(C, G)`` variance that a rate has at least: replicates of a few faces, all of them right, have none.
-        level: Coverage of the whole band.
-
-    Returns:
-        Lower and upper ends within 0 and 1, ``(C, G)``; NaN where the rate is undefined.
+        rates: Of the one.
+        less: Of the other; its replicates are of the same draws.
+        kind: See :func:`extreme`.
+        level: Coverage of the interval, or more.
+        rng: Source of the runs' noise.
     """
-    found = rates[0]
-    half = _half_widths(rates, least, level)
-    return np.clip(found - half, 0, 1), np.clip(found + half, 0, 1)
+    found = _band([rates, less], kind, level, rng)
+    if found is None:
+        return _NOTHING
+    one, other, same, from_largest, to_largest = found
+    value = float(one.mean.max() - other.mean.max())
+    # The other's maximum is no less than it is at the same contrast, or at its seeming maximum; so the one's.
+    most = np.minimum(same.high, to_largest.high)[one.high >= one.low.max()].max()
+    least = np.maximum(same.low, from_largest.low)[other.high >= other.low.max()].min()
+    low, high = max(min(float(least), value), -1.0), min(max(float(most), value), 1.0)
+    return Bounds(value, low, high) if kind == "gap" else Bounds(-value, -high, -low)
 
 
-def gap_bounds(rates: Array, least: Array, level: float) -> tuple[float, float]:
-    """Between what the largest gap of a rate lies, from a band about the differences of all pairs of groups.
+@dataclass(frozen=True)
+class _Ends:
+    """Contrasts: their means and the ends of their band, ``(P,)`` each."""
 
-    Narrower than :func:`extreme_bounds` of a band about the rates, for the error of a difference is less than the sum
-    of both.
+    mean: Array
+    low: Array
+    high: Array
 
-    Args:
-        rates: ``(1 + B, C, G)``, as for :func:`band`.
-        least: ``(C, G)``.
-        level: Coverage.
 
-    Returns:
-        Both ends; NaN where no rate has two groups.
+def _band(sides: list[Rates], kind: Extreme, level: float, rng: np.random.Generator) -> list[_Ends] | None:
+    """A band about the contrasts of each side, and about three differences where there are two sides.
+
+    The differences are: the one's less the other's at the same contrast; the one's seeming maximum less the other's;
+    the one's less the other's seeming maximum. A contrast that a side has not takes no part. The variance between runs
+    is a contrast's own, and no less than what all together show, as a multiple of the faces' variance, with half of
+    the degrees of freedom of all groups: a few runs tell little of one contrast (as in
+    :func:`mien.audit.seeds.noise.gap_noise`).
     """
-    one, two = np.triu_indices(rates.shape[-1], 1)
-    if not len(one):
-        return float("nan"), float("nan")
-    pairs = rates[..., one] - rates[..., two]  # (1 + B, C, pairs)
-    half = _half_widths(pairs, least[..., one] + least[..., two], level)
-    size = np.abs(pairs[0])
-    if np.isnan(size).all():
-        return float("nan"), float("nan")
-    return max(float(np.nanmax(size - half)), 0.0), min(float(np.nanmax(size + half)), 1.0)
+    part = np.logical_and.reduce([~np.isnan(side.values[:, 0]).any(0) for side in sides])  # (C, G), in every run
+    groups = part.any(0)
+    sides, part = [side.part(groups) for side in sides], part[:, groups]
+    g, runs, b = part.shape[1], len(sides[0].values), sides[0].values.shape[1] - 1
+    if g < (1 if kind == "worst" else 2):
+        return None
+    freedom = max(runs - 1.0, (runs - 1) * (g - 1) / 2)
+    chi = np.sqrt(rng.chisquare(freedom, b) / freedom) if runs > 1 else np.ones(b)
+    looked = [_first_look(side, part, kind) for side in sides]
+    if any(look is None for look in looked):
+        return None
+    ratio = float(np.mean([look[2] for look in looked if look is not None])) if runs > 1 else 0.0
+
+    def drawn(told: Array, least: Array) -> _Drawn:
+        return _Drawn.of(told, least, ratio, chi, rng)
+
+    largest = [drawn(look[0], look[1]) for look in looked if look is not None]
+    means: list[list[Array]] = [[] for _ in range(5 if len(sides) == 2 else 1)]
+    spreads: list[list[Array]] = [[] for _ in means]
+    size = np.zeros(b)
+    for blocks in zip(*(_contrasts(side, part, kind) for side in sides), strict=True):
+        own = [drawn(told, least) for told, least in blocks]
+        asked = [each.alone() for each in own]
+        if len(own) == 2:
+            pairs = ((own[0], own[1]), (largest[0], own[1]), (own[0], largest[1]))
+            asked += [one.less(other) for one, other in pairs]
+        for i, (mean, noise, spread) in enumerate(asked):
+            error = np.divide(np.abs(noise), spread, out=np.zeros_like(noise), where=spread > 0)
+            size = np.maximum(size, error.max(1, initial=0.0))
+            means[i].append(mean)
+            spreads[i].append(spread)
+    reach = max(float(np.quantile(size, level)) if b else 0.0, float(ndtri(0.5 + level / 2)))
+    both = [(np.concatenate(m), reach * np.concatenate(s)) for m, s in zip(means, spreads, strict=True)]
+    return [_Ends(mean, mean - half, mean + half) for mean, half in both]
 
 
-def _half_widths(values: Array, least: Array, level: float) -> Array:
-    """``(...)`` of a band about ``(1 + B, ...)`` values; NaN where the value is undefined."""
-    found, drawn = values[0], values[1:]
-    known = ~np.isnan(drawn)
-    error = np.where(known, drawn - found, 0.0)
-    variance = (error**2).sum(0) / np.maximum(known.sum(0), 1)
-    spread = np.sqrt(np.maximum(variance, least))
-    part = ~np.isnan(found)
-    if not part.any():
-        return np.full_like(found, np.nan)
-    size = np.divide(np.abs(error), spread, out=np.zeros_like(error), where=spread > 0)[:, part].max(1)
-    reach = max(float(np.quantile(size, level)) if len(size) else 0.0, float(ndtri(0.5 + level / 2)))
-    return np.where(part, reach * spread, np.nan)
+@dataclass(frozen=True)
+class _Drawn:
+    """Contrasts with their noise.
+
+    Attributes:
+        mean: ``(P,)`` over runs.
+        faces: ``(B, P)`` errors of the mean in replicates; 0 where a replicate lacks a rate.
+        luck: ``(B, P)`` drawn errors of the mean that runs make.
+        runs: ``(P,)`` variance that the runs give the mean.
+        least: ``(P,)`` variance that the faces give it at least.
+    """
+
+    mean: Array
+    faces: Array
+    luck: Array
+    runs: Array
+    least: Array
+
+    @classmethod
+    def of(cls, told: Array, least: Array, ratio: float, chi: Array, rng: np.random.Generator) -> _Drawn:
+        """From ``(S, 1 + B, P)`` contrasts."""
+        s, faces = len(told), np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0))
+        runs = np.zeros(told.shape[-1])
+        if s > 1:
+            variance = np.maximum(_mean_square(faces), least)
+            runs = np.maximum(told[:, 0].var(0, ddof=1), ratio * variance) / s
+        luck = rng.standard_normal(faces.shape) * np.sqrt(runs) / chi[:, None]
+        return cls(told[:, 0].mean(0), faces, luck, runs, least)
+
+    def alone(self) -> tuple[Array, Array, Array]:
+        """Mean, noise, and its deviation."""
+        variance = np.maximum(_mean_square(self.faces), self.least)
+        return self.mean, self.faces + self.luck, np.sqrt(variance + self.runs)
+
+    def less(self, other: _Drawn) -> tuple[Array, Array, Array]:
+        """Of the difference: faces are shared and runs are not."""
+        faces = self.faces - other.faces
+        variance = _mean_square(faces)
+        # Where both are always right, what the difference is in further faces is not known either.
+        variance = np.where(variance > 0, variance, np.minimum(self.least, other.least))
+        return (
+            self.mean - other.mean,
+            faces + self.luck - other.luck,
+            np.sqrt(variance + self.runs + other.runs),
+        )
+
+
+def _mean_square(errors: Array) -> Array:
+    return np.asarray((errors**2).mean(0)) if len(errors) else np.zeros(errors.shape[-1])
+
+
+def _first_look(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> tuple[Array, Array, float] | None:
+    """The contrast of the largest mean, its least variance, and the runs' variance as a multiple of the faces'."""
+    best: tuple[Array, Array] | None = None
+    ratios = []
+    for told, least in _contrasts(side, part, kind):
+        at = int(told[:, 0].mean(0).argmax())
+        if best is None or told[:, 0, at].mean() > best[0][:, 0].mean():
+            best = told[:, :, [at]], least[[at]]
+        if len(told) > 1:
+            variance = np.maximum(_mean_square(np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0))), least)
+            own = told[:, 0].var(0, ddof=1)
+            ratios.append(np.divide(own, variance, out=np.zeros_like(own), where=variance > 0))
+    return None if best is None else (*best, float(np.concatenate(ratios).mean()) if ratios else 0.0)
+
+
+def _contrasts(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> Iterator[tuple[Array, Array]]:
+    """``(S, 1 + B, P)`` contrasts and their least variances, some at a time: all pairs at once are many."""
+    values, least = side.values, side.least
+    if kind == "worst":
+        yield -values[..., part], least[part]
+        return
+    for one in range(part.shape[1]):
+        both = part & part[:, [one]]
+        both[:, one] = False
+        rate, other = np.nonzero(both)
+        if not len(rate):
+            continue
+        x, y = values[..., rate, one], values[..., rate, other]
+        vx, vy = least[rate, one], least[rate, other]
+        if kind == "gap":
+            yield x - y, vx + vy
+        else:
+            told = -np.divide(x, y, out=np.where(x > 0, _MOST, 1.0), where=y > 0)
+            mean_x, mean_y = x[:, 0].mean(0), y[:, 0].mean(0)
+            square = np.maximum(mean_y, 1e-6) ** 2
+            yield np.maximum(told, -_MOST), vx / square + (mean_x / square) ** 2 * vy
 
 
 def share_variance(share: Array, n: ArrayLike) -> Array:
@@ -114,12 +256,12 @@ def share_variance(share: Array, n: ArrayLike) -> Array:
 
     Args:
         share: ``(..., G)``; NaN where undefined.
-        n: Faces, of a shape that fits.
+        n: Independent units (persons, pictures with their copies) behind each, of a shape that fits.
     """
-    faces = np.maximum(np.broadcast_to(np.asarray(n, dtype=np.float64), share.shape), 1.0)
+    units = np.maximum(np.broadcast_to(np.asarray(n, dtype=np.float64), share.shape), 1.0)
     known = ~np.isnan(share)
-    hits = np.where(known, share, 0.0) * faces
-    everybody = (hits.sum(-1) + 1) / (np.where(known, faces, 0.0).sum(-1) + 2)
-    own = (hits + 1) / (faces + 2)
+    hits = np.where(known, share, 0.0) * units
+    everybody = (hits.sum(-1) + 1) / (np.where(known, units, 0.0).sum(-1) + 2)
+    own = (hits + 1) / (units + 2)
     alike = (everybody * (1 - everybody))[..., None]
-    return np.asarray(np.where(known, np.maximum(own * (1 - own), alike) / faces, np.nan))
+    return np.asarray(np.where(known, np.maximum(own * (1 - own), alike) / units, np.nan))

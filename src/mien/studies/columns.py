@@ -84,7 +84,7 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
     whole, colon, word = of.rpartition(":")
     over = next((each for each in OVER if colon and not equals and word.strip() == each), None)
     if over is not None:
-        attribute = whole
+        attribute = "*".join(part.strip() for part in whole.split("*"))
     if at and not (attribute.strip() and (over or (equals and all(g.strip() for g in groups.split("|"))))):
         expected = f"ATTRIBUTE=GROUP, several with | between them, or ATTRIBUTE:{' or :'.join(OVER)}"
         raise ConfigError(text, f"{of!r} after the @", expected)

@@ -2,87 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.seeds.noise import over_seeds
-from mien.errors import DataError
-from mien.metrics import max_min_gap, min_max_ratio
+from mien.metrics import mean_recalls, per_class_recall
 from mien.records import Estimate, Predictions
-from mien.stats.extremes import Extreme, extreme_bounds
+from mien.stats.extremes import Bounds, Rates, change_of_extreme, extreme, share_variance
 from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
 from mien.studies.columns import Column
 
 Array = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 LEAST_FACES = 30  # of a group that takes part
+_FEW = f"fewer than two groups of {LEAST_FACES} faces or more"
 
 
-def faces_of_groups(predictions: Predictions, attribute: str) -> dict[str, Bools]:
-    """Group -> ``(n,)`` whether a face belongs to it, of the groups with faces enough to take part.
+def of_groups(runs: Sequence[Predictions], column: Column, settings: Settings) -> Estimate:
+    """A column over groups, of the mean values of the groups over the runs.
 
-    Raises:
-        DataError: If the faces have not the attribute, or fewer than two such groups.
-    """
-    found = resolve_attribute(predictions, attribute)
-    faces = {name: found.codes == i for i, name in enumerate(found.groups)}
-    enough = {name: of for name, of in faces.items() if of.sum() >= LEAST_FACES}
-    if len(enough) < 2:
-        told = f"{len(enough)} groups of {LEAST_FACES} faces or more"
-        raise DataError(f"attribute {attribute!r}", told, "two or more, to compare")
-    return enough
-
-
-def over_groups(values: Array, over: Extreme) -> Array:
-    """``(..., G)`` values of groups as one: the largest less the smallest, the smallest, or the ratio of these two."""
-    if over == "worst":
-        return np.asarray(values.min(-1))
-    return max_min_gap(values) if over == "gap" else min_max_ratio(values)
-
-
-def of_groups(groups: Sequence[Estimate], over: Extreme, level: float) -> Estimate:
-    """A column from the values of a run's groups, between what their intervals leave at least and at most.
+    Groups of 30 faces or more take part. Of ``balanced_accuracy`` the ratio counts only classes that all of them have,
+    as F of Xu et al. (2020).
 
     Args:
-        groups: One a group, whose intervals hold together: each at 1 - (1 - level) / G; NaN ends where there is none.
-        over: The column.
-        level: Coverage of the whole.
+        runs: One a seed; on the same faces or on others.
+        column: A column over groups.
+        settings: Level, replicates, seed.
+
+    Raises:
+        DataError: If the faces have not the attribute.
     """
-    values, low, high = (np.array([getattr(each, end) for each in groups]) for end in ("value", "low", "high"))
-    least, most = extreme_bounds(low, high, over)
-    n, clusters = sum(each.n for each in groups), sum(each.clusters or 0 for each in groups)
-    value = float(over_groups(values, over))
-    return Estimate(value, least, most, level=level, method="simultaneous over groups", n=n, clusters=clusters)
+    rates = _rates(runs, column, settings, _part(runs[0], column))
+    assert column.over is not None
+    return _told(extreme(rates, column.over, settings.level, settings.stream(column.name, "runs")), runs, settings)
 
 
 def change_of(runs: Sequence[Predictions], less: Sequence[Predictions], column: Column, settings: Settings) -> Estimate:
-    """The mean over seeds of one model's column less another's, seed by seed, on the same faces in the same order.
-
-    Its variance over faces is a bootstrap's over independent units, the same draws for both models and all seeds, to
-    which seeds add Student's, as on the page of a mitigation: noise that widens both gaps falls out of the difference.
+    """One model's column less another's, on the same faces in the same order.
 
     Args:
         runs: One a seed.
-        less: Of the other model, as many.
+        less: Of the other model.
         column: A column over groups.
         settings: Level, replicates, seed.
+
+    Raises:
+        DataError: If the faces have not the attribute.
     """
+    part = _part(runs[0], column)
+    one, other = (_rates(side, column, settings, part) for side in (runs, less))
     assert column.over is not None
-    over, first, parts = column.over, runs[0], faces_of_groups(runs[0], column.attribute)
-    g, k = len(parts), len(first.classes)
-    group = np.full(len(first), g, dtype=np.int64)  # whose faces take no part
-    for i, faces in enumerate(parts.values()):
-        group[faces] = i
-    drawn = UnitReplicates.draw(len(first), first.cluster, settings.n_boot, settings.stream(column.attribute, "study"))
+    rng = settings.stream(column.name, "runs")
+    return _told(change_of_extreme(one, other, column.over, settings.level, rng), runs, settings)
 
-    def told(run: Predictions) -> Array:
-        tables = drawn.tables(group, run.labels, run.predicted, (g + 1, k))[:, :-1]
-        return over_groups(HEADLINE_METRICS[column.metric](tables), over)
 
-    change = np.stack([told(a) - told(b) for a, b in zip(runs, less, strict=True)])
-    return over_seeds(change, settings.level, len(first), within=(-1.0, 1.0))
+def _told(found: Bounds, runs: Sequence[Predictions], settings: Settings) -> Estimate:
+    n = len(runs[0])
+    if np.isnan(found.value):
+        return Estimate(float("nan"), level=settings.level, n=n, note=_FEW)
+    clusters = n if runs[0].cluster is None else len(np.unique(runs[0].cluster))
+    method = "simultaneous over groups, seeds and faces"
+    return Estimate(found.value, found.low, found.high, level=settings.level, method=method, n=n, clusters=clusters)
+
+
+def _part(first: Predictions, column: Column) -> tuple[str, ...]:
+    """The groups with faces enough."""
+    found = resolve_attribute(first, column.attribute)
+    sizes = np.bincount(found.codes[found.codes >= 0], minlength=len(found.groups))
+    return tuple(name for name, n in zip(found.groups, sizes, strict=True) if n >= LEAST_FACES)
+
+
+def _rates(runs: Sequence[Predictions], column: Column, settings: Settings, part: tuple[str, ...]) -> Rates:
+    """The column's metric in each group, run by run; runs on the same faces share their replicates."""
+    g, k = len(part), len(runs[0].classes)
+    values, least = [], np.zeros((1, g))
+    drawn: tuple[list[str], UnitReplicates] | None = None
+    for i, run in enumerate(runs):
+        found = resolve_attribute(run, column.attribute)
+        place = {found.groups.index(name): i for i, name in enumerate(part) if name in found.groups}
+        group = np.array([place.get(int(code), g) for code in found.codes], dtype=np.int64)
+        faces = list(map(str, run.sample_id))
+        if drawn is None or drawn[0] != faces:
+            stream = "study" if drawn is None else f"study {i}"  # other faces have luck of their own
+            rng = settings.stream(column.attribute, stream)
+            drawn = faces, UnitReplicates.draw(len(run), run.cluster, settings.n_boot, rng)
+        tables = drawn[1].tables(group, run.labels, run.predicted, (g + 1, k))[:, :-1]
+        told = _metric(column, tables[0])(tables)
+        units = np.array([len(np.unique(drawn[1].unit[group == j])) for j in range(g)])
+        least = np.maximum(least, share_variance(told[0], units)[None])
+        values.append(told[:, None])
+    return Rates(np.stack(values), least)
+
+
+def _metric(column: Column, observed: Array) -> Callable[[Array], Array]:
+    if column.metric != "balanced_accuracy" or column.over != "ratio":
+        return HEADLINE_METRICS[column.metric]
+    support = (observed.sum(-1) > 0).all(0)
+    return lambda tables: mean_recalls(np.swapaxes(per_class_recall(tables), -1, -2), support)

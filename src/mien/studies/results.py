@@ -21,7 +21,6 @@ from mien.audit.seeds.noise import (
     Spread,
     estimate_of,
     interval_over_seeds,
-    over_run_intervals,
     spread_of_scores,
     spreads_of,
 )
@@ -35,7 +34,7 @@ from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
 from mien.studies.columns import MINUTES, RUN, Column, column_of
 from mien.studies.definition import ClaimConfig
-from mien.studies.disparities import change_of, faces_of_groups, of_groups
+from mien.studies.disparities import change_of, of_groups
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
 _ANY, _POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
@@ -196,7 +195,7 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     if len(found) == 1:
         return Value(mean=found[0], seeds=values, theirs=theirs)
     if told.over:
-        mean = over_run_intervals(found, settings.level)
+        mean = _over_groups(done, told, settings)
         return Value(mean=mean, seeds=values, seed_spread=float(np.std(values, ddof=1)), theirs=theirs)
     spread = _spread(done, None, told)
     if spread is None:
@@ -224,9 +223,7 @@ def _estimates(cells: Sequence[Cell], column: Column, settings: Settings) -> lis
         elif (judged := cell.run.record.estimates.get(name)) is None:
             return []
         elif column.over:
-            path = cell.run.path / PREDICTIONS / f"{name}.parquet"
-            groups = _each_group(path, path.stat().st_mtime_ns, column.attribute, settings.level)
-            each = of_groups([group[column.metric] for group in groups], column.over, settings.level)
+            each = _over_groups([cell], column, settings)
         elif column.attribute:
             each = _of_groups(cell.run.path / PREDICTIONS / f"{name}.parquet", column, settings).get(column.metric)
         else:
@@ -265,13 +262,9 @@ def _of_groups_once(
     return summary_estimates(some, settings=Settings(n_boot=1000, level=level))
 
 
-@lru_cache(maxsize=512)
-def _each_group(path: Path, made: int, attribute: str, level: float) -> list[dict[str, Estimate]]:
-    """Every metric of each group that takes part; the intervals of one metric hold together at the level."""
-    predictions = _loaded(path, made)
-    parts = faces_of_groups(predictions, attribute)
-    settings = Settings(n_boot=1000, level=1 - (1 - level) / len(parts))
-    return [summary_estimates(predictions.select(faces), settings=settings) for faces in parts.values()]
+def _over_groups(cells: Sequence[Cell], column: Column, settings: Settings) -> Estimate:
+    """A column over groups, of the mean over cells: of few replicates, for a study has many cells."""
+    return of_groups([predictions_of(cell, column) for cell in cells], column, replace(settings, n_boot=1000))
 
 
 def _same_faces(runs: Sequence[Predictions]) -> Sequence[Predictions] | None:
@@ -406,7 +399,7 @@ def _difference(
         shared = _same_faces([predictions_of(cell, asked[0]) for cell in (*sides[0], *sides[1])])
         if shared is not None:
             k = len(sides[0])
-            return change_of(shared[:k], shared[k:], asked[0], settings)
+            return change_of(shared[:k], shared[k:], asked[0], replace(settings, n_boot=1000))
     elif columns[0] == columns[1]:
         spread = _spread(sides[0], sides[1], asked[0])
         if spread is not None:

@@ -9,7 +9,7 @@ is judged against both kinds of noise, with few seeds paid for by Student's t.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -188,30 +188,6 @@ def over_seeds(values: Array, level: float, n: int, within: tuple[float, float] 
     low, high = interval_over_seeds(mean, sampling, float(seeds.var(ddof=1)), len(seeds), level)
     low, high = max(low, within[0]), min(high, within[1])
     return Estimate(mean, low, high, level=level, method="bootstrap over units and student over seeds", n=n)
-
-
-def over_run_intervals(runs: Sequence[Estimate], level: float, within: tuple[float, float] = (0.0, 1.0)) -> Estimate:
-    """The mean over runs of an extreme, whose interval in each run is not about its value.
-
-    Each side of the interval reaches as far from the mean as those of the runs do on average, to which Student's over
-    the runs is added as squares. Runs share their faces, so that theirs is not divided by their number; what flips
-    between runs is counted twice, and the interval wider than need be.
-
-    Args:
-        runs: One a run, each with an interval for the faces.
-        level: Coverage aimed at.
-        within: What the value cannot leave.
-    """
-    values, low, high = (np.array([getattr(run, end) for run in runs]) for end in ("value", "low", "high"))
-    mean, k, n = float(values.mean()), len(values), max(run.n for run in runs)
-    if k < 2 or np.isnan(mean):
-        return replace(runs[0], value=mean) if k == 1 else Estimate(mean, level=level, n=n, note="undefined")
-    seeds = float(stdtrit(k - 1, 0.5 + level / 2)) * float(values.std(ddof=1)) / np.sqrt(k)
-    below, above = np.hypot((values - low).mean(), seeds), np.hypot((high - values).mean(), seeds)
-    ends = max(mean - float(below), within[0]), min(mean + float(above), within[1])
-    clusters = max(run.clusters or 0 for run in runs)
-    method = "simultaneous over groups, student over seeds"
-    return Estimate(mean, *ends, level=level, method=method, n=n, clusters=clusters)
 
 
 def seed_value(spread: Spread, g: int, n: int, units: int, note: str, settings: Settings) -> SeedValue:
