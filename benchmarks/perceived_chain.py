@@ -4,7 +4,7 @@
                                          [--out docs/results/perceived_chain]
 
 Faces that the annotator has not learnt from are pasted into scenes (benchmarks/scenes.py), found by a detector, and
-cut out again by the rule of its boxes, as `mien predict --perceived` does. Beside it the same faces as their corpus
+cut out again by their landmarks, as `mien predict --perceived` does. Beside it the same faces as their corpus
 cropped them. Shares of agreement with what people perceived, Wilson's 95 % intervals; differences are of the same
 faces, with Wald's interval of paired shares.
 """
@@ -74,7 +74,7 @@ def main() -> None:
         "# Perceived attributes of faces that were found",
         "",
         f"{len(rows)} held-out faces of {store.table.name}, pasted into scenes of 640x480 pixels so that forehead to "
-        f"chin takes so many, found by {args.detector} and cut out by its rule: what `mien predict --perceived` does. "
+        f"chin takes so many, found by {args.detector} and cut out by its landmarks, as by `mien predict --perceived`. "
         "*Given*: the same faces as the corpus cropped them; *as pasted*: cut out of the scene exactly where they were "
         "pasted. Shares that agree with what people perceived, of the faces that were found. "
         f"{perceiver.called}, seed {args.seed}, {machine()}, commit {commit()}.",

@@ -26,7 +26,7 @@ from mien.studies.hold import Holder, holding, me
 from mien.studies.results import OBJECTIVES
 from mien.train import train
 from mien.train.components import check_components
-from mien.train.start import all_weights_key
+from mien.train.start import keyed, weights_key
 from mien.yaml_files import read_yaml
 
 JOURNAL, TRIALS = "journal.log", "trials"
@@ -140,7 +140,7 @@ def tune(
         "space": {key: about.model_dump(mode="json") for key, about in search.space.items()},
         "objectives": list(search.objectives),
         "experiment": config_key(
-            _config(base, shared, {}), Store.open(first.data.store).fingerprint, all_weights_key(first)
+            keyed(_config(base, shared, {})), Store.open(first.data.store).fingerprint, weights_key(first)
         ),
     }
     check_folder(out)
@@ -209,7 +209,7 @@ def tune(
 def _run(
     config: ExperimentConfig, out: Path, objectives: Sequence[Objective], threads: int | None, trial: Any
 ) -> dict[str, float]:
-    key = config_key(config, Store.open(config.data.store).fingerprint, all_weights_key(config))
+    key = config_key(keyed(config), Store.open(config.data.store).fingerprint, weights_key(config))
     path = out / TRIALS / key[:12]
     trial.set_user_attr("folder", path.name)
     while True:

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from mien.audit.attributes import resolve_attribute
 from mien.cli.predicting import predict
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.faces.base import Faces
 from mien.pictures.whole import WholePicture, read_picture
 from mien.predict import Predictor
@@ -118,3 +118,16 @@ def test_who_walks_past_a_camera_is_not_sorted(tmp_path: Path) -> None:
 def test_every_detector_has_its_rule() -> None:
     assert Perceiver.load("blazeface").rule != Perceiver.load("mtcnn").rule
     assert Perceiver.load(None).rule == Perceiver.load("mtcnn").rule
+
+
+def test_a_file_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    predict((str(HOPPER), str(HOPPER)), out=out)
+    with pytest.raises(DataError, match="tells no perceived attributes, expected those of mien"):
+        predict((str(HOPPER), str(HOPPER)), out=out, resume=True, perceived=True)
+    out.unlink()
+    predict((str(HOPPER), str(HOPPER)), out=out, perceived=True)
+    with pytest.raises(DataError, match="tells perceived attributes, expected none"):
+        predict((str(HOPPER), str(HOPPER)), out=out, resume=True)
+    assert predict((str(HOPPER), str(HOPPER)), out=out, resume=True, perceived=True) == 0
+    assert all("perceived" in json.loads(line) for line in out.read_text().splitlines())

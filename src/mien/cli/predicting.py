@@ -144,7 +144,7 @@ def predict(
     if films:
         return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, as_json=json)
     name = predictor.model.name
-    done = done_already(out, name, predictor.sha256) if resume and out is not None else Counter()
+    done = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Counter()
     before = done.total()
     # Counting them takes longer than the first answer, where there are many.
     names = list(pictures_of(pictures)) if "-" not in pictures else None

@@ -61,7 +61,8 @@ class Square:
         x: Column of its middle, in pixels.
         y: Row of its middle.
         side: Its side in pixels; at least 1.
-        turn: Degrees by which the face in it leans: its right eye lies so far below its left. 0 where less than 15.
+        turn: Degrees by which the face in it leans: its right eye lies so far below its left. Squares of
+            boxes have 0 where it is less than 15.
     """
 
     x: float

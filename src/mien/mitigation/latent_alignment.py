@@ -54,15 +54,21 @@ class DrawnStyle(nn.Module):
 
 
 class LearntStyle(nn.Module):
-    """The first four parts of a trained network, which stand still and see pictures as it learnt them.
+    """The first four parts of a trained network, which stand still and see pictures as it learnt them, in our size.
 
     Args:
         classifier: The network and its card.
         ours: The card of the network that learns, in whose range pictures come.
+
+    Raises:
+        ConfigError: If no gradient comes through its steps.
     """
 
     def __init__(self, classifier: Classifier, ours: WeightCard) -> None:
         super().__init__()
+        if "equalise" in classifier.card.preprocess:
+            found = "its network sees pictures after 'equalise', through which no gradient comes"
+            raise ConfigError("mitigation.options.style_network", found, "drawn, or a network without that step")
         self.layers = nn.ModuleList(list(classifier.module.parts().values())[:4])
         self.ours, self.theirs = ours, classifier.card
 

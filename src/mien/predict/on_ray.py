@@ -93,7 +93,8 @@ def predict_on_ray(
         raise MissingExtra("--ray", "scale", error.name or "ray") from error
     out = Path(out).absolute()
     model = Predictor.load(**load)  # what is wrong with it is told here, and not by a worker
-    seen = _done(out, model.model.name, model.sha256) if resume else set()
+    columns = set(arrow_schema(model.model.classes, model.model.numbers, model.heads).names)
+    seen = _done(out, model.model.name, model.sha256, columns) if resume else set()
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("--out", f"{out} holds something", "a new or empty folder", "Go on with it by --resume.")
     names = [name for name in dict.fromkeys(pictures) if as_text(name) not in seen]
@@ -138,15 +139,19 @@ def _quiet(data: Any) -> None:
         logging.getLogger("ray.data").setLevel(logging.WARNING)
 
 
-def _done(out: Path, name: str, sha256: str) -> set[str]:
+def _done(out: Path, name: str, sha256: str, columns: set[str]) -> set[str]:
     """The pictures that stand in a folder's files already."""
     found: set[str] = set()
     for path in sorted(out.glob("*.parquet")) if out.is_dir() else []:
         check_regular(path, "a file of rows")
         try:
+            names = pq.read_schema(path).names
             table = pq.read_table(path, columns=["image", "model", "model_sha256"])
         except (OSError, pa.ArrowException) as error:
             raise DataError(str(path), f"cannot be read ({error})", "a file of rows", "Remove it.") from None
+        if other := set(names) ^ columns:
+            said = f"has other columns than this command's, such as {sorted(other)[0]!r}"
+            raise DataError(str(path), said, "those of the options that it was begun with", "Begin another folder.")
         models = set(zip(table["model"].to_pylist(), table["model_sha256"].to_pylist(), strict=True))
         if models - {(name, sha256)}:
             raise DataError(str(path), f"is of the model {sorted(models)[0][0]}", f"{name}", "Begin another folder.")

@@ -66,20 +66,20 @@ class Perceiver:
         return self.annotator.heads
 
     def crops(self, picture: WholePicture, faces: Faces | None) -> tuple[Crop, ...]:
-        """``(S, S, C)`` of each face, of the size and colour that its errors were counted at.
+        """``(S, S, C)`` of each face, large or small and grey or in colour as it is: its errors were counted for each.
 
         Args:
             picture: The picture.
             faces: Found in it; None where it is itself a crop.
         """
-        grey = bool((picture.pixels == picture.pixels[..., :1]).all())  # in a file of colour, too
-        full, channels = self.annotator.classifier.card.size, 1 if grey else 3
+        full = self.annotator.classifier.card.size
         if faces is None:
             size = min(full, SMALL) if min(picture.pixels.shape[:2]) <= SMALL else full
-            return tuple(as_stored(picture.pixels[None], size, channels))
+            return tuple(map(_own_colour, as_stored(picture.pixels[None], size, 3)))
         places = squares_by_points(faces, self.rule)
         sizes = [min(full, SMALL) if place.side <= SMALL else full for place in places]
-        return tuple(cut(picture.pixels, [place], size, channels)[0] for place, size in zip(places, sizes, strict=True))
+        crops = (cut(picture.pixels, [place], size, 3)[0] for place, size in zip(places, sizes, strict=True))
+        return tuple(map(_own_colour, crops))
 
     def told(self, crops: Sequence[Crop]) -> list[Perceived]:
         """What is perceived in each face: those of one size and colour together."""
@@ -94,3 +94,8 @@ class Perceiver:
                 }
                 out[i] = Perceived(attributes, None if said.years is None else float(said.years[place]))
         return [each for each in out if each is not None]
+
+
+def _own_colour(crop: Crop) -> Crop:
+    """One channel of a crop without colour: what is perceived in a face does not depend on those beside it."""
+    return crop[..., :1] if bool((crop == crop[..., :1]).all()) else crop

@@ -175,6 +175,11 @@ class Predictor:
         """Perceived attributes that rows tell; none where nobody asked."""
         return () if self.perceiver is None else self.perceiver.heads
 
+    @property
+    def annotator(self) -> str:
+        """Which perceives these attributes; empty where nobody asked."""
+        return "" if self.perceiver is None else self.perceiver.called
+
     @cached_property
     def least(self) -> float:
         """The confidence under which it abstains."""

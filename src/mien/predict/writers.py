@@ -124,13 +124,14 @@ class _Parquet:
             self.held = []
 
 
-def done_already(path: Path, model: str, model_sha256: str) -> Counter[str]:
+def done_already(path: Path, model: str, model_sha256: str, annotator: str = "") -> Counter[str]:
     """The pictures of a file of JSON lines that a run was stopped in, less the last of them, which may lack faces.
 
     Args:
         path: The file, which is cut to whole lines and whole pictures.
         model: The rows must be of this model,
         model_sha256: and of this file of it.
+        annotator: Whose perceived attributes they tell; empty for none.
 
     Returns:
         Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
@@ -161,6 +162,10 @@ def done_already(path: Path, model: str, model_sha256: str) -> Counter[str]:
             if found != (model, model_sha256):
                 said, due = f"{found[0]} {found[1][:12]}", f"this model's ({model} {model_sha256[:12]})"
                 raise DataError(f"{path} line {n}", f"is of the model {said}", due, "Begin another file.")
+            if first and row["face"] is not None and row.get("annotator", "") != annotator:
+                said = f"tells {'perceived attributes' if row.get('annotator') else 'no perceived attributes'}"
+                due = f"those of {annotator}" if annotator else "none"
+                raise DataError(f"{path} line {n}", said, due, "Pass the options that it was begun with.")
             if first:  # the face 0, or none: another picture begins
                 last, start = image, place
                 pictures[image] += 1

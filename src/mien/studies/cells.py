@@ -20,7 +20,7 @@ from mien.runs import RECORD, Run, code_versions
 from mien.studies.definition import Scale, StudyConfig, settled
 from mien.studies.hold import Holder, holder_of
 from mien.train.components import check_components
-from mien.train.start import all_weights_key, read_beside
+from mien.train.start import keyed, weights_key
 from mien.values import shown
 from mien.yaml_files import read_yaml
 
@@ -266,7 +266,7 @@ class _Planner:
             content["model"] = {**_section(content, "model", where), "weights": str(start.folder / RUN)}
         config = check_components(parse_config(content, where), where)
         began = start.key if start else self.weights_of(config)
-        key = config_key(config, self.fingerprint(config.data.store), began)
+        key = config_key(keyed(config), self.fingerprint(config.data.store), began)
         place = self.folders.setdefault(key, self.out / CELLS / f"{row}-s{seed}-{key[:_LETTERS]}")
         return Cell(row=row, seed=seed, config=config, key=key, folder=place, start=start, on=on, scale=self.scale)
 
@@ -293,9 +293,9 @@ class _Planner:
 
     def weights_of(self, config: ExperimentConfig) -> str:
         """What tells the weights that a run begins with, whose file is read once."""
-        asked = f"{config.model.name} {config.model.weights} {sorted(read_beside(config).items())}"
+        asked = f"{config.model.name} {config.model.weights}"
         if asked not in self.weights:
-            self.weights[asked] = all_weights_key(config)
+            self.weights[asked] = weights_key(config)
         return self.weights[asked]
 
 

@@ -110,10 +110,18 @@ def read_beside(config: ExperimentConfig) -> dict[str, Path]:
     return found
 
 
-def all_weights_key(config: ExperimentConfig) -> str:
-    """What tells all weights that a run reads from others: those it begins with, and those a mitigation reads."""
-    beside = (f"{key} {load_card(folder).sha256}" for key, folder in read_beside(config).items())
-    return " ".join(filter(None, (weights_key(config), *beside)))
+def keyed(config: ExperimentConfig) -> ExperimentConfig:
+    """The configuration with checksums for the folders of weights that its mitigation reads: for a key.
+
+    Raises:
+        ConfigError: If one holds no weights.
+    """
+    beside = read_beside(config)
+    if not beside:
+        return config
+    options = dict(config.mitigation.options)
+    options |= {key.rpartition(".")[2]: load_card(folder).sha256 for key, folder in beside.items()}
+    return config.model_copy(update={"mitigation": config.mitigation.model_copy(update={"options": options})})
 
 
 def weights_key(config: ExperimentConfig) -> str:
