@@ -145,6 +145,6 @@ def test_ray_begins_anew_what_a_killed_worker_left(file: Path, tmp_path: Path) -
     pytest.importorskip("ray")
     (tmp_path / "on_ray.py").write_text(RAY)
     done = subprocess.run([sys.executable, str(tmp_path / "on_ray.py"), str(file)], capture_output=True, text=True,
-                          check=False, timeout=240)  # fmt: skip
+                          check=False, timeout=600)  # fmt: skip
     assert done.stdout.splitlines()[-1] == "True 1", done.stderr
     assert states(planned(file)) == ["done"] * 3

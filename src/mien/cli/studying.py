@@ -252,13 +252,17 @@ def claims(
 
     lines: list[str] = []
     for file in files:
-        plan = _plan(file, None, scale, set, store, (), runs)
+        plan = _plan(file, None, scale, set, store, (), runs, other_stores=True)
         found = claims_of(plan, [judge(plan, claim) for claim in plan.study.claims], title=True).split("\n")
         lines += found[2:] if lines else found
     if out is None:
         tell(*lines)
     else:
-        write_text(out, "\n".join(lines) + "\n")
+        about = (
+            f"Written by `mien study claims --scale {scale}` from the studies' records. A claim that was not run, or "
+        )
+        about += "of which seeds and faces tell too little, cannot be told; *theirs* are of the full scale."
+        write_text(out, "\n".join(["# Published claims, and what our records say", "", about, "", *lines]) + "\n")
 
 
 @app.command
@@ -317,12 +321,15 @@ def _plan(
     store: tuple[str, ...],
     cell: tuple[str, ...],
     runs: Path = Path("runs"),
+    *,
+    other_stores: bool = False,
 ) -> Plan:
     from mien.studies import load_study, overrides_of, plan_study
 
     study = load_study(file)
     stores = dict(pair_of("--store", text) for text in store)
-    plan = plan_study(study, file.parent, out or runs / f"{study.name}-{scale}", scale, overrides_of(set), stores)
+    place = out or runs / f"{study.name}-{scale}"
+    plan = plan_study(study, file.parent, place, scale, overrides_of(set), stores, other_stores=other_stores)
     return plan.only(cell) if cell else plan
 
 

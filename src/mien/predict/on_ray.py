@@ -149,12 +149,12 @@ def _done(out: Path, name: str, sha256: str, columns: set[str]) -> set[str]:
             table = pq.read_table(path, columns=["image", "model", "model_sha256"])
         except (OSError, pa.ArrowException) as error:
             raise DataError(str(path), f"cannot be read ({error})", "a file of rows", "Remove it.") from None
-        if other := set(names) ^ columns:
-            said = f"has other columns than this command's, such as {sorted(other)[0]!r}"
-            raise DataError(str(path), said, "those of the options that it was begun with", "Begin another folder.")
         models = set(zip(table["model"].to_pylist(), table["model_sha256"].to_pylist(), strict=True))
         if models - {(name, sha256)}:
             raise DataError(str(path), f"is of the model {sorted(models)[0][0]}", f"{name}", "Begin another folder.")
+        if other := set(names) ^ columns:
+            said = f"has other columns than this command's, such as {sorted(other)[0]!r}"
+            raise DataError(str(path), said, "those of the options that it was begun with", "Begin another folder.")
         found |= set(table["image"].to_pylist())
     return found
 
