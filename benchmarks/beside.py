@@ -35,14 +35,12 @@ from playwright.sync_api import Page, sync_playwright
 from mien import terminal
 from mien.data.images import Store
 from mien.data.labelled import labelled_faces
-from mien.outputs import whole
 from mien.pictures.opening import quietly
 from mien.predict import Predictor
-from mien.records import write_json
 from mien.stats.intervals import wilson
 from predicting import scenes
 from serving import serving
-from where import commit, machine
+from where import commit, machine, tell
 
 #: FERPlus's names of the classes that all have -> those of `fer` and of face-api.
 SHARED = {
@@ -345,12 +343,7 @@ def main() -> None:
         }
         browser.close()
     text = page_of(told)
-    print(text)
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(args.out / "record.json", told)
-        with whole(args.out / "README.md") as written:
-            written.write_text(text, encoding="utf-8")
+    tell(text, args.out, told)
 
 
 if __name__ == "__main__":

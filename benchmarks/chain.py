@@ -27,6 +27,7 @@ from mien.data.labelled import labelled_faces
 from mien.faces.base import Faces, overlaps
 from mien.faces.crop import FER2013, Square, cut, squares
 from scenes import Condition, scene
+from where import tell
 
 _SIDES = (48, 72, 100, 150, 200)
 _SAME = 0.2  # overlap from which a found face is the pasted one
@@ -145,10 +146,7 @@ def main() -> None:
                 lines.append(
                     f"| {side} px | {name} | {shares} | {paired(got, given[there])} | {paired(got, pasted[there])} |"
                 )
-    print("\n".join(lines))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "README.md").write_text("\n".join(lines) + "\n")
+    tell("\n".join(lines) + "\n", args.out)
 
 
 if __name__ == "__main__":

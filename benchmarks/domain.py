@@ -19,11 +19,9 @@ from PIL import Image, ImageFilter
 
 from mien.data.images import Store
 from mien.labels import SCHEMES
-from mien.outputs import whole
 from mien.predict import Predictor
-from mien.records import write_json
 from mien.stats.selective import upper_limit
-from where import commit
+from where import commit, tell
 
 Crops = NDArray[np.uint8]
 _SEED = 0
@@ -98,12 +96,7 @@ def main() -> None:
         "rows": rows,
     }
     page = written(told)
-    print(page)
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(args.out / "record.json", told)
-        with whole(args.out / "README.md") as partial:
-            partial.write_text(page, encoding="utf-8")
+    tell(page, args.out, told)
 
 
 def labelled(store: Store, split: str, n: int, classes: tuple[str, ...]) -> tuple[Crops, NDArray[np.int64]]:

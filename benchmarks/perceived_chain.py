@@ -27,7 +27,7 @@ from mien.pictures.whole import WholePicture
 from mien.predict.perceiving import Perceiver
 from mien.stats.intervals import wilson
 from scenes import Condition, scene
-from where import commit, machine
+from where import commit, machine, tell
 
 _HEADS = ("gender", "race", "race4", "age", "age_group")
 
@@ -115,10 +115,7 @@ def main() -> None:
         "python benchmarks/perceived_chain.py FAIRFACE_STORE --out docs/results/perceived_chain",
         "```",
     ]
-    print("\n".join(lines))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "README.md").write_text("\n".join(lines) + "\n")
+    tell("\n".join(lines) + "\n", args.out)
 
 
 if __name__ == "__main__":

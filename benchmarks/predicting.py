@@ -23,11 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mien.outputs import whole
 from mien.pictures.opening import quietly
 from mien.predict import Predictor
-from mien.records import write_json
-from where import PORTRAIT, commit, machine
+from where import PORTRAIT, commit, machine, tell
 
 _FER = """
 import json, sys, time
@@ -163,12 +161,7 @@ def main() -> None:
         "crops": crops(args.rounds),
     }
     text = page(told)
-    print(text)
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(args.out / "record.json", told)
-        with whole(args.out / "README.md") as written:
-            written.write_text(text, encoding="utf-8")
+    tell(text, args.out, told)
 
 
 def spread(values: list[float]) -> dict[str, float]:

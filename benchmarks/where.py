@@ -5,9 +5,14 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+
+from mien.outputs import whole
+from mien.records import write_json
 
 #: A photograph of a person that comes with matplotlib: Grace Hopper, US Navy, public domain.
 PORTRAIT = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
@@ -20,6 +25,18 @@ def commit() -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
 
     return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+
+
+def tell(text: str, out: Path | None, record: Mapping[str, Any] | None = None) -> None:
+    """Print a page, and write it with what it is made of where a folder is given."""
+    print(text)
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if record is not None:
+        write_json(out / "record.json", record)
+    with whole(out / "README.md") as written:
+        written.write_text(text, encoding="utf-8")
 
 
 def machine() -> str:

@@ -164,11 +164,13 @@ def compare_methods(
         told, less = (base, None) if name == baseline else (told_of(each), base)
         overall = {}
         for m in MEASURES:
-            other = None if less is None else less.values[m]
-            overall[m] = _figure(told.values[m], other, settings.level, len(first))
             if m in EXTREMES:
-                rng = settings.stream(f"{spec} {m}", "extremes")
-                overall[m] = _extreme(overall[m], told.rates[m], None if less is None else less.rates[m], m, rng)
+                rng, other = settings.stream(f"{spec} {m}", "extremes"), None if less is None else less.rates[m]
+                seeds = tuple(told.values[m][:, 0].tolist())
+                overall[m] = _extreme(seeds, told.rates[m], other, EXTREMES[m], settings.level, len(first), rng)
+            else:
+                base_values = None if less is None else less.values[m]
+                overall[m] = _figure(told.values[m], base_values, settings.level, len(first))
         methods[name] = Measured(
             overall=overall,
             groups={
@@ -250,7 +252,7 @@ class _Run:
     """What a run came to.
 
     Attributes:
-        values: Measure -> ``(1 + B,)``: on the faces as they are, then on replicates.
+        values: Measure -> ``(1 + B,)``: on the faces as they are, then on replicates; of extremes ``(1,)``.
         groups: ``(1 + B, G)`` of each group.
         rates: Measure that is an extreme -> ``(1 + B, C, G)`` rates that it is of, and the variance of each at least.
     """
@@ -288,16 +290,17 @@ class _Teller:
         n = (~np.isnan(some)).sum(1)
         nothing = n == 0
         mean = np.where(nothing, np.nan, np.nansum(some, 1) / np.maximum(n, 1))
-        worst = np.where(nothing, np.nan, np.where(np.isnan(some), np.inf, some).min(1))
+        worst = np.where(nothing[:1], np.nan, np.where(np.isnan(some[:1]), np.inf, some[:1]).min(1))
+        seen = groups[:1]  # replicates of extremes are those of the rates that they are of
         found = {
             ACCURACY: accuracy(everybody),
             MACRO: balanced_accuracy(everybody),
             EQUAL: mean,
             WORST: worst,
-            GAP: max_min_gap(each, self.eligible),
-            ODDS: equalized_odds_difference(groups, self.eligible, self.cells),
-            PARITY: demographic_parity_difference(groups, self.eligible),
-            FAIRNESS: equal_odds_fairness(groups, eligible=self.eligible, support=self.support),
+            GAP: max_min_gap(each[:1], self.eligible),
+            ODDS: equalized_odds_difference(seen, self.eligible, self.cells),
+            PARITY: demographic_parity_difference(seen, self.eligible),
+            FAIRNESS: equal_odds_fairness(seen, eligible=self.eligible, support=self.support),
         }
         values = {name: np.asarray(told) for name, told in found.items()}
         return _Run(values=values, groups=each, rates=self._rates(groups, some))
@@ -334,16 +337,22 @@ def _figure(values: Array, base: Array | None, level: float, n: int, together: f
     return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
 
 
-def _extreme(figure: Figure, rates: Rates, less: Rates | None, measure: str, rng: np.random.Generator) -> Figure:
+def _extreme(
+    seeds: tuple[float, ...],
+    rates: Rates,
+    less: Rates | None,
+    kind: Extreme,
+    level: float,
+    n: int,
+    rng: np.random.Generator,
+) -> Figure:
     """The figure of an extreme, about which no interval of its own would hold."""
-    kind, level, n = EXTREMES[measure], figure.value.level, figure.value.n
     how = "simultaneous over groups, seeds and faces"
 
     def told(found: Bounds) -> Estimate:
-        if len(figure.seeds) < 2 or np.isnan(found.low):
-            note = "one seed" if len(figure.seeds) < 2 else "undefined"
-            return Estimate(found.value, level=level, n=n, note=note)
+        if len(seeds) < 2 or np.isnan(found.low):
+            return Estimate(found.value, level=level, n=n, note="one seed" if len(seeds) < 2 else "undefined")
         return Estimate(found.value, found.low, found.high, level=level, method=how, n=n)
 
     change = None if less is None else told(change_of_extreme(rates, less, kind, level, rng))
-    return Figure(value=told(extreme(rates, kind, level, rng)), seeds=figure.seeds, change=change)
+    return Figure(value=told(extreme(rates, kind, level, rng)), seeds=seeds, change=change)

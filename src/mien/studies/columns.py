@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from mien.registry import nearest
 from mien.spellings import same_groups
 from mien.stats.extremes import Extreme
 
-OVER: tuple[Extreme, ...] = ("gap", "worst", "ratio")
+OVER: tuple[Extreme, ...] = get_args(Extreme)
 RUN = "run"  # the evaluation of what training itself wrote
 MINUTES = "epoch_minutes"
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
