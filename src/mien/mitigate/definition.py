@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,7 @@ _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
 BASELINE = "baseline"
 _ATTRIBUTE = "$attribute"
+Disparity = Literal["gap", "odds", "parity"]
 MIN_N = 30  # faces of a group, below which its figures choose and judge nothing
 
 
@@ -52,6 +53,11 @@ class MitigationConfig(Section):
     metric: Literal["accuracy", "balanced_accuracy"] = Field(
         "accuracy", description="What groups are compared by; balanced accuracy is the mean recall over classes."
     )
+    disparity: Disparity = Field(
+        "gap",
+        description="What a method that claims to help must bring down: the largest gap of the metric between groups, "
+        "or of a class's rates (equalised odds), or of how often a class is answered (demographic parity).",
+    )
     select: Rule = Field("distance", description="How a candidate is chosen, on the validation faces.")
     min_n: int = Field(MIN_N, ge=2, description="Groups with fewer faces are shown, and neither select nor judge.")
     fit: float = Field(0.5, gt=0, lt=1, description="Share of the validation faces kept for what is fitted afterwards.")
@@ -61,7 +67,8 @@ class MitigationConfig(Section):
     settings: dict[str, Settings] = Field(
         {"all": {}},
         min_length=1,
-        description="Name -> what it changes for all; `attribute` in it is another one, which `$attribute` stands for.",
+        description="Name -> what it changes for all. `attribute` in it is another one, which `$attribute` stands for, "
+        "and `disparity` another one.",
     )
     probes: bool = Field(True, description="Whether fresh probes read the attribute from the features.")
     scales: dict[Scale, ScaleConfig] = Field(
@@ -83,6 +90,11 @@ class MitigationConfig(Section):
         n = len(self.baseline.candidates)
         if self.judged in ("train", "validation", "fit"):
             raise ValueError(f"judged: {self.judged!r} faces learn, choose or fit: name a part that does none of it")
+        for setting, told in self.settings.items():
+            if (disparity := told.get("disparity", self.disparity)) not in get_args(Disparity):
+                raise ValueError(
+                    f"settings.{setting}: disparity {disparity!r}. {nearest(str(disparity), list(get_args(Disparity)))}"
+                )
         for about in (self.attribute, *(told.get("attribute", "") for told in self.settings.values())):
             if not isinstance(about, str) or ":" in about:
                 raise ValueError(f"attribute {about!r}: parts of numbers are cut anew in every part of the faces")
@@ -125,9 +137,10 @@ class MitigationConfig(Section):
         return tuple(dict.fromkeys(["validation", *fitted, self.judged]))
 
     def within(self, setting: str) -> MitigationConfig:
-        """The study in one of its settings: with that one's attribute, and ``$attribute`` filled in."""
+        """The study in one of its settings: with that one's attribute and disparity, and ``$attribute`` filled in."""
         content = self.model_dump()
         attribute = content["settings"][setting].pop("attribute", self.attribute)
+        disparity = content["settings"][setting].pop("disparity", self.disparity)
 
         def filled(value: Any) -> Any:
             if isinstance(value, dict):
@@ -136,7 +149,7 @@ class MitigationConfig(Section):
                 return [filled(v) for v in value]
             return value.replace(_ATTRIBUTE, attribute) if isinstance(value, str) else value
 
-        return MitigationConfig.model_validate({**filled(content), "attribute": attribute})
+        return MitigationConfig.model_validate({**filled(content), "attribute": attribute, "disparity": disparity})
 
     def at(self, scale: Scale) -> ScaleConfig:
         """What a scale shrinks."""

@@ -66,9 +66,11 @@ def draw_matrix(
     settings: Sequence[str],
     told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]],
 ) -> Figure:
-    """Methods against settings: the change of the gap in per cent, in bold where it is clear of 0."""
+    """Methods against settings: the change of the disparity in per cent, in bold where it is clear of 0."""
     with figure_style():
-        drawn = new_figure(3.2 + 1.5 * len(settings), 1.2 + 0.32 * len(names), "change of the gap, methods by bias")
+        drawn = new_figure(
+            3.2 + 1.5 * len(settings), 1.2 + 0.32 * len(names), "change of the disparity, methods by bias"
+        )
         axes = drawn.subplots()
         shares = np.full((len(names), len(settings)), np.nan)
         for (name, setting), (fell, _) in told.items():
@@ -90,5 +92,5 @@ def draw_matrix(
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-        axes.set_xlabel("change of the gap, per cent of the baseline's; bold: clear of 0; *: claimed")
+        axes.set_xlabel("change of the disparity, per cent of the baseline's; bold: clear of 0; *: claimed")
         return drawn

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix
-from mien.mitigate.measures import (
-    GAP,
-)
+from mien.mitigate.measures import MEASURES
 from mien.mitigate.page import PAGE, UNSHOWN, compared, table
 from mien.mitigate.run import Found
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
@@ -20,7 +18,7 @@ from mien.wording import listed
 
 
 def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
-    """Write methods against settings: how far each brought the largest gap down, and whether that is as it claims.
+    """Write methods against settings: how far each brought the disparity down, and whether that is as it claims.
 
     Args:
         founds: All settings of one study.
@@ -31,6 +29,7 @@ def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settin
         The page.
     """
     config = founds[0].config
+    measured = {found.setting: found.config.disparity for found in founds}
     comparisons = {found.setting: compared(found, settings) for found in founds}
     names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
     told: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
@@ -41,25 +40,30 @@ def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settin
             if name not in comparison.methods:
                 row.append(UNSHOWN)
                 continue
-            one = reduction(comparison, BASELINE, name), judgement(comparison, BASELINE, name)
+            one = reduction(comparison, BASELINE, name, measured[setting]), judgement(comparison, BASELINE, name)
             told[name, setting] = one
             row.append(_matrix_cell(*one, setting in config.methods[name].claims))
         rows.append([*row, _claimed(config, name, told)])
     out.mkdir(parents=True, exist_ok=True)
     save_png(draw_matrix(config, names, list(comparisons), told), out / "matrix.png", dpi=110)
-    gaps = [f"{s.replace('_', ' ')} {c.methods[BASELINE].overall[GAP].value}" for s, c in comparisons.items()]
+    before = [
+        f"{s.replace('_', ' ')}: {MEASURES[measured[s]][0]} {c.methods[BASELINE].overall[measured[s]].value}"
+        for s, c in comparisons.items()
+    ]
     lines = [
         f"# {config.title or config.name}",
         "",
-        "Change of the largest gap between groups, as a share of the baseline's gap (-100 % closes it), with the "
-        "verdict of the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a "
-        "kind of bias must bring the gap down by 30 % with such an interval.",
+        "Change of the disparity between groups, as a share of the baseline's (-100 % closes it), with the verdict of "
+        "the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a kind of "
+        "bias must bring the disparity down by 30 % with such an interval.",
         "",
-        f"The baseline's gap: {listed(gaps)}.",
+        "The baseline's, and what is measured:",
+        "",
+        *(f"- {one}" for one in before),
         "",
         *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
         "",
-        "![change of the gap](matrix.png)",
+        "![change of the disparity](matrix.png)",
         "",
         "Each kind of bias has a page: "
         + listed([f"[{s.replace('_', ' ')}]({s}/{PAGE})" for s in comparisons]) + ".",

@@ -227,7 +227,7 @@ def _with_change(figure: Figure) -> str:
 
 
 def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
-    shown = [ACCURACY, WORST, GAP]
+    shown = list(dict.fromkeys([ACCURACY, WORST, GAP, found.config.disparity]))
     header = ["method", *(title for m in shown for title in (MEASURES[m][0], "change")), "time", "asks for groups",
               "verdict"]  # fmt: skip
     rows = []
@@ -250,7 +250,7 @@ def _apart(figure: Figure) -> tuple[str, str]:
 
 
 def _further_table(found: Found, comparison: Comparison) -> list[str]:
-    shown = [EQUAL, MACRO, ODDS, PARITY, FAIRNESS]
+    shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS) if m != found.config.disparity]
     header = ["method", *(MEASURES[m][0] for m in shown)]
     rows = [
         [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
@@ -393,7 +393,9 @@ def _records(
             "overall": {m: asdict(f) for m, f in method.overall.items()},
             "groups": {g: asdict(f) for g, f in method.groups.items()},
             "verdict": asdict(judged[name]) | {"words": judged[name].words} if name in judged else None,
-            "reduction": _plain_reduction(reduction(comparison, BASELINE, name)) if name != BASELINE else None,
+            "reduction": _plain_reduction(reduction(comparison, BASELINE, name, found.config.disparity))
+            if name != BASELINE
+            else None,
             "seconds": _seconds(tried),
             "merits": [list(m) for m in tried.merits],
             "chosen": tried.chosen,

@@ -82,10 +82,10 @@ def changes_of(method: Measured, comparison: Comparison) -> Mapping[str, Estimat
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction:
-    """How far the largest gap fell.
+    """How far a disparity fell.
 
     Attributes:
-        share: Of the baseline's gap; below 0 where it grew.
+        share: Of the baseline's; below 0 where it grew.
         change: In points, with its interval.
         shown: Whether the interval lies wholly below 0.
         enough: Whether it fell by as much as a claim asks, and that is shown.
@@ -97,16 +97,22 @@ class Reduction:
     enough: bool
 
 
-def reduction(comparison: Comparison, baseline: str, name: str, least: float = 0.3) -> Reduction | None:
-    """How far a method brought the largest gap down; None where there is no gap to speak of.
+def reduction(
+    comparison: Comparison, baseline: str, name: str, disparity: str = GAP, least: float = 0.3
+) -> Reduction | None:
+    """How far a method brought a disparity down; None where the baseline has none.
 
     Args:
         comparison: All methods.
         baseline: The method that others are held against.
         name: The method.
+        disparity: The measure.
         least: Share by which a method that claims to help must bring it down.
     """
-    before, change = comparison.methods[baseline].overall[GAP].value, comparison.methods[name].overall[GAP].change
+    before, change = (
+        comparison.methods[baseline].overall[disparity].value,
+        comparison.methods[name].overall[disparity].change,
+    )
     if change is None or not before.value > 0:
         return None
     share = -change.value / before.value
