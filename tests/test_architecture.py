@@ -13,7 +13,19 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "mien"
 
 ROWS = [
     ["__init__", "errors"],
-    ["missing", "shown", "spellings", "spreadsheets", "inputs", "outputs", "values", "web", "wording", "docstrings"],
+    [
+        "missing",
+        "clusters",
+        "shown",
+        "spellings",
+        "spreadsheets",
+        "inputs",
+        "outputs",
+        "values",
+        "web",
+        "wording",
+        "docstrings",
+    ],
     ["registry", "units", "own_files", "yaml_files", "pictures", "foreign"],
     ["prediction_tables", "inference", "faces"],
     ["labels", "samples", "records", "demographics"],

@@ -14,7 +14,7 @@ from mien.annotators import ANNOTATORS
 from mien.annotators.base import MERGES, Perceived, with_merged
 from mien.annotators.holdout import Holdout, holdout_of
 from mien.demographics import AGE, AGE_YEARS, Head
-from mien.errors import DataError, WeightsError
+from mien.errors import ConfigError, DataError, WeightsError
 from mien.inference import Progress, batches, softmax
 from mien.own_files import (
     NUMBER,
@@ -32,6 +32,7 @@ from mien.own_files import (
 )
 from mien.pictures.pixels import Images
 from mien.records import plain, write_json
+from mien.registry import nearest
 from mien.samples import SampleTable
 from mien.values import shown
 
@@ -101,14 +102,20 @@ class MienAnnotator:
         device: Where to compute.
         mirrored: Average over the face and its mirror image, as its errors were counted; else half the
             work, for measuring only.
+        view: Which of the measured views all pictures are like; told from the pictures by default.
+
+    Raises:
+        ConfigError: If there is no such view.
     """
 
     name = "mien"
 
-    def __init__(self, folder: Path, device: str = "cpu", mirrored: bool = True) -> None:
+    def __init__(self, folder: Path, device: str = "cpu", mirrored: bool = True, view: str | None = None) -> None:
         from mien.models.weights import Classifier  # torch: other annotators do without
 
-        self.folder, self.mirrored = folder, mirrored
+        if view is not None and view not in VIEWS:
+            raise ConfigError("annotator 'mien': view", repr(view), "", nearest(view, list(VIEWS)))
+        self.folder, self.mirrored, self.view = folder, mirrored, view
         self.about = About.load(folder)
         self.classifier = Classifier.load(folder, device)
         self.version, self.source, self.terms = self.about.version, self.about.source, self.about.terms
@@ -155,7 +162,7 @@ class MienAnnotator:
         Raises:
             WeightsError: If it was not calibrated for such pictures.
         """
-        view = view_of(images)
+        view = self.view or view_of(images)
         calibrations = self.about.calibrations.get(view)
         if calibrations is None:
             where = f"{self.folder / ABOUT}: calibrations"
@@ -164,7 +171,7 @@ class MienAnnotator:
 
     def holdout(self, images: Images) -> Holdout:
         """What it said of its held-out faces, seen as these pictures are: grey or in colour, small or not."""
-        return self.holdout_view(view_of(images))
+        return self.holdout_view(self.view or view_of(images))
 
     def holdout_view(self, view: str) -> Holdout:
         """What it said of its held-out faces in one of the views.
@@ -242,14 +249,17 @@ def view_of(images: Images) -> str:
 
 
 @ANNOTATORS.register("mien")
-def mien(*, weights: str | Path | None = None, device: str = "cpu") -> MienAnnotator:
+def mien(*, weights: str | Path | None = None, device: str = "cpu", view: str | None = None) -> MienAnnotator:
     """The annotator in the box: MieNet, learnt from FairFace; race, gender and age as people perceive them.
 
     Args:
         weights: Folder of another annotator made by ``mien annotator``; by default the one in the box.
         device: Where to compute: cpu, cuda.
+        view: What pictures are like, which decides the calibration: grey_48, colour_48, grey_96 or colour_96; told
+            from the pictures by default.
 
     Raises:
+        ConfigError: If there is no such view.
         WeightsError: If a file is missing or does not match its card.
     """
-    return MienAnnotator(Path(weights) if weights is not None else BUNDLED, device)
+    return MienAnnotator(Path(weights) if weights is not None else BUNDLED, device, view=view)

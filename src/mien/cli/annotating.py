@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from mien.cli.app import Force, Json, Out, app, names_of, options_of, pair_of, print_json
-from mien.errors import ConfigError
+from mien.errors import ConfigError, UsageError
 from mien.outputs import check_place
 from mien.shown import tell
 
@@ -28,6 +28,8 @@ def annotate(
     option: tuple[str, ...] = (),
     least: tuple[str, ...] = (),
     holdout: str | None = None,
+    ray: str | None = None,
+    workers: int | None = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -51,6 +53,11 @@ def annotate(
     holdout
         STORE:split of faces with annotated attributes, on which the annotator's errors are counted anew;
         the annotator in the box brings its own.
+    ray
+        Share the faces out among the cores of a Ray cluster whose machines all see the store: its address, or local
+        for one on this machine.
+    workers
+        With --ray, at most so many; by default one a core.
     """
     from dataclasses import replace
 
@@ -62,6 +69,8 @@ def annotate(
     from mien.data.labelled import parse_on
 
     check_place(out, STORE_FOLDER, "--out", [store], force=force)
+    if workers is not None and (ray is None or workers < 1):
+        raise UsageError("--workers", str(workers), "with --ray, at least 1")
     annotator = load_annotator(by, options_of(option))
     faces = Store.open(store)
     bars = check_least(_bars(least), annotator)
@@ -77,8 +86,13 @@ def annotate(
             terminal.say(f"the hold-out pictures are of another kind ({seen}) than these ({here}): errors may differ")
     else:
         known = annotator.holdout(faces.images)
+    looking = annotator
+    if ray is not None:
+        from mien.annotators.on_ray import RayAnnotator
+
+        looking = RayAnnotator(annotator, by, options_of(option), store, address=ray, workers=workers)
     with terminal.progress("annotating", "faces") as progress:
-        made = annotate(faces, out, annotator, holdout=known, least=bars, force=force, progress=progress)
+        made = annotate(faces, out, looking, holdout=known, least=bars, force=force, progress=progress)
     if json:
         print_json(
             {

@@ -90,12 +90,12 @@ class MitigationConfig(Section):
         n = len(self.baseline.candidates)
         if self.judged in ("train", "validation", "fit"):
             raise ValueError(f"judged: {self.judged!r} faces learn, choose or fit: name a part that does none of it")
-        for setting, told in self.settings.items():
-            if (disparity := told.get("disparity", self.disparity)) not in get_args(Disparity):
+        for setting, changed in self.settings.items():
+            if (disparity := changed.get("disparity", self.disparity)) not in get_args(Disparity):
                 raise ValueError(
                     f"settings.{setting}: disparity {disparity!r}. {nearest(str(disparity), list(get_args(Disparity)))}"
                 )
-        for about in (self.attribute, *(told.get("attribute", "") for told in self.settings.values())):
+        for about in (self.attribute, *(changed.get("attribute", "") for changed in self.settings.values())):
             if not isinstance(about, str) or ":" in about:
                 raise ValueError(f"attribute {about!r}: parts of numbers are cut anew in every part of the faces")
         for scale, told in self.scales.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mien.errors import DataError, MissingExtra, UsageError
+from mien.clusters import connected, quiet, ray_of_extra
+from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.pictures.opening import quietly
 from mien.predict.predictor import Predictor
 from mien.predict.rows import NO_FACE, as_text
 from mien.predict.writers import arrow_schema
 
-#: Names of Ray's address for one machine.
-LOCAL = ("", "local")
 _BATCH = 64  # pictures that a worker is handed at a time, and that are done again if it dies
 _BLOCK = 256  # at most, of a file's pictures: what a killed command loses
 _EACH = 4  # blocks a core at least, so that all of them end at about the same time
@@ -86,11 +83,7 @@ def predict_on_ray(
         DataError: If it holds rows of another model.
         MissingExtra: Without Ray.
     """
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise MissingExtra("--ray", "scale", error.name or "ray") from error
+    ray = ray_of_extra()
     out = Path(out).absolute()
     model = Predictor.load(**load)  # what is wrong with it is told here, and not by a worker
     columns = set(arrow_schema(model.model.classes, model.model.numbers, model.heads).names)
@@ -99,13 +92,9 @@ def predict_on_ray(
         raise UsageError("--out", f"{out} holds something", "a new or empty folder", "Go on with it by --resume.")
     names = [name for name in dict.fromkeys(pictures) if as_text(name) not in seen]
     if names:
-        ours = not ray.is_initialized()
-        if ours:
-            where = None if address in LOCAL else address
-            ray.init(address=where, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        _quiet(ray.data)
-        try:
-            cores = workers or _cores(ray)
+        with connected(ray, address) as found:
+            quiet(ray)
+            cores = workers or found
             blocks = max(_EACH * cores, -(-len(names) // _BLOCK))
             (
                 # In blocks from the start: what would cut them wants a core, and all cores are the workers'.
@@ -120,23 +109,9 @@ def predict_on_ray(
                 )
                 .write_parquet(str(out), ray_remote_args={"num_cpus": 0})
             )
-        finally:
-            if ours:
-                ray.shutdown()
     files = sorted(out.glob("*.parquet"))
     faces, unread = _counted(files)
     return Written(len(names), len(seen), faces, unread, len(files))
-
-
-def _cores(ray: Any) -> int:
-    return int(ray.cluster_resources().get("CPU", 1))
-
-
-def _quiet(data: Any) -> None:
-    """Ray's bars on a terminal, and else nothing of its own."""
-    if not sys.stderr.isatty():
-        data.DataContext.get_current().enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
 
 
 def _done(out: Path, name: str, sha256: str, columns: set[str]) -> set[str]:

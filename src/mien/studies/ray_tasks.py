@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mien.errors import MissingExtra
+from mien.clusters import connected, ray_of_extra
 from mien.studies.cells import Plan, done_of
 from mien.studies.cluster import CellJob, open_cells
 from mien.studies.execute import Work
@@ -40,14 +40,8 @@ def run_on_ray(
     Raises:
         MissingExtra: Without Ray.
     """
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise MissingExtra("--ray", "scale", "ray") from error
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
+    ray = ray_of_extra(data=False)
+    with connected(ray, address):
         task: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(lambda job: job())
         waiting = {task.remote(CellJob.of(cell, work)): cell for cell in open_cells(plan, work)}
         while waiting:
@@ -58,7 +52,4 @@ def run_on_ray(
                 say(f"{cell.name}: {ray.get(ended[0])}")
             except Exception as error:  # its worker died again and again, or could not be begun
                 say(f"{cell.name}: {str(error).splitlines()[0]}")
-    finally:
-        if ours:
-            ray.shutdown()
     return len(done_of(plan.cells)) == len(plan.cells)

@@ -1,0 +1,60 @@
+"""Ray on a cluster, or on this machine as one: begun where nobody has begun it, and then also ended."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mien.errors import MissingExtra
+
+#: Names of Ray's address for one machine.
+LOCAL = ("", "local")
+
+
+def ray_of_extra(data: bool = True) -> Any:
+    """The module ``ray``.
+
+    Args:
+        data: With Ray Data.
+
+    Raises:
+        MissingExtra: Where it is not installed.
+    """
+    try:
+        import ray
+
+        if data:
+            import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--ray", "scale", error.name or "ray") from error
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, address: str | None) -> Iterator[int]:
+    """Ray for a while; gives how many cores there are.
+
+    Args:
+        ray: The module.
+        address: Of a cluster (``auto``, ``ray://...``), or ``local`` for one on this machine. Not looked at where the
+            process is connected already, and that is left so.
+    """
+    ours = not ray.is_initialized()
+    if ours:
+        where = None if (address or "") in LOCAL else address
+        ray.init(address=where, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def quiet(ray: Any) -> None:
+    """Ray Data's bars on a terminal, and else nothing of its own."""
+    if not sys.stderr.isatty():
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
