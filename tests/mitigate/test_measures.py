@@ -244,7 +244,36 @@ def test_rules_by_hand() -> None:
     assert merit(first, "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.064, 0.4))
     assert merit(tables(950, 850), "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.1, 0.15))
     assert np.isnan(merit(first, "worst_group", "accuracy", 20_000))
-    assert merit(np.array([[[3, 1], [2, 2]], [[0, 0], [0, 0]]], float), "worst_class", "accuracy", 1) == 0.5
+    assert merit(np.array([[[6, 2], [4, 4]], [[0, 0], [0, 0]]], float), "worst_class", "accuracy", 1) == 0.5
+    # One face of a class, missed or found, chooses nothing.
+    rare = np.array([[[97, 3, 0], [3, 97, 0], [1, 0, 0]], np.zeros((3, 3))])
+    assert merit(rare, "worst_class", "accuracy", 1) == pytest.approx(0.97)
+    assert np.isnan(merit(rare[:, 2:, 2:] * 0, "worst_class", "accuracy", 1))
+    # Accuracy .9 with .6, and .85 with .75: .4123 and .2915 from (1, 1).
+    for right, worst, far in ((900, 60, 0.4123), (850, 75, 0.2915)):
+        groups = [[[right - worst, 900 - right + worst], [0, 0]], [[worst, 100 - worst], [0, 0]], [[0, 0], [0, 0]]]
+        assert merit(np.array(groups, float), "distance", "accuracy", 30) == pytest.approx(-far, abs=1e-4)
+
+
+def test_a_group_without_the_hard_class_is_not_served_better() -> None:
+    # Both groups are found alike, .9, .9 and .3; men have no face of the third class.
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.repeat([0, 1, 2], 200), np.repeat([0, 1], 200)])
+    groups = np.repeat(["woman", "man"], [600, 400])
+    runs = []
+    for _ in range(3):
+        right = rng.random(1000) < np.array([0.9, 0.9, 0.3])[labels]
+        runs.append(told(labels, np.where(right, labels, (labels + 1) % 3), groups))
+    found = compare_methods({"one": runs}, "one", "gender", metric="balanced_accuracy", settings=FAST)
+    assert found.dropped == ("c",)
+    gap = found.methods["one"].overall[GAP].value
+    assert gap.low == 0.0
+    assert gap.value < 0.03
+    assert found.methods["one"].groups["woman"].value.value == pytest.approx(0.9, abs=0.03)
+    tables = np.array(
+        [[[180, 20, 0], [0, 180, 20], [140, 0, 60]], [[180, 20, 0], [0, 170, 30], [0, 0, 0]], np.zeros((3, 3))]
+    )
+    assert merit(tables, "worst_group", "balanced_accuracy", 30) == pytest.approx((0.9 + 0.85) / 2)
     assert choice([[0.1], [float("nan")], [0.3]]) == 2
     assert choice([[float("nan")], [float("nan")]]) == 0
     assert choice([[0.3], [0.3]]) == 0

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mien.cli.mitigating import mitigate
+from mien.data.images import Store, StoreWriter
 from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
@@ -187,6 +188,25 @@ def test_judged_faces_must_not_choose(file: Path, settings: dict[str, Any], tmp_
     methods = {"offsets": STUDY["methods"]["offsets"]}
     written(file, judged="valid", methods=methods)
     with pytest.raises(DataError, match="faces of 'valid' choose or fit"):
+        mitigate(file, out=tmp_path / "out")
+
+
+def test_copies_of_faces_that_choose_must_not_judge(
+    file: Path, settings: dict[str, Any], easy_store: Path, tmp_path: Path
+) -> None:
+    """A part of one's own that holds a copy of a validation face, which the split leaves where it is."""
+    given, folder = Store.open(easy_store), tmp_path / "copied"
+    frame = given.table.frame.copy()
+    learnt = frame.index[frame["split"] == "train"]
+    frame.loc[learnt[::4], "split"] = "other"
+    frame.loc[learnt[0], "cluster"] = frame.loc[frame["split"] == "valid", "cluster"].iloc[0]
+    with StoreWriter(folder) as writer:
+        writer.copy(given)
+        writer.commit(given.table.derive("copied", frame), given.info)
+    settings["data"] = {"store": str(folder)}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(settings))
+    written(file, judged="other", methods={"offsets": STUDY["methods"]["offsets"]}, probes=False)
+    with pytest.raises(DataError, match="1 faces of 'other' choose or fit"):
         mitigate(file, out=tmp_path / "out")
 
 

@@ -124,8 +124,37 @@ def test_faces_come_as_often_as_they_should(size: Any) -> None:
 def test_group_dro_moves_its_weights_and_weighs_by_them() -> None:
     method = GroupDro(faces([0, 0], [0, 1]), by=("gender",), classes=False, eta=1.0)
     found = method.loss(step(method.faces, [math.log(2), 0.0]))
-    torch.testing.assert_close(method.q_0, torch.tensor([2 / 3, 1 / 3]))
+    torch.testing.assert_close(method.log_q_0.exp(), torch.tensor([2 / 3, 1 / 3]))
     assert found.item() == pytest.approx(2 / 3 * math.log(2))
+
+
+def test_a_group_that_was_best_for_long_comes_back_when_it_is_worst() -> None:
+    method = GroupDro(faces([0, 0], [0, 1]), by=("gender",), classes=False, eta=1.0)
+    for losses, n in (([0.0, 1.0], 110), ([1.0, 0.0], 400)):
+        for _ in range(n):
+            method.loss(step(method.faces, losses))
+    torch.testing.assert_close(method.log_q_0.exp(), torch.tensor([1.0, 0.0]))
+
+
+def test_faces_of_unknown_group_do_not_teach_the_prior_again() -> None:
+    # Nine in ten are of the first class, and a face tells nothing: what is used afterwards must say half and half.
+    labels = [0] * 90 + [1] * 10
+    for groups in ([0, 1] * 50, [0, 1, None, None, None] * 20):
+        told = faces(labels, groups)
+        targets, features = torch.from_numpy(told.targets), torch.ones(len(told), 2)
+        head, method = JointHead(2, 2, 2), DomainDiscriminative(told, by=("gender",))
+        method.heads = [head]
+
+        def loss_of(logits: Tensor, targets: Tensor = targets) -> Tensor:
+            return -(targets * logits.log_softmax(1)).sum(1)
+
+        optimiser = torch.optim.Adam(head.parameters(), lr=0.05)
+        for _ in range(300):
+            optimiser.zero_grad()
+            given = replace(step(told, features=features), logits=head(features), losses=loss_of(head(features)))
+            method.loss(replace(given, loss_of=loss_of)).backward()
+            optimiser.step()
+        assert head(features[:1]).softmax(1)[0, 0].item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_group_dro_of_soft_groups() -> None:
@@ -138,12 +167,12 @@ def test_group_dro_of_soft_groups() -> None:
 def test_group_dro_keeps_what_it_does_not_see() -> None:
     told = faces([0, 0, 1, 1], [0, 1, 0, 1])
     method = GroupDro(told, by=("gender",), eta=1.0)
-    torch.testing.assert_close(method.q_0, torch.full((4,), 0.25))
+    torch.testing.assert_close(method.log_q_0.exp(), torch.full((4,), 0.25))
     seen = faces([0, 0], [0, 1])
     seen = Faces(rows=seen.rows, targets=told.targets[:2], classes=told.classes, groups=told.groups[:2],
                  attributes=told.attributes)  # fmt: skip
     found = method.loss(step(seen, [math.log(2), 0.0]))
-    torch.testing.assert_close(method.q_0, torch.tensor([2.0, 1.0, 1.0, 1.0]) / 5)  # class first, then group
+    torch.testing.assert_close(method.log_q_0.exp(), torch.tensor([2.0, 1.0, 1.0, 1.0]) / 5)  # class first, then group
     assert found.item() == pytest.approx(0.4 * math.log(2))
 
 

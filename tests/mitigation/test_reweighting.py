@@ -31,6 +31,24 @@ def test_six_and_two(exponent: float, common: float, rare: float) -> None:
     np.testing.assert_allclose(weights, [common] * 6 + [rare] * 2, rtol=1e-6)
 
 
+def test_a_class_counts_once_whatever_the_number_of_attributes() -> None:
+    # Two classes of 900 and 100; gender and race are independent, in halves.
+    labels = np.array([0] * 900 + [1] * 100)
+    gender, race = np.arange(1000) % 2, np.arange(1000) // 2 % 2
+    told = Faces(
+        rows=np.arange(1000),
+        targets=np.eye(2, dtype=np.float32)[labels],
+        classes={"expression": ("a", "b")},
+        groups=np.concatenate([np.eye(2, dtype=np.float32)[gender], np.eye(2, dtype=np.float32)[race]], 1),
+        attributes={"gender": ("f", "m"), "race": ("x", "y")},
+    )
+    weights = Reweighting(told, by=("gender", "race")).sample_weights()
+    assert weights[labels == 0].sum() == pytest.approx(500, rel=1e-5)
+    assert weights[labels == 1].sum() == pytest.approx(500, rel=1e-5)
+    alone = Reweighting(told, by=("gender", "race"), exponent=0.5).sample_weights()
+    assert alone[labels == 1].sum() / alone[labels == 0].sum() == pytest.approx(1 / 3, rel=1e-5)
+
+
 def test_cells_of_class_and_group_weigh_the_same_together() -> None:
     labels, groups = [0] * 6 + [1] * 4, [0, 0, 0, 0, 0, 1, 0, 1, 1, 1]
     weights = Reweighting(faces(labels, groups), by=("gender",)).sample_weights()

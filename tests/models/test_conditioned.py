@@ -26,6 +26,7 @@ from mien.runs import Run
 from mien.stats.settings import Settings
 from mien.train import train
 from mien.train.memory import reckon
+from mien.train.targets import load_training_data
 
 TRUNK = {"name": "mienet", "options": {"widths": [4, 8], "depths": [1, 1], "stem": 4}}
 D, G = 8, 5
@@ -424,6 +425,24 @@ def test_another_spelling_in_another_store_is_the_same_group(
     found = evaluate_given(run, f"{derived(easy_store, tmp_path / 'strange', strange)}:test")
     n = int((found.groups["gender"] == "m").sum())
     assert any(note.endswith(f"was taken: {n} of groups that it does not know (m)") for note in found.notes)
+
+
+def test_a_group_of_test_faces_alone_is_none_for_a_mitigation(
+    settings: dict[str, Any], easy_store: Path, tmp_path: Path
+) -> None:
+    """An adversary never learns to say it, and a network that made all groups alike would chase it for ever."""
+
+    def third(frame: pd.DataFrame) -> None:
+        frame["gender"] = frame["gender"].astype(object)
+        frame.loc[frame.index[frame["split"] == "test"][::3], "gender"] = "nonbinary"
+
+    settings["data"] = {"store": str(derived(easy_store, tmp_path / "third", third))}
+    settings["mitigation"] = {"name": "uniform_confusion", "options": {"by": ["gender"]}}
+    found = load_training_data(parse_config(settings))
+    assert found.train.attributes == {"gender": ("female", "male")}
+    assert found.train.groups.shape == (len(found.train), 2)
+    note = "no training face is nonbinary (gender), so that the mitigation knows no such group"
+    assert note in found.notes
 
 
 def test_what_no_training_face_was_is_not_told(settings: dict[str, Any], easy_store: Path, tmp_path: Path) -> None:

@@ -108,6 +108,31 @@ def test_rates_are_equal_also_where_the_model_is_too_sure_of_a_group() -> None:
     assert np.abs(gaps[1]).max() < 0.05
 
 
+def test_no_rate_is_asked_of_a_class_that_a_group_does_not_have() -> None:
+    def without(seed: int, n: int) -> Judged:
+        truth = drawn(n, seed)
+        return truth.part(np.flatnonzero((truth.labels != 2) | (truth.groups[:, 0] > 0)))
+
+    fit, new = without(18, 600), without(19, 20_000)
+    second = new.groups[:, 1] > 0
+    before = (new.probs.argmax(1) == 2)[second].mean()
+    for method in (MinimumRates(least=0.3), EqualRates(within=0.02)):
+        said = method.fit(fit)(new)
+        assert (said.argmax(1) == 2)[second].mean() <= before + 0.01
+    bought = MinimumRates(least=0.9, of=("c",), least_of_class=1).fit(without(18, 600))(new)
+    assert np.isfinite(bought).all()
+
+
+def test_balanced_offsets_of_soft_groups_are_those_of_hard_ones() -> None:
+    # Nine in ten of the first group are of the first class, and of the second of the second; nothing is told of a face.
+    group = np.repeat([0, 1], 500)
+    labels = np.where(np.arange(1000) % 10 == 0, 1 - group, group)
+    hard = GroupOffsets(penalty=0).fit(judged(np.ones((1000, 2)), labels, group))
+    soft = GroupOffsets(penalty=0).fit(judged(np.ones((1000, 2)), labels, np.eye(2)[group] * 0.98 + 0.01))
+    for rule in (hard, soft):
+        np.testing.assert_allclose(rule(judged(np.ones((2, 2)), groups=[0, 1])), 0.5, atol=1e-3)
+
+
 def test_balanced_offsets_raise_the_mean_recall() -> None:
     truth = drawn(20_000, 3)
     keep = (truth.labels != 0) | (np.arange(len(truth)) % 8 == 0)  # the first class is rare

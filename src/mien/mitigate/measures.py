@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from mien.metrics import (
     mean_recalls,
     per_class_recall,
 )
+from mien.mitigate.selection import mean_recall, shared_classes
 from mien.records import Estimate, Predictions
 from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
 from mien.stats.mixture import true_counts
@@ -90,6 +91,7 @@ class Comparison:
         methods: Method -> what it came to.
         corrected: Whether counts are of true groups behind perceived ones.
         note: Why they are not corrected although perceived; empty otherwise.
+        dropped: Classes that the groups' balanced accuracy leaves out, for a group has too few faces of them.
     """
 
     attribute: Attribute
@@ -98,6 +100,7 @@ class Comparison:
     methods: Mapping[str, Measured]
     corrected: bool
     note: str = ""
+    dropped: tuple[str, ...] = ()
 
 
 def compare_methods(
@@ -121,7 +124,8 @@ def compare_methods(
         runs: Method -> predictions, one a seed, on the same faces.
         baseline: The method that others are held against.
         spec: The attribute, or an intersection.
-        metric: What groups are compared by: ``accuracy`` or ``balanced_accuracy``.
+        metric: What groups are compared by: ``accuracy``, or ``balanced_accuracy`` over the classes of which every
+            group that takes part has five faces or more.
         min_n: Groups with fewer faces are measured and take no part in worst group and gaps.
         settings: Level, replicates, seed.
 
@@ -192,6 +196,9 @@ def compare_methods(
         methods=methods,
         corrected=error is not None,
         note=note,
+        dropped=tuple(c for c, kept in zip(first.classes, tell.classes, strict=True) if not kept)
+        if metric == "balanced_accuracy"
+        else (),
     )
 
 
@@ -276,16 +283,16 @@ class _Teller:
 
     def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any, units: Any) -> None:
         self.eligible, self.units = eligible, units
-        self.of_groups: Callable[[Any], Array] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}[metric]
         g, k = len(eligible), len(first.classes)
         annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
         self.cells = annotated >= _CLASS_FACES
+        self.metric, self.classes = metric, shared_classes(annotated[eligible])
         self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(k, bool)
 
     def __call__(self, tables: Array) -> _Run:
         """All measures of ``(1 + B, G + 1, K, K)`` counts."""
         everybody, groups = tables.sum(1), tables[:, :-1]
-        each = self.of_groups(groups)
+        each = accuracy(groups) if self.metric == "accuracy" else mean_recall(groups, self.classes)
         some = np.where(self.eligible & ~np.isnan(each), each, np.nan)
         n = (~np.isnan(some)).sum(1)
         nothing = n == 0
@@ -311,7 +318,8 @@ class _Teller:
         alone = np.divide(self.units, size, out=np.ones(len(size)), where=size > 0)  # units a face
         recall = per_class_recall(groups)  # (1 + B, G, K)
         own = np.nan_to_num(share_variance(recall[0].T, annotated.T * alone).T)
-        least = share_variance(some[0], self.units) if self.of_groups is accuracy else _of_mean(own, annotated > 0)
+        counted = self.classes & (annotated > 0)
+        least = share_variance(some[0], self.units) if self.metric == "accuracy" else _of_mean(own, counted)
         odds = equalized_odds_components(groups, self.eligible, self.cells)
         parity = demographic_parity_components(groups, self.eligible)
         means = np.where(self.eligible, mean_recalls(np.swapaxes(recall, -1, -2), self.support), np.nan)

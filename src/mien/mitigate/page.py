@@ -107,13 +107,19 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         f"{len(base[0].validation):,} validation faces "
         f"by {RULES[config.select]}" + ("; what is fitted after training has faces of its own." if fitted else "."),
         f"All were then judged once, on {len(base[0].judged):,} faces of *{_last(config.judged)}*, by "
-        f"{config.metric.replace('_', ' ')} of the groups of {comparison.attribute.label}.",
+        f"{config.metric.replace('_', ' ')} of the groups of {comparison.attribute.label}"
+        + (
+            f", without {listed(comparison.dropped)}, of which a group has too few faces."
+            if comparison.dropped
+            else "."
+        ),
         f"Intervals are {100 * settings.level:.0f} % for all faces and all seeds; changes are against the baseline of "
         "the same seed on the same faces, and those of the groups hold together.",
         f"Groups with fewer than {config.min_n} faces are shown and neither choose nor judge."
         if len(comparison.eligible) < len(comparison.sizes) or config.min_n != MIN_N
         else "",
-        "Groups are perceived, and their counts corrected for what the annotator gets wrong."
+        "Groups are perceived, and the judged faces' counts corrected for what the annotator gets wrong; candidates "
+        "are chosen by groups as perceived."
         if comparison.corrected
         else "",
         "They do not hold together over methods: of those that do nothing, up to one in forty is said to have helped.",

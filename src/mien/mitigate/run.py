@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import load_features
-from mien.data.splits import FIT, VALIDATION
+from mien.data.images import Store
+from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.evaluate import evaluate
 from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
@@ -199,24 +201,37 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
 
 
 def _check_apart(config: MitigationConfig, cell: Cell) -> None:
-    """Refuse to judge on faces that choose or fit.
+    """Refuse to judge on faces that choose or fit, on copies of them, or on other pictures of their persons.
+
+    Of another store only copies are known, byte for byte.
 
     Raises:
         DataError: If some do both.
     """
-    splits, judged = cell.run.splits, set(map(str, _said(cell, config.judged).sample_id))
-    both = splits["split"].isin((VALIDATION, FIT)) & splits["sample_id"].astype(str).isin(judged)
-    same_store = ":" not in config.judged
-    n = (
-        int(both.sum())
-        if same_store
-        else int(cell.run.record.estimates[evaluations_of(cell)[config.judged]]["n_validation"])
-    )
+    judged = _said(cell, config.judged)
+    known, units = _units(cell.place_of(config.judged).rpartition(":")[0], cell.config.data.store)
+    splits = cell.run.splits
+    used = splits[splits["split"].isin((VALIDATION, FIT))]
+    theirs = {known[face] for face in used["sample_id"].astype(str) if face in known} if units else set(used["hash"])
+    n = sum(known[str(face)] in theirs for face in judged.sample_id)
     if n:
         found = f"{n:,} faces of {config.judged!r} choose or fit in {cell.name}"
         raise DataError(
             f"{config.name}: judged", found, "faces that do neither", "Set a share of training aside to validate."
         )
+
+
+@lru_cache(maxsize=8)
+def _units(store: str, own: str) -> tuple[Mapping[str, Any], bool]:
+    """Face of a store -> its unit; or, of another store than a run's own, the checksum of its picture.
+
+    Returns:
+        And whether it is units.
+    """
+    table = Store.open(store).table
+    same = Store.open(own).fingerprint == Store.open(store).fingerprint
+    values = split_units(table) if same else table.frame["hash"]
+    return dict(zip(table.frame["sample_id"].astype(str), values, strict=True)), same
 
 
 def _said(cell: Cell, part: str) -> Predictions:
@@ -257,16 +272,16 @@ def _after(config: MitigationConfig, method: MethodConfig, options: Settings, mo
     after = method.after
     if after is None:
         raise ValueError("a method that trains is not fitted afterwards")
-    began = time.monotonic()
     maker: PostProcessor = POSTPROCESSORS.get(after.name)(**{**after.options, **options})
-    fit = judged_faces(config, model.cell, method.part, maker.features)
+    fit = judged_faces(config, model.cell, method.part, maker.features)  # made once, and kept: no part of the fit
+    began = time.monotonic()
     rule = maker.fit(fit)
+    seconds = model.seconds + time.monotonic() - began
     said = []
     for part in ("validation", config.judged):
         predictions = _said(model.cell, part)
         probs = rule(judged_faces(config, model.cell, part, maker.features, fit.names))
         said.append(replace(predictions, probs=probs, predicted=probs.argmax(1).astype(np.int64)))
-    seconds = model.seconds + time.monotonic() - began
     return Outcome(validation=said[0], judged=said[1], seconds=seconds, cell=model.cell)
 
 

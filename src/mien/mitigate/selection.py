@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.metrics import accuracy, balanced_accuracy, per_class_recall
+from mien.metrics import accuracy, per_class_recall
+from mien.metrics.fairness import Array
 
 Rule = Literal["accuracy", "worst_class", "worst_group", "distance"]
 RULES: dict[Rule, str] = {
@@ -18,6 +19,28 @@ RULES: dict[Rule, str] = {
     "distance": "the smallest distance of (accuracy of all, figure of the worst group) from (1, 1)",
 }
 
+CLASS_FACES = 5  # of a class, in every group, for its recall to count in the groups' balanced accuracy
+
+
+def shared_classes(annotated: NDArray[np.integer] | NDArray[np.float64]) -> NDArray[np.bool_]:
+    """``(K,)`` classes of which every group has faces enough: a group without a hard class is not served better.
+
+    Args:
+        annotated: ``(G, K)`` faces of each class in the groups that are compared.
+    """
+    return np.asarray((annotated >= CLASS_FACES).all(0) & (len(annotated) > 0))
+
+
+def mean_recall(tables: Array, classes: NDArray[np.bool_]) -> Array:
+    """``(...)`` mean recall over some classes of ``(..., K, K)`` counts; those without a face there do not count.
+
+    >>> mean_recall(np.array([[8.0, 2, 0], [0, 5, 5], [0, 0, 0]]), np.array([True, True, True])).round(3).item()
+    0.65
+    """
+    recall = np.where(classes, per_class_recall(tables), np.nan)
+    n = (~np.isnan(recall)).sum(-1)
+    return np.asarray(np.where(n > 0, np.nansum(recall, -1) / np.maximum(n, 1), np.nan))
+
 
 def merit(tables: NDArray[np.float64], rule: Rule, metric: str, min_n: int) -> float:
     """How good a candidate is by a rule; more is better.
@@ -25,21 +48,24 @@ def merit(tables: NDArray[np.float64], rule: Rule, metric: str, min_n: int) -> f
     Args:
         tables: ``(G + 1, K, K)`` confusion counts of validation faces; the last table of unknown groups.
         rule: The rule.
-        metric: What groups are compared by: ``accuracy`` or ``balanced_accuracy``.
+        metric: What groups are compared by: ``accuracy``, or ``balanced_accuracy`` over the classes of which all of
+            them have faces enough.
         min_n: Groups with fewer faces do not select.
 
     Returns:
-        NaN where a rule asks for groups and none has faces enough.
+        NaN where a rule asks for groups or classes and none has faces enough.
     """
     everybody = tables.sum(0)
     if rule == "accuracy":
         return float(accuracy(everybody))
     if rule == "worst_class":
-        return float(np.nanmin(per_class_recall(everybody)))
+        recall = per_class_recall(everybody)[everybody.sum(-1) >= CLASS_FACES]
+        return float(recall.min()) if len(recall) else float("nan")
     groups = tables[:-1][tables[:-1].sum((1, 2)) >= min_n]
     if not len(groups):
         return float("nan")
-    worst = float(np.nanmin({"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}[metric](groups)))
+    each = accuracy(groups) if metric == "accuracy" else mean_recall(groups, shared_classes(groups.sum(-1)))
+    worst = float(each.min())
     if rule == "worst_group":
         return worst
     return -float(np.hypot(1 - accuracy(everybody), 1 - worst))

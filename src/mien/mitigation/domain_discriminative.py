@@ -77,6 +77,8 @@ class DomainDiscriminative(Mitigation):
         log_p = logits.flatten(1).log_softmax(1).reshape(logits.shape)  # (B, G, K)
         joint = -(groups[:, :, None] * targets[:, None, :] * log_p).sum((1, 2))
         known = groups.sum(1)
+        # A face of unknown group teaches its class by the same moved logits; by others it would teach the prior again.
+        alone = step.loss_of(logits.logsumexp(1))
         # The network's own terms stay.
         own = step.losses - step.loss_of(step.logits)
-        return replace(step, losses=own + joint + (1 - known) * (step.losses - own)).mean()
+        return replace(step, losses=own + joint + (1 - known) * alone).mean()

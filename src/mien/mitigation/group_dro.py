@@ -55,7 +55,8 @@ class GroupDro(Mitigation):
         for i, name in enumerate(by):
             n = n_cells(targets, groups[:, faces.blocks[name]], classes=classes)
             present = (n > 0).float()
-            self.register_buffer(f"q_{i}", present / present.sum().clamp(min=1))
+            # In logarithms: a q that fell to 0 would stay there, however large the loss of its group became.
+            self.register_buffer(f"log_q_{i}", (present / present.sum().clamp(min=1)).log())
             self.register_buffer(f"more_{i}", adjustment / n.clamp(min=1).sqrt())
 
     def loss(self, step: Step) -> Tensor:
@@ -67,15 +68,15 @@ class GroupDro(Mitigation):
         groups = step.batch.groups[:, self.faces.blocks[self.by[i]]]
         cells = cells_of(step.batch.targets, groups, classes=self.classes)
         mass, sums = cells.sum(0), cells.T @ losses
-        q, more = getattr(self, f"q_{i}"), getattr(self, f"more_{i}")
+        log_q, more = getattr(self, f"log_q_{i}"), getattr(self, f"more_{i}")
         known = groups.sum(1).clamp(max=1)
         with torch.no_grad():
             # Means over processes, for gradients are averaged over them.
             masses, totals = mean_over_processes(torch.stack([mass, sums.detach()]))
             there, masses = masses > 0, masses.clamp(min=1e-12)
             step_of = torch.where(there, self.eta * (totals / masses + more), 0.0)
-            # In logarithms, so that no loss is too large.
-            q.copy_((q.log() + step_of).softmax(0))
+            log_q.copy_((log_q + step_of).log_softmax(0))
+            q = log_q.exp()
             share = mean_over_processes(known.mean())
         robust = torch.where(there, q * sums / masses, 0.0).sum()
         return share * robust + ((1 - known) * losses).sum() / len(losses)

@@ -164,6 +164,9 @@ class LatentAlignment(Mitigation):
     ) -> None:
         super().__init__(faces)
         self.by, self.align_epochs, self.lr, self.pictures = by, align_epochs, lr, pictures
+        if not variational and kl not in (0.0, 1.0):
+            found = "does nothing where the latent is not drawn (variational: false)"
+            raise ConfigError("mitigation.options.kl", found, "left out, or 0")
         self.kl, self.adversary, self.style, self.pixel = kl, adversary, style, pixel
         self.variational, self.warm_up, self.free, self.style_network = variational, warm_up, free, style_network
         self.register_buffer("stage", torch.zeros((), dtype=torch.long))

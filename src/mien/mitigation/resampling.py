@@ -63,6 +63,10 @@ class Resampling(Mitigation):
     ) -> None:
         super().__init__(faces)
         if times is not None:
+            idle = {"exponent": exponent != 1.0, "classes": not classes, "size": size != "up", "clip": clip is not None}
+            if set_too := [name for name, given in idle.items() if given]:
+                where, found = f"mitigation.options.{set_too[0]}", "does nothing beside times, which says how often"
+                raise ConfigError(where, found, "one of the two")
             self.times = self._given(by, times)
             return
         weighing = Reweighting(faces, by=by, classes=classes, exponent=exponent, clip=clip)

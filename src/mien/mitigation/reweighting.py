@@ -22,9 +22,12 @@ class Reweighting(Mitigation):
 
     A cell is a class, a group, or a class of a group; where the network has several heads (attributes in place of
     expressions), a class is one of each head together, such as female and 20 to 29. With the exponent 1 all cells
-    weigh the same together, with 0 all faces. A face whose target is spread over classes, or whose group is
-    perceived with some confidence, belongs to cells by these shares; one whose group is missing gets the mean
-    weight of its class.
+    weigh the same together, with 0 all faces. With several attributes the weight is that of the class, once, times
+    that of the group within the class for each attribute, which balances cells of all of them only where attributes
+    do not depend on each other; else name an intersection (``gender*age``).
+
+    A face whose target is spread over classes, or whose group is perceived with some confidence, belongs to cells by
+    these shares; one whose group is missing gets the mean weight of its class.
 
     Source: inverse frequency as in Kamiran and Calders 2012, "Data preprocessing techniques for classification
     without discrimination"; the square root, exponent 1/2, as in Mahajan et al. 2018; the effective number of samples
@@ -56,14 +59,16 @@ class Reweighting(Mitigation):
         self.effective = effective
 
     def sample_weights(self) -> NDArray[np.float32]:
-        """``(n,)``: the product over attributes of the weight of a face's cell, of mean 1."""
+        """``(n,)``: the weight of a face's class times those of its groups within the class, of mean 1."""
         targets = self._joint_classes() if self.classes else np.ones((len(self.faces), 1), np.float32)
         weights = np.ones(len(self.faces))
         blocks = self.faces.blocks
-        if not self.by:
-            weights = cell_weights(targets, np.ones((len(self.faces), 1), np.float32), self.exponent, self.effective)
+        everybody = np.ones((len(self.faces), 1), np.float32)
+        of_class = cell_weights(targets, everybody, self.exponent, self.effective)
         for name in self.by:
-            weights *= cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent, self.effective)
+            cells = cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent, self.effective)
+            weights *= cells / of_class
+        weights *= of_class
         weights /= weights.mean()
         if self.clip is not None:
             weights = np.minimum(weights, self.clip)

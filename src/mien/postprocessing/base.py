@@ -162,7 +162,7 @@ def enough(faces: Judged, least: int) -> list[int]:
     return [int(g) for g in np.flatnonzero(faces.groups.sum(0) >= least)]
 
 
-def cell_weights(faces: Judged, *, groups: bool, least: float = 1e-9) -> Array:
+def cell_weights(faces: Judged, *, groups: bool) -> Array:
     """``(n,)`` weights of mean 1 that make all cells with faces count alike: each class, or each class of each group.
 
     A face of unknown group has the mean weight of the others of its class, or 1 if there are none.
@@ -170,7 +170,6 @@ def cell_weights(faces: Judged, *, groups: bool, least: float = 1e-9) -> Array:
     Args:
         faces: The faces.
         groups: Whether groups make cells too.
-        least: Faces that a cell must have to count as one.
     """
     k = len(faces.classes)
     onehot = np.eye(k)[faces.labels]
@@ -179,7 +178,7 @@ def cell_weights(faces: Judged, *, groups: bool, least: float = 1e-9) -> Array:
         weights = (onehot / np.maximum(counts, 1)).sum(1)
         return np.asarray(weights / weights.mean())
     counts = onehot.T @ faces.groups  # (K, G)
-    each = np.divide(1, counts, out=np.zeros_like(counts), where=counts > least)
+    each = np.divide(1, counts, out=np.zeros_like(counts), where=counts > 1e-9)
     weights = (onehot @ each * faces.groups).sum(1)
     known = faces.groups.sum(1)
     unknown = known <= 0

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.optimize import minimize
 
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import Array, GroupScores, Judged, PostProcessor, by_group, cell_weights, enough
+from mien.postprocessing.base import Array, GroupScores, Judged, PostProcessor, by_group, enough
 
 _FEW = 5  # faces of a class, of which on its offset is fitted
 
@@ -46,22 +46,22 @@ class GroupOffsets(PostProcessor):
 
     def fit(self, faces: Judged) -> GroupScores:
         """Offsets a group."""
-        weights = cell_weights(faces, groups=False) if self.balanced else np.ones(len(faces))
         k = len(faces.classes)
-        everybody = self._offsets(faces, weights, np.zeros(k))
+        everybody = self._offsets(faces, np.ones(len(faces)), np.zeros(k))
         factors = dict.fromkeys(range(-1, len(faces.names)), np.exp(everybody))
         for g in enough(faces, self.least):
             rows = faces.groups[:, g] > 0
-            some, shares = faces.part(rows), faces.groups[rows, g]
-            balance = cell_weights(some, groups=False) if self.balanced else np.ones(len(some))
-            factors[g] = np.exp(self._offsets(some, balance * shares, everybody))
+            factors[g] = np.exp(self._offsets(faces.part(rows), faces.groups[rows, g], everybody))
         return by_group(faces, factors=factors)
 
-    def _offsets(self, faces: Judged, weights: Array, around: Array) -> NDArray[np.float64]:
-        """``(K,)``, those of classes with too few faces as in ``around``."""
+    def _offsets(self, faces: Judged, belongs: Array, around: Array) -> NDArray[np.float64]:
+        """``(K,)``, those of classes with too few faces as in ``around``; ``(n,)`` how far each face belongs here."""
         logits, k = np.log(np.maximum(faces.probs, 1e-12)), len(faces.classes)
-        onehot, share = np.eye(k)[faces.labels], weights / weights.sum()
-        free = np.bincount(faces.labels, minlength=k) >= _FEW
+        onehot = np.eye(k)[faces.labels]
+        counts = belongs @ onehot  # shares of faces added up
+        free = counts >= _FEW - 1e-9
+        weights = belongs / counts[faces.labels] if self.balanced else belongs
+        share = weights / weights.sum()
 
         def loss(b: Array) -> tuple[float, Array]:
             z = logits + b

@@ -46,6 +46,7 @@ def constrained(
     *,
     equal: float | None = None,
     least: float | None = None,
+    known: NDArray[np.bool_] | None = None,
 ) -> Programme:
     """The decisions with the most right answers under constraints, if the probabilities hold.
 
@@ -63,13 +64,14 @@ def constrained(
         pairs: (j, k) whose rates are constrained; (k, k) is the recall of k.
         equal: The rates of all groups differ by no more than this.
         least: Or: every rate is at least this.
+        known: ``(G, K)`` classes whose rates are constrained in each group; all if None.
 
     Raises:
         DataError: If no decisions reach these rates.
     """
     (n, k), g = probs.shape, groups.shape[1]
     mass = groups.T @ probs  # (G, K)
-    there = [(i, j, c) for i in range(g) for j, c in pairs if mass[i, j] > 1e-9]
+    there = [(i, j, c) for i in range(g) for j, c in pairs if mass[i, j] > 1e-9 and (known is None or known[i, j])]
     rows = [_rate_row(probs[:, j] * groups[:, i] / mass[i, j], c, k) for i, j, c in there]
     rates: csr_matrix = vstack(rows, format="csr") if rows else csr_matrix((0, n * k))
     one_each = kron(identity(n), np.ones((1, k)), format="csr")
@@ -174,12 +176,14 @@ class RateConstraints(PostProcessor):
         of: Classes whose faces are meant; all if empty.
         blind: Whether the group of a face is guessed from the model's own probabilities.
         least_faces: Fewest faces of a group for it to be constrained; shares of faces added up.
+        least_of_class: Fewest annotated faces of a class in a group for its rates to be constrained there.
     """
 
     at_prediction = True
 
-    def __init__(self, rates: str, of: tuple[str, ...], blind: bool, least_faces: int) -> None:
-        self.rates, self.of, self.blind, self.least_faces = rates, of, blind, least_faces
+    def __init__(self, rates: str, of: tuple[str, ...], blind: bool, least_faces: int, least_of_class: int) -> None:
+        self.rates, self.of, self.blind = rates, of, blind
+        self.least_faces, self.least_of_class = least_faces, least_of_class
 
     @property
     def asks_groups(self) -> bool:
@@ -220,7 +224,9 @@ class RateConstraints(PostProcessor):
         k = len(faces.classes)
         columns = [faces.classes.index(name) for name in self.of] or list(range(k))
         pairs = [(j, c) for j in columns for c in ([j] if self.rates == "recall" else range(k))]
-        solved = constrained(probs, faces.groups[:, groups], pairs, **self.bounds())
+        # Of a class that a group does not have, or hardly, a rate would be bought with answers that are all wrong.
+        known = faces.groups[:, groups].T @ np.eye(k)[faces.labels] >= self.least_of_class
+        solved = constrained(probs, faces.groups[:, groups], pairs, **self.bounds(), known=known)
         found_rule.matrix[groups] = solved.matrix
         return found_rule if weights is None else Blind(rule=found_rule, weights=weights)
 
@@ -245,6 +251,7 @@ class EqualRates(RateConstraints):
         of: Classes whose faces are meant; all if empty.
         blind: Whether the group of a face is guessed from the model's own probabilities, not asked for.
         least_faces: Fewest faces of a group for it to be constrained.
+        least_of_class: Fewest annotated faces of a class in a group for its rates to be constrained there.
     """
 
     def __init__(
@@ -255,8 +262,9 @@ class EqualRates(RateConstraints):
         of: tuple[str, ...] = (),
         blind: bool = False,
         least_faces: Annotated[int, Field(ge=1)] = 30,
+        least_of_class: Annotated[int, Field(ge=1)] = 5,
     ) -> None:
-        super().__init__(rates, of, blind, least_faces)
+        super().__init__(rates, of, blind, least_faces, least_of_class)
         self.within = within
 
     def bounds(self) -> dict[str, float]:
@@ -279,6 +287,7 @@ class MinimumRates(RateConstraints):
         of: Classes that are meant; all if empty.
         blind: Whether the group of a face is guessed from the model's own probabilities, not asked for.
         least_faces: Fewest faces of a group for it to be constrained.
+        least_of_class: Fewest annotated faces of a class in a group for its rates to be constrained there.
     """
 
     def __init__(
@@ -288,8 +297,9 @@ class MinimumRates(RateConstraints):
         of: tuple[str, ...] = (),
         blind: bool = False,
         least_faces: Annotated[int, Field(ge=1)] = 30,
+        least_of_class: Annotated[int, Field(ge=1)] = 5,
     ) -> None:
-        super().__init__("recall", of, blind, least_faces)
+        super().__init__("recall", of, blind, least_faces, least_of_class)
         self.least = least
 
     def bounds(self) -> dict[str, float]:

@@ -24,8 +24,8 @@ _FEW = f"fewer than two groups of {LEAST_FACES} faces or more"
 def of_groups(runs: Sequence[Predictions], column: Column, settings: Settings) -> Estimate:
     """A column over groups, of the mean values of the groups over the runs.
 
-    Groups of 30 faces or more take part. Of ``balanced_accuracy`` the ratio counts only classes that all of them have,
-    as F of Xu et al. (2020).
+    Groups of 30 faces or more take part. ``balanced_accuracy`` counts only classes that all of them have, as F of Xu et
+    al. (2020): a group without a hard class is not served better.
 
     Args:
         runs: One a seed; on the same faces or on others.
@@ -98,7 +98,7 @@ def _rates(runs: Sequence[Predictions], column: Column, settings: Settings, part
 
 
 def _metric(column: Column, observed: Array) -> Callable[[Array], Array]:
-    if column.metric != "balanced_accuracy" or column.over != "ratio":
+    if column.metric != "balanced_accuracy":
         return HEADLINE_METRICS[column.metric]
     support = (observed.sum(-1) > 0).all(0)
     return lambda tables: mean_recalls(np.swapaxes(per_class_recall(tables), -1, -2), support)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -94,10 +94,13 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             attributes=groups,
             numbers=numbers_of(faces.where(keep, "labelled"), numbers),
         )
+    notes: tuple[str, ...] = ()
+    if not _told(config):  # a network with heads of its own keeps those that nobody teaches, and says so
+        parts[TRAIN], notes = _with_present_groups(parts[TRAIN])
     check_known(parts[TRAIN].numbers, numbers)
     _check_monitor(config, parts[VALIDATION])
     _check_mitigated(parts[TRAIN])
-    notes = _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
+    notes += _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
     store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
     mean, std = _pixel_statistics(store.images, parts[TRAIN].rows)
     return TrainingData(
@@ -268,6 +271,25 @@ def _groups(table: SampleTable, spec: str) -> tuple[str, ...]:
     if len(known) < 2:
         raise DataError(f"attribute {spec!r}", f"has the groups {sorted(found)}", "two or more")
     return known
+
+
+def _with_present_groups(faces: Faces) -> tuple[Faces, tuple[str, ...]]:
+    """The faces with those groups alone that some of them have, and what to tell of the others.
+
+    A method that made all groups of the store alike, or averaged heads over them, would chase one of test faces alone.
+    """
+    absent = {spec: groups_without_faces(faces, spec) for spec in faces.attributes}
+    keep = np.concatenate([
+        np.zeros(0, dtype=bool),
+        *(~np.isin(np.array(groups, dtype=object), absent[spec]) for spec, groups in faces.attributes.items()),
+    ])  # fmt: skip
+    attributes = {spec: tuple(g for g in told if g not in absent[spec]) for spec, told in faces.attributes.items()}
+    notes = tuple(
+        f"no training face is {' or '.join(groups)} ({spec}), so that the mitigation knows no such group"
+        for spec, groups in absent.items()
+        if groups
+    )
+    return replace(faces, groups=np.ascontiguousarray(faces.groups[:, keep]), attributes=attributes), notes
 
 
 def groups_without_faces(faces: Faces, spec: str) -> list[str]:
