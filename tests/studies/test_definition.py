@@ -60,7 +60,34 @@ def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
             "two combinations of the grid have one name",
         ),
         ({"grid": {"n": {"a.b": [1, "1"]}}}, "values with different names"),
-        ({"claims": [{"says": "x", "cell": "one", "value": 1, "within": 1}]}, "go with better and than"),
+        ({"claims": [{"says": "x", "cell": "one", "value": 1, "within": 1}]}, "within goes with better and than"),
+        ({"claims": [{"says": "x", "better": "one", "than": "one"}]}, "compares 'one' with itself"),
+        (
+            {
+                "claims": [{"says": "x", "better": "one", "than": "two", "within": 0.1, "no_worse_by": 0.1}],
+                "cells": {"one": {}, "two": {}},
+            },
+            "within or no_worse_by",
+        ),
+        ({"claims": [{"says": "x", "cell": "one", "value": 60}]}, "a claim's value: accuracy of 60, expected a share"),
+        (
+            {"cells": {"one": {"theirs": {"accuracy": 86.06}}}},
+            "cell 'one': accuracy of 86.06, expected a share: from 0 to 1",
+        ),
+        ({"tolerance": 2}, "tolerance of 2, expected a share"),
+        ({"metrics": ["tset.accuracy"]}, "'tset.accuracy': Did you mean 'test'?"),
+        (
+            {"grid": {"lr": {"a.lr": [0.001, 0.0001]}}, "cells": {"1e-4": {"theirs": {"accuracy": 0.5}}}},
+            "cell '1e-4' changes nothing and is none of the grid",
+        ),
+        ({"grid": {"a": {"x.y": [1, 2]}, "b": {"x.y": [3, 4]}}}, "two axes of the grid set x.y"),
+        (
+            {
+                "cells": {"one": {}, "first": {"judged": False}},
+                "claims": [{"says": "x", "better": "one", "than": "first"}],
+            },
+            "a claim is about 'first', which is not judged",
+        ),
         ({"figures": [{"kind": "confusion"}]}, "names one to four cells"),
     ],
 )

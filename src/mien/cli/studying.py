@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from mien.cli.app import Out, app, pair_of
+from mien.errors import UsageError
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -233,7 +235,7 @@ def claims(
     store: Stores = (),
     out: Out | None = None,
 ) -> None:
-    """All claims of several studies in one table: holds, does not hold, cannot be told.
+    """All claims of several studies in one table: holds, does not hold, cannot be told, not run.
 
     Parameters
     ----------
@@ -251,17 +253,28 @@ def claims(
     from mien.studies.tables import claims_of
 
     lines: list[str] = []
-    for file in files:
-        plan = _plan(file, None, scale, set, store, (), runs, other_stores=True)
-        found = claims_of(plan, [judge(plan, claim) for claim in plan.study.claims], title=True).split("\n")
+    verdicts = Counter[str]()
+    plans = [_plan(file, None, scale, set, store, (), runs, other_stores=True) for file in files]
+    known = {name for plan in plans for name in plan.stores}
+    for text in store:
+        if (name := pair_of("--store", text)[0]) not in known:
+            raise UsageError(f"--store {name}", "is no store of these studies", f"one of {', '.join(sorted(known))}")
+    for plan in plans:
+        judged = [judge(plan, claim) for claim in plan.study.claims]
+        verdicts.update(each.verdict for each in judged)
+        found = claims_of(plan, judged, title=True).split("\n")
         lines += found[2:] if lines else found
     if out is None:
         tell(*lines)
     else:
+        named = [*(str(file) for file in files), *(f"--store {name}=STORE" for name in sorted(known))]
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
         about = (
-            f"Written by `mien study claims --scale {scale}` from the studies' records. A claim that was not run, or "
+            f"{sum(verdicts.values())} claims: {counts}. Written by `mien study claims {' '.join(named)} "
+            f"--scale {scale}` from the studies' records. A claim of which seeds and faces tell too little cannot be "
+            "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of twenty that hold one may do "
+            "so by chance."
         )
-        about += "of which seeds and faces tell too little, cannot be told; *theirs* are of the full scale."
         write_text(out, "\n".join(["# Published claims, and what our records say", "", about, "", *lines]) + "\n")
 
 

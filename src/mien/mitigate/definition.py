@@ -152,7 +152,14 @@ class MitigationConfig(Section):
         return MitigationConfig.model_validate({**filled(content), "attribute": attribute, "disparity": disparity})
 
     def at(self, scale: Scale) -> ScaleConfig:
-        """What a scale shrinks."""
+        """What a scale shrinks; nothing at the full one.
+
+        Raises:
+            ConfigError: If the study does not say.
+        """
+        if scale != "full" and scale not in self.scales:
+            expected = f"one of {', '.join([*self.scales, 'full'])}"
+            raise ConfigError(f"{self.name}: --scale {scale}", "the study has no such scale", expected)
         return self.scales.get(scale, ScaleConfig())
 
     def label(self, name: str) -> str:

@@ -126,6 +126,7 @@ class Plan:
         out: Its folder.
         cells: In the order in which they are run: a cell after the one that it begins with.
         settings: What the caller changed in all cells.
+        stores: Names of the stores that the study names.
     """
 
     study: StudyConfig
@@ -133,6 +134,7 @@ class Plan:
     out: Path
     cells: tuple[Cell, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stores: tuple[str, ...] = ()
 
     @property
     def as_published(self) -> bool:
@@ -212,7 +214,10 @@ def plan_study(
         )
     order = {row: i for i, row in enumerate(rows)}
     found = sorted(cells.values(), key=lambda c: (c.seed, _depth(study, c.row), order[c.row]))
-    return Plan(study=study, scale=scale, out=out, cells=tuple(_shared(found)), settings=dict(settings or {}))
+    named = tuple(sorted(planner.named))
+    return Plan(
+        study=study, scale=scale, out=out, cells=tuple(_shared(found)), settings=dict(settings or {}), stores=named
+    )
 
 
 def _shared(cells: Sequence[Cell]) -> list[Cell]:

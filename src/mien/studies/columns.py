@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -17,12 +18,23 @@ from mien.registry import nearest
 from mien.spellings import same_groups
 from mien.stats.extremes import Extreme
 
+_ANY, _POSITIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
 OVER: tuple[Extreme, ...] = get_args(Extreme)
 RUN = "run"  # the evaluation of what training itself wrote
 MINUTES = "epoch_minutes"
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
 _OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_worst_class", "val_worst_group")
 OF_TRAINING = (*_OF_EPOCH, MINUTES)
+
+#: Where the values of Mien's own metrics, and of what training writes, lie.
+_BOUNDS = dict.fromkeys((*metric_names(), *_OF_EPOCH), SHARE)
+_BOUNDS |= {"kl": _POSITIVE, "nll": _POSITIVE, "brier": (0.0, 2.0), "overconfidence": (-1.0, 1.0)}
+_BOUNDS |= {"train_loss": _ANY, "val_loss": _ANY, MINUTES: _POSITIVE}
+
+
+def bounds_of(metric: str) -> tuple[float, float]:
+    """Where a metric's values lie: no interval leaves it. Of a metric that somebody added nothing is known."""
+    return _BOUNDS.get(metric, _ANY)
 
 
 @dataclass(frozen=True, kw_only=True)

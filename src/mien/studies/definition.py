@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from mien.config import parse_value
 from mien.config.files import load_section
 from mien.config.section import Section
 from mien.errors import ConfigError
-from mien.studies.columns import column_of
+from mien.registry import nearest
+from mien.studies.columns import RUN, SHARE, bounds_of, column_of
 from mien.values import Unfit, shown
 
 Scale = Literal["tiny", "small", "full"]
@@ -58,9 +60,15 @@ class ClaimConfig(Section):
     than_metric: str | None = Field(None, description="What of that one, where it is another: the same on other faces.")
     by: float | None = Field(None, description="Published difference, for the reader.")
     within: float | None = Field(None, gt=0, description="Or: the two are said to differ by no more than this.")
+    no_worse_by: float | None = Field(None, gt=0, description="Or: better is said to be worse by no more than this.")
     cell: str | None = Field(None, description="Or: a cell whose published value is said to be reached ...")
     value: float | None = Field(None, description="... of at least this.")
     reason: str = Field("", description="Why it holds or does not, once that is known.")
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells that it is about."""
+        return tuple(name for name in (self.better, self.than, self.cell) if name is not None)
 
     @model_validator(mode="after")
     def _one_kind(self) -> ClaimConfig:
@@ -69,8 +77,13 @@ class ClaimConfig(Section):
             any(v is not None for v in compares) and any(v is not None for v in reaches)
         ):
             raise ValueError("a claim compares better with than, or says that a cell reaches a value")
-        if self.cell is not None and (self.within is not None or self.than_metric is not None):
-            raise ValueError("within and than_metric go with better and than")
+        beside = [name for name in ("within", "no_worse_by", "than_metric") if getattr(self, name) is not None]
+        if self.cell is not None and beside:
+            raise ValueError(f"{beside[0]} goes with better and than")
+        if self.within is not None and self.no_worse_by is not None:
+            raise ValueError("a claim has within or no_worse_by")
+        if self.better is not None and self.better == self.than and self.than_metric in (None, self.metric):
+            raise ValueError(f"a claim compares {self.better!r} with itself")
         return self
 
 
@@ -141,14 +154,47 @@ class StudyConfig(Section):
                     raise ValueError(f"cell {name!r} starts from itself")
                 seen.add(at)
                 at = self.cells[at].start if at in self.cells else None
+            if not cell.judged and (where := [c for c in self.claims if name in c.cells]):
+                raise ValueError(f"a claim is about {name!r}, which is not judged: {where[0].says}")
             if strange := sorted(set(cell.theirs) - set(self.metrics)):
                 raise ValueError(f"cell {name!r} has a published {strange[0]}, which is no column (metrics)")
         for column in sorted({*self.metrics, *self._columns()}):
             try:
-                column_of(column, self.evaluate)
+                found = column_of(column, self.evaluate)
             except ConfigError as error:
                 raise ValueError(str(error)) from None
+            if found.evaluation not in (RUN, *self.evaluate):
+                raise ValueError(f"{column!r}: {nearest(found.evaluation, [*self.evaluate, RUN])}")
+        self._check_values()
+        self._check_grid(levels)
         return self
+
+    def _check_grid(self, levels: Sequence[str]) -> None:
+        """Refuse axes that undo each other, and cells that are meant to be one of the grid's and are none."""
+        told = [(key, axis) for axis, found in self.grid.items() for key in {k for s in found.values() for k in s}]
+        keys = Counter(key for key, _ in told)
+        if double := [key for key, n in keys.items() if n > 1]:
+            raise ValueError(f"two axes of the grid set {double[0]}: the later would win, and rows would be alike")
+        for name, cell in self.cells.items():
+            own = cell.set or cell.before or cell.start is not None or cell.base is not None
+            if self.grid and not own and name not in levels:
+                raise ValueError(
+                    f"cell {name!r} changes nothing and is none of the grid. {nearest(name, list(levels))}"
+                )
+
+    def _check_values(self) -> None:
+        """Published values are shares where the metric is one: 0.86, and not 86."""
+        given = [(f"cell {name!r}", c, v, 0.0) for name, cell in self.cells.items() for c, v in cell.theirs.items()]
+        for claim in self.claims:
+            named = (("value", claim.value, 0.0), ("by", claim.by, -1.0), ("within", claim.within, 0.0),
+                     ("no_worse_by", claim.no_worse_by, 0.0))  # fmt: skip
+            given += [(f"a claim's {what}", claim.metric, v, least) for what, v, least in named if v is not None]
+        for what, column, value, least in given:
+            if bounds_of(column_of(column, self.evaluate).metric) == SHARE and not least <= value <= 1:
+                raise ValueError(f"{what}: {column} of {value:g}, expected a share: from {least:g} to 1")
+        shares = all(bounds_of(column_of(column, self.evaluate).metric) == SHARE for column in self.metrics)
+        if self.tolerance is not None and self.tolerance > 1 and shares:
+            raise ValueError(f"tolerance of {self.tolerance:g}, expected a share: from 0 to 1")
 
     def _columns(self) -> Iterable[str]:
         for claim in self.claims:
@@ -161,7 +207,7 @@ class StudyConfig(Section):
         yield from ((f"cell {n!r}", c.start) for n, c in self.cells.items() if c.start is not None)
         yield from ((f"scale {scale!r}", name) for scale, told in self.scales.items() for name in told.cells)
         for claim in self.claims:
-            yield from (("a claim", n) for n in (claim.better, claim.than, claim.cell) if n is not None)
+            yield from (("a claim", n) for n in claim.cells)
         for figure in self.figures:
             yield from (("a figure", name) for name in figure.cells)
 
@@ -189,7 +235,14 @@ class StudyConfig(Section):
         return {}
 
     def at(self, scale: Scale) -> ScaleConfig:
-        """What a scale shrinks; nothing where the study does not say."""
+        """What a scale shrinks; nothing at the full one.
+
+        Raises:
+            ConfigError: If the study does not say: the whole of it would bear the name of something smaller.
+        """
+        if scale != "full" and scale not in self.scales:
+            expected = f"one of {', '.join([*self.scales, 'full'])}"
+            raise ConfigError(f"{self.name}: --scale {scale}", "the study has no such scale", expected)
         return self.scales.get(scale, ScaleConfig())
 
 

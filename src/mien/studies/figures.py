@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mien.errors import UsageError
-from mien.report.figures import BLUE, GREY, INK, LINES, ORANGE, SHARES, figure_style, new_figure, wrap
+from mien.report.figures import BLUE, GREY, GRID, INK, LINES, MAX_LINES, ORANGE, SHARES, figure_style, new_figure, wrap
 from mien.studies.cells import Plan, done_of
 from mien.studies.definition import FigureConfig
 from mien.studies.results import Row, at, predictions_of
@@ -44,15 +48,37 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     means = np.array([v.mean.value for v in values])
     spread = np.abs(np.array([[v.mean.value - v.mean.low, v.mean.high - v.mean.value] for v in values]).T)
     axes.errorbar(means, places, xerr=np.nan_to_num(spread), fmt="o", color=BLUE, capsize=3, label="ours")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     theirs = np.array([v.theirs for v in values])
     if not np.isnan(theirs).all():
         label = "published" if plan.as_published else "published, at the full scale"
         axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-    axes.set_yticks(places, [row.label for row in rows])
+    _cut(axes, means, spread, theirs)
+    axis = list(plan.study.grid)
+    own = all(plan.study.levels(row.name) for row in rows)
+    axes.set_yticks(places, [f"{axis[0]} = {row.label}" if own and len(axis) == 1 else row.label for row in rows])
     axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
     return drawn
+
+
+def _cut(axes: Axes, means: NDArray[np.float64], spread: NDArray[np.float64], theirs: NDArray[np.float64]) -> None:
+    """Let no interval that is far wider than the others squeeze them: it runs out of the picture, with an arrow."""
+    widths = spread.sum(0)
+    wide = widths > 6 * np.nanmedian(widths)
+    if not wide.any() or wide.all():
+        return
+    ends = [means[~wide] - spread[0, ~wide], means[~wide] + spread[1, ~wide], means, theirs[~np.isnan(theirs)]]
+    least, most = min(e.min() for e in ends if len(e)), max(e.max() for e in ends if len(e))
+    more = 0.08 * (most - least)
+    axes.set_xlim(least - more, most + more)
+    for place in np.flatnonzero(wide):
+        y = len(means) - 1 - place
+        for edge, out, mark in ((least - more, means[place] - spread[0, place] < least - more, "<"),
+                                (most + more, means[place] + spread[1, place] > most + more, ">")):  # fmt: skip
+            if out:
+                axes.plot([edge], [y], mark, color=BLUE, clip_on=False)
 
 
 def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
@@ -69,6 +95,7 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
         for metric in (figure.metric, *figure.also):
             if metric in row.values:
                 series.setdefault((others, metric), {})[told[axis[0]]] = row
+    places = _places(levels)
     drawn = new_figure(7, 4, _title(plan, figure))
     axes = drawn.subplots()
     groups = list(dict.fromkeys(others for others, _ in series))
@@ -78,7 +105,7 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
         values = [found[level].values[metric].mean for level in known]
         spread = np.abs(np.array([[v.value - v.low, v.high - v.value] for v in values]).T)
         axes.errorbar(
-            [levels.index(level) for level in known],
+            [places[level] for level in known],
             [v.value for v in values],
             yerr=np.nan_to_num(spread),
             color=colour,
@@ -87,35 +114,80 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
             capsize=2,
             label=" ".join(filter(None, (others, metric))),
         )
-    axes.set_xticks(range(len(levels)), levels)
+    axes.set_xticks(list(places.values()), levels)
     axes.set(xlabel=axis[0], ylabel=wrap(_title(plan, figure), _LABEL))
     axes.legend()
     return drawn
 
 
+def _places(levels: Sequence[str]) -> dict[str, float]:
+    """Where levels stand on an axis: numbers as far apart as they are, words side by side."""
+    try:
+        numbers = [float(level) for level in levels]
+    except ValueError:
+        numbers = list(range(len(levels)))
+    steps = np.abs(np.diff(sorted(numbers)))
+    if len(steps) and steps.max() > 10 * steps.min():  # on which some would lie on each other
+        numbers = list(range(len(levels)))
+    return dict(zip(levels, numbers, strict=True))
+
+
 def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
-    """A column of the history over the epochs, a line a row; the training's beside, dotted, where there is one."""
+    """A column of the history over the epochs, the mean over seeds; further ones dotted.
+
+    A line a row; of more rows than lines can be told apart each has a panel of its own, with the others in grey.
+    """
     column = figure.metric if figure.metric.startswith(("val_", "train_")) else "val_accuracy"
-    drawn = new_figure(7, 4, _title(plan, figure))
-    axes = drawn.subplots()
-    several = False
-    for i, row in enumerate(rows):
-        for cell in done_of(plan.of(row.name))[:1]:  # the first seed: a line each would be a thicket
-            history = cell.run.history
-            if missing := [c for c in (column, *figure.also) if c not in history]:
-                raise UsageError(
-                    f"figure {figure.title or 'curves'}",
-                    f"no column {missing[0]!r}",
-                    f"one of {', '.join(map(str, history))}",
-                )
-            colour = LINES[i % len(LINES)][0]
-            axes.plot(history["epoch"] + 1, history[column], color=colour, label=row.label)
-            for also in figure.also:
-                axes.plot(history["epoch"] + 1, history[also], color=colour, linestyle=":", linewidth=1)
-            several = True
-    axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
-    axes.legend(fontsize=8)
-    return drawn if several else None
+    found = {row.label: told for row in rows if (told := _history(plan, row, figure, column)) is not None}
+    if not found:
+        return None
+    columns = [column, *figure.also]
+    if len(found) <= MAX_LINES:
+        drawn = new_figure(7, 4, _title(plan, figure))
+        axes = drawn.subplots()
+        for (label, history), (colour, style, _) in zip(found.items(), LINES, strict=False):
+            _draw_lines(axes, history, columns, colour, style, label)
+        axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
+        axes.legend(fontsize=8)
+        return drawn
+    across = 4
+    down = -(-len(found) // across)
+    drawn = new_figure(9, 0.6 + 1.8 * down, _title(plan, figure))
+    panels = drawn.subplots(down, across, sharex=True, sharey=True).ravel()
+    for axes, (label, history) in zip(panels, found.items(), strict=False):
+        for other in found.values():
+            axes.plot(other.index + 1, other[column], color=GRID, linewidth=0.8)
+        _draw_lines(axes, history, columns, BLUE, "-", label)
+        axes.set_title(label, fontsize=8)
+    for axes in panels[len(found) :]:
+        axes.set_visible(False)
+    for place, axes in enumerate(panels[: len(found)]):  # what stands below a panel may be nothing
+        axes.tick_params(labelbottom=place + across >= len(found))
+    drawn.supxlabel("epoch", fontsize=9)
+    drawn.supylabel(wrap(_title(plan, figure), _LABEL), fontsize=9)
+    return drawn
+
+
+def _draw_lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], colour: str, style: Any, label: str) -> None:
+    axes.plot(history.index + 1, history[columns[0]], color=colour, linestyle=style, label=label)
+    for also in columns[1:]:
+        axes.plot(history.index + 1, history[also], color=colour, linestyle=":", linewidth=1)
+
+
+def _history(plan: Plan, row: Row, figure: FigureConfig, column: str) -> pd.DataFrame | None:
+    """Mean over the seeds that are done, epoch by epoch; None where none is.
+
+    Raises:
+        UsageError: If the history has no such column.
+    """
+    parts = [cell.run.history for cell in done_of(plan.of(row.name))]
+    if not parts:
+        return None
+    columns = [column, *figure.also]
+    if missing := [c for c in columns if any(c not in part for part in parts)]:
+        expected = f"one of {', '.join(map(str, parts[0]))}"
+        raise UsageError(f"figure {figure.title or 'curves'}", f"no column {missing[0]!r}", expected)
+    return pd.concat(parts).groupby("epoch")[columns].mean()
 
 
 def _confusion(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:

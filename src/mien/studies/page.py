@@ -37,8 +37,9 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# {study.title or study.name}", ""]
     lines += [f"{study.source}", ""] if study.source else []
-    words = " ".join([f"{study.name}.yaml --scale {plan.scale}", *(f"--set {k}={v}" for k, v in plan.settings.items()
-                                                                   if k not in NEUTRAL)])  # fmt: skip
+    stores = [f"--store {name}=STORE" for name in plan.stores]
+    changed = [f"--set {k}={v}" for k, v in plan.settings.items() if k not in NEUTRAL]
+    words = " ".join([f"studies/{study.name}.yaml", *stores, f"--scale {plan.scale}", *changed])
     lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]
     lines += _notes(rows)

@@ -12,6 +12,7 @@ from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
@@ -32,16 +33,11 @@ from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
-from mien.studies.columns import MINUTES, RUN, Column, column_of
+from mien.studies.columns import MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.definition import ClaimConfig
 from mien.studies.disparities import change_of, of_groups
 
-Verdict = Literal["holds", "does not hold", "cannot be told"]
-_ANY, _POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
-#: Where the values of what is no share lie, so that no interval leaves it.
-_WITHIN = {"kl": _POSITIVE, "nll": _POSITIVE, "brier": (0.0, 2.0), "overconfidence": (-1.0, 1.0), MINUTES: _POSITIVE}
-_WITHIN |= {"train_loss": _ANY, "val_loss": _ANY}
-_SHARE = (0.0, 1.0)
+Verdict = Literal["holds", "does not hold", "cannot be told", "not run"]
 _LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
 
 
@@ -100,17 +96,19 @@ class Judged:
 
     Attributes:
         claim: The claim.
-        verdict: holds, does not hold or cannot be told.
+        verdict: holds, does not hold, cannot be told or not run.
         ours: The difference that we found, or the value.
         seeds: Seeds behind it.
+        wanted: Seeds that the study asks for.
         scale: At which it was found.
-        why: Why it cannot be told; empty otherwise.
+        why: Why it cannot be told, and what else is to be known of it.
     """
 
     claim: ClaimConfig
     verdict: Verdict
     ours: Estimate | None
     seeds: int
+    wanted: int
     scale: str
     why: str = ""
 
@@ -137,7 +135,8 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
     if not done:
         return row
     records = [each.run.record for each in done]
-    note = " ".join([*filter(None, [row.note]), *_learnt(done)])
+    same = _same_experiment(plan, name)
+    note = " ".join([*filter(None, [row.note, same]), *_learnt(done)])
     return replace(
         row,
         note=note,
@@ -145,6 +144,17 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
         minutes=float(np.mean([r.seconds / 60 for r in records])),
         epochs=float(np.mean([len(each.run.history) for each in done])),
     )
+
+
+def _same_experiment(plan: Plan, name: str) -> str:
+    """Which earlier row is the same experiment at this scale, in a sentence; mostly empty."""
+    keys = [cell.key for cell in plan.of(name)]
+    for other, cell in plan.study.rows().items():
+        if other == name:
+            break
+        if cell.judged and [each.key for each in plan.of(other)] == keys:
+            return f"The same experiment as {cell.label or other}."
+    return ""
 
 
 def _learnt(done: Sequence[Cell]) -> list[str]:
@@ -164,6 +174,15 @@ def _learnt(done: Sequence[Cell]) -> list[str]:
 def at(plan: Plan, column: str) -> Column:
     """What a column of the study holds."""
     return column_of(column, plan.study.evaluate)
+
+
+def less_is_better(column: Column) -> bool:
+    """Whether the smaller of two values is the better one."""
+    return (
+        column.over == "gap"
+        or column.metric in (_LESS if column.evaluation == RUN else LOWER_IS_BETTER)
+        or (column.evaluation != RUN and METRICS.lower_is_better(column.metric))
+    )
 
 
 def predictions_of(cell: Cell, column: Column) -> Predictions:
@@ -201,8 +220,7 @@ def _value(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) ->
     if spread is None:
         mean, sampling, runs = _from_records(told.metric, found, settings)
     else:
-        within = _WITHIN.get(told.metric, _SHARE)
-        mean = estimate_of(spread, found[0].n, found[0].clusters, settings, within=within)
+        mean = estimate_of(spread, found[0].n, found[0].clusters, settings, within=bounds_of(told.metric))
         sampling, runs = float(spread.sampling[0, 0]), float(spread.run_variance()[0])
     return Value(
         mean=mean,
@@ -316,7 +334,7 @@ def _from_records(metric: str, found: Sequence[Estimate], settings: Settings) ->
         errors = np.zeros(len(found))
     sampling, runs = float((errors**2).mean()), float(values.var(ddof=1))
     low, high = interval_over_seeds(float(values.mean()), sampling, runs, len(values), settings.level)
-    least, most = _WITHIN.get(metric, _SHARE)
+    least, most = bounds_of(metric)
     low, high = max(low, least), min(high, most)
     mean = Estimate(
         float(values.mean()),
@@ -336,31 +354,36 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     A comparison is of seeds in pairs, on the same faces. It *holds* where the whole interval of the difference is
     on the claimed side of 0 (below it for metrics of which less is better), *does not hold* where it is on the other,
     and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
-    by no more than something holds where the whole interval does, and not where none of it does. That a cell reaches a
-    value holds where the whole interval is beyond it. Where the published size of a difference lies outside of our
-    interval, the reason says so, whatever the verdict.
+    by no more than something (``within``), or one is worse by no more (``no_worse_by``), holds where the whole interval
+    says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it.
+    Where the published size of a difference lies outside of our interval, the reason says so, whatever the verdict.
+    Nothing is told of rows that come to the same experiment, or that were judged by other classes or labels.
     """
+    wanted = len(plan.of(claim.cells[0]))
+
+    def judged(verdict: Verdict, why: str, ours: Estimate | None = None, seeds: int = 0) -> Judged:
+        return Judged(claim=claim, verdict=verdict, ours=ours, seeds=seeds, wanted=wanted, scale=plan.called, why=why)
 
     def untold(why: str, ours: Estimate | None = None, seeds: int = 0) -> Judged:
-        return Judged(claim=claim, verdict="cannot be told", ours=ours, seeds=seeds, scale=plan.called, why=why)
+        return judged("cannot be told", why, ours, seeds)
 
-    names = [name for name in (claim.better, claim.than, claim.cell) if name is not None]
-    done = [{cell.seed: cell for cell in done_of(plan.of(name))} for name in names]
+    done = [{cell.seed: cell for cell in done_of(plan.of(name))} for name in claim.cells]
     seeds = sorted(set.intersection(*(set(found) for found in done)))
     if not seeds:
-        return untold("not run")
+        return judged("not run", "")
     sides = [[found[seed] for seed in seeds] for found in done]
     told = at(plan, claim.metric)
-    lower = (
-        told.over == "gap"
-        or told.metric in (_LESS if told.evaluation == RUN else LOWER_IS_BETTER)
-        or (told.evaluation != RUN and METRICS.lower_is_better(told.metric))
-    )
+    lower = less_is_better(told)
     if claim.cell is not None:
         value = _value(plan, sides[0], claim.metric, settings)
         ours, against = None if value is None else value.mean, float(claim.value or 0)
     else:
         columns = (claim.metric, claim.than_metric or claim.metric)
+        if columns[0] == columns[1]:
+            if all(a.key == b.key for a, b in zip(*sides, strict=True)):
+                return untold("both rows are one experiment at this scale", seeds=len(seeds))
+            if other := _judged_otherwise([*sides[0], *sides[1]], told):
+                return untold(other, seeds=len(seeds))
         ours, against = _difference(plan, (sides[0], sides[1]), columns, settings), 0.0
     if ours is None:
         return untold(f"no {claim.metric} was measured")
@@ -368,18 +391,39 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         return untold("one seed", ours, 1)
     if math.isnan(ours.low) or math.isnan(ours.high):
         return untold("undefined", ours, len(seeds))
+    margin = claim.within or claim.no_worse_by
     if claim.within is not None:
         holds, fails = max(-ours.low, ours.high) <= claim.within, max(ours.low, -ours.high) > claim.within
+    elif claim.no_worse_by is not None:
+        worse = (ours.low, ours.high) if lower else (-ours.high, -ours.low)
+        holds, fails = worse[1] <= claim.no_worse_by, worse[0] > claim.no_worse_by
     elif lower:
         holds, fails = ours.high < against, ours.low > against
     else:
         holds, fails = ours.low > against, ours.high < against
     verdict: Verdict = "holds" if holds else "does not hold" if fails else "cannot be told"
     reasons = ["the interval holds both"] if verdict == "cannot be told" else []
-    if claim.by is not None and not lower and not ours.low <= claim.by <= ours.high:
+    if verdict == "cannot be told" and margin is not None and (half := (ours.high - ours.low) / 2) > margin:
+        reasons = [f"too few seeds and faces: we know it to ±{half:.3f}, and {margin:g} is asked"]
+    if len(seeds) < wanted:
+        reasons.append(f"{len(seeds)} of {wanted} seeds")
+    if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:
         reasons.append(f"not by as much as theirs, {claim.by:g}" if claim.by > ours.high else "by more than theirs")
-    why = "; ".join(reasons)
-    return Judged(claim=claim, verdict=verdict, ours=ours, seeds=len(seeds), scale=plan.called, why=why)
+    if "in pairs" not in ours.method and claim.cell is None and claim.than_metric is None and told.evaluation != RUN:
+        reasons += [] if told.over else ["not on the same faces"]
+    return judged(verdict, "; ".join(reasons), ours, len(seeds))
+
+
+def _judged_otherwise(cells: Sequence[Cell], column: Column) -> str:
+    """How rows were judged otherwise than each other, so that no difference between them means anything; or empty."""
+    if column.evaluation == RUN:
+        return ""
+    runs = [predictions_of(cell, column) for cell in cells]
+    if len({run.classes for run in runs}) > 1:
+        return "judged by other classes"
+    labels = pd.concat([pd.Series(run.labels, index=run.sample_id) for run in runs])
+    each = labels.groupby(level=0)
+    return "judged by other labels" if bool((each.min() != each.max()).any()) else ""
 
 
 def _difference(

@@ -9,15 +9,25 @@ from collections.abc import Sequence
 
 from mien.records import Estimate
 from mien.studies.cells import Plan
-from mien.studies.results import Judged, Row, Value
+from mien.studies.results import Judged, Row, Value, at, less_is_better
 from mien.wording import listed
+
+#: What a reader must be told of a metric.
+_WORDS = {
+    "tie_accuracy": "the share of faces answered with any of the expressions that most annotators chose",
+    "kl": "the divergence of the answer from the annotators' shares",
+    "nll": "the mean logarithm of the probability that the right class lacked",
+    "top2": "the share of faces whose class is one of the two likeliest",
+}
 
 
 def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Titles of the columns."""
     found = ["row"]
     for metric in plan.study.metrics:
-        found += [metric + ("" if plan.as_published else f" ({plan.called})")]
+        told = [] if plan.as_published else [plan.called]
+        told += ["less is better"] if less_is_better(at(plan, metric)) else []
+        found += [metric + (f" ({'; '.join(told)})" if told else "")]
         if _has_theirs(plan, metric):
             found += ["theirs" if plan.as_published else "theirs (full)"]
             found += ["the same?"] if _compared(plan) else []
@@ -33,7 +43,7 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
         found.append(str(value.mean) if value else _missing(row))
         if _has_theirs(plan, metric):
             theirs = plan.study.rows()[row.name].theirs.get(metric)
-            found.append("" if theirs is None else f"{theirs:.3f}")
+            found.append("" if theirs is None else _published(theirs))
             found += [_same(plan, value)] if _compared(plan) else []
         if any(_seeded(each.values.get(metric)) for each in rows):
             found.append(f"{value.seed_spread:.3f}" if value and _seeded(value) else "")
@@ -41,6 +51,11 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
     if not row.seeds:
         return [*found, seeds, "", "", ""]
     return [*found, seeds, f"{row.parameters:,}", f"{row.epochs:g}", f"{row.minutes:.1f}"]
+
+
+def _published(value: float) -> str:
+    """A published value with its digits, three at least and four at most."""
+    return f"{value:.3f}" if abs(value - round(value, 3)) < 5e-6 else f"{value:.4f}"
 
 
 def _compared(plan: Plan) -> bool:
@@ -82,12 +97,19 @@ def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
 
 def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     """What the numbers are: evaluation, intervals, seeds, scale."""
+    columns = {at(plan, metric).metric for metric in plan.study.metrics}
     study, level = plan.study, next((v.mean.level for row in rows for v in row.values.values()), 0.95)
     said = [
         f"Ours are on {listed([f'*{part}*' for part in study.evaluate])}; a metric that names no part is on the first. "
         f"Intervals are {100 * level:.0f} %: with several seeds for all faces and all seeds, with one for the faces "
         "alone, and pictures with their copies count once."
     ]
+    said += [f"*{metric}* is {words}." for metric, words in _WORDS.items() if metric in columns]
+    if any(row.seeds < row.wanted for row in rows if row.seeds):
+        said.append("*Seeds*: those that are done, of those that the study asks for.")
+    if any(_seeded(v) for row in rows for v in row.values.values()):
+        said.append("*Spread over seeds*: the standard deviation that training anew gives a figure, faces apart.")
+    said.append("*Minutes* are of one training, with whatever else the machine did.")
     if _compared(plan):
         said.append(f"*The same?* asks whether our whole interval lies within {study.tolerance:g} of theirs.")
     said += [study.theirs_are] if study.theirs_are else []
@@ -167,7 +189,7 @@ def claim_cells(judged: Judged) -> list[str]:
         claim.where,
         "" if theirs is None else f"{theirs:g}",
         _signed(judged.ours, claim.cell is None),
-        str(judged.seeds),
+        str(judged.seeds) if judged.seeds else "",
         judged.scale,
         f"**{judged.verdict}**",
         reason,

@@ -1,0 +1,112 @@
+"""What is said of a claim, from made-up answers of two rows: every verdict, and what no verdict may rest on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mien.audit.overall import summary_estimates
+from mien.records import Predictions
+from mien.stats.settings import Settings
+from mien.studies import results
+from mien.studies.definition import ClaimConfig, StudyConfig
+
+N = 3000
+STUDY = StudyConfig.model_validate({"name": "s", "base": "b.yaml", "cells": {"one": {}, "two": {}}, "seeds": 3})
+
+
+def answers(right: float, seed: int, *, classes: tuple[str, ...] = ("a", "b", "c"), shift: int = 0) -> Predictions:
+    """Answers of which so many are right: the same faces are hard for everybody, and each seed has a little luck."""
+    labels = (np.arange(N) + shift) % 3
+    luck = (np.arange(N) * 0.618034) % 1 + np.random.default_rng(seed).normal(0, 0.002, N)
+    predicted = np.where(luck < right, labels, (labels + 1) % 3)
+    return Predictions(
+        sample_id=np.array([f"f{i}" for i in range(N)], dtype=object),
+        classes=classes,
+        labels=labels,
+        predicted=predicted,
+        probs=None,
+        soft_targets=None,
+        votes=None,
+        groups=pd.DataFrame(index=range(N)),
+        cluster=np.arange(N),
+    )
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "ab", **claim: Any) -> results.Judged:
+    """The verdict on a claim about two rows of given answers."""
+    said = {("one", i): run for i, run in enumerate(one)} | {("two", i): run for i, run in enumerate(two)}
+    key = dict(zip(("one", "two"), keys, strict=True))
+    cells = {
+        row: tuple(SimpleNamespace(row=row, seed=i, key=f"{key[row]}{i}") for i in range(3)) for row in ("one", "two")
+    }
+    plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called="full", as_published=True)
+    monkeypatch.setattr(results, "done_of", lambda told: [c for c in told if (c.row, c.seed) in said])
+    monkeypatch.setattr(results, "predictions_of", lambda cell, column: said[cell.row, cell.seed])
+
+    def estimates(told: Any, column: Any, settings: Settings) -> Any:
+        return [summary_estimates(said[c.row, c.seed], settings=settings)[column.metric] for c in told]
+
+    monkeypatch.setattr(results, "_estimates", estimates)
+    told = ClaimConfig.model_validate({"says": "x", "better": "one", "than": "two"} | claim)
+    return results.judge(plan, told, Settings(n_boot=200))  # type: ignore[arg-type]
+
+
+def runs(right: float, first: int = 0, **more: Any) -> list[Predictions]:
+    return [answers(right, first + i, **more) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "claim", "verdict"),
+    [
+        (0.8, 0.6, {}, "holds"),
+        (0.6, 0.8, {}, "does not hold"),
+        (0.7, 0.7, {}, "cannot be told"),
+        # Of two that are as good as each other one may be better.
+        (0.7, 0.7, {"within": 0.05}, "holds"),
+        (0.8, 0.6, {"within": 0.05}, "does not hold"),
+        (0.8, 0.6, {"no_worse_by": 0.05}, "holds"),
+        (0.7, 0.7, {"no_worse_by": 0.05}, "holds"),
+        (0.6, 0.8, {"no_worse_by": 0.05}, "does not hold"),
+    ],
+)
+def test_verdicts(monkeypatch: pytest.MonkeyPatch, one: float, two: float, claim: Any, verdict: str) -> None:
+    assert judged(monkeypatch, runs(one), runs(two, 10), **claim).verdict == verdict
+
+
+def test_a_margin_that_cannot_be_seen_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, runs(0.7), runs(0.7, 10), within=0.0001)
+    assert found.verdict == "cannot be told"
+    assert "too few seeds and faces: we know it to ±0.00" in found.why
+
+
+def test_other_classes_or_labels_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = judged(monkeypatch, runs(0.8), runs(0.6, classes=("a", "b", "d")))
+    assert (other.verdict, other.why) == ("cannot be told", "judged by other classes")
+    other = judged(monkeypatch, runs(0.8), runs(0.6, shift=1))
+    assert (other.verdict, other.why) == ("cannot be told", "judged by other labels")
+
+
+def test_one_experiment_under_two_names_is_not_compared_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, runs(0.7), runs(0.7), keys="aa", within=0.05)
+    assert (found.verdict, found.why) == ("cannot be told", "both rows are one experiment at this scale")
+
+
+def test_seeds_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, runs(0.8), runs(0.6)[:2])
+    assert (found.verdict, found.seeds, found.why) == ("holds", 2, "2 of 3 seeds")
+    found = judged(monkeypatch, runs(0.8), [])
+    assert (found.verdict, found.ours, found.why) == ("not run", None, "")
+    assert judged(monkeypatch, runs(0.8), runs(0.6)[:1]).verdict == "cannot be told"
+
+
+def test_other_faces_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = [run.select(np.arange(N) % 2 == 0) for run in runs(0.6)]
+    found = judged(monkeypatch, runs(0.8), half)
+    assert (found.verdict, found.why) == ("holds", "not on the same faces")
+    sized = judged(monkeypatch, runs(0.8), runs(0.6), by=0.05)
+    assert (sized.verdict, sized.why) == ("holds", "by more than theirs")
