@@ -82,6 +82,30 @@ def test_a_change_of_two_groups_is_told() -> None:
     assert (back.value, back.low) == pytest.approx((-found.value, -found.high), abs=0.02)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_changes_nothing_has_changed_nothing(kind: Any) -> None:
+    # As a temperature does: seeds with luck of their own, and the same answers.
+    rng = np.random.default_rng(0)
+    rates = World(rng, [400, 300]).model([0.8, 0.7], 5, 0.02)
+    found = change_of_extreme(rates, rates, kind, 0.95, rng)
+    assert found == Bounds(0.0, 0.0, 0.0)
+
+
+def test_what_is_fitted_to_a_run_shares_its_luck() -> None:
+    # Every seed is moved by its own luck, and the same rule turns a few answers of one group right.
+    rng = np.random.default_rng(1)
+    world, held, widths = World(rng, [900, 800]), 0, []
+    for _ in range(40):
+        base = world.model([0.8, 0.7], 5, 0.01)
+        moved = base.values.copy()
+        moved[..., 1] += 0.02 + rng.normal(0, 0.002, (5, 1, 1))
+        found = change_of_extreme(Rates(moved, base.least), base, "gap", 0.95, rng)
+        held += found.low <= -0.02 <= found.high
+        widths.append(found.high - found.low)
+    assert held >= 36
+    assert np.median(widths) < 0.04  # were the luck of seeds not shared it would be 0.11
+
+
 def test_by_hand() -> None:
     rates = np.array([[0.8, 0.6, 0.4], [0.5, np.nan, 0.6]])
     still = Rates(np.stack([np.stack([rates] * 11)] * 2), np.zeros((2, 3)))

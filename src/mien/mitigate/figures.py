@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,19 +46,26 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
 
 
 def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]]) -> None:
-    """Write names beside marks, each as near as it can stand without covering an earlier one."""
+    """Write names beside marks, near and within the picture; those for which there is no room stand in a line below."""
     drawn.canvas.draw()  # the layout is known from here on
     taken: list[tuple[float, float, float]] = []  # left, lower, right, in points
-    points = 72 / drawn.dpi
+    points, box, crowded = 72 / drawn.dpi, axes.get_window_extent(), list[str]()
     for name, place in marks.items():
         x, y = (value * points for value in axes.transData.transform(place))
         right = x + 5 + 4.3 * len(name)
-        for step in range(40):
+        for step in range(7):
             lower = y + 4 + (9 * ((step + 1) // 2)) * (1 if step % 2 else -1)
-            if all(abs(lower - b) >= 9 or right <= a or x >= c for a, b, c in taken):
+            free = all(abs(lower - b) >= 9 or right <= a or x >= c for a, b, c in taken)
+            if free and box.y0 * points <= lower <= box.y1 * points - 9:
+                taken.append((x, lower, right))
+                axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK)
                 break
-        taken.append((x, lower, right))
-        axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK)
+        else:
+            crowded.append(name)
+    if crowded:
+        said = fill("In the crowd: " + ", ".join(crowded) + ".", 130)
+        axes.annotate(said, (0, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points", fontsize=7.5,
+                      color=INK, va="top", annotation_clip=False)  # fmt: skip
 
 
 def draw_matrix(
@@ -92,5 +100,5 @@ def draw_matrix(
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-        axes.set_xlabel("change of the disparity, per cent of the baseline's; bold: clear of 0; *: claimed")
+        axes.set_xlabel(fill("change of the disparity, per cent of the baseline's; bold: clear of 0; *: claimed", 44))
         return drawn

@@ -135,6 +135,7 @@ def _band(sides: list[Rates], kind: Extreme, level: float, rng: np.random.Genera
     if any(look is None for look in looked):
         return None
     ratio = float(np.mean([look[2] for look in looked if look is not None])) if runs > 1 else 0.0
+    paired = _paired_ratio(sides, part, kind) if runs > 1 and len(sides) == 2 else 0.0
 
     def drawn(told: Array, least: Array) -> _Drawn:
         return _Drawn.of(told, least, ratio, chi, rng)
@@ -148,7 +149,7 @@ def _band(sides: list[Rates], kind: Extreme, level: float, rng: np.random.Genera
         asked = [each.alone() for each in own]
         if len(own) == 2:
             pairs = ((own[0], own[1]), (largest[0], own[1]), (own[0], largest[1]))
-            asked += [one.less(other) for one, other in pairs]
+            asked += [one.less(other, paired, chi, rng) for one, other in pairs]
         for i, (mean, noise, spread) in enumerate(asked):
             error = np.divide(np.abs(noise), spread, out=np.zeros_like(noise), where=spread > 0)
             size = np.maximum(size, error.max(1, initial=0.0))
@@ -169,6 +170,7 @@ class _Drawn:
         luck: ``(B, P)`` drawn errors of the mean that runs make.
         runs: ``(P,)`` variance that the runs give the mean.
         least: ``(P,)`` variance that the faces give it at least.
+        each: ``(S, P)`` of the runs.
     """
 
     mean: Array
@@ -176,6 +178,7 @@ class _Drawn:
     luck: Array
     runs: Array
     least: Array
+    each: Array
 
     @classmethod
     def of(cls, told: Array, least: Array, ratio: float, chi: Array, rng: np.random.Generator) -> _Drawn:
@@ -186,28 +189,42 @@ class _Drawn:
             variance = np.maximum(_mean_square(faces), least)
             runs = np.maximum(told[:, 0].var(0, ddof=1), ratio * variance) / s
         luck = rng.standard_normal(faces.shape) * np.sqrt(runs) / chi[:, None]
-        return cls(told[:, 0].mean(0), faces, luck, runs, least)
+        return cls(told[:, 0].mean(0), faces, luck, runs, least, told[:, 0])
 
     def alone(self) -> tuple[Array, Array, Array]:
         """Mean, noise, and its deviation."""
         variance = np.maximum(_mean_square(self.faces), self.least)
         return self.mean, self.faces + self.luck, np.sqrt(variance + self.runs)
 
-    def less(self, other: _Drawn) -> tuple[Array, Array, Array]:
-        """Of the difference: faces are shared and runs are not."""
+    def less(self, other: _Drawn, ratio: float, chi: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        """Of the difference: faces are shared, and runs are in pairs: what is fitted to a run has that run's luck."""
         faces = self.faces - other.faces
         variance = _mean_square(faces)
-        # Where both are always right, what the difference is in further faces is not known either.
-        variance = np.where(variance > 0, variance, np.minimum(self.least, other.least))
-        return (
-            self.mean - other.mean,
-            faces + self.luck - other.luck,
-            np.sqrt(variance + self.runs + other.runs),
-        )
+        # Where both are always right, what the difference is in further faces is not known either. Where they are not,
+        # and it is the same in all replicates, they give the same answers.
+        always = (variance == 0) & (_mean_square(self.faces) == 0)
+        variance = np.where(always, np.minimum(self.least, other.least), variance)
+        s, runs = len(self.each), np.zeros(faces.shape[1])
+        if s > 1:
+            runs = np.maximum((self.each - other.each).var(0, ddof=1), ratio * variance) / s
+        luck = rng.standard_normal(faces.shape) * np.sqrt(runs) / chi[:, None]
+        return self.mean - other.mean, faces + luck, np.sqrt(variance + runs)
 
 
 def _mean_square(errors: Array) -> Array:
     return np.asarray((errors**2).mean(0)) if len(errors) else np.zeros(errors.shape[-1])
+
+
+def _paired_ratio(sides: list[Rates], part: NDArray[np.bool_], kind: Extreme) -> float:
+    """The runs' variance of a contrast's difference as a multiple of the faces', the mean over contrasts."""
+    found = []
+    for (one, _), (other, _) in zip(*(_contrasts(side, part, kind) for side in sides), strict=True):
+        told = one - other
+        variance = _mean_square(np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0)))
+        own = told[:, 0].var(0, ddof=1)
+        found.append(own[variance > 0] / variance[variance > 0])
+    ratios = np.concatenate(found) if found else np.zeros(0)
+    return float(ratios.mean()) if len(ratios) else 0.0
 
 
 def _first_look(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> tuple[Array, Array, float] | None:
