@@ -69,7 +69,7 @@ def mitigate(
     import os
 
     from mien.errors import RunError, UsageError
-    from mien.mitigate import found_of, load_mitigation, write_matrix, write_page
+    from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
     from mien.mitigate.phases import Places, check_faces
     from mien.registry import nearest
     from mien.studies import Work, overrides_of
@@ -104,7 +104,7 @@ def mitigate(
         tell(f"{places.out}: not all runs are done; cells/*/failure.txt says of what, --retry tries again", err=True)
     if not write:
         return 0 if done else 1
-    target, founds = page or places.out / "page", []
+    target, founds, comparisons = page or places.out / "page", [], {}
     for name in asked:
         try:
             found = found_of(config, name, places)
@@ -112,10 +112,11 @@ def mitigate(
             tell(str(error), err=True)
             continue
         founds.append(found)
-        told = write_page(found, target / name if len(config.settings) > 1 else target)
-        tell(f"page: {told}")
+        comparisons[name] = compared(found)
+        place = target / name if len(config.settings) > 1 else target
+        tell(f"page: {write_page(found, place, comparison=comparisons[name])}")
     if len(config.settings) > 1 and founds:
-        tell(f"page: {write_matrix(founds, target)}")
+        tell(f"page: {write_matrix(founds, target, told=comparisons)}")
     return 0 if done else 1
 
 

@@ -2,7 +2,7 @@
 
 from mien.mitigate.definition import MethodConfig, MitigationConfig, load_mitigation
 from mien.mitigate.matrix import write_matrix
-from mien.mitigate.page import write_page
+from mien.mitigate.page import compared, write_page
 from mien.mitigate.phases import Phase, baseline_phase, methods_phase
 from mien.mitigate.run import Found, found_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "MitigationConfig",
     "Phase",
     "baseline_phase",
+    "compared",
     "found_of",
     "load_mitigation",
     "methods_phase",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix
-from mien.mitigate.measures import MEASURES
+from mien.mitigate.measures import MEASURES, Comparison
 from mien.mitigate.page import PAGE, UNSHOWN, compared, table
 from mien.mitigate.run import Found
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
@@ -17,22 +17,29 @@ from mien.stats.settings import Settings
 from mien.wording import listed
 
 
-def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
+def write_matrix(
+    founds: Sequence[Found],
+    out: Path,
+    settings: Settings = Settings(n_boot=1000),
+    told: Mapping[str, Comparison] | None = None,
+) -> Path:
     """Write methods against settings: how far each brought the disparity down, and whether that is as it claims.
 
     Args:
         founds: All settings of one study.
         out: The folder.
         settings: Level, replicates, seed.
+        told: Setting -> what :func:`compared` told of it, where that is known already.
 
     Returns:
         The page.
     """
     config = founds[0].config
     measured = {found.setting: found.config.disparity for found in founds}
-    comparisons = {found.setting: compared(found, settings) for found in founds}
+    known = told or {}
+    comparisons = {found.setting: known.get(found.setting) or compared(found, settings) for found in founds}
     names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
-    told: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
+    fell: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
     rows = []
     for name in names:
         row = [config.label(name)]
@@ -41,11 +48,11 @@ def write_matrix(founds: Sequence[Found], out: Path, settings: Settings = Settin
                 row.append(UNSHOWN)
                 continue
             one = reduction(comparison, BASELINE, name, measured[setting]), judgement(comparison, BASELINE, name)
-            told[name, setting] = one
+            fell[name, setting] = one
             row.append(_matrix_cell(*one, setting in config.methods[name].claims))
-        rows.append([*row, _claimed(config, name, told)])
+        rows.append([*row, _claimed(config, name, fell)])
     out.mkdir(parents=True, exist_ok=True)
-    save_png(draw_matrix(config, names, list(comparisons), told), out / "matrix.png", dpi=110)
+    save_png(draw_matrix(config, names, list(comparisons), fell), out / "matrix.png", dpi=110)
     before = [
         f"{s.replace('_', ' ')}: {MEASURES[measured[s]][0]} {c.methods[BASELINE].overall[measured[s]].value}"
         for s, c in comparisons.items()

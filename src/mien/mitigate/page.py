@@ -58,18 +58,21 @@ def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Compar
     )
 
 
-def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=1000)) -> Path:
+def write_page(
+    found: Found, out: Path, settings: Settings = Settings(n_boot=1000), comparison: Comparison | None = None
+) -> Path:
     """Write the page of one setting, its figure, and the records behind it: no faces, no weights, no paths.
 
     Args:
         found: What the setting came to.
         out: The folder.
         settings: Level, replicates, seed.
+        comparison: What :func:`compared` told of it, if that is known already.
 
     Returns:
         The page.
     """
-    config, comparison = found.config, compared(found, settings)
+    config, comparison = found.config, comparison or compared(found, settings)
     judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name != BASELINE}
     probes = _probed(found, settings) if config.probes else {}
     out.mkdir(parents=True, exist_ok=True)
@@ -306,8 +309,10 @@ def _calibration(found: Found, comparison: Comparison) -> list[str]:
 
 def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
     """Method -> what fresh probes read of the group from its features, means over seeds."""
-    asked = ProbeSettings(n_perm=50, n_perm_mlp=5, max_n=3000, n_boot=200, min_n=found.config.min_n, seed=settings.seed)
-    out = {}
+    n, out = len(found.tried[BASELINE].best), {}  # runs, over which the permutations are shared out
+    asked = ProbeSettings(
+        n_perm=-(-50 // n), n_perm_mlp=-(-5 // n), max_n=3000, n_boot=200, min_n=found.config.min_n, seed=settings.seed
+    )
     for name, tried in found.tried.items():
         if found.config.methods.get(name, found.config.baseline).after is not None:
             continue  # the features are those of the model that it was fitted to
