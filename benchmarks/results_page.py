@@ -33,7 +33,9 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [from a file to its rows](predicting/README.md), [beside other packages](beside/README.md),
 [perceived attributes of faces that were found](perceived_chain/README.md),
 [labels of the N most voted expressions](duan_n_hot/README.md), [ten losses](duan_losses/README.md),
-[how far to turn copies](duan_augmentation/README.md), [all claims](claims.md),
+[how far to turn copies](duan_augmentation/README.md), [all claims](claims.md)
+(the pages of N-hot and of copies, and what the claims say of them, are of commit fb68e84 and before, with
+cross-entropy and drawn angles; the studies' files have the source's squared error and fixed angles since),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
