@@ -105,7 +105,7 @@ def test_what_pictures_are_like_may_be_said() -> None:
     assert view_of(grey) == "grey_48"
     told, said = load_annotator("mien").annotate(grey), load_annotator("mien", {"view": "colour_48"}).annotate(grey)
     assert np.abs(told.probs["race"] - said.probs["race"]).max() > 1e-3
-    with pytest.raises(ConfigError, match=r"grey_48.*Did you mean 'grey_48'"):
+    with pytest.raises(ConfigError, match="Did you mean 'grey_48'"):
         load_annotator("mien", {"view": "gray_48"})
 
 
