@@ -58,32 +58,9 @@ class RayAnnotator:
         # Workers stand elsewhere: only whole paths mean the same to them.
         self.options = {k: str(Path(v).absolute()) if _is_path(v) else v for k, v in options.items()}
         self.annotator, self.by = annotator, by
+        self.name, self.version, self.heads = annotator.name, annotator.version, annotator.heads
+        self.source, self.terms = annotator.source, annotator.terms
         self.store, self.address, self.workers = Path(store).absolute(), address, workers
-
-    @property
-    def name(self) -> str:
-        """The annotator's."""
-        return self.annotator.name
-
-    @property
-    def version(self) -> str:
-        """The annotator's."""
-        return self.annotator.version
-
-    @property
-    def source(self) -> str:
-        """The annotator's."""
-        return self.annotator.source
-
-    @property
-    def terms(self) -> str:
-        """The annotator's."""
-        return self.annotator.terms
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        """What it perceives."""
-        return self.annotator.heads
 
     def holdout(self, images: Images) -> Holdout | None:
         """Faces on which its errors are known, seen as these pictures are."""
@@ -163,15 +140,12 @@ class _Collected:
         self.years: NDArray[np.float32] | None = None
         self.lost: NDArray[np.bool_] | None = None
         self.seen = np.zeros(n, dtype=np.int64)
-
-    @property
-    def done(self) -> int:
-        """Faces that are known."""
-        return int((self.seen > 0).sum())
+        self.done = 0  # faces that are known
 
     def add(self, block: pa.Table) -> None:
         rows = block[_START].to_numpy()
         self.seen[rows] += 1
+        self.done += len(rows)
         for name, probs in self.probs.items():
             for k in range(probs.shape[1]):
                 probs[rows, k] = block[_column(name, k)].to_numpy()

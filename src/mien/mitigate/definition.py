@@ -14,7 +14,7 @@ from mien.errors import ConfigError
 from mien.mitigate.selection import Rule
 from mien.postprocessing import POSTPROCESSORS
 from mien.registry import nearest, read_options
-from mien.studies.definition import Scale, ScaleConfig, Settings
+from mien.studies.definition import Scale, ScaleConfig, Settings, scale_of
 
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
@@ -157,10 +157,7 @@ class MitigationConfig(Section):
         Raises:
             ConfigError: If the study does not say.
         """
-        if scale != "full" and scale not in self.scales:
-            expected = f"one of {', '.join([*self.scales, 'full'])}"
-            raise ConfigError(f"{self.name}: --scale {scale}", "the study has no such scale", expected)
-        return self.scales.get(scale, ScaleConfig())
+        return scale_of(self.name, self.scales, scale)
 
     def label(self, name: str) -> str:
         """What tables call a method."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.metrics import accuracy, per_class_recall
-from mien.metrics.fairness import Array
 
 Rule = Literal["accuracy", "worst_class", "worst_group", "distance"]
 RULES: dict[Rule, str] = {
@@ -31,7 +30,7 @@ def shared_classes(annotated: NDArray[np.integer] | NDArray[np.float64]) -> NDAr
     return np.asarray((annotated >= CLASS_FACES).all(0) & (len(annotated) > 0))
 
 
-def mean_recall(tables: Array, classes: NDArray[np.bool_]) -> Array:
+def mean_recall(tables: NDArray[np.float64], classes: NDArray[np.bool_]) -> NDArray[np.float64]:
     """``(...)`` mean recall over some classes of ``(..., K, K)`` counts; those without a face there do not count.
 
     >>> mean_recall(np.array([[8.0, 2, 0], [0, 5, 5], [0, 0, 0]]), np.array([True, True, True])).round(3).item()

@@ -61,14 +61,13 @@ class Reweighting(Mitigation):
     def sample_weights(self) -> NDArray[np.float32]:
         """``(n,)``: the weight of a face's class times those of its groups within the class, of mean 1."""
         targets = self._joint_classes() if self.classes else np.ones((len(self.faces), 1), np.float32)
-        weights = np.ones(len(self.faces))
         blocks = self.faces.blocks
         everybody = np.ones((len(self.faces), 1), np.float32)
         of_class = cell_weights(targets, everybody, self.exponent, self.effective)
+        weights = of_class.copy()
         for name in self.by:
             cells = cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent, self.effective)
             weights *= cells / of_class
-        weights *= of_class
         weights /= weights.mean()
         if self.clip is not None:
             weights = np.minimum(weights, self.clip)

@@ -36,6 +36,18 @@ class ScaleConfig(Section):
     says: str = Field("", description="What is smaller than in the source, in words.")
 
 
+def scale_of(study: str, scales: Mapping[Scale, ScaleConfig], scale: Scale) -> ScaleConfig:
+    """What a scale of a study shrinks; nothing at the full one.
+
+    Raises:
+        ConfigError: If the study does not say: the whole of it would bear the name of something smaller.
+    """
+    if scale != "full" and scale not in scales:
+        expected = f"one of {', '.join([*scales, 'full'])}"
+        raise ConfigError(f"{study}: --scale {scale}", "the study has no such scale", expected)
+    return scales.get(scale, ScaleConfig())
+
+
 class CellConfig(Section):
     """One row of the table: what it changes, what it begins with, what was published."""
 
@@ -240,10 +252,7 @@ class StudyConfig(Section):
         Raises:
             ConfigError: If the study does not say: the whole of it would bear the name of something smaller.
         """
-        if scale != "full" and scale not in self.scales:
-            expected = f"one of {', '.join([*self.scales, 'full'])}"
-            raise ConfigError(f"{self.name}: --scale {scale}", "the study has no such scale", expected)
-        return self.scales.get(scale, ScaleConfig())
+        return scale_of(self.name, self.scales, scale)
 
 
 def _levels_of(levels: Any) -> Any:
