@@ -12,7 +12,7 @@ import pytest
 from mien.audit.overall import summary_estimates
 from mien.records import Predictions
 from mien.stats.settings import Settings
-from mien.studies import results
+from mien.studies import claims, estimates
 from mien.studies.definition import ClaimConfig, StudyConfig
 
 N = 3000
@@ -37,7 +37,7 @@ def answers(right: float, seed: int, *, classes: tuple[str, ...] = ("a", "b", "c
     )
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "ab", **claim: Any) -> results.Judged:
+def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "ab", **claim: Any) -> claims.Judged:
     """The verdict on a claim about two rows of given answers."""
     said = {("one", i): run for i, run in enumerate(one)} | {("two", i): run for i, run in enumerate(two)}
     key = dict(zip(("one", "two"), keys, strict=True))
@@ -45,15 +45,16 @@ def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "
         row: tuple(SimpleNamespace(row=row, seed=i, key=f"{key[row]}{i}") for i in range(3)) for row in ("one", "two")
     }
     plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called="full", as_published=True)
-    monkeypatch.setattr(results, "done_of", lambda told: [c for c in told if (c.row, c.seed) in said])
-    monkeypatch.setattr(results, "predictions_of", lambda cell, column: said[cell.row, cell.seed])
+    monkeypatch.setattr(claims, "done_of", lambda told: [c for c in told if (c.row, c.seed) in said])
+    for module in (claims, estimates):
+        monkeypatch.setattr(module, "predictions_of", lambda cell, column: said[cell.row, cell.seed])
 
-    def estimates(told: Any, column: Any, settings: Settings) -> Any:
+    def measured(told: Any, column: Any, settings: Settings) -> Any:
         return [summary_estimates(said[c.row, c.seed], settings=settings)[column.metric] for c in told]
 
-    monkeypatch.setattr(results, "_estimates", estimates)
+    monkeypatch.setattr(claims, "estimates_of", measured)
     told = ClaimConfig.model_validate({"says": "x", "better": "one", "than": "two"} | claim)
-    return results.judge(plan, told, Settings(n_boot=200))  # type: ignore[arg-type]
+    return claims.judge(plan, told, Settings(n_boot=200))  # type: ignore[arg-type]
 
 
 def runs(right: float, first: int = 0, **more: Any) -> list[Predictions]:

@@ -23,10 +23,12 @@ from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.errors import ConfigError, DataError, UsageError
 from mien.studies import Plan, load_study, plan_study, standing_of
 from mien.studies.cells import TRACE, epochs_of
+from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
+from mien.studies.estimates import predictions_of
 from mien.studies.page import write_page
-from mien.studies.results import choose, judge, predictions_of, rows_of
+from mien.studies.results import choose, rows_of
 from mien.studies.tables import csv_of, latex_of, markdown_of
 
 STUDY: dict[str, Any] = {

@@ -201,8 +201,9 @@ def study_table(
         Also write a page with figures and records into this folder.
     """
     from mien import terminal
+    from mien.studies.claims import judge
     from mien.studies.page import write_page
-    from mien.studies.results import judge, rows_of
+    from mien.studies.results import rows_of
     from mien.studies.tables import caption_of, cells_of, claim_cells, csv_of, header_of, latex_of, markdown_of
 
     plan = _plan(file, out, scale, set, store, ())
@@ -249,7 +250,7 @@ def claims(
         Write it there, as Markdown.
     """
     from mien.outputs import write_text
-    from mien.studies.results import judge
+    from mien.studies.claims import judge
     from mien.studies.tables import claims_of
 
     lines: list[str] = []

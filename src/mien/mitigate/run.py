@@ -36,7 +36,7 @@ from mien.spellings import same_groups
 from mien.studies.cells import Cell, evaluations_of, standing_of
 from mien.studies.columns import Column
 from mien.studies.definition import Settings
-from mien.studies.results import predictions_of
+from mien.studies.estimates import predictions_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from mien.errors import ConfigError
 from mien.registry import nearest
 from mien.studies.columns import RUN, SHARE, bounds_of, column_of
 from mien.values import Unfit, shown
+from mien.wording import listed
 
 Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
@@ -58,6 +59,15 @@ class CellConfig(Section):
     judged: bool = Field(True, description="false for one that others begin with, and that is no row of the table.")
     theirs: dict[str, float] = Field({}, description="Published values: metric, or evaluation.metric -> value.")
     label: str = Field("", description="What the table calls it; its id if absent.")
+    note: str = Field("", description="What a reader must know of the row.")
+
+
+class MeanConfig(Section):
+    """A row that is the mean of others: of one experiment on several folds."""
+
+    of: tuple[str, ...] = Field((), description="Its cells; all that are rows of the table if absent.")
+    theirs: dict[str, float] = Field({}, description="Published values: metric, or evaluation.metric -> value.")
+    label: str = Field("", description="What the table calls it; its name if absent.")
     note: str = Field("", description="What a reader must know of the row.")
 
 
@@ -126,6 +136,7 @@ class StudyConfig(Section):
     set: Settings = Field({}, description="What all cells change in it.")
     grid: dict[str, dict[str, Settings]] = Field({}, description="Axis -> level -> what it changes; all combinations.")
     cells: dict[str, CellConfig] = Field({}, description="Cell -> more of one of the grid, or one of its own.")
+    means: dict[str, MeanConfig] = Field({}, description="Name -> a row that is the mean of cells, over folds.")
     seeds: int = Field(1, ge=1, le=100)
     evaluate: tuple[str, ...] = Field(
         ("test",), min_length=1, description="Evaluations: parts of the run's store, or STORE:part."
@@ -157,7 +168,7 @@ class StudyConfig(Section):
             if len(name) > 100 or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
                 raise ValueError(f"{name!r} is no name of a cell: letters, digits, dots, - and _ (it is a folder's)")
         for what, name in self._named():
-            if name not in known:
+            if name not in known and not (what == "a claim" and name in self.means):
                 raise ValueError(f"{what} names the cell {name!r}, which the study does not have")
         for name, cell in self.cells.items():
             seen, at = {name}, cell.start
@@ -168,8 +179,10 @@ class StudyConfig(Section):
                 at = self.cells[at].start if at in self.cells else None
             if not cell.judged and (where := [c for c in self.claims if name in c.cells]):
                 raise ValueError(f"a claim is about {name!r}, which is not judged: {where[0].says}")
-            if strange := sorted(set(cell.theirs) - set(self.metrics)):
-                raise ValueError(f"cell {name!r} has a published {strange[0]}, which is no column (metrics)")
+        self._check_means()
+        for name, theirs in self._published():
+            if strange := sorted(set(theirs) - set(self.metrics)):
+                raise ValueError(f"{name} has a published {strange[0]}, which is no column (metrics)")
         for column in sorted({*self.metrics, *self._columns()}):
             try:
                 found = column_of(column, self.evaluate)
@@ -194,9 +207,33 @@ class StudyConfig(Section):
                     f"cell {name!r} changes nothing and is none of the grid. {nearest(name, list(levels))}"
                 )
 
+    def _check_means(self) -> None:
+        """Refuse means of other than folds of one experiment, and claims that set one beside another row."""
+        rows = self.rows()
+        for name in self.means:
+            if name in rows:
+                raise ValueError(f"the mean {name!r} has the name of a cell")
+            of = self.cells_of_mean(name)
+            if len(of) < 2 or len(set(of)) < len(of):
+                raise ValueError(f"the mean {name!r} is of {listed(of) or 'no cell'}, expected several different cells")
+            about = [rows[cell].model_copy(update={"theirs": {}, "label": "", "note": ""}) for cell in of]
+            if away := [cell for cell, told in zip(of, about, strict=True) if not told.judged]:
+                raise ValueError(f"the mean {name!r} is of {away[0]!r}, which is not judged")
+            if any(_but_the_split(told) != _but_the_split(about[0]) for told in about):
+                raise ValueError(
+                    f"the mean {name!r} is of cells that differ in more than split: of one experiment only"
+                )
+        for claim in self.claims:
+            if any(name in self.means for name in claim.cells) and len(set(claim.cells)) > 1:
+                raise ValueError(f"a claim compares a mean over folds with another row: {claim.says}")
+
+    def _published(self) -> Iterable[tuple[str, dict[str, float]]]:
+        yield from ((f"cell {name!r}", cell.theirs) for name, cell in self.cells.items())
+        yield from ((f"the mean {name!r}", mean.theirs) for name, mean in self.means.items())
+
     def _check_values(self) -> None:
         """Published values are shares where the metric is one: 0.86, and not 86."""
-        given = [(f"cell {name!r}", c, v, 0.0) for name, cell in self.cells.items() for c, v in cell.theirs.items()]
+        given = [(name, c, v, 0.0) for name, theirs in self._published() for c, v in theirs.items()]
         for claim in self.claims:
             named = (("value", claim.value, 0.0), ("by", claim.by, -1.0), ("within", claim.within, 0.0),
                      ("no_worse_by", claim.no_worse_by, 0.0))  # fmt: skip
@@ -218,6 +255,7 @@ class StudyConfig(Section):
     def _named(self) -> Iterable[tuple[str, str]]:
         yield from ((f"cell {n!r}", c.start) for n, c in self.cells.items() if c.start is not None)
         yield from ((f"scale {scale!r}", name) for scale, told in self.scales.items() for name in told.cells)
+        yield from ((f"the mean {n!r}", cell) for n, mean in self.means.items() for cell in mean.of)
         for claim in self.claims:
             yield from (("a claim", n) for n in claim.cells)
         for figure in self.figures:
@@ -239,6 +277,10 @@ class StudyConfig(Section):
             found[name] = cell.model_copy(update={"set": both})
         return found
 
+    def cells_of_mean(self, name: str) -> tuple[str, ...]:
+        """The cells that a mean is of."""
+        return self.means[name].of or tuple(cell for cell, told in self.rows().items() if told.judged)
+
     def levels(self, cell: str) -> dict[str, str]:
         """Axis -> level of a cell of the grid; empty for others."""
         for levels in itertools.product(*self.grid.values()) if self.grid else ():
@@ -253,6 +295,13 @@ class StudyConfig(Section):
             ConfigError: If the study does not say: the whole of it would bear the name of something smaller.
         """
         return scale_of(self.name, self.scales, scale)
+
+
+def _but_the_split(cell: CellConfig) -> dict[str, Any]:
+    """What a cell changes, the split left out."""
+    found = cell.model_dump()
+    layers = [*cell.before, cell.set]
+    return found | {"before": (), "set": [{k: v for k, v in s.items() if not k.startswith("split.")} for s in layers]}
 
 
 def _levels_of(levels: Any) -> Any:
@@ -280,6 +329,7 @@ def load_study(path: Path | str) -> StudyConfig:
         "cells": CellConfig,
         "scales": ScaleConfig,
         "claims": ClaimConfig,
+        "means": MeanConfig,
         "figures": FigureConfig,
     }
     return load_section(path, StudyConfig, _EXPECTED, below)

@@ -15,8 +15,9 @@ from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.cells import NEUTRAL, Plan, done_of
+from mien.studies.claims import judge
 from mien.studies.figures import draw
-from mien.studies.results import Row, judge, rows_of
+from mien.studies.results import Row, rows_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
 
 PAGE, TABLE, RECORDS, HISTORIES = "README.md", "table.csv", "records.json", "histories.csv"

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from mien.records import Estimate
 from mien.studies.cells import Plan
-from mien.studies.results import Judged, Row, Value, at, less_is_better
+from mien.studies.claims import Judged
+from mien.studies.estimates import Value, at, less_is_better
+from mien.studies.results import Row
 from mien.wording import listed
 
 #: What a reader must be told of a metric.
@@ -28,7 +30,7 @@ def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
         told = [] if plan.as_published else [plan.called]
         told += ["less is better"] if less_is_better(at(plan, metric)) else []
         found += [metric + (f" ({'; '.join(told)})" if told else "")]
-        if _has_theirs(plan, metric):
+        if _has_theirs(rows, metric):
             found += ["theirs" if plan.as_published else "theirs (full)"]
             found += ["the same?"] if _compared(plan) else []
         found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
@@ -41,13 +43,14 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
     for metric in plan.study.metrics:
         value = row.values.get(metric)
         found.append(str(value.mean) if value else _missing(row))
-        if _has_theirs(plan, metric):
-            theirs = plan.study.rows()[row.name].theirs.get(metric)
+        if _has_theirs(rows, metric):
+            theirs = row.theirs.get(metric)
             found.append("" if theirs is None else _published(theirs))
             found += [_same(plan, value)] if _compared(plan) else []
         if any(_seeded(each.values.get(metric)) for each in rows):
             found.append(f"{value.seed_spread:.3f}" if value and _seeded(value) else "")
     seeds = f"{row.seeds}" if row.seeds == row.wanted else f"{row.seeds} of {row.wanted}"
+    seeds += " folds" if row.folds else ""
     if not row.seeds:
         return [*found, seeds, "", "", ""]
     return [*found, seeds, f"{row.parameters:,}", f"{row.epochs:g}", f"{row.minutes:.1f}"]
@@ -67,7 +70,7 @@ def _same(plan: Plan, value: Value | None) -> str:
     if value is None or math.isnan(value.theirs):
         return ""
     ours, tolerance = value.mean, plan.study.tolerance or 0.0
-    if len(value.seeds) < 2 or math.isnan(ours.low) or math.isnan(ours.high):
+    if len(value.seeds) == 1 or math.isnan(ours.low) or math.isnan(ours.high):
         return "cannot be told"
     if ours.low >= value.theirs - tolerance and ours.high <= value.theirs + tolerance:
         return "yes"
@@ -84,8 +87,8 @@ def _seeded(value: Value | None) -> bool:
     return value is not None and not math.isnan(value.seed_spread)
 
 
-def _has_theirs(plan: Plan, metric: str) -> bool:
-    return any(metric in cell.theirs for cell in plan.study.rows().values())
+def _has_theirs(rows: Sequence[Row], metric: str) -> bool:
+    return any(metric in row.theirs for row in rows)
 
 
 def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
@@ -105,6 +108,11 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
         "alone, and pictures with their copies count once."
     ]
     said += [f"*{metric}* is {words}." for metric, words in _WORDS.items() if metric in columns]
+    if any(row.folds for row in rows):
+        said.append(
+            "The interval of a mean over folds is Student's over the folds, wider by what their training faces have in "
+            "common (Nadeau and Bengio 2003)."
+        )
     if any(row.seeds < row.wanted for row in rows if row.seeds):
         said.append("*Seeds*: those that are done, of those that the study asks for.")
     if any(_seeded(v) for row in rows for v in row.values.values()):
