@@ -38,7 +38,7 @@ ROWS = [
     ["runs"],
     ["adapters"],
     ["prepare", "train", "evaluate", "terminal"],
-    ["annotators", "labelling", "merge", "balance", "export"],
+    ["annotators", "labelling", "merge", "align", "balance", "export"],
     ["predict"],
     ["report"],
     ["judging"],

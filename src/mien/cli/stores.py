@@ -1,14 +1,15 @@
-"""Verbs that make stores of stores: merge, balance."""
+"""Verbs that make stores of stores: merge, align, balance."""
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, Out, app, counts_of, names_of, pair_of, print_json
-from mien.errors import ConfigError
+from mien.cli.app import Force, Json, Out, app, counts_of, names_of, options_of, pair_of, print_json
+from mien.errors import ConfigError, UsageError
 from mien.outputs import check_file, check_place
 from mien.shown import tell
 
@@ -61,6 +62,57 @@ def merge(
     tell(f"  classes, by most votes: {counts_of(store.info['classes'])}")
     for terms in str(store.info["terms"]).split(" | "):
         tell(f"  terms of {terms}")
+
+
+@app.command
+def align(
+    store: Path,
+    /,
+    *,
+    out: Out,
+    detector: str | None = None,
+    option: tuple[str, ...] = (),
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Turn, scale and move a store's faces so that their eyes stand level, by landmarks.
+
+    Labels, groups, copies and splits stay as they are. A face whose eyes are not found stays as it is and is counted.
+
+    Parameters
+    ----------
+    store
+        The store.
+    out
+        Folder of the new store.
+    detector
+        What finds the landmarks ('mien list detectors'); those that the store has by default.
+    option
+        Options of the detector, key=value.
+    """
+    from mien import terminal
+    from mien.align import align
+    from mien.data.images import STORE_FOLDER, Store
+    from mien.faces import DETECTORS
+
+    check_place(out, STORE_FOLDER, "--out", [store], force=force)
+    if option and detector is None:
+        raise UsageError("--option", option[0], "with --detector")
+    finds = None
+    if detector is not None:
+        factory, asked = DETECTORS.get(detector, "--detector"), options_of(option)
+        if "threads" in signature(factory).parameters:  # faces are searched side by side, one thread each
+            asked = {"threads": 1} | asked
+        finds = factory(**DETECTORS.check_options(detector, asked, "--option"))
+    faces = Store.open(store)
+    with terminal.progress("aligning", "faces") as progress:
+        made = align(faces, out, finds, force=force, progress=progress)
+    if json:
+        print_json(made.info)
+        return
+    tell(f"{made.info['n']} faces in {out}")
+    for what, found in made.table.history[-1].detail.items():
+        tell(f"  {what}: {counts_of(found)}")
 
 
 @app.command

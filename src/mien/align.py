@@ -1,0 +1,121 @@
+"""``align``: a store's faces with their eyes level, by landmarks that it has or that a detector finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.data.images import Store, StoreWriter
+from mien.errors import DataError, UsageError
+from mien.faces.base import FaceDetector, Faces
+from mien.inference import Progress
+from mien.pictures.alignment import COLUMNS, IN_WORDS, Aligner
+
+_SIDE = 96  # pixels to which a smaller face is enlarged before one is looked for
+_MARGIN = 0.5  # of the side, added all around: detectors want a face whole, with something around it
+_BLOCK = 256
+
+Landmarks = NDArray[np.float64]
+
+
+def align(
+    store: Store,
+    out: Path | str,
+    detector: FaceDetector | None = None,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Write a store with the same faces turned, scaled and moved so that their eyes stand level.
+
+    Labels, votes, groups, clusters and hashes stay: a face that was aligned is the same face, its copies are the same
+    copies, and splits are the same splits, so that a model of the one store compares with a model of the other.
+
+    Args:
+        store: Crops of one face each.
+        out: Folder of the new store.
+        detector: Finds the landmarks; None where the store has them (columns ``landmark_0_x`` to ``landmark_4_y``).
+            A face that it does not find, or whose eyes it does not tell, stays as it is and is counted.
+        force: Replace a store that is there.
+        progress: Called with faces done and in all.
+
+    Raises:
+        DataError: If no detector is given and the store has no landmarks.
+        UsageError: If the store is aligned already, or ``out`` exists.
+    """
+    if was := store.info.get("alignment"):
+        raise UsageError(str(store.path), f"is aligned already ({was})", "a store as it was prepared")
+    frame, images, aligner = store.table.frame, store.images, Aligner()
+    places = frame["image"].to_numpy(np.int64)
+    if detector is None:
+        if missing := [name for name in COLUMNS if name not in frame]:
+            fix = "Name a detector that tells some: --detector mtcnn."
+            raise DataError(str(store.path), f"has no {missing[0]}", "a store with landmarks of its faces", fix)
+        said, by = frame[list(COLUMNS)].to_numpy(np.float64).reshape(-1, len(COLUMNS) // 2, 2), "landmarks of the store"
+    else:
+        said, by = np.full((len(frame), len(COLUMNS) // 2, 2), np.nan), detector.name
+    known = np.full((len(images), *said.shape[1:]), np.nan)
+    known[places] = said
+    names = np.full(len(images), "", dtype=object)
+    names[places] = frame["sample_id"].astype(str)
+    with StoreWriter(Path(out), force) as writer:
+        for start in range(0, len(images), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            block = np.asarray(images[part])
+            if detector is not None:
+                known[part] = np.stack(list(_found(detector, block)))
+            rows = pd.DataFrame(known[part].reshape(len(block), -1), columns=list(COLUMNS))
+            turned, moved = aligner(block, rows.assign(sample_id=names[part]))
+            known[part] = moved[list(COLUMNS)].to_numpy().reshape(known[part].shape)
+            writer.append(turned)
+            if progress:
+                progress(min(start + _BLOCK, len(images)), len(images))
+        now = dict(zip(COLUMNS, known[places].reshape(len(frame), -1).T, strict=True))
+        table = store.table.derive("align", frame.assign(**now), {"landmarks": by}, aligner.facts())
+        about = f"; {detector.about}" if detector is not None else ""
+        return writer.commit(table, store.description | {"alignment": f"{IN_WORDS}; {by}{about}"})
+
+
+def _found(detector: FaceDetector, images: NDArray[np.uint8]) -> Iterator[Landmarks]:
+    """``(5, 2)`` landmarks of each face, in its pixels, whose centres lie on whole numbers; NaN where none are told."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda image: landmarks_of(detector, image), images)
+
+
+def landmarks_of(detector: FaceDetector, image: NDArray[np.uint8]) -> Landmarks:
+    """The landmarks of the face that a crop shows.
+
+    Args:
+        detector: Finds it.
+        image: ``(H, W, 1)`` grey or ``(H, W, 3)``.
+
+    Returns:
+        ``(5, 2)`` in pixels, whose centres lie on whole numbers; NaN where no face in the middle of the crop is found.
+        Of several it is the largest.
+    """
+    height, width = image.shape[:2]
+    factor = max(1, -(-_SIDE // min(height, width)))
+    rgb = np.broadcast_to(image, (height, width, 3)) if image.shape[2] == 1 else image
+    large = Image.fromarray(np.ascontiguousarray(rgb)).resize(
+        (width * factor, height * factor), Image.Resampling.BICUBIC
+    )
+    margin = round(_MARGIN * min(large.size))
+    faces = detector.find(np.pad(np.asarray(large), ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
+    return np.asarray((_central(faces, large.size, margin) - margin) / factor - 0.5)
+
+
+def _central(faces: Faces, size: tuple[int, int], margin: int) -> Landmarks:
+    """Those of the largest face whose middle lies in the middle half of the crop, in pixels of what was looked at."""
+    corners = faces.boxes.reshape(-1, 2, 2)
+    middles = (corners.mean(1) - margin) / np.array(size)
+    areas = np.where((np.abs(middles - 0.5) <= 0.25).all(1), np.ptp(corners, axis=1).prod(1), 0.0)
+    if not (areas > 0).any():
+        return np.full((5, 2), np.nan)
+    return np.asarray(faces.landmarks[areas.argmax()])
