@@ -10,6 +10,7 @@ import pytest
 
 from mien.audit.inferred import AnnotatorError
 from mien.errors import DataError
+from mien.mitigate.matrix import summary
 from mien.mitigate.measures import (
     ACCURACY,
     EQUAL,
@@ -22,8 +23,8 @@ from mien.mitigate.measures import (
     compare_methods,
 )
 from mien.mitigate.selection import choice, merit
-from mien.mitigate.verdicts import judgement, reduction
-from mien.records import Predictions
+from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
+from mien.records import Estimate, Predictions
 from mien.stats.settings import Settings
 
 FAST = Settings(n_boot=200)
@@ -277,3 +278,28 @@ def test_a_group_without_the_hard_class_is_not_served_better() -> None:
     assert choice([[0.1], [float("nan")], [0.3]]) == 2
     assert choice([[float("nan")], [float("nan")]]) == 0
     assert choice([[0.3], [0.3]]) == 0
+
+
+def test_what_methods_did_to_a_bias_in_words() -> None:
+    def one(change: float, half: float, verdict: Any) -> tuple[Reduction | None, Judgement]:
+        moved = Estimate(change, change - half, change + half)
+        shown = moved.high < 0
+        fell = Reduction(share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3)
+        return fell, Judgement(verdict=verdict, worst="woman", gained=(), lost=(), gap=moved)
+
+    told = {
+        "a": one(-0.05, 0.01, "helped"),
+        "b": one(-0.02, 0.01, "no change that can be told"),
+        "c": one(0.03, 0.01, "hurt"),
+        "d": one(-0.0001, 0.01, "hurt"),
+        "e": (None, one(0.0, 1.0, "hurt")[1]),
+    }
+    assert summary(told) == (
+        "the disparity was brought down by 30 % or more by a; brought down by less by b; made larger by c. "
+        "The group served worst gained by a; 3 of 5 methods hurt a group for nothing."
+    )
+    assert summary({"d": told["d"]}) == (
+        "the disparity was changed by no method by more than chance explains. "
+        "The group served worst gained by none; 1 of 1 methods hurt a group for nothing."
+    )
+    assert [fell.percent for fell, _ in told.values() if fell is not None] == ["-50", "-20", "+30", "0"]

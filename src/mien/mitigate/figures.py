@@ -92,7 +92,7 @@ def draw_matrix(
             claimed = setting in config.methods[name].claims
             axes.text(
                 settings.index(setting), names.index(name),
-                f"{-100 * fell.share:+.0f}{' *' if claimed else ''}",
+                f"{fell.percent}{' *' if claimed else ''}",
                 ha="center", va="center", fontsize=8, color=CELL_INK, fontweight="bold" if clear else "normal",
             )  # fmt: skip
         axes.set_xticks(range(len(settings)), [s.replace("_", " ") for s in settings])

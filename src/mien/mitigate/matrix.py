@@ -68,6 +68,13 @@ def write_matrix(
         "",
         *(f"- {one}" for one in before),
         "",
+        "What was found:",
+        "",
+        *(
+            f"- {s.replace('_', ' ')}: {summary({config.label(n): fell[n, s] for n in names if (n, s) in fell})}"
+            for s in comparisons
+        ),
+        "",
         *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
         "",
         "![change of the disparity](matrix.png)",
@@ -83,6 +90,28 @@ def write_matrix(
     return out / PAGE
 
 
+def summary(told: Mapping[str, tuple[Reduction | None, Judgement]]) -> str:
+    """What methods did to one kind of bias: to the disparity, to the group served worst, and to the others.
+
+    Args:
+        told: Method, as people call it -> how far it brought the disparity down, and its verdict.
+    """
+    fell = {label: one for label, (one, _) in told.items() if one is not None}
+    lists = {
+        "brought down by 30 % or more by": [label for label, one in fell.items() if one.enough],
+        "brought down by less by": [label for label, one in fell.items() if one.shown and not one.enough],
+        "made larger by": [label for label, one in fell.items() if one.change.low > 0],
+    }
+    said = [f"{words} {listed(found)}" for words, found in lists.items() if found]
+    verdicts = {label: judged.verdict for label, (_, judged) in told.items()}
+    helped = [label for label, verdict in verdicts.items() if verdict == "helped"]
+    hurt = sum(verdict == "hurt" for verdict in verdicts.values())
+    return (
+        f"the disparity was {'; '.join(said) or 'changed by no method by more than chance explains'}. The group served "
+        f"worst gained by {listed(helped) or 'none'}; {hurt} of {len(told)} methods hurt a group for nothing."
+    )
+
+
 def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
     words = {"no change that can be told": "no change", "levelled down": "levelled down"}.get(
         told.verdict, told.verdict
@@ -90,7 +119,7 @@ def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
     if fell is None:
         return words
     clear = fell.change.high < 0 or fell.change.low > 0
-    share = f"{-100 * fell.share:+.0f} %"
+    share = f"{fell.percent} %"
     return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
 
 

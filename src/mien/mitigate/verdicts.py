@@ -96,6 +96,12 @@ class Reduction:
     shown: bool
     enough: bool
 
+    @property
+    def percent(self) -> str:
+        """The change in whole per cent of the baseline's disparity, with its sign."""
+        n = round(-100 * self.share)
+        return f"{n:+d}" if n else "0"
+
 
 def reduction(
     comparison: Comparison, baseline: str, name: str, disparity: str = GAP, least: float = 0.3
