@@ -14,6 +14,7 @@ from mien.data.images import Store, StoreWriter
 from mien.errors import DataError, UsageError
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces
+from mien.merge import merge
 from mien.pictures.alignment import COLUMNS, TEMPLATE
 from mien.prepare import prepare
 from photographs import EYES, FACE, photograph
@@ -93,7 +94,11 @@ def test_a_turned_face_is_turned_back_and_one_that_is_not_found_stays(store: Sto
         same = np.array_equal(middle[..., 0], large if large.ndim == 2 else large[..., 0])
         return nobody if same else first(picture)
 
-    made = align(store, tmp_path / "made", FaceDetector("some", find))
+    made = align(store, tmp_path / "made", FaceDetector("some", find, "by hand", {"least": 0.5}))
+    assert made.info["alignment"].endswith("some; least 0.5; by hand")
+    assert made.table.history[-1].options == {"landmarks": "some", "least": 0.5}
+    assert made.info["detail"]["aligned by their landmarks"] == 29
+    assert made.info["classes"] == store.info["classes"]
     now = np.asarray(made.images)
     np.testing.assert_array_equal(now[0], images[0])
     np.testing.assert_allclose(now[1].astype(int), np.rot90(images[1], 1, (0, 1)).astype(int), atol=1)
@@ -134,3 +139,33 @@ def test_landmarks_of_the_store_are_used_where_no_detector_is_named(store: Store
         np.testing.assert_allclose(made.images[i].astype(int), expected.astype(int), atol=1)
     assert made.table.frame["sample_id"].tolist() == frame["sample_id"].tolist()
     assert made.table.history[-1].detail["aligned by their landmarks"] == 29
+    # With a detector they still serve for faces that it does not find.
+    nobody = FaceDetector("nobody", lambda picture: Faces.none())
+    again = align(with_landmarks, tmp_path / "again", nobody)
+    np.testing.assert_array_equal(np.asarray(again.images), np.asarray(made.images))
+
+
+def test_a_detector_that_finds_no_eyes_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    blind = FaceDetector("blind", lambda picture: Faces.of(np.array([[30.0, 30, 90, 90]]), np.array([0.9])))
+    with pytest.raises(DataError, match="no eyes were found in 30 faces by blind"):
+        align(store, tmp_path / "made", blind)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_are_no_squares_are_refused(store: Store, tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "wide") as writer:
+        writer.append(np.asarray(store.images)[:, :30])
+        wide = writer.commit(store.table, store.description)
+    with pytest.raises(DataError, match=r"pictures of 30x40, expected squares"):
+        align(wide, tmp_path / "made", told(np.array(TEMPLATE)))
+
+
+def test_merged_stores_keep_their_landmarks_and_say_how_they_are_aligned(store: Store, tmp_path: Path) -> None:
+    made = align(store, tmp_path / "made", told(np.array(TEMPLATE)))
+    larger = prepare("synthetic", tmp_path / "larger", n=30, size=2 * SIDE, seed=1)
+    both = merge([made.path, larger.path], tmp_path / "both", size=2 * SIDE)
+    assert both.info["alignment"].count("not aligned") == 1
+    landmarks = both.table.frame[list(COLUMNS)].to_numpy()[:30].reshape(-1, 5, 2)
+    np.testing.assert_allclose(landmarks, np.tile(np.array(TEMPLATE) * 2 * SIDE - 0.5, (30, 1, 1)), atol=1e-6)
+    with pytest.raises(UsageError, match="is aligned already"):
+        align(both, tmp_path / "again")

@@ -17,10 +17,12 @@ from mien.errors import DataError, UsageError
 from mien.faces.base import FaceDetector, Faces
 from mien.inference import Progress
 from mien.pictures.alignment import COLUMNS, IN_WORDS, Aligner
+from mien.prepare import class_counts
 
 _SIDE = 96  # pixels to which a smaller face is enlarged before one is looked for
 _MARGIN = 0.5  # of the side, added all around: detectors want a face whole, with something around it
 _BLOCK = 256
+_ENOUGH = 4 * _BLOCK  # faces of which one at least must show its eyes
 
 Landmarks = NDArray[np.float64]
 
@@ -42,45 +44,47 @@ def align(
         store: Crops of one face each.
         out: Folder of the new store.
         detector: Finds the landmarks; None where the store has them (columns ``landmark_0_x`` to ``landmark_4_y``).
-            A face that it does not find, or whose eyes it does not tell, stays as it is and is counted.
+            Of a face that it does not find those of the store count; without, it stays as it is and is counted.
         force: Replace a store that is there.
         progress: Called with faces done and in all.
 
     Raises:
-        DataError: If no detector is given and the store has no landmarks.
+        DataError: If no detector is given and the store has no landmarks, none of the first thousand faces shows its
+            eyes (some detectors tell no landmarks), or pictures are no squares.
         UsageError: If the store is aligned already, or ``out`` exists.
     """
     if was := store.info.get("alignment"):
         raise UsageError(str(store.path), f"is aligned already ({was})", "a store as it was prepared")
     frame, images, aligner = store.table.frame, store.images, Aligner()
-    places = frame["image"].to_numpy(np.int64)
-    if detector is None:
-        if missing := [name for name in COLUMNS if name not in frame]:
-            fix = "Name a detector that tells some: --detector mtcnn."
-            raise DataError(str(store.path), f"has no {missing[0]}", "a store with landmarks of its faces", fix)
-        said, by = frame[list(COLUMNS)].to_numpy(np.float64).reshape(-1, len(COLUMNS) // 2, 2), "landmarks of the store"
-    else:
-        said, by = np.full((len(frame), len(COLUMNS) // 2, 2), np.nan), detector.name
-    known = np.full((len(images), *said.shape[1:]), np.nan)
-    known[places] = said
-    names = np.full(len(images), "", dtype=object)
-    names[places] = frame["sample_id"].astype(str)
+    if detector is None and (missing := [name for name in COLUMNS if name not in frame]):
+        fix = "Name a detector that tells some: --detector mtcnn."
+        raise DataError(str(store.path), f"has no {missing[0]}", "a store with landmarks of its faces", fix)
+    by, options = ("landmarks of the store", {}) if detector is None else (detector.name, detector.options)
+    rows = frame.set_index("image").sort_index()  # a row a picture
+    known = np.array(rows.reindex(columns=list(COLUMNS)), dtype=np.float64).reshape(len(rows), -1, 2)
     with StoreWriter(Path(out), force) as writer:
         for start in range(0, len(images), _BLOCK):
             part = slice(start, start + _BLOCK)
             block = np.asarray(images[part])
             if detector is not None:
-                known[part] = np.stack(list(_found(detector, block)))
-            rows = pd.DataFrame(known[part].reshape(len(block), -1), columns=list(COLUMNS))
-            turned, moved = aligner(block, rows.assign(sample_id=names[part]))
+                found = np.stack(list(_found(detector, block)))
+                known[part] = np.where(np.isnan(found[:, :2]).any((1, 2), keepdims=True), known[part], found)
+            told = pd.DataFrame(known[part].reshape(len(block), -1), columns=list(COLUMNS))
+            turned, moved = aligner(block, told.assign(sample_id=rows["sample_id"].to_numpy()[part]))
             known[part] = moved[list(COLUMNS)].to_numpy().reshape(known[part].shape)
             writer.append(turned)
+            if not aligner.aligned and (start >= _ENOUGH or start + _BLOCK >= len(images)):
+                raise DataError(str(store.path), f"no eyes were found in {writer.n:,} faces by {by}", "some")
             if progress:
                 progress(min(start + _BLOCK, len(images)), len(images))
+        places = frame["image"].to_numpy(np.int64)
         now = dict(zip(COLUMNS, known[places].reshape(len(frame), -1).T, strict=True))
-        table = store.table.derive("align", frame.assign(**now), {"landmarks": by}, aligner.facts())
-        about = f"; {detector.about}" if detector is not None else ""
-        return writer.commit(table, store.description | {"alignment": f"{IN_WORDS}; {by}{about}"})
+        table = store.table.derive("align", frame.assign(**now), {"landmarks": by, **options}, aligner.facts())
+        how = ", ".join(f"{name} {value:g}" for name, value in options.items())
+        about = "; ".join(filter(None, (IN_WORDS, by, how, detector.about if detector is not None else "")))
+        detail = {**store.info.get("detail", {}), **aligner.facts()}
+        classes = class_counts(table)
+        return writer.commit(table, store.description | {"alignment": about, "detail": detail, "classes": classes})
 
 
 def _found(detector: FaceDetector, images: NDArray[np.uint8]) -> Iterator[Landmarks]:

@@ -18,6 +18,7 @@ from mien.data.splits.corpus import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from mien.errors import DataError
 from mien.inference import Progress
 from mien.inputs import rows_at_once
+from mien.pictures.alignment import COLUMNS
 from mien.pictures.pixels import as_stored
 from mien.prepare import class_counts
 from mien.registry import nearest
@@ -94,7 +95,7 @@ def merge(
             if (n := len(source.store.table) - len(kept)) > 0:
                 detail[f"{source.name} faces without a vote for any class"] = n
             _pack(source.store, kept, writer, (size, channels), lambda done: progress and progress(done, n_all))
-            frames.append(frame)
+            frames.append(_with_landmarks_of(frame, source.store.info["shape"], size))
         frame = pd.concat(frames, ignore_index=True)
         if frame.empty:
             raise DataError("mien merge", "no face has a vote for any class", "at least one")
@@ -126,7 +127,7 @@ def merge(
             "classes": class_counts(table),
             "detail": detail,
             "merged": {s.name: s.store.fingerprint for s in sources},
-        }
+        } | _alignment(sources)
         return writer.commit(table, info)
 
 
@@ -213,6 +214,21 @@ def _rows(source: _Source, joined: Mapping[str, Sequence[str]]) -> tuple[NDArray
 
 
 _AGAIN = ("image", "hash", "phash")  # columns that the merged pictures have of their own
+
+
+def _with_landmarks_of(frame: pd.DataFrame, shape: Sequence[int], size: int) -> pd.DataFrame:
+    """The rows of one store with the landmarks, if it has any, in the pixels of the merged pictures."""
+    scales = {"x": size / shape[2], "y": size / shape[1]}  # pixel i ends at i + 1/2
+    there = [c for c in COLUMNS if c in frame]
+    return frame.assign(**{c: (frame[c].to_numpy(np.float64) + 0.5) * scales[c[-1]] - 0.5 for c in there})
+
+
+def _alignment(sources: Sequence[_Source]) -> dict[str, str]:
+    """How the faces were aligned, where some were: in one way, or each corpus in its own."""
+    ways = {s.name: str(s.store.info.get("alignment") or "") for s in sources}
+    if len(set(ways.values())) == 1:
+        return {"alignment": ways[sources[0].name]} if ways[sources[0].name] else {}
+    return {"alignment": "; ".join(f"{name}: {way or 'not aligned'}" for name, way in ways.items())}
 
 
 def _pack(store: Store, rows: NDArray[np.int64], writer: StoreWriter, shape: tuple[int, int], done: Any) -> None:

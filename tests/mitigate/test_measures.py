@@ -294,12 +294,14 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
         "d": one(-0.0001, 0.01, "hurt"),
         "e": (None, one(0.0, 1.0, "hurt")[1]),
     }
-    assert summary(told) == (
-        "the disparity was brought down by 30 % or more by a; brought down by less by b; made larger by c. "
-        "The group served worst gained by a; 3 of 5 methods hurt a group for nothing."
+    assert summary(told, str.upper) == (
+        "the disparity was brought down by 30 % or more by A; brought down by less by B; made larger by C. "
+        "The group served worst gained by A; 3 of 5 methods were judged to hurt."
     )
     assert summary({"d": told["d"]}) == (
         "the disparity was changed by no method by more than chance explains. "
-        "The group served worst gained by none; 1 of 1 methods hurt a group for nothing."
+        "The group served worst gained by none; 1 of 1 methods were judged to hurt."
     )
+    nobody = Judgement(verdict="cannot be judged", worst="", gained=(), lost=(), gap=None)
+    assert summary({"a": (None, nobody)}) == "the disparity was not measured. No method could be judged by its groups."
     assert [fell.percent for fell, _ in told.values() if fell is not None] == ["-50", "-20", "+30", "0"]

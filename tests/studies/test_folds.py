@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import yaml
 
 from mien.cli.studying import study_run
 from mien.errors import ConfigError
+from mien.records import Estimate
+from mien.stats.settings import Settings
 from mien.studies import Plan, load_study, plan_study
 from mien.studies.claims import judge
+from mien.studies.columns import column_of
 from mien.studies.definition import StudyConfig
-from mien.studies.folds import interval_over_folds
+from mien.studies.folds import interval_over_folds, mean_over_folds
 from mien.studies.page import write_page
 from mien.studies.results import rows_of
 
@@ -50,8 +54,10 @@ def test_the_interval_holds_where_folds_are_alike(k: int) -> None:
         ({"means": {"all": {"of": ["0", "9"]}}}, "names the cell '9', which the study does not have"),
         ({"means": {"all": {"of": ["0"]}}}, "is of 0, expected several different cells"),
         ({"means": {"all": {"of": ["0", "0"]}}}, "expected several different cells"),
-        ({"cells": {"2": {"set": {"train.epochs": 3}}}, "means": {"all": {}}}, "differ in more than split"),
-        ({"cells": {"2": {"start": "1"}}, "means": {"all": {}}}, "differ in more than split"),
+        (
+            {"means": {"all": {}}, "claims": [{"says": "x", "cell": "all", "value": 0.1, "metric": "accuracy@g:gap"}]},
+            "a gap of a mean over folds",
+        ),
         ({"cells": {"2": {"judged": False}}, "means": {"all": {"of": ["1", "2"]}}}, "which is not judged"),
         ({"means": {"all": {"theirs": {"macro_f1": 0.5}}}}, "the mean 'all' has a published macro_f1"),
         ({"means": {"all": {"theirs": {"accuracy": 62}}}}, "the mean 'all': accuracy of 62, expected a share"),
@@ -80,6 +86,62 @@ def test_unknown_keys_of_a_mean_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"means\.all\.off: unknown key. Did you mean 'of'"):
         load_study(tmp_path / "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("more", "changed", "said"),
+    [
+        ({"cells": {"2": {"set": {"train.epochs": 3}}}}, {}, "2 differs from 0 in train, expected in split alone"),
+        ({"scales": {"full": {"cells": {"2": {"train.batch_size": 8}}}}}, {}, "2 differs from 0 in train"),
+        ({"scales": {"full": {"set": {"split.options.fold": 1}}}}, {}, "0 and 1 are one experiment"),
+        ({}, {"split.options.fold": 1}, "0 and 1 are one experiment"),
+    ],
+)
+def test_cells_that_are_no_folds_of_one_experiment_are_refused_before_anything_is_trained(
+    tmp_path: Path, settings: dict[str, Any], more: dict[str, Any], changed: dict[str, Any], said: str
+) -> None:
+    settings["split"] = {"name": "fold", "options": {"k": 3}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump({"name": "s", "base": "base.yaml", "grid": GRID, "means": {"all": {}}} | more)
+    )
+    with pytest.raises(ConfigError, match=said):
+        plan_study(load_study(tmp_path / "study.yaml"), tmp_path, tmp_path / "out", settings=changed)
+
+
+def test_folds_judged_on_the_same_faces_and_figures_of_training_have_no_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What folds differ by says nothing of the luck with faces that all of them have."""
+    data = {"training_faces": 90, "validation_faces": 18}
+    folds = [
+        [SimpleNamespace(seed=0, fold=i, run=SimpleNamespace(record=SimpleNamespace(data=data)))] for i in range(3)
+    ]
+    values = np.array([0.6, 0.62, 0.7])
+    monkeypatch.setattr(
+        "mien.studies.folds.estimates_of", lambda cells, column, settings: [Estimate(values[cells[0].fold], n=10)]
+    )
+    faces = {"others": lambda i: [f"{i}-{j}" for j in range(10)], "same": lambda i: [f"{j}" for j in range(i, 10 + i)]}
+    for name, ids in faces.items():
+        monkeypatch.setattr(
+            "mien.studies.folds.predictions_of", lambda cell, column, ids=ids: SimpleNamespace(sample_id=ids(cell.fold))
+        )
+        told = mean_over_folds(folds, [column_of("accuracy", ["test"])], Settings())  # type: ignore[arg-type]
+        assert told is not None
+        assert told.value == pytest.approx(values.mean())
+        if name == "same":
+            assert np.isnan([told.low, told.high]).all()
+        else:
+            assert (told.low, told.high) == pytest.approx(interval_over_folds(values, 1 / 9, 0.95))
+    for metric, share in (("run.val_accuracy", 0.2), ("run.epoch_minutes", 0.0), ("run.train_accuracy", np.nan)):
+        told = mean_over_folds(folds, [column_of(metric, ["test"])], Settings())  # type: ignore[arg-type]
+        assert told is not None
+        low, high = interval_over_folds(values, share, 0.95)
+        assert (told.low, told.high) == pytest.approx(
+            (low, min(high, 1) if metric == "run.val_accuracy" else high), nan_ok=True
+        )
+    gap = column_of("accuracy@gender:gap", ["test"])
+    assert mean_over_folds(folds, [gap], Settings()) is None  # type: ignore[arg-type]
 
 
 def planned(file: Path) -> Plan:

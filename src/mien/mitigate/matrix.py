@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mien.mitigate.definition import BASELINE, MitigationConfig
@@ -71,7 +71,7 @@ def write_matrix(
         "What was found:",
         "",
         *(
-            f"- {s.replace('_', ' ')}: {summary({config.label(n): fell[n, s] for n in names if (n, s) in fell})}"
+            f"- {s.replace('_', ' ')}: {summary({n: fell[n, s] for n in names if (n, s) in fell}, config.label)}"
             for s in comparisons
         ),
         "",
@@ -90,25 +90,29 @@ def write_matrix(
     return out / PAGE
 
 
-def summary(told: Mapping[str, tuple[Reduction | None, Judgement]]) -> str:
+def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Callable[[str], str] = str) -> str:
     """What methods did to one kind of bias: to the disparity, to the group served worst, and to the others.
 
     Args:
-        told: Method, as people call it -> how far it brought the disparity down, and its verdict.
+        told: Method -> how far it brought the disparity down, and its verdict.
+        label: What people call a method.
     """
-    fell = {label: one for label, (one, _) in told.items() if one is not None}
+    fell = {name: one for name, (one, _) in told.items() if one is not None}
+    judged = {name: verdict.verdict for name, (_, verdict) in told.items() if verdict.verdict != "cannot be judged"}
     lists = {
-        "brought down by 30 % or more by": [label for label, one in fell.items() if one.enough],
-        "brought down by less by": [label for label, one in fell.items() if one.shown and not one.enough],
-        "made larger by": [label for label, one in fell.items() if one.change.low > 0],
+        "brought down by 30 % or more by": [name for name, one in fell.items() if one.enough],
+        "brought down by less by": [name for name, one in fell.items() if one.shown and not one.enough],
+        "made larger by": [name for name, one in fell.items() if one.change.low > 0],
     }
-    said = [f"{words} {listed(found)}" for words, found in lists.items() if found]
-    verdicts = {label: judged.verdict for label, (_, judged) in told.items()}
-    helped = [label for label, verdict in verdicts.items() if verdict == "helped"]
-    hurt = sum(verdict == "hurt" for verdict in verdicts.values())
+    said = [f"{words} {listed([label(name) for name in found])}" for words, found in lists.items() if found]
+    nothing = "changed by no method by more than chance explains" if fell else "not measured"
+    if not judged:
+        return f"the disparity was {'; '.join(said) or nothing}. No method could be judged by its groups."
+    helped = [label(name) for name, verdict in judged.items() if verdict == "helped"]
+    hurt = sum(verdict == "hurt" for verdict in judged.values())
     return (
-        f"the disparity was {'; '.join(said) or 'changed by no method by more than chance explains'}. The group served "
-        f"worst gained by {listed(helped) or 'none'}; {hurt} of {len(told)} methods hurt a group for nothing."
+        f"the disparity was {'; '.join(said) or nothing}. The group served worst gained by {listed(helped) or 'none'}; "
+        f"{hurt} of {len(judged)} methods were judged to hurt."
     )
 
 

@@ -106,7 +106,7 @@ class Reduction:
 def reduction(
     comparison: Comparison, baseline: str, name: str, disparity: str = GAP, least: float = 0.3
 ) -> Reduction | None:
-    """How far a method brought a disparity down; None where the baseline has none.
+    """How far a method brought a disparity down; None where the baseline has none, or the change is undefined.
 
     Args:
         comparison: All methods.
@@ -119,7 +119,7 @@ def reduction(
         comparison.methods[baseline].overall[disparity].value,
         comparison.methods[name].overall[disparity].change,
     )
-    if change is None or not before.value > 0:
+    if change is None or math.isnan(change.value) or not before.value > 0:
         return None
     share = -change.value / before.value
     shown = change.high < 0

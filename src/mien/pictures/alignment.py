@@ -50,6 +50,8 @@ class Aligner:
         if missing:
             expected = "landmarks of the faces (columns landmark_0_x to landmark_4_y)"
             raise DataError("align", f"the corpus has no {missing[0]}", expected, "Prepare it without aligning.")
+        if images.shape[1] != images.shape[2]:
+            raise DataError("align", f"pictures of {images.shape[1]}x{images.shape[2]}", "squares")
         points = frame[list(COLUMNS)].to_numpy(np.float64).reshape(len(frame), -1, 2)
         side = images.shape[1]
         scales, moves = similarity(points, side)

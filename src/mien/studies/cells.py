@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,6 +206,8 @@ def plan_study(
                 continue  # that one has a mistake, which is told
             with noted(mistakes):
                 cells[row, seed] = planner.cell(row, seed, start, on if rows[row].judged else {})
+    if not mistakes:
+        _check_means(study, {row: cell for (row, seed), cell in cells.items() if seed == 0})
     if mistakes:
         # Of several seeds it is the same.
         raise ConfigError.joined(study.name, list({str(m): m for m in mistakes}.values()))
@@ -227,6 +230,32 @@ def _shared(cells: Sequence[Cell]) -> list[Cell]:
         there = first.setdefault(cell.folder, cell)
         first[cell.folder] = replace(there, on={**there.on, **cell.on})
     return [replace(first[cell.folder], row=cell.row, seed=cell.seed, start=cell.start) for cell in cells]
+
+
+def _check_means(study: StudyConfig, cells: Mapping[str, Cell]) -> None:
+    """Refuse means of other than folds of one experiment.
+
+    Args:
+        study: The study.
+        cells: Row -> its cell of the first seed, as it is at the scale, with what the caller changed.
+
+    Raises:
+        ConfigError: If the cells of a mean differ in more than ``split``, or two of them do not differ.
+    """
+    for name in study.means:
+        found = {row: cells[row] for row in study.cells_of_mean(name) if row in cells}
+        told = {row: cell.config.model_dump(exclude={"split", "name"}) for row, cell in found.items()}
+        first, *others = told
+        for row in others:
+            if told[row] != told[first]:
+                key = next(k for k, v in told[row].items() if v != told[first][k])
+                raise ConfigError(
+                    f"{study.name}: means.{name}", f"{row} differs from {first} in {key}", "in split alone"
+                )
+        for row, other in combinations(found, 2):
+            if found[row].key == found[other].key:
+                what = f"{row} and {other} are one experiment"
+                raise ConfigError(f"{study.name}: means.{name}", what, "cells with other parts of the faces each")
 
 
 class _Planner:

@@ -168,7 +168,7 @@ class StudyConfig(Section):
             if len(name) > 100 or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
                 raise ValueError(f"{name!r} is no name of a cell: letters, digits, dots, - and _ (it is a folder's)")
         for what, name in self._named():
-            if name not in known and not (what == "a claim" and name in self.means):
+            if name not in known and not (what in ("a claim", "a figure") and name in self.means):
                 raise ValueError(f"{what} names the cell {name!r}, which the study does not have")
         for name, cell in self.cells.items():
             seen, at = {name}, cell.start
@@ -179,7 +179,6 @@ class StudyConfig(Section):
                 at = self.cells[at].start if at in self.cells else None
             if not cell.judged and (where := [c for c in self.claims if name in c.cells]):
                 raise ValueError(f"a claim is about {name!r}, which is not judged: {where[0].says}")
-        self._check_means()
         for name, theirs in self._published():
             if strange := sorted(set(theirs) - set(self.metrics)):
                 raise ValueError(f"{name} has a published {strange[0]}, which is no column (metrics)")
@@ -190,6 +189,7 @@ class StudyConfig(Section):
                 raise ValueError(str(error)) from None
             if found.evaluation not in (RUN, *self.evaluate):
                 raise ValueError(f"{column!r}: {nearest(found.evaluation, [*self.evaluate, RUN])}")
+        self._check_means()
         self._check_values()
         self._check_grid(levels)
         return self
@@ -208,7 +208,7 @@ class StudyConfig(Section):
                 )
 
     def _check_means(self) -> None:
-        """Refuse means of other than folds of one experiment, and claims that set one beside another row."""
+        """Refuse means of one cell, and claims that set one beside another row; cells._check_means has the rest."""
         rows = self.rows()
         for name in self.means:
             if name in rows:
@@ -216,16 +216,15 @@ class StudyConfig(Section):
             of = self.cells_of_mean(name)
             if len(of) < 2 or len(set(of)) < len(of):
                 raise ValueError(f"the mean {name!r} is of {listed(of) or 'no cell'}, expected several different cells")
-            about = [rows[cell].model_copy(update={"theirs": {}, "label": "", "note": ""}) for cell in of]
-            if away := [cell for cell, told in zip(of, about, strict=True) if not told.judged]:
+            if away := [cell for cell in of if not rows[cell].judged]:
                 raise ValueError(f"the mean {name!r} is of {away[0]!r}, which is not judged")
-            if any(_but_the_split(told) != _but_the_split(about[0]) for told in about):
-                raise ValueError(
-                    f"the mean {name!r} is of cells that differ in more than split: of one experiment only"
-                )
         for claim in self.claims:
-            if any(name in self.means for name in claim.cells) and len(set(claim.cells)) > 1:
+            if not any(name in self.means for name in claim.cells):
+                continue
+            if len(set(claim.cells)) > 1:
                 raise ValueError(f"a claim compares a mean over folds with another row: {claim.says}")
+            if any(column_of(c, self.evaluate).over for c in (claim.metric, claim.than_metric) if c is not None):
+                raise ValueError(f"a claim is of a gap of a mean over folds, which is none: {claim.says}")
 
     def _published(self) -> Iterable[tuple[str, dict[str, float]]]:
         yield from ((f"cell {name!r}", cell.theirs) for name, cell in self.cells.items())
@@ -295,13 +294,6 @@ class StudyConfig(Section):
             ConfigError: If the study does not say: the whole of it would bear the name of something smaller.
         """
         return scale_of(self.name, self.scales, scale)
-
-
-def _but_the_split(cell: CellConfig) -> dict[str, Any]:
-    """What a cell changes, the split left out."""
-    found = cell.model_dump()
-    layers = [*cell.before, cell.set]
-    return found | {"before": (), "set": [{k: v for k, v in s.items() if not k.startswith("split.")} for s in layers]}
 
 
 def _levels_of(levels: Any) -> Any:

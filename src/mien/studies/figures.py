@@ -57,8 +57,10 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     _cut(axes, means, spread, theirs)
     axis = list(plan.study.grid)
-    own = all(plan.study.levels(row.name) for row in rows)
-    axes.set_yticks(places, [f"{axis[0]} = {row.label}" if own and len(axis) == 1 else row.label for row in rows])
+    own = all(row.folds or plan.study.levels(row.name) for row in rows)
+    axes.set_yticks(
+        places, [f"{axis[0]} = {row.label}" if own and len(axis) == 1 and not row.folds else row.label for row in rows]
+    )
     axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
     return drawn
@@ -66,12 +68,13 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
 
 def _cut(axes: Axes, means: NDArray[np.float64], spread: NDArray[np.float64], theirs: NDArray[np.float64]) -> None:
     """Let no interval that is far wider than the others squeeze them: it runs out of the picture, with an arrow."""
-    widths = spread.sum(0)
-    wide = widths > 6 * np.nanmedian(widths)
+    widths, spread = spread.sum(0), np.nan_to_num(spread)
+    known = widths[~np.isnan(widths)]
+    wide = widths > 6 * np.median(known) if len(known) else np.zeros(len(widths), dtype=np.bool_)
     if not wide.any() or wide.all():
         return
-    ends = [means[~wide] - spread[0, ~wide], means[~wide] + spread[1, ~wide], means, theirs[~np.isnan(theirs)]]
-    least, most = min(e.min() for e in ends if len(e)), max(e.max() for e in ends if len(e))
+    ends = np.concatenate([means[~wide] - spread[0, ~wide], means[~wide] + spread[1, ~wide], means, theirs])
+    least, most = np.nanmin(ends), np.nanmax(ends)
     more = 0.08 * (most - least)
     axes.set_xlim(least - more, most + more)
     for place in np.flatnonzero(wide):

@@ -78,9 +78,11 @@ def _mean(plan: Plan, name: str, settings: Settings) -> Row:
     about = plan.study.means[name]
     done, wanted = folds_of(plan, name)
     found = {metric: mean_over_folds(done, [at(plan, metric)], settings) for metric in plan.study.metrics}
+    states = Counter[str](standing_of(c).state for row in plan.study.cells_of_mean(name) for c in plan.of(row))
     row = Row(
         name=name,
         label=about.label or name,
+        states=states,
         values={
             metric: Value(mean=mean, seeds=(), theirs=about.theirs.get(metric, float("nan")))
             for metric, mean in found.items()

@@ -136,15 +136,14 @@ def csv_of(plan: Plan, rows: Sequence[Row]) -> str:
     """One line a row and metric, numbers as they are."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = (
-        "row metric mean low high level theirs_at_full_scale seeds seed_spread sampling_error scale parameters epochs"
-    )
-    writer.writerow([*names.split(), "minutes", "note"])
+    first, last = "row metric mean low high level theirs_at_full_scale seeds folds", "parameters epochs minutes note"
+    writer.writerow([*first.split(), "seed_spread", "sampling_error", "scale", *last.split()])
     for row in rows:
         for metric, v in row.values.items():
             numbers = [v.mean.value, v.mean.low, v.mean.high, v.mean.level, v.theirs]
-            more = [row.seeds, v.seed_spread, v.sampling_error]
-            writer.writerow([row.name, metric, *map(_number, numbers), *map(_number, more), plan.called,
+            counted = ["", row.seeds] if row.folds else [row.seeds, ""]
+            more = [v.seed_spread, v.sampling_error]
+            writer.writerow([row.name, metric, *map(_number, numbers), *counted, *map(_number, more), plan.called,
                              row.parameters, _number(row.epochs), _number(row.minutes), row.note])  # fmt: skip
     return out.getvalue()
 
