@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import pyarrow as pa
 
 from mien.errors import MissingExtra
 
@@ -51,6 +53,30 @@ def connected(ray: Any, address: str | None) -> Iterator[int]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def shared_out(
+    ray: Any, blocks: Sequence[pa.Table], worker: type[Any], given: tuple[Any, ...], *, batch: int, workers: int
+) -> Any:
+    """Tables through a class of which one stands on each core: a Ray dataset, not begun.
+
+    Args:
+        ray: The module.
+        blocks: What there is to do, one or more. It is handed out in these from the start: what would cut them wants a
+            core, and all cores are the workers'. The block that a worker dies of is done again.
+        worker: Made once on each core; called with a table it gives one.
+        given: What it is made with.
+        batch: Rows at a time; more than a block has would join blocks.
+        workers: At most.
+    """
+    return ray.data.from_arrow(list(blocks)).map_batches(
+        worker,
+        fn_constructor_args=given,
+        batch_size=batch,
+        batch_format="pyarrow",
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
+    )
 
 
 def quiet(ray: Any) -> None:

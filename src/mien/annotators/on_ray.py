@@ -14,7 +14,7 @@ from mien.annotators.base import Annotator, Perceived
 from mien.annotators.holdout import Holdout
 from mien.annotators.loading import load_annotator
 from mien.annotators.mien import MienAnnotator, view_of
-from mien.clusters import connected, quiet, ray_of_extra
+from mien.clusters import connected, quiet, ray_of_extra, shared_out
 from mien.data.images import Store
 from mien.demographics import Head
 from mien.errors import UsageError
@@ -91,16 +91,9 @@ class RayAnnotator:
             quiet(ray)
             cores = self.workers or found
             each = max(1, min(_BLOCK, -(-n // (_EACH * cores))))
-            # In blocks from the start: what would cut them wants a core, and all cores are the workers'.
             blocks = [pa.table({_START: [start], "stop": [min(start + each, n)]}) for start in range(0, n, each)]
-            told = ray.data.from_arrow(blocks).map_batches(
-                _Looker,
-                fn_constructor_args=(self.by, options, self.store),
-                batch_size=1,
-                batch_format="pyarrow",
-                num_cpus=1,
-                compute=ray.data.ActorPoolStrategy(size=min(cores, len(blocks))),
-            )
+            given = (self.by, options, self.store)
+            told = shared_out(ray, blocks, _Looker, given, batch=1, workers=cores)
             for block in told.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 said.add(block)
                 if progress is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mien.clusters import connected, quiet, ray_of_extra
+from mien.clusters import connected, quiet, ray_of_extra, shared_out
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.pictures.opening import quietly
@@ -95,20 +95,11 @@ def predict_on_ray(
         with connected(ray, address) as found:
             quiet(ray)
             cores = workers or found
-            blocks = max(_EACH * cores, -(-len(names) // _BLOCK))
-            (
-                # In blocks from the start: what would cut them wants a core, and all cores are the workers'.
-                ray.data.from_arrow([pa.table({"path": names[i::blocks]}) for i in range(min(blocks, len(names)))])
-                .map_batches(
-                    _Looker,
-                    fn_constructor_args=(load,),
-                    batch_size=min(_BATCH, -(-len(names) // blocks)),  # a larger one would join blocks
-                    batch_format="pyarrow",
-                    num_cpus=1,
-                    compute=ray.data.ActorPoolStrategy(size=cores),
-                )
-                .write_parquet(str(out), ray_remote_args={"num_cpus": 0})
-            )
+            n = max(_EACH * cores, -(-len(names) // _BLOCK))
+            blocks = [pa.table({"path": names[i::n]}) for i in range(min(n, len(names)))]
+            batch = min(_BATCH, -(-len(names) // n))
+            told = shared_out(ray, blocks, _Looker, (load,), batch=batch, workers=cores)
+            told.write_parquet(str(out), ray_remote_args={"num_cpus": 0})
     files = sorted(out.glob("*.parquet"))
     faces, unread = _counted(files)
     return Written(len(names), len(seen), faces, unread, len(files))
