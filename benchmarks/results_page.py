@@ -36,6 +36,7 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [how far to turn copies](duan_augmentation/README.md), [all claims](claims.md)
 (the pages of N-hot and of copies, and what the claims say of them, are of commit fb68e84 and before, with
 cross-entropy and drawn angles; the studies' files have the source's squared error and fixed angles since),
+[every mitigation against biases that are known](mitigation/README.md),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),

@@ -10,6 +10,7 @@ import pytest
 
 from mien.audit.inferred import AnnotatorError
 from mien.errors import DataError
+from mien.mitigate.definition import MitigationConfig
 from mien.mitigate.matrix import summary
 from mien.mitigate.measures import (
     ACCURACY,
@@ -22,6 +23,7 @@ from mien.mitigate.measures import (
     WORST,
     compare_methods,
 )
+from mien.mitigate.page import probe_table
 from mien.mitigate.selection import choice, merit
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.records import Estimate, Predictions
@@ -305,3 +307,19 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
     nobody = Judgement(verdict="cannot be judged", worst="", gained=(), lost=(), gap=None)
     assert summary({"a": (None, nobody)}) == "the disparity was not measured. No method could be judged by its groups."
     assert [fell.percent for fell, _ in told.values() if fell is not None] == ["-50", "-20", "+30", "0"]
+
+
+def test_what_probes_read_less_by_hand() -> None:
+    config = MitigationConfig.model_validate(
+        {"name": "s", "base": "b.yaml", "attribute": "g", "judged": "test", "baseline": {"candidates": [{}]},
+         "methods": {"a": {"set": {"seed": 1}, "candidates": [{}]}, "b": {"set": {"seed": 2}, "candidates": [{}]}}}
+    )  # fmt: skip
+    read = {"baseline": [0.6, 0.62], "a": [0.55, 0.58], "b": [0.5, 0.52]}
+    probes = {name: {"features, linear": {"read": told, "permuted": 0.5}} for name, told in read.items()}
+    lines = probe_table(config, probes, 0.95)
+    # Of -0.05 and -0.04: mean -0.045, deviation 0.00707, t(1) = 12.706; of -0.1 twice there is no doubt.
+    assert lines[2:5] == [
+        "| baseline | 0.610 (0.500) |",
+        "| a | 0.565 (0.500); -0.045 [-0.109, 0.019] |",
+        "| b | 0.510 (0.500); **-0.100 [-0.100, -0.100]** |",
+    ]

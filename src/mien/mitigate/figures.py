@@ -39,13 +39,26 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
             axes.plot([], [], "o", color=colour, label=verdict)
         axes.plot([], [], "D", color=BLUE, label="baseline")
         axes.plot([], [], ".", color=GREY, alpha=0.5, label="a seed")
+        hidden = _near(axes, list(marks.values()))
         axes.set(xlabel="accuracy of all faces", ylabel=f"{found.config.metric.replace('_', ' ')} of the worst group")
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=4)
-        _name(drawn, axes, marks)
+        _name(drawn, axes, marks, hidden)
         return drawn
 
 
-def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]]) -> None:
+def _near(axes: Axes, marks: Sequence[tuple[float, float]]) -> int:
+    """Show the methods, and no seed that learnt nothing and would squeeze them; returns how many are outside."""
+    seeds = np.concatenate([np.column_stack(line.get_data()) for line in axes.lines if line.get_marker() == "."])
+    low, high = np.min(marks, 0), np.max(marks, 0)
+    room = 0.35 * (high - low)
+    shown = seeds[((seeds >= low - room) & (seeds <= high + room)).all(1)]
+    low, high = np.min([low, *shown], 0), np.max([high, *shown], 0)
+    edge = np.maximum(0.04 * (high - low), 1e-3)
+    axes.set(xlim=(low[0] - edge[0], high[0] + edge[0]), ylim=(low[1] - edge[1], high[1] + edge[1]))
+    return len(seeds) - len(shown)
+
+
+def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]], hidden: int) -> None:
     """Write names beside marks, near and within the picture; those for which there is no room stand in a line below."""
     drawn.canvas.draw()  # the layout is known from here on
     taken: list[tuple[float, float, float]] = []  # left, lower, right, in points
@@ -58,13 +71,17 @@ def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]]) -
             free = all(abs(lower - b) >= 9 or right <= a or x >= c for a, b, c in taken)
             if free and box.y0 * points <= lower <= box.y1 * points - 9:
                 taken.append((x, lower, right))
-                axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK)
+                line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5} if step else None
+                axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK,
+                              arrowprops=line)  # fmt: skip
                 break
         else:
             crowded.append(name)
-    if crowded:
-        said = fill("In the crowd: " + ", ".join(crowded) + ".", 130)
-        axes.annotate(said, (0, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points", fontsize=7.5,
+    said = [f"In the crowd: {', '.join(crowded)}."] if crowded else []
+    said += [f"Seeds outside of the picture, for they learnt little: {hidden}."] if hidden else []
+    if said:
+        text = fill(" ".join(said), 130)
+        axes.annotate(text, (0, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points", fontsize=7.5,
                       color=INK, va="top", annotation_clip=False)  # fmt: skip
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
+from mien.audit.seeds.noise import interval_over_seeds
 from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE, MIN_N
+from mien.mitigate.definition import BASELINE, MIN_N, MitigationConfig
 from mien.mitigate.figures import draw_trade
 from mien.mitigate.measures import (
     ACCURACY,
@@ -88,7 +89,7 @@ def write_page(
     lines += ["## Every group", "", *_groups_table(found, comparison), ""]
     lines += ["## How sure, by group", "", *_calibration(found, comparison), ""]
     if probes:
-        lines += ["## What the features tell of the group", "", *_probe_table(found, probes), ""]
+        lines += ["## What the features tell of the group", "", *probe_table(config, probes, settings.level), ""]
     lines += ["## Candidates", "", *_candidates(found), ""]
     lines += [*_notes(found), ""] if _notes(found) else []
     lines += ["## What a reader must know", "", config.about.strip(), ""] if config.about else []
@@ -332,18 +333,40 @@ def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _probe_table(found: Found, probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def probe_table(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]], level: float) -> list[str]:
+    """What fresh probes read of the group from the features of each method, and how much less than of the baseline."""
     keys = list(next(iter(probes.values())))
-    rows = []
-    for name, told in probes.items():
-        cells = [f"{np.mean(told[k]['read']):.3f} ({told[k]['permuted']:.3f})" if k in told else "" for k in keys]
-        rows.append([found.config.label(name), *cells])
+    rows = [
+        [
+            config.label(name),
+            *(
+                _probe_cell(told.get(key), None if name == BASELINE else probes[BASELINE].get(key), level)
+                for key in keys
+            ),
+        ]
+        for name, told in probes.items()
+    ]
     what = (
         "Balanced accuracy of a probe that is fitted anew to each run, mean over seeds; in brackets the same probe on "
-        "groups permuted among faces of one class. *expression* is what the annotated class alone tells. A method "
-        "fitted after training has the features of the model that it was fitted to, and no row."
+        "groups permuted among faces of one class. Then its change against the baseline of the same seed, with "
+        "Student's interval over seeds, for these faces; bold where it lies wholly on one side of 0. *expression* is "
+        "what the annotated class alone tells. A method fitted after training has the features of the model that it "
+        "was fitted to, and no row."
     )
     return [*table(["method", *keys], rows), "", what]
+
+
+def _probe_cell(told: Mapping[str, Any] | None, base: Mapping[str, Any] | None, level: float) -> str:
+    """What a probe reads of a method, and how much less than of the baseline, in pairs of seeds."""
+    if told is None:
+        return ""
+    cell = f"{np.mean(told['read']):.3f} ({told['permuted']:.3f})"
+    if base is None or len(told["read"]) != len(base["read"]) or len(base["read"]) < 2:
+        return cell
+    change = np.subtract(told["read"], base["read"])
+    low, high = interval_over_seeds(float(change.mean()), 0.0, float(change.var(ddof=1)), len(change), level)
+    said = f"{change.mean():+.3f} [{low:.3f}, {high:.3f}]"
+    return f"{cell}; **{said}**" if low > 0 or high < 0 else f"{cell}; {said}"
 
 
 def _candidates(found: Found) -> list[str]:
