@@ -34,8 +34,8 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [perceived attributes of faces that were found](perceived_chain/README.md),
 [labels of the N most voted expressions](duan_n_hot/README.md), [ten losses](duan_losses/README.md),
 [how far to turn copies](duan_augmentation/README.md), [all claims](claims.md)
-(the page of copies, and what the claims say of it, is of commit fb68e84 and before, with drawn angles; the
-study's file has the source's fixed angles since),
+(the page of copies is of commit fb68e84, with drawn angles; the study's file has the source's fixed angles since,
+and the claims count it as not run), [faces aligned by their landmarks](duan_alignment/README.md),
 [every mitigation against biases that are known](mitigation/README.md),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
