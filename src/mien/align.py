@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +62,12 @@ def align(
     by, options = ("landmarks of the store", {}) if detector is None else (detector.name, detector.options)
     rows = frame.set_index("image").sort_index()  # a row a picture
     known = np.array(rows.reindex(columns=list(COLUMNS)), dtype=np.float64).reshape(len(rows), -1, 2)
-    with StoreWriter(Path(out), force) as writer:
+    with StoreWriter(Path(out), force) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(images), _BLOCK):
             part = slice(start, start + _BLOCK)
             block = np.asarray(images[part])
             if detector is not None:
-                found = np.stack(list(_found(detector, block)))
+                found = np.stack(list(pool.map(partial(landmarks_of, detector), block)))
                 known[part] = np.where(np.isnan(found[:, :2]).any((1, 2), keepdims=True), known[part], found)
             told = pd.DataFrame(known[part].reshape(len(block), -1), columns=list(COLUMNS))
             turned, moved = aligner(block, told.assign(sample_id=rows["sample_id"].to_numpy()[part]))
@@ -85,12 +85,6 @@ def align(
         detail = {**store.info.get("detail", {}), **aligner.facts()}
         classes = class_counts(table)
         return writer.commit(table, store.description | {"alignment": about, "detail": detail, "classes": classes})
-
-
-def _found(detector: FaceDetector, images: NDArray[np.uint8]) -> Iterator[Landmarks]:
-    """``(5, 2)`` landmarks of each face, in its pixels, whose centres lie on whole numbers; NaN where none are told."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(lambda image: landmarks_of(detector, image), images)
 
 
 def landmarks_of(detector: FaceDetector, image: NDArray[np.uint8]) -> Landmarks:

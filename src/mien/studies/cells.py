@@ -206,11 +206,10 @@ def plan_study(
                 continue  # that one has a mistake, which is told
             with noted(mistakes):
                 cells[row, seed] = planner.cell(row, seed, start, on if rows[row].judged else {})
-    if not mistakes:
-        _check_means(study, {row: cell for (row, seed), cell in cells.items() if seed == 0})
     if mistakes:
         # Of several seeds it is the same.
         raise ConfigError.joined(study.name, list({str(m): m for m in mistakes}.values()))
+    _check_means(study, {row: cell for (row, seed), cell in cells.items() if seed == 0})
     if (strange := sorted(set(planner.stores) - planner.named)) and not other_stores:
         raise UsageError(
             f"--store {strange[0]}", "is no store of the study", f"one of {', '.join(sorted(planner.named))}"

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from mien.audit.seeds.noise import interval_over_seeds
 from mien.records import Estimate
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, done_of
@@ -96,5 +96,4 @@ def interval_over_folds(values: NDArray[np.float64], share: float, level: float)
     k = len(values)
     if k < 2:
         return float("nan"), float("nan")
-    half = float(stdtrit(k - 1, 0.5 + level / 2)) * float(np.sqrt(values.var(ddof=1) * (1 / k + share)))
-    return float(values.mean()) - half, float(values.mean()) + half
+    return interval_over_seeds(float(values.mean()), 0.0, float(values.var(ddof=1)) * (1 + k * share), k, level)
