@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ import yaml
 from mien import __version__
 from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.errors import ConfigError, DataError, UsageError
-from mien.studies import Plan, load_study, plan_study, standing_of
-from mien.studies.cells import TRACE, epochs_of
+from mien.studies import Plan, execute, load_study, plan_study, standing_of
+from mien.studies.cells import TRACE, epochs_of, lineage
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
 from mien.studies.estimates import predictions_of
+from mien.studies.hold import holding
 from mien.studies.page import write_page
 from mien.studies.results import choose, rows_of
 from mien.studies.tables import csv_of, latex_of, markdown_of
@@ -313,6 +316,25 @@ def test_two_processes_share_the_work_and_do_nothing_twice(
     splits = [cell.run.splits.set_index("sample_id")["split"] for cell in plan.of("0.05")]
     assert splits[0].equals(splits[1])
     assert [cell.config.seed for cell in plan.of("0.05")] == [0, 1]
+
+
+def test_a_cell_that_another_takes_first_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[Path] = []
+
+    @contextmanager
+    def taken_once(folder: Path) -> Iterator[bool]:
+        if not refused:
+            refused.append(folder)
+            yield False
+        else:
+            with holding(folder) as held:
+                yield held
+
+    monkeypatch.setattr(execute, "holding", taken_once)
+    plan = planned(file, "tiny")
+    cell = plan.of("tuned")[0]
+    assert execute.run_cells(lineage(cell), execute.Work(n_boot=100))
+    assert refused == [plan.of("0.05")[0].folder]
 
 
 def test_other_code_is_seen_and_made_anew_only_if_asked(

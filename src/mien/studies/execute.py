@@ -134,6 +134,7 @@ def run_cells(
     tried: set[str] = set()
     while True:
         standing = {cell.id: standing_of(cell) for cell in cells}
+        overtaken = False  # what was seen of a cell is no longer so
         n_done = sum(standing[cell.id].state == "done" for cell in cells)
         told(n_done, len(cells))
         for cell in cells:
@@ -145,8 +146,10 @@ def run_cells(
                     tried.add(cell.id)
                     _try(cell, work, say, progress)
                     break
+                overtaken = True
         else:
-            if n_done == len(cells) or all(each.state != "running" for each in standing.values()):
+            nobody = not overtaken and all(each.state != "running" for each in standing.values())
+            if n_done == len(cells) or nobody:
                 return len(done_of(cells)) == len(cells)
             time.sleep(_WAIT_S)  # somebody's cell is what ours begins with, or may be left to us
 
