@@ -16,7 +16,7 @@ from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.phases import Places
 from mien.mitigate.run import chosen_baseline, judged_faces
-from mien.studies.cells import standing_of
+from mien.studies.standing import standing_of
 
 STUDY: dict[str, Any] = {
     "name": "easy",

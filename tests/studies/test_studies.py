@@ -24,7 +24,7 @@ from mien import __version__
 from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.errors import ConfigError, DataError, UsageError
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
-from mien.studies.cells import TRACE, epochs_of, lineage
+from mien.studies.cells import lineage
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
@@ -32,6 +32,7 @@ from mien.studies.estimates import predictions_of
 from mien.studies.hold import holding
 from mien.studies.page import write_page
 from mien.studies.results import choose, rows_of
+from mien.studies.standing import TRACE, epochs_of
 from mien.studies.tables import csv_of, latex_of, markdown_of
 
 STUDY: dict[str, Any] = {
@@ -342,14 +343,14 @@ def test_other_code_is_seen_and_made_anew_only_if_asked(
 ) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr("mien.runs._commit", lambda: "aaaaaaaaaaaa")
-    monkeypatch.setattr("mien.studies.cells.here", lambda: (__version__, "aaaaaaaaaaaa"))
+    monkeypatch.setattr("mien.studies.standing.here", lambda: (__version__, "aaaaaaaaaaaa"))
     monkeypatch.setattr("mien.studies.execute.here", lambda: (__version__, "bbbbbbbbbbbb"))
     written(file, cells={})
     assert study_run(file, out=out) == 0
     show(file, out=out, stale=True)
     assert len(capsys.readouterr().out.splitlines()) == 2  # the line above, and no cell
     monkeypatch.setattr("mien.runs._commit", lambda: "bbbbbbbbbbbb")
-    monkeypatch.setattr("mien.studies.cells.here", lambda: (__version__, "bbbbbbbbbbbb"))
+    monkeypatch.setattr("mien.studies.standing.here", lambda: (__version__, "bbbbbbbbbbbb"))
     show(file, out=out, stale=True)
     assert "made by other code" in capsys.readouterr().out
     assert study_run(file, out=out) == 0
@@ -409,7 +410,7 @@ def test_a_cell_whose_start_was_made_anew_is_stale(
 ) -> None:
     def code(commit: str) -> None:
         monkeypatch.setattr("mien.runs._commit", lambda: commit)
-        for module in ("cells", "execute"):
+        for module in ("standing", "execute"):
             monkeypatch.setattr(f"mien.studies.{module}.here", lambda: (__version__, commit))
 
     written(file, grid={}, cells={"a": {}, "b": {"start": "a", "set": {"train.epochs": 1}}}, claims=[], figures=[])

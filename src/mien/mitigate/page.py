@@ -42,7 +42,7 @@ from mien.records import Estimate, plain, thousandths, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
-from mien.studies.cells import evaluations_of
+from mien.studies.standing import evaluations_of
 from mien.studies.tables import line_of
 from mien.wording import listed
 

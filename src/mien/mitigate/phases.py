@@ -15,9 +15,10 @@ from mien.data.splits import VALIDATION
 from mien.errors import ConfigError, DataError
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.registry import nearest
-from mien.studies.cells import Plan, plan_study
+from mien.studies.cells import Plan
 from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts
+from mien.studies.planning import plan_study
 from mien.train.targets import split_table
 
 

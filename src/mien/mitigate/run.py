@@ -33,10 +33,11 @@ from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
 from mien.runs import FEATURES
 from mien.spellings import same_groups
-from mien.studies.cells import Cell, evaluations_of, standing_of
+from mien.studies.cells import Cell
 from mien.studies.columns import Column
 from mien.studies.definition import Settings
 from mien.studies.estimates import predictions_of
+from mien.studies.standing import evaluations_of, standing_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pandas as pd
 from mien.audit.seeds.noise import estimate_of, interval_over_seeds
 from mien.records import Estimate
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan, done_of
+from mien.studies.cells import Cell, Plan
 from mien.studies.columns import RUN, Column
 from mien.studies.definition import ClaimConfig
 from mien.studies.disparities import change_of
@@ -28,6 +28,7 @@ from mien.studies.estimates import (
     value_of,
 )
 from mien.studies.folds import folds_of, mean_over_folds
+from mien.studies.standing import done_of
 
 Verdict = Literal["holds", "does not hold", "cannot be told", "not run"]
 

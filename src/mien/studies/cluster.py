@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from mien.errors import MissingExtra, UsageError
 from mien.shown import tell
-from mien.studies.cells import Cell, Plan, lineage, standing_of
+from mien.studies.cells import Cell, Plan, lineage
 from mien.studies.execute import Work, is_open, run_cells
+from mien.studies.standing import standing_of
 
 Cluster = Literal["slurm", "local", "debug"]
 JOBS = "jobs"  # folder of scripts, logs and results, in the study's own

@@ -28,9 +28,10 @@ from mien.records import Estimate, Predictions
 from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan, evaluations_of
+from mien.studies.cells import Cell, Plan
 from mien.studies.columns import MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.disparities import of_groups
+from mien.studies.standing import evaluations_of
 
 _LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
 

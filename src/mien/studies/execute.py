@@ -15,10 +15,9 @@ from mien.data.labelled import parse_on
 from mien.errors import RunBusy, RunError, UsageError, reason
 from mien.evaluate import evaluate
 from mien.stats.settings import Settings
-from mien.studies.cells import (
-    RUN,
-    Cell,
-    Plan,
+from mien.studies.cells import Cell, Plan
+from mien.studies.hold import holding
+from mien.studies.standing import (
     Standing,
     done_of,
     here,
@@ -29,7 +28,6 @@ from mien.studies.cells import (
     resting,
     standing_of,
 )
-from mien.studies.hold import holding
 from mien.train import train
 from mien.train.targets import split_table
 
@@ -73,7 +71,7 @@ def run_cell(cell: Cell, work: Work, say: Say = lambda line: None, progress: Any
     Raises:
         MienError: What is wrong, as ``mien train`` and ``mien evaluate`` tell it.
     """
-    out = cell.folder / RUN
+    out = cell.run.path
     check_parts(cell)
     anew = work.redo and is_stale(cell)
     run = train(cell.config, out, finished_ok=True, force=anew, say=say, progress=progress, threads=work.threads)

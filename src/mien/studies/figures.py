@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from mien.errors import UsageError
 from mien.report.figures import BLUE, GREY, GRID, INK, LINES, MAX_LINES, ORANGE, SHARES, figure_style, new_figure, wrap
-from mien.studies.cells import Plan, done_of
+from mien.studies.cells import Plan
 from mien.studies.definition import FigureConfig
 from mien.studies.estimates import at, predictions_of
 from mien.studies.results import Row
+from mien.studies.standing import done_of
 
 _LABEL = 34  # characters of a line beside an axis
 

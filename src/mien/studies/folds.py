@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mien.audit.seeds.noise import interval_over_seeds
 from mien.records import Estimate
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan, done_of
+from mien.studies.cells import Cell, Plan
 from mien.studies.columns import MINUTES, RUN, Column, bounds_of
 from mien.studies.estimates import estimates_of, predictions_of
+from mien.studies.standing import done_of
 
 
 def folds_of(plan: Plan, mean: str) -> tuple[list[list[Cell]], int]:

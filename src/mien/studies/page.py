@@ -14,10 +14,11 @@ from mien.records import plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
-from mien.studies.cells import NEUTRAL, Plan, done_of
+from mien.studies.cells import NEUTRAL, Plan
 from mien.studies.claims import judge
 from mien.studies.figures import draw
 from mien.studies.results import Row, rows_of
+from mien.studies.standing import done_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
 
 PAGE, TABLE, RECORDS, HISTORIES = "README.md", "table.csv", "records.json", "histories.csv"

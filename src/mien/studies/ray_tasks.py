@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mien.clusters import connected, ray_of_extra
-from mien.studies.cells import Plan, done_of
+from mien.studies.cells import Plan
 from mien.studies.cluster import CellJob, open_cells
 from mien.studies.execute import Work
+from mien.studies.standing import done_of
 
 _TRIES = 10  # of a task whose worker died
 

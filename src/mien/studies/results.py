@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan, done_of, evaluations_of, standing_of
+from mien.studies.cells import Cell, Plan
 from mien.studies.estimates import Value, at, value_of
 from mien.studies.folds import folds_of, mean_over_folds
+from mien.studies.standing import done_of, evaluations_of, standing_of
 
 
 @dataclass(frozen=True, kw_only=True)
