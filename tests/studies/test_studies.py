@@ -23,6 +23,7 @@ import yaml
 from mien import __version__
 from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.errors import ConfigError, DataError, UsageError
+from mien.own_files import sha256_of
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
 from mien.studies.cells import lineage
 from mien.studies.claims import judge
@@ -159,6 +160,21 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     best = choose(plan.cells, "accuracy")
     assert best is not None
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
+
+
+def test_the_page_names_the_weights_of_others_and_their_terms(file: Path, tmp_path: Path) -> None:
+    few = {"grid": {}, "evaluate": ["test"], "metrics": ["accuracy"], "claims": [], "figures": []}
+    plan = planned(written(file, cells={"a": {}}, **few), "tiny")
+    assert execute.run_cells(plan.cells, execute.Work(n_boot=100))
+    assert "begin with" not in write_page(plan, tmp_path / "none").read_text()
+    shutil.copy(plan.cells[0].run.path / "model.safetensors", tmp_path / "others.safetensors")
+    begun = {"b": {"set": {"model.weights": str(tmp_path / "others.safetensors")}}, "c": {"start": "b"}}
+    plan = planned(written(file, cells=begun, **few), "tiny")
+    assert execute.run_cells(plan.cells, execute.Work(n_boot=100))
+    text, sha256 = write_page(plan, tmp_path / "page").read_text(), sha256_of(tmp_path / "others.safetensors")
+    assert text.count(f"others.safetensors (the terms of others.safetensors; sha256 {sha256[:12]})") == 1
+    assert sha256 in (tmp_path / "page" / "records.json").read_text()
+    assert all(str(tmp_path).encode() not in path.read_bytes() for path in (tmp_path / "page").iterdir())
 
 
 def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mien.outputs import whole, write_text
-from mien.records import plain, write_json
+from mien.records import RunRecord, plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
@@ -20,6 +20,7 @@ from mien.studies.figures import draw
 from mien.studies.results import Row, rows_of
 from mien.studies.standing import done_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
+from mien.train.start import PRETRAINED
 
 PAGE, TABLE, RECORDS, HISTORIES = "README.md", "table.csv", "records.json", "histories.csv"
 
@@ -84,9 +85,16 @@ def _made_of(plan: Plan) -> str:
     hours = sum(r.seconds for r in records) / 3600
     return (
         f"{len(done)} runs, {hours:.1f} hours of training in all; {'; '.join(data)}; {', '.join(devices)}; "
-        f"commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. What it is made of: "
-        f"[{RECORDS}]({RECORDS}), [{TABLE}]({TABLE}), every epoch in [{HISTORIES}]({HISTORIES})."
+        f"commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. {_begun_with(records)}"
+        f"What it is made of: [{RECORDS}]({RECORDS}), [{TABLE}]({TABLE}), every epoch in [{HISTORIES}]({HISTORIES})."
     )
+
+
+def _begun_with(records: Sequence[RunRecord]) -> str:
+    """Weights of others that runs go back to, and on which terms: these bind what the runs learnt."""
+    begun = [record.data.get("started_from", {}).get(PRETRAINED) for record in records]
+    told = sorted({f"{Path(b['file']).name} ({b['terms']}; sha256 {b['sha256'][:12]})" for b in begun if b})
+    return f"Weights of others that they begin with: {'; '.join(told)}. " if told else ""
 
 
 def _record(plan: Plan, row: Row) -> dict[str, Any]:
@@ -100,6 +108,8 @@ def _record(plan: Plan, row: Row) -> dict[str, Any]:
         if config["model"].get("weights"):
             config["model"] = config["model"] | {"weights": Path(config["model"]["weights"]).name}
         data = {k: v for k, v in record.data.items() if k not in ("store", "started_from")}
+        begun = record.data.get("started_from", {})
+        data["started_from"] = {k: begun[k] for k in ("sha256", PRETRAINED) if k in begun}
         estimates = {name: {**e, "on": Path(str(e["on"])).name} for name, e in record.estimates.items()}
         found["cells"].append({
             "key": cell.key, "seed": record.seed, "config": config, "versions": record.versions,
