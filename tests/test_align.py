@@ -15,7 +15,8 @@ from mien.errors import DataError, UsageError
 from mien.faces import DETECTORS
 from mien.faces.base import FaceDetector, Faces
 from mien.merge import merge
-from mien.pictures.alignment import COLUMNS, TEMPLATE
+from mien.pictures.alignment import TEMPLATE
+from mien.pictures.landmarks import COLUMNS
 from mien.prepare import prepare
 from photographs import EYES, FACE, photograph
 

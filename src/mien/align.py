@@ -16,7 +16,8 @@ from mien.data.images import Store, StoreWriter
 from mien.errors import DataError, UsageError
 from mien.faces.base import FaceDetector, Faces
 from mien.inference import Progress
-from mien.pictures.alignment import COLUMNS, IN_WORDS, Aligner
+from mien.pictures.alignment import IN_WORDS, Aligner
+from mien.pictures.landmarks import COLUMNS
 from mien.prepare import class_counts
 
 _SIDE = 96  # pixels to which a smaller face is enlarged before one is looked for

@@ -18,7 +18,7 @@ from mien.data.splits.corpus import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from mien.errors import DataError
 from mien.inference import Progress
 from mien.inputs import rows_at_once
-from mien.pictures.alignment import COLUMNS
+from mien.pictures.landmarks import rescaled
 from mien.pictures.pixels import as_stored
 from mien.prepare import class_counts
 from mien.registry import nearest
@@ -95,7 +95,8 @@ def merge(
             if (n := len(source.store.table) - len(kept)) > 0:
                 detail[f"{source.name} faces without a vote for any class"] = n
             _pack(source.store, kept, writer, (size, channels), lambda done: progress and progress(done, n_all))
-            frames.append(_with_landmarks_of(frame, source.store.info["shape"], size))
+            height, width = source.store.info["shape"][1:3]
+            frames.append(rescaled(frame, (size / width, size / height)))
         frame = pd.concat(frames, ignore_index=True)
         if frame.empty:
             raise DataError("mien merge", "no face has a vote for any class", "at least one")
@@ -214,13 +215,6 @@ def _rows(source: _Source, joined: Mapping[str, Sequence[str]]) -> tuple[NDArray
 
 
 _AGAIN = ("image", "hash", "phash")  # columns that the merged pictures have of their own
-
-
-def _with_landmarks_of(frame: pd.DataFrame, shape: Sequence[int], size: int) -> pd.DataFrame:
-    """The rows of one store with the landmarks, if it has any, in the pixels of the merged pictures."""
-    scales = {"x": size / shape[2], "y": size / shape[1]}  # pixel i ends at i + 1/2
-    there = [c for c in COLUMNS if c in frame]
-    return frame.assign(**{c: (frame[c].to_numpy(np.float64) + 0.5) * scales[c[-1]] - 0.5 for c in there})
 
 
 def _alignment(sources: Sequence[_Source]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from corpus_writers import save
 from mien.data.corpus import BadRows
 from mien.data.listed import (
     ALL,
-    LANDMARK_COLUMNS,
     About,
     Listed,
     Shape,
@@ -24,6 +23,7 @@ from mien.data.listed import (
 from mien.data.text_lists import code, fitting, number, read_list
 from mien.errors import DataError
 from mien.pictures.decode import Changes, Region, decode_files
+from mien.pictures.landmarks import COLUMNS
 from writers import faces, read_all
 
 ABOUT = About(name="odd", vocabulary=("sad", "happy"), terms="none")
@@ -142,7 +142,7 @@ def test_five_points_come_from_sixty_eight():
     points[0, 36:42] = [[10, 20], [12, 18], [14, 18], [16, 20], [14, 22], [12, 22]]  # the mean is 13, 20
     points[0, 42:48], points[0, 30], points[0, 48], points[0, 54] = (40, 20), (25, 30), (18, 44), (32, 45)
     np.testing.assert_allclose(five_of_68(points)[0], [[13, 20], [40, 20], [25, 30], [18, 44], [32, 45]])
-    assert LANDMARK_COLUMNS[:3] == ("landmark_0_x", "landmark_0_y", "landmark_1_x")
+    assert COLUMNS[:3] == ("landmark_0_x", "landmark_0_y", "landmark_1_x")
 
 
 def test_no_vote_where_no_class_is_known():

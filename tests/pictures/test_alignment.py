@@ -11,7 +11,8 @@ from PIL import Image
 
 from mien.data.images import Store
 from mien.errors import DataError
-from mien.pictures.alignment import COLUMNS, IN_WORDS, TEMPLATE, Aligner, similarity
+from mien.pictures.alignment import IN_WORDS, TEMPLATE, Aligner, similarity
+from mien.pictures.landmarks import COLUMNS
 from mien.prepare import prepare
 
 SIDE = 60

@@ -20,13 +20,11 @@ from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.errors import DataError
 from mien.inputs import rows_at_once
 from mien.pictures.decode import Changes, Region, decode_files, picture_shape
+from mien.pictures.landmarks import COLUMNS, rescaled
 from mien.samples import ANNOTATED
 
 _CHUNK = 512
 ALL = "all"  # of the numbers of faces that were published: a corpus without splits, or without a number for each
-#: The five points that corpora agree on, as they lie in the picture: left and right are the onlooker's.
-LANDMARKS = ("left eye", "right eye", "tip of the nose", "left corner of the mouth", "right corner of the mouth")
-LANDMARK_COLUMNS = tuple(f"landmark_{i}_{axis}" for i in range(len(LANDMARKS)) for axis in "xy")
 # Of the 68 points of Multi-PIE: each eye is six points, the nose ends at one, the mouth begins and ends at one.
 _FIVE_OF_68 = (range(36, 42), range(42, 48), (30,), (48,), (54,))
 
@@ -156,27 +154,22 @@ def read_chunk(rows: Listed, shape: tuple[int, int], bad: BadRows, changes: Chan
     """
     side, planes = shape
     images, ok = decode_files(rows.pictures, side, planes, bad.add, _lines(rows), changes)
-    frame = rows.frame
-    if LANDMARK_COLUMNS[0] in frame:
-        frame = frame.assign(**_moved(frame, rows.pictures, side))
-    return Chunk(images[ok], frame[ok])
+    return Chunk(images[ok], _moved(rows.frame, rows.pictures, side)[ok])
 
 
 def _lines(rows: Listed) -> Sequence[str] | None:
     return rows.lines if any(rows.lines) else None
 
 
-def _moved(frame: pd.DataFrame, pictures: Sequence[Path | Region], side: int) -> dict[str, NDArray[np.float64]]:
-    """Landmarks in the pixels of faces that were cut out and brought to a size; pixel i ends at i + 1/2."""
+def _moved(frame: pd.DataFrame, pictures: Sequence[Path | Region], side: int) -> pd.DataFrame:
+    """Rows with their landmarks, if they have any, in the pixels of faces that were cut out and brought to a size."""
     cuts = [(p.left, p.top, p.side) if isinstance(p, Region) else (0, 0, side) for p in pictures]
     left, top, length = np.array(cuts, dtype=np.float64).reshape(-1, 3).T
-    scale = side / length
-    first = {"x": left, "y": top}
-    return {c: (frame[c].to_numpy(np.float64) - first[c[-1]] + 0.5) * scale - 0.5 for c in LANDMARK_COLUMNS}
+    return rescaled(frame, (side / length, side / length), (left, top))
 
 
 def five_of_68(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The five landmarks of :data:`LANDMARKS` from ``(n, 68, 2)`` points in the order of Multi-PIE: ``(n, 5, 2)``."""
+    """The five landmarks, ``(n, 5, 2)``, from ``(n, 68, 2)`` points in the order of Multi-PIE."""
     return np.stack([points[:, list(which)].mean(axis=1) for which in _FIVE_OF_68], axis=1)
 
 
@@ -187,7 +180,7 @@ def with_landmarks(frame: pd.DataFrame, points: NDArray[np.float64]) -> pd.DataF
         frame: ``n`` rows.
         points: ``(n, 5, 2)`` x and y in pixels of the picture, NaN where unknown.
     """
-    return frame.assign(**dict(zip(LANDMARK_COLUMNS, points.reshape(-1, len(LANDMARK_COLUMNS)).T, strict=True)))
+    return frame.assign(**dict(zip(COLUMNS, points.reshape(-1, len(COLUMNS)).T, strict=True)))
 
 
 def votes_of(codes: Sequence[int] | NDArray[np.int64], vocabulary: Sequence[str]) -> pd.DataFrame:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mien.errors import DataError
+from mien.pictures.landmarks import COLUMNS
 
 #: Left and right eye (the onlooker's), tip of the nose, corners of the mouth, as shares of the side: a tight crop.
 TEMPLATE = ((0.32, 0.40), (0.68, 0.40), (0.50, 0.60), (0.36, 0.78), (0.64, 0.78))
 #: What a store, and the card of weights that learnt from it, says of its faces.
 IN_WORDS = "eyes level, similarity transform of five landmarks to eyes at 0.32 and 0.68 of the side, 0.40 from above"
-COLUMNS = tuple(f"landmark_{i}_{axis}" for i in range(len(TEMPLATE)) for axis in "xy")
 _EYES = slice(0, 2)
 _NAMED = 3
 

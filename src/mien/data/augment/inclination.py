@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.data.augment.warp import rotations, warped
+from mien.pictures.landmarks import COLUMNS
 from mien.pictures.tensors import images_to_tensor, luma, resized
 
-EYES = ("landmark_0_x", "landmark_0_y", "landmark_1_x", "landmark_1_y")
+EYES = COLUMNS[:4]
 _SIDE = 32  # pixels at which symmetry is compared: the face's outline and its parts, not its noise
 _WIDEST, _STEP = 30, 3  # degrees that are tried
 _AT_ONCE = 512

@@ -22,7 +22,6 @@ from pydantic import Field
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.listed import (
-    LANDMARK_COLUMNS,
     About,
     Listed,
     Shape,
@@ -38,6 +37,7 @@ from mien.errors import DataError
 from mien.inference import Progress
 from mien.inputs import check_regular, rows_at_once
 from mien.pictures.decode import Changes, Region, count_shapes, picture_shape
+from mien.pictures.landmarks import rescaled
 
 CLASSES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")  # codes 0 to 7
 OTHERS = ("none", "uncertain", "no face")  # codes 8 to 10
@@ -325,8 +325,7 @@ def _annotated(
         faces.add(f"{split}/{path.name}", split, face)
         pictures.append(path)
     frame = faces.frame()
-    points = {c: (frame[c] + 0.5) * scale - 0.5 for c in LANDMARK_COLUMNS}
-    return Listed(frame=frame.assign(**points), pictures=pictures, lines=[""] * len(pictures)), faces.others
+    return Listed(frame=rescaled(frame, (scale, scale)), pictures=pictures, lines=[""] * len(pictures)), faces.others
 
 
 def _npy_face(folder: Path, name: str) -> _Face | DataError:

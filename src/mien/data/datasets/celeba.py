@@ -18,7 +18,6 @@ from pydantic import Field
 from mien.data.corpus import Corpus
 from mien.data.datasets import DATASETS
 from mien.data.listed import (
-    LANDMARK_COLUMNS,
     About,
     Listed,
     Shape,
@@ -32,6 +31,7 @@ from mien.data.text_lists import Row, code, number
 from mien.errors import ConfigError, DataError
 from mien.inputs import read_small
 from mien.pictures.decode import Region
+from mien.pictures.landmarks import COLUMNS
 from mien.registry import nearest
 
 CLASSES = ("not smiling", "smiling")
@@ -204,9 +204,9 @@ def _with_points(frame: pd.DataFrame, root: Path, names: Sequence[str]) -> pd.Da
     said = {}
     for row in _table(path, "CelebA's landmarks").rows:
         values = [number(w) for w in row.words[1:]]
-        if len(values) != len(LANDMARK_COLUMNS) or None in values:
-            raise DataError(row.where, f"{len(values)} numbers", f"{len(LANDMARK_COLUMNS)}: x and y of five points")
+        if len(values) != len(COLUMNS) or None in values:
+            raise DataError(row.where, f"{len(values)} numbers", f"{len(COLUMNS)}: x and y of five points")
         said[row.words[0]] = values
-    none = [float("nan")] * len(LANDMARK_COLUMNS)
+    none = [float("nan")] * len(COLUMNS)
     points = np.array([said.get(name, none) for name in names], dtype=np.float64)
-    return with_landmarks(frame, points.reshape(len(names), len(LANDMARK_COLUMNS) // 2, 2))
+    return with_landmarks(frame, points.reshape(len(names), len(COLUMNS) // 2, 2))
