@@ -92,6 +92,24 @@ def test_either_test_may_be_called_test():
     assert swapped.tolist() == other.frame["split"].tolist()
 
 
+def test_a_cap_leaves_out_faces_to_learn_from_and_no_others():
+    table = scattered(2000)
+    strata = np.zeros(len(table), dtype=np.int64)
+    whole, capped = complex_split(table, strata), complex_split(table, strata, cap=25)
+    for part in ("test", "test_complex", "validation"):
+        ids = [set(t.frame.loc[t.frame["split"] == part, "sample_id"]) for t in (whole, capped)]
+        assert ids[0] == ids[1]
+    modes = capped.votes[(capped.frame["split"] == "train").to_numpy()].argmax(1)
+    assert np.bincount(modes).max() <= 25
+    left_out = len(whole) - len(capped)
+    assert left_out > 0
+    assert capped.history[-1].detail["faces above the cap"] == left_out
+    trains = (capped.frame["split"] == "train").to_numpy()
+    complex_ones = (complexity(capped.votes, capped.vocabulary) > 3) & trains
+    assert capped.history[-1].detail["complex faces in train"] == complex_ones.sum()
+    assert "cap" not in whole.history[-1].options
+
+
 def test_without_complex_faces_or_any_left_to_train_the_split_is_refused():
     table = table_of(np.eye(7).repeat(5, axis=0), FER2013_CLASSES)
     with pytest.raises(DataError, match=r"no face has more than 3 expressions with a vote.*Lower above"):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
+from mien.data.splits.capping import Cap, within_cap
 from mien.data.splits.units import Part, Seed, assign_units, split_units
 from mien.errors import DataError
 from mien.labels import label_scheme
@@ -29,6 +30,7 @@ def complex_split(
     validation: Part = 0.1,
     test: Literal["ordinary", "complex"] = "ordinary",
     clean: Clean = "sum",
+    cap: Cap | None = None,
     seed: Seed = 0,
 ) -> SampleTable:
     """Hold out a random test and a test of complex faces; the parts are the same whatever labels are learnt.
@@ -50,6 +52,8 @@ def complex_split(
             epoch on the test).
         test: Which of the two is called ``test``; the other is called ``test_complex`` or ``test_ordinary``.
         clean: Which faces to leave out for votes for unknown and not-a-face; that of the labels should be the same.
+        cap: Most training faces of a commonest vote, drawn by seed; the others are left out. What is held out is the
+            same for every cap.
         seed: Seed of the draw, of the parts and of nothing else.
 
     Raises:
@@ -75,6 +79,10 @@ def complex_split(
     if share >= 1:
         raise DataError("split", f"{len(rows)} faces remain beside both tests", "some to train on", "Hold out fewer.")
     split[rows[assign_units(units[rows], modes[rows], [1 - share, share], seed + 2) == 1]] = VALIDATION
+    above_cap = np.zeros(len(table), dtype=bool)
+    if cap is not None:
+        rows = np.flatnonzero(split == TRAIN)
+        above_cap[rows] = ~within_cap(units[rows], modes[rows], cap, seed + 3)
     options = {
         "above": above,
         "ordinary": ordinary,
@@ -83,7 +91,11 @@ def complex_split(
         "test": test,
         "clean": clean,
         "seed": seed,
+        **({"cap": cap} if cap is not None else {}),
     }
     part_of = {"train": TRAIN, "validation": VALIDATION, "the random test": names[0], "the complex test": names[1]}
-    detail = {f"complex faces in {what}": int(((x > above) & (split == name)).sum()) for what, name in part_of.items()}
-    return table.derive("complex split", table.frame.assign(split=split, complexity=x), options, detail)
+    counted = (x > above) & ~above_cap
+    detail = {f"complex faces in {what}": int((counted & (split == name)).sum()) for what, name in part_of.items()}
+    detail |= {"faces above the cap": int(above_cap.sum())} if cap is not None else {}
+    kept = table.frame.assign(split=split, complexity=x)[~above_cap]
+    return table.derive("complex split", kept, options, detail)
