@@ -238,6 +238,19 @@ def test_the_fitted_prior_is_the_one_that_drew_the_votes_and_no_other_is_likelie
             assert dirichlet_multinomial(votes, other, np.ones(len(votes))) < best
 
 
+@pytest.mark.parametrize("strength", [1, 50, 500])
+def test_the_prior_is_found_also_where_faces_hardly_differ(strength):
+    rng = np.random.default_rng(0)
+    mean = np.array([0.4, 0.3, 0.2, 0.1])
+    votes = np.array([rng.multinomial(10, p) for p in rng.dirichlet(mean * strength, 3000)], dtype=float)
+    prior, each = fitted_prior(votes), np.ones(len(votes))
+    best = dirichlet_multinomial(votes, prior, each)
+    # The likelihood is nearly flat along the sum, and what the votes tell of it is little where it is large.
+    assert all(dirichlet_multinomial(votes, prior * f, each) < best for f in (0.98, 0.995, 1.005, 1.02))
+    np.testing.assert_allclose(prior / prior.sum(), mean, atol=0.02)
+    assert strength / 1.3 < prior.sum() < strength * 1.3 or strength > 100
+
+
 def test_a_prior_is_fitted_to_training_votes_or_not_at_all():
     scheme = label_scheme("posterior_mean", ABC)
     rows = np.array([[5, 5, 0, 0], [9, 1, 0, 0], [2, 2, 3, 3], [0, 1, 1, 8.0]])

@@ -14,8 +14,11 @@ from mien.data.splits.capping import within_cap
 from mien.data.splits.complex import complex_split
 from mien.data.splits.corpus import corpus_split
 from mien.data.splits.fold import fold_split
+from mien.data.splits.hashes import hash_split
+from mien.data.splits.held_out import held_out_split
 from mien.data.splits.ratio import ratio_split
-from mien.data.splits.stratified import deal_in_order, stratified_split
+from mien.data.splits.stratified import stratified_split
+from mien.data.splits.units import deal_in_order
 from mien.errors import DataError
 from mien.labels import FER2013_CLASSES, FERPLUS_VOCABULARY, label_scheme
 from mien.labels.complexity import complexity
@@ -182,6 +185,55 @@ def test_a_cap_is_reached_in_each_class_that_has_enough_and_cuts_no_unit():
     assert np.bincount(strata[kept]).tolist() == [10, 10, 5]
     assert not set(units[kept]) & set(units[~kept])
     assert (within_cap(units, strata, 10, seed=1) != kept).any()
+
+
+def test_a_cap_keeps_classes_that_are_below_it_whatever_units_they_share():
+    # Ten persons of thirty happy and five disgusted faces each: of disgust there are only fifty.
+    units, strata = np.repeat(np.arange(10), 35), np.tile(np.repeat([0, 1], [30, 5]), 10)
+    for seed in range(5):
+        assert np.bincount(strata[within_cap(units, strata, 100, seed)]).tolist() == [100, 50]
+    # Units that are each larger than the cap still give some.
+    units, strata = np.repeat(np.arange(6), 10), np.zeros(60, dtype=np.int64)
+    assert within_cap(units, strata, 5, 0).sum() == 5
+
+
+def test_few_persons_are_spread_over_all_folds():
+    # JAFFE is like this: ten persons of about twenty faces.
+    frame = table_of(np.ones((200, 1)), ("sad",))
+    frame = frame.derive("persons", frame.frame.assign(identity=np.repeat([f"p{i}" for i in range(10)], 20)))
+    strata = np.random.default_rng(0).integers(0, 6, 200)
+    sizes = [fold_split(frame, strata, k=10, fold=k).splits["test"] for k in range(10)]
+    assert sizes == [20] * 10
+    with pytest.raises(DataError, match=r"no face for .*10 pictures or persons"):
+        [fold_split(frame, strata, k=11, fold=k) for k in range(11)]
+
+
+def test_a_part_of_another_name_is_not_mixed_with_the_corpus_s_own():
+    frame = table_of(np.ones((200, 1)), ("sad",))
+    own = np.repeat(["train", "extra", "validation", "test", "test_hard"], [60, 60, 30, 20, 30])
+    frame, z = frame.derive("own", frame.frame.assign(split=own)), np.zeros(200, dtype=np.int64)
+    assert corpus_split(frame, z).splits == {"train": 60, "extra": 60, "validation": 30, "test": 20, "test_hard": 30}
+    found = corpus_split(frame, z, train="extra", test="test_hard").splits
+    assert found == {"corpus_train": 60, "train": 60, "validation": 30, "corpus_test": 20, "test": 30}
+    found = corpus_split(frame, z, validation=0.1).splits
+    assert found == {"train": 54, "validation": 6, "extra": 60, "corpus_validation": 30, "test": 20, "test_hard": 30}
+    with pytest.raises(DataError, match="train named for two parts"):
+        corpus_split(frame, z, validation="train")
+
+
+def test_groups_that_are_numbers_are_held_out_by_their_text():
+    frame = table_of(np.ones((40, 1)), ("sad",))
+    frame = frame.derive("sites", frame.frame.assign(site=np.repeat([1, 2, 3, 4], 10)))
+    result = held_out_split(frame, np.zeros(40, dtype=np.int64), test=("3",), by="site")
+    assert set(result.frame.loc[result.frame["site"] == 3, "split"]) == {"test"}
+    assert set(result.frame.loc[result.frame["site"] != 3, "split"]) == {"train", "validation"}
+
+
+def test_a_unit_that_overshoots_validation_takes_nothing_from_test():
+    frame = table_of(np.ones((150, 1)), ("sad",))
+    persons = frame.frame.assign(identity=np.repeat(["a", "b", "c"], 50), hash=[f"{i:016x}" for i in range(150)])
+    found = hash_split(frame.derive("persons", persons), np.zeros(150, dtype=np.int64), validation=10, test=20).splits
+    assert found == {"validation": 50, "test": 50, "train": 50}
 
 
 def test_a_cap_before_the_parts_or_in_training_only():

@@ -331,3 +331,14 @@ def test_eac_by_hand() -> None:
     np.testing.assert_allclose(found, [math.log(2), math.log(2) + 12.5])
     lighter = LOSSES.get("eac")(logits, targets, maps=maps, mirrored_maps=mirrored, weight=0.0)
     np.testing.assert_allclose(lighter, [math.log(2)] * 2)
+
+
+def test_a_class_without_faces_does_not_switch_the_others_off():
+    counts = torch.tensor([5000.0, 500.0, 50.0])
+    for beta in (0.9, 0.999, 0.9999):
+        alone = effective_weights(counts, beta)
+        for absent in (0.0, 0.3):
+            beside = effective_weights(torch.tensor([5000.0, 500.0, 50.0, absent]), beta)
+            torch.testing.assert_close(beside[:3], alone)
+            assert beside[3] > beside[2]
+    torch.testing.assert_close(effective_weights(torch.zeros(3), 0.9), torch.ones(3))

@@ -51,6 +51,26 @@ def test_named_and_soft(seen: Path) -> None:
     assert (~known).sum() == 1
 
 
+def test_faces_that_their_own_corpus_annotated_keep_their_group(seen: Path) -> None:
+    # As in a merged store: for some faces the corpus says the group, for others an annotator gave probabilities.
+    store = Store.open(seen)
+    frame, columns = store.table.frame.copy(), ["perceived_gender_prob_male", "perceived_gender_prob_female"]
+    own = frame.index % 3 == 1
+    frame.loc[own, columns] = np.nan
+    frame.loc[own, "perceived_gender_source"] = "annotated"
+    path = seen.parent / "merged"
+    with StoreWriter(path) as writer:
+        writer.copy(store)
+        writer.commit(store.table.derive("merged", frame), store.info)
+    soft, found = groups(path, "perceived_gender", soft=True)
+    own = (found["perceived_gender_source"] == "annotated").to_numpy()
+    names = np.array(soft.attributes["perceived_gender"])
+    assert own.sum() > 3
+    assert (names[soft.groups[own].argmax(1)] == found["perceived_gender"].to_numpy()[own]).all()
+    assert set(np.unique(soft.groups[own])) == {0.0, 1.0}
+    assert ((soft.groups[~own] > 0) & (soft.groups[~own] < 1)).any()
+
+
 def test_intersections_are_products(seen: Path) -> None:
     soft, frame = groups(seen, "perceived_gender*perceived_age", soft=True)
     first = soft.attributes["perceived_gender*perceived_age"][0].split(" * ")

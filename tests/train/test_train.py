@@ -487,6 +487,18 @@ def test_the_groups_of_a_known_attribute_stand_in_its_own_order(shaded: dict[str
     assert load_card(train(parse_config(shaded), tmp_path / "run").path).heads == {"age": list(AGE.groups)}
 
 
+def test_weights_of_classes_are_of_one_head(shaded: dict[str, Any], tmp_path: Path) -> None:
+    store, path = Store.open(shaded["data"]["store"]), tmp_path / "two"
+    frame = store.table.frame.assign(age=np.where(np.arange(len(store.table)) % 2, "10-19", "3-9"))
+    with StoreWriter(path) as writer:
+        writer.append(np.asarray(store.images))
+        writer.commit(store.table.derive("age", frame, attributes=("shade", "age")), store.info)
+    shaded |= {"data": {"store": str(path)}, "labels": {"attributes": ["shade", "age"]}}
+    shaded["loss"] = {"name": "cross_entropy", "options": {"class_weights": [1.0, 2.0]}}
+    with pytest.raises(ConfigError, match=r"class_weights: weights of one head's classes.*expected exponent"):
+        train(parse_config(shaded), tmp_path / "run")
+
+
 def test_a_misspelt_attribute_is_named(shaded: dict[str, Any], tmp_path: Path) -> None:
     shaded["labels"]["attributes"] = ["shad"]
     with pytest.raises(

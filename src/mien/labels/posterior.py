@@ -36,7 +36,7 @@ def dirichlet_multinomial(votes: Array, prior: Array, counts: Array) -> float:
     return float(counts @ rows)
 
 
-def fitted_prior(votes: Array, steps: int = 5000) -> Array:
+def fitted_prior(votes: Array, steps: int = 2000) -> Array:
     """The prior under which votes are likeliest.
 
     Maximum likelihood of a Dirichlet-multinomial by the fixed point of Minka (2000, "Estimating a Dirichlet
@@ -44,9 +44,13 @@ def fitted_prior(votes: Array, steps: int = 5000) -> Array:
 
         a_k <- a_k * sum_i [psi(v_ik + a_k) - psi(a_k)] / sum_i [psi(n_i + a) - psi(a)],  a = sum_k a_k
 
+    It creeps where faces hardly differ, thousands of steps each of which moves little. Two steps are therefore drawn
+    out in log a (Varadhan and Roland 2008, "Simple and globally convergent methods for accelerating the convergence
+    of any EM algorithm", S3), and what they lead to is taken where the likelihood is not lower for it.
+
     Args:
         votes: ``(m, K)`` votes of faces that may be learnt from.
-        steps: Most steps.
+        steps: Most times that two steps are drawn out.
 
     Returns:
         ``(K,)``, each 1e-4 or more (that of an expression without any vote), their sum 1e4 at most.
@@ -57,19 +61,31 @@ def fitted_prior(votes: Array, steps: int = 5000) -> Array:
     votes = votes[votes.sum(1) > 0]
     if not (votes.sum(1) > 1).any():
         raise LabelError(_WHERE, "no face has two votes", "votes whose spread shows", "Give the prior: prior: 0.3.")
-    rows, counts = np.unique(votes, axis=0, return_counts=True)
-    sums = rows.sum(1)
-    prior = np.maximum(counts @ (rows / sums[:, None]) / counts.sum(), _SMALLEST)
-    for _ in range(steps):
+    rows, times = np.unique(votes, axis=0, return_counts=True)
+    counts, sums = times.astype(np.float64), rows.sum(1)
+
+    def bounded(prior: Array) -> Array:
+        held = np.maximum(prior, _SMALLEST)
+        return np.asarray(held * min(1.0, _LARGEST / held.sum()))
+
+    def step(prior: Array) -> Array:
         total = prior.sum()
         up = counts @ (digamma(rows + prior) - digamma(prior))
-        new = np.maximum(prior * up / (counts @ (digamma(sums + total) - digamma(total))), _SMALLEST)
-        new *= min(1.0, _LARGEST / new.sum())
-        done = np.abs(new - prior).max() <= 1e-9 * total
-        prior = new
-        if done:
-            break
-    return np.asarray(prior)
+        return bounded(prior * up / (counts @ (digamma(sums + total) - digamma(total))))
+
+    prior = bounded(counts @ (rows / sums[:, None]) / counts.sum())
+    for _ in range(steps):
+        once = step(prior)
+        twice = step(once)
+        first, second = np.log(once / prior), np.log(twice / once)
+        bend = second - first
+        far = max(1.0, float(np.linalg.norm(first)) / max(float(np.linalg.norm(bend)), 1e-300))
+        if np.abs(first).max() * far <= 1e-8:  # the rest of the way, and not the next step of many
+            return twice
+        ahead = step(bounded(prior * np.exp(np.clip(2 * far * first + far**2 * bend, -20, 20))))
+        better = dirichlet_multinomial(rows, ahead, counts) >= dirichlet_multinomial(rows, twice, counts)
+        prior = ahead if better else twice
+    return prior
 
 
 def posterior_mean_rule(prior: Array) -> Rule:

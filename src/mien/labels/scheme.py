@@ -171,8 +171,9 @@ class LabelScheme:
             votes: ``(n, V)`` vote counts, no negatives.
             vocabulary: The V names of the columns.
             faces: ``(n,)`` what tells each face (``SampleTable.faces``), for schemes that break ties by
-                lot: a face draws alike in every table and every part of one, and so do copies of a
-                picture. The row numbers if absent: then a part of a table draws otherwise than the whole.
+                lot: a face draws alike in every table of the same words in the same order, and in every part of one,
+                and so do copies of a picture. The row numbers if absent: then a part of a table draws otherwise than
+                the whole.
 
         Returns:
             Targets of ``n`` rows.

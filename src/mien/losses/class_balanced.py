@@ -26,7 +26,8 @@ def class_balanced(
     """sum_k w_k l_k, w_k = (1 - beta) / (1 - beta^n_k), of a cross-entropy or a focal loss l.
 
     A further face of a class adds the less the more there are: beta 0 weighs all classes alike, towards 1 the
-    weights go to 1 / n_k. They are brought to a sum of K, as in the source, and not to a mean of 1 over faces.
+    weights go to 1 / n_k. They are brought to a mean of 1 over the classes (a sum of K, as in the source), and not over
+    faces; over those that have a face, for one that has none would else take most of the sum.
 
     Source: Cui et al. 2019, "Class-balanced loss based on effective number of samples".
 
@@ -46,7 +47,7 @@ def class_balanced(
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
-    """``(K,)`` of sum K: one over the effective number of ``(K,)`` faces.
+    """``(K,)`` of sum K, if each class has a face: one over the effective number of ``(K,)`` faces.
 
     >>> [round(w, 4) for w in effective_weights(torch.tensor([6.0, 2.0]), 0.5).tolist()]
     [0.8649, 1.1351]
@@ -56,4 +57,5 @@ def effective_weights(counts: Tensor, beta: float) -> Tensor:
         return torch.ones_like(n)
     # 1 - beta^n without cancellation, for beta close to 1.
     weights = 1 / -torch.expm1(n * math.log(beta))
-    return weights * len(n) / weights.sum()
+    there = counts >= counts.max().clamp(max=1)
+    return weights / weights[there].mean()

@@ -18,10 +18,11 @@ LEAST, MOST = 0.1, 10.0
 
 
 def weights_of(logits: Tensor, counts: Tensor | None, given: Given, exponent: float) -> Tensor | None:
-    """Weights of classes whose mean over the training faces is 1, none below 0.1 or above 10.
+    """Weights of classes whose mean over the training faces is 1, then cut to 0.1 to 10.
 
-    By that mean, and not that over classes, weights change which faces count and not how far a step goes. The
-    exponent 1 gives N / (K n_k), for any counts the weights of Olate 2025; 1/2 their square roots' share of it.
+    By that mean, and not that over classes, weights change which faces count and not how far a step goes; where rare
+    classes are cut to 10 it falls below 1, and steps are shorter. The exponent 1 gives N / (K n_k) with K classes that
+    have faces, the weights of Olate 2025; 1/2 their square roots' share of it.
 
     Args:
         logits: ``(B, K)``, for number of classes, device and precision.

@@ -81,8 +81,9 @@ def concordance_loss(values: Tensor, targets: Tensor) -> Tensor:
     (Lin 1989, "A concordance correlation coefficient to evaluate reproducibility"), so that 1 - CCC is the mean
     squared error over that denominator. Savchenko 2021 learns valence and arousal with half of the sum over the two.
     It is a matter of a batch, and not of a face: each face, also one without numbers, gets the loss of the batch, so
-    that the mean over the batch is that loss and weights of faces do not reach into it. With several processes each
-    has the CCC of its own share. A number that fewer than two faces have, or that does not vary, adds 0.
+    that the mean over the batch is that loss. Weights of faces do not reach into it, and multiply it as a whole by
+    their mean in the batch. With several processes each has the CCC of its own share. A number that fewer than two
+    faces have, or that does not vary, adds 0.
 
     Args:
         values: ``(B, M)``.

@@ -36,6 +36,7 @@ from mien.train.start import PRETRAINED, begin_with
 from mien.train.targets import TrainingData, class_names, groups_without_faces, mitigated
 from mien.train.validation import Judge
 from mien.train.variants import Variants, variants_of
+from mien.wording import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,16 +331,19 @@ def precision_of(config: ExperimentConfig) -> str:
 
 
 def _heads(config: ExperimentConfig, data: TrainingData, feature_dim: int) -> tuple[Head, ...]:
-    found = []
+    if len(data.train.heads) > 1 and config.loss.options.get("class_weights"):
+        found = f"weights of one head's classes, and heads of {listed(list(data.train.heads))}"
+        raise ConfigError("loss.options.class_weights", found, "exponent, which weighs each head's by their faces")
+    heads = []
     for name, block in data.train.heads.items():
         loss = RowLoss(
             config.loss.name, config.loss.options, num_classes=block.stop - block.start, feature_dim=feature_dim
         )
         counts = torch.from_numpy(data.train.targets[:, block].sum(0))
-        found.append(
+        heads.append(
             Head(name=name, block=block, loss=loss, weight=config.labels.weights.get(name, 1.0), counts=counts)
         )
-    return tuple(found)
+    return tuple(heads)
 
 
 def _card_data(

@@ -249,7 +249,7 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         return _Encoded(targets, keep, {"an attribute is missing": int((~keep).sum())})
 
     first = next(iter(heads))
-    strata = pd.Categorical(table.frame[first], categories=list(heads[first])).codes.astype(np.int64) + 1
+    strata = pd.Categorical(group_column(table, first), categories=list(heads[first])).codes.astype(np.int64) + 1
     return heads, encode, strata
 
 
@@ -317,14 +317,16 @@ def _memberships(
 ) -> NDArray[np.float32]:
     """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing.
 
-    With ``soft`` those of perceived attributes are the annotator's probabilities.
+    With ``soft`` those of perceived attributes are the annotator's probabilities, where it gave a face some: faces of
+    a merged store whose own corpus annotated them keep what it says.
     """
     found = []
     for spec, groups in attributes.items():
         words = group_column(table, spec).to_numpy(dtype=object)
         block = (words[:, None] == np.array(groups, dtype=object)).astype(np.float32)
         if soft and all(table.is_perceived(name.strip()) for name in spec.split("*")):
-            block = np.where(block.any(1, keepdims=True), _probabilities(table, spec, groups), block)
+            told = _probabilities(table, spec, groups)
+            block = np.where((block.any(1) & told.any(1))[:, None], told, block)
         found.append(block.astype(np.float32))
     return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
 

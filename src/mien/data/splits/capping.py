@@ -1,4 +1,4 @@
-"""At most so many faces of a class, drawn by seed, whole units at a time."""
+"""At most so many faces of a class, drawn by seed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Capped = Literal["pool", "train"]
 def within_cap(units: NDArray[np.int64], strata: NDArray[np.int64], cap: int, seed: int) -> NDArray[np.bool_]:
     """Draw faces until each class has as many as it may.
 
-    Units are taken whole, in random order; one that would bring a class above the cap is left out, and
-    the next ones may still fit.
+    Units are taken whole, in random order, where none of their classes would come above the cap. What is left of the
+    room is filled from the others, face by face: what is left out trains nothing and tests nothing, so that no unit
+    is cut between parts, and a class that shares its units with a larger one keeps its faces.
 
     Args:
         units: ``(n,)`` unit of each face.
@@ -34,8 +35,16 @@ def within_cap(units: NDArray[np.int64], strata: NDArray[np.int64], cap: int, se
     counts = np.bincount(unit * n_strata + stratum, minlength=n_units * n_strata).reshape(n_units, n_strata)
     left = np.full(n_strata, cap)
     taken = np.zeros(n_units, dtype=bool)
-    for u in np.random.default_rng(seed).permutation(n_units):
+    order = np.random.default_rng(seed).permutation(n_units)
+    for u in order:
         if (counts[u] <= left).all():
             left -= counts[u]
             taken[u] = True
-    return np.asarray(taken[unit])
+    stays = taken[unit]
+    place = np.empty(n_units, dtype=np.int64)
+    place[order] = np.arange(n_units)
+    for face in np.argsort(place[unit], kind="stable"):
+        if not stays[face] and left[stratum[face]] > 0:
+            left[stratum[face]] -= 1
+            stays[face] = True
+    return np.asarray(stays)

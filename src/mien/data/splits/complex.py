@@ -97,5 +97,5 @@ def complex_split(
     counted = (x > above) & ~above_cap
     detail = {f"complex faces in {what}": int((counted & (split == name)).sum()) for what, name in part_of.items()}
     detail |= {"faces above the cap": int(above_cap.sum())} if cap is not None else {}
-    kept = table.frame.assign(split=split, complexity=x)[~above_cap]
-    return table.derive("complex split", kept, options, detail)
+    dealt = table.frame.assign(split=split, complexity=x)[~above_cap]
+    return table.derive("complex split", dealt, options, detail)

@@ -13,6 +13,7 @@ from mien.data.splits.capping import Cap, Capped, within_cap
 from mien.data.splits.units import Part, Seed, assign_units, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
+from mien.wording import listed
 
 TRAIN_NAMES = ("Training", "train", "training", "FER2013Train")
 VALIDATION_NAMES = ("PublicTest", "validation", "valid", "val", "FER2013Valid")
@@ -34,6 +35,9 @@ def corpus_split(
 ) -> SampleTable:
     """The corpus's own splits.
 
+    A split of the corpus that is named train, validation or test and has no such part here, because another was asked
+    for, is called ``corpus_train`` and so on: it is not mixed with what was asked for.
+
     Args:
         table: Faces with the corpus's split names.
         strata: ``(n,)`` classes, for stratifying a share.
@@ -53,7 +57,8 @@ def corpus_split(
         A table whose ``split`` is train, validation, test, or the corpus's name for any other.
 
     Raises:
-        DataError: If a split is not there, ``duplicates`` is neither word, or the share is none.
+        DataError: If a split is not there or is named for two parts, ``duplicates`` is neither word, or the share is
+            none.
     """
     if duplicates not in ("drop", "keep"):
         raise DataError("split.options.duplicates", repr(duplicates), "'drop' or 'keep'")
@@ -66,8 +71,14 @@ def corpus_split(
     }
     tests = [test] if isinstance(test, str) or test is None else list(test)
     tested = [_own_name(own, name, TEST_NAMES, False) for name in tests]
+    parts = [*names.items(), *((TEST, name) for name in tested)]
+    chosen = [corpus_name for _, corpus_name in parts if corpus_name is not None]
+    if twice := sorted({name for name in chosen if chosen.count(name) > 1}):
+        raise DataError("split.options", f"{listed(twice)} named for two parts", "a split of the corpus for each")
     split = own.copy()
-    for name, corpus_name in [*names.items(), *((TEST, name) for name in tested)]:
+    for name in {TRAIN, VALIDATION, TEST} - set(chosen):
+        split[own == name] = f"corpus_{name}"
+    for name, corpus_name in parts:
         if corpus_name is not None:
             split[own == corpus_name] = name
     units = split_units(table)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
-from mien.data.splits.stratified import cells_of, deal_in_order
-from mien.data.splits.units import Seed, assign_units, split_units
+from mien.data.splits.stratified import cells_of
+from mien.data.splits.units import Seed, assign_units, check_parts, deal_in_order, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
 
@@ -37,15 +37,18 @@ def fold_split(
         seed: Seed of the shuffle.
 
     Raises:
-        DataError: If ``k`` is under 3, ``fold`` is not one of them, or the store has no such attribute.
+        DataError: If ``k`` is under 3, ``fold`` is not one of them, the store has no such attribute, or a part would
+            be empty.
     """
     if k < 3 or not 0 <= fold < k:
         raise DataError("split", f"fold {fold} of k={k}", "k of 3 or more and fold from 0 to k-1")
+    units = split_units(table)
     if by:
-        part = deal_in_order(split_units(table), cells_of(table, strata, by), [1 / k] * k, seed)
+        part = deal_in_order(units, cells_of(table, strata, by), [1 / k] * k, seed)
     else:
-        part = assign_units(split_units(table), strata, [1 / k] * k, seed)
+        part = assign_units(units, strata, [1 / k] * k, seed)
     names = np.full(k, TRAIN, dtype=object)
     names[fold], names[(fold + 1) % k] = TEST, VALIDATION
+    check_parts(names[part], {TRAIN: 1 - 2 / k, VALIDATION: 1 / k, TEST: 1 / k}, units)
     frame = table.frame.assign(split=names[part], fold=part)
     return table.derive("fold split", frame, {"k": k, "fold": fold, "seed": seed} | ({"by": list(by)} if by else {}))

@@ -26,7 +26,7 @@ def hash_split(
     """Hold out the faces with the smallest hashes of their pictures, whatever their order in the table.
 
     A unit (copies of a picture, faces of a person) is held out whole, by the smallest hash among its
-    faces; the counts are therefore reached to within one unit.
+    faces; each part therefore has as many faces as were asked for, or more by less than one unit.
 
     Args:
         table: The faces.
@@ -47,8 +47,9 @@ def hash_split(
     _, first, sizes = np.unique(units[order], return_index=True, return_counts=True)
     in_order = np.argsort(first)
     before = np.repeat(np.cumsum(sizes[in_order]) - sizes[in_order], sizes[in_order])
+    after_validation = before[before >= validation].min(initial=len(table))  # its last unit may overshoot
     split = np.empty(len(table), dtype=object)
-    split[order] = np.where(before < validation, VALIDATION, np.where(before < validation + test, TEST, TRAIN))
+    split[order] = np.where(before < validation, VALIDATION, np.where(before < after_validation + test, TEST, TRAIN))
     if validation < 0 or test < 0 or not (split == TRAIN).any():
         found = f"{validation} and {test} of {len(table)} faces held out"
         raise DataError("split", found, "numbers of 0 or more that leave some to train on")

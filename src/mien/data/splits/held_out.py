@@ -43,8 +43,8 @@ def held_out_split(
     """
     if by not in table.frame:
         raise DataError("split.options.by", f"no column {by!r}", "", nearest(by, list(table.attributes)))
-    groups = table.frame[by].astype("object")
-    known = sorted({str(g) for g in groups.dropna()})
+    groups = table.frame[by].astype("object").map(str, na_action="ignore")  # numbers too are named by their text
+    known = sorted(set(groups.dropna()))
     if strange := sorted(set(test) - set(known)):
         raise DataError("split.options.test", listed(strange), f"groups of {by}: {listed(known)}")
     tested = groups.isin(test).to_numpy(dtype=bool)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mien.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from mien.data.splits.capping import Cap, Capped, within_cap
-from mien.data.splits.units import Seed, Share, assign_units, split_units
+from mien.data.splits.units import Seed, Share, assign_units, check_parts, split_units
 from mien.errors import DataError
 from mien.samples import SampleTable
 
@@ -40,7 +40,7 @@ def ratio_split(
         seed: Seed of the shuffle.
 
     Raises:
-        DataError: If the shares do not sum to 1 or one is negative.
+        DataError: If the shares do not sum to 1, one is negative, or a part would be empty.
     """
     shares = {TRAIN: train, VALIDATION: validation, TEST: test}
     if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6 or train == 0:
@@ -50,6 +50,7 @@ def ratio_split(
     if cap is not None and capped == "pool":
         dealt = np.flatnonzero(within_cap(units, strata, cap, seed))
     split = np.array(list(shares), dtype=object)[assign_units(units[dealt], strata[dealt], list(shares.values()), seed)]
+    check_parts(split, shares, units[dealt])
     kept = np.ones(len(dealt), dtype=bool)
     if cap is not None and capped == "train":
         rows = np.flatnonzero(split == TRAIN)
