@@ -96,6 +96,32 @@ def test_values_and_changes_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("after", "verdict", "words"),
+    [
+        ((0.74, 0.50, 0.90), "hurt", "hurt: B is served worst now"),
+        ((0.74, 0.72, 0.90), "helped", "helped"),
+        ((0.74, 0.71, 0.80), "helped", "helped, at the cost of C"),
+        ((0.70, 0.71, 0.80), "levelled down", "levelled down"),
+        ((0.70, 0.62, 0.72), "hurt", "hurt: B is served worst now"),
+    ],
+)
+def test_a_group_that_falls_below_the_worst_is_no_help(
+    after: tuple[float, float, float], verdict: str, words: str
+) -> None:
+    rng, n = np.random.default_rng(0), 2000
+    labels, groups = rng.integers(0, 3, 3 * n), np.repeat(["A", "B", "C"], n)
+    luck = np.tile((np.arange(n) + 0.5) / n, 3)  # as many faces as the rate says are found
+
+    def run(rates: tuple[float, float, float]) -> Predictions:
+        right = luck < np.repeat(rates, n) + rng.normal(0, 0.002)
+        return told(labels, np.where(right, labels, (labels + 1) % 3), groups)
+
+    runs = {"base": [run((0.70, 0.71, 0.90)) for _ in range(5)], "other": [run(after) for _ in range(5)]}
+    found = judgement(compare_methods(runs, "base", "gender", settings=FAST), "base", "other")
+    assert (found.verdict, found.words, found.worst) == (verdict, words, "A")
+
+
+@pytest.mark.parametrize(
     ("men", "women", "verdict"),
     [
         (0.9, 0.75, "helped"),
@@ -287,7 +313,7 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
         moved = Estimate(change, change - half, change + half)
         shown = moved.high < 0
         fell = Reduction(share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3)
-        return fell, Judgement(verdict=verdict, worst="woman", gained=(), lost=(), gap=moved)
+        return fell, Judgement(verdict=verdict, worst="woman", now_worst="woman", gained=(), lost=(), gap=moved)
 
     told = {
         "a": one(-0.05, 0.01, "helped"),
@@ -304,7 +330,7 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
         "the disparity was changed by no method by more than chance explains. "
         "The group served worst gained by none; 1 of 1 methods were judged to hurt."
     )
-    nobody = Judgement(verdict="cannot be judged", worst="", gained=(), lost=(), gap=None)
+    nobody = Judgement(verdict="cannot be judged", worst="", now_worst="", gained=(), lost=(), gap=None)
     assert summary({"a": (None, nobody)}) == "the disparity was not measured. No method could be judged by its groups."
     assert [fell.percent for fell, _ in told.values() if fell is not None] == ["-50", "-20", "+30", "0"]
 

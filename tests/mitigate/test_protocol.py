@@ -198,7 +198,7 @@ def test_copies_of_faces_that_choose_must_not_judge(
     given, folder = Store.open(easy_store), tmp_path / "copied"
     frame = given.table.frame.copy()
     learnt = frame.index[frame["split"] == "train"]
-    frame.loc[learnt[::4], "split"] = "other"
+    frame.loc[learnt[:40], "split"] = "other"
     frame.loc[learnt[0], "cluster"] = frame.loc[frame["split"] == "valid", "cluster"].iloc[0]
     with StoreWriter(folder) as writer:
         writer.copy(given)
@@ -240,6 +240,58 @@ def test_what_could_not_be_judged_is_told_before_training(file: Path, tmp_path: 
     with pytest.raises(DataError, match="no face in split 'tset'"):
         mitigate(file, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_learnt_faces_and_groups_too_small_to_judge_are_told_before_training(file: Path, tmp_path: Path) -> None:
+    given = yaml.safe_load((tmp_path / "base.yaml").read_text())["data"]["store"]
+    for judged in ("training", f"{given}:train"):
+        store = Store.open(given)
+        if judged == "training":  # the corpus's own name of what the split calls train
+            folder = tmp_path / "named"
+            frame = store.table.frame.assign(split=store.table.frame["split"].replace({"train": "training"}))
+            with StoreWriter(folder) as writer:
+                writer.copy(store)
+                writer.commit(store.table.derive("named", frame), store.info)
+            place: dict[str, Any] = {"data.store": str(folder)}
+        else:
+            place = {}
+        written(file, judged=judged, set={**STUDY["set"], **place})
+        with pytest.raises(DataError, match=r"easy: judged: \d+ of the \d+ faces of .* are learnt"):
+            mitigate(file, out=tmp_path / "out")
+    written(file, min_n=1000, select="accuracy")
+    with pytest.raises(DataError, match=r"easy: judged: .* two groups of 'gender' with 1000 faces or more"):
+        mitigate(file, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rules_that_ask_for_no_group_need_none_among_validation_faces(file: Path, tmp_path: Path) -> None:
+    settings = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    store, folder = Store.open(settings["data"]["store"]), tmp_path / "few"
+    frame = store.table.frame.copy()
+    frame.loc[frame["split"] == "valid", "gender"] = None
+    with StoreWriter(folder) as writer:
+        writer.copy(store)
+        writer.commit(store.table.derive("few", frame), store.info)
+    methods = {"adjusted": {"after": "logit_adjustment", "candidates": [{"tau": 0.5}, {"tau": 1.0}]}}
+    written(file, set={**STUDY["set"], "data.store": str(folder)}, methods=methods, select="accuracy", probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 0
+    assert "| adjusted |" in (tmp_path / "page" / "README.md").read_text()
+
+
+def test_a_candidate_of_the_baseline_that_fails_stops_no_method(file: Path, tmp_path: Path) -> None:
+    baseline = {"candidates": [{"train.optimizer.lr": 1e12}, {"train.optimizer.lr": 0.05}]}
+    methods = {"weights": STUDY["methods"]["weights"],
+               "rates": {"after": {"name": "equal_rates", "options": {"least_faces": 5}},
+                         "candidates": [{"rates": "recall"}, {"rates": "odds"}]}}  # fmt: skip
+    written(file, baseline=baseline, methods=methods, probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 1
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "| weights |" in page
+    assert "baseline, candidate 1: " in page
+    sure = page.split("## How sure")[1].split("## Candidates")[0]
+    assert "| weights |" in sure
+    assert "| rates |" not in sure
+    assert "No row of rates: what they return decides by its largest value and is no probability." in sure
 
 
 def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path) -> None:

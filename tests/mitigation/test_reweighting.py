@@ -61,10 +61,23 @@ def test_cells_of_class_and_group_weigh_the_same_together() -> None:
 
 def test_a_face_of_no_known_group_weighs_as_its_class_does() -> None:
     weights = Reweighting(faces([0, 0, 0, 1, 0], [0, 0, 1, 1, None]), by=("gender",)).sample_weights()
-    # Cells of 2, 1 and 1 faces: 1/2, 1/2, 1, 1; the mean of class 0 is 2/3.
-    np.testing.assert_allclose(weights / weights[0], [1, 1, 2, 2, 4 / 3], rtol=1e-6)
+    # Four faces of class 0 in cells as its three known ones: 8/3, 4/3 and 1 faces weigh 3/8, 3/4, 1; its mean is 1/2.
+    np.testing.assert_allclose(weights / weights[0], [1, 1, 2, 8 / 3, 4 / 3], rtol=1e-6)
     nobody = Reweighting(faces([0, 0, 1], [None, None, None]), by=("gender",)).sample_weights()
     np.testing.assert_allclose(nobody, 1)
+
+
+@pytest.mark.parametrize("known", [200, 100, 20, 2, 0])
+def test_a_class_is_no_rarer_for_its_groups_being_less_often_known(known: int) -> None:
+    classes, groups = np.repeat(np.eye(2), 200, axis=0), np.tile(np.eye(2), (200, 1))
+    groups[200 + known :] = 0
+    weights = cell_weights(classes, groups, 1.0)
+    assert weights[:200].sum() == pytest.approx(weights[200:].sum())
+    # A rare class stays rare: one in ten of the faces, one of ten of whose groups is known.
+    classes, groups = np.repeat(np.eye(2), [360, 40], axis=0), np.tile(np.eye(2), (200, 1))
+    groups[364:] = 0
+    weights = cell_weights(classes, groups, 1.0)
+    assert weights[360:].mean() / weights[:360].mean() == pytest.approx(9)
 
 
 def test_soft_targets_and_groups_belong_to_cells_by_their_shares() -> None:

@@ -123,6 +123,7 @@ def mitigate(
 def _train(config: MitigationConfig, setting: str, places: Places, work: Work) -> bool:
     """Both phases of a setting; whether everything is done."""
     from mien import terminal
+    from mien.errors import RunError
     from mien.mitigate import baseline_phase, methods_phase
     from mien.mitigate.run import chosen_baseline
     from mien.studies import run_study
@@ -130,11 +131,14 @@ def _train(config: MitigationConfig, setting: str, places: Places, work: Work) -
     with terminal.stages() as stages:
         first = baseline_phase(config, setting, places)
         told = stages(f"{setting}: baseline")
-        if not run_study(first.plan, work=work, say=terminal.say, progress=stages, told=told):
+        done = run_study(first.plan, work=work, say=terminal.say, progress=stages, told=told)
+        try:  # a candidate that failed is none any more, and the others are chosen from
+            chosen = chosen_baseline(config, setting, places)
+        except RunError:
             return False
-        second = methods_phase(config, setting, places, chosen_baseline(config, setting, places))
+        second = methods_phase(config, setting, places, chosen)
         told = stages(f"{setting}: methods")
-        return run_study(second.plan, work=work, say=terminal.say, progress=stages, told=told)
+        return run_study(second.plan, work=work, say=terminal.say, progress=stages, told=told) and done
 
 
 def _side_by_side(words: list[str], jobs: int) -> bool:

@@ -82,8 +82,10 @@ def write_page(
     lines += [f"{config.source}", ""] if config.source else []
     lines += [_protocol(found, comparison, settings), "", *_unlearnt(found), "## Which to use", ""]
     lines += _advice(found, comparison, judged)
-    save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
-    lines += ["", "![accuracy of all against the worst group](trade.png)", ""]
+    lines += [""]
+    if not np.isnan(comparison.methods[BASELINE].overall[WORST].value.value):
+        save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
+        lines += ["![accuracy of all against the worst group](trade.png)", ""]
     lines += ["## All methods", "", *_main_table(found, comparison, judged), ""]
     lines += ["## Further figures", "", *_further_table(found, comparison), ""]
     lines += ["## Every group", "", *_groups_table(found, comparison), ""]
@@ -290,8 +292,11 @@ def _calibration(found: Found, comparison: Comparison) -> list[str]:
     """Log loss and calibration error of each group, means over seeds."""
     groups = list(comparison.eligible)
     header = ["method", *(f"log loss, {g}" for g in groups), *(f"calibration error, {g}" for g in groups)]
-    rows = []
+    rows, without = [], list[str]()
     for name, tried in found.tried.items():
+        if not _calibrated(found, name):
+            without.append(found.config.label(name))
+            continue
         losses, errors = [], []
         for outcome in tried.best:
             said = outcome.judged
@@ -305,7 +310,15 @@ def _calibration(found: Found, comparison: Comparison) -> list[str]:
             cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
             rows.append([found.config.label(name), *cells])
     what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
+    if without:
+        what += f" No row of {listed(without)}: what they return decides by its largest value and is no probability."
     return [*table(header, rows), "", what]
+
+
+def _calibrated(found: Found, name: str) -> bool:
+    """Whether what a method says is meant as probabilities."""
+    method = found.config.methods.get(name, found.config.baseline)
+    return method.after is None or bool(getattr(POSTPROCESSORS.get(method.after.name), "calibrated", True))
 
 
 def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:

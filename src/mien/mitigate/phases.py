@@ -10,12 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mien.data.group_columns import group_column
-from mien.data.splits import VALIDATION
+from mien.data.images import Store
+from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
 from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.selection import BY_GROUPS
 from mien.registry import nearest
-from mien.studies.cells import Plan
+from mien.samples import SampleTable
+from mien.studies.cells import Cell, Plan
 from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts
 from mien.studies.planning import plan_study
@@ -139,20 +144,56 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
 
     Raises:
         ConfigError: If the store has not the attribute.
-        DataError: If there is no such part to judge on, or no group to select by.
+        DataError: If there is no such part to judge on, its faces are learnt, fewer than two of its groups have
+            ``min_n`` faces, or there is no group to select by.
     """
     cell = baseline_phase(config, setting, places).plan.cells[0]
     config = config.within(setting)
     table = split_table(cell.config)
-    for name in (part.strip() for part in config.attribute.split("*")):
-        if name not in table.attributes:
-            found = f"the store has no attribute {name!r}"
-            raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
+    _check_attribute(config, table)
     check_parts(cell)
-    if config.select in ("worst_group", "distance"):
+    if config.select in BY_GROUPS:
         sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
         if not len(sizes) or sizes.iloc[0] < config.min_n:
             n = sizes.iloc[0] if len(sizes) else 0
             most = f"the largest group of {config.attribute!r} has {n} validation faces"
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
+    _check_judged(config, cell, table)
+
+
+def _check_attribute(config: MitigationConfig, table: SampleTable) -> None:
+    for name in (part.strip() for part in config.attribute.split("*")):
+        if name not in table.attributes:
+            found = f"the store has no attribute {name!r}"
+            raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
+
+
+def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> None:
+    """Refuse a part that is learnt, whatever it is called, and one of which nothing could be said.
+
+    Args:
+        config: The study within its setting.
+        cell: A run of it.
+        table: The faces of the run in their parts.
+    """
+    path, _, part = cell.place_of(config.judged).rpartition(":")
+    store = Store.open(path)
+    own = store.fingerprint == Store.open(cell.config.data.store).fingerprint
+    judged = table if own and config.judged in set(table.frame["split"]) else store.table
+    judged = judged.in_split(part)
+    _check_attribute(config, judged)
+    key = ["sample_id"] if own else ["sample_id", "hash"]
+    learnt = pd.MultiIndex.from_frame(table.in_split(TRAIN).frame[key])
+    if n := int(pd.MultiIndex.from_frame(judged.frame[key]).isin(learnt).sum()):
+        found = f"{n:,} of the {len(judged):,} faces of {config.judged!r} are learnt"
+        raise DataError(f"{config.name}: judged", found, "faces that nothing learns", "Name another part.")
+    sizes = group_column(judged, config.attribute).dropna().value_counts()
+    if (sizes >= config.min_n).sum() < 2:
+        found = ", ".join(f"{group} {n}" for group, n in sizes.items()) or "no face with a known group"
+        raise DataError(
+            f"{config.name}: judged",
+            f"{found} in {config.judged!r}",
+            f"two groups of {config.attribute!r} with {config.min_n} faces or more",
+            "Name a larger part, or lower min_n of the study.",
+        )

@@ -27,7 +27,7 @@ from mien.mitigate.phases import (
     baseline_phase,
     methods_phase,
 )
-from mien.mitigate.selection import choice, merit
+from mien.mitigate.selection import BY_GROUPS, choice, merit
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
@@ -204,7 +204,8 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
 def _check_apart(config: MitigationConfig, cell: Cell) -> None:
     """Refuse to judge on faces that choose or fit, on copies of them, or on other pictures of their persons.
 
-    Of another store only copies are known, byte for byte.
+    Of another store only copies are known, byte for byte. Faces that are copies of learnt ones are told on the page;
+    :func:`mien.mitigate.phases.check_faces` refuses learnt ones themselves.
 
     Raises:
         DataError: If some do both.
@@ -240,14 +241,24 @@ def _said(cell: Cell, part: str) -> Predictions:
 
 
 def _merit(config: MitigationConfig, predictions: Predictions) -> float:
-    return merit(tables_of(predictions, config.attribute), config.select, config.metric, config.min_n)
+    spec = config.attribute if config.select in BY_GROUPS else None
+    return merit(tables_of(predictions, spec), config.select, config.metric, config.min_n)
 
 
-def tables_of(predictions: Predictions, spec: str) -> NDArray[np.float64]:
-    """``(G + 1, K, K)`` confusion counts of each group; the last table of faces of unknown group."""
-    attribute, k = resolve_attribute(predictions, spec), len(predictions.classes)
-    g = len(attribute.groups)
-    group = np.where(attribute.codes < 0, g, attribute.codes)
+def tables_of(predictions: Predictions, spec: str | None) -> NDArray[np.float64]:
+    """``(G + 1, K, K)`` confusion counts of each group; the last table of faces of unknown group.
+
+    Args:
+        predictions: What was said.
+        spec: The attribute; None for no groups, so that the one table is of all faces.
+    """
+    k = len(predictions.classes)
+    if spec is None:
+        g, group = 0, np.zeros(len(predictions), dtype=np.int64)
+    else:
+        attribute = resolve_attribute(predictions, spec)
+        g = len(attribute.groups)
+        group = np.where(attribute.codes < 0, g, attribute.codes)
     code = (group * k + predictions.labels) * k + predictions.predicted
     return np.bincount(code, minlength=(g + 1) * k * k).reshape(g + 1, k, k).astype(np.float64)
 
@@ -274,7 +285,9 @@ def _after(config: MitigationConfig, method: MethodConfig, options: Settings, mo
     if after is None:
         raise ValueError("a method that trains is not fitted afterwards")
     maker: PostProcessor = POSTPROCESSORS.get(after.name)(**{**after.options, **options})
-    fit = judged_faces(config, model.cell, method.part, maker.features)  # made once, and kept: no part of the fit
+    groups = maker.fits_groups or maker.asks_groups
+    # Features are made once, and kept: no part of the fit.
+    fit = judged_faces(config, model.cell, method.part, maker.features, None if groups else ())
     began = time.monotonic()
     rule = maker.fit(fit)
     seconds = model.seconds + time.monotonic() - began
@@ -296,18 +309,12 @@ def judged_faces(
         cell: The run.
         part: The part.
         features: Whether features are needed; where they are not kept yet they are made.
-        names: Groups in the order of the columns; those of the part if None.
+        names: Groups in the order of the columns; those of the part if None, and if there are none no face's is asked.
     """
     said = _said(cell, part)
     if said.probs is None:
         raise DataError(f"{cell.name} on {part}", "no probabilities", "probabilities of the classes")
-    attribute = resolve_attribute(said, config.attribute)
-    groups = tuple(attribute.groups) if names is None else tuple(names)
-    place = same_groups(attribute.groups, groups)
-    columns = np.array([place.get(g, -1) for g in attribute.groups] + [-1])[attribute.codes]
-    memberships = np.zeros((len(said), len(groups)))
-    known = np.flatnonzero(columns >= 0)
-    memberships[known, columns[known]] = 1
+    groups, memberships = _memberships(said, config.attribute, names)
     data = cell.run.record.data
     counts = data.get("training_targets") or data["training_classes"]
     prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
@@ -320,6 +327,22 @@ def judged_faces(
         features=features_of(cell, part) if features else None,
         prior=prior / prior.sum() if prior.sum() else None,
     )
+
+
+def _memberships(
+    said: Predictions, spec: str, names: Sequence[str] | None
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Groups in the order of the columns, and ``(n, G)`` whose each face is, as :func:`judged_faces` has them."""
+    if names is not None and not len(names):
+        return (), np.zeros((len(said), 0))
+    attribute = resolve_attribute(said, spec)
+    groups = tuple(attribute.groups) if names is None else tuple(names)
+    place = same_groups(attribute.groups, groups)
+    columns = np.array([place.get(g, -1) for g in attribute.groups] + [-1])[attribute.codes]
+    found = np.zeros((len(said), len(groups)))
+    known = np.flatnonzero(columns >= 0)
+    found[known, columns[known]] = 1
+    return groups, found
 
 
 def features_of(cell: Cell, part: str) -> NDArray[Any]:

@@ -18,6 +18,7 @@ RULES: dict[Rule, str] = {
     "distance": "the smallest distance of (accuracy of all, figure of the worst group) from (1, 1)",
 }
 
+BY_GROUPS: tuple[Rule, ...] = ("worst_group", "distance")  # rules that ask for the groups of validation faces
 CLASS_FACES = 5  # of a class, in every group, for its recall to count in the groups' balanced accuracy
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mien.mitigate.measures import GAP, Comparison, Measured
+from mien.mitigate.measures import GAP, WORST, Comparison, Measured
 from mien.records import Estimate
 
 Verdict = Literal["helped", "no change that can be told", "levelled down", "hurt", "cannot be judged"]
@@ -20,6 +20,7 @@ class Judgement:
     Attributes:
         verdict: The verdict.
         worst: The group that the baseline serves worst.
+        now_worst: The group that the method serves worst.
         gained: Groups whose whole interval of the change is above 0.
         lost: Groups whose whole interval of the change is below 0.
         gap: Change of the largest gap.
@@ -27,6 +28,7 @@ class Judgement:
 
     verdict: Verdict
     worst: str
+    now_worst: str
     gained: tuple[str, ...]
     lost: tuple[str, ...]
     gap: Estimate | None
@@ -38,16 +40,20 @@ class Judgement:
             return f"helped, at the cost of {', '.join(self.lost)}"
         if self.verdict == "no change that can be told" and self.gained:
             return f"no change of the worst group that can be told; {', '.join(self.gained)} gained"
+        if self.verdict == "hurt" and self.worst not in self.lost and self.now_worst in self.lost:
+            return f"hurt: {self.now_worst} is served worst now"
         return self.verdict
 
 
 def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     """Judge a method.
 
-    *Helped*: the group that the baseline serves worst gained. *Levelled down*: it neither gained nor lost, some group
-    lost, and the largest gap shrank. *Hurt*: it lost, or some group did and the gap did not shrink. *No change that can
-    be told* otherwise. Only intervals that lie wholly on one side count; those of the groups hold together. Groups with
-    few faces never judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
+    *Helped*: the group that the baseline serves worst gained, and whoever is served worst now is not served worse than
+    that group was. *Levelled down*: it neither gained nor lost, some group lost, the largest gap shrank, and none that
+    lost fell below the baseline's worst. *Hurt*: it lost, or another fell below it, or some group lost and the gap did
+    not shrink. *No change that can be told* otherwise. Only intervals that lie wholly on one side count (but whether
+    one that lost is now below the baseline's worst goes by the figures); those of the groups hold together. Groups
+    with few faces never judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
 
     Args:
         comparison: All methods.
@@ -60,18 +66,20 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     changes = changes_of(method, comparison)
     gained = tuple(g for g, change in changes.items() if change.low > 0)
     lost = tuple(g for g, change in changes.items() if change.high < 0)
-    gap = method.overall[GAP].change
+    gap, least = method.overall[GAP].change, method.overall[WORST].change
     shrank = gap is not None and gap.high < 0
+    now_worst = min(known, key=lambda g: method.groups[g].value.value, default="")
+    fell = any(method.groups[g].value.value < base.groups[worst].value.value for g in lost if g in known and g != worst)
     verdict: Verdict = "no change that can be told"
     if len(known) < 2 or any(math.isnan(changes[g].low) for g in known if g in changes):
         verdict = "cannot be judged"
     elif worst in gained:
-        verdict = "helped"
+        verdict = "hurt" if least is not None and least.high < 0 else "helped"
     elif worst in lost:
         verdict = "hurt"
     elif lost:
-        verdict = "levelled down" if shrank else "hurt"
-    return Judgement(verdict=verdict, worst=worst, gained=gained, lost=lost, gap=gap)
+        verdict = "levelled down" if shrank and not fell else "hurt"
+    return Judgement(verdict=verdict, worst=worst, now_worst=now_worst, gained=gained, lost=lost, gap=gap)
 
 
 def changes_of(method: Measured, comparison: Comparison) -> Mapping[str, Estimate]:

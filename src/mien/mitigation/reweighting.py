@@ -11,6 +11,7 @@ from pydantic import Field
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs
 from mien.mitigation.faces import Faces
+from mien.stats.memberships import cell_sizes
 
 
 @MITIGATIONS.register("reweighting")
@@ -98,6 +99,9 @@ def cell_weights(
         exponent: 0 to 1.
         effective: b of (1 - b) / (1 - b^n) in place of it.
 
+    Faces of unknown group count as the known ones of their class do: a class whose groups are less often known is no
+    rarer for it. Where none of a class is known, its faces are spread evenly over the groups.
+
     Returns:
         ``(n,)`` weights whose mean over the rows of known groups is 1; a row of no group has the mean weight
         of those of its class. All 1 where no row has a group.
@@ -105,18 +109,16 @@ def cell_weights(
     >>> cell_weights(np.eye(2)[[0] * 6 + [1] * 2], np.ones((8, 1)), 1.0)[[0, -1]].round(6).tolist()
     [0.666667, 2.0]
     """
-    n = classes.T @ groups  # faces of each cell, K x G
     known = groups.sum(1) > 0
     if not known.any():
         return np.ones(len(groups))
+    n = cell_sizes(classes, groups)
     # A cell of a tenth of a face, which shares of many may add up to, weighs no more than one of a whole face.
     sizes = np.maximum(n, 1.0)
     each = sizes**-exponent if effective is None else (1 - effective) / (1 - effective**sizes)
     factors = np.where(n > 0, each, 0.0)
     weights = np.einsum("nk,kg,ng->n", classes, factors, groups)
     of_class = (n * factors).sum(1) / np.maximum(n.sum(1), 1e-12)
-    # A class none of whose faces has a known group weighs as all known faces do on average.
-    of_class = np.where(n.sum(1) > 0, of_class, weights[known].mean())
     weights = np.where(known, weights, classes @ of_class)
     found: NDArray[np.float64] = weights / weights[known].mean()
     return found

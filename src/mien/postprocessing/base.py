@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.stats.memberships import cell_sizes
 
 Array = NDArray[np.float64]
 _LEAST = 1e-12  # probability, so that its logarithm is finite
@@ -71,10 +72,12 @@ class PostProcessor:
     Attributes:
         at_prediction: Whether the rule asks for the group of a face that it judges.
         features: Whether it asks for features.
+        calibrated: Whether what its rule returns is meant as probabilities, or as scores of which the largest decides.
     """
 
     at_prediction: ClassVar[bool] = False
     features: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = True
 
     @property
     def asks_groups(self) -> bool:
@@ -165,7 +168,8 @@ def enough(faces: Judged, least: int) -> list[int]:
 def cell_weights(faces: Judged, *, groups: bool) -> Array:
     """``(n,)`` weights of mean 1 that make all cells with faces count alike: each class, or each class of each group.
 
-    A face of unknown group has the mean weight of the others of its class, or 1 if there are none.
+    A face of unknown group has the mean weight of the others of its class, and counts as they do in the size of its
+    cells; where there are none, its class is spread evenly over the groups.
 
     Args:
         faces: The faces.
@@ -177,18 +181,14 @@ def cell_weights(faces: Judged, *, groups: bool) -> Array:
         counts = onehot.sum(0)
         weights = (onehot / np.maximum(counts, 1)).sum(1)
         return np.asarray(weights / weights.mean())
-    counts = onehot.T @ faces.groups  # (K, G)
+    known = faces.groups.sum(1) > 0
+    if not known.any():
+        raise DataError("after training", "no face has a known group", "groups of the faces that fit")
+    counts = cell_sizes(onehot, faces.groups)
     each = np.divide(1, counts, out=np.zeros_like(counts), where=counts > 1e-9)
     weights = (onehot @ each * faces.groups).sum(1)
-    known = faces.groups.sum(1)
-    unknown = known <= 0
-    for c in np.unique(faces.labels[unknown]):
-        rows = faces.labels == c
-        told = weights[rows & ~unknown]
-        weights[rows & unknown] = told.mean() if len(told) else 0
-    if not weights.any():
-        raise DataError("after training", "no face has a known group", "groups of the faces that fit")
-    weights[weights == 0] = weights[weights > 0].mean()
+    of_class = (counts * each).sum(1) / np.maximum(counts.sum(1), 1e-12)
+    weights = np.where(known, weights, of_class[faces.labels])
     return np.asarray(weights / weights.mean())
 
 

@@ -21,8 +21,9 @@ class GroupOffsets(PostProcessor):
 
     With ``balanced`` every class of a group counts alike, which raises the recall of classes that are rare in a group
     or that the model misses there. Groups with fewer than ``least`` faces, and faces of unknown group, have the offsets
-    of all; so have classes of which a group has fewer than five faces, for nothing can be learnt of them there. The
-    group of a face must be known where the rule is used.
+    of all; so have classes of which a group has fewer than five faces, for nothing can be learnt of them there: the
+    others are then fitted to their own faces, as if there were no such class, and moved so that their mean offset is
+    that of all. The group of a face must be known where the rule is used.
 
     Source: bias correction as in Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is
     hard-to-beat at label shift adaptation", the offsets alone; a set for each group is ours.
@@ -56,12 +57,17 @@ class GroupOffsets(PostProcessor):
 
     def _offsets(self, faces: Judged, belongs: Array, around: Array) -> NDArray[np.float64]:
         """``(K,)``, those of classes with too few faces as in ``around``; ``(n,)`` how far each face belongs here."""
-        logits, k = np.log(np.maximum(faces.probs, 1e-12)), len(faces.classes)
-        onehot = np.eye(k)[faces.labels]
-        counts = belongs @ onehot  # shares of faces added up
-        free = counts >= _FEW - 1e-9
-        weights = belongs / counts[faces.labels] if self.balanced else belongs
+        k = len(faces.classes)
+        counts = belongs @ np.eye(k)[faces.labels]  # shares of faces added up
+        free = np.flatnonzero(counts >= _FEW - 1e-9)
+        if len(free) < 2:
+            return around
+        rows = np.isin(faces.labels, free)
+        logits = np.log(np.maximum(faces.probs[rows][:, free], 1e-12))
+        onehot = (faces.labels[rows][:, None] == free).astype(np.float64)
+        weights = belongs[rows] / (onehot @ counts[free]) if self.balanced else belongs[rows]
         share = weights / weights.sum()
+        middle = around[free]
 
         def loss(b: Array) -> tuple[float, Array]:
             z = logits + b
@@ -69,9 +75,10 @@ class GroupOffsets(PostProcessor):
             p = np.exp(z)
             p /= p.sum(1, keepdims=True)
             value = -(share * np.log(np.maximum((p * onehot).sum(1), 1e-300))).sum()
-            value += self.penalty * ((b - around) ** 2).mean()
-            gradient = share @ (p - onehot) + 2 * self.penalty * (b - around) / k
-            return float(value), np.where(free, gradient, 0)
+            value += self.penalty * ((b - middle) ** 2).sum() / k
+            return float(value), share @ (p - onehot) + 2 * self.penalty * (b - middle) / k
 
-        found = minimize(loss, around, jac=True, method="L-BFGS-B").x
+        moved = minimize(loss, middle, jac=True, method="L-BFGS-B").x - middle
+        found = around.copy()
+        found[free] += moved - moved.mean()
         return np.asarray(found)

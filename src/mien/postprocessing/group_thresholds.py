@@ -83,6 +83,7 @@ class GroupThresholds(PostProcessor):
     """
 
     at_prediction = True
+    calibrated = False  # scores whose largest one decides
 
     def __init__(
         self,

@@ -180,6 +180,7 @@ class RateConstraints(PostProcessor):
     """
 
     at_prediction = True
+    calibrated = False  # scores whose largest one decides
 
     def __init__(self, rates: str, of: tuple[str, ...], blind: bool, least_faces: int, least_of_class: int) -> None:
         self.rates, self.of, self.blind = rates, of, blind

@@ -60,6 +60,7 @@ class RejectOption(PostProcessor):
     """
 
     at_prediction = True
+    calibrated = False  # scores whose largest one decides
 
     def __init__(
         self,
