@@ -19,6 +19,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 MARK = "'"
@@ -58,7 +59,10 @@ def unmarked(values: pd.Series[Any]) -> pd.Series[Any]:
         return values
     if values.dtype != object and not pd.api.types.is_string_dtype(values):
         return values
-    where = values.str.contains(MARK, regex=False, na=False).astype(bool)
+    if values.dtype == object:  # with what is no text among it, such as whole numbers of more than 64 bits
+        where = np.fromiter((isinstance(v, str) and MARK in v for v in values), dtype=bool, count=len(values))
+    else:
+        where = values.str.contains(MARK, regex=False, na=False).to_numpy(dtype=bool)
     if not where.any():
         return values
     out = values.copy()

@@ -253,3 +253,17 @@ def test_without_the_extra_it_is_said_what_to_install(tmp_path: Path, monkeypatc
     (tmp_path / "a.heic").write_bytes(HEIC)
     with pytest.raises(DataError, match=r"HEIC picture.*\n?.*mien\[heic\]"), opened(tmp_path / "a.heic"):
         pass
+
+
+def test_a_picture_that_is_gone_over_again_and_again_is_refused(tmp_path):
+    progressive = io.BytesIO()
+    Image.linear_gradient("L").save(progressive, "JPEG", progressive=True)
+    whole = progressive.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    (tmp_path / "many.jpg").write_bytes(whole[:-2] + whole[last:-2] * 1000 + b"\xff\xd9")
+    (tmp_path / "one.jpg").write_bytes(whole)
+    for given in (tmp_path / "many.jpg", (tmp_path / "many.jpg").read_bytes()):
+        with pytest.raises(DataError, match=r"is coded in 1,0\d\d scans, expected at most 100"), opened(given, "p"):
+            pass
+    with opened(tmp_path / "one.jpg") as image:
+        assert image.size == (256, 256)

@@ -26,7 +26,7 @@ from commands import mien
 from mien.errors import DataError
 from mien.pictures.whole import WholePicture
 from mien.predict import Predictor
-from mien.predict.films import Frame, Newest, _Clock, _upright, duration_of, follow, frames_of, is_film, watch
+from mien.predict.films import Frame, Newest, _Clock, _upright, _width, duration_of, follow, frames_of, is_film, watch
 from mien.predict.rows import columns
 
 TIMES = [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.04, 1.08, 2.0, 2.5]  # of no even rate
@@ -253,9 +253,11 @@ def test_a_films_time_never_goes_back() -> None:
 def test_a_film_of_oblong_pixels_is_put_right() -> None:
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     frame = SimpleNamespace(to_ndarray=lambda format: pixels, rotation=0, width=6, height=4)
-    assert _upright(frame, Fraction(4, 3)).shape == (4, 8, 3)
-    assert _upright(frame, Fraction(1)).shape == (4, 6, 3)
-    assert _upright(frame, None).shape == (4, 6, 3)
+    for aspect, width in ((Fraction(4, 3), 8), (Fraction(1), 6), (None, 6), (Fraction(0), 6)):
+        assert _width(frame, aspect) == width
+        assert _upright(frame, _width(frame, aspect)).shape == (4, width, 3)
+    # What no camera says is not believed: a kilobyte would take gigabytes.
+    assert _width(frame, Fraction(30000, 1)) == _width(frame, Fraction(1, 30000)) == 6
 
 
 def test_whatever_the_library_raises_costs_the_other_films_nothing(

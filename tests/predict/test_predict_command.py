@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from commands import mien
+from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
 from mien.predict.sources import pictures_of
 from mien.predict.writers import done_already
@@ -176,10 +177,53 @@ def test_only_what_can_be_gone_on_with_is(album: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is of the model m 1"):
             done_already(tmp_path / "rows.jsonl", *other)
     assert (tmp_path / "rows.jsonl").stat().st_size  # nothing was taken from it
-    assert not done_already(tmp_path / "new.jsonl", "m", "2")
+    assert not done_already(tmp_path / "new.jsonl", "m", "2").pictures
     (tmp_path / "rows.jsonl").write_text(row + row.replace('"a"', '"b"') + row + row.replace('"a"', '"b"') + row[:30])
-    assert done_already(tmp_path / "rows.jsonl", "m", "1") == {"a": 2, "b": 1}  # a picture may be named twice
+    found = done_already(tmp_path / "rows.jsonl", "m", "1")
+    assert found.pictures == {"a": 2, "b": 1}  # a picture may be named twice
+    assert (found.last, found.unread, found.rows.count(b"\n")) == ("b", 3, 1)
     assert (tmp_path / "rows.jsonl").read_text().count("\n") == 3
+
+
+def test_going_on_with_other_pictures_loses_none(album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "rows.jsonl"  # in a folder that is still to be made
+    mien("predict", album / "wall.png", album / "broken.jpg", album / "trip" / "hopper.jpg", "--out", out, code=1)
+    first = out.read_text().splitlines()
+    # What could not be read before counts, and the last picture, which this command does not name, stays.
+    said = mien("predict", album / "group.png", "--out", out, "--resume", code=1)
+    assert "1 pictures (3 before)" in said.stdout
+    assert "1 pictures that stood there before could not be read" in said.stdout
+    assert sorted(out.read_text().splitlines()[:2] + out.read_text().splitlines()[-1:]) == sorted(first)
+    assert len(out.read_text().splitlines()) == 3 + 5
+    assert (
+        "1 pictures (3 before)"
+        in mien("predict", album / "trip" / "hopper.jpg", "--out", out, "--resume", code=1).stdout
+    )
+    assert len(out.read_text().splitlines()) == 3 + 5
+    assert "--json: does not go with --out" in mien("predict", album, "--json", "--out", out, code=2).stderr
+
+
+def test_pictures_that_cannot_be_opened_here_are_rows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.data.picture_files._readable_endings", lambda: frozenset({".png", ".jpg"}))
+    for name in ("a.jpg", "IMG_1.HEIC", "scan", "notes.doc"):
+        (tmp_path / name).write_bytes(HOPPER.read_bytes() if name != "notes.doc" else b"text")
+    assert [Path(p).name for p in pictures_of([str(tmp_path)])] == ["IMG_1.HEIC", "a.jpg", "scan"]
+    assert [Path(p).name for p in pictures_of([f"{tmp_path}/*"])] == ["IMG_1.HEIC", "a.jpg", "scan"]
+    assert [Path(p).name for p in pictures_of([f"{tmp_path}/s*"])] == ["scan"]
+    assert [Path(p).name for p in list_pictures(tmp_path).pictures] == [
+        "a.jpg",
+        "scan",
+    ]  # not of a corpus
+
+
+def test_names_of_lists_are_found_as_they_stand_and_as_they_are_meant(tmp_path: Path) -> None:
+    for name in ("+1.png", "b.png", " c.png", "'-d.png"):
+        (tmp_path / name).write_bytes(HOPPER.read_bytes())
+    (tmp_path / "l.csv").write_text("\n,\nimage,label\n'+1.png,x\n b.png ,x\n\" c.png\",x\n'-d.png,x\n")
+    found = [Path(p).name for p in pictures_of([str(tmp_path / "l.csv")])]
+    assert found == ["+1.png", "b.png", " c.png", "'-d.png"]
+    (tmp_path / "l.txt").write_text(" c.png\n b.png\n")
+    assert [Path(p).name for p in pictures_of([str(tmp_path / "l.txt")])] == [" c.png", "b.png"]
 
 
 def test_crops_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ def test_a_bucket_fills_with_time() -> None:
     Rate(float("inf")).take("a", 10**9, now=0.0)
 
 
+@pytest.mark.parametrize("per_s", [0.05, 0.5, 1.0, 3.0, 20.0])
+def test_a_request_of_more_than_the_bucket_holds_is_let_in_where_it_is_full(per_s: float) -> None:
+    rate, now = Rate(per_s), 0.0
+    for n in (1, 10, 32):
+        rate.take("a", 1, now)  # as a request is charged: one before its body is read, the others after
+        rate.take("a", n - 1, now + 0.01, taken=1)
+        now += 1e4
+
+
 def test_addresses_are_forgotten_the_quietest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rate, "_ADDRESSES", 2)
     rate = Rate(1.0)

@@ -294,6 +294,12 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     for row in seen:
         smoothed = [float(row[f"smoothed_{name}"]) for name in site.predictor.model.classes if row["smoothed_neutral"]]
         assert not smoothed or sum(smoothed) == pytest.approx(1, abs=1e-4)
+    page.get_by_role("button", name="Stop").press("Enter")
+    expect(page.get_by_role("button", name="Clear")).to_be_focused()
+    page.get_by_role("button", name="Clear").press("Enter")
+    expect(start).to_be_focused()
+    start.press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
     page.get_by_role("checkbox").uncheck()  # consent is withdrawn: the camera stops
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     assert page.evaluate("document.getElementById('video').srcObject") is None
@@ -374,7 +380,8 @@ def test_clear_ends_what_is_still_being_looked_at(site: Site, visit: Callable[..
     page = visit(site)
     page.set_input_files("#files", paths)
     page.locator(".result").first.wait_for()
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear").press("Enter")
+    expect(page.locator("#files")).to_be_focused()  # not the page's beginning
     page.wait_for_timeout(1500)
     assert page.locator(".result").count() == 0
     assert len(told(page, HOPPER)) == 1
@@ -424,12 +431,12 @@ def test_a_table_is_audited_on_the_server(site: Site, visit: Callable[..., Page]
     page = visit(site, DESKTOP, "#audit")
     page.set_input_files("#table", tmp_path / "none.csv")
     page.get_by_role("button", name="Audit", exact=True).click()
-    expect(page.locator("#audit-state")).to_have_text(re.compile("label"))
+    expect(page.locator("#audit-state")).to_have_text(re.compile("label"), timeout=WAIT)
     page.set_input_files("#table", tmp_path / "table.csv")
     page.get_by_label("Columns of groups").fill("gender")
     page.get_by_role("button", name="Audit", exact=True).click()
     report = page.frame_locator("#report")
-    expect(report.get_by_role("heading").first).to_be_visible()
+    expect(report.get_by_role("heading").first).to_be_visible(timeout=WAIT)
     expect(report.get_by_text("gender").first).to_be_visible()
     # The report's own style holds within the page.
     assert report.locator("body").evaluate("getComputedStyle(document.body).fontFamily") != "Times"

@@ -5,7 +5,9 @@ import gzip
 import io
 import json
 import random
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -136,7 +138,7 @@ def test_too_many_pictures_are_sent_away() -> None:
     server = Server(Predictor.load(threads=1), limits=Limits(room=1))
     with TestClient(create_app(server, hosts=("testserver",))) as full:
         files = [("files", (f"{i}.jpg", b"x")) for i in range(2)]
-        assert full.post("/v1/predict", files=files).status_code == 400  # it never has room for two
+        assert full.post("/v1/predict", files=files).status_code == 413  # it never has room for two
         with server.room.taking(1):
             answer = full.post("/v1/predict", files=files[:1])
         assert answer.status_code == 503
@@ -176,6 +178,34 @@ def test_a_table_in_and_an_audit_out(client: TestClient) -> None:
         assert client.post("/v1/audit", content=packed).status_code == 422
     assert client.post("/v1/audit", content=b"a" * (5 << 20) + b"b").status_code == 413
     assert client.post(f"/v1/audit?by={','.join('abcdefghi')}", content=TABLE).status_code == 422
+
+
+def test_a_table_with_numbers_that_no_computer_counts_in(client: TestClient) -> None:
+    rows = TABLE.splitlines()
+    wide = "\n".join([f"{rows[0]},id", *(f"{row},{10**22 + i}" for i, row in enumerate(rows[1:]))])
+    answer = client.post("/v1/audit?by=gender", content=wide.encode(), headers={"content-type": "text/csv"})
+    assert answer.status_code == 200, answer.text
+
+
+def test_an_audit_has_its_time_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with client_of(limits=Limits(audit_seconds=0.05)) as short:
+        answer = short.post("/v1/audit?by=gender", content=TABLE, headers={"content-type": "text/csv"})
+        assert answer.status_code == 503
+        assert "took more than 0.05 seconds" in answer.json()["detail"]
+        assert not list(tmp_path.iterdir())
+        assert short.get("/healthz").status_code == 200
+
+
+def test_fields_of_a_form_are_short_and_files_few(client: TestClient) -> None:
+    began = time.monotonic()
+    body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"a" * 400_000 + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x; charset=punycode"}
+    assert client.post("/v1/predict", content=body, headers=headers).status_code == 400
+    assert time.monotonic() - began < 3
+    many = [("files", (f"{i}.jpg", b"x")) for i in range(33)]
+    answer = client.post("/v1/predict", files=many)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "A request may hold 32 pictures.")
 
 
 def test_it_says_what_it_is_and_counts_what_it_did(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -103,7 +104,7 @@ def predict(
     from mien.predict import Predictor
     from mien.predict.rows import as_text
     from mien.predict.sources import pictures_of
-    from mien.predict.writers import ENDINGS, done_already, writer
+    from mien.predict.writers import ENDINGS, Before, done_already, writer
 
     if crops and (detector is not None or option or margin or draw is not None):
         raise UsageError(
@@ -126,6 +127,8 @@ def predict(
         others = {"--draw": draw is not None, "--explain": explain is not None, "--camera": camera is not None}
         others |= {"--fps": fps is not None, "--seconds": seconds is not None, "--json": json, "--force": force}
         return told_on_ray(pictures, out, load, address=ray, workers=workers, resume=resume, refused=others)
+    if json and out is not None:
+        raise UsageError("--json", "does not go with --out", "one of them")
     if out is not None and out.suffix not in ENDINGS:
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
     films = _films(pictures, camera, fps, seconds, explain, crops, resume, perceived)
@@ -144,8 +147,8 @@ def predict(
     if films:
         return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, as_json=json)
     name = predictor.model.name
-    done = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Counter()
-    before = done.total()
+    stood = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Before()
+    done, before, again = stood.pictures, stood.pictures.total(), False
     # Counting them takes longer than the first answer, where there are many.
     names = list(pictures_of(pictures)) if "-" not in pictures else None
     source = pictures_of(pictures) if names is None else iter(names)
@@ -162,6 +165,7 @@ def predict(
         for rows in predictor.stream(left, workers=threads):
             write(rows)
             counted.add(rows)
+            again = again or rows[0].image == stood.last
             if draw is not None:
                 _draw(draw, rows)
             if explain is not None:
@@ -169,8 +173,13 @@ def predict(
             progress(counted.pictures + before, None if names is None else len(names))
     if out is None:
         _print(predictor, shown, json, counted)
+    elif stood.rows and not again:
+        stood.put_back(out)
+        before += 1
     _say(counted, out, before)
-    return 1 if counted.unread or not counted.pictures + before else 0
+    if stood.unread:
+        tell(f"{stood.unread} pictures that stood there before could not be read")
+    return 1 if counted.unread or stood.unread or not counted.pictures + before else 0
 
 
 def _films(
@@ -314,7 +323,8 @@ def _explain(folder: Path, predictor: Predictor, rows: Sequence[FaceRow]) -> Non
     for row, crop in zip(rows, looked.crops, strict=False):
         k = predictor.model.classes.index(row.top)
         picture = drawn_map(crop, occlusion_map(predictor.model, crop, k))
-        _save(picture, folder, name.with_name(f"{name.stem}-face{(row.face or 0) + 1}-{row.top}.png"))
+        top = re.sub(r"[/\\\0]", "-", row.top)  # a class may be called neutral/calm
+        _save(picture, folder, name.with_name(f"{name.stem}-face{(row.face or 0) + 1}-{top}.png"))
 
 
 def _save(picture: Image, folder: Path, name: Path) -> None:

@@ -27,6 +27,7 @@ _LITTER = frozenset(
     | {".ipynb_checkpoints", ".ds_store", ".git"}  # hidden ones that are called by their name
 )
 _OPEN = "a folder that you may read"
+_ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
 # The first bytes of the formats that are often saved without an ending.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
@@ -72,16 +73,18 @@ class Listing:
         return [dead_link(p) for p in self.dead]
 
 
-def list_pictures(root: Path) -> Listing:
+def list_pictures(root: Path, *, unreadable: bool = False) -> Listing:
     """Walk a folder: follow links, leave litter out, count what is not read.
 
     Args:
         root: The folder.
+        unreadable: Whether pictures of formats that cannot be opened here, such as HEIC without its extra, are pictures
+            too, for whoever tells why.
 
     Raises:
         DataError: If a folder cannot be opened.
     """
-    walk = _Walk()
+    walk = _Walk(unreadable)
     resolved = root.resolve()
     above = frozenset(filter(None, map(_identity, (resolved, *resolved.parents))))
     walk.folder(root, "", above)
@@ -100,7 +103,8 @@ def list_pictures(root: Path) -> Listing:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, unreadable: bool = False) -> None:
+        self.unreadable = unreadable
         self.pictures: list[Path] = []
         self.empty: list[str] = []
         self.dead: list[Path] = []
@@ -134,7 +138,7 @@ class _Walk:
 
     def file(self, path: Path) -> bool:
         gone = path.is_symlink() and not path.exists()
-        if has_picture_ending(path) or (not gone and _by_content(path)):
+        if has_picture_ending(path, unreadable=self.unreadable) or (not gone and _by_content(path)):
             self.pictures.append(path)
             return True
         if gone and not path.suffix:
@@ -194,9 +198,14 @@ def find_folder(root: Path, name: str) -> Path | None:
     return next((f for f in subfolders(root) if f.name.lower() == name.lower()), None)
 
 
-def has_picture_ending(path: Path) -> bool:
-    """Whether a file's name ends like a picture that Pillow reads."""
-    return path.suffix.lower() in _readable_endings()
+def has_picture_ending(path: Path, *, unreadable: bool = False) -> bool:
+    """Whether a file's name ends like a picture that can be opened here, or with ``unreadable`` of any known format."""
+    return path.suffix.lower() in (_ENDINGS if unreadable else _readable_endings())
+
+
+def is_picture_file(path: Path) -> bool:
+    """Whether a file is named or begins like a picture, of whatever known format."""
+    return has_picture_ending(path, unreadable=True) or _by_content(path)
 
 
 @cache

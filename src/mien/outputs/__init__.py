@@ -6,7 +6,7 @@
 
 from mien.outputs.folders import FolderWriter, Kind, check_place, replace_folder, settle, staging, whole_folder
 from mien.outputs.places import check_distinct, check_file, check_folder
-from mien.outputs.writing import ONLY_WRITING, whole, write_text, writing
+from mien.outputs.writing import ONLY_WRITING, make_folders, whole, write_text, writing
 
 __all__ = [
     "ONLY_WRITING",
@@ -16,6 +16,7 @@ __all__ = [
     "check_file",
     "check_folder",
     "check_place",
+    "make_folders",
     "replace_folder",
     "settle",
     "staging",

@@ -23,6 +23,9 @@ from mien.inputs import SMALL, check_regular
 
 #: Most pixels of a picture, 8,192 x 8,192: a fifth of a gigabyte once it is decoded, and no face needs more.
 MOST_PIXELS = 1 << 26
+#: Most scans of a JPEG. Each goes over all its pixels again, and takes a few bytes: a small file could ask for hours.
+MOST_SCANS = 100
+_SCAN = b"\xff\xda"
 _WHOLE = "a whole picture"
 _HEIF = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 #: The formats that are opened, by content, and the endings that are pictures by their name alone. Formats of which
@@ -75,6 +78,8 @@ def opened(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) -> Ite
             if width * height > most:
                 fix = "Make it smaller, or cut the face out."
                 raise DataError(called, f"has {width:,}x{height:,} pixels", f"at most {most:,} in all", fix)
+            if image.format in ("JPEG", "MPO"):
+                _check_scans(source if isinstance(source, bytes) else source.read_bytes(), called)
             yield image
     except DataError:
         raise
@@ -89,6 +94,13 @@ def opened(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) -> Ite
         unknown = "it is no picture of a known format" if isinstance(error, UnidentifiedImageError) else ""
         reason = found or (unknown if isinstance(source, bytes) else "") or str(error) or type(error).__name__
         raise DataError(called, f"cannot be decoded ({reason})", _WHOLE, fix) from None
+
+
+def _check_scans(content: bytes, called: str) -> None:
+    # Within what is coded 0xff is followed by 0x00: what is counted begins a scan, or is a rare chance in a header.
+    if content.count(_SCAN) > MOST_SCANS:
+        found = f"is coded in {content.count(_SCAN):,} scans"
+        raise DataError(called, found, f"at most {MOST_SCANS}", "Save it anew.")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"
 _RATE = 25.0  # frames a second of a film that does not say
 _JUMP_S = 1.0  # that a film goes back at most within itself
 _HAIR = 1e-6  # a third of a second times three is one
+_ASPECT = 8.0  # widest and narrowest pixels that a film is believed to have
 # How a camera is called by each system, and the container that reads it.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 _BY_NAME = "win32"  # knows cameras by their names alone
@@ -115,15 +116,16 @@ def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
     stream.thread_type = "AUTO"
     clock, slot, number = _Clock(float(stream.average_rate or _RATE)), -1, -1
     for number, frame in enumerate(source.decode(stream)):
-        if frame.width * frame.height > MOST_PIXELS:
-            raise DataError(name, f"has {frame.width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
+        width = _width(frame, stream.sample_aspect_ratio)
+        if max(width, frame.width) * frame.height > MOST_PIXELS:
+            raise DataError(name, f"has {width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
         seconds = clock.time(frame.time, number)
         if fps is not None:  # one of each slot of 1 / fps seconds, the first
             now = int(seconds * fps + _HAIR)
             if now <= slot:
                 continue
             slot = now
-        picture = WholePicture(name, _upright(frame, stream.sample_aspect_ratio), False, True)
+        picture = WholePicture(name, _upright(frame, width), False, True)
         yield Frame(number, round(seconds, 6), picture)
     if number < 0:
         raise DataError(name, "holds no frame that can be read", "a whole film")
@@ -151,15 +153,17 @@ class _Clock:
         return self.last
 
 
-def _upright(frame: Any, aspect: Any = None) -> NDArray[np.uint8]:
-    """The pixels of a frame as its film is to be seen.
+def _width(frame: Any, aspect: Any) -> int:
+    """Square pixels that a frame is wide: those of older cameras' films are none. What no camera says is a fault."""
+    said = float(aspect) if aspect else 1.0
+    return max(1, round(frame.width * said)) if 1 / _ASPECT <= said <= _ASPECT else int(frame.width)
 
-    Telephones film lying and say so in a mark; the pixels of older cameras' films are no squares.
-    """
+
+def _upright(frame: Any, width: int | None = None) -> NDArray[np.uint8]:
+    """The pixels of a frame as its film is to be seen: so wide, and turned, for telephones film lying and say so."""
     pixels = frame.to_ndarray(format="rgb24")
-    if aspect and aspect != 1:
-        size = (max(1, round(frame.width * aspect)), frame.height)
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    if width is not None and width != frame.width:
+        pixels = np.asarray(Image.fromarray(pixels).resize((width, frame.height), Image.Resampling.BILINEAR))
     quarters = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class _Looker:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with quietly():
-            told = self.predictor.stream(table["path"].to_pylist(), workers=1)
+            told = self.predictor.stream(map(os.fsdecode, table["path"].to_pylist()), workers=1)
             rows = [row.as_flat() for rows in told for row in rows]
         return pa.Table.from_pylist(rows, schema=self.schema)
 
@@ -96,7 +97,9 @@ def predict_on_ray(
             quiet(ray)
             cores = workers or found
             n = max(_EACH * cores, -(-len(names) // _BLOCK))
-            blocks = [pa.table({"path": names[i::n]}) for i in range(min(n, len(names)))]
+            # As bytes: names of files need be no text.
+            paths = pa.array([os.fsencode(name) for name in names], pa.binary())
+            blocks = [pa.table({"path": paths.take(range(i, len(names), n))}) for i in range(min(n, len(names)))]
             batch = min(_BATCH, -(-len(names) // n))
             told = shared_out(ray, blocks, _Looker, (load,), batch=batch, workers=cores)
             told.write_parquet(str(out), ray_remote_args={"num_cpus": 0})

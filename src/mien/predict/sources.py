@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mien.data.picture_files import has_picture_ending, list_pictures
+from mien.data.picture_files import is_picture_file, list_pictures
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.prediction_tables.dialects import dialect_of
 from mien.prediction_tables.repeats import PICTURE_COLUMNS
+from mien.spreadsheets import without_marks
 
 LISTS = (".csv", ".tsv", ".txt")
 _PATTERN = frozenset("*?[")
@@ -60,7 +61,7 @@ def _typed() -> Iterator[str]:
 
 
 def _below(folder: Path) -> Iterator[str]:
-    found = list_pictures(folder).pictures
+    found = list_pictures(folder, unreadable=True).pictures
     if not found:
         raise UsageError(str(folder), "holds no picture", "a folder of pictures")
     yield from map(str, found)
@@ -69,7 +70,7 @@ def _below(folder: Path) -> Iterator[str]:
 def _matching(pattern: str) -> Iterator[str]:
     """Pictures that a pattern matches; the folders that it matches only where it matches no picture."""
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    pictures = [path for path in found if not _is(path, "dir") and has_picture_ending(path)]
+    pictures = [path for path in found if not _is(path, "dir") and is_picture_file(path)]
     if pictures:
         yield from map(str, pictures)
         return
@@ -87,7 +88,7 @@ def _listed(path: Path) -> Iterator[str]:
         raise DataError(str(path), "no such file", "a list of pictures")
     if path.suffix.lower() == ".txt":
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
-            yield from (_found(line.strip(), path) for line in lines if line.strip())
+            yield from (_found(line.rstrip("\r\n"), path) for line in lines if line.strip())
         return
     dialect = dialect_of(path)
     if dialect.compression is not None:
@@ -96,19 +97,27 @@ def _listed(path: Path) -> Iterator[str]:
         for _ in range(dialect.skip):
             file.readline()
         rows = csv.reader(file, delimiter=dialect.separator)
-        header = [cell.strip().lower() for cell in next(rows, [])]
+        first = next((row for row in rows if any(cell.strip() for cell in row)), [])
+        header = [cell.strip().lower() for cell in first]
         column = next((header.index(name) for name in PICTURE_COLUMNS if name in header), None)
         if column is None:
             raise DataError(f"{path} line 1", f"columns {', '.join(header)}", f"one of {', '.join(PICTURE_COLUMNS)}")
         try:
             for row in rows:
                 if len(row) > column and row[column].strip():
-                    yield _found(row[column].strip(), path)
+                    yield _found(row[column], path)
         except csv.Error as error:
             raise DataError(f"{path} line {rows.line_num}", f"cannot be read ({error})", "a row of a table") from None
 
 
 def _found(name: str, beside: Path) -> str:
-    """A listed path as it can be opened from here: beside its list, or else as it is."""
-    there = beside.parent / name
-    return str(there) if not Path(name).is_absolute() and _is(there, "file") else name
+    """A listed path as it can be opened from here: beside its list, or else as it is.
+
+    Without the marks that Mien's tables have, and without blanks around it, unless there is a file of that very name.
+    """
+    plain = without_marks(name.strip())
+    for each in dict.fromkeys((name, without_marks(name), name.strip(), plain)):
+        there = beside.parent / each
+        if not Path(each).is_absolute() and _is(there, "file"):
+            return str(there)
+    return name if _is(Path(name), "file") else plain

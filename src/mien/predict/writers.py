@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 from mien.demographics import Head
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
-from mien.outputs import whole, writing
-from mien.predict.rows import FaceRow, columns
+from mien.outputs import make_folders, whole, writing
+from mien.predict.rows import NO_FACE, FaceRow, columns
 from mien.spreadsheets import with_marks
 
 ENDINGS = (".jsonl", ".csv", ".parquet")
@@ -62,8 +63,10 @@ def writer(
     """
     kinds = columns(classes, numbers, film=film, heads=heads)
     if path.suffix == ".jsonl":
-        with writing(path), open(path, "a" if resume else "w", encoding="utf-8") as file:
-            yield _Lines(file)
+        with writing(path):
+            make_folders(path.parent)
+            with open(path, "a" if resume else "w", encoding="utf-8") as file:
+                yield _Lines(file)
         return
     with whole(path) as partial:
         if path.suffix == ".csv":
@@ -124,7 +127,29 @@ class _Parquet:
             self.held = []
 
 
-def done_already(path: Path, model: str, model_sha256: str, annotator: str = "") -> Counter[str]:
+@dataclass(frozen=True)
+class Before:
+    """What stands in a file that is gone on with.
+
+    Attributes:
+        pictures: Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
+        unread: How many of them could not be read.
+        last: The last picture of the file, which may lack faces and is looked at again.
+        rows: The lines of it that were cut off.
+    """
+
+    pictures: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
+    last: str = ""
+    rows: bytes = b""
+
+    def put_back(self, path: Path) -> None:
+        """Write the rows of the last picture again, for a command that does not name it."""
+        with writing(path), open(path, "ab") as file:
+            file.write(self.rows)
+
+
+def done_already(path: Path, model: str, model_sha256: str, annotator: str = "") -> Before:
     """The pictures of a file of JSON lines that a run was stopped in, less the last of them, which may lack faces.
 
     Args:
@@ -132,9 +157,6 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "")
         model: The rows must be of this model,
         model_sha256: and of this file of it.
         annotator: Whose perceived attributes they tell; empty for none.
-
-    Returns:
-        Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
 
     Raises:
         UsageError: If it is no file of JSON lines.
@@ -145,9 +167,9 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "")
         raise UsageError("--resume", f"does not go with {path.suffix}", expected)
     pictures: Counter[str] = Counter()
     if not path.is_file():
-        return pictures
+        return Before()
     check_regular(path, "a file of rows")
-    last, start, place = None, 0, 0
+    last, start, place, unread, rows, of_last = None, 0, 0, 0, b"", False
     with open(path, "rb") as file:
         for n, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
@@ -167,12 +189,16 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "")
                 due = f"those of {annotator}" if annotator else "none"
                 raise DataError(f"{path} line {n}", said, due, "Pass the options that it was begun with.")
             if first:  # the face 0, or none: another picture begins
-                last, start = image, place
+                last, start, rows = image, place, b""
                 pictures[image] += 1
+                of_last = row["face"] is None and row.get("reason") != NO_FACE
+                unread += of_last
+            rows += line
             place += len(line)
-    if last is not None:
-        pictures[last] -= 1
-        os.truncate(path, start)
-    elif path.stat().st_size:
-        os.truncate(path, 0)
-    return pictures
+    if last is None:
+        if path.stat().st_size:
+            os.truncate(path, 0)
+        return Before()
+    pictures[last] -= 1
+    os.truncate(path, start)
+    return Before(pictures, unread - of_last, last, rows)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from mien.errors import MienError, MissingExtra
 from mien.pictures.opening import quietly
 from mien.predict import FaceRow, Predictor
 from mien.predict.predictor import Looked
+from mien.serve.auditing import audited
 from mien.serve.batching import Batcher, Rate, Room
 from mien.serve.browsing import add_page
 from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
@@ -32,7 +30,7 @@ from mien.web.refusals import Refused
 try:
     from fastapi import FastAPI, Query, Request, Response
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import HTMLResponse, JSONResponse
+    from fastapi.responses import JSONResponse
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
@@ -42,7 +40,6 @@ except ModuleNotFoundError as error:
 _TITLES = {400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
 _TITLES |= {415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests", 503: "Not now"}
 _BODIES_AT_ONCE = 8  # requests of the largest size whose bytes are held at once
-_MOST_GROUPS = 8
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1, 2, 5, 10, 30)
 
 
@@ -57,7 +54,8 @@ class Limits:
         table: Bytes of a table to audit.
         room: Pictures in the house at once; more are answered 503.
         per_s: Pictures a second of one address; infinite for no limit.
-        seconds: That a request may take.
+        seconds: That a request with pictures may take.
+        audit_seconds: That an audit may take, once it has begun.
     """
 
     bytes: int = 20 << 20
@@ -67,6 +65,7 @@ class Limits:
     room: int = 64
     per_s: float = float("inf")
     seconds: float = 30.0
+    audit_seconds: float = 60.0
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Server:
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mien")
         self.batcher = Batcher(self.predictor.model.answers, self.pool, workers=self.workers)
         # An audit takes seconds of a processor: predictions do not wait behind it, and it waits for one.
-        self.auditing, self.audits = ThreadPoolExecutor(1, thread_name_prefix="mien-audit"), Room(3, "tables")
+        self.one_audit, self.audits = asyncio.Semaphore(1), Room(3, "tables")
         self.room, self.rate = Room(self.limits.room), Rate(self.limits.per_s)
         self.bodies = Room(_BODIES_AT_ONCE * self.limits.bytes, "large requests")
         self.ready = False
@@ -168,8 +167,7 @@ def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bo
         warming = asyncio.get_running_loop().run_in_executor(server.pool, server.warm)
         warming.add_done_callback(_warmed)
         yield
-        for pool in (server.pool, server.auditing):
-            pool.shutdown(wait=False, cancel_futures=True)
+        server.pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(title="Mien", description=NOTICE, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.exception_handler(Refused)(_refused)
@@ -192,7 +190,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         """The faces of one picture or several, and what expressions people would perceive in them: a row a face."""
         with server.admit(request):
             pictures = await pictures_of(request, min(limits.pictures, limits.room), limits.bytes, server.pool)
-            server.rate.take(address_of(request), len(pictures) - 1, time.monotonic())
+            server.rate.take(address_of(request), len(pictures) - 1, time.monotonic(), taken=1)
             with server.room.taking(len(pictures)):
                 try:
                     rows = await asyncio.wait_for(server.rows(pictures), limits.seconds)
@@ -214,9 +212,9 @@ def _add_routes(app: FastAPI, server: Server) -> None:
             if len(body) > limits.table:
                 raise Refused(413, f"A table may have {limits.table:,} bytes.")
             page = "text/html" in request.headers.get("accept", "")
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(server.auditing, _audited, body, by, page)
-        return HTMLResponse(found) if isinstance(found, str) else JSONResponse(found)
+            async with server.one_audit:
+                found = await audited(body, by, page=page, seconds=limits.audit_seconds)
+        return Response(found, media_type="text/html; charset=utf-8" if page else "application/json")
 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
@@ -253,37 +251,6 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         """Counts for Prometheus."""
         server.check_token(request)
         return Response(generate_latest(server.registry), media_type="text/plain; version=0.0.4")
-
-
-def _audited(body: bytes, by: str, page: bool) -> dict[str, Any] | str:
-    """An audit of a table; it lies on the disk while it is read, and no longer."""
-    from mien.audit import audit
-    from mien.prediction_tables.dialects import first_bytes
-    from mien.prediction_tables.kinds import CSV, kind_of
-    from mien.records import Predictions, plain
-    from mien.report import render_audit
-    from mien.stats.settings import Settings
-
-    groups = [name.strip() for name in by.split(",") if name.strip()]
-    if len(groups) > _MOST_GROUPS:
-        raise Refused(422, f"by: {len(groups)} columns of groups; at most {_MOST_GROUPS}.")
-    with tempfile.TemporaryDirectory(prefix="mien-audit-") as folder:
-        path = Path(folder) / "predictions.csv"
-        path.write_bytes(body)
-        try:
-            # What is packed may hold a thousand times its bytes.
-            if first_bytes(path)[1] is not None or kind_of(path) != CSV:
-                raise Refused(422, "The table must be a plain CSV.")
-            found = audit(Predictions.load(path), groups, settings=Settings(n_boot=500, n_perm=500))
-        except MienError as error:
-            raise Refused(422, str(error).replace(f"{folder}/", "")) from None
-        found = replace(found, source=path.name)
-        # Notes name the file too; where it lay for a moment is nobody's business.
-        if page:
-            written = render_audit(found, Path(folder) / "audit.html").read_text(encoding="utf-8")
-            return written.replace(f"{folder}/", "")
-        told: dict[str, Any] = json.loads(json.dumps(plain(found.to_dict())).replace(f"{folder}/", ""))
-        return told
 
 
 def _counting(server: Server) -> Any:

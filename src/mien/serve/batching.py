@@ -132,13 +132,16 @@ class Rate:
         self.per_s, self.most = per_s, max(1.0, 10 * per_s)
         self.left: dict[str, tuple[float, float]] = {}
 
-    def take(self, address: str, n: int, now: float) -> None:
+    def take(self, address: str, n: int, now: float, *, taken: int = 0) -> None:
         """Count some pictures of an address.
+
+        More than the bucket holds are let in where it is full, and are owed from then on.
 
         Args:
             address: Whose.
             n: How many.
             now: Seconds of a clock that never goes back.
+            taken: How many the same request was charged already.
 
         Raises:
             Refused: If they are too many (429).
@@ -147,7 +150,7 @@ class Rate:
             return
         there, since = self.left.pop(address, (self.most, now))
         there = min(self.most, there + (now - since) * self.per_s)
-        missing = min(n, self.most) - there
+        missing = min(n, self.most - taken) - there
         if missing > 0:
             self.left[address] = (there, now)
             wait = max(1, round(missing / self.per_s))

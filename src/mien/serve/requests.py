@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("serving", "serve", error.name or "fastapi") from error
 
 _LONGEST_NAME = 200
+_MOST_FIELD = 1024  # bytes of a field of a form that is no file
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,15 @@ async def pictures_of(request: Request, most: int, most_bytes: int, pool: Execut
 
 async def _of_form(request: Request, most: int, most_bytes: int) -> list[Sent]:
     try:
+        # Fields that are no files are not used; they are decoded as they say, which some charsets make long work.
         parser = MultiPartParser(
-            request.headers, request.stream(), max_files=most, max_fields=most, max_part_size=most_bytes
+            request.headers, request.stream(), max_files=most, max_fields=most, max_part_size=_MOST_FIELD
         )
         parser.spool_max_size = most_bytes  # in memory: what is spooled would lie on a disk
         form = await parser.parse()
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise Refused(413, f"A request may hold {most} pictures.") from None
         raise Refused(400, f"The form cannot be read: {error.message}") from None
     except (KeyError, ValueError, AssertionError) as error:  # a boundary that is none
         raise Refused(400, f"The form cannot be read: {error}.") from None

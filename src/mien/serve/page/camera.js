@@ -181,11 +181,20 @@ export function startCamera(shared, notify) {
     session += 1;
     release(stream);
     stream = null;
-    byId("camera-stop").hidden = true;
     byId("camera").classList.remove("running");
     byId("camera-clear").hidden = !rows.length;
+    leave(byId("camera-stop"));
     if (pace) byId("pace").textContent += ` Stopped: ${plural(pace.looked, "frame")} looked at, ${plural(rows.length, "row")}.`;
     pace = null;
+  }
+
+  /** Hide a button; if it was just pressed, what can be pressed next takes its place for who uses no mouse. */
+  function leave(button) {
+    const next = [byId("camera-clear"), byId("camera-start"), byId("film")].find(
+      (each) => each !== button && !each.hidden && !each.disabled,
+    );
+    if (document.activeElement === button) next?.focus();
+    button.hidden = true;
   }
 
   function stop() {
@@ -202,7 +211,8 @@ export function startCamera(shared, notify) {
   function clear() {
     [rows, recent, tracks, unsaved] = [[], [], new Tracks(), false];
     byId("pace").textContent = "";
-    for (const id of ["timeline-figure", "camera-csv", "camera-clear"]) byId(id).hidden = true;
+    for (const id of ["timeline-figure", "camera-csv"]) byId(id).hidden = true;
+    leave(byId("camera-clear"));
     byId("now").replaceChildren();
   }
 

@@ -123,6 +123,7 @@ export function startPictures(shared, notify) {
     session += 1;
     [seen, waiting] = [[], 0];
     byId("results").replaceChildren();
+    byId("files").focus(); // what was pressed goes away, and with it the place of who uses no mouse
     byId("picture-bar").hidden = true;
   });
 }

@@ -9,7 +9,7 @@ export const COLOURS = ["#8a8f98", "#e69f00", "#56b4e9", "#0072b2", "#d55e00", "
 const FEWEST = 3; // expressions that are shown of a face of a picture, however improbable
 const WORTH_SHOWING = 0.005;
 const ANSWERED = "#0072b2";
-const DOUBTFUL = "#d55e00";
+const DOUBTFUL = "#b85100"; // white words on it have a contrast of 5
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
