@@ -45,6 +45,15 @@ def test_labels(write):
     assert set(frame["identity"]) == {""}
 
 
+def test_a_probability_that_is_none_is_told(write):
+    path = write(label="sad", gender="male", gender_prob_male=["0.5", "1.5", "high", "1", "", "0"])
+    bad = BadRows("drop")
+    read_all(manifest(path), bad)
+    told = [str(error) for error in bad.errors]
+    assert len(told) == 2
+    assert "'gender_prob_male' is '1.5', expected a number from 0 to 1" in told[0]
+
+
 def test_everything_a_manifest_can_say(write):
     path = write(
         sample_id=[f"{i:03d}" for i in range(N)],
@@ -55,6 +64,7 @@ def test_everything_a_manifest_can_say(write):
         gender=["female", "", "male", "female", "male", "NA"],
         gender_source="perceived",
         gender_confidence=["0.9", "", "0.5", "1", "0", "0.25"],
+        gender_prob_female=["0.9", "", "0.5", "1", "0", "0.25"],
         age="adult",
         data_source="web",
     )
@@ -73,7 +83,8 @@ def test_everything_a_manifest_can_say(write):
     assert frame["gender"].isna().tolist() == [False, True, False, False, False, True]
     assert corpus.detail == {"rows without a value": {"identity": 1, "gender": 2}}
     assert set(frame["gender_source"]) == {"perceived"}
-    np.testing.assert_array_equal(frame["gender_confidence"], [0.9, np.nan, 0.5, 1, 0, 0.25])
+    for column in ("gender_confidence", "gender_prob_female"):
+        np.testing.assert_array_equal(frame[column], [0.9, np.nan, 0.5, 1, 0, 0.25])
     assert set(frame["data_source"]) == {"web"}
 
 

@@ -52,7 +52,8 @@ def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame
         if column in ("path", "label", "sample_id") or column.startswith("votes_"):
             continue
         out[column] = without_missing(frame[column], group=column in attributes)
-        if out[column].isna().any() and not column.endswith(("_source", "_confidence")):
+        of_another = column.endswith(("_source", "_confidence")) or column.partition("_prob_")[0] in attributes
+        if out[column].isna().any() and (not of_another or column in attributes):
             missing[column] = int(out[column].isna().sum())
         if column == "split" or (column in attributes and not _fractions(out[column])):
             joined |= joined_groups(column, out[column].dropna())

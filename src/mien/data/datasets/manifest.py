@@ -70,7 +70,8 @@ def manifest(
 
     Without votes and with no label at all, its corpus has no expressions, for people to label.
     Every other column is an attribute, empty where unknown (or one of the words that mean missing);
-    ``<attribute>_source`` (``annotated`` or ``perceived``) and ``<attribute>_confidence`` (0 to 1) belong to it.
+    ``<attribute>_source`` (``annotated`` or ``perceived``), ``<attribute>_confidence`` (0 to 1) and an annotator's
+    ``<attribute>_prob_<group>`` (0 to 1) belong to it.
     ``landmark_<i>_x`` and ``landmark_<i>_y`` are numbers, in pixels of pictures that are stored at their own size:
     left eye, right eye, tip of the nose, left and right corner of the mouth as one sees them, from 0.
     Paths are relative to the CSV. Spellings of one group are joined under the commonest, and that is said.
@@ -213,11 +214,11 @@ def _classes(labels: pd.Series[str] | None, voted: list[str]) -> tuple[str, ...]
 
 
 def _base(column: str) -> str:
-    """The attribute to which ``gender_source`` or ``gender_confidence`` would belong; '' for other names."""
+    """The attribute to which ``gender_source``, ``gender_confidence``, ``gender_prob_female`` would belong; else ''."""
     for suffix in ("_source", "_confidence"):
         if column.endswith(suffix):
             return column.removesuffix(suffix)
-    return ""
+    return column.partition("_prob_")[0] if "_prob_" in column else ""
 
 
 def _check_extra(part: pd.DataFrame, extra: list[str]) -> dict[int, DataError]:
@@ -272,7 +273,8 @@ def _rows(part: pd.DataFrame, votes: NDArray[np.float64], classes: tuple[str, ..
     }
     columns |= {f"votes_{c}": votes[:, k] for k, c in enumerate(classes)}
     for column in extra:
-        number = (column.endswith("_confidence") and _base(column) in extra) or _LANDMARK.fullmatch(column)
+        of_attribute = _base(column) in extra and not column.endswith("_source")
+        number = of_attribute or _LANDMARK.fullmatch(column)
         # What is no number has been refused above, unless it is a word that means missing.
         values = pd.to_numeric(part[column], errors="coerce").to_numpy(np.float64) if number else part[column]
         columns[column] = np.asarray(values)
