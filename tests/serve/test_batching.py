@@ -95,6 +95,18 @@ def test_the_room_is_given_back_whatever_happens() -> None:
     assert (room.taken, room.refused) == (0, 1)
 
 
+def test_one_address_never_takes_all_of_the_room() -> None:
+    room = Room(4, each=2)
+    with room.taking(2, "a"):
+        with pytest.raises(Refused), room.taking(1, "a"):
+            pass
+        with room.taking(2, "b"):
+            assert room.taken == 4
+    with room.taking(2, "a"):
+        assert room.taken == 2
+    assert not room.theirs
+
+
 def test_a_bucket_fills_with_time() -> None:
     rate = Rate(2.0)  # holds twenty
     rate.take("a", 20, now=0.0)

@@ -90,7 +90,9 @@ class Server:
         # An audit takes seconds of a processor: predictions do not wait behind it, and it waits for one.
         self.one_audit, self.audits = asyncio.Semaphore(1), Room(3, "tables")
         self.room, self.rate = Room(self.limits.room), Rate(self.limits.per_s)
-        self.bodies = Room(_BODIES_AT_ONCE * self.limits.bytes, "large requests")
+        # Half of it for one address: who says that much is coming and sends nothing keeps nobody else out.
+        most = _BODIES_AT_ONCE * self.limits.bytes
+        self.bodies = Room(most, "large requests", each=most // 2)
         self.ready = False
         self.registry = CollectorRegistry()
         self.asked = Counter("mien_requests_total", "Requests", ["path", "status"], registry=self.registry)
@@ -122,7 +124,8 @@ class Server:
         """
         self.check_token(request)
         self.rate.take(address_of(request), 1, time.monotonic())
-        return self.bodies.taking(int(request.headers.get("content-length", 0)))  # the guard has read it
+        # The guard has read the length.
+        return self.bodies.taking(int(request.headers.get("content-length", 0)), address_of(request))
 
     def check_token(self, request: Request) -> None:
         """Refuse who does not carry the token.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -97,26 +98,37 @@ class Room:
     Args:
         most: Pictures.
         of: What they are called, for the message.
+        each: Of one address at most; all of it by default.
     """
 
-    def __init__(self, most: int, of: str = "pictures") -> None:
-        self.most, self.of, self.taken, self.refused = most, of, 0, 0
+    def __init__(self, most: int, of: str = "pictures", each: int | None = None) -> None:
+        self.most, self.of, self.each = most, of, most if each is None else each
+        self.taken, self.refused = 0, 0
+        self.theirs: Counter[str] = Counter()
 
     @contextmanager
-    def taking(self, n: int) -> Iterator[None]:
+    def taking(self, n: int, address: str = "") -> Iterator[None]:
         """Hold places for some pictures.
+
+        Args:
+            n: How many.
+            address: Whose.
 
         Raises:
             Refused: If there are not as many (503).
         """
-        if self.taken + n > self.most:
+        if self.taken + n > self.most or self.theirs[address] + n > self.each:
             self.refused += 1
             raise Refused(503, f"Too many {self.of} are being looked at. Try again in a moment.", retry_s=_RETRY_S)
         self.taken += n
+        self.theirs[address] += n
         try:
             yield
         finally:
             self.taken -= n
+            self.theirs[address] -= n
+            if not self.theirs[address]:
+                del self.theirs[address]
 
 
 class Rate:
