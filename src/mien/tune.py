@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,12 @@ from mien.outputs import check_folder
 from mien.runs import Run
 from mien.studies.cells import RUN
 from mien.studies.definition import settled
-from mien.studies.hold import Holder, holding, me
+from mien.studies.hold import SILENT_S, Holder, holder_of, holding, machine, me
 from mien.studies.results import OBJECTIVES
 from mien.train import train
 from mien.train.components import check_components
 from mien.train.start import keyed, weights_key
+from mien.train.stopping import TrainingStopped
 from mien.yaml_files import read_yaml
 
 JOURNAL, TRIALS = "journal.log", "trials"
@@ -166,8 +168,7 @@ def tune(
         with turn, warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             for old in study.trials:
-                held_by = old.user_attrs.get("held")  # noted in the same turn in which it was asked for
-                if old.state == states.RUNNING and not (held_by and Holder(**held_by).alive):
+                if old.state == states.RUNNING and not _alive(old, out):
                     # The same settings are the same folder, in which the run goes on.
                     study.tell(old.number, state=states.FAIL)
                     study.enqueue_trial(old.params)
@@ -185,6 +186,9 @@ def tune(
             chosen = {key: _ask(trial, key, about) for key, about in search.space.items()}
         try:
             values = _run(_config(base, shared, chosen), out, search.objectives, threads, trial)
+        except (KeyboardInterrupt, SystemExit, TrainingStopped):
+            trial.set_user_attr("held", None)  # the next call goes on with it, also in this process
+            raise
         except Exception as error:  # whatever it is: a search does not end with one trial
             trial.set_user_attr("failed", f"{type(error).__name__}: {error}")
             study.tell(trial, state=states.FAIL)
@@ -204,6 +208,21 @@ def tune(
         for trial in study.trials
         if trial.state == states.COMPLETE
     ]
+
+
+def _alive(trial: Any, out: Path) -> bool:
+    """Whether somebody works on a trial: of another machine only what its folder tells can be seen."""
+    held_by = trial.user_attrs.get("held")  # noted in the same turn in which it was asked for
+    if not held_by:
+        return False
+    holder = Holder(**held_by)
+    if holder.host == machine():
+        return holder.alive
+    folder = trial.user_attrs.get("folder")
+    found = None if folder is None else holder_of(out / TRIALS / folder)
+    if found is not None:
+        return found.alive
+    return bool(datetime.now() - trial.datetime_start < timedelta(seconds=SILENT_S))  # it has just begun
 
 
 def _run(

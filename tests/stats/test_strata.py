@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mien.stats.cells import bootstrap_counts
-from mien.stats.intervals import wilson
+from mien.stats.intervals import student_share, wilson
 from mien.stats.settings import Settings
 from mien.stats.shares import share_of_rows
 from mien.stats.strata import Inference, Strata, adjusted_gap, share_gap, units_of_groups
@@ -185,10 +185,22 @@ def test_shares_of_rows():
     alone = share_of_rows(hits, None)
     assert (alone.low, alone.high, alone.method) == (*wilson(30, 50), "wilson")
     twice = share_of_rows(np.repeat(hits, 2), np.repeat(np.arange(50) * 7, 2))
-    assert (twice.low, twice.high) == pytest.approx(wilson(30, 50), abs=0.003)
+    # What two faces each of fifty persons tell, less what is not known of their variance (Korn and Graubard 1998).
+    worth = float(student_share(50, 1.959964))
+    assert (twice.low, twice.high) == pytest.approx(wilson(30 * worth, 50 * worth), abs=0.003)
     assert (twice.n, twice.clusters) == (100, 50)
     edge = share_of_rows(np.ones(100, bool), np.repeat(np.arange(50), 2))
-    assert (edge.low, edge.high) == pytest.approx(wilson(50, 50))
+    assert (edge.low, edge.high) == pytest.approx(wilson(50 * worth, 50 * worth))
+
+
+def test_shares_of_few_units_hold_their_level():
+    # Five persons of twenty faces each, who differ: 95 in 100 intervals must hold the truth.
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        rates = rng.beta(0.7 * (1 / 0.3 - 1), 0.3 * (1 / 0.3 - 1), 5)
+        found = share_of_rows(rng.random(100) < np.repeat(rates, 20), np.repeat(np.arange(5), 20))
+        held += found.low <= 0.7 <= found.high
+    assert held / 400 > 0.91  # without Student's factor it is 0.88
     assert share_of_rows(np.zeros(0, bool), None).note == "no faces"
 
 

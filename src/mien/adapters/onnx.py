@@ -254,8 +254,13 @@ class _Input:
 
     def __call__(self, images: Images) -> NDArray[Any]:
         """``(B, H, W, C)`` uint8 -> the file's input."""
-        card, raw = self.card, self.dtype is np.uint8
-        mean, std, scale = ((0.0,), (1.0,), 1.0) if raw else (card.mean, card.std, card.scale)
+        card = self.card
+        mean, std, scale = card.mean, card.std, card.scale
+        if self.dtype is np.uint8:  # levels, as a store holds them
+            if card.store_size:
+                images = as_stored(images, card.store_size, self.channels, card.resampling[0])
+            levels = as_stored(images, self.size, self.channels, card.resampling[1])
+            return np.ascontiguousarray(levels if self.last else levels.transpose(0, 3, 1, 2))
         if card.store_size:
             images = as_stored(images, card.store_size, self.channels, card.resampling[0])
         if card.preprocess:  # of pixels from 0 to 1, whatever the file wants to have of them
@@ -266,7 +271,7 @@ class _Input:
         else:
             x = normalised_floats(images, self.size, self.channels, mean, std, scale, card.resampling[1])
         x = x.transpose(0, 2, 3, 1) if self.last else x
-        return np.ascontiguousarray((x.round() if raw else x).astype(self.dtype))
+        return np.ascontiguousarray(x.astype(self.dtype))
 
     def batches(self, x: NDArray[Any]) -> list[NDArray[Any]]:
         """Pieces of the size that the file asks for, if it does; the last is filled up with its own first image."""

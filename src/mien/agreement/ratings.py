@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.agreement.raters import refuse_lost_raters, refuse_other_codes, set_aside
-from mien.agreement.votes import Votes, check_counts
+from mien.agreement.votes import Votes, check_counts, word_of
 from mien.errors import DataError
 from mien.missing import is_unsure, missing_mask
 from mien.prediction_tables.reading import table_as_found
@@ -79,7 +79,7 @@ def _words(values: pd.Series[Any]) -> NDArray[Any]:
     """``(n,)`` a column's values as text, None where missing; numbers without a trailing ``.0``."""
     plain = values.astype(object)
     codes, distinct = pd.factorize(plain)
-    texts = [f"{v:g}" if isinstance(v, float) else str(v).strip() for v in distinct]
+    texts = [word_of(v) for v in distinct]
     gone = missing_mask(texts) if texts else np.zeros(0, dtype=bool)
     kept = np.array([*(None if g else t for t, g in zip(texts, gone, strict=True)), None], dtype=object)
     return np.asarray(kept[codes])

@@ -129,7 +129,7 @@ class Votes:
         words = {word: k for k, word in enumerate(vocabulary)}
         given = pd.Series(np.asarray(choice, dtype=object))
         known = given.notna().to_numpy()
-        codes = np.array([words.get(_word(v), -1) for v in given[known]], dtype=np.int64)
+        codes = np.array([words.get(word_of(v), -1) for v in given[known]], dtype=np.int64)
         if (codes < 0).any():
             row = int(np.flatnonzero(known)[codes < 0][0])
             raise DataError(f"{source} row {row}", f"choice {given[row]!r}", f"one of {', '.join(vocabulary)}")
@@ -305,8 +305,15 @@ class Votes:
             ) from error
 
 
-def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+def word_of(value: Any) -> str:
+    """A name as text; a number with all its digits, and without a trailing ``.0``.
+
+    >>> word_of(1000001.0), word_of(0.5), word_of(3), word_of(" a ")
+    ('1000001', '0.5', '3', 'a')
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def check_counts(counts: Array, place: Callable[[int], str]) -> None:

@@ -107,6 +107,7 @@ def _measure(
 ) -> About:
     """Fit the calibrations and write the held-out faces; returns what is then known."""
     faces = store.table.frame.iloc[rows]
+    images = store.images[faces["image"].to_numpy(np.int64)]  # a table need not have its pictures' order
     columns: dict[str, Any] = {
         "sample_id": faces["sample_id"].to_numpy(),
         "cluster": faces["cluster"].to_numpy(np.int32),
@@ -119,7 +120,7 @@ def _measure(
             if progress:
                 progress(before + n, len(VIEWS) * len(rows))
 
-        logits = annotator.logits(as_seen(store.images[rows], view), done)
+        logits = annotator.logits(as_seen(images, view), done)
         calibrations[view] = _calibrations(logits, annotator.trained, faces)
         probs = _cross_fitted(logits, annotator.trained, faces)
         for head in annotator.trained:

@@ -116,6 +116,11 @@ def _intersection(pred: Predictions, spec: str, parts: list[Attribute]) -> Attri
         groups = [f"{g}*{h}" if g else h for g in groups for h in part.groups]
         unknown = (codes < 0) | (part.codes < 0)
         codes = np.where(unknown, -1, codes * len(part.groups) + part.codes).astype(np.int64)
+    if len(set(groups)) < len(groups):
+        twice = next(g for g in groups if groups.count(g) > 1)
+        where = f"{pred.source or 'predictions'} attribute {spec!r}"
+        raise DataError(where, f"two intersections are both called {twice!r}", "names that differ",
+                        "Rename the groups that hold a '*'.")  # fmt: skip
     sources = {p.source for p in parts}
     if PERCEIVED in sources or NOT_STATED in sources:
         source = PERCEIVED if PERCEIVED in sources else NOT_STATED
@@ -323,6 +328,9 @@ def _refusal(column: pd.Series[Any], unseen: _Words | None = None) -> tuple[str,
         return f"has {n_groups} distinct values", expected, fix
     if n_groups < 2:
         fix = "Leave it out, or add the faces of another group: a gap needs two."
+        if gone := _words(column).missing:
+            words = ", ".join(f"{word!r} ({n:,} rows)" for word, n in sorted(gone.items()))
+            fix += f" Taken for missing: {words}; if it is a group, give it another name."
         return "has " + ("one group only" if n_groups else "no known value"), expected, fix
     return None
 

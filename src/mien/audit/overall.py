@@ -21,7 +21,10 @@ from mien.stats.intervals import macro_estimate, macro_sides, percentile, undefi
 from mien.stats.settings import Settings
 
 # Equal to another metric by definition where a face has one label.
-_OTHER_NAMES = ("macro_recall", "micro_f1", "micro_precision", "micro_recall", "weighted_recall")
+#: Metrics that are another one under another name, of which no estimate is made, and that one.
+SAME_AS = {"macro_recall": "balanced_accuracy"} | dict.fromkeys(
+    ("micro_f1", "micro_precision", "micro_recall", "weighted_recall"), "accuracy"
+)
 _PRECISIONS = ("macro_precision", "weighted_precision")  # whose intervals go as far as those of the classes
 _MOST_ROWS = 20_000_000  # rows drawn in all for the bootstrap of a metric that reads rows: some seconds
 _FEW_REPLICATES = 100
@@ -68,7 +71,7 @@ def summary_estimates(
     n, clusters = len(pred), int(counted.units.groups[0])
     out = {}
     for name in metric_names():
-        if name in _OTHER_NAMES:
+        if name in SAME_AS:
             continue
         if name in HEADLINE_METRICS:
             out[name] = headline[name]

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.missing import missing_mask
 from mien.prediction_tables import gathering
 from mien.prediction_tables.dialects import FALLBACK, Dialect, dialect_of
 from mien.prediction_tables.gathering import AS_TEXT, IDS, Gathered
@@ -26,6 +27,7 @@ from mien.spreadsheets import unmarked, unmarked_table
 
 # Spellings that tools write into columns of numbers; others are understood too, but read more slowly.
 _NO_NUMBER = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "none", "-nan")
+_COMMA_NUMBER = re.compile(r"\s*[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?\s*")
 UNNAMED = re.compile(r"(Unnamed: \d+(\.\d+)?(_level_\d+)?|__index_level_\d+__)?")  # pandas' names for no name
 
 
@@ -88,10 +90,25 @@ class _Batches:
                         "as many cells as columns",
                         "Give every column a name; where cells hold commas themselves, put those cells in quotes.",
                     )
-                rows = unmarked_table(self._filled(batch, begin)[self.named])
+                rows = self._with_points(unmarked_table(self._filled(batch, begin)[self.named]))
                 self._refuse_header(rows, given)
                 begin, given = begin + len(batch), given + len(rows)
                 yield rows.reset_index(drop=True)
+
+    def _with_points(self, rows: pd.DataFrame) -> pd.DataFrame:
+        if self.dialect.decimal != ",":
+            return rows
+        return pd.DataFrame({name: self._pointed(rows[name], str(name)) for name in rows}, index=rows.index)
+
+    def _pointed(self, values: pd.Series[Any], name: str) -> pd.Series[Any]:
+        """Numbers with points, where a word that means missing has kept a column of decimal commas text."""
+        if self.dialect.decimal != "," or name in AS_TEXT or not pd.api.types.is_string_dtype(values.dtype):
+            return values
+        words = [str(word) for word in values.dropna().unique()]
+        told = [word for word, gone in zip(words, missing_mask(words), strict=True) if not gone]
+        if not told or not all(_COMMA_NUMBER.fullmatch(word) for word in told):
+            return values
+        return values.map({word: word.replace(",", ".") for word in told}, na_action="ignore").fillna(values)
 
     def _open(self, **options: Any) -> Any:
         given = {**self.dialect.options(), "keep_default_na": False, "header": 0, "names": self.names}
@@ -132,7 +149,7 @@ class _Batches:
     def again(self, column: str) -> pd.Series[Any]:
         """A column read anew, as text."""
         values: pd.Series[Any] = self._open(usecols=[column], dtype=str, na_values=[""], skip_blank_lines=True)[column]
-        values = unmarked(values)
+        values = self._pointed(unmarked(values), column)
         kept = np.ones(len(values), dtype=bool)
         kept[np.concatenate(self.blank) if self.blank else []] = False
         return values if kept.all() else values[kept].reset_index(drop=True)

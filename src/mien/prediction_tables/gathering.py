@@ -10,12 +10,22 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mien.prediction_tables.table import PREFIXES, Block, Place, PredictionTable, in_order, numbers, with_numbers
+from mien.prediction_tables.table import (
+    PREFIXES,
+    UNIT_COLUMNS,
+    Block,
+    Place,
+    PredictionTable,
+    in_order,
+    numbers,
+    with_numbers,
+)
 
 BATCH = 262_144
 MANY = 65_536  # a text column with more distinct values is no set of groups, and is kept as plain text
 IDS = ("sample_id", "id")
 AS_TEXT = (*IDS, "label", "pred")
+_EXACT = 2.0**53  # whole numbers below are exact as floats
 
 
 def arrow_text(values: pa.Array | pa.ChunkedArray) -> Any:
@@ -74,12 +84,19 @@ class Gathered:
         columns: dict[str, pd.Series[Any]] = {}
         for name in list(self.columns):
             values = self.columns.pop(name).whole()
-            values = _as_categories(again(name)) if values is None else values
+            values = _as_categories(again(name)) if values is None or _lost_digits(values, name) else values
             columns[name] = values if name in AS_TEXT else with_numbers(values, name, typed=typed)
         blocks = {
             p: Block(tuple(c.removeprefix(p) for c in self.parts[p]), values) for p, values in self.blocks.items()
         }
         return PredictionTable(columns=columns, blocks=blocks, n=self.n, source=source, where=where)
+
+
+def _lost_digits(values: pd.Series[Any], name: str) -> bool:
+    """Whether a column of persons or pictures holds whole numbers that floats cannot tell apart."""
+    if name.strip().lower() not in UNIT_COLUMNS or not pd.api.types.is_float_dtype(values):
+        return False
+    return bool((values.abs() >= _EXACT).any())
 
 
 class _Ids:

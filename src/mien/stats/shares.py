@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mien.records import Estimate
 from mien.stats.cells import Ints
-from mien.stats.intervals import undefined, wilson
+from mien.stats.intervals import effective_trials, undefined, wilson
 from mien.stats.stratify import codes_without_holes
 
 Bools = NDArray[np.bool_]
@@ -37,7 +37,8 @@ def wilson_from_variance(
 ) -> Estimate:
     """A share with Wilson's interval for as many independent faces as would vary as much.
 
-    Korn and Graubard (1998). Where no variation is seen, as at 0 of n, the units are the trials.
+    Korn and Graubard (1998). Where no variation is seen, as at 0 of n, the units are the trials. With few units, whose
+    variance is itself unsure, it is fewer still: see :func:`mien.stats.intervals.effective_trials`.
 
     Args:
         share: In [0, 1].
@@ -49,7 +50,9 @@ def wilson_from_variance(
     """
     share = min(max(share, 0.0), 1.0)
     trials = float(units)
-    if variance > 0 and 0 < share < 1:
+    if units < n:
+        trials = float(effective_trials(share, n, units, variance, level))
+    elif variance > 0 and 0 < share < 1:
         trials = min(max(share * (1 - share) / variance, 1.0), float(n))
     low, high = wilson(share * trials, trials, level)
     method = "wilson" if trials == n else "wilson, effective trials"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,7 +80,12 @@ def lineage(cell: Cell) -> list[Cell]:
 
 
 #: Settings that change nothing of what comes out.
-NEUTRAL = ("data.store", "train.threads", "train.max_minutes", "model.cache_gib", "name")
+NEUTRAL = ("train.threads", "train.max_minutes", "model.cache_gib", "name")
+
+
+def _written(value: Any) -> str:
+    """A value as the command line and YAML read it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +116,13 @@ class Plan:
     @property
     def called(self) -> str:
         """The scale, with whatever the caller changed in it."""
-        changed = {k: v for k, v in self.settings.items() if k not in NEUTRAL}
-        return ", ".join([self.scale, *(f"{k}={v}" for k, v in changed.items())])
+        return ", ".join([self.scale, *self.changed])
+
+    @property
+    def changed(self) -> list[str]:
+        """What the caller changed of what comes out, each as ``KEY=VALUE``, which ``--set`` reads back; no paths."""
+        told = {k: v for k, v in self.settings.items() if k not in NEUTRAL}
+        return [f"{k}={Path(v).name if k == 'data.store' else _written(v)}" for k, v in told.items()]
 
     def only(self, ids: Sequence[str]) -> Plan:
         """The plan of some cells, by how their ids (or row and seed) begin, and of those that they begin with.

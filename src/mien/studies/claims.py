@@ -64,7 +64,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
     by no more than something (``within``), or one is worse by no more (``no_worse_by``), holds where the whole interval
     says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it.
-    Where the published size of a difference lies outside of our interval, the reason says so, whatever the verdict.
+    Where the published size of a difference in a metric of which more is better lies outside of our interval, the
+    reason says so, whatever the verdict.
     Nothing is told of rows that come to the same experiment, or that were judged by other classes or labels. Of a mean
     over folds see :mod:`mien.studies.folds`.
     """
@@ -105,8 +106,9 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     verdict, reasons = _told(claim, ours, against, lower)
     if len(seeds) < wanted:
         reasons.append(f"{len(seeds)} of {wanted} seeds")
-    if "in pairs" not in ours.method and claim.cell is None and claim.than_metric is None and told.evaluation != RUN:
-        reasons += [] if told.over else ["not on the same faces"]
+    compared = claim.cell is None and claim.than_metric is None and told.evaluation != RUN
+    if compared and "in pairs" not in ours.method and _of_other_faces([*sides[0], *sides[1]], told):
+        reasons.append("not on the same faces")
     return judged(verdict, "; ".join(reasons), ours, len(seeds))
 
 
@@ -160,6 +162,11 @@ def _judged_otherwise(cells: Sequence[Cell], column: Column) -> str:
     labels = pd.concat([pd.Series(run.labels, index=run.sample_id) for run in runs])
     each = labels.groupby(level=0)
     return "judged by other labels" if bool((each.min() != each.max()).any()) else ""
+
+
+def _of_other_faces(cells: Sequence[Cell], column: Column) -> bool:
+    """Whether runs were not judged on the very same faces."""
+    return same_faces([predictions_of(cell, column) for cell in cells]) is None
 
 
 def _difference(

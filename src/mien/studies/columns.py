@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.gaps import HEADLINE_METRICS
+from mien.audit.overall import SAME_AS
 from mien.errors import ConfigError, DataError
 from mien.metrics import metric_names
 from mien.records import Predictions
@@ -104,6 +105,8 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
     if evaluation == RUN:
         if at or metric not in OF_TRAINING:
             raise ConfigError(text, "is nothing that training writes", f"run.{' or run.'.join(OF_TRAINING)}")
+    elif metric in SAME_AS:
+        raise ConfigError(text, f"{metric} is {SAME_AS[metric]} under another name", SAME_AS[metric])
     elif metric not in metric_names():
         raise ConfigError(text, "names no metric", "", nearest(metric, metric_names()))
     elif over and metric not in HEADLINE_METRICS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from mien.records import RunRecord, plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
-from mien.studies.cells import NEUTRAL, Plan
+from mien.studies.cells import Plan
 from mien.studies.claims import judge
 from mien.studies.figures import draw
 from mien.studies.results import Row, rows_of
@@ -41,7 +42,7 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     lines = [f"# {study.title or study.name}", ""]
     lines += [f"{study.source}", ""] if study.source else []
     stores = [f"--store {name}=STORE" for name in plan.stores]
-    changed = [f"--set {k}={v}" for k, v in plan.settings.items() if k not in NEUTRAL]
+    changed = [f"--set {shlex.quote(each)}" for each in plan.changed]
     words = " ".join([f"studies/{study.name}.yaml", *stores, f"--scale {plan.scale}", *changed])
     lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]

@@ -143,7 +143,8 @@ class _Sitting:
         self._use_threads(previous)  # first, for the record is written anew
         record = _record(self.config, self.data, previous)
         begun = record.data["started_from"]
-        built = build(self.config, self.data, self.fabric, _terms(record), resumed=state is not None, begun=begun)
+        config = _as_begun(self.config, previous)
+        built = build(config, self.data, self.fabric, _terms(record), resumed=state is not None, begun=begun)
         _describe(record, built)
         said = ""
         if previous is not None and not goes_on:
@@ -320,6 +321,14 @@ def _faces(data: TrainingData) -> pd.DataFrame:
     for i, column in enumerate(column for head in data.numbers for column in head.columns):
         faces[column] = numbers[:, i]  # type: ignore[index]
     return faces
+
+
+def _as_begun(config: ExperimentConfig, previous: RunRecord | None) -> ExperimentConfig:
+    """With the precision in which a run began, where that is left to the machine: another would end otherwise."""
+    begun = previous.device.get("precision") if previous is not None else None
+    if config.train.precision != "auto" or begun not in ("bf16", "fp32"):
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": begun})})
 
 
 def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | None) -> RunRecord:

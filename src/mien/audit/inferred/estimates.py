@@ -47,6 +47,7 @@ from mien.audit.inferred.results import (
 from mien.audit.inferred.sensitivity import erasure_curve, even_error_curves
 from mien.errors import DataError, UsageError
 from mien.records import Estimate, Predictions
+from mien.spellings import folded
 from mien.stats.cells import Rows, bootstrap_tables, independent_units
 from mien.stats.settings import Settings
 
@@ -118,7 +119,9 @@ def infer_gaps(
         raise UsageError("threshold", f"is {threshold}", "0 or more and below 1")
     pred = replace(pred, cluster=independent_units(pred.cluster))
     attribute = resolve_attribute(pred, attribute) if isinstance(attribute, str) else attribute
-    named = list(dict.fromkeys([*attribute.groups, *probability_columns(pred, attribute.name)]))
+    there = {folded(g) for g in attribute.groups}
+    others = [g for g in probability_columns(pred, attribute.name) if folded(g) not in there]
+    named = list(dict.fromkeys([*attribute.groups, *others]))
     error, error_if_wrong = matched_pair(error, error_if_wrong, named)
     groups = error.groups if error is not None else named
     confidence = face_confidence(pred, attribute, groups)

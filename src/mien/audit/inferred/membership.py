@@ -14,6 +14,7 @@ from mien.audit.attributes import Attribute
 from mien.audit.inferred.margins import joined_margins
 from mien.errors import DataError
 from mien.records import Estimate, Predictions
+from mien.spellings import folded
 from mien.stats.cells import chunk_sizes
 from mien.stats.intervals import mean_estimate, wilson_estimate
 
@@ -108,39 +109,67 @@ def group_probabilities(
 
 
 def _stated_probabilities(pred: Predictions, name: str, groups: Sequence[str]) -> Array | None:
-    named = probability_columns(pred, name)
+    named = {folded(g): g for g in probability_columns(pred, name)}
     if not named:
         return None
-    missing = [g for g in groups if g not in named]
+    missing = [g for g in groups if folded(g) not in named]
     if missing:
         raise DataError(
             pred.source or "predictions",
-            f"has probabilities of {', '.join(named)} but no column '{name}_prob_{missing[0]}'",
+            f"has probabilities of {', '.join(named.values())} but no column '{name}_prob_{missing[0]}'",
             "one column for each group",
+            "Add it, or leave these columns out: then groups count as they are named.",
         )
-    out = np.stack([_share_column(pred, f"{name}_prob_{g}") for g in groups], axis=1)
-    off = np.flatnonzero(np.abs(out.sum(1) - 1) > 1e-3)
+    columns = [f"{name}_prob_{named[folded(g)]}" for g in groups]
+    raw = np.stack([pd.to_numeric(pred.groups[c], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+                    for c in columns], axis=1)  # fmt: skip
+    sums = raw[np.isfinite(raw).all(1)].sum(1)
+    hundred = bool(len(sums)) and bool((np.abs(sums - 100) <= 0.5 * len(groups) + 1e-9).all())
+    out = np.stack([_share_column(pred, c, percent=hundred) for c in columns], axis=1)
+    off = np.flatnonzero(np.abs(out.sum(1) - 1) > _rounding(out) + 1e-9)
     if len(off):
         row = int(off[0])
         raise DataError(
-            f"{pred.source or 'predictions'} row {row}",
+            _place(pred, row),
             f"'{name}_prob_*' values sum to {out[row].sum():.4f} ({len(off)} such rows)",
             "probabilities that sum to 1",
+            "Write all groups of a face, or leave these columns out: then groups count as they are named.",
         )
     return np.asarray(out / out.sum(1, keepdims=True))
 
 
-def _share_column(pred: Predictions, column: str) -> Array:
+def _rounding(shares: Array) -> float:
+    """How far rows of ``(n, G)`` shares may miss 1 because their values were rounded."""
+    known = shares[np.isfinite(shares)]
+    for decimals in range(2, 7):
+        scaled = known * 10.0**decimals
+        if len(known) and np.abs(scaled - np.round(scaled)).max() < 1e-6:
+            return float(max(1e-3, 0.5 * 10.0**-decimals * shares.shape[1]))
+    return 1e-3
+
+
+def _place(pred: Predictions, row: int) -> str:
+    """Which face a row is: lines of the file are no longer known, for faces that were not found are set aside."""
+    return f"{pred.source or 'predictions'} face {str(pred.sample_id[row])!r}"
+
+
+def _share_column(pred: Predictions, column: str, *, percent: bool | None = None) -> Array:
+    """``(n,)`` shares from 0 to 1; per cent if so told, or if that is not known and most of them are above 1."""
     raw = pred.groups[column]
     values: Array = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = np.flatnonzero((np.isnan(values) & raw.notna().to_numpy()) | (values < 0) | (values > 1))
+    known = values[np.isfinite(values)]
+    if percent is None:
+        percent = bool(len(known)) and float(np.median(known)) > 1
+    most = 100.0 if percent else 1.0
+    bad = np.flatnonzero((np.isnan(values) & raw.notna().to_numpy()) | (values < 0) | (values > most))
     if len(bad):
         raise DataError(
-            f"{pred.source or 'predictions'} row {int(bad[0])}",
+            _place(pred, int(bad[0])),
             f"{column!r} is {raw.iloc[int(bad[0])]} ({len(bad)} such rows)",
-            "a number from 0 to 1",
+            f"a number from 0 to {most:g}",
+            "Mend these values, or leave the column out.",
         )
-    return values
+    return values / most
 
 
 def confidence_coverage(

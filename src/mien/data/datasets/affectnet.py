@@ -157,6 +157,7 @@ class _Faces:
         affect: Its valence and arousal.
         points: Its five landmarks, x and y in turn.
         others: Code beyond the classes -> faces.
+        boxless: The same of those that were to be kept, and have no box to cut them out by.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -165,6 +166,7 @@ class _Faces:
     affect: list[tuple[float, float]] = field(default_factory=list)
     points: list[NDArray[np.float64]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    boxless: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, split: str, face: _Face) -> None:
         """Add one face."""
@@ -191,7 +193,9 @@ class _Faces:
     def said(self, keep: bool) -> dict[str, Any]:
         """What there is to say of the faces without one of the classes."""
         what = "kept without a vote" if keep else "left out"
-        return {f"faces without one of the expressions, {what}": dict(self.others)} if self.others else {}
+        found = {f"faces without one of the expressions, {what}": dict(self.others)}
+        found["faces without one of the expressions and without a box, left out"] = dict(self.boxless)
+        return {said: counts for said, counts in found.items() if counts}
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,10 @@ def _from_lists(rows: Iterable[_Row], folder: Path, margin: float, keep: bool) -
         face = _face(words[6], words[7:9], words[5].split(";")) if len(words) == len(_COLUMNS) else "cells missing"
         box = [v for v in map(number, words[1:5]) if v is not None]
         boxed = len(box) == 4 and min(box[2:]) > 0
-        if isinstance(face, _Face) and faces.other(face) and not (keep and boxed):
+        if isinstance(face, _Face) and keep and not boxed and face.code >= len(CLASSES):
+            faces.boxless[OTHERS[face.code - len(CLASSES)]] += 1
+            continue
+        if isinstance(face, _Face) and faces.other(face) and not keep:
             continue
         if isinstance(face, str) or not boxed:
             found = face if isinstance(face, str) else f"the box {' '.join(words[1:5])[:60]!r}"

@@ -41,6 +41,7 @@ TERMS = "RAF-DB: non-commercial research, by agreement (Li, Deng and Du 2017)"
 SOURCE = "http://www.whdeng.cn/RAF/model1.html"
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the release spells it so; copies mend it
 _NAME = re.compile(r"(train|test)_\d+(_aligned)?\.jpg", re.IGNORECASE)
+_FEW_ROWS = 50  # of a list by which nothing can be told of its codes
 _CUT = 100  # pixels a side, that of the aligned pictures
 ATTRIBUTES = {"gender": GENDERS[:2], "race": RACES, "age": AGES}
 LANDMARKS = "with the original pictures"
@@ -208,6 +209,7 @@ def _from_release(found: _Release, compound: bool, images: str, margin: float) -
 
 def _labelled(rows: Sequence[Row], classes: Sequence[str], unread: list[DataError]) -> list[tuple[Row, str, int]]:
     faces = []
+    _refuse_other_set(rows, len(classes))
     numbers = [str(k) for k in range(len(classes) + 1)]  # code 0 is none: the release counts from 1
     for row in rows:
         name, label = row.words[0], code(row.words[1], numbers)
@@ -215,14 +217,27 @@ def _labelled(rows: Sequence[Row], classes: Sequence[str], unread: list[DataErro
             unread.append(DataError(row.where, f"{name!r}", "a picture called train_... or test_..."))
         elif not label:
             legend = ", ".join(f"{k} {c}" for k, c in enumerate(classes, start=1))
-            eleven = label is None and code(row.words[1], range(12)) is not None and len(classes) == len(CLASSES)
-            fix = (
-                "If these are the compound expressions, pass compound=true (--option compound=true)." if eleven else ""
-            )
-            unread.append(DataError(row.where, f"label {row.words[1]!r}", legend, fix))
+            unread.append(DataError(row.where, f"label {row.words[1]!r}", legend))
         else:
             faces.append((row, name, label - 1))
     return faces
+
+
+def _refuse_other_set(rows: Sequence[Row], n_classes: int) -> None:
+    """Refuse the list of the other label set, whose codes mean other expressions: no dropped row would mend that.
+
+    Raises:
+        DataError: On a code above 7 among basic expressions, or none among more than a few compound ones.
+    """
+    basic = n_classes == len(CLASSES)
+    above = [row for row in rows if (label := code(row.words[1], range(12))) is not None and label > len(CLASSES)]
+    if basic and above:
+        fix = "If these are the compound expressions, pass compound=true (--option compound=true)."
+        raise DataError(above[0].where, f"label {above[0].words[1]!r}", "1 to 7, a basic expression", fix)
+    if not basic and not above and len(rows) > _FEW_ROWS:
+        fix = "If these are the basic expressions, leave compound out."
+        found = f"has no label above 7 in {len(rows):,} rows"
+        raise DataError(rows[0].where, found, "1 to 11, a compound expression", fix)
 
 
 def _frame(names: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> pd.DataFrame:
