@@ -55,14 +55,16 @@ SHARED = {
 _FER = """
 import json, sys, time
 import numpy as np
+import cv2
 from fer.fer import FER
-detector, side = FER(mtcnn=False), 48
+# A crop is the face: by default the tool adds ten pixels around it, which a crop does not have. Its network takes 64.
+detector, side = FER(mtcnn=False, offsets=(0, 0)), 64
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
     faces, out = np.load(line.strip()), []
     start = time.perf_counter()
     for face in faces:
-        picture = np.repeat(face, 3, axis=2)
+        picture = cv2.resize(np.repeat(face, 3, axis=2), (side, side))
         (found,) = detector.detect_emotions(picture, face_rectangles=[(0, 0, side, side)])
         out.append({k: float(v) for k, v in found["emotions"].items()})
     print(json.dumps([1000 * (time.perf_counter() - start) / len(faces), out]), flush=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +22,8 @@ from mien.errors import ConfigError, UsageError
 pytest.importorskip("optuna")
 pytest.importorskip("torch")
 
-from mien.tune import TRIALS, load_tuning, tune  # noqa: E402
+from mien.studies.hold import me  # noqa: E402
+from mien.tune import TRIALS, _alive, load_tuning, tune  # noqa: E402
 
 
 @pytest.fixture
@@ -103,6 +107,40 @@ def test_another_space_is_another_search(file: Path, tmp_path: Path) -> None:
     written(file, space={"train.optimizer.lr": {"low": 0.1, "high": 1.0}})
     with pytest.raises(UsageError, match="holds another search"):
         tune(load_tuning(file), tmp_path, tmp_path / "out", trials=1)
+
+
+def test_a_stopped_search_goes_on_in_the_same_process(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien import tune as module
+
+    search, run = load_tuning(written(file, trials=2)), module._run
+
+    def stopped(*given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tune(search, tmp_path, tmp_path / "out")
+    monkeypatch.setattr(module, "_run", run)
+    assert len(tune(search, tmp_path, tmp_path / "out")) == 2
+
+
+def test_whether_a_trial_of_another_machine_is_worked_on_shows_in_its_folder(tmp_path: Path) -> None:
+    other = {"host": "box/0a1b2c3d/pid:[1]", "pid": 77, "born": "1", "token": ""}
+    trial = SimpleNamespace(user_attrs={"held": other, "folder": "f"}, datetime_start=datetime.now())
+    assert _alive(trial, tmp_path)  # it has only just begun
+    folder = tmp_path / TRIALS / "f"
+    folder.mkdir(parents=True)
+    (folder / "held.json").write_text(json.dumps(other))
+    assert _alive(trial, tmp_path)
+    os.utime(folder / "held.json", (0, 0))  # its last sign of life is long gone: the machine was started again
+    assert not _alive(trial, tmp_path)
+    (folder / "held.json").unlink()
+    trial.datetime_start -= timedelta(hours=1)
+    assert not _alive(trial, tmp_path)
+    assert _alive(SimpleNamespace(user_attrs={"held": me()}), tmp_path)
+    assert not _alive(SimpleNamespace(user_attrs={"held": None}), tmp_path)
 
 
 def test_a_killed_trial_goes_on_in_its_folder(file: Path, tmp_path: Path) -> None:

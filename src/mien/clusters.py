@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ def ray_of_extra(data: bool = True) -> Any:
     Raises:
         MissingExtra: Where it is not installed.
     """
+    # Else Ray reports that it is used; it reads this at its start.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
 

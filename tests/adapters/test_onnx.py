@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mien.adapters.loading import load_model
-from mien.adapters.onnx import onnx_model
+from mien.adapters.onnx import OnnxCard, _Input, onnx_model
 from mien.adapters.predictions import predictions_from
 from mien.errors import ConfigError, DataError, UsageError, WeightsError
 from mien.pictures.pixels import as_stored, normalised_floats
@@ -124,6 +125,16 @@ def test_pixels_as_they_are(tmp_path):
     write(tmp_path / "f.onnx", ["n", 1, 12, 12], weights=weights)
     floats = onnx_model(tmp_path / "f.onnx", classes=CLASSES, logits=True, scale=1, threads=1)
     np.testing.assert_allclose(floats.probabilities(images), expected, rtol=1e-5)
+
+
+def test_levels_never_wrap_around_where_crops_are_resized():
+    given = np.zeros((1, 24, 24, 1), dtype=np.uint8)
+    given[:, :, 11:] = 255  # Lanczos goes beyond black and white on both sides of such an edge
+    card = OnnxCard(classes=CLASSES, resampling=("lanczos", "lanczos"))
+    seen = _Input(card, Path("m.onnx"), ["n", 1, 12, 12], np.uint8)(given)[0, 0]
+    assert seen[:, :4].max() < 30  # no bright speck on the dark side
+    assert seen[:, -4:].min() > 225
+    np.testing.assert_array_equal(seen, as_stored(given, 12, 1, "lanczos")[0, :, :, 0])
 
 
 @pytest.mark.parametrize("batch", [1, 3])

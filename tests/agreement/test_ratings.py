@@ -192,3 +192,13 @@ def test_the_command_reads_a_table(tmp_path, capsys):
         app(["agreement", str(tmp_path / "r.CSV"), "--of", "gender"], exit_on_error=False)
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         app(["agreement", str(tmp_path / "none.csv")], exit_on_error=False)
+
+
+def test_long_numbers_of_items_and_raters_keep_their_digits(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(1_000_001.0 + i, 2_000_001.0 + r, "ab"[int(rng.integers(2))]) for i in range(40) for r in range(3)]
+    pd.DataFrame(rows, columns=["item", "rater", "label"]).to_csv(tmp_path / "long.csv", index=False)
+    votes, notes = read_ratings(tmp_path / "long.csv")
+    assert len(votes) == 40
+    assert (votes.n_votes == 3).all()
+    assert notes == []

@@ -145,3 +145,14 @@ def test_columns_that_have_another_role_are_no_attributes(name, said):
 
 def test_a_column_of_ones_own_may_be_called_so():
     assert resolve_attribute(table(Label=["a", "b"]), "Label").groups == ("a", "b")
+
+
+def test_two_intersections_of_one_name_are_refused():
+    pred = table(g=["a", "a*b", "a", "a*b"], r=["b*c", "c", "c", "b*c"])
+    with pytest.raises(DataError, match=r"two intersections are both called 'a\*b\*c'"):
+        resolve_attribute(pred, "g*r")
+
+
+def test_a_group_that_was_taken_for_missing_is_told():
+    with pytest.raises(DataError, match=r"one group only.*Taken for missing: 'NA' \(2 rows\)"):
+        resolve_attribute(table(g=["NA", "EU", "NA", "EU"]), "g")

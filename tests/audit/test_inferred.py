@@ -771,3 +771,27 @@ def test_results_are_plain():
             assert value is None or type(value) in (str, int, float, bool, Estimate), (where, type(value))
 
     check(infer_gaps(pred, "perceived_g", even(0.2), settings=Settings(n_boot=30), threshold=0.5), "result")
+
+
+def test_stated_probabilities_may_be_rounded_per_cent_or_spelt_otherwise():
+    rng = RNG(1)
+    first = rng.uniform(0.05, 0.95, 60)
+    exact = {"perceived_g_prob_f": first, "perceived_g_prob_m": 1 - first}
+    pred = perceived(rng, 60, (0.7, 0.7), np.eye(2), **{k: constant(v) for k, v in exact.items()})
+    attribute = resolve_attribute(pred, "perceived_g")
+
+    def told(**columns):
+        kept = pred.groups.drop(columns=list(exact))
+        changed = replace(pred, groups=kept.assign(**columns))
+        return group_probabilities(changed, attribute, attribute.groups, None, np.ones((2, 2)))
+
+    expected = np.column_stack([first, 1 - first])
+    np.testing.assert_allclose(told(**exact), expected)
+    np.testing.assert_allclose(told(**{k: 100 * v for k, v in exact.items()}), expected)
+    rounded = told(perceived_g_prob_f=np.floor(first * 100) / 100, perceived_g_prob_m=np.floor((1 - first) * 100) / 100)
+    np.testing.assert_allclose(rounded, expected, atol=0.02)
+    np.testing.assert_allclose(rounded.sum(1), 1)
+    spelt = told(perceived_g_prob_F=first, perceived_g_prob_M=1 - first)
+    np.testing.assert_allclose(spelt, expected)
+    with pytest.raises(DataError, match=r"face '.*': 'perceived_g_prob_\*' values sum to .*leave these columns out"):
+        told(perceived_g_prob_f=first, perceived_g_prob_m=first / 2 + 0.001234)

@@ -84,7 +84,7 @@ def test_the_compound_expressions_are_a_second_set(tmp_path):
 
 def test_compound_labels_read_as_basic_ones_are_named(tmp_path):
     root = write_raf_db(tmp_path, 22, "basic", 11)
-    with pytest.raises(DataError, match=r"line 8: label '8', expected 1 surprise, .*compound=true.*8 bad rows"):
+    with pytest.raises(DataError, match=r"line 8: label '8', as 8 of 22 rows above 7, expected 1 to 7.*compound=true"):
         read_all(raf_db(root))
 
 

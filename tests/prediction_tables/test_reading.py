@@ -275,3 +275,25 @@ def test_a_table_with_a_name_that_is_no_utf8_is_one_sentence(tmp_path, ending):
         pytest.skip("this disk takes no such names")
     with pytest.raises(DataError, match="has a name that is no UTF-8, expected a name in UTF-8. Rename it"):
         Predictions.load(Path(os.fsdecode(path)))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_long_numbers_of_persons_keep_their_digits_beside_an_empty_cell(ending, tmp_path):
+    frame = table(60).assign(identity=pd.array([10**17 + i for i in range(60)], dtype="Int64"))
+    frame.loc[0, "identity"] = pd.NA
+    path = tmp_path / f"long.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path, index=False)
+    assert len(set(Predictions.load(path).cluster)) == 60
+
+
+def test_decimal_commas_are_numbers_also_beside_a_word_for_missing(tmp_path):
+    frame = table(60).assign(brightness=np.linspace(10, 60, 60).round(2))
+    frame = frame.astype({c: str for c in frame.columns if c.startswith("prob_") or c == "brightness"})
+    for column in frame:
+        if column.startswith("prob_") or column == "brightness":
+            frame[column] = frame[column].str.replace(".", ",")
+    frame.loc[5, "brightness"] = "-"
+    frame.to_csv(tmp_path / "excel.csv", index=False, sep=";")
+    found = Predictions.load(tmp_path / "excel.csv")
+    assert found.groups["brightness"].isna().sum() == 1
+    assert found.groups["brightness"].max() == pytest.approx(60)

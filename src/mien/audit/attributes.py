@@ -85,7 +85,7 @@ def resolve_attributes(pred: Predictions, by: Sequence[str]) -> list[Attribute]:
             "audit",
             "no attribute was given",
             "at least one column of groups",
-            f"Pass by={candidates[:3]!r}; candidates: {', '.join(candidates)}."
+            f"Pass --by {','.join(candidates[:3])} (by={candidates[:3]!r}); candidates: {', '.join(candidates)}."
             if candidates
             else f"The table has no column that could be one: add one with 2 to {MAX_GROUPS} named groups.",
         )

@@ -88,7 +88,7 @@ def audit(
     junit
         Write the conditions' results there, as JUnit XML.
     n_boot
-        Bootstrap replicates; this and what follows as the run's configuration says, or else 2000, 2000,
+        Bootstrap replicates, 100 or more; this and what follows as the run's configuration says, or else 2000, 2000,
         30, 10, 0.95 and 0.
     n_perm
         Permutations.

@@ -189,6 +189,10 @@ class StudyConfig(Section):
                 raise ValueError(str(error)) from None
             if found.evaluation not in (RUN, *self.evaluate):
                 raise ValueError(f"{column!r}: {nearest(found.evaluation, [*self.evaluate, RUN])}")
+        for claim in self.claims:
+            if column_of(claim.metric, self.evaluate).metric == "overconfidence" and claim.within is None:
+                what = "has a sign, and of two neither the smaller nor the larger is the better one: use ece, or within"
+                raise ValueError(f"claim {claim.says!r}: overconfidence {what}")
         self._check_means()
         self._check_values()
         self._check_grid(levels)

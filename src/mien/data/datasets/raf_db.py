@@ -41,6 +41,7 @@ TERMS = "RAF-DB: non-commercial research, by agreement (Li, Deng and Du 2017)"
 SOURCE = "http://www.whdeng.cn/RAF/model1.html"
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the release spells it so; copies mend it
 _NAME = re.compile(r"(train|test)_\d+(_aligned)?\.jpg", re.IGNORECASE)
+_COMPOUND_FIX = "If these are the compound expressions, pass compound=true (--option compound=true)."
 _FEW_ROWS = 50  # of a list by which nothing can be told of its codes
 _CUT = 100  # pixels a side, that of the aligned pictures
 ATTRIBUTES = {"gender": GENDERS[:2], "race": RACES, "age": AGES}
@@ -217,7 +218,9 @@ def _labelled(rows: Sequence[Row], classes: Sequence[str], unread: list[DataErro
             unread.append(DataError(row.where, f"{name!r}", "a picture called train_... or test_..."))
         elif not label:
             legend = ", ".join(f"{k} {c}" for k, c in enumerate(classes, start=1))
-            unread.append(DataError(row.where, f"label {row.words[1]!r}", legend))
+            eleven = label is None and code(row.words[1], range(12)) is not None and len(classes) == len(CLASSES)
+            fix = _COMPOUND_FIX if eleven else ""
+            unread.append(DataError(row.where, f"label {row.words[1]!r}", legend, fix))
         else:
             faces.append((row, name, label - 1))
     return faces
@@ -227,13 +230,13 @@ def _refuse_other_set(rows: Sequence[Row], n_classes: int) -> None:
     """Refuse the list of the other label set, whose codes mean other expressions: no dropped row would mend that.
 
     Raises:
-        DataError: On a code above 7 among basic expressions, or none among more than a few compound ones.
+        DataError: On many codes above 7 among basic expressions, or none among more than a few compound ones.
     """
     basic = n_classes == len(CLASSES)
     above = [row for row in rows if (label := code(row.words[1], range(12))) is not None and label > len(CLASSES)]
-    if basic and above:
-        fix = "If these are the compound expressions, pass compound=true (--option compound=true)."
-        raise DataError(above[0].where, f"label {above[0].words[1]!r}", "1 to 7, a basic expression", fix)
+    if basic and len(above) > len(rows) / 10:  # of compound expressions a third is above; one alone is a slip
+        found = f"label {above[0].words[1]!r}, as {len(above):,} of {len(rows):,} rows above 7"
+        raise DataError(above[0].where, found, "1 to 7, a basic expression", _COMPOUND_FIX)
     if not basic and not above and len(rows) > _FEW_ROWS:
         fix = "If these are the basic expressions, leave compound out."
         found = f"has no label above 7 in {len(rows):,} rows"
