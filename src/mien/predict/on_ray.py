@@ -99,7 +99,7 @@ def predict_on_ray(
             n = max(_EACH * cores, -(-len(names) // _BLOCK))
             # As bytes: names of files need be no text.
             paths = pa.array([os.fsencode(name) for name in names], pa.binary())
-            blocks = [pa.table({"path": paths.take(range(i, len(names), n))}) for i in range(min(n, len(names)))]
+            blocks = [pa.table({"path": paths.take(list(range(i, len(names), n)))}) for i in range(min(n, len(names)))]
             batch = min(_BATCH, -(-len(names) // n))
             told = shared_out(ray, blocks, _Looker, (load,), batch=batch, workers=cores)
             told.write_parquet(str(out), ray_remote_args={"num_cpus": 0})
