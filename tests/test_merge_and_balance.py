@@ -89,6 +89,16 @@ def test_groups_of_two_spellings_become_one(two, tmp_path):
     assert store.info["detail"]["gender: spellings of 'male'"] == ["Male"]
 
 
+def test_groups_that_not_all_corpora_have_are_told(tmp_path):
+    a = store_of(tmp_path / "a", "one", noise(4, seed=1), {"sad": [1] * 4}, age=["0-3", "4-19", "20-39", "20-39"])
+    b = store_of(tmp_path / "b", "two", noise(4, seed=2), {"sad": [1] * 4}, age=["0-2", "20-39", "20-39", None])
+    c = store_of(tmp_path / "c", "three", noise(4, seed=3), {"sad": [1] * 4})
+    told = merge((a, b, c), tmp_path / "m").info["detail"]["groups of age that not all corpora have"]
+    assert told == {"one": "0-3, 4-19", "two": "0-2"}
+    same = merge((a, c), tmp_path / "n").info["detail"]
+    assert not [key for key in same if key.startswith("groups of")]
+
+
 def test_named_classes_join_words_and_leave_the_rest_out(two, tmp_path):
     store = merge(two, tmp_path / "m", classes={"happy": ["happiness"], "not happy": ["angry", "sad"]})
     assert store.table.vocabulary == ("happy", "not happy")

@@ -102,7 +102,7 @@ def merge(
             raise DataError("mien merge", "no face has a vote for any class", "at least one")
         attributes = tuple(dict.fromkeys([CORPUS, *(a for s in sources for a in s.store.table.attributes)]))
         detail |= _one_spelling(frame, attributes)
-        detail |= _one_source(frame, attributes)
+        detail |= _one_source(frame, attributes) | _unlike_groups(frame, attributes)
         duplicates = _find_copies(frame, writer.images())
         detail["faces with a copy in another corpus"] = _across(frame)
         detail["faces of each corpus"] = {s.name: len(f) for s, f in zip(sources, frames, strict=True)}
@@ -214,6 +214,7 @@ def _rows(source: _Source, joined: Mapping[str, Sequence[str]]) -> tuple[NDArray
     return own["image"].to_numpy(np.int64)[keep], frame[keep]
 
 
+_MOST_GROUPS = 50  # of an attribute; more are names or numbers
 _AGAIN = ("image", "hash", "phash")  # columns that the merged pictures have of their own
 
 
@@ -260,6 +261,24 @@ def _one_source(frame: pd.DataFrame, attributes: Sequence[str]) -> dict[str, Any
             if len(found) > 1:
                 mixed[f"{attribute}: source of its groups"] = {str(k): int(n) for k, n in found.items()}
     return mixed
+
+
+def _unlike_groups(frame: pd.DataFrame, attributes: Sequence[str]) -> dict[str, Any]:
+    """Attributes of which corpora have other groups: one column of all of them tells the corpora apart, not people."""
+    found: dict[str, Any] = {}
+    for attribute in attributes:
+        if attribute == CORPUS or pd.api.types.is_numeric_dtype(frame[attribute]):
+            continue
+        groups = {str(name): set(map(str, part.dropna())) for name, part in frame.groupby(CORPUS)[attribute]}
+        groups = {name: theirs for name, theirs in groups.items() if theirs}
+        every = [set[str](), *groups.values()]
+        if len(groups) < 2 or len(set[str].union(*every)) > _MOST_GROUPS:
+            continue
+        common = set[str].intersection(*groups.values())
+        alone = {name: ", ".join(sorted(theirs - common)) for name, theirs in groups.items() if theirs - common}
+        if alone:
+            found[f"groups of {attribute} that not all corpora have"] = alone
+    return found
 
 
 def _errors(sources: Sequence[_Source], frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -26,10 +26,12 @@ _KEY_FORMAT = 1  # goes up when a key stands for something else than before
 
 
 def config_key(config: ExperimentConfig, fingerprint: str, weights: str = "") -> str:
-    """What tells two experiments apart: all that changes their results, and nothing else.
+    """What tells two experiments apart: all settings that change their results.
 
-    Names, paths, threads and minutes are not part of it; settings left out are the same as their defaults, options of
-    components are as they are written. The code is not part of it either: a record says which commit made it.
+    Names, paths, threads and minutes are not part of it, and neither is what ``train.precision: auto`` comes to on a
+    machine, which the record says. Some that change nothing are, such as what an audit is asked for. Settings left out
+    are the same as their defaults, options of components are as they are written. The code is not part of it either: a
+    record says which commit made it.
 
     Args:
         config: The experiment.

@@ -100,7 +100,8 @@ class Keeper:
             rows: Rows of the faces that are needed.
 
         Returns:
-            The maps, of 32 bits, or of 16 where the network computes in bf16, whose numbers these hold exactly.
+            The maps, of 32 bits, or of 16 where the network computes in bf16, whose numbers these hold but for the
+            smallest.
         """
         kind = np.float32 if self.network.pictures.dtype is None else np.float16
         shape = next(self._batches(images, rows[:1])).shape[1:]
