@@ -32,12 +32,13 @@ INK, MUTED, GRID, PAPER = "#1c2127", "#58616b", "#dce0e5", "#fffffe"
 CELL_INK = "#0e1116"  # text on a coloured cell, the same in both schemes
 EMPTY_CELL = "#e4e6e9"
 SHARES = LinearSegmentedColormap.from_list("mien", ["#f7fafd", "#b9d6ea", "#5aa2cf", "#1a6ba8", "#083a66"])
+DOTTED: Any = (0, (1, 1))
 # Lines of groups: colour, dash and marker, so that they stay apart without the colours.
 LINES: tuple[tuple[str, Any, str], ...] = (
     (BLUE, "-", "o"),
     (ORANGE, "--", "s"),
     (GREEN, "-.", "^"),
-    (PURPLE, (0, (1, 1)), "D"),
+    (PURPLE, DOTTED, "D"),
     (INK, (0, (5, 1, 1, 1, 1, 1)), "v"),
     (SKY, (0, (8, 2)), "P"),
 )

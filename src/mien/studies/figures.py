@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
-from mien.report.figures import BLUE, GREY, GRID, INK, LINES, MAX_LINES, ORANGE, SHARES, figure_style, new_figure, wrap
+from mien.report.figures import BLUE, DOTTED, GREY, GRID, INK, LINES, ORANGE, SHARES, figure_style, new_figure, wrap
 from mien.studies.cells import Plan
 from mien.studies.definition import FigureConfig
 from mien.studies.estimates import at, predictions_of
@@ -147,10 +147,12 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     if not found:
         return None
     columns = [column, *figure.also]
-    if len(found) <= MAX_LINES:
+    # Where further columns are dotted no row is.
+    lines = [each for each in LINES if not (figure.also and each[1] == DOTTED)]
+    if len(found) <= len(lines):
         drawn = new_figure(7, 4, _title(plan, figure))
         axes = drawn.subplots()
-        for (label, history), (colour, style, _) in zip(found.items(), LINES, strict=False):
+        for (label, history), (colour, style, _) in zip(found.items(), lines, strict=False):
             _draw_lines(axes, history, columns, colour, style, label)
         axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
         axes.legend(fontsize=8)

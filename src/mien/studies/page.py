@@ -55,7 +55,8 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
         if drawn is not None:
             name = f"{i + 1}_{figure.kind}.png"
             save_png(drawn, out / name, dpi=110)
-            lines += [f"![{figure.title or figure.metric}]({name})", ""]
+            about = figure.title or (figure.kind if figure.kind == "confusion" else figure.metric)
+            lines += [f"![{about}]({name})", ""]
     lines += ["## What differs from the source", "", study.about.strip(), ""] if study.about else []
     lines += [_made_of(plan), ""]
     write_text(out / PAGE, "\n".join(lines))
