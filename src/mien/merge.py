@@ -20,6 +20,7 @@ from mien.inference import Progress
 from mien.inputs import rows_at_once
 from mien.pictures.landmarks import rescaled
 from mien.pictures.pixels import as_stored
+from mien.prediction_tables.number_columns import MOST_GROUPS
 from mien.prepare import class_counts
 from mien.registry import nearest
 from mien.samples import ANNOTATED, SampleTable, Step
@@ -214,7 +215,6 @@ def _rows(source: _Source, joined: Mapping[str, Sequence[str]]) -> tuple[NDArray
     return own["image"].to_numpy(np.int64)[keep], frame[keep]
 
 
-_MOST_GROUPS = 50  # of an attribute; more are names or numbers
 _AGAIN = ("image", "hash", "phash")  # columns that the merged pictures have of their own
 
 
@@ -272,7 +272,7 @@ def _unlike_groups(frame: pd.DataFrame, attributes: Sequence[str]) -> dict[str, 
         groups = {str(name): set(map(str, part.dropna())) for name, part in frame.groupby(CORPUS)[attribute]}
         groups = {name: theirs for name, theirs in groups.items() if theirs}
         every = [set[str](), *groups.values()]
-        if len(groups) < 2 or len(set[str].union(*every)) > _MOST_GROUPS:
+        if len(groups) < 2 or len(set[str].union(*every)) > MOST_GROUPS:
             continue
         common = set[str].intersection(*groups.values())
         alone = {name: ", ".join(sorted(theirs - common)) for name, theirs in groups.items() if theirs - common}

@@ -256,13 +256,11 @@ class _Input:
         """``(B, H, W, C)`` uint8 -> the file's input."""
         card = self.card
         mean, std, scale = card.mean, card.std, card.scale
-        if self.dtype is np.uint8:  # levels, as a store holds them
-            if card.store_size:
-                images = as_stored(images, card.store_size, self.channels, card.resampling[0])
-            levels = as_stored(images, self.size, self.channels, card.resampling[1])
-            return np.ascontiguousarray(levels if self.last else levels.transpose(0, 3, 1, 2))
         if card.store_size:
             images = as_stored(images, card.store_size, self.channels, card.resampling[0])
+        if self.dtype is np.uint8:  # levels, as a store holds them
+            levels = as_stored(images, self.size, self.channels, card.resampling[1])
+            return np.ascontiguousarray(levels if self.last else levels.transpose(0, 3, 1, 2))
         if card.preprocess:  # of pixels from 0 to 1, whatever the file wants to have of them
             x = normalised_floats(images, self.size, self.channels, (0.0,), (1.0,), by=card.resampling[1])
             x = preprocessed(x, card.preprocess) * np.float32(255 / scale)

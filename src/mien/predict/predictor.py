@@ -245,9 +245,10 @@ class Predictor:
             name: What it is called, where ``source`` does not say.
             most_pixels: Of a picture, looked at before it is decoded.
         """
-        if not name:
-            name = "picture" if isinstance(source, bytes) else ""
-            name = name or (source.name if isinstance(source, WholePicture) else str(source))
+        if not name and isinstance(source, bytes):
+            name = "picture"
+        elif not name:
+            name = source.name if isinstance(source, WholePicture) else str(source)
         try:
             picture = source
             if not isinstance(picture, WholePicture):

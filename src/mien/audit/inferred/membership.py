@@ -121,8 +121,7 @@ def _stated_probabilities(pred: Predictions, name: str, groups: Sequence[str]) -
             "Add it, or leave these columns out: then groups count as they are named.",
         )
     columns = [f"{name}_prob_{named[folded(g)]}" for g in groups]
-    raw = np.stack([pd.to_numeric(pred.groups[c], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-                    for c in columns], axis=1)  # fmt: skip
+    raw = np.stack([_numbers(pred.groups[c]) for c in columns], axis=1)
     sums = raw[np.isfinite(raw).all(1)].sum(1)
     hundred = bool(len(sums)) and bool((np.abs(sums - 100) <= 0.5 * len(groups) + 1e-9).all())
     out = np.stack([_share_column(pred, c, percent=hundred) for c in columns], axis=1)
@@ -153,10 +152,16 @@ def _place(pred: Predictions, row: int) -> str:
     return f"{pred.source or 'predictions'} face {str(pred.sample_id[row])!r}"
 
 
+def _numbers(column: pd.Series[Any]) -> Array:
+    """``(n,)`` NaN where a value is missing or none."""
+    found: Array = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return found
+
+
 def _share_column(pred: Predictions, column: str, *, percent: bool | None = None) -> Array:
     """``(n,)`` shares from 0 to 1; per cent if so told, or if that is not known and most of them are above 1."""
     raw = pred.groups[column]
-    values: Array = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = _numbers(raw)
     known = values[np.isfinite(values)]
     if percent is None:
         percent = bool(len(known)) and float(np.median(known)) > 1
