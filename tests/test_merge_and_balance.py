@@ -12,7 +12,7 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits.held_out import held_out_split
 from mien.errors import DataError
 from mien.merge import merge
-from mien.samples import SampleTable
+from mien.samples import SUGGESTED, VOTES_EACH, SampleTable
 
 
 def noise(n, size=48, channels=1, seed=0):
@@ -46,6 +46,20 @@ def two(tmp_path):
         split=["train", "test", "", "train"], gender=["male", "female", "male", "male"],
         identity=["p", "p", "", "q"])  # fmt: skip
     return a, b
+
+
+def test_votes_that_people_spread_stay_spread_in_a_merged_store(two, tmp_path):
+    first = Store.open(two[0])
+    labelled = first.table.derive("labels by people", first.table.frame, detail={VOTES_EACH: 10, SUGGESTED: True})
+    with StoreWriter(tmp_path / "labelled") as writer:
+        writer.append(np.asarray(first.images))
+        spread = writer.commit(labelled, first.description).path
+    merged = merge([spread, two[1]], tmp_path / "m").table
+    assert merged.votes_each == 10
+    assert merged.history[-1].detail[SUGGESTED]
+    plain = merge(two, tmp_path / "plain").table
+    assert plain.votes_each == 1
+    assert SUGGESTED not in plain.history[-1].detail
 
 
 def test_merged_words_are_joined_and_votes_kept(two, tmp_path):

@@ -23,7 +23,7 @@ from mien.pictures.pixels import as_stored
 from mien.prediction_tables.number_columns import MOST_GROUPS
 from mien.prepare import class_counts
 from mien.registry import nearest
-from mien.samples import ANNOTATED, SampleTable, Step
+from mien.samples import ANNOTATED, SUGGESTED, VOTES_EACH, SampleTable, Step
 from mien.spellings import canonical, commonest, spellings
 from mien.units import joined_units
 from mien.wording import listed
@@ -107,7 +107,7 @@ def merge(
         duplicates = _find_copies(frame, writer.images())
         detail["faces with a copy in another corpus"] = _across(frame)
         detail["faces of each corpus"] = {s.name: len(f) for s, f in zip(sources, frames, strict=True)}
-        detail |= _changed(sources, frames, (size, channels))
+        detail |= _changed(sources, frames, (size, channels)) | _labelled_by_people(sources)
         options = {"classes": {k: list(v) for k, v in joined.items()}, "size": size, "channels": channels}
         name = "+".join(s.name for s in sources)
         table = SampleTable(
@@ -146,6 +146,13 @@ def _changed(sources: Sequence[_Source], frames: Sequence[pd.DataFrame], wanted:
             if _PARTS.get(str(name), name) != name:
                 found.setdefault("splits by another name", {})[f"{source.name} {name} is {_PARTS[str(name)]}"] = int(n)
     return found
+
+
+def _labelled_by_people(sources: Sequence[_Source]) -> dict[str, Any]:
+    """What votes are, where people of a labelling tool gave them: of one such store, it holds of the merged one."""
+    each = max(s.store.table.votes_each for s in sources)
+    seen = any(step.detail.get(SUGGESTED) for s in sources for step in s.store.table.history)
+    return ({VOTES_EACH: each} if each > 1 else {}) | ({SUGGESTED: True} if seen else {})
 
 
 def _named(stores: Sequence[Store]) -> list[_Source]:

@@ -19,6 +19,8 @@ from mien.own_files import ANY, NUMBER, TEXT, WHOLE, as_record, holds, parse_jso
 
 CORE_COLUMNS = ("sample_id", "image", "split", "identity", "cluster")
 ANNOTATED, PERCEIVED = "annotated", "perceived"
+VOTES_EACH = "votes_each"  # in a history: votes that one person spreads over a face
+SUGGESTED = "suggestions_shown"  # in a history: whether people saw what a model says of a face
 _KINDS = {"sample_id": TEXT, "image": WHOLE, "split": TEXT, "identity": TEXT, "cluster": WHOLE}
 
 
@@ -88,6 +90,11 @@ class SampleTable:
         Labels that are drawn are drawn by it, so that copies of a picture, byte for byte, draw alike.
         """
         return self.frame["hash" if "hash" in self.frame else "sample_id"].to_numpy(dtype=object)
+
+    @property
+    def votes_each(self) -> int:
+        """Votes that each person may have spread over a face: above 1 they are not those of as many people."""
+        return next((int(s.detail[VOTES_EACH]) for s in reversed(self.history) if VOTES_EACH in s.detail), 1)
 
     @property
     def splits(self) -> dict[str, int]:

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from voting import CLASSES, PREVALENCE, round_trip, spread_votes, team_votes
 
-from mien.agreement import Votes, dawid_skene
+from mien.agreement import Votes, dawid_skene, find_outliers
+from mien.agreement.summary import summarise, summary_text
 from mien.errors import DataError, UsageError
+from mien.stats.intervals import wilson
 from mien.stats.settings import Settings
 
 TWO = Settings(n_boot=2)
@@ -143,3 +147,22 @@ def test_faces_and_classes_without_votes():
         dawid_skene(Votes.from_choices([0], ["x"], ["unknown"], (*CLASSES, "unknown")))
     with pytest.raises(UsageError, match="prior"):
         dawid_skene(votes, prior=-1)
+
+
+def test_annotators_who_always_agree_are_not_known_for_certain():
+    votes = Votes.from_choices(np.repeat(np.arange(60), 3), ["x", "y", "z"] * 60, ["joy", "calm"] * 90, ("joy", "calm"))
+    votes = replace(votes, votes=np.eye(2)[votes.face % 2])
+    model = dawid_skene(votes, settings=TWO)
+    for accuracy in (a.accuracy for a in model.annotators):
+        assert accuracy.value > 0.98
+        assert accuracy.low < wilson(60, 60)[0] + 0.01  # the rule of three: 60 of 60 hold no more
+    one = model.prevalence["joy"]
+    assert one.low < one.value < one.high
+
+
+def test_one_class_tells_nothing_of_annotators():
+    votes = Votes.from_choices([0, 0, 1, 1], ["x", "y"] * 2, ["joy"] * 4, ("joy", "not a face"))
+    with pytest.raises(DataError, match="one class only, joy"):
+        dawid_skene(votes, settings=TWO)
+    assert np.isnan(find_outliers(votes, settings=TWO).annotators[0].accuracy.value)
+    assert "one class only" in summary_text(summarise(votes, "mine", settings=TWO))

@@ -7,6 +7,7 @@ from voting import CLASSES, round_trip, team_votes
 
 from mien.agreement import Votes, exchange_p, find_outliers
 from mien.agreement.exchange import LOWEST_P
+from mien.agreement.summary import summarise, summary_text
 from mien.errors import UsageError
 from mien.stats.settings import Settings
 
@@ -112,7 +113,7 @@ def test_agreement_by_hand():
     assert z.difference.value == pytest.approx(-0.5)
     assert (z.n, z.n_shared) == (2, 1)
     assert all(a.too_few and not a.p and not a.flags for a in result.annotators)
-    assert "Too few shared faces to test (fewer than 20): x, y, z." in result.notes
+    assert "Too few shared faces to test the agreement (fewer than 20): x, y, z." in result.notes
     assert np.isnan(x.unknown.value)
     assert x.unknown.note == "nobody could vote for it"
 
@@ -152,3 +153,21 @@ def test_settings_are_checked():
     for wrong in ({"alpha": 0}, {"margin": -0.1}, {"pace": 0}, {"min_faces": 1}):
         with pytest.raises(UsageError):
             find_outliers(votes, **wrong)
+
+
+def test_who_always_says_unknown_is_said_to(tmp_path):
+    """Such a rater shares few judged faces: the agreement cannot be tested, and the share of unknown can."""
+    face, who, word = [], [], []
+    for f in range(60):
+        for name in ("A", "B", "C", "D"):
+            face.append(f)
+            who.append(name)
+            word.append("unknown" if name == "D" and f < 50 else ("joy", "calm")[f % 2])
+    votes = Votes.from_choices(face, who, word, ("joy", "calm", "unknown"))
+    found = find_outliers(votes, settings=Settings(n_boot=20), n_fits=0)
+    odd = found.annotators[3]
+    assert odd.too_few
+    assert odd.flags == ["unknown"]
+    text = summary_text(summarise(votes, "mine", settings=Settings(n_boot=20)))
+    row = next(line for line in text.splitlines() if line.startswith("| D "))
+    assert row.rstrip(" |").endswith("unknown")

@@ -6,9 +6,8 @@ import pytest
 from voting import CLASSES
 
 from mien.agreement import Votes, dawid_skene, find_outliers
-from mien.agreement.votes import VOTES_EACH
 from mien.errors import DataError, UsageError
-from mien.samples import SampleTable, Step
+from mien.samples import VOTES_EACH, SampleTable, Step
 
 WORDS = ("joy", "anger", "unknown", "NF")
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mien.data.labelled import labelled_faces
 from mien.errors import DataError, LabelError
-from mien.samples import SampleTable
+from mien.samples import VOTES_EACH, SampleTable, Step
 
 WORDS = ("anger", "happiness", "contempt", "unknown")
 VOTES = np.array([[6, 2, 2, 0], [0, 1, 9, 0], [1, 8, 1, 3], [0, 0, 0, 9], [4, 4, 0, 0]])
@@ -65,6 +67,15 @@ def test_predictions_carry_groups_units_and_pictures():
     assert pred.undetected["site"].tolist() == ["y"]
     assert pred.undetected["label"].tolist() == ["contempt"]
     assert (pred.source, pred.notes) == ("a tool", ("one",))
+
+
+def test_votes_that_one_person_spreads_are_not_those_of_many():
+    history = (Step("labels by people", 5, 5, {}, {VOTES_EACH: 10}),)
+    faces = labelled_faces(replace(table(), history=history), "majority", where="here")
+    pred = faces.predictions(np.full((len(faces.targets), 3), 1 / 3), "a model")
+    assert pred.votes is None
+    assert "spread 10 votes over a face" in pred.notes[0]
+    assert pred.soft_targets.tolist() == faces.targets.tolist()
 
 
 def test_errors():

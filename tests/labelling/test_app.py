@@ -476,6 +476,18 @@ def test_an_undo_whose_answer_was_lost_is_asked_again(
     refused(ann.undo(label_body("faces/0000", {})), 409, "no label to take back")
 
 
+def test_an_undo_asked_again_takes_no_face_from_others(
+    person: Callable[[str], Annotator], clock: Clock, database: LabelDatabase
+) -> None:
+    ann = person("Ann")
+    first = ann.label()
+    ann.undo(first)
+    ann.label({"sadness": 10})  # from another browser; the first one asks again
+    held = ann.face()
+    refused(ann.undo(first), 409, "taken back already")
+    assert ann.face() == held
+
+
 def test_me(person: Callable[[str], Annotator]) -> None:
     ann = person("Ann")
     ann.label()

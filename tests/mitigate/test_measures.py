@@ -11,6 +11,7 @@ import pytest
 from mien.audit.inferred import AnnotatorError
 from mien.errors import DataError
 from mien.mitigate.definition import MitigationConfig
+from mien.mitigate.leakage import probe_table
 from mien.mitigate.matrix import summary
 from mien.mitigate.measures import (
     ACCURACY,
@@ -23,7 +24,6 @@ from mien.mitigate.measures import (
     WORST,
     compare_methods,
 )
-from mien.mitigate.page import probe_table
 from mien.mitigate.selection import choice, merit
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.records import Estimate, Predictions

@@ -18,8 +18,8 @@ from mien.errors import UsageError
 from mien.records import Estimate, Predictions, plain
 from mien.report import render_comparison, render_seeds
 from mien.report.compare_plots import MAX_ROWS, ChangeRow, both_plot, difference_plot, seed_share
-from mien.report.words import p_value
 from mien.stats.settings import Settings
+from mien.wording import p_value
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from mien.errors import UsageError
 from mien.web.answers import bearer, new_app, sentence, serve_page
-from mien.web.guard import MAX_BODY, Guard
+from mien.web.guard import BROKEN, MAX_BODY, Guard
 from mien.web.server import addresses, draw_code, invitation, is_loopback, listen, names_of
 
 
@@ -98,3 +98,39 @@ def test_the_guard_and_refusals_need_no_package() -> None:
     code = "import sys\nfor m in ('fastapi', 'starlette', 'uvicorn', 'h11'): sys.modules[m] = None\n"
     code += "import mien.web, mien.web.guard, mien.web.refusals\n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_fault_of_the_application_has_the_headers_too() -> None:
+    app: FastAPI = new_app("test")
+
+    @app.get("/broken")
+    async def broken() -> Any:
+        raise ValueError("told nobody")
+
+    app.add_middleware(Guard)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as asking:
+        answer = asking.get("/broken")
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": BROKEN}
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    with pytest.raises(ValueError, match="told nobody"), TestClient(app, base_url="http://localhost") as asking:
+        asking.get("/broken")  # the server's log hears of it
+
+
+@pytest.mark.parametrize(
+    ("host", "further", "asked"),
+    [
+        ("127.0.0.2", [], "127.0.0.2:8765"),
+        ("127.0.0.1", ["lab.example:8443"], "lab.example:8443"),
+        ("127.0.0.1", ["Lab.example"], "lab.example"),
+        ("::1", ["2001:db8::5"], "[2001:db8::5]:80"),
+    ],
+)
+def test_where_a_server_listens_and_what_it_was_given_it_answers(host: str, further: list[str], asked: str) -> None:
+    app: FastAPI = new_app("test")
+    serve_page(app, "mien.labelling")
+    app.add_middleware(Guard, hosts=names_of(host, further))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/", headers={"Host": asked}).status_code == 200
+        assert client.get("/", headers={"Host": "elsewhere.example"}).status_code == 403

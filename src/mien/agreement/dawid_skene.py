@@ -18,7 +18,8 @@ and climbs the log-likelihood plus sum_azc b_zc log pi^a_zc + sum_z log(rho_z) /
 lowers; it is deterministic.
 
 Intervals are normal on the logit scale, with the standard deviation of fits to bootstrap samples of
-whole units, each begun at the result. They tell what other faces would have changed, not what the
+whole units, each begun at the result, and at least as wide as Wilson's of as many units: where all agree,
+no sample differs. They tell what other faces would have changed, not what the
 model gets wrong: with few votes, or many careless annotators, they hold the truth too seldom
 (``benchmarks/agreement.py``).
 
@@ -41,7 +42,7 @@ from scipy.special import expit, logit
 from mien.agreement.votes import MISSING, Votes
 from mien.errors import DataError, UsageError
 from mien.records import Estimate
-from mien.stats.intervals import undefined
+from mien.stats.intervals import undefined, wilson
 from mien.stats.resampling import mean_estimates, unit_weights
 from mien.stats.settings import Settings
 
@@ -142,11 +143,13 @@ def dawid_skene(
 
     Raises:
         UsageError: If annotators are not known, or on settings that cannot work.
-        DataError: If no face has a judgement.
+        DataError: If no face has a judgement, or there is one class only.
     """
     if prior < 0 or max_steps < 1:
         raise UsageError("prior, max_steps", f"are {prior} and {max_steps}", "0 or more, and 1 or more")
     votes = votes.with_unknown(unknown)
+    if len(votes.vocabulary) < 2:
+        raise DataError("votes", f"hold one class only, {', '.join(votes.vocabulary)}", "two classes or more")
     judged = np.flatnonzero(votes.n_votes)
     if not len(judged):
         raise DataError("votes", "no face has a judgement", "one judgement or more")
@@ -303,7 +306,10 @@ def _annotators(
 
 
 def _estimate(value: float, replicates: Array, n: int, units: int, settings: Settings, none: str = "") -> Estimate:
-    """A probability with a normal interval on the logit scale."""
+    """A probability with a normal interval on the logit scale, at least as wide as Wilson's of so many units.
+
+    Where all agree, samples of the faces do too, and their fits have no spread that could make an interval.
+    """
     if not n:
         return undefined(0, 0, none, settings.level)
     units = min(n, units)
@@ -311,13 +317,13 @@ def _estimate(value: float, replicates: Array, n: int, units: int, settings: Set
     if units < 2:
         return Estimate(value, level=settings.level, n=n, clusters=units, note=note)
     reach = NormalDist().inv_cdf(0.5 + settings.level / 2) * float(replicates.std()) / (value * (1 - value))
-    low, high = expit(logit(value) - reach), expit(logit(value) + reach)
+    least, most = wilson(value * units, units, settings.level)
     return Estimate(
         value,
-        float(low),
-        float(high),
+        min(float(expit(logit(value) - reach)), least),
+        max(float(expit(logit(value) + reach)), most),
         level=settings.level,
-        method="logit bootstrap",
+        method="logit bootstrap, at least wilson",
         n=n,
         clusters=units,
         seed=settings.seed,

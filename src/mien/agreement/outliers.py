@@ -42,7 +42,7 @@ class AnnotatorCheck:
         name: The annotator.
         n: Faces judged.
         n_shared: Those on which another annotator judged the expression too.
-        too_few: Whether they are too few to test.
+        too_few: Whether they are too few to test the agreement; unknown and speed have faces of their own.
         agreement: Mean agreement with the other annotators of a face.
         difference: That minus the mean of the others' own agreement on the same faces.
         accuracy: By Dawid and Skene's model; undefined without a shared face.
@@ -298,10 +298,10 @@ def _exponential(e: Estimate) -> Estimate:
 
 
 def _accuracies(votes: Votes, settings: Settings, n_fits: int) -> list[Estimate]:
-    if not len(votes.face) or not n_fits:
-        return [undefined(0, 0, "not fitted" if len(votes.face) else "no votes", settings.level)] * len(
-            votes.annotators
-        )
+    none = "no votes" if not len(votes.face) else "" if n_fits else "not fitted"
+    none = none or ("one expression only" if len(votes.vocabulary) < 2 else "")
+    if none:
+        return [undefined(0, 0, none, settings.level)] * len(votes.annotators)
     model = dawid_skene(votes, unknown=CLASS, settings=replace(settings, n_boot=n_fits))
     return [a.accuracy for a in model.annotators]
 
@@ -313,7 +313,7 @@ def _notes(votes: Votes, checks: list[AnnotatorCheck], min_faces: int) -> list[s
     ]
     few = [c.name for c in checks if c.too_few]
     if few:
-        notes.append(f"Too few shared faces to test (fewer than {min_faces}): {', '.join(few)}.")
+        notes.append(f"Too few shared faces to test the agreement (fewer than {min_faces}): {', '.join(few)}.")
     sizes = votes.n_votes
     if (sizes > 0).any() and np.median(sizes[sizes > 0]) < 3:
         notes.append("Most faces have fewer than three annotators: who of two is the odd one cannot be told.")

@@ -139,7 +139,7 @@ def _annotators(found: OutlierResult) -> list[str]:
             str(a.agreement),
             str(a.accuracy),
             str(a.unknown),
-            "too few shared faces" if a.too_few else ", ".join(a.flags) or "like the others",
+            ", ".join(a.flags) or ("too few shared faces" if a.too_few else "like the others"),
         ]
         for a in found.annotators
     ]

@@ -18,7 +18,6 @@ from mien.spellings import canonical
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MISSING, CLASS = "missing", "class"
-VOTES_EACH = "votes_each"  # in the history of a store with labels by people: votes that a person spreads over a face
 MOST_VOTES = 100_000  # of one face; more are a slip, and every vote is counted by itself
 _CLOSE = 1e-9
 
@@ -199,7 +198,7 @@ class Votes:
         """
         if not table.vocabulary:
             raise UsageError(source, "holds no votes", "a store of a corpus with expressions")
-        each = next((s.detail[VOTES_EACH] for s in reversed(table.history) if VOTES_EACH in s.detail), 1)
+        each = table.votes_each
         if each > 1:
             raise UsageError(
                 source,

@@ -22,6 +22,11 @@ from mien.records import Predictions
 from mien.samples import SampleTable
 from mien.spellings import canonical
 
+_SPREAD = (
+    "Each person spread {} votes over a face: they are not those of as many people, and nothing is said of how far "
+    "annotators agree."
+)
+
 
 @dataclass(frozen=True)
 class LabelledFaces:
@@ -102,13 +107,16 @@ class LabelledFaces:
         """
         table = self.table
         columns = table.attribute_columns
+        spread = table.votes_each > 1 and self.votes is not None
+        if spread:
+            notes = [*notes, _SPREAD.format(table.votes_each)]
         fields: dict[str, Any] = {
             "sample_id": table.frame["sample_id"].to_numpy(dtype=object),
             "labels": self.targets.argmax(1).astype(np.int64),
             "predicted": np.nan_to_num(probs, nan=-1.0).argmax(1).astype(np.int64),
             "probs": probs,
             "soft_targets": self.targets,
-            "votes": self.votes,
+            "votes": None if spread else self.votes,
             "groups": table.frame[columns].assign(**self._of_votes(), **(attributes or {})),
             "cluster": split_units(table),
             "image": self.rows,

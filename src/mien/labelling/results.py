@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.agreement.alpha import NOMINAL, ORDINAL
-from mien.agreement.votes import VOTES_EACH, Votes
+from mien.agreement.votes import Votes
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import split_units
 from mien.errors import DataError, UsageError
@@ -24,7 +24,7 @@ from mien.labelling.task import MAX_INTENSITY, UNSURE
 from mien.labelling.voting import as_label, check_label
 from mien.labels import NOT_EXPRESSIONS
 from mien.registry import nearest
-from mien.samples import PERCEIVED, SampleTable, Step
+from mien.samples import PERCEIVED, SUGGESTED, VOTES_EACH, SampleTable, Step
 from mien.spellings import canonical
 from mien.web.refusals import Refused
 
@@ -228,7 +228,7 @@ def merge_labels(
             VOTES_EACH: database.task.votes_per_face,
             "faces": len(faces),
             "columns": to,
-            "suggestions_shown": database.task.show_suggestion,
+            SUGGESTED: database.task.show_suggestion,
             "consent_version": database.task.consent_version,
         },
     )
@@ -286,7 +286,7 @@ def label_notes(table: SampleTable) -> list[str]:
         for old, new in detail["columns"].items()
         if new != old
     ]
-    return notes + ([SUGGESTIONS_SHOWN] if detail["suggestions_shown"] else [])
+    return notes + ([SUGGESTIONS_SHOWN] if detail[SUGGESTED] else [])
 
 
 def _columns_for(table: SampleTable, attributes: list[str]) -> dict[str, str]:

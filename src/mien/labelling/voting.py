@@ -204,7 +204,7 @@ def undo(
         lease_s: Seconds for which the face is kept for them.
 
     Raises:
-        Refused: If there is none.
+        Refused: If there is none, or the face of one that was taken back before is theirs no more.
     """
 
     def work(c: sa.Connection) -> tuple[Label, Turn]:
@@ -213,7 +213,11 @@ def undo(
         if row is None or row["annotator"] != who.id:
             raise Refused(409, "There is no label to take back.")
         face, now = int(row["face"]), database.now()
-        if not row["withdrawn"]:
+        if row["withdrawn"]:
+            # Since then it may have been labelled again, or given to somebody else.
+            if c.execute(_FREE_HELD, {"me": who.id, "at": face, "now": database.clock()}).first() is None:
+                raise Refused(409, "This label was taken back already, and its face has no place left for another.")
+        else:
             c.execute(sa.update(labels).where(labels.c.id == row["id"]).values(withdrawn=labels.c.id, undone=now))
             c.execute(_GIVE_BACK, {"at": face})
         _lease(database, c, who, face, lease_s)

@@ -8,8 +8,9 @@ from pathlib import Path
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix
 from mien.mitigate.measures import MEASURES, Comparison
-from mien.mitigate.page import PAGE, UNSHOWN, compared, table
+from mien.mitigate.page import PAGE, UNSHOWN, compared
 from mien.mitigate.run import Found
+from mien.mitigate.tables import table
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.outputs import write_text
 from mien.report.figures import save_png

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.audit.attributes import resolve_attribute
-from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
-from mien.audit.seeds.noise import interval_over_seeds
-from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE, MIN_N, MitigationConfig
+from mien.mitigate.definition import BASELINE, MIN_N
 from mien.mitigate.figures import draw_trade
+from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
-    EQUAL,
-    FAIRNESS,
-    GAP,
-    MACRO,
-    MEASURES,
-    ODDS,
-    PARITY,
     WORST,
     Comparison,
-    Figure,
     compare_methods,
 )
-from mien.mitigate.run import Found, Tried, features_of
+from mien.mitigate.run import Found
 from mien.mitigate.selection import RULES
+from mien.mitigate.tables import (
+    asks,
+    calibration_table,
+    candidates_table,
+    change_of,
+    further_table,
+    groups_table,
+    main_table,
+    overall_change,
+    seconds_of,
+    signed,
+    times,
+)
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
-from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Needs
 from mien.outputs import write_text
-from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import PostProcessor
-from mien.records import Estimate, plain, thousandths, write_json
+from mien.records import plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.standing import evaluations_of
-from mien.studies.tables import line_of
 from mien.wording import listed
 
 PAGE, RECORDS = "README.md", "records.json"
@@ -75,7 +71,7 @@ def write_page(
     """
     config, comparison = found.config, comparison or compared(found, settings)
     judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name != BASELINE}
-    probes = _probed(found, settings) if config.probes else {}
+    probes = probed(found, settings) if config.probes else {}
     out.mkdir(parents=True, exist_ok=True)
     title = config.title or config.name.replace("_", " ")
     lines = [f"# {title}" + (f": {found.setting.replace('_', ' ')}" if len(config.settings) > 1 else ""), ""]
@@ -86,13 +82,13 @@ def write_page(
     if not np.isnan(comparison.methods[BASELINE].overall[WORST].value.value):
         save_png(draw_trade(found, comparison, judged), out / "trade.png", dpi=110)
         lines += ["![accuracy of all against the worst group](trade.png)", ""]
-    lines += ["## All methods", "", *_main_table(found, comparison, judged), ""]
-    lines += ["## Further figures", "", *_further_table(found, comparison), ""]
-    lines += ["## Every group", "", *_groups_table(found, comparison), ""]
-    lines += ["## How sure, by group", "", *_calibration(found, comparison), ""]
+    lines += ["## All methods", "", *main_table(found, comparison, judged), ""]
+    lines += ["## Further figures", "", *further_table(found, comparison), ""]
+    lines += ["## Every group", "", *groups_table(found, comparison), ""]
+    lines += ["## How sure, by group", "", *calibration_table(found, comparison), ""]
     if probes:
         lines += ["## What the features tell of the group", "", *probe_table(config, probes, settings.level), ""]
-    lines += ["## Candidates", "", *_candidates(found), ""]
+    lines += ["## Candidates", "", *candidates_table(found), ""]
     lines += [*_notes(found), ""] if _notes(found) else []
     lines += ["## What a reader must know", "", config.about.strip(), ""] if config.about else []
     lines += [_made_of(found), ""]
@@ -161,12 +157,13 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         f"{base.groups[best].value}."
     ]
     helped = [name for name, told in judged.items() if told.verdict == "helped"]
-    for name in sorted(helped, key=lambda m: -_change(comparison, m, worst).value):
-        asked = _asks(found, name)
+    for name in sorted(helped, key=lambda m: -change_of(comparison, m, worst).value):
+        asked = asks(found, name)
         lines.append(
-            f"- **{config.label(name)}** {judged[name].words}: {worst} {_signed(_change(comparison, name, worst))}, "
-            f"{best} {_signed(_change(comparison, name, best))}, all {_signed(_overall(comparison, name, ACCURACY))}; "
-            f"{_times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
+            f"- **{config.label(name)}** {judged[name].words}: {worst} {signed(change_of(comparison, name, worst))}, "
+            f"{best} {signed(change_of(comparison, name, best))}, "
+            f"all {signed(overall_change(comparison, name, ACCURACY))}; "
+            f"{times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
         )
     if not helped:
         lines.append(
@@ -182,217 +179,6 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         names = [config.label(name) for name, told in judged.items() if told.verdict == verdict]
         lines += [f"- {said}: {listed(names)}."] if names else []
     return lines
-
-
-def _change(comparison: Comparison, name: str, group: str) -> Estimate:
-    change = comparison.methods[name].groups[group].change
-    return change if change is not None else Estimate(float("nan"))
-
-
-def _overall(comparison: Comparison, name: str, measure: str) -> Estimate:
-    change = comparison.methods[name].overall[measure].change
-    return change if change is not None else Estimate(float("nan"))
-
-
-def _signed(estimate: Estimate) -> str:
-    if np.isnan(estimate.value):
-        return "undefined"
-    sign = "+" if estimate.value > 0 else ""
-    interval = "" if np.isnan(estimate.low) else f" [{thousandths(estimate.low)}, {thousandths(estimate.high)}]"
-    return f"{sign}{thousandths(estimate.value)}{interval}"
-
-
-def _seconds(tried: Tried) -> float:
-    """The median over seeds: what else the machine did in one of them plays no part."""
-    return float(np.median([each.seconds for each in tried.best]))
-
-
-def _times(found: Found, name: str) -> str:
-    return f"{_seconds(found.tried[name]) / max(_seconds(found.tried[BASELINE]), 1e-9):.2f}"
-
-
-def _asks(found: Found, name: str) -> str:
-    """Where a method asks for the groups of faces; empty where it never does."""
-    method = found.config.methods.get(name, found.config.baseline)
-    said = []
-    mitigation = found.tried[name].best[0].cell.config.mitigation
-    takes = inspect.signature(MITIGATIONS.get(mitigation.name)).parameters
-    needs: Needs = getattr(MITIGATIONS.get(mitigation.name), "needs", Needs())
-    if mitigation.options.get("by") or (needs.training and "by" not in takes):
-        said.append("in training")
-    if method.after is not None:
-        options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
-        maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
-        said += ["after training"] if maker.fits_groups else []
-        said += ["where it is used"] if maker.asks_groups else []
-    elif needs.prediction:
-        said.append("where it is used")
-    return listed(said)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table's lines in Markdown."""
-    return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
-
-
-def _with_change(figure: Figure) -> str:
-    return str(figure.value) if figure.change is None else f"{figure.value}; {_signed(figure.change)}"
-
-
-def _main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
-    shown = list(dict.fromkeys([ACCURACY, WORST, GAP, found.config.disparity]))
-    header = ["method", *(title for m in shown for title in (MEASURES[m][0], "change")), "time", "asks for groups",
-              "verdict"]  # fmt: skip
-    rows = []
-    for name, method in comparison.methods.items():
-        told = [cell for m in shown for cell in _apart(method.overall[m])]
-        verdict = f"**{judged[name].words}**" if name in judged else ""
-        asks = _asks(found, name) or "no"
-        rows.append([found.config.label(name), *told, f"{_times(found, name)} x", asks, verdict])
-    after = (
-        "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. *Worst group* and "
-        "*largest gap* are of the mean rates over seeds: noise makes the one lower and the other larger than they are, "
-        "so that their intervals, and those of their changes, are what a band about all groups at once leaves, and "
-        "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it, the "
-        "median over seeds."
-    )
-    return [*table(header, rows), "", after]
-
-
-def _apart(figure: Figure) -> tuple[str, str]:
-    return str(figure.value), "" if figure.change is None else _signed(figure.change)
-
-
-def _further_table(found: Found, comparison: Comparison) -> list[str]:
-    shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS) if m != found.config.disparity]
-    header = ["method", *(MEASURES[m][0] for m in shown)]
-    rows = [
-        [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
-        for name, method in comparison.methods.items()
-    ]
-    after = (
-        "After the semicolon: the change against the baseline. *Mean over groups* counts every group alike, "
-        "*balanced accuracy* every class. Equalised odds and demographic parity: the largest gap of a rate over the "
-        "classes (Hardt et al. 2016). F: the smallest over the largest mean recall of the groups (Xu et al. 2020)."
-    )
-    return [*table(header, rows), "", after]
-
-
-def _groups_table(found: Found, comparison: Comparison) -> list[str]:
-    groups = list(comparison.sizes)
-    header = ["method", *(f"{g} ({comparison.sizes[g]:,} faces)" for g in groups)]
-    rows = [
-        [found.config.label(name), *(_with_change(method.groups[g]) for g in groups)]
-        for name, method in comparison.methods.items()
-    ]
-    return table(header, rows)
-
-
-def _calibration(found: Found, comparison: Comparison) -> list[str]:
-    """Log loss and calibration error of each group, means over seeds."""
-    groups = list(comparison.eligible)
-    header = ["method", *(f"log loss, {g}" for g in groups), *(f"calibration error, {g}" for g in groups)]
-    rows, without = [], list[str]()
-    for name, tried in found.tried.items():
-        if not _calibrated(found, name):
-            without.append(found.config.label(name))
-            continue
-        losses, errors = [], []
-        for outcome in tried.best:
-            said = outcome.judged
-            if said.probs is None:
-                continue
-            attribute = resolve_attribute(said, found.config.attribute)
-            masks = [attribute.codes == list(attribute.groups).index(g) for g in groups]
-            losses.append([float(nll_rows(said.probs[m], said.labels[m]).mean()) for m in masks])
-            errors.append([expected_calibration_error(said.probs[m], said.labels[m]) for m in masks])
-        if losses:
-            cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
-            rows.append([found.config.label(name), *cells])
-    what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
-    if without:
-        what += f" No row of {listed(without)}: what they return decides by its largest value and is no probability."
-    return [*table(header, rows), "", what]
-
-
-def _calibrated(found: Found, name: str) -> bool:
-    """Whether what a method says is meant as probabilities."""
-    method = found.config.methods.get(name, found.config.baseline)
-    return method.after is None or bool(getattr(POSTPROCESSORS.get(method.after.name), "calibrated", True))
-
-
-def _probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Method -> what fresh probes read of the group from its features, means over seeds."""
-    n, out = len(found.tried[BASELINE].best), {}  # runs, over which the permutations are shared out
-    asked = ProbeSettings(
-        n_perm=-(-50 // n), n_perm_mlp=-(-5 // n), max_n=3000, n_boot=200, min_n=found.config.min_n, seed=settings.seed
-    )
-    for name, tried in found.tried.items():
-        if found.config.methods.get(name, found.config.baseline).after is not None:
-            continue  # the features are those of the model that it was fitted to
-        read: dict[str, list[tuple[float, float]]] = {}
-        for outcome in tried.best:
-            said = outcome.judged
-            attribute = resolve_attribute(said, found.config.attribute)
-            inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged))
-            result = leakage_probe(inputs, attribute, said.cluster, labels=said.labels, settings=asked)
-            for probe in result.probes:
-                told = read.setdefault(f"{probe.input}, {probe.probe}", [])
-                told.append((probe.balanced_accuracy.value, probe.expected))
-        out[name] = {
-            key: {"read": [a for a, _ in told], "permuted": float(np.mean([b for _, b in told]))}
-            for key, told in read.items()
-        }
-    return out
-
-
-def probe_table(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]], level: float) -> list[str]:
-    """What fresh probes read of the group from the features of each method, and how much less than of the baseline."""
-    keys = list(next(iter(probes.values())))
-    rows = [
-        [
-            config.label(name),
-            *(
-                _probe_cell(told.get(key), None if name == BASELINE else probes[BASELINE].get(key), level)
-                for key in keys
-            ),
-        ]
-        for name, told in probes.items()
-    ]
-    what = (
-        "Balanced accuracy of a probe that is fitted anew to each run, mean over seeds; in brackets the same probe on "
-        "groups permuted among faces of one class. Then its change against the baseline of the same seed, with "
-        "Student's interval over seeds, for these faces; bold where it lies wholly on one side of 0. *expression* is "
-        "what the annotated class alone tells. A method fitted after training has the features of the model that it "
-        "was fitted to, and no row."
-    )
-    return [*table(["method", *keys], rows), "", what]
-
-
-def _probe_cell(told: Mapping[str, Any] | None, base: Mapping[str, Any] | None, level: float) -> str:
-    """What a probe reads of a method, and how much less than of the baseline, in pairs of seeds."""
-    if told is None:
-        return ""
-    cell = f"{np.mean(told['read']):.3f} ({told['permuted']:.3f})"
-    if base is None or len(told["read"]) != len(base["read"]) or len(base["read"]) < 2:
-        return cell
-    change = np.subtract(told["read"], base["read"])
-    low, high = interval_over_seeds(float(change.mean()), 0.0, float(change.var(ddof=1)), len(change), level)
-    said = f"{change.mean():+.3f} [{low:.3f}, {high:.3f}]"
-    return f"{cell}; **{said}**" if low > 0 or high < 0 else f"{cell}; {said}"
-
-
-def _candidates(found: Found) -> list[str]:
-    config, rows = found.config, []
-    for name, tried in found.tried.items():
-        method = config.methods.get(name, config.baseline)
-        for i, (told, merits) in enumerate(zip(method.candidates, tried.merits, strict=True)):
-            settings = ", ".join(f"{k} {v}" for k, v in told.items()) or "as it is"
-            figure = "failed" if i in tried.failures else f"{abs(float(np.mean(merits))):.4f}"
-            mark = "chosen" if i == tried.chosen and tried.best else ""
-            rows.append([config.label(name), settings, figure, mark])
-    return [*table(["method", "candidate", f"by {config.select.replace('_', ' ')}", ""], rows), "",
-            f"Mean over seeds of {RULES[config.select]}."]  # fmt: skip
 
 
 def _notes(found: Found) -> list[str]:
@@ -445,7 +231,7 @@ def _records(
             "reduction": _plain_reduction(reduction(comparison, BASELINE, name, found.config.disparity))
             if name != BASELINE
             else None,
-            "seconds": _seconds(tried),
+            "seconds": seconds_of(tried),
             "merits": [list(m) for m in tried.merits],
             "chosen": tried.chosen,
             "failures": dict(tried.failures),

@@ -134,15 +134,15 @@ def outlier_plot(result: OutlierResult) -> Figure:
     panels = panels or [_PANELS[0]]
     figure = new_figure(1.2 + 0.75 * WIDTH * len(panels), 1.5 + 0.3 * len(shown), _outlier_words(result, shown))
     axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-    names = [f"{shorten(a.name, 20)} ({a.n_shared}{', too few' if a.too_few else ''})" for a in shown]
+    names = [f"{shorten(a.name, 20)} ({a.n_shared}{'' if a.p else ', too few'})" for a in shown]
     for ax, (flag, field, title) in zip(axes, panels, strict=True):
         edge = {"difference": -result.margin, "unknown_difference": result.margin, "pace": result.pace}[field]
         _panel(ax, shown, flag, [getattr(a, field) for a in shown], edge)
-        dot_rows(ax, names, [a.too_few for a in shown])
+        dot_rows(ax, names, [_untested(a, flag) for a in shown])
         ax.set_xlabel(title)
     edge_mark = Line2D([], [], color=ORANGE, linewidth=1.2, linestyle=":", label="flagged only beyond")
     marks = [legend_mark("outlier", ORANGE, "D"), legend_mark("others (shared faces)", BLUE), edge_mark]
-    if any(a.too_few for a in shown):
+    if any(_untested(a, flag) for a in shown for flag, _, _ in panels):
         marks.insert(2, legend_mark("too few to test", GREY, filled=False))
     figure.legend(handles=marks, loc="outside upper left", ncols=4)
     return figure
@@ -155,6 +155,11 @@ _PANELS = (
 )
 
 
+def _untested(a: AnnotatorCheck, comparison: str) -> bool:
+    """Whether an annotator has too few faces for this comparison."""
+    return comparison not in a.p
+
+
 def _panel(ax: Axes, shown: Sequence[AnnotatorCheck], flag: str, estimates: Sequence[Estimate], edge: float) -> None:
     same = 1.0 if flag == "speed" else 0.0
     ax.axvline(same, color=INK, linewidth=1)
@@ -163,7 +168,8 @@ def _panel(ax: Axes, shown: Sequence[AnnotatorCheck], flag: str, estimates: Sequ
         if flag in a.flags:
             dot(ax, y, e, ORANGE, "D")
         else:
-            dot(ax, y, e, GREY if a.too_few else BLUE, "o", not a.too_few)
+            untested = _untested(a, flag)
+            dot(ax, y, e, GREY if untested else BLUE, "o", not untested)
     dot_limits(ax, [*ends(estimates), edge, same])
 
 

@@ -11,6 +11,7 @@ from mien.report import words
 from mien.report.audit_calibration_plots import abstention_plot, group_reliability
 from mien.report.blocks import SMALL, Drawing, Figures, Section, Text
 from mien.report.figures import MAX_LINES, inline
+from mien.wording import ends
 
 _NEAR = 0.01  # confidence and accuracy this close are called alike
 
@@ -77,7 +78,7 @@ def _confidence_sentence(groups: Sequence[GroupResult]) -> str:
     e = worst.metrics["overconfidence"]
     low, high = (e.low, e.high) if e.value >= 0 else (-e.high, -e.low)
     interval = f" ({100 * e.level:g}\u00a0% interval {100 * low:.1f} to {100 * high:.1f})"
-    text = f"For {worst.name} the model is {_about(e)}{interval if words.interval(e) else ''}"
+    text = f"For {worst.name} the model is {_about(e)}{interval if ends(e) else ''}"
     if best is worst:
         return f"{text}."
     return f"{text}; for {best.name}, where it comes closest, it is {_about(best.metrics['overconfidence'])}."

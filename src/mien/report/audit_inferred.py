@@ -22,7 +22,8 @@ from mien.report.blocks import (
     table,
 )
 from mien.report.figures import inline
-from mien.report.words import capital, listed
+from mien.report.words import listed
+from mien.wording import capital
 
 _MISSING = {WEIGHTED: "needs the annotator's confidence", CORRECTED: "needs its confusion matrix"}
 _REFUSED = "its confusion matrix\ncannot be used"

@@ -20,7 +20,7 @@ from mien.report.blocks import (
     table,
 )
 from mien.report.figures import inline
-from mien.report.words import capital
+from mien.wording import capital
 
 
 def leakage_section(result: LeakageResult, anchor: str) -> Section:

@@ -28,6 +28,7 @@ from mien.report.blocks import (
     p_cell,
 )
 from mien.report.figures import inline
+from mien.wording import capital, ends
 
 PLOTTED = ("accuracy", "macro_f1")
 SHOWN = 10  # groups of the ranking that need no click; a caption says "ten"
@@ -235,7 +236,7 @@ def _gap(g: GapResult, explained: bool) -> Row:
     side = "above" if g.kind == "ratio" else "below"
     chance = Cell(words.number(g.expected), f"95 % {side} {words.number(g.expected_high)}")
     return [
-        Cell(words.capital(g.title), note=words.METRIC_ABOUT.get(g.metric, "") if explained else ""),
+        Cell(capital(g.title), note=words.METRIC_ABOUT.get(g.metric, "") if explained else ""),
         Cell(words.verdict_words(g.verdict), note=g.note, found=g.verdict == DISPARITY),
         full_cell(g.value),
         chance if _known(g.expected) else Cell(""),
@@ -250,8 +251,8 @@ def _end(name: str, e: Estimate | None) -> Cell:
     """The group at one end of a gap, with its value."""
     if e is None:
         return _DASH
-    ends = f" ({words.interval(e)})" if words.interval(e) else ""
-    return Cell(name, words.number(e.value) + ends, words.remark(e))
+    reach = f" ({ends(e)})" if ends(e) else ""
+    return Cell(name, words.number(e.value) + reach, words.remark(e))
 
 
 # Recall and power
@@ -292,7 +293,7 @@ def power_section(audit: Audit, result: AttributeResult, anchor: str) -> list[Se
                 "smallest, and where it is largest",
                 header=["Gap of", "Smallest", "Largest", "Gap found"],
                 rows=[
-                    [words.capital(g.title), *map(words.number, (g.detectable, g.detectable_high, g.value.value))]
+                    [capital(g.title), *map(words.number, (g.detectable, g.detectable_high, g.value.value))]
                     for g in gaps
                 ],
                 summary="The smallest gap that would have shown, measure by measure",

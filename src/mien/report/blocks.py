@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from mien.records import Estimate
 from mien.report import words
+from mien.wording import ends, number, p_value, plural
 
 LONG_TABLE = 10  # rows; longer tables open on a click
 SMALL = "muted small"
@@ -267,9 +268,7 @@ def cell(estimate: Estimate, form: str = ".3f", note: bool = True) -> Cell:
     said = estimate.note if note else ""
     if math.isnan(estimate.value):
         return Cell("", "", said)
-    known = not (math.isnan(estimate.low) or math.isnan(estimate.high))
-    ends = f"{format(estimate.low, form)} to {format(estimate.high, form)}" if known else ""
-    return Cell(format(estimate.value, form), ends, said)
+    return Cell(number(estimate.value, form), ends(estimate, form), said)
 
 
 def full_cell(estimate: Estimate | None, hidden: Collection[str] = ()) -> Cell:
@@ -281,9 +280,16 @@ def full_cell(estimate: Estimate | None, hidden: Collection[str] = ()) -> Cell:
     return replace(cell(estimate), note=remark if shown else "")
 
 
+def beyond(n: int, most: int) -> str:
+    """What a caption says of gaps that a plot of ``most`` rows has no place for; empty where it shows them all."""
+    if n <= most:
+        return ""
+    return f" {plural(n - most, 'gap')} more {'stands' if n == most + 1 else 'stand'} in the table only."
+
+
 def p_cell(value: float) -> Cell:
     """A p-value; empty where it is undefined."""
-    return Cell("" if math.isnan(value) else words.p_value(value))
+    return Cell("" if math.isnan(value) else p_value(value))
 
 
 def faces_cell(n: int, units: int = 0) -> Cell:

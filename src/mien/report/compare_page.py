@@ -22,6 +22,7 @@ from mien.report.blocks import (
     Table,
     Text,
     answer,
+    beyond,
     cell,
     folded_table,
     p_cell,
@@ -30,7 +31,8 @@ from mien.report.blocks import (
 from mien.report.compare_plots import BETTER, MAX_ROWS, WORSE, ChangeRow
 from mien.report.figures import inline
 from mien.report.page import check_out, notice, write_page
-from mien.report.words import capital, listed, metric_words
+from mien.report.words import listed, metric_words
+from mien.wording import capital
 
 COMPARISON_PAGE = "comparison.html"
 _P_MEANS = "Adjusted p: how often equally good models would differ so much by chance, all comparisons counted."
@@ -161,6 +163,7 @@ def _comparison_figures(c: Comparison, attribute: AttributeChange, anchor: str) 
     hidden = len(groups) - len(kept)
     note = f" The {hidden} smallest groups stand in the table only." if hidden else ""
     gaps = [_gap_row(g) for g in attribute.gaps[:MAX_ROWS]]
+    further = beyond(len(attribute.gaps), MAX_ROWS)
     a, b = c.names
     key = f"Hollow: {a}. Filled: {b}."
     marks = "A hollow mark may be chance."
@@ -175,7 +178,7 @@ def _comparison_figures(c: Comparison, attribute: AttributeChange, anchor: str) 
         ),
         Drawing(
             inline(plots.both_plot(gaps, c.names, "gap between groups"), f"{anchor}-gaps"),
-            f"Gaps between the groups with the lowest and the highest value. {key}",
+            f"Gaps between the groups with the lowest and the highest value. {key}{further}",
         ),
         Drawing(
             inline(plots.difference_plot(gaps, "change of the gap"), f"{anchor}-gap-change"),

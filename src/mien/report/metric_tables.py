@@ -8,6 +8,7 @@ from mien.audit import ClassResult
 from mien.records import Estimate
 from mien.report import words
 from mien.report.blocks import Cell, Row, Table, faces_cell, full_cell
+from mien.wording import capital, ends
 
 
 def estimates_table(
@@ -23,8 +24,8 @@ def estimates_table(
     rows: list[Row] = []
     for name, e in words.in_order(estimates).items():
         title, about = words.metric_words(name)
-        level = f", {e.level:.0%}" if words.interval(e) and e.level != 0.95 else ""
-        method = "–" if e.method == "none" else words.capital(e.method)
+        level = f", {e.level:.0%}" if ends(e) and e.level != 0.95 else ""
+        method = "–" if e.method == "none" else capital(e.method)
         alone = [full_cell(without.get(name))] if without else []
         rows.append([Cell(title, note=about), full_cell(e), *alone, faces_cell(e.n, e.clusters), method + level])
     more = ["Without copies of training faces"] if without else []

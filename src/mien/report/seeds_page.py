@@ -20,6 +20,7 @@ from mien.report.blocks import (
     Table,
     Text,
     answer,
+    beyond,
     cell,
     folded_table,
     p_cell,
@@ -28,7 +29,8 @@ from mien.report.blocks import (
 from mien.report.compare_page import faces_shared, made_by
 from mien.report.figures import inline
 from mien.report.page import check_out, notice, write_page
-from mien.report.words import capital, listed, metric_words
+from mien.report.words import listed, metric_words
+from mien.wording import capital
 
 SEEDS_PAGE = "seeds.html"
 _MANY_RUNS = 12
@@ -113,6 +115,7 @@ def _seed_figures(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> li
     hidden = len(groups) - len(kept)
     note = f" The {hidden} smallest groups stand in the table only." if hidden else ""
     gaps = attribute.gaps[: plots.MAX_ROWS]
+    further = beyond(len(attribute.gaps), plots.MAX_ROWS)
     svg = inline(plots.seed_gaps_plot(gaps, [g.verdict == REAL for g in gaps]), f"{anchor}-gaps")
     figures = [
         Drawing(
@@ -123,7 +126,7 @@ def _seed_figures(audit: SeedAudit, attribute: SeedAttribute, anchor: str) -> li
             svg,
             "Large marks: the gap between the means, with its interval; a filled diamond is real beyond seed noise. "
             "Small dots: the gaps of single runs. Grey: what equal groups would show on average. Upright tick: what "
-            "the seed alone gives equal groups in one run, 95 % of the time at most.",
+            f"the seed alone gives equal groups in one run, 95 % of the time at most.{further}",
         ),
     ]
     known = [g for g in shown if (share := plots.seed_share(g, len(audit.names))) == share]

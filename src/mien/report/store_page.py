@@ -53,10 +53,11 @@ from mien.report.store_sections import (
     number_section,
     thin_section,
 )
-from mien.report.words import capital, details, listed, percent
+from mien.report.words import details, listed, percent
 from mien.samples import PERCEIVED
 from mien.spellings import canonical
 from mien.stats.settings import Settings
+from mien.wording import capital
 
 _WITH_CLASS = ["Normalised mutual information with class", "Cramér's V with class", "p"]
 STORE_PAGE = "store.html"

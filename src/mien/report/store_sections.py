@@ -31,8 +31,8 @@ from mien.report.store_plots import (
     share_plot,
     stacked_plot,
 )
-from mien.report.words import capital, p_value
 from mien.samples import PERCEIVED
+from mien.wording import capital, p_value, spoken
 
 NMI_MEANS = (
     "0: a face's group says nothing about its class; 1: each tells the other. Mutual information over the joint entropy"
@@ -340,9 +340,7 @@ def number_section(n: NumberColumn, anchor: str) -> Section:
         if n.source == PERCEIVED
         else ""
     )
-    sentence = (
-        f"The mean is {n.mean.value:.2f} ({n.mean.low:.2f} to {n.mean.high:.2f}) over {n.n:,} faces.{unknown}{guess}"
-    )
+    sentence = f"The mean is {spoken(n.mean, '.2f')} over {n.n:,} faces.{unknown}{guess}"
     rows: list[Row] = [[name, f"{e.n:,}", cell(e, ".2f")] for name, e in n.by_class.items()]
     caption = f"Mean {n.label} of each class"
     drawing = Drawing(

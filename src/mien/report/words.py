@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
+from mien import wording
 from mien.audit import DISPARITY, NOT_SHOWN, NOT_TESTABLE, AttributeResult, Audit, GapResult
 from mien.audit.vocabulary import BELOW, metric_title
 from mien.records import Estimate
+from mien.wording import UNDEFINED, capital, has_interval
 
 # What each measure means, in the order in which pages show them. Their titles come from the audit.
 METRIC_ABOUT = {
@@ -55,33 +57,16 @@ def metric_words(name: str) -> tuple[str, str]:
     return capital(metric_title(name)), METRIC_ABOUT.get(name, "")
 
 
-def capital(text: str) -> str:
-    """``text`` with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
-
-
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None) -> str:
     """``0.123``; ``undefined`` for NaN or None."""
-    return "undefined" if value is None or value != value else f"{value:.{digits}f}"
-
-
-def p_value(value: float) -> str:
-    """``0.012``, ``<0.001`` or ``undefined``."""
-    return "<0.001" if value < 0.0005 else number(value)
-
-
-def interval(estimate: Estimate) -> str:
-    """``0.830 to 0.855``; empty where there is none."""
-    if estimate.low != estimate.low or estimate.high != estimate.high:
-        return ""
-    return f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return wording.number(value, undefined=UNDEFINED)
 
 
 def remark(estimate: Estimate) -> str:
     """What must stand beside a value: its note, or that it has no interval."""
     if estimate.note:
         return estimate.note
-    return "" if estimate.value != estimate.value or interval(estimate) else "no interval"
+    return "" if estimate.value != estimate.value or has_interval(estimate) else "no interval"
 
 
 def shared_notes(groups: Sequence[Mapping[str, Estimate]]) -> tuple[set[str], list[str]]:
@@ -126,7 +111,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 def percent_interval(estimate: Estimate) -> str:
     """``84.3 % (95 % interval 83.0 to 85.5 %)``."""
-    if estimate.value != estimate.value or not interval(estimate):
+    if estimate.value != estimate.value or not has_interval(estimate):
         return percent(estimate.value) + (f" ({remark(estimate)})" if remark(estimate) else "")
     ends = f"{100 * estimate.low:.1f} to {percent(estimate.high)}"
     return f"{percent(estimate.value)} ({100 * estimate.level:g}\u00a0% interval {ends})"

@@ -24,7 +24,7 @@ from mien.serve.batching import Batcher, Rate, Room
 from mien.serve.browsing import add_page
 from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
 from mien.serve.requests import Sent, pictures_of
-from mien.web.guard import LOOPBACK, Guard
+from mien.web.guard import BROKEN, LOOPBACK, Guard
 from mien.web.refusals import Refused
 
 try:
@@ -313,4 +313,4 @@ async def _invalid(_request: Request, error: Any) -> JSONResponse:
 
 async def _broken(_request: Request, error: Any) -> JSONResponse:
     logging.getLogger(__name__).error("a request failed", exc_info=error)
-    return problem(500, "Something is wrong with the server; what it is stands in its log.")
+    return problem(500, BROKEN)

@@ -14,6 +14,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 64 * 1024
+BROKEN = "Something is wrong with the server; what it is stands in its log."
 _DIGITS = 9
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _POLICY = (
@@ -58,32 +59,42 @@ class Guard:
         self.max_body, self.problems = max_body, problems
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer or pass on one request."""
+        """Answer or pass on one request; a fault of the application is answered with 500, and passed on to its log."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        refusal = self._refusal(headers)
+        refusal, begun = self._refusal(headers), False
 
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 given = dict(message["headers"])
                 given.setdefault(b"cache-control", b"no-store")
                 message["headers"] = [*given.items(), *((k, v) for k, v in _HEADERS.items() if k not in given)]
             await send(message)
 
-        if refusal is None:
-            await self.app(scope, receive, send_guarded)
+        if refusal is not None:
+            await self._refuse(send_guarded, *refusal)
             return
-        status, detail = refusal
+        try:
+            await self.app(scope, receive, send_guarded)
+        except Exception:
+            # What answers a fault by itself stands outside of this, and knows none of the headers.
+            if not begun:
+                await self._refuse(send_guarded, 500, BROKEN)
+            raise
+
+    async def _refuse(self, send: Send, status: int, detail: str) -> None:
         content: dict[str, Any] = {"detail": detail}
         if self.problems:
             content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, **content}
         body = json.dumps(content).encode()
         kind = b"application/problem+json" if self.problems else b"application/json"
         start = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        await send_guarded({"type": "http.response.start", "status": status, "headers": start})
-        await send_guarded({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": status, "headers": start})
+        await send({"type": "http.response.body", "body": body})
 
     def _refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -101,10 +112,10 @@ class Guard:
 
     def _own(self, site: str, host: str) -> bool:
         """Whether a page of this site is ours; another port of this machine is another program's."""
-        return site.lower() == host.lower() or _name(site) in self.hosts.difference(LOOPBACK)
+        return site.lower() == host.lower() or name_of(site) in self.hosts.difference(LOOPBACK)
 
     def _known(self, host: str) -> bool:
-        name = _name(host)
+        name = name_of(host)
         if name in self.hosts:
             return True
         if not self.addresses:
@@ -116,7 +127,11 @@ class Guard:
         return True
 
 
-def _name(host: str) -> str:
-    """A host without its port."""
+def name_of(host: str) -> str:
+    """A host without its port.
+
+    >>> name_of("Label.example.org:8443"), name_of("[::1]:80"), name_of("127.0.0.1")
+    ('label.example.org', '[::1]', '127.0.0.1')
+    """
     name = host.lower()
     return name if name.endswith("]") else name.rpartition(":")[0] or name

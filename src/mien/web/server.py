@@ -11,7 +11,7 @@ from typing import Any
 
 from mien.errors import MissingExtra, UsageError
 from mien.web.connections import BACKLOG, Connection
-from mien.web.guard import LOOPBACK
+from mien.web.guard import LOOPBACK, name_of
 
 try:
     import uvicorn
@@ -52,7 +52,13 @@ def names_of(host: str, further: Sequence[str] = ()) -> set[str]:
     for name in further:
         if "/" in name:
             raise UsageError(f"host {name!r}", "is an address of a page", "a name only, such as label.example.org")
-    return {*LOOPBACK, *further} if is_loopback(host) else {*LOOPBACK, *further, host, *_own_names()}
+    own = [] if is_loopback(host) else _own_names()
+    return {*LOOPBACK, *(name_of(_bracketed(name)) for name in (*further, host)), *own}
+
+
+def _bracketed(name: str) -> str:
+    """A name as a request writes it: an address of IPv6 stands in brackets."""
+    return f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
 
 
 def draw_code() -> str:

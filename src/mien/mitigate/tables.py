@@ -1,0 +1,193 @@
+"""The tables of a study of mitigations: each method's figures, changes, cost and candidates."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mien.audit.attributes import resolve_attribute
+from mien.metrics import expected_calibration_error, nll_rows
+from mien.mitigate.definition import BASELINE
+from mien.mitigate.measures import (
+    ACCURACY,
+    EQUAL,
+    FAIRNESS,
+    GAP,
+    MACRO,
+    MEASURES,
+    ODDS,
+    PARITY,
+    WORST,
+    Comparison,
+    Figure,
+)
+from mien.mitigate.run import Found, Tried
+from mien.mitigate.selection import RULES
+from mien.mitigate.verdicts import Judgement
+from mien.mitigation import MITIGATIONS
+from mien.mitigation.base import Needs
+from mien.postprocessing import POSTPROCESSORS
+from mien.postprocessing.base import PostProcessor
+from mien.records import Estimate, thousandths
+from mien.studies.tables import line_of
+from mien.wording import listed
+
+
+def change_of(comparison: Comparison, name: str, group: str) -> Estimate:
+    """The change of one group under a method; NaN where it is undefined."""
+    change = comparison.methods[name].groups[group].change
+    return change if change is not None else Estimate(float("nan"))
+
+
+def overall_change(comparison: Comparison, name: str, measure: str) -> Estimate:
+    """The change of a measure of all faces under a method; NaN where it is undefined."""
+    change = comparison.methods[name].overall[measure].change
+    return change if change is not None else Estimate(float("nan"))
+
+
+def signed(estimate: Estimate) -> str:
+    """A change with its sign and interval."""
+    if np.isnan(estimate.value):
+        return "undefined"
+    sign = "+" if estimate.value > 0 else ""
+    interval = "" if np.isnan(estimate.low) else f" [{thousandths(estimate.low)}, {thousandths(estimate.high)}]"
+    return f"{sign}{thousandths(estimate.value)}{interval}"
+
+
+def seconds_of(tried: Tried) -> float:
+    """The median over seeds: what else the machine did in one of them plays no part."""
+    return float(np.median([each.seconds for each in tried.best]))
+
+
+def times(found: Found, name: str) -> str:
+    """A method's training time, in times of the baseline's."""
+    return f"{seconds_of(found.tried[name]) / max(seconds_of(found.tried[BASELINE]), 1e-9):.2f}"
+
+
+def asks(found: Found, name: str) -> str:
+    """Where a method asks for the groups of faces; empty where it never does."""
+    method = found.config.methods.get(name, found.config.baseline)
+    said = []
+    mitigation = found.tried[name].best[0].cell.config.mitigation
+    takes = inspect.signature(MITIGATIONS.get(mitigation.name)).parameters
+    needs: Needs = getattr(MITIGATIONS.get(mitigation.name), "needs", Needs())
+    if mitigation.options.get("by") or (needs.training and "by" not in takes):
+        said.append("in training")
+    if method.after is not None:
+        options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
+        maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
+        said += ["after training"] if maker.fits_groups else []
+        said += ["where it is used"] if maker.asks_groups else []
+    elif needs.prediction:
+        said.append("where it is used")
+    return listed(said)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines in Markdown."""
+    return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
+
+
+def _with_change(figure: Figure) -> str:
+    return str(figure.value) if figure.change is None else f"{figure.value}; {signed(figure.change)}"
+
+
+def main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> list[str]:
+    """Each method's accuracy, worst group, gap and chosen disparity, their changes, cost and verdict."""
+    shown = list(dict.fromkeys([ACCURACY, WORST, GAP, found.config.disparity]))
+    header = ["method", *(title for m in shown for title in (MEASURES[m][0], "change")), "time", "asks for groups",
+              "verdict"]  # fmt: skip
+    rows = []
+    for name, method in comparison.methods.items():
+        told = [cell for m in shown for cell in _apart(method.overall[m])]
+        verdict = f"**{judged[name].words}**" if name in judged else ""
+        asked = asks(found, name) or "no"
+        rows.append([found.config.label(name), *told, f"{times(found, name)} x", asked, verdict])
+    after = (
+        "Change: against the baseline. *Accuracy* has the groups as they come in the judged faces. *Worst group* and "
+        "*largest gap* are of the mean rates over seeds: noise makes the one lower and the other larger than they are, "
+        "so that their intervals, and those of their changes, are what a band about all groups at once leaves, and "
+        "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it, the "
+        "median over seeds."
+    )
+    return [*table(header, rows), "", after]
+
+
+def _apart(figure: Figure) -> tuple[str, str]:
+    return str(figure.value), "" if figure.change is None else signed(figure.change)
+
+
+def further_table(found: Found, comparison: Comparison) -> list[str]:
+    """The disparities that did not choose, and means that count groups or classes alike."""
+    shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS) if m != found.config.disparity]
+    header = ["method", *(MEASURES[m][0] for m in shown)]
+    rows = [
+        [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
+        for name, method in comparison.methods.items()
+    ]
+    after = (
+        "After the semicolon: the change against the baseline. *Mean over groups* counts every group alike, "
+        "*balanced accuracy* every class. Equalised odds and demographic parity: the largest gap of a rate over the "
+        "classes (Hardt et al. 2016). F: the smallest over the largest mean recall of the groups (Xu et al. 2020)."
+    )
+    return [*table(header, rows), "", after]
+
+
+def groups_table(found: Found, comparison: Comparison) -> list[str]:
+    """Each group's rate under each method, and its change."""
+    groups = list(comparison.sizes)
+    header = ["method", *(f"{g} ({comparison.sizes[g]:,} faces)" for g in groups)]
+    rows = [
+        [found.config.label(name), *(_with_change(method.groups[g]) for g in groups)]
+        for name, method in comparison.methods.items()
+    ]
+    return table(header, rows)
+
+
+def calibration_table(found: Found, comparison: Comparison) -> list[str]:
+    """Log loss and calibration error of each group, means over seeds."""
+    groups = list(comparison.eligible)
+    header = ["method", *(f"log loss, {g}" for g in groups), *(f"calibration error, {g}" for g in groups)]
+    rows, without = [], list[str]()
+    for name, tried in found.tried.items():
+        if not _calibrated(found, name):
+            without.append(found.config.label(name))
+            continue
+        losses, errors = [], []
+        for outcome in tried.best:
+            said = outcome.judged
+            if said.probs is None:
+                continue
+            attribute = resolve_attribute(said, found.config.attribute)
+            masks = [attribute.codes == list(attribute.groups).index(g) for g in groups]
+            losses.append([float(nll_rows(said.probs[m], said.labels[m]).mean()) for m in masks])
+            errors.append([expected_calibration_error(said.probs[m], said.labels[m]) for m in masks])
+        if losses:
+            cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
+            rows.append([found.config.label(name), *cells])
+    what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
+    if without:
+        what += f" No row of {listed(without)}: what they return decides by its largest value and is no probability."
+    return [*table(header, rows), "", what]
+
+
+def _calibrated(found: Found, name: str) -> bool:
+    """Whether what a method says is meant as probabilities."""
+    method = found.config.methods.get(name, found.config.baseline)
+    return method.after is None or bool(getattr(POSTPROCESSORS.get(method.after.name), "calibrated", True))
+
+
+def candidates_table(found: Found) -> list[str]:
+    """What each candidate reached on the validation faces, and which was chosen."""
+    config, rows = found.config, []
+    for name, tried in found.tried.items():
+        method = config.methods.get(name, config.baseline)
+        for i, (told, merits) in enumerate(zip(method.candidates, tried.merits, strict=True)):
+            settings = ", ".join(f"{k} {v}" for k, v in told.items()) or "as it is"
+            figure = "failed" if i in tried.failures else f"{abs(float(np.mean(merits))):.4f}"
+            mark = "chosen" if i == tried.chosen and tried.best else ""
+            rows.append([config.label(name), settings, figure, mark])
+    return [*table(["method", "candidate", f"by {config.select.replace('_', ' ')}", ""], rows), "",
+            f"Mean over seeds of {RULES[config.select]}."]  # fmt: skip
