@@ -157,3 +157,8 @@ def test_a_killed_trial_goes_on_in_its_folder(file: Path, tmp_path: Path) -> Non
     found = tune(load_tuning(file), tmp_path, out)
     assert [t.path.parent.name for t in found] == begun
     assert (found[0].path / "record.json").read_text().count("after_epoch") == 1
+
+
+def test_any_seed_will_do(file: Path, tmp_path: Path) -> None:
+    written(file, seed=20_261_128, trials=1)
+    assert [t.number for t in tune(load_tuning(file), tmp_path, tmp_path / "out")] == [0]

@@ -104,7 +104,7 @@ def evaluate(
         The evaluation.
 
     Raises:
-        DataError: If the store or split is not there, or no face has a label.
+        DataError: If the store or split is not there, or no face has a label; or the run's own store is not as it was.
         LabelError: If the labels there are not the model's classes.
         DataError: If an output of the model is not finite.
     """
@@ -271,7 +271,15 @@ def asked_faces(run: Run, on: str | None, classes: Sequence[str]) -> AskedFaces:
     """
     if on is None:
         split: str | None = TEST if (run.splits["split"] == TEST).any() else VALIDATION
-        store = Store.open(run.trained_on[0])
+        place, fingerprint = run.trained_on
+        store = Store.open(place)
+        if store.fingerprint != fingerprint:
+            raise DataError(
+                str(place),
+                "holds other faces or labels than the run was trained on, whose held-out faces are not known there",
+                "the store as it was",
+                "Name what to evaluate on: --on STORE:split.",
+            )
     else:
         path, split = parse_on(on)
         store = Store.open(path)

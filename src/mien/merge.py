@@ -23,7 +23,7 @@ from mien.pictures.pixels import as_stored
 from mien.prediction_tables.number_columns import MOST_GROUPS
 from mien.prepare import class_counts
 from mien.registry import nearest
-from mien.samples import ANNOTATED, SUGGESTED, VOTES_EACH, SampleTable, Step
+from mien.samples import ANNOTATED, MERGE, SUGGESTED, VOTES_EACH, SampleTable, Step
 from mien.spellings import canonical, commonest, spellings
 from mien.units import joined_units
 from mien.wording import listed
@@ -115,7 +115,7 @@ def merge(
             name,
             tuple(joined),
             attributes,
-            (Step("merge", n_all, len(frame), options, detail),),
+            (Step(MERGE, n_all, len(frame), options, detail),),
             _errors(sources, frame),
         )
         info = {

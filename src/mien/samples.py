@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mien.own_files import ANY, NUMBER, TEXT, WHOLE, as_record, holds, parse_jso
 CORE_COLUMNS = ("sample_id", "image", "split", "identity", "cluster")
 ANNOTATED, PERCEIVED = "annotated", "perceived"
 VOTES_EACH = "votes_each"  # in a history: votes that one person spreads over a face
+MERGE = "merge"  # the step that makes one table of several corpora
 SUGGESTED = "suggestions_shown"  # in a history: whether people saw what a model says of a face
 _KINDS = {"sample_id": TEXT, "image": WHOLE, "split": TEXT, "identity": TEXT, "cluster": WHOLE}
 
@@ -90,6 +91,27 @@ class SampleTable:
         Labels that are drawn are drawn by it, so that copies of a picture, byte for byte, draw alike.
         """
         return self.frame["hash" if "hash" in self.frame else "sample_id"].to_numpy(dtype=object)
+
+    @property
+    def whole_names(self) -> pd.Series[Any]:
+        """``(n,)`` names of the faces with their corpus in front: alike in a corpus and where it was merged."""
+        ids = self.frame["sample_id"].astype(str)
+        return ids if any(step.name == MERGE for step in self.history) else f"{self.name}/" + ids
+
+    def new_to(self, held: Collection[str], corpus: str) -> NDArray[np.bool_]:
+        """``(n,)`` whether each face is known to be none of those that a corpus, less these, consists of.
+
+        Args:
+            held: Names of the faces of the corpus that are not meant.
+            corpus: Its name. Faces of another are new; so are none of a table without its name that has some of
+                ``held``.
+        """
+        whole = self.whole_names
+        among = self.frame["sample_id"].isin(held) | whole.isin([f"{corpus}/{name}" for name in held])
+        theirs = whole.str.startswith(f"{corpus}/")
+        if among.any() and not theirs.any():
+            theirs[:] = True  # the corpus by another name
+        return np.asarray(among | ~theirs, dtype=bool)
 
     @property
     def votes_each(self) -> int:

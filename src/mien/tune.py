@@ -180,7 +180,8 @@ def tune(
                 break
             # Drawn anew for each trial: a search that goes on must not draw again what it drew when it began.
             number = len(study.trials)
-            study.sampler = optuna.samplers.TPESampler(seed=1_000_003 * search.seed + number, multivariate=True)
+            drawn = (1_000_003 * search.seed + number) % 2**32  # what its generator takes
+            study.sampler = optuna.samplers.TPESampler(seed=drawn, multivariate=True)
             trial = study.ask()
             trial.set_user_attr("held", me())
             chosen = {key: _ask(trial, key, about) for key, about in search.space.items()}

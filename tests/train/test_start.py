@@ -6,12 +6,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from easy_store import CLASSES
 from mien.config import parse_config
+from mien.data.cleaning import exact_hashes
 from mien.data.images import Store, StoreWriter
 from mien.errors import ConfigError
+from mien.merge import merge
+from mien.records import RunRecord
+from mien.samples import SampleTable
 from mien.train import train
 
 HASH = {"name": "hash", "options": {"validation": 60}}
@@ -67,8 +73,64 @@ def test_an_annotator_is_known_by_the_faces_held_out_from_it(
     held[5:].to_parquet(annotator / "holdout.parquet")
     with pytest.raises(ConfigError, match=r"5 of 60 validation faces are not among those held out from '.*annotator'"):
         train(parse_config(starting(settings, annotator)), tmp_path / "other")
-    pd.DataFrame({"sample_id": ["another corpus"]}).to_parquet(annotator / "holdout.parquet")
-    assert train(parse_config(starting(settings, annotator)), tmp_path / "strange").record.status == "finished"
+    pd.DataFrame({"sample_id": ["of another"]}).to_parquet(annotator / "holdout.parquet")
+    with pytest.raises(ConfigError, match="60 of 60 validation faces are not among those held out"):
+        train(parse_config(starting(settings, annotator)), tmp_path / "none")
+    strange = starting(settings, annotator, split={"name": "corpus"})
+    strange["data"] = {"store": str(other_store(tmp_path / "b", "b", 60))}
+    assert train(parse_config(strange), tmp_path / "strange").record.status == "finished"
+
+
+def other_store(folder: Path, name: str, n: int = 12) -> Path:
+    """Other pictures under the names of the easy faces."""
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"sample_id": [f"{i}.png" for i in range(n)], "image": range(n)})
+    frame = frame.assign(split=["train", "validation", "test"] * (n // 3), identity="", cluster=range(n))
+    images = rng.integers(0, 256, (n, 24, 24, 1)).astype(np.uint8)
+    frame = frame.assign(**{f"votes_{c}": [float(i // 3 % 3 == k) for i in range(n)] for k, c in enumerate(CLASSES)})
+    frame = frame.assign(hash=exact_hashes(images), phash=exact_hashes(images))
+    with StoreWriter(folder) as writer:
+        writer.append(images)
+        info = {"corpus": name, "terms": "", "vocabulary": CLASSES, "attributes": ()}
+        return writer.commit(SampleTable(frame, name, CLASSES), info).path
+
+
+@pytest.mark.parametrize("size", [24, 32])
+def test_what_was_learnt_is_known_in_a_merged_store_too(
+    size: int, settings: dict[str, Any], first: Path, tmp_path: Path
+) -> None:
+    """At another size the pictures have other hashes, and their names tell."""
+    begun = pd.read_parquet(first / "splits.parquet").set_index("sample_id")["split"]
+    ids = Store.open(settings["data"]["store"]).table.frame["sample_id"]
+    n = int((begun[ids[150:195]] == "train").sum())
+    merge([settings["data"]["store"], other_store(tmp_path / "b", "b")], tmp_path / "merged", size=size)
+    again = starting(settings, first, split={"name": "corpus"}, data={"store": str(tmp_path / "merged")})
+    with pytest.raises(ConfigError, match=rf"{n} of 49 validation and .* of 49 test faces were learnt by"):
+        train(parse_config(again), tmp_path / "second")
+
+
+def test_what_was_learnt_before_the_last_run_is_known_too(
+    settings: dict[str, Any], first: Path, tmp_path: Path
+) -> None:
+    elsewhere = starting(settings, first, split={"name": "corpus"})
+    elsewhere["data"] = {"store": str(other_store(tmp_path / "b", "b", 60))}
+    second = train(parse_config(elsewhere), tmp_path / "second").path
+    with pytest.raises(ConfigError, match="validation and .* test faces were learnt by '.*second'"):
+        train(parse_config(starting(settings, second, split={"name": "corpus"})), tmp_path / "third")
+    record = RunRecord.load(second / "record.json")
+    record.data.pop("pictures")
+    record.save(second / "record.json")
+    with pytest.raises(ConfigError, match="were learnt by"):  # a run of a version that told less of its pictures
+        train(parse_config(starting(settings, second, split={"name": "corpus"})), tmp_path / "third")
+
+
+def test_other_pictures_of_the_same_names_were_not_learnt(
+    settings: dict[str, Any], first: Path, tmp_path: Path
+) -> None:
+    corpus = Store.open(settings["data"]["store"]).table.name
+    other = starting(settings, first, split={"name": "corpus"})
+    other["data"] = {"store": str(other_store(tmp_path / "b", corpus, 60))}
+    assert train(parse_config(other), tmp_path / "second").record.status == "finished"
 
 
 def test_weights_that_are_none_are_named_by_their_key(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -151,6 +151,36 @@ def test_other_faces_or_splits_are_refused_on_resuming(
         train(parse_config(settings), tmp_path / "run")
 
 
+def test_a_finished_run_is_not_done_for_labels_that_came_later(
+    settings: dict[str, Any], easy_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(easy_store, store)
+    settings |= {"data": {"store": str(store)}, "split": {"name": "hash", "options": {"validation": 60, "test": 60}}}
+    settings["train"]["epochs"] = 1
+    run = train(parse_config(settings), tmp_path / "run")
+    assert train(parse_config(settings), run.path, finished_ok=True).record.status == "finished"
+    with StoreWriter(store, force=True) as writer:
+        opened = Store.open(store)
+        votes = [f"votes_{c}" for c in opened.table.vocabulary]
+        turned = opened.table.frame.assign(**dict(zip(votes, opened.table.votes.T[::-1], strict=True)))
+        writer.copy(opened)
+        writer.commit(opened.table.derive("turn", turned), opened.description)
+    with pytest.raises(RunError, match=r"was trained on other faces or labels.*--force"):
+        train(parse_config(settings), run.path, finished_ok=True)
+    with pytest.raises(DataError, match=r"holds other faces or labels than the run was trained on.*--on STORE:split"):
+        evaluate(run)
+    assert len(evaluate(run, f"{store}:test").predictions) == 45  # asked for by name: the corpus's own part
+    shutil.rmtree(store)
+    assert train(parse_config(settings), run.path, finished_ok=True).record.status == "finished"
+
+
+def test_a_loss_that_is_no_number_is_told_with_clipping_too(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"optimizer": {"lr": 1e30}, "clip": 1.0}
+    with pytest.raises(RunError, match=r"epoch \d.*nan"):
+        train(parse_config(settings), tmp_path / "run")
+
+
 def test_other_attributes_are_refused_on_resuming(shaded: dict[str, Any], tmp_path: Path) -> None:
     shaded["train"]["max_minutes"] = 1e-9
     run = train(parse_config(shaded), tmp_path / "run")

@@ -202,17 +202,15 @@ class MienAnnotator:
     def unlearnt(self, table: SampleTable) -> NDArray[np.bool_]:
         """``(n,)`` whether each face is known to be none that it learnt from.
 
-        Of its own corpus, or where faces are among its held-out ones, only these are; it keeps no list
-        of the faces that it learnt from. Of any other table all are.
+        Of its own corpus, merged with others or not, or where faces are among its held-out ones, only these are; it
+        keeps no list of the faces that it learnt from. All faces of other corpora are.
 
         Raises:
             DataError: If its held-out faces cannot be read.
         """
         path = self.folder / HOLDOUT
         held = set(read_parquet(path, {"sample_id": TEXT}, _HELD_OUT, fix=_RESTORE).column(0).to_pylist())
-        among = table.frame["sample_id"].isin(held).to_numpy(dtype=bool)
-        own = among.any() or table.name == self.classifier.card.data.get("corpus")
-        return among if own else np.ones(len(table), dtype=bool)
+        return table.new_to(held, str(self.classifier.card.data.get("corpus")))
 
 
 def merged_heads(trained: tuple[Head, ...]) -> tuple[Head, ...]:

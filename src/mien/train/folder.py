@@ -134,6 +134,22 @@ def check_same_faces(out: Path, fingerprint: str, previous: RunRecord, faces: pd
         )
 
 
+def check_store(out: Path, config: ExperimentConfig, previous: RunRecord) -> None:
+    """Refuse to call a run finished whose store holds other faces now; one that is gone tells nothing.
+
+    Raises:
+        RunError: If it does.
+    """
+    try:
+        fingerprint = Store.open(config.data.store).fingerprint
+    except MienError:
+        return
+    if fingerprint != previous.data.get("fingerprint"):
+        raise RunError(
+            str(out), "was trained on other faces or labels", "the store as it was", "Use another folder, or --force."
+        )
+
+
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Keep a second process out of the folder.

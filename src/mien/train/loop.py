@@ -302,7 +302,10 @@ class Loop:
                 loss, found = self.trained(batch, at)
                 self.fabric.backward(loss)
                 if self.train.clip is not None:
-                    self.fabric.clip_gradients(self.trained, optimizer, max_norm=self.train.clip)
+                    # A norm that is no number makes weights that are none, and a loss that the epoch's end names.
+                    self.fabric.clip_gradients(
+                        self.trained, optimizer, max_norm=self.train.clip, error_if_nonfinite=False
+                    )
                 optimizer.step()
         if self.averages is not None:
             self.averages.update()

@@ -26,11 +26,11 @@ from mien.runs import CHECKPOINT, LOG, RECORD, SPLITS, Run, code_versions, machi
 from mien.train.build import Built, build, make_fabric, precision_of, processes, sources
 from mien.train.checkpoints import load_checkpoint
 from mien.train.components import check_components
-from mien.train.folder import check_same_faces, clear, locked, others, previous_run
+from mien.train.folder import check_same_faces, check_store, clear, locked, others, previous_run
 from mien.train.keep import Diary
 from mien.train.loop import Loop, Progress
 from mien.train.numbers import numbers_of
-from mien.train.start import check_start, started_from
+from mien.train.start import check_start, pictures_of, started_from
 from mien.train.stopping import StopSignals, TrainingStopped
 from mien.train.targets import EXPRESSION, TrainingData, class_names, load_training_data, mitigated
 
@@ -85,6 +85,7 @@ def train(
         previous = None if replaces else previous_run(out, config)
         if previous is not None and previous.status == "finished":
             if finished_ok:
+                check_store(out, config, previous)
                 _take_note(Run(out), previous, config)
                 return Run(out)
             raise UsageError(str(out), "the run is finished", "a new folder", "Pass --force to train it again.")
@@ -93,7 +94,7 @@ def train(
         if previous is not None:
             check_same_faces(out, data.store.fingerprint, previous, faces)
         else:
-            check_start(config, data.table)
+            check_start(config, data.table, pictures_of(data.store))
         sitting = _Sitting(
             config=config,
             data=data,
@@ -345,6 +346,7 @@ def _record(config: ExperimentConfig, data: TrainingData, previous: RunRecord | 
         "terms": data.store.info.get("terms", ""),
         "started_from": begun,
         "fingerprint": data.store.fingerprint,
+        "pictures": pictures_of(data.store),
         "splits": data.table.splits,
         "training_faces": len(data.train),
         "validation_faces": len(data.validation),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.config import ExperimentConfig
+from mien.data.images import Store
 from mien.data.splits import FIT, TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
 from mien.mitigation import MITIGATIONS
@@ -22,20 +23,21 @@ from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, lo
 from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card, load_whole
 from mien.own_files import TEXT, read_parquet, sha256_of
-from mien.runs import SPLITS, read_splits
-from mien.samples import SampleTable
+from mien.runs import SPLITS, Run, read_splits
+from mien.samples import MERGE, SampleTable
 
 PRETRAINED = "pretrained"  # key of a card's data: weights of others that it goes back to
 _EXPECTED = f"a run, weights or annotator folder, a file of weights ({', '.join(SUFFIXES)}), or {IMAGENET}"
 _ANNOTATOR_HOLDOUT = "holdout.parquet"  # in an annotator's folder: the faces that it did not learn from
 
 
-def check_start(config: ExperimentConfig, table: SampleTable) -> None:
+def check_start(config: ExperimentConfig, table: SampleTable, pictures: Mapping[str, Any]) -> None:
     """Refuse weights that learnt faces which this run holds out: those it begins with, and those a mitigation reads.
 
     Args:
         config: The experiment.
         table: Its faces with their split.
+        pictures: How their pictures were made: :func:`pictures_of` their store.
 
     A file of weights and what a library publishes learnt ImageNet, or what only its owner knows: nothing of
     either can be told from the faces.
@@ -49,7 +51,7 @@ def check_start(config: ExperimentConfig, table: SampleTable) -> None:
     folders = {"model.weights": source} if source is not None and source.is_dir() else {}
     parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, FIT, TEST)]
     for key, folder in (folders | read_beside(config)).items():
-        learnt, words = _learnt_before(folder, table)
+        learnt, words = _learnt_before(folder, table, pictures)
         held_out = [(part, held, learnt & held) for part, held in parts]
         counts = [f"{both.sum():,} of {held.sum():,} {part}" for part, held, both in held_out if both.any()]
         if counts:
@@ -221,17 +223,42 @@ def _without_memory(config: ExperimentConfig, channels: int) -> ExpressionModel:
     return without_memory(name, 2, channels, options, whole)
 
 
-def _learnt_before(folder: Path, table: SampleTable) -> tuple[NDArray[np.bool_], str]:
+def pictures_of(store: Store) -> dict[str, Any]:
+    """What the bytes of a store's pictures depend on: where it is the same, a picture's hash is the same."""
+    return {"shape": [int(n) for n in store.images.shape[1:]], "alignment": str(store.info.get("alignment") or "")}
+
+
+def _learnt_before(folder: Path, table: SampleTable, pictures: Mapping[str, Any]) -> tuple[NDArray[np.bool_], str]:
     """``(n,)`` faces that the weights of a folder learnt, and how the message says so."""
-    ids = table.frame["sample_id"]
     if (folder / SPLITS).is_file():
-        begun = read_splits(folder)
-        learnt = ids.isin(set(begun.loc[begun["split"] == TRAIN, "sample_id"]))
-        return learnt.to_numpy(dtype=bool), "were learnt by"
-    held = np.zeros(len(table), dtype=bool)
-    if (folder / _ANNOTATOR_HOLDOUT).is_file():
-        path = folder / _ANNOTATOR_HOLDOUT
-        known = set(read_parquet(path, {"sample_id": TEXT}, "an annotator's held-out faces").column(0).to_pylist())
-        held = ids.isin(known).to_numpy(dtype=bool)
+        return _learnt_by_run(folder, table, pictures, set()), "were learnt by"
+    path = folder / _ANNOTATOR_HOLDOUT
+    if not path.is_file():
+        return np.zeros(len(table), dtype=bool), ""
+    held = set(read_parquet(path, {"sample_id": TEXT}, "an annotator's held-out faces").column(0).to_pylist())
     # Other faces of the same corpus were learnt, as far as the annotator's folder tells.
-    return ~held if held.any() else held, "are not among those held out from"
+    return ~table.new_to(held, str(load_card(folder).data.get("corpus"))), "are not among those held out from"
+
+
+def _learnt_by_run(folder: Path, table: SampleTable, pictures: Mapping[str, Any], seen: set[Path]) -> NDArray[np.bool_]:
+    """``(n,)`` faces that a run learnt, or one that it began with, as far as their folders are still there.
+
+    Of pictures that were made alike the bytes tell. Where they may have been made otherwise (another size, aligned,
+    a run of an older version) the names of faces of the same corpus tell too.
+    """
+    seen.add(folder.resolve())
+    data, begun = Run(folder).record.data, read_splits(folder)
+    trained = begun.loc[begun["split"] == TRAIN]
+    learnt = np.zeros(len(table), dtype=bool)
+    hashed = "hash" in begun and "hash" in table.frame
+    if hashed:
+        learnt |= table.frame["hash"].isin(set(trained["hash"])).to_numpy(dtype=bool)
+    if not hashed or data.get("pictures") != dict(pictures):
+        merged = any(step.get("step") == MERGE for step in data.get("history", []))
+        names = trained["sample_id"].astype(str)
+        names = names if merged else f"{data.get('corpus')}/" + names
+        learnt |= table.whole_names.isin(set(names)).to_numpy(dtype=bool)
+    before = Path((data.get("started_from") or {}).get("folder") or folder)
+    if before.resolve() not in seen and (before / SPLITS).is_file():
+        learnt |= _learnt_by_run(before, table, pictures, seen)
+    return learnt
