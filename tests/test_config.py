@@ -92,8 +92,19 @@ def test_overrides(tmp_path: Path) -> None:
     assert config.train.ema is None
     with pytest.raises(ConfigError, match="has no '='"):
         load_config(path, ["train.epochs"])
-    with pytest.raises(ConfigError, match="not a section"):
+    with pytest.raises(ConfigError, match="--set data.store: .*expected text"):
         load_config(path, ["data.store.name=x"])
+    with pytest.raises(ConfigError, match="'epochs' is a value, expected a key of a section"):
+        load_config(path, ["train.epochs=7", "train.epochs.warm=x"])
+
+
+def test_overrides_of_components_as_files_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {store: s}\nloss: focal\nmodel: {name: mienet, options: {stem: 8}}\n")
+    config = load_config(path, ["loss.options.gamma=1", "model.name=resnet18"])
+    assert (config.loss.name, config.loss.options) == ("focal", {"gamma": 1})
+    assert (config.model.name, config.model.options) == ("resnet18", {})  # those of the other network went with it
+    assert load_config(path, ["model.options.stem=16"]).model.options == {"stem": 16}
 
 
 def test_numbers_that_are_text_are_numbers_where_numbers_are_wanted(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from pydantic import Field, model_validator
 from mien.config import ExperimentConfig, config_key, parse_config
 from mien.config.files import load_section
 from mien.config.section import Section
+from mien.config.settled import settled
 from mien.data.images import Store
 from mien.errors import ConfigError, MissingExtra, RunError, UsageError
 from mien.outputs import check_folder
 from mien.runs import Run
 from mien.studies.cells import RUN
-from mien.studies.definition import settled
 from mien.studies.hold import SILENT_S, Holder, holder_of, holding, machine, me
 from mien.studies.results import OBJECTIVES
 from mien.train import train

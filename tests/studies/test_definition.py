@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from mien.config.settled import settled
 from mien.errors import ConfigError
 from mien.studies import load_study, overrides_of
-from mien.studies.definition import StudyConfig, settled
+from mien.studies.definition import StudyConfig
 from mien.yaml_files import dump_yaml
 
 

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mien.config.augment import AugmentConfig
 from mien.config.mistakes import mistake_of
 from mien.config.section import Component, Section
+from mien.config.settled import settled
 from mien.errors import ConfigError, MienError, noted
 from mien.pictures.preprocessing import Preprocess
 from mien.stats.settings import MOST, Settings
@@ -346,7 +347,8 @@ def load_config(path: Path | str, overrides: Iterable[str] = (), check: Check | 
 
     Args:
         path: The file.
-        overrides: ``dotted.key=value`` settings that replace the file's; values are YAML.
+        overrides: ``dotted.key=value`` settings that replace the file's; values are YAML. Options of a component
+            whose name is set go with the old one.
         check: See :func:`parse_config`.
 
     Raises:
@@ -357,17 +359,13 @@ def load_config(path: Path | str, overrides: Iterable[str] = (), check: Check | 
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds {'a list' if isinstance(content, list) else 'one value'}"
         raise ConfigError(str(path), found, "keys in sections, with at least data.store")
+    layers = []
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise ConfigError(override, "has no '='", "dotted.key=value")
-        target = content
-        *parents, last = key.split(".")
-        for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                raise ConfigError(key, f"{parent!r} is a value, not a section", "a key of a section")
-        target[last] = parse_value(override, value)
+        layers.append({key: parse_value(override, value)})
+    content = settled(content, [{k: v for layer in layers for k, v in layer.items()}], path.name)
     return parse_config(content, path.name, overrides, check)
 
 

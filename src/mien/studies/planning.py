@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mien.config import ExperimentConfig, config_key, parse_config
+from mien.config.settled import settled
 from mien.data.images import Store
 from mien.errors import ConfigError, MienError, UsageError, noted
 from mien.studies.cells import CELLS, Cell, Evaluated, Plan
-from mien.studies.definition import Scale, StudyConfig, settled
+from mien.studies.definition import Scale, StudyConfig
 from mien.train.components import check_components
 from mien.train.start import keyed, weights_key
 from mien.values import shown
