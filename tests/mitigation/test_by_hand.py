@@ -138,8 +138,15 @@ def test_a_group_that_was_best_for_long_comes_back_when_it_is_worst() -> None:
 
 def test_faces_of_unknown_group_do_not_teach_the_prior_again() -> None:
     # Nine in ten are of the first class, and a face tells nothing: what is used afterwards must say half and half.
-    labels = [0] * 90 + [1] * 10
-    for groups in ([0, 1] * 50, [0, 1, None, None, None] * 20):
+    # So too where groups of the first class, or of the second, are hardly known: neither is rarer for it.
+    hardly = [g if i % 9 == 0 else None for i, g in enumerate([0, 1] * 45)]
+    cases = (
+        ([0] * 90 + [1] * 10, [0, 1] * 50),
+        ([0] * 90 + [1] * 10, [0, 1, None, None, None] * 20),
+        ([0] * 90 + [1] * 10, hardly + [0, 1] * 5),
+        ([0] * 90 + [1] * 10, [0, 1] * 45 + [0, 1] + [None] * 8),
+    )
+    for labels, groups in cases:
         told = faces(labels, groups)
         targets, features = torch.from_numpy(told.targets), torch.ones(len(told), 2)
         head, method = JointHead(2, 2, 2), DomainDiscriminative(told, by=("gender",))

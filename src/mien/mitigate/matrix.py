@@ -10,7 +10,7 @@ from mien.mitigate.figures import draw_matrix
 from mien.mitigate.measures import MEASURES, Comparison
 from mien.mitigate.page import PAGE, UNSHOWN, compared
 from mien.mitigate.run import Found
-from mien.mitigate.tables import table
+from mien.mitigate.tables import share_of_time, table
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.outputs import write_text
 from mien.report.figures import save_png
@@ -51,7 +51,7 @@ def write_matrix(
             one = reduction(comparison, BASELINE, name, measured[setting]), judgement(comparison, BASELINE, name)
             fell[name, setting] = one
             row.append(_matrix_cell(*one, setting in config.methods[name].claims))
-        rows.append([*row, _claimed(config, name, fell)])
+        rows.append([*row, _claimed(config, name, fell), _time(name, founds)])
     out.mkdir(parents=True, exist_ok=True)
     save_png(draw_matrix(config, names, list(comparisons), fell), out / "matrix.png", dpi=110)
     before = [
@@ -76,7 +76,10 @@ def write_matrix(
             for s in comparisons
         ),
         "",
-        *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?"], rows),
+        *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?", "time"], rows),
+        "",
+        "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
+        "is least to where it is most.",
         "",
         "![change of the disparity](matrix.png)",
         "",
@@ -115,6 +118,12 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
         f"the disparity was {'; '.join(said) or nothing}. The group served worst gained by {listed(helped) or 'none'}; "
         f"{hurt} of {len(judged)} methods were judged to hurt."
     )
+
+
+def _time(name: str, founds: Sequence[Found]) -> str:
+    told = [share_of_time(found, name) for found in founds if name in found.tried and found.tried[name].best]
+    ends = list(dict.fromkeys(f"{t:.1f}" for t in (min(told, default=0.0), max(told, default=0.0))))
+    return " to ".join(ends) if told else UNSHOWN
 
 
 def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:

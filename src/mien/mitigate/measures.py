@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,8 @@ class Comparison:
         methods: Method -> what it came to.
         corrected: Whether counts are of true groups behind perceived ones.
         note: Why they are not corrected although perceived; empty otherwise.
+        as_perceived: Method that asks for the group where it is used -> the baseline measured as it is, by groups as
+            perceived; empty where nothing is corrected.
         dropped: Classes that the groups' balanced accuracy leaves out, for a group has too few faces of them.
     """
 
@@ -100,7 +102,12 @@ class Comparison:
     methods: Mapping[str, Measured]
     corrected: bool
     note: str = ""
+    as_perceived: Mapping[str, Measured] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+
+    def against(self, baseline: str, name: str) -> Measured:
+        """What a method's changes are against: the baseline, measured as the method is."""
+        return self.as_perceived.get(name, self.methods[baseline])
 
 
 def compare_methods(
@@ -110,6 +117,7 @@ def compare_methods(
     *,
     metric: str = "accuracy",
     min_n: int = 30,
+    asking: Collection[str] = (),
     settings: Settings = Settings(n_boot=1000),
 ) -> Comparison:
     """Measure every method and its change against the baseline.
@@ -118,7 +126,9 @@ def compare_methods(
     interval that holds (:mod:`mien.stats.extremes`). Its variance over faces is that of a bootstrap over independent
     units (copies of a picture, faces of a person), the same draws for all methods and seeds, so that differences are
     paired; seeds add Student's. Of a perceived attribute whose annotator's errors came with the predictions, counts of
-    groups are corrected, each replicate with errors of its own.
+    groups are corrected, each replicate with errors of its own. That holds of answers that do not depend on whom the
+    annotator took a face for; a method that reads the perceived group is measured, as its baseline is, by the groups
+    as perceived.
 
     Args:
         runs: Method -> predictions, one a seed, on the same faces.
@@ -127,6 +137,7 @@ def compare_methods(
         metric: What groups are compared by: ``accuracy``, or ``balanced_accuracy`` over the classes of which every
             group that takes part has five faces or more.
         min_n: Groups with fewer faces are measured and take no part in worst group and gaps.
+        asking: Methods that ask for a face's group where they are used.
         settings: Level, replicates, seed.
 
     Raises:
@@ -150,7 +161,7 @@ def compare_methods(
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
     tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, units=units)
 
-    def told_of(runs: Sequence[Predictions]) -> _Told:
+    def told_of(runs: Sequence[Predictions], rates: Array | None) -> _Told:
         each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
         return _Told(
             values={m: np.stack([run.values[m] for run in each]) for m in MEASURES},
@@ -161,11 +172,9 @@ def compare_methods(
             },
         )
 
-    methods = {}
     together = 1 - (1 - settings.level) / max(1, int(eligible.sum()))
-    base = told_of(aligned[baseline])
-    for name, each in aligned.items():
-        told, less = (base, None) if name == baseline else (told_of(each), base)
+
+    def measured(told: _Told, less: _Told | None) -> Measured:
         overall = {}
         for m in MEASURES:
             if m in EXTREMES:
@@ -175,7 +184,7 @@ def compare_methods(
             else:
                 base_values = None if less is None else less.values[m]
                 overall[m] = _figure(told.values[m], base_values, settings.level, len(first))
-        methods[name] = Measured(
+        return Measured(
             overall=overall,
             groups={
                 attribute.groups[i]: _figure(
@@ -189,6 +198,17 @@ def compare_methods(
                 if sizes[i]
             },
         )
+
+    base = told_of(aligned[baseline], rates)
+    reading = set(asking) & (set(aligned) - {baseline}) if rates is not None else set[str]()
+    seen = told_of(aligned[baseline], None) if reading else base
+    methods = {baseline: measured(base, None)}
+    for name, each in aligned.items():
+        if name in reading:
+            methods[name] = measured(told_of(each, None), seen)
+        elif name != baseline:
+            methods[name] = measured(told_of(each, rates), base)
+    methods = {name: methods[name] for name in aligned}
     return Comparison(
         attribute=attribute,
         sizes={attribute.groups[i]: int(sizes[i]) for i in range(g) if sizes[i]},
@@ -196,6 +216,7 @@ def compare_methods(
         methods=methods,
         corrected=error is not None,
         note=note,
+        as_perceived=dict.fromkeys(sorted(reading), measured(seen, None)) if reading else {},
         dropped=tuple(c for c, kept in zip(first.classes, tell.classes, strict=True) if not kept)
         if metric == "balanced_accuracy"
         else (),

@@ -22,6 +22,7 @@ from mien.mitigate.run import Found
 from mien.mitigate.selection import RULES
 from mien.mitigate.tables import (
     asks,
+    asks_where_used,
     calibration_table,
     candidates_table,
     change_of,
@@ -51,7 +52,13 @@ def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Compar
     runs = {name: [each.judged for each in tried.best] for name, tried in found.tried.items() if tried.best}
     config = found.config
     return compare_methods(
-        runs, BASELINE, config.attribute, metric=config.metric, min_n=config.min_n, settings=settings
+        runs,
+        BASELINE,
+        config.attribute,
+        metric=config.metric,
+        min_n=config.min_n,
+        asking=[name for name in runs if asks_where_used(found, name)],
+        settings=settings,
     )
 
 
@@ -123,6 +130,11 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         "Groups are perceived, and the judged faces' counts corrected for what the annotator gets wrong; candidates "
         "are chosen by groups as perceived."
         if comparison.corrected
+        else "",
+        f"What {listed([config.label(name) for name in comparison.as_perceived])} says depends on whom the annotator "
+        "took a face for, which no correction allows: its figures, and what its changes are against, are of the groups "
+        "as perceived."
+        if comparison.as_perceived
         else "",
         "They do not hold together over methods: of those that do nothing, up to one in forty is said to have helped.",
         f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",

@@ -27,7 +27,7 @@ from mien.mitigate.phases import (
     baseline_phase,
     methods_phase,
 )
-from mien.mitigate.selection import BY_GROUPS, choice, merit
+from mien.mitigate.selection import BY_GROUPS, CLASS_FACES, choice, merit, shared_classes
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
@@ -195,10 +195,19 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
     """
     merits = [[_merit(config, each.validation) for each in seeds] or [float("nan")] for seeds in outcomes]
     if all(np.isnan(np.mean(each)) for each in merits) and any(outcomes):
-        found = f"no group of {config.attribute!r} has {config.min_n} validation faces"
-        fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
-        raise DataError(f"{config.name}: {name}", found, f"groups to select by {config.select}", fix)
+        first = next(seeds[0].validation for seeds in outcomes if seeds)
+        raise DataError(f"{config.name}: {name}", _unselectable(config, first), f"groups to select by {config.select}",
+                        "Hold out more faces, lower min_n of the study, or select: accuracy.")  # fmt: skip
     return merits
+
+
+def _unselectable(config: MitigationConfig, validation: Predictions) -> str:
+    """Why groups of validation faces can choose nothing."""
+    tables = tables_of(validation, config.attribute)[:-1]
+    large = tables[tables.sum((1, 2)) >= config.min_n]
+    if len(large) and config.metric == "balanced_accuracy" and not shared_classes(large.sum(-1)).any():
+        return f"no class has {CLASS_FACES} validation faces in every group of {config.attribute!r}"
+    return f"no group of {config.attribute!r} has {config.min_n} validation faces"
 
 
 def _check_apart(config: MitigationConfig, cell: Cell) -> None:

@@ -34,6 +34,8 @@ from mien.records import Estimate, thousandths
 from mien.studies.tables import line_of
 from mien.wording import listed
 
+FIT_TWICE = ("latent_alignment", "upweighted_errors")
+
 
 def change_of(comparison: Comparison, name: str, group: str) -> Estimate:
     """The change of one group under a method; NaN where it is undefined."""
@@ -61,28 +63,56 @@ def seconds_of(tried: Tried) -> float:
     return float(np.median([each.seconds for each in tried.best]))
 
 
+def share_of_time(found: Found, name: str) -> float:
+    """A method's training time over the baseline's."""
+    return seconds_of(found.tried[name]) / max(seconds_of(found.tried[BASELINE]), 1e-9)
+
+
+def costly(found: Found) -> list[str]:
+    """Names and times of methods that cost more than may be expected: twice the baseline's time, or three times where
+    they fit twice.
+    """
+    told = {name: share_of_time(found, name) for name, tried in found.tried.items() if tried.best and name != BASELINE}
+    fits = {name: found.tried[name].best[0].cell.config.mitigation.name for name in told}
+    over = {name: t for name, t in told.items() if t > (3 if fits[name] in FIT_TWICE else 2)}
+    return [f"{found.config.label(name)} ({t:.1f} times)" for name, t in over.items()]
+
+
 def times(found: Found, name: str) -> str:
     """A method's training time, in times of the baseline's."""
-    return f"{seconds_of(found.tried[name]) / max(seconds_of(found.tried[BASELINE]), 1e-9):.2f}"
+    return f"{share_of_time(found, name):.2f}"
 
 
 def asks(found: Found, name: str) -> str:
     """Where a method asks for the groups of faces; empty where it never does."""
-    method = found.config.methods.get(name, found.config.baseline)
     said = []
     mitigation = found.tried[name].best[0].cell.config.mitigation
     takes = inspect.signature(MITIGATIONS.get(mitigation.name)).parameters
     needs: Needs = getattr(MITIGATIONS.get(mitigation.name), "needs", Needs())
     if mitigation.options.get("by") or (needs.training and "by" not in takes):
         said.append("in training")
-    if method.after is not None:
-        options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
-        maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
-        said += ["after training"] if maker.fits_groups else []
-        said += ["where it is used"] if maker.asks_groups else []
-    elif needs.prediction:
-        said.append("where it is used")
-    return listed(said)
+    if (maker := _maker_of(found, name)) is not None and maker.fits_groups:
+        said.append("after training")
+    return listed([*said, *(["where it is used"] if asks_where_used(found, name) else [])])
+
+
+def asks_where_used(found: Found, name: str) -> bool:
+    """Whether a method's answer depends on the group that somebody takes a face for."""
+    maker = _maker_of(found, name)
+    if maker is not None:
+        return bool(maker.asks_groups)
+    method = MITIGATIONS.get(found.tried[name].best[0].cell.config.mitigation.name)
+    return bool(getattr(method, "needs", Needs()).prediction)
+
+
+def _maker_of(found: Found, name: str) -> PostProcessor | None:
+    """What is fitted after training for a method's chosen candidate; None where it trains."""
+    method = found.config.methods.get(name, found.config.baseline)
+    if method.after is None:
+        return None
+    options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
+    maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
+    return maker
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -112,6 +142,8 @@ def main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
         "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it, the "
         "median over seeds."
     )
+    if over := costly(found):
+        after += f" More than twice the baseline's (three times of a method that fits twice): {listed(over)}."
     return [*table(header, rows), "", after]
 
 

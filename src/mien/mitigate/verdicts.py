@@ -60,7 +60,7 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
         baseline: The method that others are held against.
         name: The method.
     """
-    base, method = comparison.methods[baseline], comparison.methods[name]
+    base, method = comparison.against(baseline, name), comparison.methods[name]
     known = [g for g in comparison.eligible if not math.isnan(base.groups[g].value.value)]
     worst = min(known, key=lambda g: base.groups[g].value.value, default="")
     changes = changes_of(method, comparison)
@@ -124,7 +124,7 @@ def reduction(
         least: Share by which a method that claims to help must bring it down.
     """
     before, change = (
-        comparison.methods[baseline].overall[disparity].value,
+        comparison.against(baseline, name).overall[disparity].value,
         comparison.methods[name].overall[disparity].change,
     )
     if change is None or math.isnan(change.value) or not before.value > 0:

@@ -15,6 +15,7 @@ from mien.mitigation.base import Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
 from mien.models.joint_head import JointHead
+from mien.stats.memberships import cell_sizes
 
 
 @MITIGATIONS.register("domain_discriminative")
@@ -23,8 +24,8 @@ class DomainDiscriminative(Mitigation):
 
     With ``even`` the logits of (class, group) are moved in training by the logarithm of their share among the training
     faces, as logit adjustment does: what is learnt is then as if every class were as common in every group, and the sum
-    over groups does not repeat how they go together. A face of unknown group teaches its class alone; perceived groups
-    may be distributions. It asks for the model ``joint_head``.
+    over groups does not repeat how they go together. Faces of unknown group count there as the known ones of their
+    class do, and teach their class alone; perceived groups may be distributions. It asks for the model ``joint_head``.
 
     The configured loss is not used where the group is known: the joint cross-entropy takes its place.
 
@@ -47,9 +48,8 @@ class DomainDiscriminative(Mitigation):
         self.by, self.even = by, even
         self.heads: list[JointHead] = []  # the network's, not this module's
         expression = next(iter(faces.heads.values()))
-        targets = torch.from_numpy(faces.targets[:, expression])
-        groups = torch.from_numpy(faces.groups[:, faces.blocks[by[0]]])
-        counts = (targets.T @ groups).T.clamp(min=1.0)  # (G, K); an empty cell counts as one face
+        cells = cell_sizes(faces.targets[:, expression], faces.groups[:, faces.blocks[by[0]]])
+        counts = torch.from_numpy(cells.T).float().clamp(min=1.0)  # (G, K); an empty cell counts as one face
         self.register_buffer("log_prior", (counts / counts.sum()).log() if even else torch.zeros_like(counts))
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:
