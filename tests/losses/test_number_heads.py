@@ -115,6 +115,14 @@ def test_numbers_are_learnt_validated_and_told(numbered: dict[str, Any], tmp_pat
     assert classifier.face_model().probabilities(images).shape == (45, 3)
 
 
+def test_a_network_with_terms_of_its_own_learns_numbers_too(numbered: dict[str, Any], tmp_path: Path) -> None:
+    """DAN's centres are those of the classes: what it says beside them has none."""
+    numbered |= {"model": {"name": "dan", "options": {"small": True, "width": 8, "depths": [1, 1, 1, 1], "narrow": 8}}}
+    numbered["labels"] = {"numbers": ["valence", "arousal"]}
+    numbered["train"]["epochs"] = 1
+    assert train(parse_config(numbered), tmp_path / "run").record.status == "finished"
+
+
 def test_evaluation_and_prediction_tell_the_numbers(numbered: dict[str, Any], tmp_path: Path) -> None:
     numbered["labels"] = {"numbers": ["valence"], "intensity": True}
     numbered["train"] |= {"epochs": 1}

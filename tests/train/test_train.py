@@ -175,6 +175,12 @@ def test_a_finished_run_is_not_done_for_labels_that_came_later(
     assert train(parse_config(settings), run.path, finished_ok=True).record.status == "finished"
 
 
+def test_a_network_that_could_not_be_read_again_is_not_trained(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["model"]["options"] = {"widths": [8, 16], "depths": [1, 1], "stem": 10_001}
+    with pytest.raises(ConfigError, match=r"model.options: add up to 10,?027, expected 10,000 channels"):
+        train(parse_config(settings), tmp_path / "run")
+
+
 def test_a_loss_that_is_no_number_is_told_with_clipping_too(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["train"] |= {"optimizer": {"lr": 1e30}, "clip": 1.0}
     with pytest.raises(RunError, match=r"epoch \d.*nan"):

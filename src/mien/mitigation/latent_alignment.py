@@ -117,9 +117,9 @@ class LatentAlignment(Mitigation):
     It asks for the model ``latent_mbconv``. Ablations: ``variational: false`` and ``kl: 0`` (an autoencoder),
     ``adversary: 0`` (no discriminator), and ``latent_mbconv`` without this method.
 
-    Source: Rizvi, Seth and Narang 2024, arXiv 2410.19444, eq. 1 to 4: 100 and 60 epochs, style 10, VGG16's relu1_2 to
-    relu4_3. Its equation 2 counts the latent's term twice; here it counts once. Confusion in place of a reversed loss,
-    the warm-up, the free nats and the pixels' term are ours.
+    Source: Rizvi, Seth and Narang 2024, arXiv 2410.19444, eq. 1 to 4, style 10; its epochs and the network of its style
+    are not said. Its equation 2 counts the latent's term twice; here it counts once. Confusion in place of a reversed
+    loss, the warm-up, the free nats and the pixels' term are ours.
 
     Args:
         faces: The training faces.

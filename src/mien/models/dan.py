@@ -152,8 +152,9 @@ class DistractAttention(OnResNet):
         Targets that are shares of classes weigh the distances to all of their centres; for one-hot ones that is the
         published loss.
         """
-        distances = (pooled[:, None] - self.centres).square().sum(2)
-        spread = self.centres.var(0).sum() if len(self.centres) > 1 else self.centres.new_ones(())
+        centres = self.centres[: targets.shape[1]]  # what it says beside the classes has no centre
+        distances = (pooled[:, None] - centres).square().sum(2)
+        spread = centres.var(0).sum() if len(centres) > 1 else centres.new_ones(())
         return (targets * distances).sum(1) / spread.clamp(min=SMALLEST)
 
 

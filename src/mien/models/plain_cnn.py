@@ -16,7 +16,8 @@ class AngioniCNN(ExpressionModel):
     """The custom CNN of Angioni and Cani: three convolutions (32, 64, 128), one hidden layer of 512.
 
     Their text pools once, "after the block", which gives 37.8 M parameters at 48 px; ``pool_each``
-    pools after every convolution instead (2.5 M).
+    pools after every convolution instead (2.5 M). A ReLU after each convolution is ours: they name one for the hidden
+    layer alone.
 
     Args:
         num_classes: K.

@@ -59,7 +59,7 @@ class RegionAttention(OnResNet):
     batch statistics are those of all parts together (the authors' code normalises each part by itself in training).
 
     Source: Wang et al. 2020, "Region attention networks for pose and occlusion robust facial expression recognition",
-    IEEE TIP 29, as their code for FERPlus has it; 88.55 % there from face-pre-trained weights. A public
+    IEEE TIP 29, as their equations have it; 88.55 % there from face-pre-trained weights. A public
     reimplementation puts the whole face first while its loss expects it last: here it is last, :attr:`WHOLE`.
 
     Args:

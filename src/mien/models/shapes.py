@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
 
 from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
+from mien.values import shown
 
 Otherwise = TypeVar("Otherwise")
+_LARGEST = 10_000  # sum of all whole numbers of a network's options; the largest published here have 5,000
+MOST_OPTIONS = f"{_LARGEST:,} channels, units and blocks at most"
+
+
+def too_large(options: Mapping[str, Any]) -> str:
+    """What to say of options that make a larger network than any card may ask for; empty of others."""
+    numbers = sum(abs(n) for n in _whole_numbers(options))
+    if numbers <= _LARGEST:
+        return ""
+    return f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _whole_numbers(inner)
+    elif isinstance(value, int):
+        yield value
 
 
 def without_memory(

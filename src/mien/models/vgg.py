@@ -42,7 +42,7 @@ class VGG(Backbone):
         *,
         batch_norm: bool = False,
         pool: Annotated[int, Field(ge=1, le=14)] = 7,
-        hidden: Annotated[Count, Field(le=16384)] = 4096,
+        hidden: Annotated[Count, Field(le=8192)] = 4096,
         dropout: Share = 0.5,
         width: Factor = 1.0,
     ) -> None:

@@ -25,7 +25,7 @@ from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel, only_linear
 from mien.models.card import CARD, WEIGHTS, WeightCard, load_card
-from mien.models.shapes import without_memory
+from mien.models.shapes import MOST_OPTIONS, too_large, without_memory
 from mien.outputs import whole
 from mien.own_files import sha256_of, with_checksums
 from mien.pictures.pixels import Images, as_stored
@@ -49,7 +49,6 @@ __all__ = [
     "save_weights",
 ]
 _BATCH = 256  # faces at a time
-_LARGEST_OPTIONS = 10_000  # sum of all whole numbers of a network's options; the largest here have 2,000
 
 
 def save_weights(module: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
@@ -202,10 +201,8 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
 
     try:
         options = MODELS.check_options(card.model, card.options, "options")
-        numbers = sum(abs(n) for n in _whole_numbers(options))
-        if numbers > _LARGEST_OPTIONS:
-            sum_of = f"add up to {shown(numbers)}" if numbers < 2**63 else "have a number beyond all bounds"
-            raise WeightsError(where, sum_of, f"{_LARGEST_OPTIONS:,} channels, units and blocks at most")
+        if large := too_large(options):
+            raise WeightsError(where, large, MOST_OPTIONS)
         empty = without_memory(card.model, card.outputs, card.in_channels, options, refuse)
     except ConfigError as error:
         raise WeightsError(f"{folder / CARD}: {error.where}", error.found, error.expected, error.fix) from error
@@ -220,14 +217,6 @@ def _module_of(card: WeightCard, stored: dict[str, Tensor], folder: Path) -> Exp
     module: ExpressionModel = MODELS.get(card.model)(card.outputs, card.in_channels, **options)
     module.load_state_dict(stored)
     return module
-
-
-def _whole_numbers(value: object) -> Iterator[int]:
-    if isinstance(value, dict | list | tuple):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _whole_numbers(inner)
-    elif isinstance(value, int):
-        yield value
 
 
 class Classifier:

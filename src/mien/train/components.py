@@ -16,7 +16,7 @@ from mien.losses import LOSSES
 from mien.metrics import METRICS
 from mien.mitigation import MITIGATIONS
 from mien.models import MODELS
-from mien.models.shapes import without_memory
+from mien.models.shapes import MOST_OPTIONS, too_large, without_memory
 from mien.registry import Registry, read_options, unfit_options
 from mien.train.freezing import freezing_of
 
@@ -115,6 +115,8 @@ def _check_buildable(config: ModelConfig, at: Callable[[str], str]) -> None:
 
     So do parts to be frozen that it has not.
     """
+    if found := too_large(config.options):  # what is trained must be readable afterwards
+        raise ConfigError(at("model.options"), found, MOST_OPTIONS)
 
     def refuse(error: Exception) -> None:
         if not isinstance(error, NotImplementedError):  # for which it is seen when it is built for use
