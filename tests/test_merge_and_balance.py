@@ -62,6 +62,13 @@ def test_votes_that_people_spread_stay_spread_in_a_merged_store(two, tmp_path):
     assert SUGGESTED not in plain.history[-1].detail
 
 
+def test_persons_of_two_stores_of_one_corpus_are_told(two, tmp_path):
+    images = noise(3, seed=9)
+    again = store_of(tmp_path / "again", "colour", images, {"happy": [1, 1, 1]}, split="train", identity=["p", "z", ""])
+    detail = merge([two[1], again], tmp_path / "m").table.history[-1].detail
+    assert detail["persons of one name in colour and colour 2, taken for different ones"] == 1
+
+
 def test_merged_words_are_joined_and_votes_kept(two, tmp_path):
     merged = merge(two, tmp_path / "m").table
     assert merged.vocabulary == ("anger", "happiness", "contempt", "sad")

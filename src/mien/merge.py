@@ -107,7 +107,7 @@ def merge(
         duplicates = _find_copies(frame, writer.images())
         detail["faces with a copy in another corpus"] = _across(frame)
         detail["faces of each corpus"] = {s.name: len(f) for s, f in zip(sources, frames, strict=True)}
-        detail |= _changed(sources, frames, (size, channels)) | _labelled_by_people(sources)
+        detail |= _changed(sources, frames, (size, channels)) | _labelled_by_people(sources) | _same_persons(sources)
         options = {"classes": {k: list(v) for k, v in joined.items()}, "size": size, "channels": channels}
         name = "+".join(s.name for s in sources)
         table = SampleTable(
@@ -145,6 +145,20 @@ def _changed(sources: Sequence[_Source], frames: Sequence[pd.DataFrame], wanted:
         for name, n in source.store.table.frame["split"].value_counts().items():
             if _PARTS.get(str(name), name) != name:
                 found.setdefault("splits by another name", {})[f"{source.name} {name} is {_PARTS[str(name)]}"] = int(n)
+    return found
+
+
+def _same_persons(sources: Sequence[_Source]) -> dict[str, Any]:
+    """Names of persons that two stores of one corpus have: they count as different ones, which they may not be."""
+    found: dict[str, Any] = {}
+    for i, source in enumerate(sources):
+        for other in sources[:i]:
+            if source.store.info.get("corpus") == other.store.info.get("corpus"):
+                common = {str(p) for p in source.store.table.frame["identity"].dropna()} - {""}
+                common &= {str(p) for p in other.store.table.frame["identity"].dropna()}
+                if common:
+                    what = f"persons of one name in {other.name} and {source.name}, taken for different ones"
+                    found[what] = len(common)
     return found
 
 

@@ -136,6 +136,38 @@ def test_the_folder_copy_has_persons_from_its_names_and_the_classes_it_has(tmp_p
         read_all(ck_plus(root))
 
 
+def test_the_folder_copy_under_splits_keeps_its_persons_and_tells_whom_they_tear(tmp_path):
+    root = write_ck48(tmp_path / "flat")
+    for folder in sorted(root.iterdir()):
+        for j, picture in enumerate(sorted(folder.iterdir())):
+            target = tmp_path / "parted" / ("train" if j % 2 else "test") / folder.name / picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            picture.rename(target)
+    parted = tmp_path / "parted"
+    assert detect(parted) == 3
+    corpus = ck_plus(parted)
+    _, frame = read_all(corpus)
+    assert corpus.vocabulary == CLASSES[1:]
+    assert sorted(frame["split"].unique()) == ["test", "train"]
+    assert frame["identity"].ne("").all()
+    torn = frame.groupby("identity")["split"].nunique().gt(1).sum()
+    assert torn
+    assert corpus.detail["persons in more than one of its splits"] == torn
+    save(parted / "train" / "anger" / "mine.png", faces(1)[0])
+    (parted / "extra" / "anger").mkdir(parents=True)
+    assert detect(parted) == 0
+
+
+def test_action_units_that_cannot_be_read_cost_no_face(root):
+    note = next((root / "FACS").rglob("*.txt"))
+    note.write_text("one two three\n")
+    corpus = ck_plus(root)
+    images, frame = read_all(corpus)
+    assert len(images) == 12
+    assert frame["action_units"].notna().sum() == 2
+    assert corpus.detail["sequences whose action units cannot be read"] == 1
+
+
 def test_folders_of_other_pictures_are_not_ck_plus(tmp_path):
     for i, name in enumerate(("anger", "happy")):
         save(tmp_path / name / f"{i}.png", faces(1, seed=i)[0])

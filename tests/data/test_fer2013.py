@@ -238,9 +238,13 @@ def test_layouts_are_told_from_others(tmp_path):
     (tmp_path / "fer2013.csv").write_text("path,label\n")
     assert challenge_csv(tmp_path) is None
     assert detect(tmp_path) == 0
-    for name in ("angry", "happy"):
+    for name in FER2013_CLASSES:
+        assert detect(tmp_path) == 0  # some of its classes are anybody's
         (tmp_path / "train" / name).mkdir(parents=True)
     assert detect(tmp_path) == 2
+    Image.new("RGB", (48, 48)).save(tmp_path / "train" / "happy" / "1.png")
+    assert detect(tmp_path) == 0  # and coloured faces are not its own
+    (tmp_path / "train" / "happy" / "1.png").unlink()
     (tmp_path / "test" / "boredom").mkdir(parents=True)
     assert detect(tmp_path) == 0
     with pytest.raises(DataError, match=r"is not FER2013, expected fer2013\.csv, or folders train\|test/<expression>"):

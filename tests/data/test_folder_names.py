@@ -54,7 +54,8 @@ def test_several_odd_folders_beside_a_table_of_labels_are_refused_with_the_names
 SOUND_TABLES = {
     "groups beside classes of one's own": ("focused", "bored", "path,gender\n{0}.png,f\n{1}.png,m\n"),
     "labels that the folders say too": ("focused", "bored", "path,label\n{0}.png,focused\n{1}.png,bored\n"),
-    "other labels beside expressions": ("angry", "fear", "path,label\n{0}.png,sad\n{1}.png,happy\n"),
+    "codes beside expressions": ("angry", "fear", "path,label\n{0}.png,4\n{1}.png,2\n"),
+    "the same labels beside expressions": ("angry", "fear", "path,label\n{0}.png,Anger\n{1}.png,fear\n"),
     "labels of other pictures": ("focused", "bored", "path,label\nx.png,sad\ny.png,happy\n"),
     "no table at all": ("focused", "bored", ""),
 }
@@ -66,6 +67,25 @@ def test_a_table_that_takes_nothing_away_is_no_fault(tmp_path, name):
     classes(tmp_path, first, second)
     (tmp_path / "t.csv").write_text(text.format("0", "1"))
     assert sorted(image_folder(tmp_path).vocabulary) == sorted([first, second])
+
+
+def test_a_table_that_contradicts_folders_of_expressions_is_asked_about(tmp_path):
+    """As in the copy of AffectNet that is passed on most: its table is right, and its folders are not."""
+    names = [f"{folder}/{i}.png" for folder in ("anger", "happy", "sad") for i in range(4)]  # the same names in each
+    write(tmp_path, *names)
+    table = tmp_path / "labels.csv"
+    agreeing = "".join(f"{i},{n},{n.split('/')[0]},0.9\n" for i, n in enumerate(names))
+    table.write_text(",pth,label,relFCs\n" + agreeing)
+    assert image_folder(tmp_path).n_rows == 12
+    table.write_text(
+        ",pth,label,relFCs\n" + agreeing.replace("/0.png,anger", "/0.png,surprise").replace("1.png,sad", "1.png,fear")
+    )
+    with pytest.raises(DataError, match=r"labels.csv labels 2 of 12 pictures otherwise.*here 'pth' and 'label'"):
+        image_folder(tmp_path)
+    assert image_folder(tmp_path, vocabulary=["anger", "happy", "sad"]).n_rows == 12
+    # Names alone would not tell which 0.png is meant: then nothing is said.
+    table.write_text("name,label\n" + "".join(f"{i}.png,fear\n" for i in range(4)))
+    assert image_folder(tmp_path).n_rows == 12
 
 
 def test_one_folder_of_pictures_is_asked_about_unless_it_is_an_expression(tmp_path):

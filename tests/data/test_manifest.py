@@ -291,6 +291,42 @@ def test_how_the_file_was_read_is_said(tmp_path):
     assert "cp1252" in corpus.detail["how the file was read"][1]
 
 
+def test_decimal_commas_are_read_as_is_said(tmp_path):
+    text = (
+        "path;votes_happy;votes_sad;age;gender;gender_confidence;place\n"
+        "0.png;0,5;1,5;20,5;male;0,9;Rome, 3,5 km\n1.png;1;0;27,25;female;,75;Rome\n"
+    )
+    _, frame, corpus, errors = written(tmp_path, text)
+    assert errors == []
+    assert "decimal commas" in " ".join(corpus.detail["how the file was read"])
+    assert frame[["votes_happy", "votes_sad"]].to_numpy().tolist() == [[0.5, 1.5], [1, 0]]
+    assert frame["age"].tolist() == ["20.5", "27.25"]
+    assert frame["gender_confidence"].tolist() == [0.9, 0.75]
+    assert frame["place"].tolist() == ["Rome, 3,5 km", "Rome"]
+
+
+def test_nobodys_cluster_is_no_person(tmp_path):
+    text = "path,label,identity\n0.png,sad,-1\n1.png,sad,-1\n2.png,happy,7\n3.png,happy,-1.0\n"
+    _, frame, corpus, _ = written(tmp_path, text)
+    assert frame["identity"].tolist() == ["", "", "7", ""]
+    assert corpus.detail["rows without a value"] == {"identity": 3}
+
+
+def test_ranges_that_a_spreadsheet_took_for_dates_are_named(tmp_path):
+    text = "path,label,age\n0.png,sad,20-29\n1.png,sad,9-Mar\n2.png,happy,Oct-19\n3.png,happy,May\n"
+    *_, corpus, _ = written(tmp_path, text)
+    assert corpus.detail["age: words that a spreadsheet may have made of ranges"] == ["9-Mar", "Oct-19"]
+    *_, corpus, _ = written(tmp_path, text.replace("20-29", "adult"))
+    assert not any("spreadsheet" in what for what in corpus.detail)
+
+
+def test_a_face_without_a_name_is_its_rows_fault(tmp_path):
+    text = "path,label,sample_id\n0.png,sad,a\n1.png,sad,\n2.png,happy, \n"
+    images, frame, _, errors = written(tmp_path, text)
+    assert frame["sample_id"].tolist() == ["a"]
+    assert [str(e).split(":")[0] for e in errors] == ["faces.csv line 3", "faces.csv line 4"]
+
+
 @pytest.mark.parametrize("name", ["FACES.CSV", "faces.tsv"])
 def test_other_endings(tmp_path, name):
     text = PLAIN.replace(",", "\t") if name.endswith("tsv") else PLAIN

@@ -37,6 +37,21 @@ def test_expressions_by_folder_and_a_test_without_labels(tmp_path, aligned):
     assert targets.dropped == {"no votes": 3}
 
 
+def test_pictures_beside_folders_and_test_pictures_in_folders_are_counted(root):
+    train, test = root / "Train" / "Train_Aligned_Faces", root / "Test" / "Test_Aligned_Faces"
+    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png"))
+    train = next(p.parent.parent for p in root.rglob("*.png") if p.parent.name == "Angry" and "rain" in str(p))
+    test = next(p.parent for p in root.rglob("*.png") if "est" in p.relative_to(root).parts[0])
+    save(train / "loose.png", faces(1)[0])
+    (test / "Angry").mkdir()
+    for picture in sorted(test.glob("*.png"))[:2]:
+        picture.rename(test / "Angry" / picture.name)
+    corpus = sfew(root)
+    _, frame = read_all(corpus)
+    assert len(frame) + corpus.detail["pictures without a label, left out"] == len(names) + 1
+    assert frame["split"].value_counts().to_dict() == {"train": 14, "val": 7, "test": 2}
+
+
 def test_whole_frames_may_be_asked_for_beside_aligned_faces(root):
     save(root / "Train/Angry/Airheads_000000001_00000001.png", faces(1, 64, 3)[0])
     assert read_all(sfew(root))[0].shape[0] == 21

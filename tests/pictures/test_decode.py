@@ -20,6 +20,13 @@ def save(path, array, **options):
     return path
 
 
+def test_eight_bits_in_sixteen_are_what_they_are(tmp_path):
+    deep = np.zeros((32, 32), np.uint16)
+    deep[:] = GREY
+    np.testing.assert_array_equal(decode_file(save(tmp_path / "low.png", deep), 32, 1), GREY)
+    np.testing.assert_array_equal(decode_file(save(tmp_path / "full.png", deep << 8), 32, 1), GREY)
+
+
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp"])
 def test_lossless_files_are_decoded_exactly(tmp_path, ending):
     options = {"lossless": True} if ending == "webp" else {}

@@ -1,7 +1,8 @@
 """Tables beside pictures that may say what the pictures show: a CSV or JSON with their names and labels.
 
-Where folders are called like expressions they are the labels. Where they are not (``images/``), a table that
-names the pictures and has labels is what people meant, and a store without it would have lost them.
+Where folders are called like expressions they are the labels, unless a table beside them says otherwise of many
+pictures. Where they are not (``images/``), a table that names the pictures and has labels is what people meant, and a
+store without it would have lost them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def check_tables(root: Path, pictures: Sequence[Path], folders: Sequence[str]) -
         DataError: With the table, which is what to prepare.
     """
     if sum(is_expression(f) for f in set(folders)) > 1:
-        return  # the folders say what the pictures show
+        _check_contradictions(root, pictures, folders)
+        return
     by_name = {p.name: canonical(f) for p, f in zip(pictures, folders, strict=True)}
     by_stem = {p.stem: canonical(f) for p, f in zip(pictures, folders, strict=True)}
     for path in _tables(root, pictures):
@@ -49,6 +51,50 @@ def check_tables(root: Path, pictures: Sequence[Path], folders: Sequence[str]) -
             column = _naming(table, named, len(named))
             if column and not _same(table, labels, column, named):
                 raise _refusal(root, path, column, sorted(set(folders)), labels)
+
+
+def _check_contradictions(root: Path, pictures: Sequence[Path], folders: Sequence[str]) -> None:
+    """Refuse folders of expressions whose pictures a table labels otherwise: a copy of AffectNet is such."""
+    told = _Told(pictures, folders)
+    for path in _tables(root, pictures):
+        table = _read(path)
+        if table is None:
+            continue
+        labels = [c for c in table.columns if folded(str(c)) in _LABEL]
+        for column in table.columns:
+            due = table[column].map(told.of)
+            there = due.notna()
+            if there.sum() < max(2, _ENOUGH * len(pictures)):
+                continue
+            for label in labels:
+                said = table[label][there]
+                if said.map(is_expression).mean() < _AGREE:
+                    continue  # codes, of which nobody knows what they stand for
+                other = int((said.map(canonical) != due[there]).sum())
+                if other > (1 - _AGREE) * len(said):
+                    found = f"{path.name} labels {other:,} of {len(said):,} pictures otherwise than their folders"
+                    fix = (
+                        f"Prepare the table, with its columns called 'path' and 'label' (here {column!r} and "
+                        f"{label!r}); paths are relative to it. Where the folders are right, pass --option vocabulary="
+                        f"{','.join(sorted(set(folders))[:3])},..."
+                    )
+                    raise DataError(str(root), found, "folders and a table that say the same", fix)
+
+
+class _Told:
+    """What the folder of a picture says, by its name with the folder's, and by its name alone where it is one only."""
+
+    def __init__(self, pictures: Sequence[Path], folders: Sequence[str]) -> None:
+        self.by_place = {f"{p.parent.name}/{p.name}": canonical(f) for p, f in zip(pictures, folders, strict=True)}
+        self.by_name: dict[str, str | None] = {}
+        for place, label in self.by_place.items():
+            name = _base(place)
+            self.by_name[name] = None if name in self.by_name else label
+
+    def of(self, text: str) -> str | None:
+        """The class of the picture that a cell names; None where it names none."""
+        place = "/".join(text.strip().replace("\\", "/").split("/")[-2:])
+        return self.by_place.get(place) or self.by_name.get(_base(text))
 
 
 def table_of_labels(folder: Path, pictures: Sequence[Path]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -10,7 +11,13 @@ import pandas as pd
 
 from mien.data.words import join_spellings, joined_groups, without_missing
 from mien.errors import DataError
+from mien.missing import NOBODY
 from mien.spellings import canonical
+
+_COMMA = re.compile(r"^\s*(-?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$")
+_RANGE = re.compile(r"\d+\s*[-–]\s*\d+")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = re.compile(rf"\d+[-. /]{_MONTH}|{_MONTH}[-. /]\d+", re.IGNORECASE)
 
 
 def paths_of(manifest: Path, written: pd.Series[str]) -> list[Path]:
@@ -34,6 +41,11 @@ def _path(folder: Path, text: str) -> Path:
     return folder / text.strip().replace("\\", "/")
 
 
+def with_points(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Numbers with decimal commas as numbers with points; other words of these columns stay as they are."""
+    return frame.assign(**{c: frame[c].str.replace(_COMMA, r"\1.\2", regex=True) for c in columns})
+
+
 def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Missing words taken out, spellings of one group joined; and what there is to say about it.
 
@@ -52,6 +64,11 @@ def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame
         if column in ("path", "label", "sample_id") or column.startswith("votes_"):
             continue
         out[column] = without_missing(frame[column], group=column in attributes)
+        if column == "identity":  # what clustering puts into no cluster is not one person
+            nobody = out[column].isin(NOBODY)
+            out[column] = out[column].mask(nobody)
+        if column in attributes and (dates := _dates(out[column])):
+            joined[f"{column}: words that a spreadsheet may have made of ranges"] = dates
         of_another = column.endswith(("_source", "_confidence")) or column.partition("_prob_")[0] in attributes
         if out[column].isna().any() and (not of_another or column in attributes):
             missing[column] = int(out[column].isna().sum())
@@ -61,6 +78,12 @@ def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame
         if column in ("split", "identity"):
             out[column] = out[column].fillna("")
     return out, ({"rows without a value": missing} if missing else {}) | joined
+
+
+def _dates(column: pd.Series[str]) -> list[str]:
+    """Dates among ranges such as 20-29: a spreadsheet takes 3-9 for the ninth of March."""
+    words = [str(w) for w in column.dropna().unique()]
+    return sorted(w for w in words if _DATE.fullmatch(w)) if any(_RANGE.fullmatch(w) for w in words) else []
 
 
 def _fractions(column: pd.Series[str]) -> bool:
@@ -86,7 +109,9 @@ def faults(frame: pd.DataFrame, paths: Sequence[Path], labels: pd.Series[str] | 
     ids = frame[what].tolist()
     first: dict[str, int] = {}
     for i, (text, name) in enumerate(zip(written, ids, strict=True)):
-        if text == "path" and frame.iloc[i].tolist() == list(frame.columns):
+        if what == "sample_id" and not name.strip():
+            errors[i] = DataError("", "'sample_id' is empty", "a name for each face, or no such column")
+        elif text == "path" and frame.iloc[i].tolist() == list(frame.columns):
             errors[i] = DataError("", "the header stands here again", "a picture", "Were files put together?")
         elif _of_another_system(text):
             fix = "Write paths relative to the CSV."

@@ -177,12 +177,16 @@ def _without_palette(image: Image.Image) -> Image.Image:
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, where Pillow would cut everything above 255 to white."""
+    """Scale 16-bit grey to 8 bits, where Pillow would cut everything above 255 to white.
+
+    Pictures without a value above 255 were written from 8 bits without scaling, and are taken as they are.
+    """
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
     if image.mode not in _SIXTEEN_BIT:
         return image
-    return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    pixels = np.asarray(image)
+    return Image.fromarray((pixels >> (8 * (pixels.max(initial=0) > 255))).clip(0, 255).astype(np.uint8))
 
 
 def decode_files(

@@ -8,7 +8,7 @@ Layouts: the release (``cohn-kanade-images/S005/001/S005_001_00000011.png``, ``E
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from pydantic import Field
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
 from mien.data.datasets.fer2013 import SIDE, challenge_csv, read_challenge
+from mien.data.folder_names import is_split
 from mien.data.listed import ALL, About, Listed, Shape, five_of_68, is_there, listed_corpus, votes_of, with_landmarks
 from mien.data.picture_files import entries_of, find_folder, picture_names, subfolders
 from mien.data.text_lists import code, estimate_rows, number, read_list
@@ -66,8 +67,18 @@ def _below(root: Path, *names: str) -> Path | None:
     return found and (next((f for n in names if (f := find_folder(found, n)) is not None), None) or found)
 
 
-def _copy(root: Path) -> dict[str, Path]:
-    """Class -> its folder, in the 48-pixel copy; empty where it is not that."""
+def _copy(root: Path) -> dict[str, dict[str, Path]]:
+    """Split -> class -> its folder, in the 48-pixel copy, '' where it has no splits; empty where it is not that."""
+    inner = [f for f in subfolders(root) if is_split(f.name)] if root.is_dir() else []
+    if not inner or len(inner) < len(subfolders(root)):
+        whole = _classes(root)
+        return {"": whole} if whole else {}
+    parts = {f.name: _classes(f) for f in inner}
+    return parts if all(parts.values()) else {}
+
+
+def _classes(root: Path) -> dict[str, Path]:
+    """Class -> its folder, where all folders are classes whose pictures are frames of CK+."""
     classes = {canonical(c): c for c in CLASSES}
     folders = subfolders(root) if root.is_dir() else []
     named = {classes[canonical(f.name)]: f for f in folders if canonical(f.name) in classes}
@@ -144,14 +155,14 @@ def ck_plus(
         published = {ALL: SEQUENCES * (peak + (neutral == "first"))}
         about = About(name="ck_plus", vocabulary=classes, terms=TERMS, published=published, detail=detail)
         return listed_corpus(listed, about, Shape(size or _CUT, channels), root)
-    folders = _copy(root)
-    if not folders:
+    parts = _copy(root)
+    if not parts:
         near = lacks(root)[1]
         expected = f"{_FRAMES[0]} and Emotion, or folders of expressions with pictures such as S010_004_00000017.png"
         raise DataError(str(root), "is not CK+", expected, f"It is nearest to {near}." if near else "")
-    classes = tuple(c for c in CLASSES if c in folders)
-    about = About(name="ck_plus", vocabulary=classes, terms=TERMS)
-    return listed_corpus(_from_copy(folders, classes), about, Shape(size, channels), root)
+    classes = tuple(c for c in CLASSES if any(c in folders for folders in parts.values()))
+    about = About(name="ck_plus", vocabulary=classes, terms=TERMS, detail=_torn(parts))
+    return listed_corpus(_from_copy(parts, classes), about, Shape(size, channels), root)
 
 
 def _from_csv(path: Path) -> Corpus:
@@ -176,19 +187,34 @@ def _from_csv(path: Path) -> Corpus:
     )
 
 
-def _from_copy(folders: dict[str, Path], classes: Sequence[str]) -> Listed:
+def _torn(parts: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
+    """What must be known of the splits of a copy: it has three frames of a sequence, which somebody may have parted."""
+    persons = [
+        {m[1].upper() for folder in folders.values() for n in picture_names(folder) if (m := _FRAME.fullmatch(n))}
+        for folders in parts.values()
+    ]
+    torn = sum(sum(person in part for part in persons) > 1 for person in set().union(*persons))
+    return {"persons in more than one of its splits": torn} if torn else {}
+
+
+def _from_copy(parts: Mapping[str, Mapping[str, Path]], classes: Sequence[str]) -> Listed:
     rows: list[tuple[str, str, int]] = []
+    splits: list[str] = []
     pictures: list[Path] = []
     unread: list[DataError] = []
-    for label, folder in folders.items():
-        for name in picture_names(folder):
-            frame = _FRAME.fullmatch(name)
-            if frame is None:
-                unread.append(DataError(str(folder / name), "is no frame of CK+", "S010_004_00000017.png"))
-                continue
-            rows.append((f"{folder.name}/{name}", frame[1].upper(), classes.index(label)))
-            pictures.append(folder / name)
-    return Listed(frame=_frame(rows, classes), pictures=pictures, lines=[""] * len(rows), unread=unread)
+    for split, folders in parts.items():
+        for label, folder in folders.items():
+            for name in picture_names(folder):
+                frame = _FRAME.fullmatch(name)
+                if frame is None:
+                    unread.append(DataError(str(folder / name), "is no frame of CK+", "S010_004_00000017.png"))
+                    continue
+                place = f"{split}/{folder.name}/{name}" if split else f"{folder.name}/{name}"
+                rows.append((place, frame[1].upper(), classes.index(label)))
+                splits.append(split)
+                pictures.append(folder / name)
+    table = _frame(rows, classes).assign(split=pd.Series(splits, dtype=object))
+    return Listed(frame=table, pictures=pictures, lines=[""] * len(rows), unread=unread)
 
 
 def _frame(rows: Sequence[tuple[str, str, int]], classes: Sequence[str]) -> pd.DataFrame:
@@ -201,7 +227,7 @@ def _from_release(found: _Release, peak: int, neutral: bool, margin: float) -> t
     files: list[Path] = []
     units: list[str | None] = []
     unread: list[DataError] = []
-    unlabelled = 0
+    unlabelled = no_units = 0
     for subject in subfolders(found.frames):
         for sequence in subfolders(subject):
             faults = len(unread)
@@ -217,11 +243,15 @@ def _from_release(found: _Release, peak: int, neutral: bool, margin: float) -> t
             chosen = ([(frames[0], 0)] if neutral else []) + [(name, label) for name in frames[-peak:]]
             rows += [(name, subject.name.upper(), c) for name, c in chosen]
             files += [sequence / name for name, _ in chosen]
-            units += [None] * (len(chosen) - 1) + [_units(found.facs, subject.name, sequence.name, unread)]
+            coded, wrong = _units(found.facs, subject.name, sequence.name)
+            units += [None] * (len(chosen) - 1) + [coded]
+            no_units += wrong
     frame = _frame(rows, CLASSES)
     if found.facs is not None:
         frame["action_units"] = pd.Series(units, dtype=object)
     detail: dict[str, Any] = {_NO_LABEL: unlabelled}
+    if no_units:
+        detail["sequences whose action units cannot be read"] = no_units
     lines = [""] * len(files)
     if found.landmarks is None:
         detail["the face in a frame"] = "unknown without the folder Landmarks: the middle square is taken"
@@ -254,20 +284,21 @@ def _note(folder: Path, subject: str, sequence: str) -> Path | None:
     return next((place / name for name in texts), None)
 
 
-def _units(folder: Path | None, subject: str, sequence: str, unread: list[DataError]) -> str | None:
-    """Action units of the last frame: ``1:3 2 25:4``; an intensity of 0 means that none was coded."""
+def _units(folder: Path | None, subject: str, sequence: str) -> tuple[str | None, bool]:
+    """Action units of the last frame: ``1:3 2 25:4``; an intensity of 0 means that none was coded. And whether there
+    are some that cannot be read, which costs no face.
+    """
     path = _note(folder, subject, sequence) if folder is not None else None
     if path is None:
-        return None
+        return None, False
     said = []
     for row in read_list(path, "action units"):
         values = [number(w) for w in row.words]
         if len(values) != 2 or None in values:
-            unread.append(DataError(row.where, f"{' '.join(row.words)[:40]!r}", "an action unit and its intensity"))
-            return None
+            return None, True
         unit, intensity = (int(v) for v in values if v is not None)
         said.append(f"{unit}:{intensity}" if intensity else f"{unit}")
-    return " ".join(said)
+    return " ".join(said), False
 
 
 def _middles(files: Sequence[Path]) -> list[Path | Region]:

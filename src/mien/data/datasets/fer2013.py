@@ -65,12 +65,17 @@ def detect(root: Path) -> int:
     """2 where ``root`` is FER2013's CSV or a folder with it, 2 for 48-pixel folders of just its expressions, else 0."""
     if challenge_csv(root) is not None:
         return 2
-    if not root.is_dir():
-        return 0
-    classes = [c for split in subfolders(root) if is_split(split.name) for c in subfolders(split)]
+    classes = _class_folders(root)
     names = {folded(c.name) for c in classes}
-    # Other corpora have these seven folders too: larger pictures must not be shrunk in FER2013's name.
-    return 2 if names and names <= set(FER2013_CLASSES) and _mostly_48(classes) else 0
+    # Other corpora have these folders too: larger pictures must not be shrunk, or coloured ones greyed, in its name.
+    return 2 if names == set(FER2013_CLASSES) and _mostly_48(classes) else 0
+
+
+def _class_folders(root: Path) -> list[Path]:
+    """The folders below splits."""
+    if not root.is_dir():
+        return []
+    return [c for split in subfolders(root) if is_split(split.name) for c in subfolders(split)]
 
 
 def lacks(root: Path) -> tuple[int, str]:
@@ -102,10 +107,10 @@ def _is_challenge(path: Path) -> bool:
 
 
 def _mostly_48(classes: list[Path]) -> bool:
-    """Whether most of the first pictures of each class are of FER2013's size; True where there are none."""
+    """Whether most of the first pictures of each class are of FER2013's size and grey; True where there are none."""
     first = [p for c in classes for p in islice(filter(has_picture_ending, (c / e.name for e in entries_of(c))), 5)]
     shapes = count_shapes(first)
-    return 2 * sum(n for (*sides, _), n in shapes.items() if sides == [SIDE, SIDE]) >= shapes.total()
+    return 2 * sum(n for shape, n in shapes.items() if tuple(shape) == (SIDE, SIDE, 1)) >= shapes.total()
 
 
 def read_challenge(path: Path, bad: BadRows, classes: Sequence[str] = FER2013_CLASSES) -> Iterator[ChallengeRows]:
@@ -262,7 +267,9 @@ def fer2013(root: Path) -> Corpus:
     """
     path = challenge_csv(root)
     if path is None:
-        if not detect(root):
+        # Named by the user, a part of it will do, and a copy in colour of its grey faces.
+        names = {folded(c.name) for c in _class_folders(root)}
+        if not names or not names <= set(FER2013_CLASSES):
             nearest = lacks(root)[1]
             expected = "fer2013.csv, or folders train|test/<expression>/*.png"
             raise DataError(str(root), "is not FER2013", expected, f"It is nearest to {nearest}." if nearest else "")

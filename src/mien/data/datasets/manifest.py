@@ -22,6 +22,7 @@ from mien.errors import DataError
 from mien.inputs import rows_at_once
 from mien.missing import is_missing
 from mien.pictures.decode import Changes, decode_files, picture_shape
+from mien.prediction_tables.dialects import dialect_of
 from mien.registry import nearest
 from mien.samples import ANNOTATED, PERCEIVED
 from mien.spellings import canonical, distinct
@@ -95,6 +96,8 @@ def manifest(
     classes, extra = kinds.classes, kinds.extra
     points = [c for c in extra if _LANDMARK.fullmatch(c)]
     attributes = tuple(c for c in extra if _base(c) not in extra and c not in points)
+    if dialect_of(root).decimal == ",":
+        frame = manifest_rows.with_points(frame, [*extra, *(c for c in frame.columns if c.startswith("votes_"))])
     paths = manifest_rows.paths_of(root, frame["path"])
     frame, said = manifest_rows.tidied(frame, attributes)
     repeated = manifest_rows.faults(frame, paths, kinds.labels)

@@ -104,18 +104,18 @@ def sfew(
     pictures: list[Path] = []
     left_out = 0
     for split, at in folders.items():
-        inner = [] if split == "test" else subfolders(at)
+        inner = subfolders(at)
         odd = [f.name for f in inner if canonical(f.name) not in codes]
-        if odd:
+        if odd and split != "test":
             raise DataError(str(at), f"folder {odd[0]!r} is no expression", ", ".join(CLASSES))
-        for folder in inner or [at]:
-            # Without folders there are no labels: of the test pictures, or in a split that somebody flattened.
-            label = codes[canonical(folder.name)] if inner else -1
+        for folder in (*inner, at):
+            # Beside the folders there are no labels: of the test pictures, or in a split that somebody flattened.
+            label = codes.get(canonical(folder.name), -1) if folder != at else -1
             names = picture_names(folder)
             if label < 0 and unlabelled == "drop":
                 left_out += len(names)
                 continue
-            rows += [("/".join((split, folder.name, n) if inner else (split, n)), split, label) for n in names]
+            rows += [("/".join((split, folder.name, n) if folder != at else (split, n)), split, label) for n in names]
             pictures += [folder / name for name in names]
     frame = pd.DataFrame({"sample_id": [r[0] for r in rows], "split": [r[1] for r in rows]}, dtype=object)
     frame = pd.concat([frame, votes_of([r[2] for r in rows], CLASSES)], axis=1)
