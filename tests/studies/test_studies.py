@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -24,6 +26,7 @@ from mien import __version__
 from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.errors import ConfigError, DataError, UsageError
 from mien.own_files import sha256_of
+from mien.records import Predictions
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
 from mien.studies.cells import lineage
 from mien.studies.claims import judge
@@ -263,6 +266,20 @@ def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) 
     assert r"0.05 \& more" in latex_of(plan, rows)
     assert ",tiny," in csv_of(plan, rows)
     assert set(states(planned(file)).values()) == {"absent"}  # another scale is another experiment
+
+
+def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
+    assert study_run(written(file, cells={}, seeds=2), out=tmp_path / "out", scale="tiny") == 0
+    plan = planned(file, "tiny")
+    first = plan.of(plan.cells[0].row)[0]
+    for cell in plan.cells:
+        path = cell.run.path / "predictions" / "test.parquet"
+        said = Predictions.load(path)
+        answers = np.zeros(len(said), dtype=np.int64) if cell is first else said.labels
+        replace(said, predicted=answers, probs=np.eye(3)[answers]).save(path)
+    told = {row.name: row.note for row in rows_of(plan)}
+    assert told.pop(first.row) == "1 of 2 seeds learnt nothing: all faces get one class."
+    assert not any(told.values())
 
 
 def test_what_fails_is_noted_and_the_rest_goes_on(

@@ -10,9 +10,11 @@ import numpy as np
 
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
-from mien.studies.estimates import Value, at, value_of
+from mien.studies.columns import RUN
+from mien.studies.estimates import Value, at, predictions_of, value_of
 from mien.studies.folds import folds_of, mean_over_folds
 from mien.studies.standing import done_of, evaluations_of, standing_of
+from mien.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,8 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
     )
     if not done:
         return row
-    same = _same_experiment(plan, name)
-    return _with_training(replace(row, note=" ".join([*filter(None, [row.note, same]), *_learnt(done)])), done)
+    said = filter(None, [row.note, _same_experiment(plan, name), _unlearnt(plan, done)])
+    return _with_training(replace(row, note=" ".join([*said, *_learnt(done)])), done)
 
 
 def _mean(plan: Plan, name: str, settings: Settings) -> Row:
@@ -117,6 +119,16 @@ def _same_experiment(plan: Plan, name: str) -> str:
         if cell.judged and [each.key for each in plan.of(other)] == keys:
             return f"The same experiment as {cell.label or other}."
     return ""
+
+
+def _unlearnt(plan: Plan, done: Sequence[Cell]) -> str:
+    """How many seeds learnt nothing, whose figures drag the mean and widen its interval; mostly empty."""
+    column = next((c for m in plan.study.metrics if (c := at(plan, m)).evaluation != RUN), None)
+    if column is None:
+        return ""
+    every = replace(column, attribute="", groups=(), over=None)
+    one = sum(len(np.unique(predictions_of(cell, every).predicted)) == 1 for cell in done)
+    return f"{one} of {plural(len(done), 'seed')} learnt nothing: all faces get one class." if one else ""
 
 
 def _learnt(done: Sequence[Cell]) -> list[str]:
