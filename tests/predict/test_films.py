@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import struct
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,7 +32,8 @@ from mien.errors import DataError
 from mien.pictures.whole import WholePicture
 from mien.predict import Predictor
 from mien.predict.films import Frame, Newest, _Clock, _upright, _width, duration_of, follow, frames_of, is_film, watch
-from mien.predict.rows import columns
+from mien.predict.rows import FaceRow, columns
+from mien.report.timeline_plot import timeline
 
 TIMES = [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.04, 1.08, 2.0, 2.5]  # of no even rate
 
@@ -67,13 +73,85 @@ def test_of_each_slot_of_time_one_frame_is_looked_at(film: Path, fps: float, num
 def test_a_telephone_held_upright_films_lying(predictor: Predictor) -> None:
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
-    def frame(rotation: float) -> SimpleNamespace:
-        return SimpleNamespace(to_ndarray=lambda format: pixels, rotation=rotation)
+    def frame(a: int, b: int, c: int, d: int) -> SimpleNamespace:
+        """Of a film whose marks say x' = a x + c y and y' = b x + d y."""
+        matrix = (np.array([a, b, 0, c, d, 0, 0, 0, 1 << 14]) << 16).astype(np.int32).tobytes()
+        data = SideData(SimpleNamespace(name="DISPLAYMATRIX"), matrix)
+        return SimpleNamespace(to_ndarray=lambda format: pixels, side_data=[data])
 
-    assert (_upright(frame(0)) == pixels).all()
-    assert (_upright(frame(90)) == np.rot90(pixels)).all()  # the mark is counted against the clock
-    assert (_upright(frame(-90)) == np.rot90(pixels, -1)).all()
-    assert (_upright(frame(180)) == pixels[::-1, ::-1]).all()
+    assert (_upright(SimpleNamespace(to_ndarray=lambda format: pixels)) == pixels).all()
+    assert (_upright(frame(1, 0, 0, 1)) == pixels).all()
+    assert (_upright(frame(0, -1, 1, 0)) == np.rot90(pixels)).all()  # against the clock
+    assert (_upright(frame(0, 1, -1, 0)) == np.rot90(pixels, -1)).all()
+    assert (_upright(frame(-1, 0, 0, -1)) == pixels[::-1, ::-1]).all()
+    # Mirrored, as front cameras may say; and both.
+    assert (_upright(frame(-1, 0, 0, 1)) == pixels[:, ::-1]).all()
+    assert (_upright(frame(1, 0, 0, -1)) == pixels[::-1]).all()
+    assert (_upright(frame(0, 1, 1, 0)) == pixels.swapaxes(0, 1)).all()
+
+
+@dataclass
+class SideData:
+    type: SimpleNamespace
+    content: bytes
+
+    def __bytes__(self) -> bytes:
+        return self.content
+
+
+@pytest.mark.parametrize(
+    ("matrix", "made"),
+    [((-1, 0, 0, 1), lambda p: p[:, ::-1]), ((0, 1, -1, 0), lambda p: np.rot90(p, -1)), ((1, 0, 0, 1), lambda p: p)],
+)
+def test_a_film_is_turned_and_mirrored_as_its_marks_say(
+    matrix: tuple[int, ...], made: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(0, 255, (3, 4, 1), np.uint8), np.ones((40, 40, 3), np.uint8))
+    write_film(tmp_path / "a.mp4", [(i / 10, Image.fromarray(picture)) for i in range(2)])
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    at = content.index(b"tkhd") + 44
+    assert struct.unpack(">9i", content[at : at + 36])[::4] == (1 << 16, 1 << 16, 1 << 30)
+    a, b, c, d = (n << 16 for n in matrix)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(content)
+    first = next(iter(frames_of(tmp_path / "a.mp4"))).picture.pixels.astype(int)
+    assert first.shape == made(picture).shape
+    assert np.abs(first - made(picture)).mean() < 12
+
+
+def test_damaged_parts_cost_their_frames_and_hang_nothing(tmp_path: Path) -> None:
+    """In a process of its own: a decoder that waits for Python while Python waits for it ends in no exception."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 20, (60, 120, 160, 3), np.uint8)
+    noisy = [(i / 20, Image.fromarray(noise[i] + np.uint8(3 * i))) for i in range(60)]
+    write_film(tmp_path / "a.mp4", noisy)
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1500] = rng.integers(0, 255, 1500, np.uint8).tobytes()
+    (tmp_path / "a.mp4").write_bytes(content)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from mien.errors import DataError\n"
+        "from mien.predict.films import frames_of\n"
+        "times = []\n"
+        "try:\n"
+        "    for frame in frames_of(Path(sys.argv[1])):\n"
+        "        times.append(frame.time_s)\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+        "print(len(times), max(times))\n"
+    )
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.mp4")], capture_output=True, text=True,
+                              timeout=60, check=True)  # fmt: skip
+        *said, told = done.stdout.splitlines()
+        n, last = told.split()
+        assert "damaged part" in "".join(said)
+        assert 30 < int(n) <= 60
+        assert float(last) > 2.5  # what comes after the damage is there
+        assert done.stderr == ""
 
 
 def test_rows_have_time_track_and_smoothed_expressions(film: Path, predictor: Predictor) -> None:
@@ -303,12 +381,37 @@ def test_a_camera_that_is_pulled_out_keeps_its_rows(tmp_path: Path, monkeypatch:
 def test_a_film_that_is_stopped_keeps_its_rows(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mien.predict import films
 
+    asked = 0
+
     def stopped(path: Path, fps: float | None = None) -> Iterator[Frame]:
-        yield from itertools.islice(frames_of(path, fps), 4)
-        raise KeyboardInterrupt
+        nonlocal asked
+        asked += 1
+        first = asked == 1
+        for frame in itertools.islice(frames_of(path, fps), 7 if first else None):
+            yield frame
+            time.sleep(0.4 * first)  # rows come within a second or so
+        if first:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(films, "frames_of", stopped)
-    out = tmp_path / "rows.parquet"
-    done = mien("predict", film, "--out", out, "--option", "smallest=48", code=130)
+    out, drawn = tmp_path / "rows.parquet", tmp_path / "drawn"
+    done = mien("predict", film, "--out", out, "--option", "smallest=48", "--draw", drawn, code=130)
     assert "stopped at" in done.stderr
     assert out.is_file()
+    seen = pq.read_table(out).column("frame").to_pylist()
+    assert len(list(frames_of(drawn / "people.mp4"))) == max(seen) + 1 < len(TIMES)  # no box where nobody looked
+
+
+def test_a_line_over_time_is_drawn_however_seldom_a_film_is_looked_at() -> None:
+    def row(seconds: float, abstained: bool = False) -> FaceRow:
+        return FaceRow(image="a.mp4", face=0, track=1, time_s=seconds, smoothed={"sad": 0.7}, abstained=abstained)
+
+    def drawn(rows: list[FaceRow]) -> tuple[int, int]:
+        line, dots = timeline(rows, ["sad"], "a.mp4").axes[0].lines
+        values = np.asarray(line.get_ydata(), dtype=np.float64)
+        return int((~np.isnan(values[1:]) & ~np.isnan(values[:-1])).sum()), len(dots.get_xdata())
+
+    assert drawn([row(2.0 * i) for i in range(5)]) == (4, 0)
+    assert drawn([row(1.001 * i) for i in range(5)]) == (4, 0)
+    assert drawn([row(0.1 * i) for i in range(5)] + [row(9)]) == (4, 1)
+    assert drawn([row(0.1), row(0.2, abstained=True), row(0.3), row(0.4, abstained=True)]) == (0, 2)

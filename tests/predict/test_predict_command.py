@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def test_going_on_with_other_pictures_loses_none(album: Path, tmp_path: Path) ->
     # What could not be read before counts, and the last picture, which this command does not name, stays.
     said = mien("predict", album / "group.png", "--out", out, "--resume", code=1)
     assert "1 pictures (3 before)" in said.stdout
-    assert "1 pictures that stood there before could not be read" in said.stdout
+    assert "1 picture that stood there before could not be read" in said.stdout
     assert sorted(out.read_text().splitlines()[:2] + out.read_text().splitlines()[-1:]) == sorted(first)
     assert len(out.read_text().splitlines()) == 3 + 5
     assert (
@@ -201,6 +202,18 @@ def test_going_on_with_other_pictures_loses_none(album: Path, tmp_path: Path) ->
     )
     assert len(out.read_text().splitlines()) == 3 + 5
     assert "--json: does not go with --out" in mien("predict", album, "--json", "--out", out, code=2).stderr
+
+
+def test_going_on_knows_names_of_other_systems_and_what_could_not_be_read_last(album: Path, tmp_path: Path) -> None:
+    out, odd = tmp_path / "rows.jsonl", tmp_path / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(album / "wall.png", odd)
+    mien("predict", album / "group.png", odd, "--out", out)
+    n = len(out.read_text().splitlines())
+    mien("predict", album / "group.png", odd, "--out", out, "--resume")
+    assert len(out.read_text().splitlines()) == n
+    mien("predict", album / "wall.png", album / "broken.jpg", "--out", tmp_path / "b.jsonl", code=1)
+    said = mien("predict", album / "wall.png", "--out", tmp_path / "b.jsonl", "--resume", code=1)
+    assert "1 picture that stood there before could not be read" in said.stdout
 
 
 def test_pictures_that_cannot_be_opened_here_are_rows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,7 @@ def films_told(
                 terminal.say(str(error))
             except KeyboardInterrupt:  # what was seen so far is worth keeping
                 stopped = True
+                seen.last = last
                 terminal.say(f"stopped at {last:.1f} s of {name}")
                 break
     # The rows are safe by now, whatever comes of the drawings.
@@ -79,7 +80,8 @@ def films_told(
     _summarise(summary, out is None and not as_json)
     if draw is not None:
         for name, seen in watched:
-            _draw(predictor, name, draw, seen, seconds)
+            # What nobody looked at is not drawn with what was seen before.
+            _draw(predictor, name, draw, seen, seconds if seen.last is None else seen.last)
     return _STOPPED if stopped else 1 if broken else 0
 
 
@@ -125,6 +127,7 @@ class _Seen:
 
     def __init__(self, *, keep: bool) -> None:
         self.keep, self.frames = keep, 0
+        self.last: float | None = None  # seconds, of a film that was stopped there
         self.rows: list[FaceRow] = []  # as they are drawn
         self.tracks: defaultdict[int, _Track] = defaultdict(_Track)
 

@@ -17,6 +17,7 @@ from mien.cli.many import told_on_ray
 from mien.errors import DataError, OutputError, UsageError
 from mien.outputs import check_file, check_folder, whole
 from mien.shown import tell
+from mien.wording import plural
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -165,7 +166,7 @@ def predict(
         for rows in predictor.stream(left, workers=threads):
             write(rows)
             counted.add(rows)
-            again = again or rows[0].image == stood.last
+            again = again or as_text(rows[0].image) == stood.last
             if draw is not None:
                 _draw(draw, rows)
             if explain is not None:
@@ -173,13 +174,15 @@ def predict(
             progress(counted.pictures + before, None if names is None else len(names))
     if out is None:
         _print(predictor, shown, json, counted)
-    elif stood.rows and not again:
+    unread = stood.unread
+    if out is not None and stood.rows and not again:
         stood.put_back(out)
         before += 1
+        unread += stood.last_unread
     _say(counted, out, before)
-    if stood.unread:
-        tell(f"{stood.unread} pictures that stood there before could not be read")
-    return 1 if counted.unread or stood.unread or not counted.pictures + before else 0
+    if unread:
+        tell(f"{plural(unread, 'picture')} that stood there before could not be read")
+    return 1 if counted.unread or unread or not counted.pictures + before else 0
 
 
 def _films(

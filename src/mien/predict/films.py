@@ -23,6 +23,7 @@ from mien.pictures.whole import WholePicture
 from mien.predict.predictor import Predictor
 from mien.predict.rows import FaceRow
 from mien.predict.tracks import Tracks
+from mien.wording import plural
 
 #: Endings of films, by which they are told from pictures.
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
@@ -63,7 +64,7 @@ def frames_of(path: Path, fps: float | None = None) -> Generator[Frame]:
         fps: Most frames a second that are decoded to a picture; all by default.
 
     Raises:
-        DataError: If it is missing, no film, or breaks off; the frames before that come first.
+        DataError: If it is missing, no film, breaks off, or has damaged parts; the frames that can be read come first.
         MissingExtra: Without the ``video`` extra.
     """
     with _opened(path) as film:
@@ -115,7 +116,8 @@ def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
     stream = source.streams.video[0]
     stream.thread_type = "AUTO"
     clock, slot, number = _Clock(float(stream.average_rate or _RATE)), -1, -1
-    for number, frame in enumerate(source.decode(stream)):
+    damaged = _Damaged()
+    for number, frame in enumerate(damaged.decoded(source, stream)):
         width = _width(frame, stream.sample_aspect_ratio)
         if max(width, frame.width) * frame.height > MOST_PIXELS:
             raise DataError(name, f"has {width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
@@ -129,6 +131,30 @@ def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
         yield Frame(number, round(seconds, 6), picture)
     if number < 0:
         raise DataError(name, "holds no frame that can be read", "a whole film")
+    if damaged.n:
+        raise DataError(name, f"has {plural(damaged.n, 'damaged part')}, whose frames are missing", "a whole film")
+
+
+class _Damaged:
+    """The frames of a stream without those that cannot be read: one bad packet is no end of a film.
+
+    Attributes:
+        n: Packets that could not be read.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def decoded(self, source: Any, stream: Any) -> Iterator[Any]:
+        """Every frame that can be decoded."""
+        damage = film_library().error.InvalidDataError
+        for packet in source.demux(stream):
+            try:
+                frames = packet.decode()
+            except damage:
+                self.n += 1
+                continue
+            yield from frames
 
 
 class _Clock:
@@ -160,12 +186,27 @@ def _width(frame: Any, aspect: Any) -> int:
 
 
 def _upright(frame: Any, width: int | None = None) -> NDArray[np.uint8]:
-    """The pixels of a frame as its film is to be seen: so wide, and turned, for telephones film lying and say so."""
+    """The pixels of a frame as its film is to be seen: so wide, and turned and mirrored, as telephones film and say."""
     pixels = frame.to_ndarray(format="rgb24")
     if width is not None and width != frame.width:
         pixels = np.asarray(Image.fromarray(pixels).resize((width, frame.height), Image.Resampling.BILINEAR))
-    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarters))
+    across, down = _axes(frame)
+    if abs(across[1]) > abs(across[0]):  # what was down goes across
+        pixels = pixels.swapaxes(0, 1)
+        across, down = (across[1], 0), (0, down[0])
+    return np.ascontiguousarray(pixels[:: -1 if down[1] < 0 else 1, :: -1 if across[0] < 0 else 1])
+
+
+def _axes(frame: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What of a frame's columns and rows makes the picture's column, and what its row: its display matrix.
+
+    x' = a x + c y and y' = b x + d y, for pictures whose rows go down.
+    """
+    for data in getattr(frame, "side_data", ()):
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(data)[:20], np.int32).tolist()
+            return (a, c), (b, d)
+    return (1, 0), (0, 1)
 
 
 @contextmanager
@@ -188,7 +229,9 @@ def film_library() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise MissingExtra("films and cameras", "video", error.name or "av") from error
-    av.logging.set_level(av.logging.PANIC)  # what is wrong with a film is told once, by us
+    # What is wrong with a film is told once, by us. At any level PyAV would call Python from the threads that decode,
+    # which then wait for a thread that waits for them.
+    av.logging.set_level(None)
     return av
 
 

@@ -134,12 +134,14 @@ class Before:
     Attributes:
         pictures: Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
         unread: How many of them could not be read.
+        last_unread: Whether the last one could not.
         last: The last picture of the file, which may lack faces and is looked at again.
         rows: The lines of it that were cut off.
     """
 
     pictures: Counter[str] = field(default_factory=Counter)
     unread: int = 0
+    last_unread: bool = False
     last: str = ""
     rows: bytes = b""
 
@@ -201,4 +203,4 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "")
         return Before()
     pictures[last] -= 1
     os.truncate(path, start)
-    return Before(pictures, unread - of_last, last, rows)
+    return Before(pictures, unread - of_last, of_last, last, rows)
