@@ -297,13 +297,65 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     page.get_by_role("button", name="Stop").press("Enter")
     expect(page.get_by_role("button", name="Clear")).to_be_focused()
     page.get_by_role("button", name="Clear").press("Enter")
-    expect(start).to_be_focused()
+    consent = page.get_by_role("checkbox")
+    expect(consent).to_be_focused()  # each time is asked for by itself: others may be in view
+    expect(consent).not_to_be_checked()
+    expect(start).to_be_disabled()
+    consent.press("Space")
     start.press("Enter")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    page.get_by_role("checkbox").uncheck()  # consent is withdrawn: the camera stops
+    consent.uncheck()  # consent is withdrawn: the camera stops
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     assert page.evaluate("document.getElementById('video').srcObject") is None
-    assert not site.asked
+    consent.check()
+    start.click()
+    expect(page.locator("#now h3").first).to_be_visible(timeout=WAIT)
+    page.get_by_role("tab", name="About").click()  # nobody sees there that a camera is on
+    expect(page.locator("#notice")).to_contain_text("The camera was stopped")
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    page.get_by_role("tab", name="Camera").click()
+    expect(consent).not_to_be_checked()
+    expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()
+    assert {place for _, place in site.asked} <= {"/icon.svg"}  # of which a browser asks when the address changes
+
+
+def test_what_is_dropped_goes_where_it_can_be_used(site: Site, visit: Callable[..., Page]) -> None:
+    page = visit(site, DESKTOP, "#camera")
+    drop = """([where, name, type]) => {
+      const given = new DataTransfer();
+      given.items.add(new File(["x"], name, { type }));
+      const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: given });
+      document.querySelector(where).dispatchEvent(event);
+      return event.defaultPrevented;
+    }"""
+    assert page.evaluate(drop, ["#camera", "a.webm", "video/webm"])
+    expect(page.locator("#notice")).to_contain_text("Agree to the sentence")
+    page.get_by_role("tab", name="Audit").click()
+    assert not page.evaluate(drop, ["#table", "a.csv", "text/csv"])  # the field takes it by itself
+    page.get_by_role("tab", name="Pictures").click()
+    assert page.evaluate(drop, ["body", "a.txt", "text/plain"])
+    expect(page.locator("#notice")).to_have_text("These are no pictures.")
+
+
+def test_of_two_audits_the_newer_one_is_shown(site: Site, visit: Callable[..., Page], tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(TABLE, encoding="utf-8")
+    page = visit(site, DESKTOP, "#audit")
+    page.evaluate(
+        """() => {
+          const answers = [];
+          window.fetch = () => new Promise((resolve) => answers.push(resolve));
+          window.answer = (i, text) => answers[i](new Response(text));
+        }"""
+    )
+    page.set_input_files("#table", tmp_path / "table.csv")
+    for _ in range(2):
+        page.get_by_role("button", name="Audit", exact=True).click()
+        page.wait_for_timeout(200)
+    page.evaluate("window.answer(1, '<p>newer</p>')")
+    expect(page.frame_locator("#report").get_by_text("newer")).to_be_visible()
+    page.evaluate("window.answer(0, '<p>older</p>')")
+    page.wait_for_timeout(300)
+    expect(page.frame_locator("#report").get_by_text("newer")).to_be_visible()
 
 
 def test_who_changes_their_mind_while_the_browser_asks_is_not_filmed(site: Site, visit: Callable[..., Page]) -> None:
@@ -359,6 +411,7 @@ def test_a_worker_that_breaks_is_told_and_the_camera_goes_out(site: Site, visit:
     expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()  # what was seen is not lost
     said = []
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Start the camera").click()
     assert said == ["Rows that were not saved will be lost. Go on?"]
     expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()

@@ -49,7 +49,7 @@ export function startCamera(shared, notify) {
 
   async function startLive() {
     if (!mayBegin()) return;
-    stop();
+    stop({ again: true });
     const mine = ++session;
     if (!navigator.mediaDevices?.getUserMedia) {
       notify("This browser gives no camera to a page that did not come by HTTPS, or from this machine.");
@@ -77,7 +77,7 @@ export function startCamera(shared, notify) {
 
   async function startFilm(file) {
     if (!mayBegin()) return;
-    stop();
+    stop({ again: true });
     const mine = ++session;
     address = URL.createObjectURL(file);
     video.srcObject = null;
@@ -176,13 +176,17 @@ export function startCamera(shared, notify) {
     }
   }
 
-  /** The end of a film, whose last frame stays; or of whatever runs. */
-  function finish() {
+  /** The end of a film, whose last frame stays; or of whatever runs. Who begins again at once has just agreed. */
+  function finish({ again = false } = {}) {
     session += 1;
     release(stream);
     stream = null;
     byId("camera").classList.remove("running");
     byId("camera-clear").hidden = !rows.length;
+    if (pace && !again) {
+      consent.checked = false; // others may be in view next time
+      allow();
+    }
     leave(byId("camera-stop"));
     if (pace) byId("pace").textContent += ` Stopped: ${plural(pace.looked, "frame")} looked at, ${plural(rows.length, "row")}.`;
     pace = null;
@@ -190,16 +194,16 @@ export function startCamera(shared, notify) {
 
   /** Hide a button; if it was just pressed, what can be pressed next takes its place for who uses no mouse. */
   function leave(button) {
-    const next = [byId("camera-clear"), byId("camera-start"), byId("film")].find(
+    const next = [byId("camera-clear"), byId("camera-start"), byId("film"), consent].find(
       (each) => each !== button && !each.hidden && !each.disabled,
     );
     if (document.activeElement === button) next?.focus();
     button.hidden = true;
   }
 
-  function stop() {
+  function stop(how = {}) {
     video.pause();
-    finish();
+    finish(how);
     video.srcObject = null;
     video.removeAttribute("src");
     video.load();
@@ -217,7 +221,16 @@ export function startCamera(shared, notify) {
   }
 
   byId("camera-start").addEventListener("click", startLive);
-  byId("camera-stop").addEventListener("click", stop);
+  byId("camera-stop").addEventListener("click", () => stop());
+  shared.onTab.push((name) => {
+    if (name === "camera" || !stream) return;
+    stop();
+    notify("The camera was stopped, for on this tab nobody would see that it is on. Its rows are kept.");
+  });
+  shared.openFilm = (file) => {
+    if (byId("film").disabled) notify("Agree to the sentence above the buttons first; then drop the film again.");
+    else startFilm(file);
+  };
   byId("film").addEventListener("change", () => {
     const [file] = byId("film").files;
     if (file) startFilm(file);

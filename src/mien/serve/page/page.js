@@ -21,6 +21,7 @@ const shared = {
     return { least: shared.card.thresholds[chosen], risk: chosen };
   },
   onBound: [],
+  onTab: [],
 };
 
 function notify(message) {
@@ -41,6 +42,7 @@ function showTab(name, focus = false) {
   const place = byId(name === "camera" ? "pace" : "drop");
   if (name === "pictures" || name === "camera") place.after(choose);
   history.replaceState(null, "", `#${name}`);
+  shared.onTab.forEach((shown) => shown(name));
 }
 
 function startTabs() {
@@ -134,7 +136,7 @@ function offerRisks(card) {
   const options = [element("option", "", "any share")];
   options[0].value = "";
   if (card.risk !== null) {
-    options.push(element("option", "", `${100 * card.risk} % (the server's)`));
+    options.push(element("option", "", `${Number((100 * card.risk).toFixed(2))} % (the server's)`));
     options.at(-1).value = "server";
     options.at(-1).selected = true;
   }

@@ -21,7 +21,9 @@ export function startPictures(shared, notify) {
     if (!shared.card) return;
     const mine = session;
     const pictures = [...given].filter((file) => file.type.startsWith("image/"));
-    notify(given.length && !pictures.length ? "These are no pictures." : "");
+    const others = given.length - pictures.length;
+    const some = others === 1 ? "1 file is no picture" : `${others} files are no pictures`;
+    notify(given.length && !pictures.length ? "These are no pictures." : others ? `${some}, and not looked at.` : "");
     waiting += pictures.length;
     for (const file of pictures) {
       const one = await lookedAt(file);
@@ -44,14 +46,15 @@ export function startPictures(shared, notify) {
       one.rows = [emptyRow(name, `cannot be decoded (${error.message})`, shared.card)];
       return one;
     }
-    one.scale = Math.min(1, DRAWN / Math.max(bitmap.width, bitmap.height));
-    one.base = element("canvas");
-    one.overlay = element("canvas", "over");
-    for (const canvas of [one.base, one.overlay]) {
-      [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((v) => Math.max(1, Math.round(v * one.scale)));
-    }
-    one.base.getContext("2d").drawImage(bitmap, 0, 0, one.base.width, one.base.height);
     try {
+      one.scale = Math.min(1, DRAWN / Math.max(bitmap.width, bitmap.height));
+      [one.base, one.overlay] = [element("canvas"), element("canvas", "over")];
+      for (const canvas of [one.base, one.overlay]) {
+        [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((v) => Math.max(1, Math.round(v * one.scale)));
+      }
+      const pen = one.base.getContext("2d");
+      if (pen && one.overlay.getContext("2d")) pen.drawImage(bitmap, 0, 0, one.base.width, one.base.height);
+      else [one.base, one.overlay] = [null, null]; // a phone has room for some canvases: the rows are told without
       one.rows = (await shared.looker.look(bitmap, name)).rows;
     } catch (error) {
       bitmap.close();
@@ -112,8 +115,11 @@ export function startPictures(shared, notify) {
     document.addEventListener(kind, () => drop.classList.remove("over"));
   }
   document.addEventListener("drop", (event) => {
+    if (event.target.closest?.("input[type=file]")) return; // what a field of files takes by itself
     event.preventDefault();
-    if (!byId("pictures").hidden) take(event.dataTransfer.files);
+    const dropped = event.dataTransfer.files;
+    if (!byId("pictures").hidden) take(dropped);
+    else if (!byId("camera").hidden && dropped.length) shared.openFilm(dropped[0]);
   });
   byId("picture-csv").addEventListener("click", () => save("expressions.csv", asCsv(all(), shared.card), "text/csv"));
   byId("picture-json").addEventListener("click", () => {

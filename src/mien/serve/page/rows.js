@@ -81,7 +81,7 @@ export function asCsv(rows, card, film = false) {
 }
 
 /** What a spreadsheet would take for the begin of a formula, whatever it drops before: as mien.spreadsheets has it. */
-const FORMULA = /(^|[;\t\r\n])(?=['"\s\p{Cc}\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/gu;
+const FORMULA = /(^|[;\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029])(?=['"\s\p{Cc}\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/gu;
 
 /** A cell; text that a spreadsheet would take for a formula is marked as text. */
 function cell(value) {

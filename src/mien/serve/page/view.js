@@ -122,6 +122,8 @@ export function drawTimeline(canvas, points, classes, seconds) {
   for (let t = Math.ceil(start / 5) * 5; t < start + seconds - 1; t += 5) pen.fillText(`${t} s`, x(t), tall - 4);
   pen.textAlign = "left";
   pen.lineWidth = 2;
+  pen.lineCap = "round"; // a point alone is a dot
+  const gap = gapOf(points);
   classes.forEach((name, k) => {
     pen.strokeStyle = COLOURS[k % COLOURS.length];
     pen.beginPath();
@@ -132,12 +134,18 @@ export function drawTimeline(canvas, points, classes, seconds) {
         continue;
       }
       const place = [x(point.time_s), y(point.smoothed[name])];
-      if (before !== null && point.time_s - before < 1) pen.lineTo(...place);
-      else pen.moveTo(...place);
+      if (before === null || point.time_s - before > gap) pen.moveTo(...place);
+      pen.lineTo(...place);
       before = point.time_s;
     }
     pen.stroke();
   });
+}
+
+/** Seconds from which a line is broken: one, or one and a half looks where a slow machine looks less often. */
+function gapOf(points) {
+  const steps = points.slice(1).map((point, i) => point.time_s - points[i].time_s).sort((a, b) => a - b);
+  return steps.length ? Math.max(1, 1.5 * steps[Math.floor(steps.length / 2)]) : 1;
 }
 
 /** Hand a text to the user as a file. */
