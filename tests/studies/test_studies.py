@@ -189,6 +189,7 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
         both,
         "run.val_accuracy",
         "run.epoch_minutes",
+        "recall@class=Dark",
     ]
     more = {"says": "x", "better": "0.05", "than": "0.05", "metric": metrics[1], "than_metric": metrics[2]}
     written(file, metrics=metrics, figures=[], claims=[more], cells={}, seeds=2)
@@ -207,6 +208,10 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
         assert value.mean.low < value.mean.value < value.mean.high or value.mean.value in (0, 1)
         known = gender.isin(["female", "male"]).to_numpy()
         assert row.values[both].mean.n == known.sum()
+        dark = found[0].labels == found[0].classes.index("dark")
+        recall = row.values["recall@class=Dark"]
+        assert recall.seeds == pytest.approx([(p.predicted == p.labels)[dark].mean() for p in found])
+        assert recall.mean.n == dark.sum()
         best = [cell.run.record.best["val_accuracy"] for cell in cells]
         assert row.values["run.val_accuracy"].seeds == pytest.approx(best)
         minutes = [cell.run.history["seconds"].median() / 60 for cell in cells]
@@ -219,6 +224,8 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
     assert told.seeds == 2
     with pytest.raises(DataError, match=r"no face of 'test' is 'child', expected one of female, male"):
         rows_of(planned(written(file, metrics=["accuracy@gender=child"], claims=[], figures=[], cells={}, seeds=2)))
+    with pytest.raises(DataError, match=r"'grey' is no class of 'test', expected one of bright, dark, split"):
+        rows_of(planned(written(file, metrics=["recall@class=grey"], claims=[], figures=[], cells={}, seeds=2)))
     with pytest.raises(DataError, match="have no attribute 'gendre'"):
         rows_of(planned(written(file, metrics=["accuracy@gendre=male"], claims=[], figures=[], cells={}, seeds=2)))
 

@@ -23,6 +23,7 @@ _ANY, _POSITIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
 OVER: tuple[Extreme, ...] = get_args(Extreme)
 RUN = "run"  # the evaluation of what training itself wrote
 MINUTES = "epoch_minutes"
+RECALL, CLASS = "recall", "class"  # of a class: recall@class=CLASS
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
 _OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_worst_class", "val_worst_group")
 OF_TRAINING = (*_OF_EPOCH, MINUTES)
@@ -49,6 +50,7 @@ class Column:
         attribute: Attribute of which some groups count alone; empty for all faces.
         groups: These groups; several are taken together.
         over: What stands for all groups of the attribute: their largest gap, the worst of them, or worst to best.
+        annotated: Whether the groups are classes, and its faces those that are annotated so.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Column:
     attribute: str = ""
     groups: tuple[str, ...] = ()
     over: Extreme | None = None
+    annotated: bool = False
 
     def faces(self, predictions: Predictions) -> NDArray[np.bool_]:
         """``(n,)`` whether a face counts.
@@ -66,6 +69,12 @@ class Column:
         """
         if not self.attribute or self.over:
             return np.ones(len(predictions), dtype=bool)
+        if self.annotated:
+            place = same_groups(predictions.classes, self.groups)
+            if lacking := [g for i, g in enumerate(self.groups) if i not in place.values()]:
+                found = f"{lacking[0]!r} is no class of {self.evaluation!r}"
+                raise DataError(self.name, found, f"one of {', '.join(predictions.classes)}")
+            return np.isin(predictions.labels, [i for i, c in enumerate(predictions.classes) if c in place])
         if self.attribute not in predictions.groups:
             found = f"the faces of {self.evaluation!r} have no attribute {self.attribute!r}"
             raise DataError(self.name, found, "", nearest(self.attribute, list(map(str, predictions.groups))))
@@ -80,7 +89,7 @@ class Column:
 
 def column_of(text: str, evaluations: Sequence[str]) -> Column:
     """Read ``METRIC``, ``EVALUATION.METRIC``, ``METRIC@ATTRIBUTE=GROUP|GROUP``, ``METRIC@ATTRIBUTE:gap`` (or ``worst``,
-    or ``ratio``) or ``run.FIGURE``.
+    or ``ratio``), ``recall@class=CLASS`` or ``run.FIGURE``.
 
     Args:
         text: The column; where it names no evaluation the first one is meant.
@@ -102,6 +111,9 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
     if at and not (attribute.strip() and (over or (equals and all(g.strip() for g in groups.split("|"))))):
         expected = f"ATTRIBUTE=GROUP, several with | between them, or ATTRIBUTE:{' or :'.join(OVER)}"
         raise ConfigError(text, f"{of!r} after the @", expected)
+    annotated = metric == RECALL and evaluation != RUN and attribute.strip() == CLASS and bool(equals)
+    if annotated:
+        metric = "accuracy"  # of the faces annotated so
     if evaluation == RUN:
         if at or metric not in OF_TRAINING:
             raise ConfigError(text, "is nothing that training writes", f"run.{' or run.'.join(OF_TRAINING)}")
@@ -118,4 +130,5 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
         attribute=attribute.strip(),
         groups=tuple(g.strip() for g in groups.split("|")) if equals else (),
         over=over,
+        annotated=annotated,
     )
