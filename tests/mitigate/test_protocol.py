@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -14,6 +17,7 @@ from mien.data.images import Store, StoreWriter
 from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
+from mien.mitigate.page import _said_of
 from mien.mitigate.phases import Places
 from mien.mitigate.run import chosen_baseline, judged_faces
 from mien.studies.standing import standing_of
@@ -304,6 +308,23 @@ def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path
     assert "1 candidate each" in page
     assert "nothing was tuned" in page
     assert "Groups with fewer than 8 faces" in page  # min_n is not the usual one
+
+
+def test_seeds_that_learnt_nothing_and_latents_that_tell_nothing_are_told() -> None:
+    def outcome(answers: list[int], **columns: list[float]) -> Any:
+        run = SimpleNamespace(history=pd.DataFrame({"epoch": range(3), **columns}))
+        return SimpleNamespace(judged=SimpleNamespace(predicted=np.array(answers)), cell=SimpleNamespace(run=run))
+
+    nan = float("nan")
+    plain: Any = SimpleNamespace(best=[outcome([0, 1]), outcome([1, 2])])
+    assert _said_of(plain) == []
+    latent: Any = SimpleNamespace(
+        best=[outcome([2, 2], alive=[0.9, 0.25, nan]), outcome([0, 1], alive=[0.9, 0.75, nan])]
+    )
+    assert _said_of(latent) == [
+        "1 of 2 seeds learnt nothing: all faces get one class.",
+        "50.0 % of the latent's channels are alive (mean over seeds); one that tells nothing would hide the group too.",
+    ]
 
 
 def test_faces_are_set_aside_by_whole_units(easy_store: Path) -> None:

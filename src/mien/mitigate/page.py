@@ -18,7 +18,7 @@ from mien.mitigate.measures import (
     Comparison,
     compare_methods,
 )
-from mien.mitigate.run import Found
+from mien.mitigate.run import Found, Tried
 from mien.mitigate.selection import RULES
 from mien.mitigate.tables import (
     asks,
@@ -41,7 +41,7 @@ from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.standing import evaluations_of
-from mien.wording import listed
+from mien.wording import listed, percent, plural
 
 PAGE, RECORDS = "README.md", "records.json"
 UNSHOWN = "-"
@@ -201,9 +201,26 @@ def _notes(found: Found) -> list[str]:
     notes += [copies] if copies else []
     for name, tried in found.tried.items():
         notes += [f"- {config.label(name)}, candidate {i + 1}: {why}" for i, why in tried.failures.items()]
+        notes += [f"- {config.label(name)}: {said}" for said in _said_of(tried)] if name != BASELINE else []
     if found.lacking:
         notes.append(f"- Not run yet: {listed([config.label(name) for name in found.lacking])}.")
     return notes
+
+
+def _said_of(tried: Tried) -> list[str]:
+    """What must be known of a method's runs: seeds that learnt nothing, and how much of a latent is alive."""
+    said = []
+    one = sum(len(np.unique(each.judged.predicted)) == 1 for each in tried.best)
+    if one:
+        said.append(f"{one} of {plural(len(tried.best), 'seed')} learnt nothing: all faces get one class.")
+    histories = [each.cell.run.history for each in tried.best]
+    alive = [h["alive"].dropna().iloc[-1] for h in histories if "alive" in h and h["alive"].notna().any()]
+    if alive:
+        said.append(
+            f"{percent(float(np.mean(alive)))} of the latent's channels are alive (mean over seeds); one that tells "
+            "nothing would hide the group too."
+        )
+    return said
 
 
 def _copies(found: Found) -> str:
