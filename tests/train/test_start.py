@@ -124,6 +124,14 @@ def test_what_was_learnt_before_the_last_run_is_known_too(
         train(parse_config(starting(settings, second, split={"name": "corpus"})), tmp_path / "third")
 
 
+def test_splits_without_a_record_tell_by_names(settings: dict[str, Any], first: Path, tmp_path: Path) -> None:
+    (first / "record.json").unlink()
+    splits = pd.read_parquet(first / "splits.parquet").drop(columns="hash")  # as older versions wrote them
+    splits.to_parquet(first / "splits.parquet")
+    with pytest.raises(ConfigError, match="test faces were learnt by"):
+        train(parse_config(starting(settings, first, split={"name": "corpus"})), tmp_path / "second")
+
+
 def test_other_pictures_of_the_same_names_were_not_learnt(
     settings: dict[str, Any], first: Path, tmp_path: Path
 ) -> None:

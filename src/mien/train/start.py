@@ -23,7 +23,7 @@ from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, lo
 from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card, load_whole
 from mien.own_files import TEXT, read_parquet, sha256_of
-from mien.runs import SPLITS, Run, read_splits
+from mien.runs import RECORD, SPLITS, Run, read_splits
 from mien.samples import MERGE, SampleTable
 
 PRETRAINED = "pretrained"  # key of a card's data: weights of others that it goes back to
@@ -247,7 +247,8 @@ def _learnt_by_run(folder: Path, table: SampleTable, pictures: Mapping[str, Any]
     a run of an older version) the names of faces of the same corpus tell too.
     """
     seen.add(folder.resolve())
-    data, begun = Run(folder).record.data, read_splits(folder)
+    data = Run(folder).record.data if (folder / RECORD).is_file() else {}
+    begun = read_splits(folder)
     trained = begun.loc[begun["split"] == TRAIN]
     learnt = np.zeros(len(table), dtype=bool)
     hashed = "hash" in begun and "hash" in table.frame
@@ -256,8 +257,10 @@ def _learnt_by_run(folder: Path, table: SampleTable, pictures: Mapping[str, Any]
     if not hashed or data.get("pictures") != dict(pictures):
         merged = any(step.get("step") == MERGE for step in data.get("history", []))
         names = trained["sample_id"].astype(str)
-        names = names if merged else f"{data.get('corpus')}/" + names
-        learnt |= table.whole_names.isin(set(names)).to_numpy(dtype=bool)
+        # Of a folder without its record nobody knows whose faces these are: names alone must do.
+        named = table.whole_names if data.get("corpus") else table.frame["sample_id"].astype(str)
+        names = f"{data['corpus']}/" + names if data.get("corpus") and not merged else names
+        learnt |= named.isin(set(names)).to_numpy(dtype=bool)
     before = Path((data.get("started_from") or {}).get("folder") or folder)
     if before.resolve() not in seen and (before / SPLITS).is_file():
         learnt |= _learnt_by_run(before, table, pictures, seen)
