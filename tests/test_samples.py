@@ -203,3 +203,21 @@ def test_a_table_that_is_cut_off_is_refused(saved, cut):
     saved.write_bytes(saved.read_bytes()[:cut])
     with pytest.raises(DataError, match=r"t\.parquet: cannot be read"):
         SampleTable.load(saved)
+
+
+def test_faces_that_are_new_to_a_network_are_known_in_merged_tables_and_in_their_parts():
+    def named(name, ids, merged=False):
+        frame = pd.DataFrame({"sample_id": ids, "image": range(len(ids)), "split": "", "identity": ""})
+        history = (Step("merge", 0, len(ids)),) if merged else ()
+        return SampleTable(frame.assign(cluster=range(len(ids))), name, (), history=history)
+
+    assert named("a", ["1", "2"]).new_to({"1"}, "a").tolist() == [True, False]
+    assert named("b", ["1", "2"]).new_to({"7"}, "a").tolist() == [True, True]  # another corpus
+    assert named("renamed", ["1", "2"]).new_to({"1"}, "a").tolist() == [True, False]
+    merged = named("a+b", ["a/1", "a/2", "b/1", "a 2/1", "a 2/2"], merged=True)
+    assert merged.new_to({"1"}, "a").tolist() == [True, False, True, True, False]
+    assert merged.new_to({"7"}, "a").tolist() == [False, False, True, False, False]
+    # Learnt from a merged corpus: its parts have the names without.
+    assert named("a", ["1", "2", "3"]).new_to({"a/1", "b/1"}, "a+b").tolist() == [True, False, False]
+    assert named("c", ["1"]).new_to({"a/1", "b/1"}, "a+b").tolist() == [True]
+    assert merged.new_to({"a/1", "b/1"}, "a+b").tolist() == [True, False, True, True, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,21 @@ VOTES_EACH = "votes_each"  # in a history: votes that one person spreads over a 
 MERGE = "merge"  # the step that makes one table of several corpora
 SUGGESTED = "suggestions_shown"  # in a history: whether people saw what a model says of a face
 _KINDS = {"sample_id": TEXT, "image": WHOLE, "split": TEXT, "identity": TEXT, "cluster": WHOLE}
+
+
+_NUMBER = re.compile(r" \d+$")
+
+
+def with_corpus(names: pd.Series[Any], corpus: str) -> pd.Series[Any]:
+    """Names of faces with their corpus in front: alike in a corpus and where it was merged.
+
+    Args:
+        names: ``(n,)`` names.
+        corpus: Its name; empty where they are of a merged table and have it in front, perhaps with the number of a
+            second store of that name.
+    """
+    whole = f"{corpus}/" + names.astype(str) if corpus else names.astype(str)
+    return whole.str.replace(r"^([^/]*?) \d+/", r"\1/", regex=True)
 
 
 @dataclass(frozen=True)
@@ -94,9 +110,9 @@ class SampleTable:
 
     @property
     def whole_names(self) -> pd.Series[Any]:
-        """``(n,)`` names of the faces with their corpus in front: alike in a corpus and where it was merged."""
-        ids = self.frame["sample_id"].astype(str)
-        return ids if any(step.name == MERGE for step in self.history) else f"{self.name}/" + ids
+        """``(n,)`` names of the faces with their corpus in front: see :func:`with_corpus`."""
+        merged = any(step.name == MERGE for step in self.history)
+        return with_corpus(self.frame["sample_id"], "" if merged else self.name)
 
     def new_to(self, held: Collection[str], corpus: str) -> NDArray[np.bool_]:
         """``(n,)`` whether each face is known to be none of those that a corpus, less these, consists of.
@@ -106,9 +122,11 @@ class SampleTable:
             corpus: Its name. Faces of another are new; so are none of a table without its name that has some of
                 ``held``.
         """
-        whole = self.whole_names
-        among = self.frame["sample_id"].isin(held) | whole.isin([f"{corpus}/{name}" for name in held])
-        theirs = whole.str.startswith(f"{corpus}/")
+        whole, names = self.whole_names, pd.Series(list(held), dtype=object)
+        known = {*with_corpus(names, corpus), *with_corpus(names, "")}  # those of a merged corpus have theirs in front
+        among = self.frame["sample_id"].isin(held) | whole.isin(known)
+        parts = {corpus, *(names.str.partition("/")[0] if "+" in corpus and len(names) else ())}
+        theirs = whole.str.partition("/")[0].isin([_NUMBER.sub("", part) for part in parts])
         if among.any() and not theirs.any():
             theirs[:] = True  # the corpus by another name
         return np.asarray(among | ~theirs, dtype=bool)

@@ -83,6 +83,10 @@ def test_a_table_that_contradicts_folders_of_expressions_is_asked_about(tmp_path
     with pytest.raises(DataError, match=r"labels.csv labels 2 of 12 pictures otherwise.*here 'pth' and 'label'"):
         image_folder(tmp_path)
     assert image_folder(tmp_path, vocabulary=["anger", "happy", "sad"]).n_rows == 12
+    stems = "".join(f"{n.removesuffix('.png')},fear\n" for n in names)
+    table.write_text("name,label\n" + stems)
+    with pytest.raises(DataError, match=r"labels 12 of 12 pictures otherwise"):
+        image_folder(tmp_path)
     # Names alone would not tell which 0.png is meant: then nothing is said.
     table.write_text("name,label\n" + "".join(f"{i}.png,fear\n" for i in range(4)))
     assert image_folder(tmp_path).n_rows == 12

@@ -38,7 +38,6 @@ def test_expressions_by_folder_and_a_test_without_labels(tmp_path, aligned):
 
 
 def test_pictures_beside_folders_and_test_pictures_in_folders_are_counted(root):
-    train, test = root / "Train" / "Train_Aligned_Faces", root / "Test" / "Test_Aligned_Faces"
     names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png"))
     train = next(p.parent.parent for p in root.rglob("*.png") if p.parent.name == "Angry" and "rain" in str(p))
     test = next(p.parent for p in root.rglob("*.png") if "est" in p.relative_to(root).parts[0])

@@ -152,6 +152,8 @@ def test_damaged_parts_cost_their_frames_and_hang_nothing(tmp_path: Path) -> Non
         assert 30 < int(n) <= 60
         assert float(last) > 2.5  # what comes after the damage is there
         assert done.stderr == ""
+    told = mien("predict", tmp_path / "a.mp4", "--fps", "1", "--seconds", "2", "--json", code=1)
+    assert "damaged part" in told.stderr  # also where nobody looks at its end
 
 
 def test_rows_have_time_track_and_smoothed_expressions(film: Path, predictor: Predictor) -> None:
@@ -383,11 +385,11 @@ def test_a_film_that_is_stopped_keeps_its_rows(film: Path, tmp_path: Path, monke
 
     asked = 0
 
-    def stopped(path: Path, fps: float | None = None) -> Iterator[Frame]:
+    def stopped(path: Path, fps: float | None = None, until: float | None = None) -> Iterator[Frame]:
         nonlocal asked
         asked += 1
         first = asked == 1
-        for frame in itertools.islice(frames_of(path, fps), 7 if first else None):
+        for frame in itertools.islice(frames_of(path, fps, until), 7 if first else None):
             yield frame
             time.sleep(0.4 * first)  # rows come within a second or so
         if first:

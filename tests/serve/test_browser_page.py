@@ -319,6 +319,30 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     assert {place for _, place in site.asked} <= {"/icon.svg"}  # of which a browser asks when the address changes
 
 
+def test_a_camera_that_is_allowed_when_another_tab_is_shown_stays_off(site: Site, visit: Callable[..., Page]) -> None:
+    page = visit(site, DESKTOP, "#camera")
+    page.evaluate(
+        """() => {
+          const devices = navigator.mediaDevices;
+          const true_ask = devices.getUserMedia.bind(devices);
+          window.given = [];
+          devices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => { window.allow = resolve; });
+            const stream = await true_ask(wanted);
+            window.given.push(stream);
+            return stream;
+          };
+        }"""
+    )
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("tab", name="About").click()
+    page.evaluate("window.allow()")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.given[0].getTracks().every((track) => track.readyState === 'ended')")
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
 def test_what_is_dropped_goes_where_it_can_be_used(site: Site, visit: Callable[..., Page]) -> None:
     page = visit(site, DESKTOP, "#camera")
     drop = """([where, name, type]) => {

@@ -124,6 +124,22 @@ def test_what_was_learnt_before_the_last_run_is_known_too(
         train(parse_config(starting(settings, second, split={"name": "corpus"})), tmp_path / "third")
 
 
+def test_a_run_between_that_named_a_file_or_began_with_an_annotator_hides_nothing(
+    settings: dict[str, Any], first: Path, tmp_path: Path
+) -> None:
+    annotator = tmp_path / "annotator"
+    annotator.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(first / name, annotator / name)
+    pd.DataFrame({"sample_id": ["150.png"]}).to_parquet(annotator / "holdout.parquet")
+    store = str(other_store(tmp_path / "b", "b", 60))
+    for i, weights in enumerate((first / "model.safetensors", annotator)):
+        between = starting(settings, weights, split={"name": "corpus"}, data={"store": store})
+        second = train(parse_config(between), tmp_path / f"second{i}").path
+        with pytest.raises(ConfigError, match="45 test faces were learnt by"):
+            train(parse_config(starting(settings, second, split={"name": "corpus"})), tmp_path / "third")
+
+
 def test_splits_without_a_record_tell_by_names(settings: dict[str, Any], first: Path, tmp_path: Path) -> None:
     (first / "record.json").unlink()
     splits = pd.read_parquet(first / "splits.parquet").drop(columns="hash")  # as older versions wrote them

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from mien.errors import UsageError
 from mien.web.answers import bearer, new_app, sentence, serve_page
-from mien.web.guard import BROKEN, MAX_BODY, Guard
-from mien.web.server import addresses, draw_code, invitation, is_loopback, listen, names_of
+from mien.web.guard import BROKEN, MAX_BODY, Guard, is_loopback
+from mien.web.server import addresses, draw_code, invitation, listen, names_of
 
 
 def test_a_port_is_held_from_the_start() -> None:
@@ -134,3 +134,7 @@ def test_where_a_server_listens_and_what_it_was_given_it_answers(host: str, furt
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/", headers={"Host": asked}).status_code == 200
         assert client.get("/", headers={"Host": "elsewhere.example"}).status_code == 403
+        if is_loopback(host) and not further:  # another port of this machine is another program's
+            other = f"http://{asked.rpartition(':')[0]}:9999"
+            assert client.get("/", headers={"Host": asked, "Origin": other}).status_code == 403
+            assert client.get("/", headers={"Host": asked, "Origin": f"http://{asked}"}).status_code == 200

@@ -57,8 +57,7 @@ def films_told(
             last = 0.0
             try:
                 length = duration_of(Path(name))
-                frames = _until(frames_of(Path(name), fps), seconds)
-                with closing(frames):
+                with closing(frames_of(Path(name), fps, seconds)) as frames:
                     for rows in follow(predictor, frames, workers=workers):
                         write(rows)
                         seen.add(rows)
@@ -248,7 +247,7 @@ def _draw(predictor: Predictor, name: str, folder: Path, seen: _Seen, seconds: f
     film, plot = _free_places(folder, Path(name).stem)
     with (
         terminal.waiting(f"drawing {name}"),
-        closing(_until(frames_of(Path(name)), seconds)) as frames,
+        closing(frames_of(Path(name), until=seconds)) as frames,
     ):
         draw_film(frames, told, film)
     figure = timeline(seen.rows, predictor.model.classes, Path(name).name)

@@ -81,7 +81,8 @@ def serve(
     from mien.predict import Predictor
     from mien.serve.app import Limits, Server, create_app
     from mien.web.connections import allow_files
-    from mien.web.server import addresses, is_loopback, listen, names_of, run
+    from mien.web.guard import is_loopback
+    from mien.web.server import addresses, listen, names_of, run
 
     if workers < 0:
         raise UsageError("--workers", str(workers), "1 or more, or 0 for one a core")

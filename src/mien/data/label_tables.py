@@ -85,11 +85,12 @@ class _Told:
     """What the folder of a picture says, by its name with the folder's, and by its name alone where it is one only."""
 
     def __init__(self, pictures: Sequence[Path], folders: Sequence[str]) -> None:
-        self.by_place = {f"{p.parent.name}/{p.name}": canonical(f) for p, f in zip(pictures, folders, strict=True)}
+        self.by_place: dict[str, str] = {}
         self.by_name: dict[str, str | None] = {}
-        for place, label in self.by_place.items():
-            name = _base(place)
-            self.by_name[name] = None if name in self.by_name else label
+        for p, f in zip(pictures, folders, strict=True):
+            for name in {p.name, p.stem}:  # with its ending or without
+                self.by_place[f"{p.parent.name}/{name}"] = canonical(f)
+                self.by_name[name] = None if name in self.by_name else canonical(f)
 
     def of(self, text: str) -> str | None:
         """The class of the picture that a cell names; None where it names none."""

@@ -117,7 +117,7 @@ class LabelledFaces:
             "probs": probs,
             "soft_targets": self.targets,
             "votes": None if spread else self.votes,
-            "groups": table.frame[columns].assign(**self._of_votes(), **(attributes or {})),
+            "groups": table.frame[columns].assign(**({} if spread else self._of_votes()), **(attributes or {})),
             "cluster": split_units(table),
             "image": self.rows,
             "numbers": numbers,

@@ -11,7 +11,6 @@ import pandas as pd
 
 from mien.data.words import join_spellings, joined_groups, without_missing
 from mien.errors import DataError
-from mien.missing import NOBODY
 from mien.spellings import canonical
 
 _COMMA = re.compile(r"^\s*(-?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$")
@@ -63,10 +62,7 @@ def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame
     for column in frame.columns:
         if column in ("path", "label", "sample_id") or column.startswith("votes_"):
             continue
-        out[column] = without_missing(frame[column], group=column in attributes)
-        if column == "identity":  # what clustering puts into no cluster is not one person
-            nobody = out[column].isin(NOBODY)
-            out[column] = out[column].mask(nobody)
+        out[column] = without_missing(frame[column], group=column in attributes, cluster=column == "identity")
         if column in attributes and (dates := _dates(out[column])):
             joined[f"{column}: words that a spreadsheet may have made of ranges"] = dates
         of_another = column.endswith(("_source", "_confidence")) or column.partition("_prob_")[0] in attributes

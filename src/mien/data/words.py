@@ -38,16 +38,17 @@ def join_spellings(column: pd.Series[str]) -> pd.Series[str]:
     return column.replace(renamed) if renamed else column
 
 
-def without_missing(column: pd.Series[str], *, group: bool = False) -> pd.Series[str]:
+def without_missing(column: pd.Series[str], *, group: bool = False, cluster: bool = False) -> pd.Series[str]:
     """Words stripped of blanks, NaN where one means missing.
 
     Args:
         column: ``(n,)`` text.
         group: It holds groups, where ``none`` is an answer; a column of numbers beside ``none`` holds none.
+        cluster: It holds persons or clusters, of which ``-1`` is nobody's.
     """
     plain = column.str.strip()
     words = list(plain.unique())
-    gone = {w for w, missing in zip(words, missing_mask(words, group=group), strict=True) if missing}
+    gone = {w for w, missing in zip(words, missing_mask(words, group=group, cluster=cluster), strict=True) if missing}
     if group:
         numbers = pd.to_numeric(pd.Series([w for w in words if w not in gone and w.lower() != "none"]), errors="coerce")
         if len(numbers) and numbers.notna().all():

@@ -10,7 +10,8 @@ from mien.labelling.app import create_app
 from mien.labelling.task import LabelTask
 from mien.records import Predictions
 from mien.web.connections import allow_files
-from mien.web.server import draw_code, invitation, is_loopback, listen, names_of, run
+from mien.web.guard import is_loopback
+from mien.web.server import draw_code, invitation, listen, names_of, run
 
 DEFAULT_PORT = 8765
 

@@ -34,7 +34,8 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
             colour = BLUE if name == BASELINE else _COLOURS[judged[name].verdict]
             axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.35, markersize=5)
             axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7)
-            marks[found.config.label(name)] = x.value.value, y.value.value
+            seen = " (as perceived)" if name in comparison.as_perceived else ""
+            marks[f"{found.config.label(name)}{seen}"] = x.value.value, y.value.value
         for verdict, colour in _COLOURS.items():
             axes.plot([], [], "o", color=colour, label=verdict)
         axes.plot([], [], "D", color=BLUE, label="baseline")

@@ -81,6 +81,7 @@ def write_matrix(
         "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
         "is least to where it is most.",
         "",
+        *_perceived(config, comparisons),
         "![change of the disparity](matrix.png)",
         "",
         "Each kind of bias has a page: "
@@ -118,6 +119,15 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
         f"the disparity was {'; '.join(said) or nothing}. The group served worst gained by {listed(helped) or 'none'}; "
         f"{hurt} of {len(judged)} methods were judged to hurt."
     )
+
+
+def _perceived(config: MitigationConfig, comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Which methods are measured otherwise than the others, and against another baseline; mostly nothing."""
+    names = dict.fromkeys(name for c in comparisons.values() for name in c.as_perceived)
+    if not names:
+        return []
+    who = listed([config.label(name) for name in names])
+    return [f"{who}: by groups as perceived, and in shares of the baseline's disparity as perceived.", ""]
 
 
 def _time(name: str, founds: Sequence[Found]) -> str:

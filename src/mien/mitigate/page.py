@@ -171,8 +171,9 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
     helped = [name for name, told in judged.items() if told.verdict == "helped"]
     for name in sorted(helped, key=lambda m: -change_of(comparison, m, worst).value):
         asked = asks(found, name)
+        least = judged[name].worst or worst  # of what reads the perceived group, as perceived
         lines.append(
-            f"- **{config.label(name)}** {judged[name].words}: {worst} {signed(change_of(comparison, name, worst))}, "
+            f"- **{config.label(name)}** {judged[name].words}: {least} {signed(change_of(comparison, name, least))}, "
             f"{best} {signed(change_of(comparison, name, best))}, "
             f"all {signed(overall_change(comparison, name, ACCURACY))}; "
             f"{times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
@@ -269,6 +270,7 @@ def _records(
     return {
         "study": found.config.name, "setting": found.setting, "scale": found.scale,
         "attribute": comparison.attribute.name, "sizes": dict(comparison.sizes), "corrected": comparison.corrected,
+        "as_perceived": {name: asdict(base) for name, base in comparison.as_perceived.items()},
         "methods": methods, "probes": probes,
     }  # fmt: skip
 

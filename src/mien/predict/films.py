@@ -56,19 +56,20 @@ def is_film(name: str) -> bool:
     return Path(name).suffix.lower() in FILMS
 
 
-def frames_of(path: Path, fps: float | None = None) -> Generator[Frame]:
+def frames_of(path: Path, fps: float | None = None, until: float | None = None) -> Generator[Frame]:
     """The frames of a film, each at the time that the film says, whatever its rate and whether that changes.
 
     Args:
         path: The film.
         fps: Most frames a second that are decoded to a picture; all by default.
+        until: Seconds after which no frame is asked for; to its end by default.
 
     Raises:
         DataError: If it is missing, no film, breaks off, or has damaged parts; the frames that can be read come first.
         MissingExtra: Without the ``video`` extra.
     """
     with _opened(path) as film:
-        yield from _frames(film, str(path), fps)
+        yield from _frames(film, str(path), fps, until)
 
 
 def duration_of(path: Path) -> float | None:
@@ -98,7 +99,7 @@ def camera_frames(camera: str) -> Generator[Frame]:
         expected = "the camera's name" if sys.platform == _BY_NAME else "the camera's number, such as 0"
         raise UsageError("--camera", camera, expected)
     with _decoding(f"camera {camera}"), film_library().open(name.format(camera), format=kind) as source:
-        yield from _frames(source, "camera", None)
+        yield from _frames(source, "camera")
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def _opened(path: Path) -> Iterator[Any]:
         yield film
 
 
-def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
+def _frames(source: Any, name: str, fps: float | None = None, until: float | None = None) -> Iterator[Frame]:
     if not source.streams.video:
         raise DataError(name, "holds no moving picture", "a film")
     stream = source.streams.video[0]
@@ -122,6 +123,8 @@ def _frames(source: Any, name: str, fps: float | None) -> Iterator[Frame]:
         if max(width, frame.width) * frame.height > MOST_PIXELS:
             raise DataError(name, f"has {width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
         seconds = clock.time(frame.time, number)
+        if until is not None and seconds > until:
+            break
         if fps is not None:  # one of each slot of 1 / fps seconds, the first
             now = int(seconds * fps + _HAIR)
             if now <= slot:

@@ -24,7 +24,7 @@ from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card, load_whole
 from mien.own_files import TEXT, read_parquet, sha256_of
 from mien.runs import RECORD, SPLITS, Run, read_splits
-from mien.samples import MERGE, SampleTable
+from mien.samples import MERGE, SampleTable, with_corpus
 
 PRETRAINED = "pretrained"  # key of a card's data: weights of others that it goes back to
 _EXPECTED = f"a run, weights or annotator folder, a file of weights ({', '.join(SUFFIXES)}), or {IMAGENET}"
@@ -51,7 +51,7 @@ def check_start(config: ExperimentConfig, table: SampleTable, pictures: Mapping[
     folders = {"model.weights": source} if source is not None and source.is_dir() else {}
     parts = [(part, (table.frame["split"] == part).to_numpy(dtype=bool)) for part in (VALIDATION, FIT, TEST)]
     for key, folder in (folders | read_beside(config)).items():
-        learnt, words = _learnt_before(folder, table, pictures)
+        learnt, words = _learnt_before(folder, table, pictures, set())
         held_out = [(part, held, learnt & held) for part, held in parts]
         counts = [f"{both.sum():,} of {held.sum():,} {part}" for part, held, both in held_out if both.any()]
         if counts:
@@ -195,7 +195,7 @@ def started_from(config: ExperimentConfig, channels: int) -> dict[str, Any]:
         return {}
     if source.is_dir():
         card = load_card(source)
-        found = {"folder": config.model.weights, "sha256": card.sha256, "terms": card.terms, "data": card.data}
+        found = {"folder": str(source), "sha256": card.sha256, "terms": card.terms, "data": card.data}
         return found | _inherited(card, channels)
     network = _without_memory(config, channels).pretrainable
     about = described(network, source, str(config.model.weights), classes_of(network, source), channels)
@@ -228,10 +228,12 @@ def pictures_of(store: Store) -> dict[str, Any]:
     return {"shape": [int(n) for n in store.images.shape[1:]], "alignment": str(store.info.get("alignment") or "")}
 
 
-def _learnt_before(folder: Path, table: SampleTable, pictures: Mapping[str, Any]) -> tuple[NDArray[np.bool_], str]:
-    """``(n,)`` faces that the weights of a folder learnt, and how the message says so."""
+def _learnt_before(
+    folder: Path, table: SampleTable, pictures: Mapping[str, Any], seen: set[Path]
+) -> tuple[NDArray[np.bool_], str]:
+    """``(n,)`` faces that the weights of a folder learnt, and how the message says so; ``seen`` are not looked at."""
     if (folder / SPLITS).is_file():
-        return _learnt_by_run(folder, table, pictures, set()), "were learnt by"
+        return _learnt_by_run(folder, table, pictures, seen), "were learnt by"
     path = folder / _ANNOTATOR_HOLDOUT
     if not path.is_file():
         return np.zeros(len(table), dtype=bool), ""
@@ -256,12 +258,14 @@ def _learnt_by_run(folder: Path, table: SampleTable, pictures: Mapping[str, Any]
         learnt |= table.frame["hash"].isin(set(trained["hash"])).to_numpy(dtype=bool)
     if not hashed or data.get("pictures") != dict(pictures):
         merged = any(step.get("step") == MERGE for step in data.get("history", []))
-        names = trained["sample_id"].astype(str)
-        # Of a folder without its record nobody knows whose faces these are: names alone must do.
-        named = table.whole_names if data.get("corpus") else table.frame["sample_id"].astype(str)
-        names = f"{data['corpus']}/" + names if data.get("corpus") and not merged else names
+        if corpus := data.get("corpus"):
+            names, named = with_corpus(trained["sample_id"], "" if merged else corpus), table.whole_names
+        else:  # of a folder without its record nobody knows whose faces these are: names alone must do
+            names, named = trained["sample_id"], table.frame["sample_id"]
         learnt |= named.isin(set(names)).to_numpy(dtype=bool)
     before = Path((data.get("started_from") or {}).get("folder") or folder)
-    if before.resolve() not in seen and (before / SPLITS).is_file():
-        learnt |= _learnt_by_run(before, table, pictures, seen)
+    before = before.parent if before.name == WEIGHTS else before  # as older versions wrote it
+    if before.resolve() not in seen:
+        seen.add(before.resolve())
+        learnt |= _learnt_before(before, table, pictures, seen)[0]
     return learnt

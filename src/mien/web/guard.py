@@ -112,7 +112,8 @@ class Guard:
 
     def _own(self, site: str, host: str) -> bool:
         """Whether a page of this site is ours; another port of this machine is another program's."""
-        return site.lower() == host.lower() or name_of(site) in self.hosts.difference(LOOPBACK)
+        name = name_of(site)
+        return site.lower() == host.lower() or (name in self.hosts and not is_loopback(name))
 
     def _known(self, host: str) -> bool:
         name = name_of(host)
@@ -125,6 +126,20 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there.
+
+    >>> is_loopback("[::1]"), is_loopback("0.0.0.0")
+    (True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def name_of(host: str) -> str:

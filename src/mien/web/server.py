@@ -11,7 +11,7 @@ from typing import Any
 
 from mien.errors import MissingExtra, UsageError
 from mien.web.connections import BACKLOG, Connection
-from mien.web.guard import LOOPBACK, name_of
+from mien.web.guard import LOOPBACK, is_loopback, name_of
 
 try:
     import uvicorn
@@ -23,20 +23,6 @@ _STOP_S = 5
 _CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that is taken for another one, or for a digit
 _CODE_LENGTH = 8
 _ALL = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there.
-
-    >>> is_loopback("[::1]"), is_loopback("0.0.0.0")
-    (True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def names_of(host: str, further: Sequence[str] = ()) -> set[str]:

@@ -65,8 +65,8 @@ export function startCamera(shared, notify) {
       if (mine === session) notify(`The camera cannot be used: ${error.message || error.name}.`);
       return;
     }
-    if (mine !== session || !consent.checked) {
-      // While the browser asked, the user changed their mind.
+    if (mine !== session || !consent.checked || byId("camera").hidden) {
+      // While the browser asked, the user changed their mind, or went to another tab.
       release(given);
       return;
     }
@@ -228,7 +228,8 @@ export function startCamera(shared, notify) {
     notify("The camera was stopped, for on this tab nobody would see that it is on. Its rows are kept.");
   });
   shared.openFilm = (file) => {
-    if (byId("film").disabled) notify("Agree to the sentence above the buttons first; then drop the film again.");
+    if (!shared.card) notify("No model can be used here yet: wait until one is loaded.");
+    else if (byId("film").disabled) notify("Agree to the sentence above the buttons first; then drop the film again.");
     else startFilm(file);
   };
   byId("film").addEventListener("change", () => {
