@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from mien.config import overrides_of
 from mien.config.settled import settled
 from mien.errors import ConfigError
-from mien.studies import load_study, overrides_of
+from mien.studies import load_study
 from mien.studies.definition import StudyConfig
 from mien.yaml_files import dump_yaml
 

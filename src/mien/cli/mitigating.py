@@ -68,11 +68,12 @@ def mitigate(
     """
     import os
 
+    from mien.config import overrides_of
     from mien.errors import RunError, UsageError
     from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
     from mien.mitigate.phases import Places, check_faces
     from mien.registry import nearest
-    from mien.studies import Work, overrides_of
+    from mien.studies import Work
 
     config = load_mitigation(file)
     for name in setting:

@@ -303,7 +303,7 @@ def tune(
         Threads of one training.
     """
     from mien import terminal
-    from mien.studies import overrides_of
+    from mien.config import overrides_of
     from mien.tune import load_tuning, tune
 
     search = load_tuning(file)
@@ -338,7 +338,8 @@ def _plan(
     *,
     other_stores: bool = False,
 ) -> Plan:
-    from mien.studies import load_study, overrides_of, plan_study
+    from mien.config import overrides_of
+    from mien.studies import load_study, plan_study
 
     study = load_study(file)
     stores = dict(pair_of("--store", text) for text in store)
@@ -354,7 +355,8 @@ def _words(file: Path, scale: Scale, set: tuple[str, ...], store: tuple[str, ...
 
 
 def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:
-    from mien.studies import overrides_of, standing_of
+    from mien.config import overrides_of
+    from mien.studies import standing_of
     from mien.studies.cluster import submit
 
     jobs = submit(plan, cluster, work, overrides_of(settings))

@@ -359,14 +359,23 @@ def load_config(path: Path | str, overrides: Iterable[str] = (), check: Check | 
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds {'a list' if isinstance(content, list) else 'one value'}"
         raise ConfigError(str(path), found, "keys in sections, with at least data.store")
-    layers = []
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator:
-            raise ConfigError(override, "has no '='", "dotted.key=value")
-        layers.append({key: parse_value(override, value)})
-    content = settled(content, [{k: v for layer in layers for k, v in layer.items()}], path.name)
+    content = settled(content, [overrides_of(overrides)], path.name)
     return parse_config(content, path.name, overrides, check)
+
+
+def overrides_of(texts: Iterable[str]) -> dict[str, Any]:
+    """``dotted.key=value`` of the command line.
+
+    Raises:
+        ConfigError: If one has no ``=``, or a value that is no YAML.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(text, "has no '='", "dotted.key=value")
+        found[key.strip()] = parse_value(text, value)
+    return found
 
 
 def parse_value(where: str, text: str) -> Any:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mien.config import parse_value
 from mien.config.files import load_section
 from mien.config.section import Section
 from mien.errors import ConfigError
@@ -328,18 +327,3 @@ def load_study(path: Path | str) -> StudyConfig:
         "figures": FigureConfig,
     }
     return load_section(path, StudyConfig, _EXPECTED, below)
-
-
-def overrides_of(texts: Iterable[str]) -> Settings:
-    """``dotted.key=value`` of the command line.
-
-    Raises:
-        ConfigError: If one has no ``=``, or a value that is no YAML.
-    """
-    found: Settings = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(text, "has no '='", "dotted.key=value")
-        found[key.strip()] = parse_value(text, value)
-    return found

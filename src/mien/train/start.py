@@ -266,6 +266,5 @@ def _learnt_by_run(folder: Path, table: SampleTable, pictures: Mapping[str, Any]
     before = Path((data.get("started_from") or {}).get("folder") or folder)
     before = before.parent if before.name == WEIGHTS else before  # as older versions wrote it
     if before.resolve() not in seen:
-        seen.add(before.resolve())
         learnt |= _learnt_before(before, table, pictures, seen)[0]
     return learnt
