@@ -165,6 +165,47 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
 
 
+def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, pages = tmp_path / "out", tmp_path / "pages"
+    written(file, seeds=2, cells={}, figures=[])
+    assert study_run(file, out=out) == 0
+    study_table(file, out=out, page=pages / "easy")
+    kept = pages / "easy" / "claims.json"
+    before = judge(planned(file), planned(file).study.claims[0])
+    assert before.verdict != "not run"
+    shutil.rmtree(out)
+
+    def told() -> list[str]:
+        capsys.readouterr()
+        claims(file, runs=tmp_path / "none", pages=pages)
+        return [cell.strip(" *") for cell in capsys.readouterr().out.splitlines()[-1].split("|")]
+
+    assert before.ours is not None
+    ours = f"{'+' if before.ours.value > 0 else ''}{before.ours}"
+    assert told()[5:9] == [ours, "2", "full", before.verdict]
+    claims(file, runs=tmp_path / "none")  # the page was not asked
+    assert "not run" in capsys.readouterr().out
+    with pytest.raises(UsageError, match=r"of which 4 are not in[\s\S]*no poorer"):
+        study_table(file, out=out, page=pages / "easy")
+
+    written(file, seeds=2, cells={}, figures=[], claims=[STUDY["claims"][0] | {"says": "In other words."}])
+    assert told()[2] == "In other words."
+    assert told()[8] == before.verdict
+    for other in (
+        {"seeds": 3},
+        {"set": {"train.batch_size": 7}},
+        {"evaluate": ["validation"], "metrics": ["accuracy"]},
+        {"claims": [STUDY["claims"][0] | {"within": 0.5, "by": None}]},
+    ):
+        written(file, **({"seeds": 2, "cells": {}, "figures": []} | other))
+        assert told()[8] == "not run", other
+    written(file, seeds=2, cells={}, figures=[], set={"train.batch_size": 7})
+    study_table(file, out=out, page=pages / "easy")  # of other runs: it may be replaced by the study as it is now
+    kept.write_text(kept.read_text().replace('"claims"', '"clams"'))
+    with pytest.raises(DataError, match="claims"):
+        told()
+
+
 def test_the_page_names_the_weights_of_others_and_their_terms(file: Path, tmp_path: Path) -> None:
     few = {"grid": {}, "evaluate": ["test"], "metrics": ["accuracy"], "claims": [], "figures": []}
     plan = planned(written(file, cells={"a": {}}, **few), "tiny")

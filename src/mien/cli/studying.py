@@ -231,6 +231,7 @@ def study_table(
 def claims(
     *files: Path,
     runs: Annotated[Path, Parameter(help="Where the studies' folders NAME-SCALE lie.")] = Path("runs"),
+    pages: Path | None = None,
     scale: Scale = "full",
     set: Overrides = (),
     store: Stores = (),
@@ -244,13 +245,16 @@ def claims(
         The studies.
     runs
         Where their folders lie.
+    pages
+        Where their pages NAME lie: verdicts that these keep stand in for runs that are no longer here, if the study
+        still asks for the same runs.
     scale
         How large.
     out
         Write it there, as Markdown.
     """
     from mien.outputs import write_text
-    from mien.studies.claims import judge
+    from mien.studies.kept import KEPT, judge_with
     from mien.studies.tables import claims_of
 
     lines: list[str] = []
@@ -261,7 +265,7 @@ def claims(
         if (name := pair_of("--store", text)[0]) not in known:
             raise UsageError(f"--store {name}", "is no store of these studies", f"one of {', '.join(sorted(known))}")
     for plan in plans:
-        judged = [judge(plan, claim) for claim in plan.study.claims]
+        judged = judge_with(plan, pages / plan.study.name / KEPT if pages is not None else None)
         verdicts.update(each.verdict for each in judged)
         found = claims_of(plan, judged, title=True).split("\n")
         lines += found[2:] if lines else found
@@ -269,10 +273,12 @@ def claims(
         tell(*lines)
     else:
         named = [*(str(file) for file in files), *(f"--store {name}=STORE" for name in sorted(known))]
+        named += ["--pages FOLDER"] if pages is not None else []
+        rests = "the studies' records, or the verdicts that their pages keep" if pages else "the studies' records"
         counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
         about = (
             f"{sum(verdicts.values())} claims: {counts}. Written by `mien study claims {' '.join(named)} "
-            f"--scale {scale}` from the studies' records. A claim of which seeds and faces tell too little cannot be "
+            f"--scale {scale}` from {rests}. A claim of which seeds and faces tell too little cannot be "
             "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of twenty that hold one may do "
             "so by chance."
         )

@@ -18,6 +18,7 @@ from mien.stats.settings import Settings
 from mien.studies.cells import Plan
 from mien.studies.claims import judge
 from mien.studies.figures import draw
+from mien.studies.kept import KEPT, check_no_poorer, keep_verdicts
 from mien.studies.results import Row, rows_of
 from mien.studies.standing import done_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
@@ -36,7 +37,11 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
 
     Returns:
         The page.
+
+    Raises:
+        UsageError: If a page lies there that rests on runs of this study that are not here.
     """
+    check_no_poorer(plan, out / KEPT)
     study, rows = plan.study, rows_of(plan, settings)
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# {study.title or study.name}", ""]
@@ -47,8 +52,8 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]
     lines += _notes(rows)
-    if study.claims:
-        judged = [judge(plan, claim, settings) for claim in study.claims]
+    judged = [judge(plan, claim, settings) for claim in study.claims]
+    if judged:
         lines += ["## What was claimed", "", claims_of(plan, judged), ""]
     for i, figure in enumerate(study.figures):
         drawn = draw(plan, rows, figure)
@@ -63,6 +68,7 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     write_text(out / TABLE, csv_of(plan, rows))
     write_text(out / "table.tex", latex_of(plan, rows))
     write_json(out / RECORDS, plain([_record(plan, row) for row in rows]))
+    keep_verdicts(plan, judged, out / KEPT)
     _histories(plan, rows, out / HISTORIES)
     return out / PAGE
 

@@ -1,0 +1,141 @@
+"""Verdicts kept beside a study's page, for whoever has its page and no longer its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import UsageError
+from mien.own_files import as_kind, read_json
+from mien.records import Estimate, write_json
+from mien.stats.settings import Settings
+from mien.studies.cells import Cell, Plan
+from mien.studies.claims import Judged, Verdict, judge
+from mien.studies.definition import ClaimConfig
+from mien.studies.standing import done_of
+
+KEPT = "claims.json"
+_TEXTS = {"says", "where", "reason"}  # of a claim: no part of what is asked
+_ANEW = "write the page anew from its runs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """A verdict as a page keeps it: ``asked`` as :func:`_asked` has it, ``done`` runs behind it, and what was found."""
+
+    asked: dict[str, Any]
+    done: int
+    verdict: Verdict
+    ours: dict[str, Any] | None
+    seeds: int
+    wanted: int
+    why: str
+
+
+def keep_verdicts(plan: Plan, judged: Sequence[Judged], path: Path) -> None:
+    """Write the verdicts with all that they rest on: the claim, its cells' keys, scale and evaluations.
+
+    Args:
+        plan: The study.
+        judged: Its claims, judged.
+        path: The file.
+    """
+    found = [
+        _Kept(
+            asked=_asked(plan, each.claim),
+            done=len(done_of(_cells_of(plan, each.claim))),
+            verdict=each.verdict,
+            ours=None if each.ours is None else asdict(each.ours),
+            seeds=each.seeds,
+            wanted=each.wanted,
+            why=each.why,
+        )
+        for each in judged
+    ]
+    runs = sorted({cell.key for cell in done_of(plan.cells)})
+    write_json(path, {"study": plan.study.name, "runs": runs, "claims": [asdict(each) for each in found]})
+
+
+def check_no_poorer(plan: Plan, path: Path) -> None:
+    """Refuse to write a page over one that rests on runs of this study that are not here.
+
+    Args:
+        plan: The study.
+        path: The page's :data:`KEPT`; there may be none.
+
+    Raises:
+        UsageError: If there are such runs.
+        DataError: If the file is none of Mien's.
+    """
+    if not path.is_file():
+        return
+    runs = set(as_kind(list[str], _content(path).get("runs"), str(path), "runs", fix=_ANEW))
+    lost = len((runs & {cell.key for cell in plan.cells}) - {cell.key for cell in done_of(plan.cells)})
+    if lost:
+        raise UsageError(
+            f"--page {path.parent}",
+            f"rests on {len(runs)} runs of this study, of which {lost} are not in {plan.out}",
+            "a page that is no poorer than the one that it replaces",
+            "run them, name their folder with --out, or give the page another folder",
+        )
+
+
+def judge_with(plan: Plan, path: Path | None, settings: Settings = Settings()) -> list[Judged]:
+    """Each claim of a study by the runs that are here, or as its page kept it where the page had more of its runs.
+
+    A kept verdict is of this claim only where everything that it rests on is the same: the keys of all cells (so the
+    faces, labels and settings of every run), the scale, the evaluations and the claim itself but for its wording.
+
+    Args:
+        plan: The study.
+        path: The page's :data:`KEPT`; there may be none, and None is none.
+        settings: Coverage.
+
+    Raises:
+        DataError: If the file is none of Mien's.
+    """
+    kept = _read(path) if path is not None and path.is_file() else []
+    found = []
+    for claim in plan.study.claims:
+        asked = _asked(plan, claim)
+        here = len(done_of(_cells_of(plan, claim)))
+        more = [each for each in kept if each.asked == asked and each.done > here]
+        found.append(_judged(plan, claim, more[0]) if more else judge(plan, claim, settings))
+    return found
+
+
+def _cells_of(plan: Plan, claim: ClaimConfig) -> list[Cell]:
+    cells: dict[str, Cell] = {}
+    for name in claim.cells:
+        rows = plan.study.cells_of_mean(name) if name in plan.study.means else (name,)
+        cells.update({cell.id: cell for row in rows for cell in plan.of(row)})
+    return list(cells.values())
+
+
+def _asked(plan: Plan, claim: ClaimConfig) -> dict[str, Any]:
+    asked = claim.model_dump(mode="json", exclude=_TEXTS, exclude_none=True)
+    keys = sorted(cell.key for cell in _cells_of(plan, claim))
+    return {"claim": asked, "cells": keys, "scale": plan.called, "evaluate": list(plan.study.evaluate)}
+
+
+def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept) -> Judged:
+    return Judged(
+        claim=claim,
+        verdict=kept.verdict,
+        ours=None if kept.ours is None else Estimate.from_json(kept.ours),
+        seeds=kept.seeds,
+        wanted=kept.wanted,
+        scale=plan.called,
+        why=kept.why,
+    )
+
+
+def _read(path: Path) -> list[_Kept]:
+    found: list[_Kept] = as_kind(list[_Kept], _content(path).get("claims"), str(path), "claims", fix=_ANEW)
+    return found
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return read_json(path, f"the {KEPT} of a study's page", fix=_ANEW)
