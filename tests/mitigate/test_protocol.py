@@ -282,6 +282,51 @@ def test_rules_that_ask_for_no_group_need_none_among_validation_faces(file: Path
     assert "| adjusted |" in (tmp_path / "page" / "README.md").read_text()
 
 
+def test_rules_after_training_see_perceived_groups_as_probabilities(file: Path, tmp_path: Path) -> None:
+    settings = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    store, folder = Store.open(settings["data"]["store"]), tmp_path / "seen"
+    frame, rng = store.table.frame.copy(), np.random.default_rng(0)
+    for name, groups in (("perceived_gender", ("Male", "Female")), ("perceived_age", ("child", "adult"))):
+        first = rng.random(len(frame)).round(3)
+        for group, told in zip(groups, (first, 1 - first), strict=True):
+            frame[f"{name}_prob_{group}"] = told
+        frame[name], frame[f"{name}_source"] = np.where(first > 0.5, *groups), "perceived"
+        frame.loc[frame.index[::7], name] = None
+    with StoreWriter(folder) as writer:
+        writer.copy(store)
+        writer.commit(
+            store.table.derive("seen", frame, attributes=("gender", "perceived_gender", "perceived_age")), store.info
+        )
+    after = {"name": "group_temperature"}
+    methods = {name: {"after": {**after, "soft": soft}, "candidates": [{"least": 4}, {"least": 5}]}
+               for name, soft in (("named", False), ("shares", True))}  # fmt: skip
+    more = {"set": {**STUDY["set"], "data.store": str(folder)}, "methods": methods, "probes": False}
+    places = Places(folder=tmp_path, out=tmp_path / "out")
+    config = load_mitigation(written(file, attribute="perceived_gender", **more))
+    assert mitigate(file, out=places.out, page=tmp_path / "page") == 0
+    told = found_of(config, "all", places).tried
+    assert not np.allclose(told["named"].best[0].judged.probs, told["shares"].best[0].judged.probs)
+
+    cell = baseline_phase(config, "all", places).plan.cells[0]
+    by_id = frame.set_index("sample_id")
+    for spec in ("perceived_gender", "perceived_gender*perceived_age"):
+        faces = judged_faces(config.model_copy(update={"attribute": spec}), cell, "test", False, None, soft=True)
+        own = by_id.loc[told["named"].best[0].judged.sample_id]
+        expected = np.stack([
+            np.prod([own[f"{name}_prob_{g}"] for name, g in zip(spec.split("*"), group.split("*"), strict=True)], axis=0)
+            for group in faces.names
+        ], 1)  # fmt: skip
+        unknown = own[spec.split("*")].isna().any(axis=1).to_numpy()
+        assert 0 < unknown.sum() < len(own) / 2
+        assert faces.groups[unknown].sum() == 0
+        np.testing.assert_allclose(faces.groups[~unknown], expected[~unknown], atol=1e-6)
+
+    written(file, attribute="gender", **more)
+    with pytest.raises(ConfigError, match=r"after\.soft: 'gender' is not perceived"):
+        mitigate(file, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_candidate_of_the_baseline_that_fails_stops_no_method(file: Path, tmp_path: Path) -> None:
     baseline = {"candidates": [{"train.optimizer.lr": 1e12}, {"train.optimizer.lr": 0.05}]}
     methods = {"weights": STUDY["methods"]["weights"],

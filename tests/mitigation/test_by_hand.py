@@ -121,6 +121,37 @@ def test_faces_come_as_often_as_they_should(size: Any) -> None:
     assert method.sample_weights() is None
 
 
+def test_every_batch_of_balanced_ones_holds_each_cell() -> None:
+    labels, groups = [0] * 60 + [1] * 24 + [2] * 12, ([0] * 3 + [1]) * 24
+    told = faces(labels, groups)
+    size = 24  # four of each of six cells
+    cells = np.array(labels) * 2 + np.array(groups)
+    random, balanced = (
+        Resampling(told, by=("gender",), batches=batches)  # type: ignore[arg-type]
+        for batches in ("random", "balanced")
+    )
+    np.testing.assert_array_equal(random.times, balanced.times)
+    off = {}
+    for name, method in (("random", random), ("balanced", balanced)):
+        counts = []
+        for epoch in range(20):
+            order = method.order(3, epoch)
+            assert len(order) == 6 * 45
+            np.testing.assert_allclose(np.bincount(order, minlength=96), method.times, atol=1)  # as often as ever
+            counts += [
+                np.bincount(cells[batch], minlength=6) for batch in np.split(order, range(size, len(order), size))
+            ]
+        whole = np.array([c for c in counts if c.sum() == size])
+        off[name] = np.abs(whole - 4).max()
+    assert off["balanced"] <= 2 < off["random"]
+    first, again, other = (balanced.order(3, epoch) for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    # Without cells there is nothing to balance, and a face of unknown group is none of the groups.
+    whole_of = Resampling(told, classes=False, batches="balanced").order(0, 0)
+    assert sorted(whole_of) == list(range(96))
+
+
 def test_group_dro_moves_its_weights_and_weighs_by_them() -> None:
     method = GroupDro(faces([0, 0], [0, 1]), by=("gender",), classes=False, eta=1.0)
     found = method.loss(step(method.faces, [math.log(2), 0.0]))

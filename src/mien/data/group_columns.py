@@ -1,10 +1,14 @@
-"""The group of each face of a table, by an attribute or by an intersection of several."""
+"""The group of each face of a table, by an attribute or by an intersection of several, named or in shares."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from mien.errors import ConfigError
 from mien.samples import SampleTable
 from mien.spellings import BETWEEN
 
@@ -24,3 +28,59 @@ def group_column(table: SampleTable, spec: str) -> pd.Series:
     for column in columns[1:]:
         joined = joined + BETWEEN + column.astype(str)
     return joined.where(known, None)
+
+
+def all_perceived(table: SampleTable, spec: str) -> bool:
+    """Whether some groups of an attribute, or of all parts of an intersection, are perceived."""
+    return all(table.is_perceived(name.strip()) for name in spec.split("*"))
+
+
+def memberships_of(
+    table: SampleTable, attributes: Mapping[str, Sequence[str]], *, soft: bool = False, where: str = "mitigation.soft"
+) -> NDArray[np.float32]:
+    """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing.
+
+    With ``soft`` those of perceived attributes are the annotator's probabilities, where it gave a face some: faces of
+    a merged store whose own corpus annotated them keep what it says.
+
+    Args:
+        table: The n faces.
+        attributes: An attribute, or an intersection -> its groups, in the order of the columns.
+        soft: Whether perceived groups are probabilities.
+        where: The setting that asks for these, for messages.
+
+    Raises:
+        ConfigError: If they are asked for and the table has none of a group, or a row of them is no distribution.
+    """
+    found = []
+    for spec, groups in attributes.items():
+        words = group_column(table, spec).to_numpy(dtype=object)
+        block = (words[:, None] == np.array(groups, dtype=object)).astype(np.float32)
+        if soft and all_perceived(table, spec):
+            told = _probabilities(table, spec, groups, where)
+            block = np.where((block.any(1) & told.any(1))[:, None], told, block)
+        found.append(block.astype(np.float32))
+    return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
+
+
+def _probabilities(table: SampleTable, spec: str, groups: Sequence[str], where: str) -> NDArray[np.float64]:
+    """``(n, G)`` the annotator's probabilities; of an intersection the products of those of its parts.
+
+    Raises:
+        ConfigError: If a group has no column, or a row of them is no distribution.
+    """
+    parts = [name.strip() for name in spec.split("*")]
+    found = np.ones((len(table), len(groups)))
+    for i, name in enumerate(parts):
+        for g, group in enumerate(groups):
+            column = f"{name}_prob_{group.split(BETWEEN)[i]}"
+            if column not in table.frame:
+                expected = f"the annotator's probabilities of {name!r}"
+                raise ConfigError(where, f"the store has no column {column!r}", expected, "Leave soft out.")
+            found[:, g] *= table.frame[column].to_numpy(np.float64, na_value=np.nan)
+    found = np.nan_to_num(found)
+    total = found.sum(1, keepdims=True)
+    # Less than 1 where some have a chance of groups that nobody is named; more, or below 0, is no distribution.
+    if (total > 1.05).any() or (found < 0).any():
+        raise ConfigError(where, f"probabilities of {spec!r} sum to {total.max():.3f}", "a sum of 1")
+    return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))

@@ -24,11 +24,22 @@ Disparity = Literal["gap", "odds", "parity"]
 MIN_N = 30  # faces of a group, below which its figures choose and judge nothing
 
 
+class AfterConfig(Component):
+    """What is fitted after training, and how it sees perceived groups."""
+
+    soft: bool = Field(
+        False,
+        description="Perceived groups as the annotator's probabilities (columns ATTRIBUTE_prob_GROUP), not named.",
+    )
+
+
 class MethodConfig(Section):
     """One method: what it changes in the experiment, or what is fitted after training, and the candidates."""
 
     set: Settings = Field({}, description="Dotted key of the experiment -> value; on top of the chosen baseline's.")
-    after: Component | None = Field(None, description="Or: what is fitted to a trained model: name and options.")
+    after: AfterConfig | None = Field(
+        None, description="Or: what is fitted to a trained model: name, options, and soft for perceived groups."
+    )
     part: Literal["fit", "train"] = Field("fit", description="Faces to which that is fitted.")
     of: str = Field(BASELINE, description="The method whose chosen model it is fitted to.")
     candidates: tuple[Settings, ...] = Field(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.group_columns import group_column
+from mien.data.group_columns import all_perceived, group_column, memberships_of
 from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
@@ -25,6 +25,8 @@ from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts
 from mien.studies.planning import plan_study
 from mien.train.targets import split_table
+
+SOFT = "after.soft"  # of a method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,8 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
     """Refuse, before anything is trained, a study that could not be judged.
 
     Raises:
-        ConfigError: If the store has not the attribute.
+        ConfigError: If the store has not the attribute, or not its probabilities and a rule after training asks for
+            soft groups.
         DataError: If there is no such part to judge on, its faces are learnt, fewer than two of its groups have
             ``min_n`` faces, or there is no group to select by.
     """
@@ -160,6 +163,8 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
+    if any(method.after is not None and method.after.soft for method in config.methods.values()):
+        _check_soft(config, table)
 
 
 def _check_attribute(config: MitigationConfig, table: SampleTable) -> None:
@@ -167,6 +172,18 @@ def _check_attribute(config: MitigationConfig, table: SampleTable) -> None:
         if name not in table.attributes:
             found = f"the store has no attribute {name!r}"
             raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
+
+
+def _check_soft(config: MitigationConfig, table: SampleTable) -> None:
+    """Refuse soft groups of an attribute that no annotator told: named groups would be taken for them in silence.
+
+    Raises:
+        ConfigError: If it is not perceived, or the store lacks the probabilities of a group.
+    """
+    if not all_perceived(table, config.attribute):
+        raise ConfigError(SOFT, f"{config.attribute!r} is not perceived", "a perceived attribute", "Leave soft out.")
+    groups = sorted(group_column(table, config.attribute).dropna().unique())
+    memberships_of(table, {config.attribute: groups}, soft=True, where=SOFT)
 
 
 def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> None:

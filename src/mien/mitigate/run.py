@@ -12,16 +12,19 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import load_features
+from mien.data.group_columns import memberships_of
 from mien.data.images import Store
 from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.evaluate import evaluate
 from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
 from mien.mitigate.phases import (
+    SOFT,
     Phase,
     Places,
     baseline_phase,
@@ -32,7 +35,8 @@ from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
 from mien.runs import FEATURES
-from mien.spellings import same_groups
+from mien.samples import SampleTable
+from mien.spellings import BETWEEN, same_groups
 from mien.studies.cells import Cell
 from mien.studies.columns import Column
 from mien.studies.definition import Settings
@@ -296,20 +300,25 @@ def _after(config: MitigationConfig, method: MethodConfig, options: Settings, mo
     maker: PostProcessor = POSTPROCESSORS.get(after.name)(**{**after.options, **options})
     groups = maker.fits_groups or maker.asks_groups
     # Features are made once, and kept: no part of the fit.
-    fit = judged_faces(config, model.cell, method.part, maker.features, None if groups else ())
+    fit = judged_faces(config, model.cell, method.part, maker.features, None if groups else (), after.soft)
     began = time.monotonic()
     rule = maker.fit(fit)
     seconds = model.seconds + time.monotonic() - began
     said = []
     for part in ("validation", config.judged):
         predictions = _said(model.cell, part)
-        probs = rule(judged_faces(config, model.cell, part, maker.features, fit.names))
+        probs = rule(judged_faces(config, model.cell, part, maker.features, fit.names, after.soft))
         said.append(replace(predictions, probs=probs, predicted=probs.argmax(1).astype(np.int64)))
     return Outcome(validation=said[0], judged=said[1], seconds=seconds, cell=model.cell)
 
 
 def judged_faces(
-    config: MitigationConfig, cell: Cell, part: str, features: bool, names: Sequence[str] | None = None
+    config: MitigationConfig,
+    cell: Cell,
+    part: str,
+    features: bool,
+    names: Sequence[str] | None = None,
+    soft: bool = False,
 ) -> Judged:
     """What a run said of a part, as methods after training take it.
 
@@ -319,11 +328,13 @@ def judged_faces(
         part: The part.
         features: Whether features are needed; where they are not kept yet they are made.
         names: Groups in the order of the columns; those of the part if None, and if there are none no face's is asked.
+        soft: Whether perceived groups are the annotator's probabilities, which the store has.
     """
     said = _said(cell, part)
     if said.probs is None:
         raise DataError(f"{cell.name} on {part}", "no probabilities", "probabilities of the classes")
-    groups, memberships = _memberships(said, config.attribute, names)
+    table = Store.open(cell.place_of(part).rpartition(":")[0]).table if soft else None
+    groups, memberships = _memberships(said, config.attribute, names, table)
     data = cell.run.record.data
     counts = data.get("training_targets") or data["training_classes"]
     prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
@@ -339,18 +350,30 @@ def judged_faces(
 
 
 def _memberships(
-    said: Predictions, spec: str, names: Sequence[str] | None
+    said: Predictions, spec: str, names: Sequence[str] | None, soft_of: SampleTable | None = None
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Groups in the order of the columns, and ``(n, G)`` whose each face is, as :func:`judged_faces` has them."""
+    """Groups in the order of the columns, and ``(n, G)`` whose each face is, as :func:`judged_faces` has them.
+
+    With the table of a store they are the probabilities of its annotator, of attributes that are perceived.
+    """
     if names is not None and not len(names):
         return (), np.zeros((len(said), 0))
     attribute = resolve_attribute(said, spec)
     groups = tuple(attribute.groups) if names is None else tuple(names)
     place = same_groups(attribute.groups, groups)
-    columns = np.array([place.get(g, -1) for g in attribute.groups] + [-1])[attribute.codes]
+    belongs = np.zeros((len(said), len(attribute.groups)))
+    known = np.flatnonzero(attribute.codes >= 0)
+    belongs[known, attribute.codes[known]] = 1
+    if soft_of is not None:
+        rows = pd.Index(soft_of.frame["sample_id"].astype(str)).get_indexer(pd.Index(said.sample_id).astype(str))
+        # An intersection's groups are "male*adult" among predictions and "male * adult" in a store.
+        stored = [BETWEEN.join(g.split("*")) if "*" in spec else g for g in attribute.groups]
+        told = memberships_of(soft_of, {spec: stored}, soft=True, where=SOFT)[rows]
+        belongs[known] = told[known]
     found = np.zeros((len(said), len(groups)))
-    known = np.flatnonzero(columns >= 0)
-    found[known, columns[known]] = 1
+    for i, group in enumerate(attribute.groups):
+        if group in place:
+            found[:, place[group]] += belongs[:, i]
     return groups, found
 
 

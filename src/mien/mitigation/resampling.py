@@ -30,6 +30,10 @@ class Resampling(Mitigation):
     How often a face comes is as near to its share as whole numbers allow: 2.3 is two or three times. Copies are
     augmented anew each time.
 
+    With ``batches: balanced`` every batch holds each cell in the share that it has in the epoch, give or take a face or
+    two, in place of what a random order brings: with the exponent 1 as many of each, if a batch has room for all. A
+    face counts for the class and group of its largest shares there, one of unknown group for a cell of its own.
+
     Or ``times`` says it: how often faces of some groups come in an epoch, all others once.
 
     Source: class and group balance as in Idrissi et al. 2022, "Simple data balancing achieves competitive
@@ -46,6 +50,7 @@ class Resampling(Mitigation):
         clip: Largest weight beside a mean of 1, which bounds how often a face comes; None for no limit.
         times: Group -> how often its faces come, in place of what the sizes of cells say; of the one attribute of
             ``by``. A face of unknown group comes once, one of a perceived group by its shares.
+        batches: Faces of an epoch in ``random`` order, or spread so that every batch is ``balanced``.
     """
 
     needs = Needs(training=True)
@@ -60,8 +65,10 @@ class Resampling(Mitigation):
         size: Literal["up", "down", "same", "mixture"] = "up",
         clip: Annotated[float | None, Field(ge=1)] = None,
         times: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] | None = None,
+        batches: Literal["random", "balanced"] = "random",
     ) -> None:
         super().__init__(faces)
+        self.cells = _cells(faces, by, classes) if batches == "balanced" else None
         if times is not None:
             idle = {"exponent": exponent != 1.0, "classes": not classes, "size": size != "up", "clip": clip is not None}
             if set_too := [name for name, given in idle.items() if given]:
@@ -110,4 +117,26 @@ class Resampling(Mitigation):
         marks[-1] = total  # which rounding may have missed
         counts = np.diff(marks, prepend=0.0).astype(np.int64)
         found: NDArray[np.int64] = rng.permutation(np.repeat(mixed, counts)).astype(np.int64)
-        return found
+        return found if self.cells is None else found[_spread(self.cells[found], rng)]
+
+
+def _cells(faces: Faces, by: tuple[str, ...], classes: bool) -> NDArray[np.int64]:
+    """``(n,)`` number of each face's cell: its first class (of each head) and first groups."""
+    parts = [faces.targets[:, block].argmax(1) for block in faces.heads.values()] if classes else []
+    for name in by:
+        block = faces.groups[:, faces.blocks[name]]
+        parts.append(np.where(block.any(1), block.argmax(1), block.shape[1]))
+    if not parts:
+        return np.zeros(len(faces), np.int64)
+    codes: NDArray[np.int64] = np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].reshape(-1)
+    return codes.astype(np.int64)
+
+
+def _spread(cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """An order in which each cell comes at even distances, from a start of its own."""
+    place = np.empty(len(cells))
+    for cell in np.unique(cells):
+        own = np.flatnonzero(cells == cell)
+        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    order: NDArray[np.int64] = np.argsort(place, kind="stable")
+    return order

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.config import Component, ExperimentConfig
 from mien.data.class_notes import class_notes, present_classes
-from mien.data.group_columns import group_column
+from mien.data.group_columns import all_perceived, group_column, memberships_of
 from mien.data.images import Store
 from mien.data.splits import SPLITS, TRAIN, VALIDATION
 from mien.data.splits.aside import set_aside
@@ -25,7 +25,7 @@ from mien.models.conditioned import CONDITIONED
 from mien.registry import nearest
 from mien.runs import COPY_COLUMN
 from mien.samples import SampleTable
-from mien.spellings import BETWEEN, attribute_name
+from mien.spellings import attribute_name
 from mien.train.numbers import check_known, number_heads, numbers_of
 from mien.values import shown
 
@@ -90,7 +90,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             rows=faces.frame["image"].to_numpy(np.int64)[keep],
             targets=encoded.targets[keep],
             classes=heads,
-            groups=_memberships(faces.where(keep, "labelled"), groups, soft=part == TRAIN and config.mitigation.soft),
+            groups=memberships_of(faces.where(keep, "labelled"), groups, soft=part == TRAIN and config.mitigation.soft),
             attributes=groups,
             numbers=numbers_of(faces.where(keep, "labelled"), numbers),
         )
@@ -244,7 +244,7 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         heads[name] = _groups(table, name)
 
     def encode(faces: SampleTable, part: str) -> _Encoded:
-        targets = _memberships(faces, heads)
+        targets = memberships_of(faces, heads)
         keep = np.all([targets[:, block].sum(1) == 1 for block in blocks(heads).values()], axis=0)
         return _Encoded(targets, keep, {"an attribute is missing": int((~keep).sum())})
 
@@ -300,8 +300,7 @@ def groups_without_faces(faces: Faces, spec: str) -> list[str]:
 
 def _check_soft(config: ExperimentConfig, table: SampleTable) -> None:
     """Refuse a setting that would do nothing."""
-    perceived = [s for s in mitigated(config) if all(table.is_perceived(name.strip()) for name in s.split("*"))]
-    if config.mitigation.soft and not perceived:
+    if config.mitigation.soft and not any(all_perceived(table, spec) for spec in mitigated(config)):
         found = "no attribute of mitigation.options.by is perceived"
         raise ConfigError("mitigation.soft", found, "perceived attributes, whose probabilities a store has")
 
@@ -310,48 +309,6 @@ def _told(config: ExperimentConfig) -> Mapping[str, object]:
     """Attributes that a network with heads of its own is to tell, and how many groups; mostly none."""
     told = config.model.options.get("attributes") if config.model.name == CONDITIONED else None
     return told if isinstance(told, Mapping) else {}
-
-
-def _memberships(
-    table: SampleTable, attributes: Mapping[str, tuple[str, ...]], soft: bool = False
-) -> NDArray[np.float32]:
-    """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing.
-
-    With ``soft`` those of perceived attributes are the annotator's probabilities, where it gave a face some: faces of
-    a merged store whose own corpus annotated them keep what it says.
-    """
-    found = []
-    for spec, groups in attributes.items():
-        words = group_column(table, spec).to_numpy(dtype=object)
-        block = (words[:, None] == np.array(groups, dtype=object)).astype(np.float32)
-        if soft and all(table.is_perceived(name.strip()) for name in spec.split("*")):
-            told = _probabilities(table, spec, groups)
-            block = np.where((block.any(1) & told.any(1))[:, None], told, block)
-        found.append(block.astype(np.float32))
-    return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
-
-
-def _probabilities(table: SampleTable, spec: str, groups: Sequence[str]) -> NDArray[np.float64]:
-    """``(n, G)`` the annotator's probabilities; of an intersection the products of those of its parts.
-
-    Raises:
-        ConfigError: If a group has no column, or a row of them is no distribution.
-    """
-    parts = [name.strip() for name in spec.split("*")]
-    found = np.ones((len(table), len(groups)))
-    for i, name in enumerate(parts):
-        for g, group in enumerate(groups):
-            column = f"{name}_prob_{group.split(BETWEEN)[i]}"
-            if column not in table.frame:
-                expected = f"the annotator's probabilities of {name!r}"
-                raise ConfigError("mitigation.soft", f"the store has no column {column!r}", expected, "Leave soft out.")
-            found[:, g] *= table.frame[column].to_numpy(np.float64, na_value=np.nan)
-    found = np.nan_to_num(found)
-    total = found.sum(1, keepdims=True)
-    # Less than 1 where some have a chance of groups that nobody is named; more, or below 0, is no distribution.
-    if (total > 1.05).any() or (found < 0).any():
-        raise ConfigError("mitigation.soft", f"probabilities of {spec!r} sum to {total.max():.3f}", "a sum of 1")
-    return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))
 
 
 def _check_attributes(config: ExperimentConfig, table: SampleTable) -> None:
