@@ -99,6 +99,14 @@ def test_two_spellings_of_a_class_are_one_class(tmp_path):
     assert corpus.detail == {"folders read as one class": {"anger": "(anger, angry)"}}
 
 
+def test_classes_that_are_numbers_are_told(tmp_path):
+    write(tmp_path, "train/0/a.png", "train/1/a.png", "val/0/b.png")
+    assert image_folder(tmp_path).detail["classes are numbers"].startswith("0, 1: which expression each is")
+    assert "classes are numbers" not in image_folder(tmp_path, vocabulary=("0", "1")).detail
+    write(tmp_path, "train/sad/a.png")
+    assert "classes are numbers" not in image_folder(tmp_path).detail
+
+
 def test_two_spellings_of_a_split_are_one_split(tmp_path):
     write(tmp_path, "Train/sad/a.png", "train/sad/b.png", "train/happy/c.png", "test/sad/d.png")
     corpus = image_folder(tmp_path)

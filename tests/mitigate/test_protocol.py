@@ -313,7 +313,7 @@ def test_rules_after_training_see_perceived_groups_as_probabilities(file: Path, 
         faces = judged_faces(config.model_copy(update={"attribute": spec}), cell, "test", False, None, soft=True)
         own = by_id.loc[told["named"].best[0].judged.sample_id]
         expected = np.stack([
-            np.prod([own[f"{name}_prob_{g}"] for name, g in zip(spec.split("*"), group.split("*"), strict=True)], axis=0)
+            np.prod([own[f"{n}_prob_{g}"] for n, g in zip(spec.split("*"), group.split("*"), strict=True)], axis=0)
             for group in faces.names
         ], 1)  # fmt: skip
         unknown = own[spec.split("*")].isna().any(axis=1).to_numpy()

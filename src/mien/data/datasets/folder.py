@@ -171,6 +171,10 @@ def image_folder(
     detail: dict[str, Any] = {} if labelled else {"pictures without a label": len(paths)}
     if not labelled and (table := table_of_labels(root.resolve().parent, paths)):
         detail["labels in a table above, not read"] = table
+    if classes and not vocabulary and all(c.isdecimal() for c in classes):
+        # AffectNet's 0 is neutral, FER2013's angry, RAF-DB's 1 surprise: a number says nothing beside other corpora.
+        told = f"{', '.join(classes)}: which expression each is, no folder says; rename them to have names"
+        detail["classes are numbers"] = told
     detail |= joined_groups("split", listing["split"])
     listing["split"] = join_spellings(listing["split"])
     detail |= found.facts | joined_classes("folders", listing["label"], classes)
