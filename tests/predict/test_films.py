@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -31,9 +32,11 @@ from commands import mien
 from mien.errors import DataError
 from mien.pictures.whole import WholePicture
 from mien.predict import Predictor
-from mien.predict.films import Frame, Newest, _Clock, _upright, _width, duration_of, follow, frames_of, is_film, watch
+from mien.predict.films import Frame, Newest, _Clock, _upright, _width, duration_of, follow, frames_of, watch
 from mien.predict.rows import FaceRow, columns
+from mien.predict.sources import films_of, is_film
 from mien.report.timeline_plot import timeline
+from photographs import HOPPER
 
 TIMES = [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.04, 1.08, 2.0, 2.5]  # of no even rate
 
@@ -307,6 +310,30 @@ def test_films_are_told_from_pictures_by_their_names() -> None:
     assert is_film("a/b.MP4")
     assert not is_film("a/b.gif")
     assert av.__version__
+
+
+def test_a_folder_or_pattern_of_films_is_all_of_them(film: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    (clips / "more").mkdir(parents=True)
+    for name in ("b.mp4", "more/a.MP4", ".hidden.mp4"):
+        (clips / name).write_bytes(film.read_bytes())
+    words = ["--fps", "1", "--seconds", "1", "--option", "smallest=48", "--out", "-"]
+    for given in (clips, f"{clips}/**/*.[mM][pP]4"):
+        rows = [json.loads(line) for line in mien("predict", given, *words).stdout.splitlines()]
+        assert {row["image"] for row in rows} == {str(clips / "b.mp4"), str(clips / "more" / "a.MP4")}
+        assert all(row["time_s"] is not None for row in rows)
+
+    # Beside pictures they are not looked at, and that is said.
+    shutil.copy(HOPPER, clips / "more" / "hopper.jpg")
+    done = mien("predict", clips, "--out", "-")
+    assert {json.loads(line)["image"] for line in done.stdout.splitlines()} == {str(clips / "more" / "hopper.jpg")}
+    assert f"2 films beside pictures, not looked at: {clips / 'b.mp4'}" in done.stderr
+    assert "1 pictures, 1 faces" in done.stderr
+    assert "film among pictures" in mien("predict", clips / "b.mp4", clips, code=2).stderr
+    (tmp_path / "list.txt").write_text(f"{clips / 'b.mp4'}\n")
+    (row,) = json.loads(mien("predict", tmp_path / "list.txt", "--json", code=1).stdout)
+    assert "is a film, which a command looks at by itself" in row["reason"]
+    assert films_of(["a.mp4", "-", "x.csv", "no*such"]) == (["a.mp4"], [])
 
 
 def test_a_drawing_never_takes_the_place_of_a_film(film: Path, tmp_path: Path) -> None:

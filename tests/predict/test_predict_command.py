@@ -48,6 +48,36 @@ def test_one_command_turns_five_people_into_five_rows_and_a_picture(album: Path,
         assert picture.size == before.size
 
 
+def test_drawings_of_before_are_replaced_where_asked_and_never_by_chance(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(HOPPER, tmp_path / folder / "photo.jpg")
+    drawn, out = tmp_path / "drawn", tmp_path / "rows.jsonl"
+    words = ["predict", tmp_path / "a", tmp_path / "b", "--draw", drawn, "--out", out]
+    mien(*words)
+    names = {"photo.png", "photo-b-1.png"}
+    assert {path.name for path in drawn.iterdir()} == names
+    before = {path.name: path.stat().st_mtime_ns for path in drawn.iterdir()}
+    mien(*words, "--force")
+    after = {path.name: path.stat().st_mtime_ns for path in drawn.iterdir()}
+    assert set(after) == names
+    assert all(after[name] > before[name] for name in names)
+    # A command that goes on looks at the last picture again, and draws it once.
+    mien(*words, "--resume")
+    assert {path.name: path.stat().st_mtime_ns for path in drawn.iterdir()} == after
+    mien(*words[:2], "--draw", drawn)  # without --force what is there stays
+    assert {path.name for path in drawn.iterdir()} == names | {"photo-a-1.png"}
+
+
+def test_rows_as_lines_on_stdout(album: Path) -> None:
+    done = mien("predict", album, "--out", "-", code=1)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows == json.loads(mien("predict", album, "--json", code=1).stdout)
+    assert "4 pictures, 6 faces" in done.stderr
+    assert "needs a file" in mien("predict", album, "--out", "-", "--resume", code=2).stderr
+    assert "--json: does not go with --out" in mien("predict", album, "--out", "-", "--json", code=2).stderr
+
+
 def test_a_folder_with_everything_in_it(album: Path) -> None:
     done = mien("predict", album, "--json", code=1)  # one could not be read
     rows = json.loads(done.stdout)

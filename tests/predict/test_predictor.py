@@ -50,6 +50,34 @@ def test_the_model_in_the_box_on_a_photograph(predictor: Predictor) -> None:
     assert len(row.model_sha256) == 64
 
 
+def test_a_picture_is_given_in_any_form(predictor: Predictor) -> None:
+    with Image.open(HOPPER) as image:
+        pixels = np.asarray(image.convert("RGB"))
+        (due,) = predictor.predict([HOPPER])
+        forms = {"path": HOPPER, "text": str(HOPPER), "bytes": HOPPER.read_bytes(), "image": image, "pixels": pixels}
+        for name, form in forms.items():
+            for given in (form, [form]):
+                (row,) = predictor.predict(given)
+                assert (row.top, row.face) == (due.top, 0), name
+                assert row.confidence == pytest.approx(due.confidence, abs=1e-6), name
+    assert predictor.predict(str(HOPPER))[0].image == str(HOPPER)
+    assert predictor.predict(pixels)[0].image == "picture"
+    assert len(predictor.predict(np.stack([pixels, pixels]))) == 2
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert predictor.predict(grey)[0].probabilities == predictor.predict(grey[..., None])[0].probabilities
+    assert predictor.predict([]) == []
+    for wrong, said in (
+        (pixels.astype(np.float32), r"is an array of float32 and shape .* expected uint8 of \(H, W\)"),
+        (pixels.transpose(2, 0, 1), r"is an array of uint8 and shape \(3, \d+, \d+\)"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            predictor.predict(wrong)
+    with pytest.raises(UsageError, match="a int is no picture, expected a path, bytes, an image or pixels"):
+        predictor.predict([3])  # type: ignore[list-item]
+    (row,) = predictor.predict(Image.new("F", (9, 9)))
+    assert "floating-point numbers without a known range" in row.reason
+
+
 def test_five_people_are_five_rows_and_a_picture_of_them(predictor: Predictor) -> None:
     pixels = group_photograph()
     rows = predictor.predict([whole(pixels)])

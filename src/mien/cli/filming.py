@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.cli.printing import Printed, rows_out
 from mien.errors import DataError, OutputError
 from mien.outputs import whole
 from mien.shown import tell
@@ -18,8 +18,6 @@ from mien.shown import tell
 if TYPE_CHECKING:
     from mien.predict import FaceRow, Predictor
     from mien.predict.films import Frame
-
-Write = Callable[[Sequence["FaceRow"]], None]
 
 _STOPPED = 130  # exit code after Ctrl+C, as shells have it
 _TOLD_S = 1.0  # seconds between two lines of a camera
@@ -38,7 +36,7 @@ def films_told(
     fps: float | None,
     seconds: float | None,
     workers: int,
-    as_json: bool,
+    printed: Printed,
 ) -> int:
     """The rows of films, one film after the other; 1 where one could not be read to its end."""
     from mien import terminal
@@ -49,7 +47,7 @@ def films_told(
     broken, stopped = 0, False
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("watching", "seconds"))
-        write = stack.enter_context(_writer(predictor, out, as_json))
+        write = stack.enter_context(rows_out(predictor, out, printed, _nowhere, film=True))
         stack.enter_context(quietly())
         for name in films:
             seen = _Seen(keep=draw is not None)
@@ -76,7 +74,7 @@ def films_told(
     summary = [line for name, seen in watched for line in seen.lines(name)]
     if out is not None:
         tell(f"{out}: {len(watched)} films, {sum(len(seen.tracks) for _, seen in watched)} tracks of faces")
-    _summarise(summary, out is None and not as_json)
+    _summarise(summary, out is None and printed == "table")
     if draw is not None:
         for name, seen in watched:
             # What nobody looked at is not drawn with what was seen before.
@@ -84,7 +82,7 @@ def films_told(
     return _STOPPED if stopped else 1 if broken else 0
 
 
-def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds: float | None, as_json: bool) -> int:
+def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds: float | None, printed: Printed) -> int:
     """The rows of a camera, until it is stopped."""
     from mien import terminal
     from mien.pictures.opening import quietly
@@ -95,16 +93,16 @@ def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds:
     seen, told, last = _Seen(keep=False), -_TOLD_S, 0.0
     failed = ""
     with ExitStack() as stack:
-        write = stack.enter_context(_writer(predictor, out, as_json=False))
+        # A camera has no end, and a list would have none: an object a line, however JSON was asked for.
+        each: Printed = "table" if printed == "table" else "lines"
+        write = stack.enter_context(rows_out(predictor, out, each, _nowhere, film=True))
         stack.enter_context(quietly())
         try:
             for rows in watch(predictor, _until(iter(newest), seconds)):
                 write(rows)
                 seen.add(rows)
                 last = rows[0].time_s or 0.0
-                if as_json:
-                    tell(*(json.dumps(row.as_json()) for row in rows))
-                elif last - told >= _TOLD_S:
+                if each == "table" and last - told >= _TOLD_S:
                     told = last
                     tell(_line(rows, last))
         except KeyboardInterrupt:
@@ -119,6 +117,10 @@ def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds:
         f"{newest.dropped} dropped to keep up, {len(seen.tracks)} tracks of faces"
     )
     return 1 if failed else 0
+
+
+def _nowhere(rows: Sequence[FaceRow]) -> None:
+    """A table of a film has a line a track, and needs none of its rows."""
 
 
 class _Seen:
@@ -198,30 +200,6 @@ def _until(frames: Generator[Frame], seconds: float | None) -> Generator[Frame]:
             yield from frames
         else:
             yield from itertools.takewhile(lambda frame: frame.time_s <= seconds, frames)
-
-
-@contextmanager
-def _writer(predictor: Predictor, out: Path | None, as_json: bool) -> Iterator[Write]:
-    """Into a file, or as a list of JSON on stdout as they come, or nowhere."""
-    from mien.predict.writers import writer
-
-    if out is not None:
-        with writer(out, predictor.model.classes, predictor.model.numbers, film=True) as made:
-            yield made.write
-        return
-    if not as_json:
-        yield lambda rows: None
-        return
-    before = "["
-
-    def write(rows: Sequence[FaceRow]) -> None:
-        nonlocal before
-        for row in rows:
-            tell(before + json.dumps(row.as_json()))
-            before = ","
-
-    yield write
-    tell("[]" if before == "[" else "]")
 
 
 def _broken(predictor: Predictor, name: str, time: float, reason: str) -> FaceRow:

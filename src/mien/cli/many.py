@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mien.cli.printing import STDOUT
 from mien.errors import UsageError
 from mien.shown import tell
 
@@ -37,7 +38,7 @@ def told_on_ray(
     for option, given in refused.items():
         if given:
             raise UsageError("--ray", f"does not go with {option}", "a folder of rows alone")
-    if out is None or out.suffix in ENDINGS:
+    if out is None or out == STDOUT or out.suffix in ENDINGS:
         raise UsageError("--out", str(out), "with --ray, a folder for many Parquet files")
     # Workers stand elsewhere: only whole paths mean the same to them.
     names = (str(Path(name).absolute()) for name in pictures_of(pictures))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from mien.cli.app import Force, Json, app, options_of
+from mien.cli.app import Json, app, options_of
 from mien.cli.filming import camera_told, films_told
 from mien.cli.many import told_on_ray
+from mien.cli.printing import STDOUT, Printed, Write, rows_out
 from mien.errors import DataError, OutputError, UsageError
 from mien.outputs import check_file, check_folder, whole
 from mien.shown import tell
@@ -33,7 +35,7 @@ def predict(
     /,
     *,
     model: Path | None = None,
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     draw: Path | None = None,
     explain: Path | None = None,
     crops: Annotated[bool, Parameter(negative=())] = False,
@@ -49,7 +51,7 @@ def predict(
     ray: str | None = None,
     device: str = "cpu",
     resume: Annotated[bool, Parameter(negative=())] = False,
-    force: Force = False,
+    force: Annotated[bool, Parameter(negative=(), help="Replace what is there, drawings too.")] = False,
     json: Json = False,
 ) -> int:
     """Find the faces of pictures, and what expressions people would perceive in them.
@@ -64,7 +66,7 @@ def predict(
     model
         A run or weights folder, or an ONNX file; by default the model in the box.
     out
-        A table, one row a face: FILE.jsonl (rows stand there as they come), .csv or .parquet.
+        A table, one row a face: FILE.jsonl (rows stand there as they come), .csv or .parquet; - prints JSON lines.
     draw
         Folder for copies of the pictures or films with boxes and expressions on them; for a plot over a film's time.
     explain
@@ -105,7 +107,7 @@ def predict(
     from mien.predict import Predictor
     from mien.predict.rows import as_text
     from mien.predict.sources import pictures_of
-    from mien.predict.writers import ENDINGS, Before, done_already, writer
+    from mien.predict.writers import ENDINGS, Before, done_already
 
     if crops and (detector is not None or option or margin or draw is not None):
         raise UsageError(
@@ -113,7 +115,7 @@ def predict(
         )
     if workers is not None and workers < 1:
         raise UsageError("--workers", str(workers), "1 or more")
-    if resume and out is None:
+    if resume and out in (None, STDOUT):
         raise UsageError("--resume", "needs a file", "--out FILE.jsonl")
     load: dict[str, Any] = {
         "spec": model if model is None else model.absolute(),
@@ -130,6 +132,8 @@ def predict(
         return told_on_ray(pictures, out, load, address=ray, workers=workers, resume=resume, refused=others)
     if json and out is not None:
         raise UsageError("--json", "does not go with --out", "one of them")
+    printed: Printed = "list" if json else "lines" if out == STDOUT else "table"
+    out = None if out == STDOUT else out
     if out is not None and out.suffix not in ENDINGS:
         raise UsageError("--out", repr(str(out)), f"a name that ends in {', '.join(ENDINGS)}")
     films = _films(pictures, camera, fps, seconds, explain, crops, resume, perceived)
@@ -144,36 +148,37 @@ def predict(
         check_folder(explain, "--explain", [name for name in given if Path(name).is_dir()])
     predictor, threads = Predictor.load(**load), workers or 2
     if camera is not None:
-        return camera_told(predictor, camera, out=out, seconds=seconds, as_json=json)
+        return camera_told(predictor, camera, out=out, seconds=seconds, printed=printed)
     if films:
-        return films_told(predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, as_json=json)
+        return films_told(
+            predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, printed=printed
+        )
     name = predictor.model.name
     stood = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Before()
     done, before, again = stood.pictures, stood.pictures.total(), False
     # Counting them takes longer than the first answer, where there are many.
     names = list(pictures_of(pictures)) if "-" not in pictures else None
     source = pictures_of(pictures) if names is None else iter(names)
-    counted = _Counted()
+    counted, made = _Counted(), set[Path]()
     shown: list[FaceRow] = []
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
-        write: Callable[[Sequence[FaceRow]], None] = shown.extend if json else _first(shown)
-        if out is not None:
-            made = writer(out, predictor.model.classes, predictor.model.numbers, resume=resume, heads=predictor.heads)
-            write = stack.enter_context(made).write
+        write = stack.enter_context(rows_out(predictor, out, printed, _first(shown), resume=resume))
         left = (name for name in source if not _taken(done, as_text(name)))
         stack.enter_context(quietly())
         for rows in predictor.stream(left, workers=threads):
             write(rows)
             counted.add(rows)
             again = again or as_text(rows[0].image) == stood.last
+            # The last picture of an earlier command comes once more, and its drawings mostly stand there.
+            twice = resume and as_text(rows[0].image) == stood.last
             if draw is not None:
-                _draw(draw, rows)
+                _draw(Drawings(draw, made, force, twice), rows)
             if explain is not None:
-                _explain(explain, predictor, rows)
+                _explain(Drawings(explain, made, force, twice), predictor, rows)
             progress(counted.pictures + before, None if names is None else len(names))
-    if out is None:
-        _print(predictor, shown, json, counted)
+    if out is None and printed == "table":
+        _print(predictor, shown, counted)
     unread = stood.unread
     if out is not None and stood.rows and not again:
         stood.put_back(out)
@@ -196,14 +201,18 @@ def _films(
     perceived: bool,
 ) -> tuple[str, ...]:
     """The films among what was given, which must then be all of it."""
-    from mien.predict.films import is_film
+    from mien import terminal
+    from mien.predict.sources import films_of
 
-    films = tuple(name for name in given if is_film(name))
+    named, over = films_of(given) if camera is None else ([], [])
+    films = tuple(named)
     if camera is not None and given:
         raise UsageError("--camera", "does not go with pictures or films", "one of them")
     if camera is None and not given:
         raise UsageError("mien predict", "nothing to look at", "pictures, films or --camera 0")
-    if films and len(films) < len(given):
+    if over:
+        terminal.say(f"{plural(len(over), 'film')} beside pictures, not looked at: {over[0]}; name them by themselves")
+    if films and not all(films_of([name])[0] for name in given):
         raise UsageError(films[0], "is a film among pictures", "one kind a command, for their rows differ")
     moving = bool(films) or camera is not None
     for option, wanted, needs in (
@@ -230,7 +239,7 @@ def _taken(done: Counter[str], name: str) -> bool:
     return True
 
 
-def _first(shown: list[FaceRow]) -> Callable[[Sequence[FaceRow]], None]:
+def _first(shown: list[FaceRow]) -> Write:
     """Keeps as many rows as are printed."""
     return lambda rows: shown.extend(rows[: max(0, _SHOWN - len(shown))])
 
@@ -253,13 +262,9 @@ class _Counted:
         self.abstained += sum(row.abstained for row in rows)
 
 
-def _print(predictor: Predictor, rows: Sequence[FaceRow], json: bool, counted: _Counted) -> None:
+def _print(predictor: Predictor, rows: Sequence[FaceRow], counted: _Counted) -> None:
     from mien import terminal
-    from mien.cli.app import print_json
 
-    if json:
-        print_json([row.as_json() for row in rows])
-        return
     numbers = predictor.model.numbers
     seen = [] if predictor.perceiver is None else [head.name for head in predictor.perceiver.annotator.trained]
     lines = []
@@ -300,7 +305,7 @@ def _say(counted: _Counted, out: Path | None, done: int) -> None:
         terminal.say("if these are aligned crops of faces, say so: --crops")
 
 
-def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
+def _draw(into: Drawings, rows: Sequence[FaceRow]) -> None:
     """A copy of one picture with what was said of it."""
     from mien.pictures.whole import read_picture
     from mien.predict.drawing import drawn
@@ -312,10 +317,10 @@ def _draw(folder: Path, rows: Sequence[FaceRow]) -> None:
         pixels = read_picture(name).pixels
     except DataError:
         return  # it was there a moment ago, and its row stands
-    _save(drawn(pixels, rows), folder, name)
+    into.save(drawn(pixels, rows), name)
 
 
-def _explain(folder: Path, predictor: Predictor, rows: Sequence[FaceRow]) -> None:
+def _explain(into: Drawings, predictor: Predictor, rows: Sequence[FaceRow]) -> None:
     """What each answer for one picture rests on."""
     from mien.predict.explaining import drawn_map, occlusion_map
 
@@ -327,19 +332,44 @@ def _explain(folder: Path, predictor: Predictor, rows: Sequence[FaceRow]) -> Non
         k = predictor.model.classes.index(row.top)
         picture = drawn_map(crop, occlusion_map(predictor.model, crop, k))
         top = re.sub(r"[/\\\0]", "-", row.top)  # a class may be called neutral/calm
-        _save(picture, folder, name.with_name(f"{name.stem}-face{(row.face or 0) + 1}-{top}.png"))
+        into.save(picture, name.with_name(f"{name.stem}-face{(row.face or 0) + 1}-{top}.png"))
 
 
-def _save(picture: Image, folder: Path, name: Path) -> None:
-    for place in _free_names(folder, name):
-        if not place.exists():
-            with whole(place) as partial:
-                picture.save(partial, "PNG")
-            return
-    raise OutputError(str(folder), f"holds too many pictures called {name.stem}", "", "Give an empty folder.")
+@dataclass(frozen=True)
+class Drawings:
+    """A folder of drawn pictures.
+
+    Attributes:
+        folder: The folder.
+        made: What this command has drawn.
+        replace: Draw over what an earlier command drew there; without it that stays, and names get a number.
+        once: Draw nothing that is there already.
+    """
+
+    folder: Path
+    made: set[Path]
+    replace: bool = False
+    once: bool = False
+
+    def save(self, picture: Image, name: Path) -> None:
+        """Save the drawing of a picture under a free name.
+
+        Raises:
+            OutputError: If there is none.
+        """
+        for place in _names(self.folder, name):
+            if self.once and place.exists():
+                return
+            if not place.exists() or (self.replace and place not in self.made):
+                with whole(place) as partial:
+                    picture.save(partial, "PNG")
+                self.made.add(place)
+                return
+        found = f"holds too many pictures called {name.stem}"
+        raise OutputError(str(self.folder), found, "", "Give an empty folder.")
 
 
-def _free_names(folder: Path, name: Path) -> Iterator[Path]:
+def _names(folder: Path, name: Path) -> Iterator[Path]:
     """Names for a drawn picture: pictures of several folders may be called alike."""
     yield folder / f"{name.stem}.png"
     parents = [part for part in reversed(name.parts[:-1]) if part not in ("/", "..")]

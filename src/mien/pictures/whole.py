@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mien.errors import UsageError
 from mien.pictures.decode import has_no_colour, in_eight_bits, is_several
 from mien.pictures.opening import MOST_PIXELS, opened
 
@@ -43,9 +45,30 @@ def read_picture(source: Path | bytes, name: str = "", most_pixels: int = MOST_P
     """
     called = name or (str(source) if isinstance(source, Path) else "picture")
     with opened(source, called, most_pixels) as picture:
-        grey, several = has_no_colour(picture), is_several(picture)
-        image = on_white(in_eight_bits(ImageOps.exif_transpose(picture)))
-    return WholePicture(called, np.asarray(image, dtype=np.uint8), grey, several)
+        return picture_of(picture, called)
+
+
+def picture_of(source: Image.Image | NDArray[Any], name: str = "picture") -> WholePicture:
+    """A picture that is decoded already.
+
+    Args:
+        source: A Pillow image; or pixels ``(H, W)`` or ``(H, W, 1)`` in grey, ``(H, W, 3)`` in RGB (OpenCV has BGR),
+            ``(H, W, 4)`` with an alpha channel, of uint8.
+        name: What it is called.
+
+    Raises:
+        UsageError: If the pixels have another shape or type.
+    """
+    if not isinstance(source, Image.Image):
+        shape = tuple(source.shape)
+        fits = source.ndim == 2 or (source.ndim == 3 and shape[2] in (1, 3, 4))
+        if source.dtype != np.uint8 or not fits or 0 in shape:
+            expected = "uint8 of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+            raise UsageError(name, f"is an array of {source.dtype} and shape {shape}", expected)
+        source = Image.fromarray(source[..., 0] if source.ndim == 3 and shape[2] == 1 else source)
+    grey, several = has_no_colour(source), is_several(source)
+    image = on_white(in_eight_bits(ImageOps.exif_transpose(source)))
+    return WholePicture(name, np.asarray(image, dtype=np.uint8), grey, several)
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -25,8 +25,6 @@ from mien.predict.rows import FaceRow
 from mien.predict.tracks import Tracks
 from mien.wording import plural
 
-#: Endings of films, by which they are told from pictures.
-FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
 _RATE = 25.0  # frames a second of a film that does not say
 _JUMP_S = 1.0  # that a film goes back at most within itself
 _HAIR = 1e-6  # a third of a second times three is one
@@ -49,11 +47,6 @@ class Frame:
     number: int
     time_s: float
     picture: WholePicture
-
-
-def is_film(name: str) -> bool:
-    """Whether a path is called like a film."""
-    return Path(name).suffix.lower() in FILMS
 
 
 def frames_of(path: Path, fps: float | None = None, until: float | None = None) -> Generator[Frame]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.adapters.loading import load_model, run_model
 from mien.confidence import Confidence, confidence_of, entropy
@@ -28,13 +29,14 @@ from mien.models.card import load_card
 from mien.own_files import read_json, sha256_of
 from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.pixels import as_stored
-from mien.pictures.whole import WholePicture, read_picture
+from mien.pictures.whole import WholePicture, picture_of, read_picture
 from mien.predict.perceiving import Crop, Perceived, Perceiver
 from mien.predict.rows import NO_FACE, FaceRow
+from mien.predict.sources import is_film
 
 #: The model in the box: an ONNX file and its card.
 BOX = Path(__file__).parent / "weights" / "ferplus_mienet.onnx"
-Source = Path | str | bytes | WholePicture
+Source = Path | str | bytes | WholePicture | Image.Image | NDArray[np.uint8]
 
 _BATCH = 64  # faces that are classified at once
 _AHEAD = 4  # pictures that are read before their turn, for each worker
@@ -42,6 +44,7 @@ _SMALL = 0.5  # of the side at which the network learnt: a smaller crop has fewe
 _INSIDE = 0.85  # share of the crop that lies in the picture
 _TURNED = 0.35  # how far the nose stands beside the middle of the eyes, in distances between the eyes
 _LEANS = 60.0  # degrees
+_FILM = "is a film, which a command looks at by itself and not in a list of pictures: mien predict FILM"
 _LOST = "the model itself looks for the face, and found none"
 _WIDEST = 2.0  # margin, in sides of the crop
 _LATE_S = 1.0  # seconds after which rows are told, whether or not many faces have gathered
@@ -185,18 +188,19 @@ class Predictor:
         """The confidence under which it abstains."""
         return 0.0 if self.risk is None else self.confidence.threshold(self.risk)
 
-    def predict(self, sources: Sequence[Source]) -> list[FaceRow]:
-        """All rows of some pictures, in their order; see :meth:`stream`."""
+    def predict(self, sources: Source | Iterable[Source]) -> list[FaceRow]:
+        """All rows of a picture, or of several in their order; see :meth:`stream`."""
         return [row for rows in self.stream(sources) for row in rows]
 
-    def stream(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[list[FaceRow]]:
+    def stream(self, sources: Source | Iterable[Source], *, workers: int = 2) -> Iterator[list[FaceRow]]:
         """The rows of one picture after the other, as they come: within a second or so of the next one's reading.
 
         Pictures are read and searched several at a time and their faces classified together; no more than a few are
         held at once. One that cannot be read is a row with a reason, and costs the others nothing.
 
         Args:
-            sources: Paths, bytes of picture files, or pictures; may be endless.
+            sources: A picture or several, of these: paths, bytes of picture files, Pillow's images, or pixels
+                ``(H, W)`` or ``(H, W, 3)`` in RGB; may be endless.
             workers: Threads that read and search.
 
         Pillow's warnings are the caller's to silence (:func:`mien.pictures.opening.quietly`).
@@ -206,10 +210,11 @@ class Predictor:
 
         Raises:
             DataError: If the model's outputs are not finite.
+            UsageError: If something is no picture at all, such as pixels of another shape.
         """
         waiting: deque[Future[Looked]] = deque()
         ready: list[Looked] = []
-        since, left = time.monotonic(), iter(sources)
+        since, left = time.monotonic(), iter(_several(sources))
         with ThreadPoolExecutor(workers) as pool:
             try:
                 while True:
@@ -241,20 +246,18 @@ class Predictor:
         """Read a picture and cut its faces out: the first half of the work, picture by picture.
 
         Args:
-            source: A path, the bytes of a file, or a picture.
+            source: A path, the bytes of a file, or a picture as :meth:`stream` takes them.
             name: What it is called, where ``source`` does not say.
             most_pixels: Of a picture, looked at before it is decoded.
         """
-        if not name and isinstance(source, bytes):
-            name = "picture"
-        elif not name:
-            name = source.name if isinstance(source, WholePicture) else str(source)
+        if not name:
+            named = source.name if isinstance(source, WholePicture) else source
+            name = str(named) if isinstance(named, str | Path) else "picture"
         try:
-            picture = source
-            if not isinstance(picture, WholePicture):
-                picture = read_picture(picture if isinstance(picture, bytes) else Path(picture), name, most_pixels)
+            picture = _decoded(source, name, most_pixels)
         except DataError as error:
-            return Looked(name, error=str(error))
+            film = is_film(name) and not isinstance(source, bytes)
+            return Looked(name, error=f"{name}: {_FILM}" if film else str(error))
         wants = self.wants
         if self.detector is None:
             pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
@@ -348,6 +351,35 @@ class Predictor:
                 )
             )
         return rows
+
+
+def _several(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    """Pictures one by one; a path alone is not its letters, and pixels alone are not their rows."""
+    if isinstance(sources, str | Path | bytes | WholePicture | Image.Image):
+        return [sources]
+    if isinstance(sources, np.ndarray):
+        return [sources] if sources.ndim < 4 else list(sources)
+    return sources
+
+
+def _decoded(source: Source, name: str, most_pixels: int) -> WholePicture:
+    """A picture as it is looked at.
+
+    Raises:
+        DataError: If a file cannot be read.
+        UsageError: If it is no picture.
+    """
+    if isinstance(source, WholePicture):
+        return source
+    if isinstance(source, str | Path | bytes):
+        return read_picture(source if isinstance(source, bytes) else Path(source), name, most_pixels)
+    if isinstance(source, Image.Image | np.ndarray):
+        try:
+            return picture_of(source, name)
+        except ValueError as error:  # of modes that have no range
+            raise DataError(name, f"cannot be read ({error})", "a picture of 8 or 16 bits") from error
+    expected = "a path, bytes, an image or pixels"
+    raise UsageError(name, f"a {type(source).__name__} is no picture", expected)
 
 
 def _doubt(place: Square, points: NDArray[np.float64], picture: NDArray[np.uint8], size: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mien.data.picture_files import is_picture_file, list_pictures
+from mien.data.picture_files import holds_picture, is_picture_file, list_pictures
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.prediction_tables.dialects import dialect_of
@@ -17,7 +18,10 @@ from mien.prediction_tables.repeats import PICTURE_COLUMNS
 from mien.spreadsheets import without_marks
 
 LISTS = (".csv", ".tsv", ".txt")
+#: Endings of films, by which they are told from pictures.
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
 _PATTERN = frozenset("*?[")
+_DEEP = 64  # folders
 
 
 def pictures_of(given: Sequence[str]) -> Iterator[str]:
@@ -43,6 +47,53 @@ def pictures_of(given: Sequence[str]) -> Iterator[str]:
             yield from _matching(name)
         else:
             yield name
+
+
+def is_film(name: str) -> bool:
+    """Whether a path is called like a film."""
+    return Path(name).suffix.lower() in FILMS
+
+
+def films_of(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The films among what a command was given, and the films that it passes over because pictures lie beside them.
+
+    Args:
+        given: As :func:`pictures_of` takes it. A folder or pattern is of films where it holds some and no picture.
+
+    Returns:
+        Films that are named, or all that such a folder or pattern holds; and those of folders and patterns that hold
+        pictures too, of which only the pictures are looked at.
+    """
+    films: list[str] = []
+    over: list[str] = []
+    for name in given:
+        path = Path(name)
+        if is_film(name) and not _PATTERN & set(name):
+            films.append(name)
+        elif name != "-" and path.suffix.lower() not in LISTS:
+            found, pictures = _films_below(path) if _is(path, "dir") else _films_matching(name)
+            (over if pictures else films).extend(found)
+    return films, over
+
+
+def _films_below(folder: Path) -> tuple[list[str], bool]:
+    """Films in a folder and below it, and whether pictures lie there too."""
+    found = sorted(
+        str(Path(at, name))
+        for at, _, names in os.walk(folder)
+        for name in names
+        if is_film(name) and not name.startswith(".")
+    )
+    return found, bool(found) and holds_picture(folder, _DEEP)
+
+
+def _films_matching(pattern: str) -> tuple[list[str], bool]:
+    """Films that a pattern matches, and whether it matches pictures or folders too."""
+    if not _PATTERN & set(pattern) or _is(Path(pattern), "file"):
+        return [], True
+    found = sorted(glob.glob(pattern, recursive=True))
+    films = [name for name in found if is_film(name) and _is(Path(name), "file")]
+    return films, any(_is(Path(name), "dir") or is_picture_file(Path(name)) for name in found if name not in films)
 
 
 def _is(path: Path, kind: str) -> bool:
