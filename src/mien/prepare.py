@@ -204,7 +204,12 @@ def prepare(
             "classes": class_counts(table),
             "detail": corpus.detail,
         } | ({"alignment": IN_WORDS} if align else {})
+        info |= {"cut": cut} if (cut := {k: v for k, v in options.items() if k in CUTTING}) else {}
         return writer.commit(table, info)
+
+
+#: Options of readers that change what lies in a picture of a given name, beside its size.
+CUTTING = ("margin", "images")
 
 
 def _pack(

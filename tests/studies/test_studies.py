@@ -199,8 +199,10 @@ def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsy
     ):
         written(file, **({"seeds": 2, "cells": {}, "figures": []} | other))
         assert told()[8] == "not run", other
-    written(file, seeds=2, cells={}, figures=[], set={"train.batch_size": 7})
-    study_table(file, out=out, page=pages / "easy")  # of other runs: it may be replaced by the study as it is now
+    for more, why in (({"set": {"train.batch_size": 7}}, "full"), ({}, "tiny")):
+        written(file, **({"seeds": 2, "cells": {}, "figures": []} | more))
+        with pytest.raises(UsageError, match=rf"rests on 4 runs, and .* has 0 \({why}\)"):
+            study_table(file, out=out, scale=why, page=pages / "easy")
     kept.write_text(kept.read_text().replace('"claims"', '"clams"'))
     with pytest.raises(DataError, match="claims"):
         told()

@@ -157,6 +157,22 @@ def test_other_pictures_of_the_same_names_were_not_learnt(
     assert train(parse_config(other), tmp_path / "second").record.status == "finished"
 
 
+def test_pictures_that_were_cut_otherwise_are_known_by_their_names(
+    settings: dict[str, Any], first: Path, tmp_path: Path
+) -> None:
+    corpus = Store.open(settings["data"]["store"]).table.name
+    folder = other_store(tmp_path / "b", corpus, 60)
+    store = Store.open(folder)
+    assert "cut" not in store.info
+    with StoreWriter(tmp_path / "wide") as writer:
+        writer.copy(store)
+        writer.commit(store.table, {**store.info, "cut": {"margin": 0.2}})
+    assert Store.open(tmp_path / "wide").fingerprint == store.fingerprint
+    other = starting(settings, first, split={"name": "corpus"}, data={"store": str(tmp_path / "wide")})
+    with pytest.raises(ConfigError, match="were learnt by"):
+        train(parse_config(other), tmp_path / "second")
+
+
 def test_weights_that_are_none_are_named_by_their_key(settings: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model.weights: no such folder 'nope', expected a run, weights or"):
         train(parse_config(starting(settings, Path("nope"))), tmp_path / "run")

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mien.data.group_columns import group_column
+from mien.data.images import Store
 from mien.errors import UsageError
-from mien.own_files import as_kind, read_json
+from mien.own_files import as_kind, read_json, sha256_of_content
 from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.claims import Judged, Verdict, judge
 from mien.studies.definition import ClaimConfig
+from mien.studies.estimates import at
 from mien.studies.standing import done_of
 
 KEPT = "claims.json"
@@ -59,26 +62,28 @@ def keep_verdicts(plan: Plan, judged: Sequence[Judged], path: Path) -> None:
 
 
 def check_no_poorer(plan: Plan, path: Path) -> None:
-    """Refuse to write a page over one that rests on runs of this study that are not here.
+    """Refuse to write a page over one that rests on more runs, or on runs of this study that are not here.
 
     Args:
         plan: The study.
         path: The page's :data:`KEPT`; there may be none.
 
     Raises:
-        UsageError: If there are such runs.
+        UsageError: If there are such runs. Another scale, or a setting too many, mostly has none at all.
         DataError: If the file is none of Mien's.
     """
     if not path.is_file():
         return
     runs = set(as_kind(list[str], _content(path).get("runs"), str(path), "runs", fix=_ANEW))
-    lost = len((runs & {cell.key for cell in plan.cells}) - {cell.key for cell in done_of(plan.cells)})
-    if lost:
+    here = {cell.key for cell in done_of(plan.cells)}
+    lost = len((runs & {cell.key for cell in plan.cells}) - here)
+    if lost or len(here) < len(runs):
+        found = f"of which {lost} are not in {plan.out}" if lost else f"and {plan.out} has {len(here)} ({plan.called})"
         raise UsageError(
             f"--page {path.parent}",
-            f"rests on {len(runs)} runs of this study, of which {lost} are not in {plan.out}",
+            f"rests on {len(runs)} runs, {found}",
             "a page that is no poorer than the one that it replaces",
-            "run them, name their folder with --out, or give the page another folder",
+            "Look at --scale, --set and --out; run what is missing, or give the page another folder.",
         )
 
 
@@ -86,7 +91,8 @@ def judge_with(plan: Plan, path: Path | None, settings: Settings = Settings()) -
     """Each claim of a study by the runs that are here, or as its page kept it where the page had more of its runs.
 
     A kept verdict is of this claim only where everything that it rests on is the same: the keys of all cells (so the
-    faces, labels and settings of every run), the scale, the evaluations and the claim itself but for its wording.
+    faces, labels and settings of every run), the scale, the faces that judge and their groups, and the claim itself
+    but for its wording.
 
     Args:
         plan: The study.
@@ -116,8 +122,30 @@ def _cells_of(plan: Plan, claim: ClaimConfig) -> list[Cell]:
 
 def _asked(plan: Plan, claim: ClaimConfig) -> dict[str, Any]:
     asked = claim.model_dump(mode="json", exclude=_TEXTS, exclude_none=True)
-    keys = sorted(cell.key for cell in _cells_of(plan, claim))
-    return {"claim": asked, "cells": keys, "scale": plan.called, "evaluate": list(plan.study.evaluate)}
+    cells = _cells_of(plan, claim)
+    judged_on = {part: told.fingerprint for cell in cells for part, told in cell.on.items()}
+    return {
+        "claim": asked,
+        "cells": sorted(cell.key for cell in cells),
+        "scale": plan.called,
+        "evaluate": {part: judged_on.get(part, "") for part in plan.study.evaluate},
+        "groups": _groups(plan, claim, cells),
+    }
+
+
+def _groups(plan: Plan, claim: ClaimConfig, cells: Sequence[Cell]) -> dict[str, str]:
+    """Attribute -> checksum of whose faces are which, for claims about groups: who annotates anew changes no key."""
+    found = {}
+    for name in filter(None, (claim.metric, claim.than_metric)):
+        column = at(plan, name)
+        judged = next((cell for cell in cells if column.evaluation in cell.on), None)
+        if not column.attribute or column.annotated or judged is None:
+            continue
+        table = Store.open(judged.place_of(column.evaluation).rpartition(":")[0]).table
+        if {part.strip() for part in column.attribute.split("*")} <= set(table.frame):
+            groups = group_column(table, column.attribute).astype(str)
+            found[column.attribute] = sha256_of_content(dict(zip(table.frame["sample_id"], groups, strict=True)))
+    return found
 
 
 def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept) -> Judged:

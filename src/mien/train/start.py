@@ -225,7 +225,11 @@ def _without_memory(config: ExperimentConfig, channels: int) -> ExpressionModel:
 
 def pictures_of(store: Store) -> dict[str, Any]:
     """What the bytes of a store's pictures depend on: where it is the same, a picture's hash is the same."""
-    return {"shape": [int(n) for n in store.images.shape[1:]], "alignment": str(store.info.get("alignment") or "")}
+    return {
+        "shape": [int(n) for n in store.images.shape[1:]],
+        "alignment": str(store.info.get("alignment") or ""),
+        "cut": dict(store.info.get("cut") or {}),  # of which versions before said nothing
+    }
 
 
 def _learnt_before(
