@@ -283,6 +283,14 @@ def test_groups_are_guessed_from_what_the_model_says() -> None:
     guessed = Blind(rule=EqualRates().fit(faces), weights=guessing(faces)).guessed(faces.probs)  # type: ignore[arg-type]
     assert abs(guessed[:, 1].mean() - group.mean()) < 0.01
     assert guessed[group == 1, 1].mean() > guessed[group == 0, 1].mean() + 0.2
+    # Where groups are perceived, each face counts for a group by how far it belongs there.
+    true = 1 / (1 + np.exp(-2 * z[:, 0]))
+    shares = judged(np.exp(z), None, np.column_stack([1 - true, true]))
+    by_shares, by_name = (Blind(rule=EqualRates().fit(shares), weights=guessing(told)).guessed(faces.probs)  # type: ignore[arg-type]
+                          for told in (shares, judged(np.exp(z), None, (true > 0.5).astype(int))))  # fmt: skip
+    errors = [((told[:, 1] - true) ** 2).mean() for told in (by_shares, by_name)]
+    assert errors[0] < 0.9 * errors[1]
+    assert abs(by_shares[:, 1].mean() - true.mean()) < 0.01
     three = judged(np.exp(z), None, np.where(group == 1, 2, 0))  # no face of the second of three groups
     assert Blind(rule=GroupTemperature().fit(three), weights=guessing(three)).guessed(three.probs)[:, 1].max() < 1e-9
     one = judged(np.exp(z), None, np.zeros(5000, int))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,11 @@ import pandas as pd
 import pytest
 
 from mien.audit.overall import summary_estimates
+from mien.errors import DataError
 from mien.records import Predictions
 from mien.stats.settings import Settings
 from mien.studies import claims, estimates
+from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig, StudyConfig
 
 N = 3000
@@ -111,3 +114,19 @@ def test_other_faces_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.verdict, found.why) == ("holds", "not on the same faces")
     sized = judged(monkeypatch, runs(0.8), runs(0.6), by=0.05)
     assert (sized.verdict, sized.why) == ("holds", "by more than theirs")
+
+
+def test_a_column_of_a_class_hides_no_other_labels_and_needs_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = answers(0.8, 0)
+    two = replace(one, labels=(one.labels + 1) % len(one.classes))
+
+    def chosen(cell: Predictions, column: Any) -> Predictions:
+        return cell.select(column.faces(cell)) if column.attribute else cell
+
+    monkeypatch.setattr(claims, "predictions_of", chosen)
+    column = column_of(f"recall@class={one.classes[0]}", ("test",))
+    assert claims._judged_otherwise([one, two], column) == "judged by other labels"  # type: ignore[list-item]
+    assert claims._judged_otherwise([one, one], column) == ""  # type: ignore[list-item]
+    few = replace(one, labels=np.ones_like(one.labels))
+    with pytest.raises(DataError, match=f"no face of 'test' is annotated {one.classes[0]}, expected some"):
+        column.faces(few)

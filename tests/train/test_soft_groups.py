@@ -89,5 +89,5 @@ def test_annotated_groups_stay_and_missing_columns_are_told(seen: Path, easy_sto
     with StoreWriter(path) as writer:
         writer.copy(store)
         writer.commit(store.table.derive("less", frame), store.info)
-    with pytest.raises(ConfigError, match=r"mitigation\.soft: the store has no column 'perceived_age_prob_child'"):
+    with pytest.raises(ConfigError, match=r"mitigation\.soft: there is no column 'perceived_age_prob_child'"):
         groups(path, "perceived_age", soft=True)

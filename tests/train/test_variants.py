@@ -73,6 +73,7 @@ def test_an_order_of_a_mitigation_is_one_of_faces_with_their_copies() -> None:
     asked = np.array([2, 0, 2])
     shown = even.order(asked, 0, 0)
     assert sorted(shown) == sorted([*range(8, 12), *range(4), *range(8, 12)])  # each copy once for each time asked
+    assert [number // 4 for number in shown] == [2, 0, 2] * 4  # in the order that was asked for
     uneven = _adapted(AdaptiveConfig(), np.array([0.0, 10.0, 30.0]))
     sizes = {len(uneven.order(np.random.default_rng(i).integers(0, 3, 6), 0, i)) for i in range(5)}
     assert sizes == {24}  # as many in every epoch, whoever is drawn

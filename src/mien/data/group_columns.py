@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import ConfigError
-from mien.samples import SampleTable
+from mien.samples import PERCEIVED, SampleTable
 from mien.spellings import BETWEEN
 
 
@@ -21,8 +21,13 @@ def group_column(table: SampleTable, spec: str) -> pd.Series:
         spec: An attribute, or several with ``*`` between them: ``gender*age`` has groups such as ``male * adult``, and
             none where one of them is missing.
     """
+    return groups_in(table.frame, spec)
+
+
+def groups_in(frame: pd.DataFrame, spec: str) -> pd.Series:
+    """The same of the columns of attributes alone, such as predictions have."""
     names = [name.strip() for name in spec.split("*")]
-    columns = [table.frame[name].astype(object) for name in names]
+    columns = [frame[name].astype(object) for name in names]
     known = np.all([column.notna() for column in columns], axis=0)
     joined = columns[0].astype(str)
     for column in columns[1:]:
@@ -30,13 +35,19 @@ def group_column(table: SampleTable, spec: str) -> pd.Series:
     return joined.where(known, None)
 
 
-def all_perceived(table: SampleTable, spec: str) -> bool:
+def all_perceived(frame: pd.DataFrame, spec: str) -> bool:
     """Whether some groups of an attribute, or of all parts of an intersection, are perceived."""
-    return all(table.is_perceived(name.strip()) for name in spec.split("*"))
+    return all(PERCEIVED in sources_in(frame, name.strip()) for name in spec.split("*"))
+
+
+def sources_in(frame: pd.DataFrame, attribute: str) -> set[str]:
+    """Where the groups of an attribute come from: all sources that stand beside them."""
+    sources = frame.get(f"{attribute}_source")
+    return set() if sources is None else {str(source) for source in sources.dropna().unique()}
 
 
 def memberships_of(
-    table: SampleTable, attributes: Mapping[str, Sequence[str]], *, soft: bool = False, where: str = "mitigation.soft"
+    frame: pd.DataFrame, attributes: Mapping[str, Sequence[str]], *, soft: bool = False, where: str = "mitigation.soft"
 ) -> NDArray[np.float32]:
     """``(n, G)``: one-hot blocks side by side; all zero where an attribute is missing.
 
@@ -44,40 +55,40 @@ def memberships_of(
     a merged store whose own corpus annotated them keep what it says.
 
     Args:
-        table: The n faces.
+        frame: The columns of the n faces.
         attributes: An attribute, or an intersection -> its groups, in the order of the columns.
         soft: Whether perceived groups are probabilities.
         where: The setting that asks for these, for messages.
 
     Raises:
-        ConfigError: If they are asked for and the table has none of a group, or a row of them is no distribution.
+        ConfigError: If they are asked for and there are none of a group, or a row of them is no distribution.
     """
     found = []
     for spec, groups in attributes.items():
-        words = group_column(table, spec).to_numpy(dtype=object)
+        words = groups_in(frame, spec).to_numpy(dtype=object)
         block = (words[:, None] == np.array(groups, dtype=object)).astype(np.float32)
-        if soft and all_perceived(table, spec):
-            told = _probabilities(table, spec, groups, where)
+        if soft and all_perceived(frame, spec):
+            told = _probabilities(frame, spec, groups, where)
             block = np.where((block.any(1) & told.any(1))[:, None], told, block)
         found.append(block.astype(np.float32))
-    return np.concatenate(found, axis=1) if found else np.zeros((len(table), 0), np.float32)
+    return np.concatenate(found, axis=1) if found else np.zeros((len(frame), 0), np.float32)
 
 
-def _probabilities(table: SampleTable, spec: str, groups: Sequence[str], where: str) -> NDArray[np.float64]:
+def _probabilities(frame: pd.DataFrame, spec: str, groups: Sequence[str], where: str) -> NDArray[np.float64]:
     """``(n, G)`` the annotator's probabilities; of an intersection the products of those of its parts.
 
     Raises:
         ConfigError: If a group has no column, or a row of them is no distribution.
     """
     parts = [name.strip() for name in spec.split("*")]
-    found = np.ones((len(table), len(groups)))
+    found = np.ones((len(frame), len(groups)))
     for i, name in enumerate(parts):
         for g, group in enumerate(groups):
             column = f"{name}_prob_{group.split(BETWEEN)[i]}"
-            if column not in table.frame:
+            if column not in frame:
                 expected = f"the annotator's probabilities of {name!r}"
-                raise ConfigError(where, f"the store has no column {column!r}", expected, "Leave soft out.")
-            found[:, g] *= table.frame[column].to_numpy(np.float64, na_value=np.nan)
+                raise ConfigError(where, f"there is no column {column!r}", expected, "Leave soft out.")
+            found[:, g] *= frame[column].to_numpy(np.float64, na_value=np.nan)
     found = np.nan_to_num(found)
     total = found.sum(1, keepdims=True)
     # Less than 1 where some have a chance of groups that nobody is named; more, or below 0, is no distribution.

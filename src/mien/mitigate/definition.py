@@ -14,6 +14,7 @@ from mien.errors import ConfigError
 from mien.mitigate.selection import Rule
 from mien.postprocessing import POSTPROCESSORS
 from mien.registry import nearest, read_options
+from mien.spellings import attribute_name
 from mien.studies.definition import Scale, ScaleConfig, Settings, scale_of
 
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
@@ -95,6 +96,11 @@ class MitigationConfig(Section):
         if BASELINE in named:
             raise ValueError(f"{BASELINE!r} is the baseline's name")
         return named
+
+    @field_validator("attribute")
+    @classmethod
+    def _one_spelling(cls, spec: str) -> str:
+        return attribute_name(spec)
 
     @model_validator(mode="after")
     def _fits(self) -> MitigationConfig:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.group_columns import all_perceived, group_column, memberships_of
+from mien.data.group_columns import all_perceived, group_column, memberships_of, sources_in
 from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
@@ -155,6 +155,7 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
     table = split_table(cell.config)
     _check_attribute(config, table)
     check_parts(cell)
+    _check_groups(config, table.in_split(VALIDATION), VALIDATION)
     if config.select in BY_GROUPS:
         sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
         if not len(sizes) or sizes.iloc[0] < config.min_n:
@@ -163,27 +164,39 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
-    if any(method.after is not None and method.after.soft for method in config.methods.values()):
-        _check_soft(config, table)
 
 
 def _check_attribute(config: MitigationConfig, table: SampleTable) -> None:
-    for name in (part.strip() for part in config.attribute.split("*")):
+    for name in config.attribute.split("*"):
         if name not in table.attributes:
             found = f"the store has no attribute {name!r}"
             raise ConfigError(f"{config.name}: attribute", found, "", nearest(name, list(table.attributes)))
 
 
-def _check_soft(config: MitigationConfig, table: SampleTable) -> None:
+def _check_groups(config: MitigationConfig, faces: SampleTable, part: str) -> None:
+    """Refuse faces whose groups nobody could choose or judge by: of two sources at once, or without what soft asks.
+
+    Raises:
+        ConfigError: If they are so.
+    """
+    for name in config.attribute.split("*"):
+        if len(sources := sources_in(faces.frame[faces.frame[name].notna()], name)) > 1:
+            found = f"{name!r} of {part!r} mixes {' and '.join(sorted(sources))}"
+            raise ConfigError(f"{config.name}: attribute", found, "groups of one source", "Take one corpus of them.")
+    if any(method.after is not None and method.after.soft for method in config.methods.values()):
+        _check_soft(config, faces)
+
+
+def _check_soft(config: MitigationConfig, faces: SampleTable) -> None:
     """Refuse soft groups of an attribute that no annotator told: named groups would be taken for them in silence.
 
     Raises:
         ConfigError: If it is not perceived, or the store lacks the probabilities of a group.
     """
-    if not all_perceived(table, config.attribute):
+    if not all_perceived(faces.frame, config.attribute):
         raise ConfigError(SOFT, f"{config.attribute!r} is not perceived", "a perceived attribute", "Leave soft out.")
-    groups = sorted(group_column(table, config.attribute).dropna().unique())
-    memberships_of(table, {config.attribute: groups}, soft=True, where=SOFT)
+    groups = sorted(group_column(faces, config.attribute).dropna().unique())
+    memberships_of(faces.frame, {config.attribute: groups}, soft=True, where=SOFT)
 
 
 def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> None:
@@ -200,6 +213,7 @@ def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> N
     judged = table if own and config.judged in set(table.frame["split"]) else store.table
     judged = judged.in_split(part)
     _check_attribute(config, judged)
+    _check_groups(config, judged, config.judged)
     key = ["sample_id"] if own else ["sample_id", "hash"]
     learnt = pd.MultiIndex.from_frame(table.in_split(TRAIN).frame[key])
     if n := int(pd.MultiIndex.from_frame(judged.frame[key]).isin(learnt).sum()):

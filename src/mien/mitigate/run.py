@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
@@ -35,7 +34,6 @@ from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
 from mien.runs import FEATURES
-from mien.samples import SampleTable
 from mien.spellings import BETWEEN, same_groups
 from mien.studies.cells import Cell
 from mien.studies.columns import Column
@@ -328,13 +326,12 @@ def judged_faces(
         part: The part.
         features: Whether features are needed; where they are not kept yet they are made.
         names: Groups in the order of the columns; those of the part if None, and if there are none no face's is asked.
-        soft: Whether perceived groups are the annotator's probabilities, which the store has.
+        soft: Whether perceived groups are the annotator's probabilities.
     """
     said = _said(cell, part)
     if said.probs is None:
         raise DataError(f"{cell.name} on {part}", "no probabilities", "probabilities of the classes")
-    table = Store.open(cell.place_of(part).rpartition(":")[0]).table if soft else None
-    groups, memberships = _memberships(said, config.attribute, names, table)
+    groups, memberships = _memberships(said, config.attribute, names, soft)
     data = cell.run.record.data
     counts = data.get("training_targets") or data["training_classes"]
     prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
@@ -350,11 +347,11 @@ def judged_faces(
 
 
 def _memberships(
-    said: Predictions, spec: str, names: Sequence[str] | None, soft_of: SampleTable | None = None
+    said: Predictions, spec: str, names: Sequence[str] | None, soft: bool = False
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Groups in the order of the columns, and ``(n, G)`` whose each face is, as :func:`judged_faces` has them.
 
-    With the table of a store they are the probabilities of its annotator, of attributes that are perceived.
+    With ``soft`` they are the annotator's probabilities, as they stood in the store when the run was judged.
     """
     if names is not None and not len(names):
         return (), np.zeros((len(said), 0))
@@ -364,12 +361,10 @@ def _memberships(
     belongs = np.zeros((len(said), len(attribute.groups)))
     known = np.flatnonzero(attribute.codes >= 0)
     belongs[known, attribute.codes[known]] = 1
-    if soft_of is not None:
-        rows = pd.Index(soft_of.frame["sample_id"].astype(str)).get_indexer(pd.Index(said.sample_id).astype(str))
+    if soft:
         # An intersection's groups are "male*adult" among predictions and "male * adult" in a store.
         stored = [BETWEEN.join(g.split("*")) if "*" in spec else g for g in attribute.groups]
-        told = memberships_of(soft_of, {spec: stored}, soft=True, where=SOFT)[rows]
-        belongs[known] = told[known]
+        belongs[known] = memberships_of(said.groups, {spec: stored}, soft=True, where=SOFT)[known]
     found = np.zeros((len(said), len(groups)))
     for i, group in enumerate(attribute.groups):
         if group in place:

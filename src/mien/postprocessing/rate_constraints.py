@@ -152,15 +152,16 @@ def _inputs(probs: Array) -> Array:
 
 def guessing(faces: Judged) -> Array:
     """``(K + 1, G)``: a logistic regression that tells the group of a face from log p."""
-    known = np.flatnonzero(faces.groups.sum(1) > 0)
-    codes, g = faces.groups[known].argmax(1), len(faces.names)
-    there = np.unique(codes)
+    # Once for each group that a face belongs to, by how far it does.
+    known, codes = np.nonzero(faces.groups > 0)
+    g, there = len(faces.names), np.unique(codes)
     weights = np.zeros((len(faces.classes) + 1, g))
     weights[-1] = -50.0  # a group of which no face is known is guessed nowhere
     if len(there) == 1:
         weights[-1, there] = 0
         return weights
-    model = LogisticRegression(C=1.0, max_iter=2000).fit(_inputs(faces.probs[known]), codes)
+    belongs = faces.groups[known, codes]
+    model = LogisticRegression(C=1.0, max_iter=2000).fit(_inputs(faces.probs[known]), codes, sample_weight=belongs)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(there) == 2:  # one line for two classes: the other one's is 0
         coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.array([0, intercepts[0]])

@@ -156,6 +156,8 @@ def _judged_otherwise(cells: Sequence[Cell], column: Column) -> str:
     """How rows were judged otherwise than each other, so that no difference between them means anything; or empty."""
     if column.evaluation == RUN:
         return ""
+    if column.annotated:  # faces chosen by their labels could never be seen to have others
+        column = replace(column, attribute="", groups=(), annotated=False)
     runs = [predictions_of(cell, column) for cell in cells]
     if len({run.classes for run in runs}) > 1:
         return "judged by other classes"

@@ -74,7 +74,11 @@ class Column:
             if lacking := [g for i, g in enumerate(self.groups) if i not in place.values()]:
                 found = f"{lacking[0]!r} is no class of {self.evaluation!r}"
                 raise DataError(self.name, found, f"one of {', '.join(predictions.classes)}")
-            return np.isin(predictions.labels, [i for i, c in enumerate(predictions.classes) if c in place])
+            found_faces = np.isin(predictions.labels, [i for i, c in enumerate(predictions.classes) if c in place])
+            if not found_faces.any():
+                found = f"no face of {self.evaluation!r} is annotated {' or '.join(self.groups)}"
+                raise DataError(self.name, found, "some", "Judge on a larger part, or leave the column out.")
+            return found_faces
         if self.attribute not in predictions.groups:
             found = f"the faces of {self.evaluation!r} have no attribute {self.attribute!r}"
             raise DataError(self.name, found, "", nearest(self.attribute, list(map(str, predictions.groups))))

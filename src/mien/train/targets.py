@@ -90,7 +90,7 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
             rows=faces.frame["image"].to_numpy(np.int64)[keep],
             targets=encoded.targets[keep],
             classes=heads,
-            groups=memberships_of(faces.where(keep, "labelled"), groups, soft=part == TRAIN and config.mitigation.soft),
+            groups=memberships_of(faces.frame[keep], groups, soft=part == TRAIN and config.mitigation.soft),
             attributes=groups,
             numbers=numbers_of(faces.where(keep, "labelled"), numbers),
         )
@@ -244,7 +244,7 @@ def _attribute_targets(config: ExperimentConfig, table: SampleTable) -> Learnt:
         heads[name] = _groups(table, name)
 
     def encode(faces: SampleTable, part: str) -> _Encoded:
-        targets = memberships_of(faces, heads)
+        targets = memberships_of(faces.frame, heads)
         keep = np.all([targets[:, block].sum(1) == 1 for block in blocks(heads).values()], axis=0)
         return _Encoded(targets, keep, {"an attribute is missing": int((~keep).sum())})
 
@@ -300,7 +300,7 @@ def groups_without_faces(faces: Faces, spec: str) -> list[str]:
 
 def _check_soft(config: ExperimentConfig, table: SampleTable) -> None:
     """Refuse a setting that would do nothing."""
-    if config.mitigation.soft and not any(all_perceived(table, spec) for spec in mitigated(config)):
+    if config.mitigation.soft and not any(all_perceived(table.frame, spec) for spec in mitigated(config)):
         found = "no attribute of mitigation.options.by is perceived"
         raise ConfigError("mitigation.soft", found, "perceived attributes, whose probabilities a store has")
 

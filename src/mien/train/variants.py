@@ -34,7 +34,8 @@ class Variants:
 
         Args:
             asked: Numbers of faces, some perhaps several times, where a mitigation orders the epoch. Each of them is
-                shown as often as the mean face has pictures (rounded up), one picture after the other from one drawn.
+                shown as often as the mean face has pictures (rounded up), one picture after the other from one drawn;
+                the order is kept, round after round.
             seed: Of the run.
             epoch: From 0.
         """
@@ -46,8 +47,7 @@ class Variants:
         first = np.concatenate([[0], counts.cumsum()[:-1]])
         begin = rng.integers(0, counts[asked])
         rounds = -(-len(self.faces) // n)
-        shown = [first[asked] + (begin + k) % counts[asked] for k in range(rounds)]
-        return rng.permutation(np.concatenate(shown))
+        return np.concatenate([first[asked] + (begin + k) % counts[asked] for k in range(rounds)])
 
 
 def variants_of(augment: AugmentConfig, data: TrainingData, seed: int) -> Variants | None:
