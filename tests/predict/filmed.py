@@ -26,9 +26,11 @@ def frame_with(*places: tuple[int, int], size: tuple[int, int] = (480, 320), hei
 
 
 def write_film(path: Path, frames: Sequence[tuple[float, Image.Image]]) -> Path:
-    """A film of pictures at their times in seconds."""
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4")
+    """A film of pictures at their times in seconds; what says how long it is stands first."""
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    codec = "libvpx" if path.suffix == ".webm" else "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    with av.open(str(path), "w", options=options) as file:
+        stream = file.add_stream(codec)
         stream.width, stream.height = frames[0][1].size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000

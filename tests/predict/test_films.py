@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -216,7 +217,8 @@ def test_a_film_that_breaks_off_keeps_its_rows(film: Path, tmp_path: Path) -> No
     write_film(cut, frames)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     (tmp_path / "none.mp4").write_bytes(b"no film at all")
-    (tmp_path / "torn.mp4").write_bytes(whole[: len(whole) // 2])
+    # Without what says where the frames lie, which stands at the end of many.
+    (tmp_path / "torn.mp4").write_bytes(whole[: whole.index(b"moov") + 8])
     out = tmp_path / "rows.jsonl"
     names = [str(tmp_path / name) for name in ("none.mp4", "torn.mp4", "cut.ts", "gone.mp4")]
     done = mien("predict", *names, str(film), "--option", "smallest=48", "--fps", "5", "--out", str(out), code=1)
@@ -228,6 +230,27 @@ def test_a_film_that_breaks_off_keeps_its_rows(film: Path, tmp_path: Path) -> No
     assert len([row for row in rows if row["image"] == names[2] and row["face"] is not None]) >= 2
     assert {row["track"] for row in rows if row["image"] == str(film)} == {1, 2}  # the others cost it nothing
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "webm"])
+def test_a_film_that_was_cut_says_where(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"film.{ending}"
+    noise = np.random.default_rng(0).integers(0, 20, (60, 120, 160, 3), np.uint8)  # as many bytes for each frame
+    write_film(path, [(i / 10, Image.fromarray(picture)) for i, picture in enumerate(noise)])
+    whole = list(frames_of(path))
+    assert len(whole) == 60  # and no error at its end
+    assert len(list(frames_of(path, until=2.0))) == 21
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    frames, said = [], ""
+    try:
+        for frame in frames_of(path):
+            frames.append(frame.time_s)
+    except DataError as error:
+        said = str(error)
+    assert 10 < len(frames) < 50
+    assert re.search(r"breaks off at \d\.\d of [56]\.\d s|1 damaged part", said), said
+    assert len(list(frames_of(path, until=1.0))) == 11  # whoever asks for its beginning is not told of its end
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,8 @@ from mien.wording import plural
 
 _RATE = 25.0  # frames a second of a film that does not say
 _JUMP_S = 1.0  # that a film goes back at most within itself
+_ENDS_S, _SHORT = 1.0, 0.02  # seconds, and share of its length, by which a film may end before it says
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _HAIR = 1e-6  # a third of a second times three is one
 _ASPECT = 8.0  # widest and narrowest pixels that a film is believed to have
 # How a camera is called by each system, and the container that reads it.
@@ -108,15 +111,17 @@ def _frames(source: Any, name: str, fps: float | None = None, until: float | Non
     if not source.streams.video:
         raise DataError(name, "holds no moving picture", "a film")
     stream = source.streams.video[0]
-    stream.thread_type = "AUTO"
+    # Threads with a frame each lose the frames of others to a damaged part, those with a part of one do not tell of it.
+    stream.thread_type = "NONE"
     clock, slot, number = _Clock(float(stream.average_rate or _RATE)), -1, -1
-    damaged = _Damaged()
+    damaged, whole = _Damaged(), True
     for number, frame in enumerate(damaged.decoded(source, stream)):
         width = _width(frame, stream.sample_aspect_ratio)
         if max(width, frame.width) * frame.height > MOST_PIXELS:
             raise DataError(name, f"has {width:,}x{frame.height:,} pixels", f"at most {MOST_PIXELS:,}")
         seconds = clock.time(frame.time, number)
-        if until is not None and seconds > until:
+        if until is not None and round(seconds, 6) > until:  # as frames are told
+            whole = False
             break
         if fps is not None:  # one of each slot of 1 / fps seconds, the first
             now = int(seconds * fps + _HAIR)
@@ -127,15 +132,28 @@ def _frames(source: Any, name: str, fps: float | None = None, until: float | Non
         yield Frame(number, round(seconds, 6), picture)
     if number < 0:
         raise DataError(name, "holds no frame that can be read", "a whole film")
+    length = _length(source, stream) if whole else None
+    if length is not None and clock.last < length - max(_ENDS_S, _SHORT * length):
+        raise DataError(name, f"breaks off at {clock.last:.1f} of {length:.1f} s", "a whole film")
     if damaged.n:
         raise DataError(name, f"has {plural(damaged.n, 'damaged part')}, whose frames are missing", "a whole film")
+
+
+def _length(source: Any, stream: Any) -> float | None:
+    """Seconds of a film's pictures, as it says; None where it says nothing, or may mean its sound."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if said := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # as Matroska's files have it
+        hours, minutes, seconds = map(float, said.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return None if source.duration is None or len(source.streams) > 1 else source.duration / 1e6
 
 
 class _Damaged:
     """The frames of a stream without those that cannot be read: one bad packet is no end of a film.
 
     Attributes:
-        n: Packets that could not be read.
+        n: Packets that could not be read, and the last one if it was cut.
     """
 
     def __init__(self) -> None:
@@ -144,13 +162,22 @@ class _Damaged:
     def decoded(self, source: Any, stream: Any) -> Iterator[Any]:
         """Every frame that can be decoded."""
         damage = film_library().error.InvalidDataError
+        cut = False
         for packet in source.demux(stream):
+            cut = bool(packet.is_corrupt) if packet.size else cut
             try:
                 frames = packet.decode()
             except damage:
                 self.n += 1
+                cut = False
                 continue
-            yield from frames
+            for frame in frames:
+                if frame.is_corrupt:  # of which the decoder made up a part
+                    self.n += 1
+                    cut = False
+                else:
+                    yield frame
+        self.n += cut
 
 
 class _Clock:
