@@ -220,4 +220,8 @@ def test_faces_that_are_new_to_a_network_are_known_in_merged_tables_and_in_their
     # Learnt from a merged corpus: its parts have the names without.
     assert named("a", ["1", "2", "3"]).new_to({"a/1", "b/1"}, "a+b").tolist() == [True, False, False]
     assert named("c", ["1"]).new_to({"a/1", "b/1"}, "a+b").tolist() == [True]
+    # A corpus that was merged without a held face, and one that was merged twice.
+    assert named("b", ["1", "2"]).new_to({"a/1"}, "a+b").tolist() == [False, False]
+    twice = replace(merged, frame=merged.frame.assign(sample_id="a+b/" + merged.frame["sample_id"]))
+    assert twice.new_to({"1"}, "a").tolist() == merged.new_to({"1"}, "a").tolist()
     assert merged.new_to({"a/1", "b/1"}, "a+b").tolist() == [True, False, True, True, False]

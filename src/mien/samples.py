@@ -38,7 +38,16 @@ def with_corpus(names: pd.Series[Any], corpus: str) -> pd.Series[Any]:
             second store of that name.
     """
     whole = f"{corpus}/" + names.astype(str) if corpus else names.astype(str)
-    return whole.str.replace(r"^([^/]*?) \d+/", r"\1/", regex=True)
+    return whole.str.replace(r"^([^/]*?) \d+/", r"\1/", regex=True).map(_innermost)
+
+
+def _innermost(name: str) -> str:
+    """A name under the corpus alone, of a face that was merged more than once: ``a+b/a/1.png`` is ``a/1.png``."""
+    outer, _, rest = name.partition("/")
+    while "+" in outer and (inner := rest.partition("/")[0]) and _NUMBER.sub("", inner) in outer.split("+"):
+        name = _NUMBER.sub("", inner) + rest[len(inner) :]
+        outer, _, rest = name.partition("/")
+    return name
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,9 @@ class SampleTable:
         whole, names = self.whole_names, pd.Series(list(held), dtype=object)
         known = {*with_corpus(names, corpus), *with_corpus(names, "")}  # those of a merged corpus have theirs in front
         among = self.frame["sample_id"].isin(held) | whole.isin(known)
-        parts = {corpus, *(names.str.partition("/")[0] if "+" in corpus and len(names) else ())}
+        # A merged corpus is of all that its name says: of one of them there may be no held face at all.
+        parts = {corpus, *(corpus.split("+") if "+" in corpus else ())}
+        parts |= set(names.str.partition("/")[0] if "+" in corpus and len(names) else ())
         theirs = whole.str.partition("/")[0].isin([_NUMBER.sub("", part) for part in parts])
         if among.any() and not theirs.any():
             theirs[:] = True  # the corpus by another name

@@ -153,6 +153,10 @@ def test_the_folder_copy_under_splits_keeps_its_persons_and_tells_whom_they_tear
     torn = frame.groupby("identity")["split"].nunique().gt(1).sum()
     assert torn
     assert corpus.detail["persons in more than one of its splits"] == torn
+    for picture in (parted / "test" / "fear").iterdir():
+        picture.unlink()  # as tools that split leave them
+    assert detect(parted) == 3
+    assert "fear" in ck_plus(parted).vocabulary
     save(parted / "train" / "anger" / "mine.png", faces(1)[0])
     (parted / "extra" / "anger").mkdir(parents=True)
     assert detect(parted) == 0

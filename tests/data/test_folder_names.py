@@ -92,6 +92,25 @@ def test_a_table_that_contradicts_folders_of_expressions_is_asked_about(tmp_path
     assert image_folder(tmp_path).n_rows == 12
 
 
+def test_the_table_of_raters_one_by_one_contradicts_nothing(tmp_path):
+    names = [f"{folder}/{i}{folder}.png" for folder in ("anger", "happy", "sad") for i in range(4)]
+    write(tmp_path, *names)
+    rows = [f"{n},{k},{'fear' if k == 2 else n.split('/')[0]}\n" for n in names for k in range(3)]
+    (tmp_path / "raw.csv").write_text("image,annotator,emotion\n" + "".join(rows))
+    assert image_folder(tmp_path).n_rows == 12
+
+
+def test_a_split_without_labels_is_no_class(tmp_path):
+    labelled = [f"{split}/{name}/a.png" for split in ("Train", "Val") for name in ("angry", "happy", "sad")]
+    write(tmp_path, *labelled, "Test/images/0.png", "Test/images/1.png")
+    with pytest.raises(DataError, match=r"the pictures of 'Test' lie in images, which is no class of the others"):
+        image_folder(tmp_path)
+    assert len(image_folder(tmp_path, vocabulary=["angry", "happy", "sad", "images"]).vocabulary) == 4
+    for path in (tmp_path / "Test" / "images").iterdir():
+        path.unlink()
+    assert len(image_folder(tmp_path).vocabulary) == 3
+
+
 def test_one_folder_of_pictures_is_asked_about_unless_it_is_an_expression(tmp_path):
     classes(tmp_path / "a", "images", "images")
     with pytest.raises(DataError, match=rf"mien prepare {tmp_path}/a/images\).*--option vocabulary=images"):

@@ -303,6 +303,16 @@ def test_decimal_commas_are_read_as_is_said(tmp_path):
     assert frame["age"].tolist() == ["20.5", "27.25"]
     assert frame["gender_confidence"].tolist() == [0.9, 0.75]
     assert frame["place"].tolist() == ["Rome, 3,5 km", "Rome"]
+    assert corpus.detail["columns read as numbers with decimal commas"] == "age, gender_confidence"
+
+
+def test_lists_of_numbers_are_no_decimal_commas(tmp_path):
+    text = "path;label;action_units;eyes;valence\n0.png;sad;6,12;12,20;0,25\n1.png;happy;4,15;13,21;1,5\n"
+    _, frame, corpus, _ = written(tmp_path, text)
+    assert frame["action_units"].tolist() == ["6,12", "4,15"]
+    assert frame["eyes"].tolist() == ["12,20", "13,21"]
+    assert frame["valence"].tolist() == ["0.25", "1.5"]
+    assert corpus.detail["columns read as numbers with decimal commas"] == "valence"
 
 
 def test_nobodys_cluster_is_no_person(tmp_path):

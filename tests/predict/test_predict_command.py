@@ -20,8 +20,9 @@ from PIL import Image
 from commands import mien
 from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
+from mien.predict import FaceRow
 from mien.predict.sources import pictures_of
-from mien.predict.writers import done_already
+from mien.predict.writers import done_already, writer
 from photographs import HOPPER, group_photograph
 
 
@@ -76,6 +77,25 @@ def test_rows_as_lines_on_stdout(album: Path) -> None:
     assert "4 pictures, 6 faces" in done.stderr
     assert "needs a file" in mien("predict", album, "--out", "-", "--resume", code=2).stderr
     assert "--json: does not go with --out" in mien("predict", album, "--out", "-", "--json", code=2).stderr
+
+
+def test_going_on_with_what_is_wrong_loses_no_row(album: Path, tmp_path: Path) -> None:
+    out, listed = tmp_path / "rows.jsonl", tmp_path / "list.csv"
+    mien("predict", album / "group.png", album / "trip" / "hopper.jpg", "--out", out)
+    before = out.read_bytes()
+    assert "matches no picture" in mien("predict", f"{tmp_path}/no*.jpg", "--out", out, "--resume", code=2).stderr
+    assert out.read_bytes() == before
+    listed.write_text("nothing\n")  # no column of paths
+    mien("predict", listed, "--out", out, "--resume", code=2)
+    assert out.read_bytes() == before
+
+
+def test_a_model_of_any_name_is_written(tmp_path: Path) -> None:
+    row = FaceRow(image="a.jpg", abstained=True, reason="none", model=os.fsdecode(b"caf\xe9"))
+    for ending in ("jsonl", "csv", "parquet"):
+        with writer(tmp_path / f"rows.{ending}", ("happy",)) as made:
+            made.write([row])
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["model"] == pd.read_csv(tmp_path / "rows.csv")["model"][0]
 
 
 def test_a_folder_with_everything_in_it(album: Path) -> None:

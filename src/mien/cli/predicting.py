@@ -153,15 +153,18 @@ def predict(
         return films_told(
             predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, printed=printed
         )
-    name = predictor.model.name
+    # Counting them takes longer than the first answer, where there are many; and a name that is wrong is told before
+    # a file that is gone on with is touched.
+    names = list(pictures_of(pictures)) if "-" not in pictures else None
+    name = as_text(predictor.model.name)
     stood = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Before()
     done, before, again = stood.pictures, stood.pictures.total(), False
-    # Counting them takes longer than the first answer, where there are many.
-    names = list(pictures_of(pictures)) if "-" not in pictures else None
     source = pictures_of(pictures) if names is None else iter(names)
     counted, made = _Counted(), set[Path]()
     shown: list[FaceRow] = []
     with ExitStack() as stack:
+        # Also where a list turns out damaged, or somebody stops it.
+        stack.callback(lambda: stood.put_back(out) if out is not None and stood.rows and not again else None)
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
         write = stack.enter_context(rows_out(predictor, out, printed, _first(shown), resume=resume))
         left = (name for name in source if not _taken(done, as_text(name)))
@@ -180,8 +183,7 @@ def predict(
     if out is None and printed == "table":
         _print(predictor, shown, counted)
     unread = stood.unread
-    if out is not None and stood.rows and not again:
-        stood.put_back(out)
+    if stood.rows and not again:
         before += 1
         unread += stood.last_unread
     _say(counted, out, before)

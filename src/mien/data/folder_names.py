@@ -134,6 +134,33 @@ def _refuse_persons(root: Path, names: Sequence[str]) -> None:
     )
 
 
+def check_parts(root: Path, splits: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse a split whose pictures lie in folders that are no expressions, where those of the others do.
+
+    Args:
+        root: The corpus.
+        splits: ``(n,)`` the split of each picture.
+        classes: ``(n,)`` its folder.
+
+    Raises:
+        DataError: With the split, and the ways out.
+    """
+    below: dict[str, set[str]] = {}
+    for split, name in set(zip(splits, classes, strict=True)):
+        below.setdefault(split, set()).add(name)
+    known = {name for names in below.values() for name in names if is_expression(name)}
+    for split, names in sorted(below.items()):
+        others = set().union(*(other for part, other in below.items() if part != split))
+        if len(known) > 1 and not names & known and not names & others:
+            raise DataError(
+                str(root),
+                f"the pictures of {split!r} lie in {_few(sorted(names))}, which is no class of the others",
+                f"folders called {_few(sorted(known))} in every split",
+                f"Where nobody has labelled them, move {split!r} elsewhere and prepare it alone; if they are classes, "
+                f"{_GIVEN}...",
+            )
+
+
 def check_slips(where: str, words: Iterable[str], what: str) -> None:
     """Refuse a class that looks like another, or like a known one, and is not known to be it.
 

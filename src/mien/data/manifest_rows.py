@@ -13,6 +13,7 @@ from mien.data.words import join_spellings, joined_groups, without_missing
 from mien.errors import DataError
 from mien.spellings import canonical
 
+_NO_LIST = re.compile(r"^\s*(?:-|0?,)|,0\d|[eE]")  # what no list of whole numbers has
 _COMMA = re.compile(r"^\s*(-?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$")
 _RANGE = re.compile(r"\d+\s*[-–]\s*\d+")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -40,9 +41,27 @@ def _path(folder: Path, text: str) -> Path:
     return folder / text.strip().replace("\\", "/")
 
 
-def with_points(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Numbers with decimal commas as numbers with points; other words of these columns stay as they are."""
-    return frame.assign(**{c: frame[c].str.replace(_COMMA, r"\1.\2", regex=True) for c in columns})
+def with_points(frame: pd.DataFrame, numbers: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
+    """Numbers with decimal commas as numbers with points; other words of these columns stay as they are.
+
+    Args:
+        frame: The manifest as text.
+        numbers: Columns that hold numbers whatever they look like.
+        others: Columns that do where all that they hold are numbers and one of them can be no list: ``6,12`` may be
+            the action units 6 and 12; ``0,5``, ``-1,5`` and ``27,25``, which does not rise, may not.
+    """
+    mixed = [c for c in others if c not in numbers and _measured(frame[c])]
+    return frame.assign(**{c: frame[c].str.replace(_COMMA, r"\1.\2", regex=True) for c in (*numbers, *mixed)})
+
+
+def _measured(column: pd.Series[str]) -> bool:
+    """Whether a column is of numbers with decimal commas, and none of lists of whole numbers."""
+    words = without_missing(column).dropna().str.strip()
+    points = words.str.replace(_COMMA, r"\1.\2", regex=True)
+    numbers = pd.to_numeric(points, errors="coerce").notna()
+    pairs = words[words.str.fullmatch(r"\d+,\d+")].str.split(",", expand=True).astype(float)
+    falls = bool(len(pairs)) and bool((pairs[0] >= pairs[1]).any())
+    return bool(len(words)) and bool(numbers.all()) and (falls or bool(words.str.contains(_NO_LIST).any()))
 
 
 def tidied(frame: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:

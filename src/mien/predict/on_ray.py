@@ -88,7 +88,7 @@ def predict_on_ray(
     out = Path(out).absolute()
     model = Predictor.load(**load)  # what is wrong with it is told here, and not by a worker
     columns = set(arrow_schema(model.model.classes, model.model.numbers, model.heads).names)
-    seen = _done(out, model.model.name, model.sha256, columns) if resume else set()
+    seen = _done(out, as_text(model.model.name), model.sha256, columns) if resume else set()
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("--out", f"{out} holds something", "a new or empty folder", "Go on with it by --resume.")
     names = [name for name in dict.fromkeys(pictures) if as_text(name) not in seen]

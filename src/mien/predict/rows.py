@@ -96,7 +96,7 @@ class FaceRow:
             "entropy": _rounded(self.entropy),
             "abstained": self.abstained,
             "reason": as_text(self.reason),
-            "model": self.model,
+            "model": as_text(self.model),
             "model_sha256": self.model_sha256,
             "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
             **(seen if self.annotator else {}),

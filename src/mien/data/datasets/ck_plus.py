@@ -73,16 +73,17 @@ def _copy(root: Path) -> dict[str, dict[str, Path]]:
     if not inner or len(inner) < len(subfolders(root)):
         whole = _classes(root)
         return {"": whole} if whole else {}
-    parts = {f.name: _classes(f) for f in inner}
-    return parts if all(parts.values()) else {}
+    parts = {f.name: _classes(f, least=1) for f in inner}
+    several = len({name for classes in parts.values() for name in classes}) > 1
+    return parts if several and all(parts.values()) else {}
 
 
-def _classes(root: Path) -> dict[str, Path]:
-    """Class -> its folder, where all folders are classes whose pictures are frames of CK+."""
+def _classes(root: Path, least: int = 2) -> dict[str, Path]:
+    """Class -> its folder, where all folders with pictures are classes, so many or more, of frames of CK+."""
     classes = {canonical(c): c for c in CLASSES}
-    folders = subfolders(root) if root.is_dir() else []
+    folders = [f for f in subfolders(root) if picture_names(f)] if root.is_dir() else []
     named = {classes[canonical(f.name)]: f for f in folders if canonical(f.name) in classes}
-    if len(named) < 2 or len(named) < len(folders):
+    if len(named) < least or len(named) < len(folders):
         return {}
     first = [next(iter(picture_names(f)), "") for f in named.values()]
     return named if all(_FRAME.fullmatch(name) for name in first) else {}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mien.data.corpus import BadRows, Chunk, Corpus
 from mien.data.datasets import DATASETS
-from mien.data.folder_names import check_above, check_classes, given_classes, is_split
+from mien.data.folder_names import check_above, check_classes, check_parts, given_classes, is_split
 from mien.data.label_tables import check_tables, table_of_labels
 from mien.data.picture_files import entries_of, holds_picture, list_pictures
 from mien.data.words import join_spellings, joined_classes, joined_groups
@@ -106,6 +106,8 @@ def _check_folders(root: Path, listing: pd.DataFrame, told: bool, above: str | N
         check_above(root, filter(None, listing["split"]), listing["label"])
     if labelled and not told:
         check_classes(root, listing["label"])
+    if labelled and nested and not told and above in (None, _SPLIT):
+        check_parts(root, list(listing["split"]), list(listing["label"]))
 
 
 def _with_above(listing: pd.DataFrame, above: str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:

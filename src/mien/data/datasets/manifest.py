@@ -96,8 +96,12 @@ def manifest(
     classes, extra = kinds.classes, kinds.extra
     points = [c for c in extra if _LANDMARK.fullmatch(c)]
     attributes = tuple(c for c in extra if _base(c) not in extra and c not in points)
+    pointed: list[str] = []
     if dialect_of(root).decimal == ",":
-        frame = manifest_rows.with_points(frame, [*extra, *(c for c in frame.columns if c.startswith("votes_"))])
+        numbers = [c for c in extra if c in points or c.endswith("_confidence") or "_prob_" in c]
+        numbers += [c for c in frame.columns if c.startswith("votes_")]
+        before, frame = frame, manifest_rows.with_points(frame, numbers, extra)
+        pointed = [c for c in extra if not before[c].equals(frame[c])]
     paths = manifest_rows.paths_of(root, frame["path"])
     frame, said = manifest_rows.tidied(frame, attributes)
     repeated = manifest_rows.faults(frame, paths, kinds.labels)
@@ -107,6 +111,8 @@ def manifest(
     detail |= said
     if kinds.labels is not None and not vocabulary:
         detail |= joined_classes("labels", kinds.labels.dropna(), classes)
+    if pointed:
+        detail["columns read as numbers with decimal commas"] = ", ".join(pointed)
     if notes := notes_on(root):
         detail["how the file was read"] = list(notes)
 
