@@ -86,7 +86,7 @@ def test_going_on_with_what_is_wrong_loses_no_row(album: Path, tmp_path: Path) -
     assert "matches no picture" in mien("predict", f"{tmp_path}/no*.jpg", "--out", out, "--resume", code=2).stderr
     assert out.read_bytes() == before
     listed.write_text("nothing\n")  # no column of paths
-    mien("predict", listed, "--out", out, "--resume", code=2)
+    mien("predict", listed, "--out", out, "--resume", code=1)
     assert out.read_bytes() == before
 
 
