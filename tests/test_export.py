@@ -11,6 +11,7 @@ pytest.importorskip("onnx")
 
 from commands import mien  # noqa: E402
 from mien.adapters.onnx import onnx_model  # noqa: E402
+from mien.confidence import Confidence  # noqa: E402
 from mien.config import parse_config  # noqa: E402
 from mien.data.images import Store  # noqa: E402
 from mien.errors import DataError, UsageError  # noqa: E402
@@ -67,8 +68,12 @@ def test_predict_goes_by_the_card(run: Run, tmp_path: Path) -> None:
 def test_a_file_that_goes_the_whole_way_takes_faces_as_they_are_stored(run: Run, tmp_path: Path) -> None:
     import onnxruntime
 
-    export_onnx(run, tmp_path / "m.onnx", whole_way=True)
+    scale = export_onnx(run, tmp_path / "plain.onnx").confidence.scale
+    assert abs(scale - 1) > 0.01
+    found = export_onnx(run, tmp_path / "m.onnx", whole_way=True)
+    assert found.confidence.scale == 1  # the file itself is as sure as it is right
     store, rows, probs = rows_of(run)
+    probs = Confidence(scale).calibrated(probs)
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     (told,) = session.run(["probabilities"], {"faces": store.images[rows]})
     np.testing.assert_allclose(told, probs, atol=1e-5)

@@ -84,8 +84,8 @@ def export_onnx(
             chose the weights, or are copies of training faces, nothing is counted that could be promised.
         int8: Weights and maps in eight bits: a quarter of the size. Refused where it spoils more than one answer in
             a hundred.
-        whole_way: The file takes faces as a store holds them, uint8 of ``(n, H, W, C)``, and gives probabilities: for
-            programs that know nothing of the card.
+        whole_way: The file takes faces as a store holds them, uint8 of ``(n, H, W, C)``, and gives probabilities that
+            are as sure as they are right: for programs that know nothing of the card.
         force: Replace a file that is there.
         progress: Called with faces done and in all.
 
@@ -117,6 +117,8 @@ def export_onnx(
             beside = made.with_suffix(".json")
             write_json(beside, plain(card))
             found = _compared(classifier.face_model(run.path.name), onnx_model(made), asked, int8, progress)
+            if whole_way:
+                found = _calibrated(found, classifier, made, asked)
             content = {**plain(card), "sha256": sha256_of(made)}
             content |= {confidence.KEY: plain(asdict(found.confidence)), domain.KEY: plain(asdict(found.domain))}
             write_json(described, content)
@@ -144,15 +146,31 @@ def _card(card: WeightCard, whole_way: bool) -> dict[str, Any]:
     return content
 
 
-def _write(classifier: Any, path: Path, whole_way: bool) -> None:
-    """The network as torch's exporter has it, with free number of faces."""
+def _calibrated(found: Exported, classifier: Any, made: Path, asked: AskedFaces) -> Exported:
+    """The file anew with the exponent of its probabilities in it, and not on its card.
+
+    Raises:
+        DataError: If it does not answer as the one before with the exponent.
+    """
+    rows = asked.faces.rows[:_COMPARED]
+    due = found.confidence.calibrated(onnx_model(made).probabilities(asked.store.images, rows))
+    _write(classifier, made, True, found.confidence.scale)
+    difference = float(np.abs(onnx_model(made).probabilities(asked.store.images, rows) - due).max())
+    if difference > _LARGEST:
+        raise DataError("the exported file", f"differs by up to {difference:.2g} when calibrated", "the same answers",
+                        "Please report it, with the model's name.")  # fmt: skip
+    return replace(found, confidence=replace(found.confidence, scale=1.0))
+
+
+def _write(classifier: Any, path: Path, whole_way: bool, scale: float = 1.0) -> None:
+    """The network as torch's exporter has it, with free number of faces; the whole way with the logits times scale."""
     import torch
 
     card = classifier.card
     module, side, channels = classifier.module, card.size, card.in_channels
     x = torch.zeros(2, channels, side, side)
     if whole_way:
-        module = _whole_way(classifier)
+        module = _whole_way(classifier, scale)
         side = card.store_size or card.size
         x = torch.zeros(2, side, side, channels, dtype=torch.uint8)
     output = "probabilities" if whole_way else "logits"
@@ -174,8 +192,8 @@ def _write(classifier: Any, path: Path, whole_way: bool) -> None:
             raise DataError(card.model, f"cannot be exported ({error})", "operations that ONNX has", fix) from error
 
 
-def _whole_way(classifier: Any) -> Any:
-    """The network with all that a store's faces go through before it, and softmax after."""
+def _whole_way(classifier: Any, scale: float) -> Any:
+    """The network with all that a store's faces go through before it, and softmax of the logits times scale after."""
     import torch
 
     from mien.models.weights import normalise
@@ -190,7 +208,7 @@ def _whole_way(classifier: Any) -> Any:
         def forward(self, faces: torch.Tensor) -> torch.Tensor:
             x = normalise(faces.permute(0, 3, 1, 2).float() / 255, classifier.card)
             k = len(classifier.card.classes)
-            found: torch.Tensor = self.network(x)[:, :k].softmax(1)
+            found: torch.Tensor = (self.network(x)[:, :k] * scale).softmax(1)
             return found
 
     return WholeWay()

@@ -175,6 +175,30 @@ def test_the_page_says_what_python_says(site: Site, visit: Callable[..., Page], 
     assert len(due) > 12
 
 
+@pytest.mark.parametrize("options", [{}, {"int8": True}, {"whole_way": True}], ids=["plain", "eight bits", "whole"])
+def test_an_exported_model_says_in_the_page_what_it_says_in_python(
+    options: dict[str, Any], settings: dict[str, Any], visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from mien.config import parse_config
+    from mien.export import export_onnx
+    from mien.train import train
+
+    settings["train"]["epochs"] = 3
+    run = train(parse_config(settings), tmp_path / "run")
+    export_onnx(run, tmp_path / "m.onnx", **options)
+    site = Site(spec=tmp_path / "m.onnx")
+    try:
+        assert "why_not" not in browser_card(site.predictor)
+        (row,) = told(visit(site), HOPPER)
+        (due,) = site.predictor.predict(HOPPER)
+        assert row["top"] == due.top
+        assert row["probabilities"] == pytest.approx(due.probabilities, abs=0.03 if "int8" in options else 5e-3)
+    finally:
+        site.stop()
+
+
 def test_levels_are_those_of_pillow_to_the_last_bit(site: Site, visit: Callable[..., Page]) -> None:
     rng = np.random.default_rng(0)
     cases, due = [], []

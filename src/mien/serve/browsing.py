@@ -96,7 +96,9 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         return told | {"why_not": str(error)}
     if recipe["dtype"] not in _TYPES:
         return told | {"why_not": f"Its input is {recipe['dtype']}, which no browser knows."}
-    if recipe["preprocess"] or recipe["resampling"][1] == STORED:
+    # Crops that come at the network's own size are not brought to another: only then may that step be anything.
+    twice = recipe["store_size"] not in (0, recipe["size"])
+    if recipe["preprocess"] or (twice and recipe["resampling"][1] == STORED):
         return told | {"why_not": "Its pictures go through steps that the page does not know."}
     rule = FER2013["mtcnn"]
     finds = predictor.detector
