@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("onnx")
 
@@ -17,9 +19,13 @@ from mien.data.images import Store  # noqa: E402
 from mien.errors import DataError, UsageError  # noqa: E402
 from mien.evaluate import evaluate  # noqa: E402
 from mien.export import export_onnx  # noqa: E402
+from mien.faces.base import Faces  # noqa: E402
+from mien.pictures.alignment import IN_WORDS  # noqa: E402
 from mien.predict import Predictor  # noqa: E402
 from mien.runs import Run  # noqa: E402
+from mien.serve.browsing import browser_card  # noqa: E402
 from mien.train import train  # noqa: E402
+from photographs import HOPPER  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,47 @@ def test_predict_goes_by_the_card(run: Run, tmp_path: Path) -> None:
     predictor = Predictor.load(tmp_path / "m.onnx", detector=None, risk=0.5)
     assert predictor.confidence == found.confidence
     assert predictor.sha256
+
+
+def test_crops_follow_the_card(run: Run, tmp_path: Path) -> None:
+    export_onnx(run, tmp_path / "m.onnx")
+    card = json.loads((tmp_path / "m.json").read_text())
+
+    def of(**more: Any) -> Predictor:
+        (tmp_path / "m.json").write_text(json.dumps(card | more))
+        return Predictor.load(tmp_path / "m.onnx", options={"smallest": 48})
+
+    plain = of(data={"corpus": "ferplus"})
+    assert (plain.aligned, plain.notes) == (False, ())
+    aligned = of(alignment=f"{IN_WORDS}; landmarks by mtcnn")
+    assert (aligned.aligned, aligned.notes) == (True, ())
+    assert "eyes level" in browser_card(aligned)["why_not"]
+    leaning = Image.open(HOPPER).convert("RGB").rotate(9, fillcolor=(90, 110, 120))
+    (before,), (after,) = (found.look(leaning, "leaning").crops for found in (plain, aligned))
+    assert np.abs(before.astype(float) - after).mean() > 3
+    # Turned by less than training turns faces: only who learnt aligned ones is given one that stands level.
+    upright = aligned.look(Image.open(HOPPER), "upright").crops
+    assert upright is not None
+    assert np.abs(upright[0].astype(float) - after).mean() < np.abs(upright[0].astype(float) - before).mean()
+    (row,) = replace(aligned, detector=NoEyes()).predict(HOPPER)
+    assert row.reason.startswith("not aligned, as the model learnt faces")
+    (note,) = of(alignment="by dlib").notes
+    assert "aligned otherwise (by dlib)" in note
+    (note,) = of(data={"corpus": "raf_db"}).notes
+    assert "the model learnt raf_db" in note
+    assert "the model learnt raf_db" in mien("predict", HOPPER, "--model", tmp_path / "m.onnx").stderr
+    assert of(data={"corpus": "raf_db+ferplus"}).notes == ()
+    with pytest.raises(UsageError, match="'cuda' computes no ONNX file"):
+        Predictor.load(tmp_path / "m.onnx", device="cuda")
+
+
+class NoEyes:
+    """A detector of boxes alone."""
+
+    name = "boxes"
+
+    def find(self, pixels: np.ndarray) -> Faces:
+        return Faces(np.array([[150.0, 100.0, 380.0, 380.0]]), np.array([0.9]), np.full((1, 5, 2), np.nan))
 
 
 def test_a_file_that_goes_the_whole_way_takes_faces_as_they_are_stored(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mien.faces.base import Faces
-from mien.faces.crop import FAIRFACE_POINTS, CropRule, Square, cut, lean, squares, squares_by_points
+from mien.faces.crop import FAIRFACE_POINTS, CropRule, Square, aligned_squares, cut, lean, squares, squares_by_points
+from mien.pictures.alignment import TEMPLATE
 
 
 def faces(box: tuple[float, float, float, float], points: np.ndarray | None = None) -> Faces:
@@ -128,3 +129,30 @@ def test_faces_with_few_landmarks() -> None:
     together = np.zeros((1, 5, 2), dtype=np.float64)  # all in one place: no square
     seen = Faces(boxes=boxes[:1], scores=np.ones(1, dtype=np.float64), landmarks=together)
     assert squares_by_points(seen, CropRule()) == squares(seen, CropRule())
+
+
+@pytest.mark.parametrize("turn", [-70.0, 0.0, 12.0, 160.0])
+def test_aligned_crops_have_their_landmarks_where_aligned_stores_have_them(turn: float) -> None:
+    points = np.array(TEMPLATE) * 90
+    spun = np.exp(1j * np.radians(turn)) * (points[:, 0] + 1j * points[:, 1] - (45 + 45j)) + (150 + 140j)
+    places = np.column_stack([spun.real, spun.imag])
+    picture = np.zeros((300, 300, 3), dtype=np.uint8)
+    for x, y in places[:2].round().astype(int):
+        picture[y - 2 : y + 3, x - 2 : x + 3] = 255
+    seen = faces((100, 100, 200, 200), places)
+    (square,) = aligned_squares(seen)
+    assert square is not None
+    assert square.side == pytest.approx(90, abs=0.1)
+    assert (square.x, square.y) == pytest.approx((150, 140), abs=0.6)
+    (crop,) = cut(picture, [square], 100, 1)[..., 0].astype(float)
+    for half, (x, y) in ((slice(0, 50), TEMPLATE[0]), (slice(50, 100), TEMPLATE[1])):
+        part = np.zeros_like(crop)
+        part[:, half] = crop[:, half]
+        rows, columns = np.indices(part.shape)
+        found = (columns * part).sum() / part.sum(), (rows * part).sum() / part.sum()
+        assert found == pytest.approx((100 * x, 100 * y), abs=2)
+    (wide,) = aligned_squares(seen, margin=0.5)
+    assert wide is not None
+    assert wide.side == pytest.approx(180, abs=0.2)
+    (unseen,) = aligned_squares(faces((100, 100, 200, 200)))
+    assert unseen is None  # nobody knows where its eyes are

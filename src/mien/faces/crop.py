@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.faces.base import Faces, Floats, Picture
+from mien.pictures.alignment import similarity
 from mien.pictures.pixels import STORED, resampled
 
 _STEEP = 15.0  # degrees between the eyes; training turns faces by as much, so that less needs no levelling
@@ -134,6 +135,27 @@ def squares_by_points(faces: Faces, rule: CropRule) -> list[Square]:
         place = middle + scale * (0.5 + 0.5j - centre)
         if abs(scale) >= 1:
             out[i] = Square(float(place.real), float(place.imag), float(abs(scale)), math.degrees(np.angle(scale)))
+    return out
+
+
+def aligned_squares(faces: Faces, margin: float = 0.0) -> list[Square | None]:
+    """Where the crop of each face lies for networks that learnt aligned faces; None where an eye is not known.
+
+    The square that the similarity of :mod:`mien.pictures.alignment` brings upright.
+
+    Args:
+        faces: Of one picture.
+        margin: Shares of the crop's side to add on every side.
+    """
+    scales, moves = similarity(faces.landmarks, 1)
+    out: list[Square | None] = []
+    for scale, move in zip(scales, moves, strict=True):
+        if np.isnan(scale):
+            out.append(None)
+            continue
+        middle = (0.0 - move) / scale  # of the template's square of side 1, whose pixel centre is 0
+        side = max(1.0, 1 / abs(scale) * (1 + 2 * margin))
+        out.append(Square(float(middle.real), float(middle.imag), float(side), -math.degrees(np.angle(scale))))
     return out
 
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from mien.domain import Domain, domain_of_model
 from mien.errors import DataError, UsageError, WeightsError
 from mien.faces import DEFAULT, DETECTORS
 from mien.faces.base import LANDMARKS, FaceDetector, Faces
-from mien.faces.crop import FER2013, CropRule, Square, cut, lean, squares
+from mien.faces.crop import FER2013, CropRule, Square, aligned_squares, cut, lean, squares
 from mien.inference import FaceModel, Wants
 from mien.models.card import load_card
 from mien.own_files import read_json, sha256_of
+from mien.pictures.alignment import IN_WORDS
 from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture, picture_of, read_picture
@@ -45,6 +46,7 @@ _INSIDE = 0.85  # share of the crop that lies in the picture
 _TURNED = 0.35  # how far the nose stands beside the middle of the eyes, in distances between the eyes
 _LEANS = 60.0  # degrees
 _FILM = "is a film, which a command looks at by itself and not in a list of pictures: mien predict FILM"
+_CROOKED = "not aligned, as the model learnt faces: the detector tells no eyes"
 _LOST = "the model itself looks for the face, and found none"
 _WIDEST = 2.0  # margin, in sides of the crop
 _LATE_S = 1.0  # seconds after which rows are told, whether or not many faces have gathered
@@ -80,6 +82,8 @@ class Predictor:
         detector: Finds faces; None where pictures are crops already.
         rule: From the detector's boxes to the crops that the model learnt from.
         margin: Shares of the crop's side to add on every side.
+        aligned: Whether it learnt faces whose eyes stand level, so that crops are made by landmarks.
+        notes: What whoever reads its answers must know, in sentences.
         confidence: What the model's confidence is worth.
         domain: What the faces that it knows are like.
         risk: Largest share of wrong answers among those not abstained from; None: only what a face looks like counts.
@@ -96,6 +100,8 @@ class Predictor:
     detector: FaceDetector | None = None
     rule: CropRule = CropRule()
     margin: float = 0.0
+    aligned: bool = False
+    notes: tuple[str, ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
     domain: Domain = field(default_factory=Domain)
     risk: float | None = None
@@ -127,7 +133,7 @@ class Predictor:
 
         Args:
             spec: Run, folder or file; None for the model in the box.
-            device: Where a run's network computes.
+            device: Where a run's network computes; an ONNX file's computes on the processor.
             detector: Its name ('mien list detectors'); None where pictures are aligned crops already.
             options: Of the detector.
             margin: See :class:`Predictor`.
@@ -144,6 +150,9 @@ class Predictor:
         if not path.exists():
             raise WeightsError(str(path), "no such file or folder", "a run, a weights folder or an ONNX file")
         exported = path.suffix == ".onnx" and not path.is_dir()
+        if exported and device != "cpu":
+            fix = "Give the run that it was exported from, or leave the device out."
+            raise UsageError("--device", f"{device!r} computes no ONNX file", "cpu", fix)
         model = load_model(path, {"threads": threads}) if exported else run_model(path, device=device)
         confidence = confidence_of(path) if exported else Confidence()
         if risk is not None and not 0 <= risk < 1:
@@ -152,6 +161,7 @@ class Predictor:
             fix = "Export it on faces that it has not learnt from: mien export RUN --out model.onnx --on STORE:split."
             raise UsageError(str(path), "says nothing of what its confidence is worth", "an exported model", fix)
         finds = None
+        aligned, notes = (False, ()) if detector is None else _as_learnt(path, exported)
         if detector is not None:
             finds = DETECTORS.get(detector)(**DETECTORS.check_options(detector, options or {}, "--option"))
         return cls(
@@ -159,6 +169,8 @@ class Predictor:
             detector=finds,
             rule=FER2013.get(detector or "", CropRule()),
             margin=margin,
+            aligned=aligned,
+            notes=notes,
             confidence=confidence,
             domain=domain_of_model(path) if exported else Domain(),
             risk=risk,
@@ -265,10 +277,14 @@ class Predictor:
             return Looked(name, None, crops, tuple(self.domain.doubts(crops)), seen=self._seen(picture, None))
         faces = self.detector.find(picture.pixels)
         places = squares(faces, self.rule, self.margin)
+        level = aligned_squares(faces, self.margin) if self.aligned else places
+        places = [own if own is not None else place for own, place in zip(level, places, strict=True)]
         crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
         reasons = tuple(
-            _doubt(place, points, picture.pixels, wants.size) or unlike
-            for place, points, unlike in zip(places, faces.landmarks, self.domain.doubts(crops), strict=True)
+            _doubt(place, points, picture.pixels, wants.size) or (_CROOKED if own is None else unlike)
+            for place, own, points, unlike in zip(
+                places, level, faces.landmarks, self.domain.doubts(crops), strict=True
+            )
         )
         return Looked(name, faces, crops, reasons, seen=self._seen(picture, faces))
 
@@ -351,6 +367,26 @@ class Predictor:
                 )
             )
         return rows
+
+
+def _as_learnt(path: Path, exported: bool) -> tuple[bool, tuple[str, ...]]:
+    """Whether a model learnt faces aligned as Mien aligns them; and what else of its card crops do not follow."""
+    if exported:
+        beside = path.with_suffix(".json")
+        card = read_json(beside, "the card of the model beside it", error=WeightsError) if beside.is_file() else {}
+    else:
+        card = asdict(load_card(path))
+    alignment, data = str(card.get("alignment") or ""), card.get("data")
+    corpus = str(data.get("corpus") or "") if isinstance(data, dict) else ""
+    if alignment.startswith(IN_WORDS):
+        return True, ()
+    if alignment:
+        found = f"the model learnt faces that were aligned otherwise ({alignment}), and crops are not"
+        return False, (f"{found}: give it faces that are, with --crops",)
+    if corpus and not any(part.startswith("fer") for part in corpus.split("+")):
+        found = f"crops lie as FER2013's do, and the model learnt {corpus}, which may have been cut otherwise"
+        return False, (f"{found}: see --margin, or give it its own kind of crops with --crops",)
+    return False, ()
 
 
 def _several(sources: Source | Iterable[Source]) -> Iterable[Source]:

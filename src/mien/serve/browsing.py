@@ -90,6 +90,8 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
         return told | {"why_not": "It is no ONNX file: mien export RUN --out model.onnx makes one."}
     if not _plain(path) or path.stat().st_size > _LARGEST:
         return told | {"why_not": "Its file is too large for a browser, or lies in several."}
+    if predictor.aligned:
+        return told | {"why_not": "It learnt faces with their eyes level, which the page does not make."}
     try:
         recipe = onnx_recipe(path)
     except UsageError as error:
