@@ -17,7 +17,7 @@ pytest.importorskip("python_multipart")
 from fastapi.testclient import TestClient  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from mien.predict import Predictor  # noqa: E402
+from mien.predict import FaceRow, Predictor  # noqa: E402
 from mien.serve.app import Limits, Server, create_app  # noqa: E402
 from photographs import HOPPER, group_photograph  # noqa: E402
 
@@ -207,6 +207,51 @@ def test_fields_of_a_form_are_short_and_files_few(client: TestClient) -> None:
     many = [("files", (f"{i}.jpg", b"x")) for i in range(33)]
     answer = client.post("/v1/predict", files=many)
     assert (answer.status_code, answer.json()["detail"]) == (413, "A request may hold 32 pictures.")
+
+
+def test_crops_and_risk_are_asked_for_by_request(client: TestClient) -> None:
+    crop = io.BytesIO()
+    Image.open(HOPPER).crop((170, 100, 380, 310)).save(crop, "PNG")
+    (row,) = client.post("/v1/predict?crops=true", content=crop.getvalue(), headers=JPEG).json()["rows"]
+    (own,) = Predictor.load(detector=None).predict(crop.getvalue())
+    assert (row["box"], row["top"], row["face"]) == (None, own.top, 0)
+    assert row["probabilities"] == pytest.approx(own.probabilities, abs=1e-4)
+    asked = client.post("/v1/predict?risk=0", content=HOPPER.read_bytes(), headers=JPEG).json()["rows"]
+    (due,) = Predictor.load(risk=0).predict(HOPPER)
+    assert [(r["abstained"], r["reason"]) for r in asked] == [(due.abstained, due.reason)]
+    assert due.abstained  # no confidence promises that none is wrong
+    again = client.post("/v1/predict", content=HOPPER.read_bytes(), headers=JPEG).json()["rows"]
+    assert [r["abstained"] for r in again] == [False]
+    for wrong, said in (("risk=1.5", "risk: 1.5, expected a share"), ("risk=few", "risk: Input should be"),
+                        ("crops=perhaps", "crops: Input should be")):  # fmt: skip
+        answer = client.post(f"/v1/predict?{wrong}", content=HOPPER.read_bytes(), headers=JPEG)
+        assert (answer.status_code, said in answer.json()["detail"]) == (422, True)
+
+
+def test_the_description_has_the_schema_of_all_that_is_answered(client: TestClient) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    told = client.get("/openapi.json").json()
+    schemas = told["components"]["schemas"]
+    assert set(schemas) == {"FaceRow", "Problem"}
+    group = io.BytesIO()
+    Image.fromarray(group_photograph()).save(group, "PNG")
+    files = [("files", (name, data)) for name, data in (("g.png", group.getvalue()), ("t.txt", b"text"))]
+    rows = client.post("/v1/predict", files=files).json()["rows"]
+    refusal = client.post("/v1/predict", content=b"x", headers={"content-type": "text/plain"})
+    for content, name in (*((row, "FaceRow") for row in rows), (refusal.json(), "Problem")):
+        jsonschema.validate(content, schemas[name], jsonschema.Draft202012Validator)
+    example = told["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+    jsonschema.validate(example["rows"][0], schemas["FaceRow"], jsonschema.Draft202012Validator)
+    assert FaceRow.__dataclass_fields__.keys() - {"age_years"} <= schemas["FaceRow"]["properties"].keys()
+    for path, operation in ((p, o) for p, of in told["paths"].items() for o in of.values()):
+        assert "security" not in operation
+        assert all(code == "200" or "problem+json" in str(a["content"]) for code, a in operation["responses"].items())
+        assert path != "/v1/predict" or {"400", "413", "415", "422", "429", "503"} < set(operation["responses"])
+    with client_of(token="secret") as guarded:
+        told = guarded.get("/openapi.json").json()
+        assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+        assert told["paths"]["/v1/predict"]["post"]["security"] == [{"token": []}]
+        assert told["paths"]["/healthz"]["get"]["security"] == []
 
 
 def test_it_says_what_it_is_and_counts_what_it_did(client: TestClient) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -155,11 +155,8 @@ class Predictor:
             raise UsageError("--device", f"{device!r} computes no ONNX file", "cpu", fix)
         model = load_model(path, {"threads": threads}) if exported else run_model(path, device=device)
         confidence = confidence_of(path) if exported else Confidence()
-        if risk is not None and not 0 <= risk < 1:
-            raise UsageError("risk", str(risk), "a share of wrong answers from 0 to under 1, such as 0.1")
-        if risk is not None and not confidence.steps:
-            fix = "Export it on faces that it has not learnt from: mien export RUN --out model.onnx --on STORE:split."
-            raise UsageError(str(path), "says nothing of what its confidence is worth", "an exported model", fix)
+        if risk is not None:
+            _check_risk(risk, confidence, str(path))
         finds = None
         aligned, notes = (False, ()) if detector is None else _as_learnt(path, exported)
         if detector is not None:
@@ -199,6 +196,15 @@ class Predictor:
     def least(self) -> float:
         """The confidence under which it abstains."""
         return 0.0 if self.risk is None else self.confidence.threshold(self.risk)
+
+    def at(self, risk: float) -> Predictor:
+        """The same, abstaining where needed for at most this share of wrong answers.
+
+        Raises:
+            UsageError: If it is no such share, or nobody has counted what the model's confidence is worth.
+        """
+        _check_risk(risk, self.confidence, self.model.name)
+        return replace(self, risk=risk)
 
     def predict(self, sources: Source | Iterable[Source]) -> list[FaceRow]:
         """All rows of a picture, or of several in their order; see :meth:`stream`."""
@@ -367,6 +373,14 @@ class Predictor:
                 )
             )
         return rows
+
+
+def _check_risk(risk: float, confidence: Confidence, model: str) -> None:
+    if not 0 <= risk < 1:
+        raise UsageError("risk", str(risk), "a share of wrong answers from 0 to under 1, such as 0.1")
+    if not confidence.steps:
+        fix = "Export it on faces that it has not learnt from: mien export RUN --out model.onnx --on STORE:split."
+        raise UsageError(model, "says nothing of what its confidence is worth", "an exported model", fix)
 
 
 def _as_learnt(path: Path, exported: bool) -> tuple[bool, tuple[str, ...]]:

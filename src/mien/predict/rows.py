@@ -13,6 +13,58 @@ from mien.samples import PERCEIVED
 #: The reason of a picture that was read, and in which there is no face.
 NO_FACE = "no face was found"
 SIDES = ("left", "top", "right", "bottom")
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_SHARES = {"type": "object", "additionalProperties": _SHARE}
+_PLACE = {"type": "array", "items": {"type": "number"}}
+
+
+def _or_none(kind: dict[str, Any], said: str) -> dict[str, Any]:
+    return {"anyOf": [kind, {"type": "null"}], "description": said}
+
+
+def _of(kind: dict[str, Any], said: str) -> dict[str, Any]:
+    return {**kind, "description": said}
+
+
+_SEEN = {
+    "perceived": _of({"type": "object", "additionalProperties": _SHARES}, "Attribute -> group -> probability."),
+    "perceived_age_years": _or_none({"type": "number"}, "Expected age in years."),
+    "annotator": _of({"type": "string"}, "Which perceived these attributes."),
+}
+_FILM = {
+    "frame": _or_none({"type": "integer", "minimum": 0}, "Number of the frame."),
+    "time_s": _or_none({"type": "number", "minimum": 0}, "Seconds from the film's first frame."),
+    "track": _or_none({"type": "integer", "minimum": 1}, "Number of the face in its film."),
+    "smoothed": _of(_SHARES, "Class -> mean of the track's probabilities over the last moments."),
+}
+_ALWAYS = {
+    "image": _of({"type": "string"}, "What the picture is called."),
+    "face": _or_none({"type": "integer", "minimum": 0}, "Its number in the picture, the surest first; null without."),
+    "box": _or_none({**_PLACE, "minItems": 4, "maxItems": 4}, "Left, top, right, bottom in pixels; null of a crop."),
+    "landmarks": _of(
+        {"type": "object", "additionalProperties": {**_PLACE, "minItems": 2, "maxItems": 2}},
+        f"Column and row in pixels of those that the detector tells: {', '.join(LANDMARKS)}.",
+    ),
+    "detector_score": _or_none(_SHARE, "How sure the detector is; null of a crop."),
+    "probabilities": _of(_SHARES, "Class -> probability that a person perceives it; empty without a face."),
+    "top": _of({"type": "string"}, "The most probable class; empty without a face."),
+    "confidence": _or_none(_SHARE, "Its probability."),
+    "entropy": _or_none(_SHARE, "0: all on one class; 1: all alike."),
+    "abstained": _of({"type": "boolean"}, "Whether the answer had better not be used."),
+    "reason": _of({"type": "string"}, "Why not, or why there is no face; empty otherwise."),
+    "model": _of({"type": "string"}, "The model."),
+    "model_sha256": _of({"type": "string"}, "The checksum of its file."),
+    "numbers": _of({"type": "object", "additionalProperties": {"type": "number"}}, "Numbers told beside the classes."),
+}
+#: JSON Schema (draft 2020-12) of :meth:`FaceRow.as_json`, wherever it is printed, written or answered.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "FaceRow",
+    "description": "One face, or one picture in which there was none or that could not be read.",
+    "properties": {**_ALWAYS, **_SEEN, **_FILM},
+    "required": list(_ALWAYS),
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

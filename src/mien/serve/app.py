@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from mien.predict.predictor import Looked
 from mien.serve.auditing import audited
 from mien.serve.batching import Batcher, Rate, Room
 from mien.serve.browsing import add_page
-from mien.serve.openapi import NOTICE, PICTURES, ROWS, TABLE
+from mien.serve.openapi import AUDIT, METRICS, NOTICE, PICTURES, READY, ROWS, TABLE, TOKEN, described
 from mien.serve.requests import Sent, pictures_of
 from mien.web.guard import BROKEN, LOOPBACK, Guard
 from mien.web.refusals import Refused
@@ -30,7 +30,7 @@ from mien.web.refusals import Refused
 try:
     from fastapi import FastAPI, Query, Request, Response
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, PlainTextResponse
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
@@ -140,20 +140,18 @@ class Server:
         if scheme.lower() != "bearer" or not known:
             raise Refused(401, "Send the token that the server printed when it started: Authorization: Bearer TOKEN.")
 
-    async def rows(self, pictures: list[Sent]) -> list[FaceRow]:
-        """The rows of some pictures, side by side with those of other requests."""
-        found = await asyncio.gather(*(self._rows(sent) for sent in pictures))
+    async def rows(self, pictures: list[Sent], predictor: Predictor) -> list[FaceRow]:
+        """The rows of some pictures, side by side with those of other requests; ``predictor`` has the same model."""
+        found = await asyncio.gather(*(self._rows(sent, predictor) for sent in pictures))
         return [row for rows in found for row in rows]
 
-    async def _rows(self, sent: Sent) -> list[FaceRow]:
+    async def _rows(self, sent: Sent, predictor: Predictor) -> list[FaceRow]:
         loop = asyncio.get_running_loop()
-        looked: Looked = await loop.run_in_executor(
-            self.pool, self.predictor.look, sent.data, sent.name, self.limits.pixels
-        )
+        looked: Looked = await loop.run_in_executor(self.pool, predictor.look, sent.data, sent.name, self.limits.pixels)
         if looked.crops is None or not len(looked.crops):
-            nothing = np.empty((0, len(self.predictor.model.classes)))
-            return self.predictor.rows(looked, nothing, np.empty((0, len(self.predictor.model.numbers))))
-        return self.predictor.rows(looked, *await self.batcher.answers(looked.crops))
+            nothing = np.empty((0, len(predictor.model.classes)))
+            return predictor.rows(looked, nothing, np.empty((0, len(predictor.model.numbers))))
+        return predictor.rows(looked, *await self.batcher.answers(looked.crops))
 
 
 def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bool = False) -> FastAPI:
@@ -180,6 +178,8 @@ def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bo
     app.exception_handler(Exception)(_broken)
     app.middleware("http")(_counting(server))
     _add_routes(app, server)
+    plain = app.openapi
+    app.openapi = lambda: described(plain(), server.token is not None)  # type: ignore[method-assign]
     add_page(app, server)
     app.add_middleware(Guard, hosts=tuple(hosts), addresses=addresses, max_body=server.limits.bytes, problems=True)
     return app
@@ -188,22 +188,30 @@ def create_app(server: Server, *, hosts: Iterable[str] = LOOPBACK, addresses: bo
 def _add_routes(app: FastAPI, server: Server) -> None:
     predictor, limits = server.predictor, server.limits
 
-    @app.post("/v1/predict", openapi_extra=PICTURES, responses=ROWS)
-    async def predict(request: Request) -> JSONResponse:
+    @app.post("/v1/predict", openapi_extra=PICTURES, responses=ROWS, response_class=JSONResponse)
+    async def predict(
+        request: Request,
+        crops: bool = Query(default=False, description="The pictures are aligned crops of faces: look for none."),
+        risk: float | None = Query(
+            default=None, description="Abstain where needed for at most this share of wrong answers, such as 0.1."
+        ),
+    ) -> JSONResponse:
         """The faces of one picture or several, and what expressions people would perceive in them: a row a face."""
         with server.admit(request):
+            asked = predictor if risk is None else predictor.at(risk)
+            asked = replace(asked, detector=None) if crops else asked
             pictures = await pictures_of(request, min(limits.pictures, limits.room), limits.bytes, server.pool)
             server.rate.take(address_of(request), len(pictures) - 1, time.monotonic(), taken=1)
             with server.room.taking(len(pictures)):
                 try:
-                    rows = await asyncio.wait_for(server.rows(pictures), limits.seconds)
+                    rows = await asyncio.wait_for(server.rows(pictures, asked), limits.seconds)
                 except TimeoutError:
                     raise Refused(503, f"It took more than {limits.seconds:g} seconds.", retry_s=5) from None
         for row in rows:
             server.faces.labels("none" if row.face is None else "abstained" if row.abstained else "told").inc()
         return JSONResponse({"rows": [row.as_json() for row in rows]})
 
-    @app.post("/v1/audit", openapi_extra=TABLE)
+    @app.post("/v1/audit", openapi_extra=TABLE, responses=AUDIT, response_class=JSONResponse)
     async def audit(
         request: Request, by: str = Query(default="", description="Columns of groups: gender,age,gender*age")
     ) -> Response:
@@ -219,7 +227,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
                 found = await audited(body, by, page=page, seconds=limits.audit_seconds)
         return Response(found, media_type="text/html; charset=utf-8" if page else "application/json")
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", responses=TOKEN)
     async def models(request: Request) -> JSONResponse:
         """The model, its classes, what it is sure of, and the detector."""
         server.check_token(request)
@@ -242,14 +250,14 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         """Whether the process is alive."""
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=READY)
     async def readyz() -> JSONResponse:
         """Whether it can answer: the networks are loaded and have been used once."""
         if not server.ready:
             raise Refused(503, "The networks are being loaded.", retry_s=1)
         return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics")
+    @app.get("/metrics", responses=METRICS, response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         """Counts for Prometheus."""
         server.check_token(request)
