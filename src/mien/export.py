@@ -242,6 +242,7 @@ def _quantise(path: Path, classifier: Any, asked: AskedFaces) -> None:
                 Faces(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
+                reduce_range=True,  # processors without VNNI add eight-bit products in sixteen bits, which seven fit
                 weight_type=QuantType.QInt8,
                 activation_type=QuantType.QUInt8,
             )

@@ -259,9 +259,9 @@ def test_answers_are_kept_back_at_the_risk_that_is_chosen(site: Site, visit: Cal
     told(page, HOPPER)
     expect(page.get_by_role("heading", name="Face 1: neutral")).to_be_visible()
     expect(page.get_by_text("about as sure among 1,599 faces of ferplus:PublicTest")).to_be_visible()
-    # A confidence of 0.92 is enough for one wrong answer in twenty; raise what is needed, and it is kept back.
+    # A confidence of 0.85 is enough for one wrong answer in twenty; raise what is needed, and it is kept back.
     least = site.predictor.confidence.threshold(0.05)
-    assert least < 0.92
+    assert least < 0.85
     page.get_by_label("Give answers of which at most").select_option("5 %")
     expect(page.get_by_role("heading", name="Face 1: neutral")).to_be_visible()
     page.route("**/model.json", lambda route: _stricter(route))
@@ -271,7 +271,7 @@ def test_answers_are_kept_back_at_the_risk_that_is_chosen(site: Site, visit: Cal
     assert not row["abstained"]
     page.get_by_label("Give answers of which at most").select_option("5 %")
     expect(page.get_by_role("heading", name="Face 1: no answer")).to_be_visible()
-    expect(page.get_by_text("Not sure enough: 0.92, under 0.99.")).to_be_visible()
+    expect(page.get_by_text("Not sure enough: 0.85, under 0.99.")).to_be_visible()
 
 
 def _stricter(route: Any) -> None:
@@ -331,8 +331,10 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     consent.uncheck()  # consent is withdrawn: the camera stops
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     assert page.evaluate("document.getElementById('video').srcObject") is None
+    page.on("dialog", lambda dialog: dialog.accept())  # a row of the moment before may be lost
     consent.check()
     start.click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()  # it runs: a face of before may stand there still
     expect(page.locator("#now h3").first).to_be_visible(timeout=WAIT)
     page.get_by_role("tab", name="About").click()  # nobody sees there that a camera is on
     expect(page.locator("#notice")).to_contain_text("The camera was stopped")
