@@ -132,7 +132,8 @@ def main() -> None:
     args = parser.parse_args()
     for path in args.runs:
         keep(Run.open(path), args.out)
-    sections = [section(f.parent) for f in sorted(args.out.glob("*/record.json"))]
+    # Other pages have records of their own kind: a run's stands beside its configuration.
+    sections = [section(f.parent) for f in sorted(args.out.glob("*/record.json")) if (f.parent / "history.csv").is_file()]
     (args.out / "README.md").write_text("\n".join([HEAD, *sections]) + "\n")
 
 
