@@ -77,7 +77,7 @@ def keep(run: Run, out: Path) -> None:
 def section(folder: Path) -> str:
     """One run's part of the page."""
     record = json.loads((folder / "record.json").read_text())
-    name, train, data = record["name"], record["config"]["train"], record["data"]
+    name, train, data = folder.name, record["config"]["train"], record["data"]
     best, minutes, device = record["best"], record["seconds"] / 60, record["device"]
     where = device.get("accelerator") or f"{device['cores']} cores, {device['processor']}"
     lines = [
@@ -96,7 +96,7 @@ def section(folder: Path) -> str:
         "",
         "```sh",
         f"mien prepare FOLDER --out {data['store']}",
-        f"mien train experiments/{name}.yaml --out runs/{name}",
+        f"mien train experiments/{record['name']}.yaml --out runs/{name}",
     ]
     lines += [f"mien evaluate runs/{name} --on {e['on']}" for e in record["estimates"].values()] + ["```"]
     for evaluated, entry in record["estimates"].items():
@@ -133,7 +133,8 @@ def main() -> None:
     for path in args.runs:
         keep(Run.open(path), args.out)
     # Other pages have records of their own kind: a run's stands beside its configuration.
-    sections = [section(f.parent) for f in sorted(args.out.glob("*/record.json")) if (f.parent / "history.csv").is_file()]
+    told = [f.parent for f in sorted(args.out.glob("*/record.json")) if "name" in json.loads(f.read_text())]
+    sections = [section(folder) for folder in told]
     (args.out / "README.md").write_text("\n".join([HEAD, *sections]) + "\n")
 
 

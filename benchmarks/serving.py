@@ -488,17 +488,15 @@ def page(told: dict[str, Any]) -> str:
                 times = " | ".join(f"{one[key]:.0f} ms" for key in ("median_ms", "p95_ms", "p99_ms", "longest_ms"))
                 good = one["answers"].get("200", one["answers"].get(200, 0))
                 lines.append(f"| {name} | {one['requests']:,} | {good:,} | {one['per_second']:.1f} | {times} |")
-        crowded = {
-            name: one for name, one in told["load"].items() if isinstance(one, dict) and one["clients"] > 1
-        }
+        crowded = {name: one for name, one in told["load"].items() if isinstance(one, dict) and one["clients"] > 1}
         met = ", ".join(
             f"{'met' if one['p99_ms'] < _PROMISED_MS else 'not met'} by {name}" for name, one in crowded.items()
         )
         lines += [
             "",
-            f"The aim, 99 of 100 answers within {_PROMISED_MS} ms under many clients, is {met} on this machine: clients "
-            "that each wait for their answer wait as long as all of their pictures take, and a picture takes the "
-            "milliseconds of one client. More cores, or more of these processes, divide it.",
+            f"The aim, 99 of 100 answers within {_PROMISED_MS} ms under many clients, is {met} on this machine: "
+            "clients that each wait for their answer wait as long as all of their pictures take, and a picture takes "
+            "the milliseconds of one client. More cores, or more of these processes, divide it.",
             "",
         ]
     if "soak" in told:
