@@ -130,6 +130,8 @@ def merge(
             "detail": detail,
             "merged": {s.name: s.store.fingerprint for s in sources},
         } | _alignment(sources)
+        cut = {s.name: s.store.info["cut"] for s in sources if s.store.info.get("cut")}
+        info |= {"cut": cut} if cut else {}
         return writer.commit(table, info)
 
 

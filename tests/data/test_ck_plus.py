@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -157,6 +159,9 @@ def test_the_folder_copy_under_splits_keeps_its_persons_and_tells_whom_they_tear
         picture.unlink()  # as tools that split leave them
     assert detect(parted) == 3
     assert "fear" in ck_plus(parted).vocabulary
+    save(parted / "train" / "more" / "fear" / "S999_001_00000001.png", faces(1)[0])
+    assert detect(parted) == 0  # what lies deeper is not passed over
+    shutil.rmtree(parted / "train" / "more")
     save(parted / "train" / "anger" / "mine.png", faces(1)[0])
     (parted / "extra" / "anger").mkdir(parents=True)
     assert detect(parted) == 0

@@ -359,6 +359,14 @@ def test_a_folder_or_pattern_of_films_is_all_of_them(film: Path, tmp_path: Path)
     assert films_of(["a.mp4", "-", "x.csv", "no*such"]) == (["a.mp4"], [])
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "webm"])
+def test_a_film_of_few_frames_is_whole(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"lapse [x].{ending}"  # also where its name could be a pattern
+    write_film(path, [(2.5 * i, frame_with((10 + i, 40))) for i in range(10)])
+    assert len(list(frames_of(path))) == 10
+    assert films_of([str(path)]) == ([str(path)], [])
+
+
 def test_a_drawing_never_takes_the_place_of_a_film(film: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

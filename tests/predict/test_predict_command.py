@@ -64,10 +64,22 @@ def test_drawings_of_before_are_replaced_where_asked_and_never_by_chance(tmp_pat
     assert set(after) == names
     assert all(after[name] > before[name] for name in names)
     # A command that goes on looks at the last picture again, and draws it once.
-    mien(*words, "--resume")
+    mien(*words, "--resume", "--force")
     assert {path.name: path.stat().st_mtime_ns for path in drawn.iterdir()} == after
     mien(*words[:2], "--draw", drawn)  # without --force what is there stays
     assert {path.name for path in drawn.iterdir()} == names | {"photo-a-1.png"}
+    # The last one was told and not drawn when the command was killed.
+    (drawn / "photo-b-1.png").unlink()
+    mien(*words, "--resume")
+    assert {path.name for path in drawn.iterdir()} == names | {"photo-a-1.png"}
+    # Nobody's own picture is drawn over, whatever is asked for.
+    own = tmp_path / "own"
+    own.mkdir()
+    Image.open(HOPPER).save(own / "photo.png")
+    before = {"photo.png": (own / "photo.png").read_bytes()}
+    mien("predict", own / "photo.png", tmp_path / "a", "--draw", own, "--force")
+    assert (own / "photo.png").read_bytes() == before["photo.png"]
+    assert len(list(own.iterdir())) == 3
 
 
 def test_rows_as_lines_on_stdout(album: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import subprocess
@@ -76,6 +77,12 @@ def test_a_picture_is_given_in_any_form(predictor: Predictor) -> None:
         predictor.predict([3])  # type: ignore[list-item]
     (row,) = predictor.predict(Image.new("F", (9, 9)))
     assert "floating-point numbers without a known range" in row.reason
+    content = HOPPER.read_bytes()
+    cut = Image.open(io.BytesIO(content[: len(content) // 2]))
+    first, second = predictor.predict([cut, HOPPER])  # decoded only now: the other one is read all the same
+    assert "cannot be decoded" in first.reason
+    assert second.top == due.top
+    assert "pixels, expected at most" in predictor.look(pixels, most_pixels=1000).error
 
 
 def test_five_people_are_five_rows_and_a_picture_of_them(predictor: Predictor) -> None:

@@ -201,8 +201,12 @@ def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsy
         assert told()[8] == "not run", other
     for more, why in (({"set": {"train.batch_size": 7}}, "full"), ({}, "tiny")):
         written(file, **({"seeds": 2, "cells": {}, "figures": []} | more))
-        with pytest.raises(UsageError, match=rf"rests on 4 runs, and .* has 0 \({why}\)"):
+        with pytest.raises(UsageError, match=rf"rests on 4 runs \(full\), and .* has 0 \({why}\)"):
             study_table(file, out=out, scale=why, page=pages / "easy")
+    written(file, seeds=2, cells={}, figures=[])
+    assert study_run(file, out=out, scale="small", set=("train.epochs=1",)) == 0  # as many runs, and no full ones
+    with pytest.raises(UsageError, match=r"rests on 4 runs \(full\), and .* has 4 \(small, train.epochs=1\)"):
+        study_table(file, out=out, scale="small", set=("train.epochs=1",), page=pages / "easy")
     kept.write_text(kept.read_text().replace('"claims"', '"clams"'))
     with pytest.raises(DataError, match="claims"):
         told()

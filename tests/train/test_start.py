@@ -171,6 +171,10 @@ def test_pictures_that_were_cut_otherwise_are_known_by_their_names(
     other = starting(settings, first, split={"name": "corpus"}, data={"store": str(tmp_path / "wide")})
     with pytest.raises(ConfigError, match="were learnt by"):
         train(parse_config(other), tmp_path / "second")
+    merge([tmp_path / "wide", other_store(tmp_path / "c", "c")], tmp_path / "merged")
+    assert Store.open(tmp_path / "merged").info["cut"] == {corpus: {"margin": 0.2}}
+    with pytest.raises(ConfigError, match="were learnt by"):
+        train(parse_config(other | {"data": {"store": str(tmp_path / "merged")}}), tmp_path / "third")
 
 
 def test_weights_that_are_none_are_named_by_their_key(settings: dict[str, Any], tmp_path: Path) -> None:

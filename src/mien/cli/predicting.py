@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mien.predict import FaceRow, Predictor
 
+_DRAWING = "mien drawing of"  # key of a PNG's text
 _SHOWN = 200  # rows that are printed as a table; more belong into a file
 
 
@@ -51,7 +53,9 @@ def predict(
     ray: str | None = None,
     device: str = "cpu",
     resume: Annotated[bool, Parameter(negative=())] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Replace what is there, drawings too.")] = False,
+    force: Annotated[
+        bool, Parameter(negative=(), help="Replace what is there, drawings of the same pictures too.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Find the faces of pictures, and what expressions people would perceive in them.
@@ -178,9 +182,9 @@ def predict(
             # The last picture of an earlier command comes once more, and its drawings mostly stand there.
             twice = resume and as_text(rows[0].image) == stood.last
             if draw is not None:
-                _draw(Drawings(draw, made, force, twice), rows)
+                _draw(Drawings(draw, rows[0].image, made, force, twice), rows)
             if explain is not None:
-                _explain(Drawings(explain, made, force, twice), predictor, rows)
+                _explain(Drawings(explain, rows[0].image, made, force, twice), predictor, rows)
             progress(counted.pictures + before, None if names is None else len(names))
     if out is None and printed == "table":
         _print(predictor, shown, counted)
@@ -343,34 +347,57 @@ def _explain(into: Drawings, predictor: Predictor, rows: Sequence[FaceRow]) -> N
 class Drawings:
     """A folder of drawn pictures.
 
+    A drawing says in its file which picture it is of, as a checksum of that one's name: only what is known to be a
+    drawing of the same picture is ever drawn over.
+
     Attributes:
         folder: The folder.
+        of: The picture.
         made: What this command has drawn.
-        replace: Draw over what an earlier command drew there; without it that stays, and names get a number.
-        once: Draw nothing that is there already.
+        replace: Draw over what an earlier command drew of it; without it that stays, and names get a number.
+        once: Draw nothing where an earlier command drew it.
     """
 
     folder: Path
+    of: str
     made: set[Path]
     replace: bool = False
     once: bool = False
 
     def save(self, picture: Image, name: Path) -> None:
-        """Save the drawing of a picture under a free name.
+        """Save a drawing under a free name.
 
         Raises:
             OutputError: If there is none.
         """
+        from PIL.PngImagePlugin import PngInfo
+
+        sign = hashlib.sha256(self.of.encode("utf-8", "surrogateescape")).hexdigest()
         for place in _names(self.folder, name):
-            if self.once and place.exists():
+            there = place.exists() or place.is_symlink()
+            own = there and place not in self.made and _sign_of(place) == sign
+            if own and self.once:
                 return
-            if not place.exists() or (self.replace and place not in self.made):
+            if not there or (own and self.replace):
+                told = PngInfo()
+                told.add_text(_DRAWING, sign)
                 with whole(place) as partial:
-                    picture.save(partial, "PNG")
+                    picture.save(partial, "PNG", pnginfo=told)
                 self.made.add(place)
                 return
         found = f"holds too many pictures called {name.stem}"
         raise OutputError(str(self.folder), found, "", "Give an empty folder.")
+
+
+def _sign_of(place: Path) -> str:
+    """Of which picture a drawing is; empty for what is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(place, formats=("PNG",)) as drawing:
+            return str(drawing.info.get(_DRAWING, ""))
+    except Exception:  # whatever stands there, it is no drawing of ours
+        return ""
 
 
 def _names(folder: Path, name: Path) -> Iterator[Path]:

@@ -43,6 +43,7 @@ class Listing:
         dead: Other links that lead nowhere, such as one for a whole class.
         litter: Kind of litter -> files left out (a folder of litter without files counts one).
         unread: Ending -> files that are no picture and no litter.
+        others: These files, in the order of their paths.
         links: Links to folders that were followed.
         loops: Links not followed because they lead back to a folder above.
     """
@@ -53,6 +54,7 @@ class Listing:
     dead: tuple[Path, ...]
     litter: dict[str, int]
     unread: dict[str, int]
+    others: tuple[Path, ...]
     links: int
     loops: int
 
@@ -97,6 +99,7 @@ def list_pictures(root: Path, *, unreadable: bool = False) -> Listing:
         dead=tuple(sorted(walk.dead)),
         litter=dict(sorted(walk.litter.items())),
         unread=dict(ordered),
+        others=tuple(sorted(walk.others, key=lambda p: p.parts)),
         links=walk.links,
         loops=walk.loops,
     )
@@ -110,6 +113,7 @@ class _Walk:
         self.dead: list[Path] = []
         self.litter: Counter[str] = Counter()
         self.unread: Counter[str] = Counter()
+        self.others: list[Path] = []
         self.links = self.loops = 0
 
     def folder(self, path: Path, below: str, above: frozenset[tuple[int, int]]) -> bool:
@@ -145,6 +149,7 @@ class _Walk:
             self.dead.append(path)
             return False
         self.unread[path.suffix.lower() or "without an ending"] += 1
+        self.others.append(path)
         return False
 
 

@@ -155,7 +155,10 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
     table = split_table(cell.config)
     _check_attribute(config, table)
     check_parts(cell)
-    _check_groups(config, table.in_split(VALIDATION), VALIDATION)
+    fitted = {method.part for method in config.methods.values() if method.after is not None}
+    for part in (VALIDATION, *sorted(fitted)):
+        if len(faces := table.in_split(part)):
+            _check_groups(config, faces, part)
     if config.select in BY_GROUPS:
         sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
         if not len(sizes) or sizes.iloc[0] < config.min_n:

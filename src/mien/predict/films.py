@@ -133,7 +133,7 @@ def _frames(source: Any, name: str, fps: float | None = None, until: float | Non
     if number < 0:
         raise DataError(name, "holds no frame that can be read", "a whole film")
     length = _length(source, stream) if whole else None
-    if length is not None and clock.last < length - max(_ENDS_S, _SHORT * length):
+    if length is not None and clock.last + max(clock.gap, damaged.lasts) < length - max(_ENDS_S, _SHORT * length):
         raise DataError(name, f"breaks off at {clock.last:.1f} of {length:.1f} s", "a whole film")
     if damaged.n:
         raise DataError(name, f"has {plural(damaged.n, 'damaged part')}, whose frames are missing", "a whole film")
@@ -154,10 +154,11 @@ class _Damaged:
 
     Attributes:
         n: Packets that could not be read, and the last one if it was cut.
+        lasts: Seconds that the last frame is to be seen, as its packet says.
     """
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n, self.lasts = 0, 0.0
 
     def decoded(self, source: Any, stream: Any) -> Iterator[Any]:
         """Every frame that can be decoded."""
@@ -165,6 +166,8 @@ class _Damaged:
         cut = False
         for packet in source.demux(stream):
             cut = bool(packet.is_corrupt) if packet.size else cut
+            if packet.size and packet.duration and packet.time_base:
+                self.lasts = float(packet.duration * packet.time_base)
             try:
                 frames = packet.decode()
             except damage:
@@ -190,7 +193,7 @@ class _Clock:
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self.shift: float | None = None
-        self.last = 0.0
+        self.last = self.gap = 0.0  # and how long before it the frame before was
 
     def time(self, said: float | None, number: int) -> float:
         """Of the next frame: what the film says, or without that at its mean rate."""
@@ -198,8 +201,9 @@ class _Clock:
         self.shift = -at if self.shift is None else self.shift
         if at + self.shift < self.last - _JUMP_S:
             self.shift = self.last + 1 / self.rate - at
-        self.last = max(self.last, at + self.shift)
-        return self.last
+        now = max(self.last, at + self.shift)
+        self.last, self.gap = now, now - self.last
+        return now
 
 
 def _width(frame: Any, aspect: Any) -> int:

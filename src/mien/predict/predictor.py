@@ -424,10 +424,15 @@ def _decoded(source: Source, name: str, most_pixels: int) -> WholePicture:
     if isinstance(source, str | Path | bytes):
         return read_picture(source if isinstance(source, bytes) else Path(source), name, most_pixels)
     if isinstance(source, Image.Image | np.ndarray):
+        width, height = source.size if isinstance(source, Image.Image) else (*source.shape[1::-1], 1, 1)[:2]
+        if width * height > most_pixels:
+            raise DataError(name, f"has {width:,}x{height:,} pixels", f"at most {most_pixels:,}")
         try:
             return picture_of(source, name)
-        except ValueError as error:  # of modes that have no range
-            raise DataError(name, f"cannot be read ({error})", "a picture of 8 or 16 bits") from error
+        except UsageError:
+            raise
+        except Exception as error:  # decoders of damaged files raise almost anything, and Pillow decodes late
+            raise DataError(name, f"cannot be decoded ({error})", "a whole picture of 8 or 16 bits") from error
     expected = "a path, bytes, an image or pixels"
     raise UsageError(name, f"a {type(source).__name__} is no picture", expected)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import glob
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mien.data.picture_files import holds_picture, is_picture_file, list_pictures
+from mien.data.picture_files import is_picture_file, list_pictures
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.prediction_tables.dialects import dialect_of
@@ -21,7 +20,6 @@ LISTS = (".csv", ".tsv", ".txt")
 #: Endings of films, by which they are told from pictures.
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".ogv", ".wmv")
 _PATTERN = frozenset("*?[")
-_DEEP = 64  # folders
 
 
 def pictures_of(given: Sequence[str]) -> Iterator[str]:
@@ -68,7 +66,7 @@ def films_of(given: Sequence[str]) -> tuple[list[str], list[str]]:
     over: list[str] = []
     for name in given:
         path = Path(name)
-        if is_film(name) and not _PATTERN & set(name):
+        if is_film(name) and (not _PATTERN & set(name) or _is(path, "file")):
             films.append(name)
         elif name != "-" and path.suffix.lower() not in LISTS:
             found, pictures = _films_below(path) if _is(path, "dir") else _films_matching(name)
@@ -78,13 +76,8 @@ def films_of(given: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _films_below(folder: Path) -> tuple[list[str], bool]:
     """Films in a folder and below it, and whether pictures lie there too."""
-    found = sorted(
-        str(Path(at, name))
-        for at, _, names in os.walk(folder)
-        for name in names
-        if is_film(name) and not name.startswith(".")
-    )
-    return found, bool(found) and holds_picture(folder, _DEEP)
+    listing = list_pictures(folder, unreadable=True)  # by the same walk as its pictures
+    return [str(path) for path in listing.others if is_film(path.name)], bool(listing.pictures)
 
 
 def _films_matching(pattern: str) -> tuple[list[str], bool]:

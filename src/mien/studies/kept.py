@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.claims import Judged, Verdict, judge
+from mien.studies.columns import Column
 from mien.studies.definition import ClaimConfig
-from mien.studies.estimates import at
+from mien.studies.estimates import at, predictions_of
 from mien.studies.standing import done_of
 
 KEPT = "claims.json"
@@ -58,11 +59,14 @@ def keep_verdicts(plan: Plan, judged: Sequence[Judged], path: Path) -> None:
         for each in judged
     ]
     runs = sorted({cell.key for cell in done_of(plan.cells)})
-    write_json(path, {"study": plan.study.name, "runs": runs, "claims": [asdict(each) for each in found]})
+    content = {"study": plan.study.name, "scale": plan.called, "runs": runs, "claims": [asdict(e) for e in found]}
+    write_json(path, content)
 
 
 def check_no_poorer(plan: Plan, path: Path) -> None:
-    """Refuse to write a page over one that rests on more runs, or on runs of this study that are not here.
+    """Refuse to write a page over one of another scale, of more runs, or of runs of this study that are not here.
+
+    A page of all of it (full, nothing changed) may replace one of a smaller scale that has no more runs.
 
     Args:
         plan: The study.
@@ -74,14 +78,17 @@ def check_no_poorer(plan: Plan, path: Path) -> None:
     """
     if not path.is_file():
         return
-    runs = set(as_kind(list[str], _content(path).get("runs"), str(path), "runs", fix=_ANEW))
+    content = _content(path)
+    runs = set(as_kind(list[str], content.get("runs"), str(path), "runs", fix=_ANEW))
+    scale = as_kind(str, content.get("scale"), str(path), "scale", fix=_ANEW)
     here = {cell.key for cell in done_of(plan.cells)}
     lost = len((runs & {cell.key for cell in plan.cells}) - here)
-    if lost or len(here) < len(runs):
+    other = scale != plan.called and not plan.as_published
+    if lost or other or len(here) < len(runs):
         found = f"of which {lost} are not in {plan.out}" if lost else f"and {plan.out} has {len(here)} ({plan.called})"
         raise UsageError(
             f"--page {path.parent}",
-            f"rests on {len(runs)} runs, {found}",
+            f"rests on {len(runs)} runs ({scale}), {found}",
             "a page that is no poorer than the one that it replaces",
             "Look at --scale, --set and --out; run what is missing, or give the page another folder.",
         )
@@ -135,17 +142,36 @@ def _asked(plan: Plan, claim: ClaimConfig) -> dict[str, Any]:
 
 def _groups(plan: Plan, claim: ClaimConfig, cells: Sequence[Cell]) -> dict[str, str]:
     """Attribute -> checksum of whose faces are which, for claims about groups: who annotates anew changes no key."""
-    found = {}
-    for name in filter(None, (claim.metric, claim.than_metric)):
-        column = at(plan, name)
-        judged = next((cell for cell in cells if column.evaluation in cell.on), None)
-        if not column.attribute or column.annotated or judged is None:
-            continue
-        table = Store.open(judged.place_of(column.evaluation).rpartition(":")[0]).table
+    found: dict[str, str] = {}
+    columns = [at(plan, name) for name in filter(None, (claim.metric, claim.than_metric))]
+    asked = {
+        (column.evaluation, column.attribute, cell.place_of(column.evaluation).rpartition(":")[0]): column
+        for column in columns
+        if column.attribute and not column.annotated
+        for cell in cells
+        if column.evaluation in cell.on
+    }
+    for i, ((evaluation, attribute, store), column) in enumerate(asked.items()):
+        key, table = f"{evaluation}: {attribute} ({i})", Store.open(store).table
         if {part.strip() for part in column.attribute.split("*")} <= set(table.frame):
             groups = group_column(table, column.attribute).astype(str)
-            found[column.attribute] = sha256_of_content(dict(zip(table.frame["sample_id"], groups, strict=True)))
+            found[key] = sha256_of_content(dict(zip(table.frame["sample_id"], groups, strict=True)))
+            found[key] += _annotated_since(cells, column, dict(zip(table.frame["sample_id"], groups, strict=True)))
     return found
+
+
+def _annotated_since(cells: Sequence[Cell], column: Column, groups: Mapping[str, str]) -> str:
+    """A mark where runs that are here were judged by other groups than the store has: their verdict is of no store."""
+    whole = replace(column, attribute="", groups=(), over=None)
+    for cell in done_of(cells):
+        if column.evaluation not in cell.on:
+            continue
+        said = predictions_of(cell, whole)
+        if column.attribute in said.groups:
+            words = said.groups[column.attribute].astype(object).where(said.groups[column.attribute].notna(), None)
+            if any(groups.get(str(face)) != str(w) for face, w in zip(said.sample_id, words, strict=True)):
+                return ", annotated anew since"
+    return ""
 
 
 def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept) -> Judged:

@@ -23,7 +23,7 @@ from mien.data.datasets import DATASETS
 from mien.data.datasets.fer2013 import SIDE, challenge_csv, read_challenge
 from mien.data.folder_names import is_split
 from mien.data.listed import ALL, About, Listed, Shape, five_of_68, is_there, listed_corpus, votes_of, with_landmarks
-from mien.data.picture_files import entries_of, find_folder, picture_names, subfolders
+from mien.data.picture_files import entries_of, find_folder, holds_picture, picture_names, subfolders
 from mien.data.text_lists import code, estimate_rows, number, read_list
 from mien.errors import ConfigError, DataError
 from mien.pictures.decode import Region, count_shapes
@@ -37,6 +37,7 @@ LANDMARKS = "of the release, with its Landmarks"
 SOURCE = "http://www.jeffcohn.net/Resources/"
 _CUT = 128  # pixels a side: about half of what the faces have in the release
 _MARGIN = 0.2
+_DEEP = 64  # folders below each other
 _FRAME = re.compile(r"(S\d{3})_(\d{3})_\d{8}\.png", re.IGNORECASE)
 _CSV = re.compile(r"ck[ _+-]*(extended|plus)?[ _+-]*(48)?\.csv", re.IGNORECASE)
 _FRAMES = ("cohn-kanade-images", "extended-cohn-kanade-images")
@@ -81,7 +82,7 @@ def _copy(root: Path) -> dict[str, dict[str, Path]]:
 def _classes(root: Path, least: int = 2) -> dict[str, Path]:
     """Class -> its folder, where all folders with pictures are classes, so many or more, of frames of CK+."""
     classes = {canonical(c): c for c in CLASSES}
-    folders = [f for f in subfolders(root) if picture_names(f)] if root.is_dir() else []
+    folders = [f for f in subfolders(root) if holds_picture(f, _DEEP)] if root.is_dir() else []
     named = {classes[canonical(f.name)]: f for f in folders if canonical(f.name) in classes}
     if len(named) < least or len(named) < len(folders):
         return {}
