@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -346,6 +347,10 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
         fell = Reduction(share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3)
         return fell, Judgement(verdict=verdict, worst="woman", now_worst="woman", gained=(), lost=(), gap=moved)
 
+    fell = one(-0.052, 0.01, "helped")[0]
+    assert fell is not None
+    assert fell.told == "-52 %"
+    assert replace(fell, some=False).told == "-5.2 points"  # a share of nothing says nothing
     told = {
         "a": one(-0.05, 0.01, "helped"),
         "b": one(-0.02, 0.01, "no change that can be told"),

@@ -100,7 +100,7 @@ def draw_matrix(
         axes = drawn.subplots()
         shares = np.full((len(names), len(settings)), np.nan)
         for (name, setting), (fell, _) in told.items():
-            if fell is not None:
+            if fell is not None and fell.some:
                 shares[names.index(name), settings.index(setting)] = -100 * fell.share
         axes.imshow(np.clip(shares, -100, 100), cmap=_FELL, vmin=-100, vmax=100, aspect="auto")
         for (name, setting), (fell, _) in told.items():
@@ -110,7 +110,7 @@ def draw_matrix(
             claimed = setting in config.methods[name].claims
             axes.text(
                 settings.index(setting), names.index(name),
-                f"{fell.percent}{' *' if claimed else ''}",
+                f"{fell.told.removesuffix(' %')}{' *' if claimed else ''}",
                 ha="center", va="center", fontsize=8, color=CELL_INK, fontweight="bold" if clear else "normal",
             )  # fmt: skip
         axes.set_xticks(range(len(settings)), [s.replace("_", " ") for s in settings])
@@ -118,5 +118,6 @@ def draw_matrix(
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-        axes.set_xlabel(fill("change of the disparity, per cent of the baseline's; bold: clear of 0; *: claimed", 44))
+        said = "change of the disparity, per cent of the baseline's; bold: clear of 0; *: claimed"
+        axes.set_xlabel(fill(said, max(24, 14 * len(settings))))
         return drawn

@@ -62,8 +62,9 @@ def write_matrix(
         f"# {config.title or config.name}",
         "",
         "Change of the disparity between groups, as a share of the baseline's (-100 % closes it), with the verdict of "
-        "the groups. Bold: the interval of the change lies wholly on one side of 0. A method that claims a kind of "
-        "bias must bring the disparity down by 30 % with such an interval.",
+        "the groups; in points where the baseline's own is not clear of 0, of which a share says nothing. Bold: the "
+        "interval of the change lies wholly on one side of 0. A method that claims a kind of bias must bring the "
+        "disparity down by 30 % with such an interval.",
         "",
         "The baseline's, and what is measured:",
         "",
@@ -143,7 +144,7 @@ def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
     if fell is None:
         return words
     clear = fell.change.high < 0 or fell.change.low > 0
-    share = f"{fell.percent} %"
+    share = fell.told
     return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
 
 

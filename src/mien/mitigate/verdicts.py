@@ -97,18 +97,23 @@ class Reduction:
         change: In points, with its interval.
         shown: Whether the interval lies wholly below 0.
         enough: Whether it fell by as much as a claim asks, and that is shown.
+        some: Whether the baseline's disparity is clear of 0: of one that is not a share says nothing.
     """
 
     share: float
     change: Estimate
     shown: bool
     enough: bool
+    some: bool = True
 
     @property
-    def percent(self) -> str:
-        """The change in whole per cent of the baseline's disparity, with its sign."""
+    def told(self) -> str:
+        """The change in whole per cent of the baseline's disparity, or in points where that is not clear of 0."""
+        if not self.some:
+            n = round(100 * self.change.value, 1) + 0.0
+            return f"{n:+.1f} points" if n else "0 points"
         n = round(-100 * self.share)
-        return f"{n:+d}" if n else "0"
+        return f"{n:+d} %" if n else "0 %"
 
 
 def reduction(
@@ -131,4 +136,4 @@ def reduction(
         return None
     share = -change.value / before.value
     shown = change.high < 0
-    return Reduction(share=share, change=change, shown=shown, enough=shown and share >= least)
+    return Reduction(share=share, change=change, shown=shown, enough=shown and share >= least, some=before.low > 0)
