@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from mien.pictures.pixels import as_stored
 from mien.pictures.whole import WholePicture, picture_of, read_picture
 from mien.predict.perceiving import Crop, Perceived, Perceiver
 from mien.predict.rows import NO_FACE, FaceRow
+from mien.predict.slow_sources import in_time
 from mien.predict.sources import is_film
 
 #: The model in the box: an ONNX file and its card.
@@ -49,6 +51,7 @@ _FILM = "is a film, which a command looks at by itself and not in a list of pict
 _CROOKED = "not aligned, as the model learnt faces: the detector tells no eyes"
 _LOST = "the model itself looks for the face, and found none"
 _WIDEST = 2.0  # margin, in sides of the crop
+_TURN_S = 0.1  # seconds after which a slow source waits no longer for rows that are ready
 _LATE_S = 1.0  # seconds after which rows are told, whether or not many faces have gathered
 
 
@@ -211,14 +214,14 @@ class Predictor:
         return [row for rows in self.stream(sources) for row in rows]
 
     def stream(self, sources: Source | Iterable[Source], *, workers: int = 2) -> Iterator[list[FaceRow]]:
-        """The rows of one picture after the other, as they come: within a second or so of the next one's reading.
+        """The rows of one picture after the other, as they come: within a second or so, also where the next is slow.
 
         Pictures are read and searched several at a time and their faces classified together; no more than a few are
         held at once. One that cannot be read is a row with a reason, and costs the others nothing.
 
         Args:
-            sources: A picture or several, of these: paths, bytes of picture files, Pillow's images, or pixels
-                ``(H, W)`` or ``(H, W, 3)`` in RGB; may be endless.
+            sources: A picture or several, asked for in a thread of their own; paths, bytes of picture files, Pillow's
+                images, or pixels ``(H, W)`` or ``(H, W, 3)`` in RGB; may be endless.
             workers: Threads that read and search.
 
         Pillow's warnings are the caller's to silence (:func:`mien.pictures.opening.quietly`).
@@ -232,8 +235,8 @@ class Predictor:
         """
         waiting: deque[Future[Looked]] = deque()
         ready: list[Looked] = []
-        since, left = time.monotonic(), iter(_several(sources))
-        with ThreadPoolExecutor(workers) as pool:
+        since = time.monotonic()
+        with ThreadPoolExecutor(workers) as pool, closing(in_time(_several(sources), _TURN_S)) as left:
             try:
                 while True:
                     try:
@@ -244,7 +247,8 @@ class Predictor:
                     except Exception as error:  # of a list that turns out damaged: what was read before it counts
                         failed = error
                         break
-                    waiting.append(pool.submit(self.look, source))
+                    if source is not None:
+                        waiting.append(pool.submit(self.look, source))
                     while waiting and (waiting[0].done() or len(waiting) > workers * _AHEAD):
                         since = since if ready else time.monotonic()
                         ready.append(waiting.popleft().result())
