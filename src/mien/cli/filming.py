@@ -55,8 +55,12 @@ def films_told(
             last = 0.0
             try:
                 length = duration_of(Path(name))
-                with closing(frames_of(Path(name), fps, seconds)) as frames:
-                    for rows in follow(predictor, frames, workers=workers):
+                # What follows first: it asks for frames in a thread, and those can be closed when nobody does.
+                with (
+                    closing(frames_of(Path(name), fps, seconds)) as frames,
+                    closing(follow(predictor, frames, workers=workers)) as told,
+                ):
+                    for rows in told:
                         write(rows)
                         seen.add(rows)
                         last = rows[0].time_s or 0.0

@@ -262,7 +262,7 @@ def film_library() -> Any:
     return av
 
 
-def follow(predictor: Predictor, frames: Iterable[Frame], *, workers: int = 2) -> Iterator[list[FaceRow]]:
+def follow(predictor: Predictor, frames: Iterable[Frame], *, workers: int = 2) -> Generator[list[FaceRow]]:
     """The rows of one frame after the other, with their time, track and smoothed expressions.
 
     Args:

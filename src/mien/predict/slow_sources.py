@@ -8,14 +8,16 @@ from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
+_LEFT_S = 1.0
 _LOOK_S = 0.1  # seconds after which a full queue looks whether anybody still wants what is in it
 
 
 def in_time(source: Iterable[T], seconds: float) -> Generator[T | None]:
     """What a source gives, in its order, and None each time that it gave nothing for so long.
 
-    The source is asked from another thread, one or two items ahead. Who closes the generator does not wait for it: the
-    thread ends with the item that it waits for, or with the program.
+    The source is asked from another thread, one or two items ahead. Who closes the generator waits a second at most for
+    the item that the thread is at, so that a source can mostly be closed too; one that waits longer (for somebody who
+    types) is left to its thread, which ends with that item or with the program.
 
     Args:
         source: It may be endless, or wait for somebody who types.
@@ -46,7 +48,8 @@ def in_time(source: Iterable[T], seconds: float) -> Generator[T | None]:
         else:
             put(None, None, True)
 
-    threading.Thread(target=ask, name="mien-source", daemon=True).start()
+    asking = threading.Thread(target=ask, name="mien-source", daemon=True)
+    asking.start()
     try:
         while True:
             try:
@@ -61,3 +64,4 @@ def in_time(source: Iterable[T], seconds: float) -> Generator[T | None]:
             yield item
     finally:
         over.set()
+        asking.join(_LEFT_S)
