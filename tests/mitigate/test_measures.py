@@ -368,7 +368,7 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
     )
     nobody = Judgement(verdict="cannot be judged", worst="", now_worst="", gained=(), lost=(), gap=None)
     assert summary({"a": (None, nobody)}) == "the disparity was not measured. No method could be judged by its groups."
-    assert [fell.percent for fell, _ in told.values() if fell is not None] == ["-50", "-20", "+30", "0"]
+    assert [fell.told for fell, _ in told.values() if fell is not None] == ["-50 %", "-20 %", "+30 %", "0 %"]
 
 
 def test_what_probes_read_less_by_hand() -> None:
