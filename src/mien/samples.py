@@ -29,6 +29,12 @@ _KINDS = {"sample_id": TEXT, "image": WHOLE, "split": TEXT, "identity": TEXT, "c
 _NUMBER = re.compile(r" \d+$")
 
 
+def sources_in(frame: pd.DataFrame, attribute: str) -> set[str]:
+    """Where the groups of an attribute come from: all sources that stand beside them, in a table or in predictions."""
+    sources = frame.get(f"{attribute}_source")
+    return set() if sources is None else {str(source) for source in sources.dropna().unique()}
+
+
 def with_corpus(names: pd.Series[Any], corpus: str) -> pd.Series[Any]:
     """Names of faces with their corpus in front: alike in a corpus and where it was merged.
 
@@ -159,8 +165,7 @@ class SampleTable:
 
     def is_perceived(self, attribute: str) -> bool:
         """Whether a model or onlookers guessed some of its groups."""
-        sources = self.frame.get(f"{attribute}_source")
-        return sources is not None and bool((sources == PERCEIVED).any())
+        return PERCEIVED in sources_in(self.frame, attribute)
 
     def columns_of(self, attribute: str) -> list[str]:
         """The columns of one attribute."""

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mien.errors import ConfigError
-from mien.samples import PERCEIVED, SampleTable
+from mien.samples import PERCEIVED, SampleTable, sources_in
 from mien.spellings import BETWEEN
 
 
@@ -38,12 +38,6 @@ def groups_in(frame: pd.DataFrame, spec: str) -> pd.Series:
 def all_perceived(frame: pd.DataFrame, spec: str) -> bool:
     """Whether some groups of an attribute, or of all parts of an intersection, are perceived."""
     return all(PERCEIVED in sources_in(frame, name.strip()) for name in spec.split("*"))
-
-
-def sources_in(frame: pd.DataFrame, attribute: str) -> set[str]:
-    """Where the groups of an attribute come from: all sources that stand beside them."""
-    sources = frame.get(f"{attribute}_source")
-    return set() if sources is None else {str(source) for source in sources.dropna().unique()}
 
 
 def memberships_of(

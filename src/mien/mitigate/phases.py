@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from mien.data.group_columns import all_perceived, group_column, memberships_of, sources_in
+from mien.data.group_columns import all_perceived, group_column, memberships_of
 from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.selection import BY_GROUPS
 from mien.registry import nearest
-from mien.samples import SampleTable
+from mien.samples import SampleTable, sources_in
 from mien.studies.cells import Cell, Plan
 from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts

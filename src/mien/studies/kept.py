@@ -154,9 +154,9 @@ def _groups(plan: Plan, claim: ClaimConfig, cells: Sequence[Cell]) -> dict[str, 
     for i, ((evaluation, attribute, store), column) in enumerate(asked.items()):
         key, table = f"{evaluation}: {attribute} ({i})", Store.open(store).table
         if {part.strip() for part in column.attribute.split("*")} <= set(table.frame):
-            groups = group_column(table, column.attribute).astype(str)
-            found[key] = sha256_of_content(dict(zip(table.frame["sample_id"], groups, strict=True)))
-            found[key] += _annotated_since(cells, column, dict(zip(table.frame["sample_id"], groups, strict=True)))
+            words = group_column(table, column.attribute).astype(str)
+            groups = dict(zip(table.frame["sample_id"], words, strict=True))
+            found[key] = sha256_of_content(groups) + _annotated_since(cells, column, groups)
     return found
 
 
