@@ -1,6 +1,6 @@
 """Every mitigation on drawn faces whose bias is known: the matrix of methods against kinds of bias.
 
-    python benchmarks/mitigation.py [--scale small] [--stores stores] [--faces 10000] [--page docs/results/mitigation]
+    python benchmarks/mitigation.py [--scale small] [--stores stores] [--faces 20000] [--page docs/results/mitigation]
                                     [any other option of `mien mitigate`]
 
 Draws four stores that differ in their bias alone (the same seed), then runs on them
@@ -25,14 +25,14 @@ BIASES: dict[str, list[dict[str, Any]]] = {
     "drawn_noise": [{"attribute": "gender", "group": "female", "label_noise": 0.4, "splits": LEARNT}],
     "drawn_cues": [{"attribute": "gender", "group": "female", "cues": 0.5}],
 }
-SPLITS = {"train": 0.3, "valid": 0.12, "test": 0.58}  # judging costs little, and narrows the intervals
+SPLITS = {"train": 0.15, "valid": 0.06, "test": 0.79}  # judging costs little, and narrows the intervals
 
 
 def main() -> int:
     """Draw what is missing, and run the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stores", type=Path, default=Path("stores"))
-    parser.add_argument("--faces", type=int, default=10000)
+    parser.add_argument("--faces", type=int, default=20000)
     parser.add_argument("--size", type=int, default=32)
     args, rest = parser.parse_known_args()
 

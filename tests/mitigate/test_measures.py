@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from mien.audit.inferred import AnnotatorError
-from mien.errors import DataError
-from mien.mitigate.definition import MitigationConfig
+from mien.errors import ConfigError, DataError
+from mien.mitigate.definition import KnownGapConfig, MitigationConfig
 from mien.mitigate.leakage import probe_table
 from mien.mitigate.matrix import summary
 from mien.mitigate.measures import (
@@ -19,7 +19,7 @@ from mien.mitigate.measures import (
     EQUAL,
     FAIRNESS,
     GAP,
-    MEASURES,
+    KNOWN,
     ODDS,
     PARITY,
     WORST,
@@ -76,7 +76,7 @@ def test_values_and_changes_by_hand() -> None:
     assert one.overall[ACCURACY].change is None
     assert two.overall[ACCURACY].change is not None
     assert two.overall[ACCURACY].change.value == pytest.approx(0)
-    values = {m: (one.overall[m].value.value, two.overall[m].value.value) for m in MEASURES}
+    values = {m: (one.overall[m].value.value, two.overall[m].value.value) for m in one.overall}
     assert values[WORST] == pytest.approx((0.5, 0.75))
     assert values[GAP] == pytest.approx((0.5, 0))
     assert values[EQUAL] == pytest.approx((0.75, 0.75))
@@ -385,3 +385,70 @@ def test_what_probes_read_less_by_hand() -> None:
         "| a | 0.565 (0.500); -0.045 [-0.109, 0.019] |",
         "| b | 0.510 (0.500); **-0.100 [-0.100, -0.100]** |",
     ]
+
+
+def gaps(*told: dict[str, Any]) -> tuple[KnownGapConfig, ...]:
+    return tuple(KnownGapConfig.model_validate(one) for one in told)
+
+
+MEN = gaps({"better": "man", "worse": "woman"})
+
+
+def test_a_known_gap_by_hand() -> None:
+    labels, groups = [0, 1, 2, 0] * 20, (["man"] * 4 + ["woman"] * 4) * 10
+    base = [told(labels, [0, 1, 2, 0, 0, 1, 0, 1] * 10, groups)] * 2  # men 1, women 1/2
+    turned = [told(labels, [0, 1, 0, 1, 0, 1, 2, 0] * 10, groups)] * 2  # men 1/2, women 1
+    runs = {"base": base, "turned": turned}
+    found = compare_methods(runs, "base", "gender", known=MEN, settings=FAST).methods
+    assert found["base"].overall[KNOWN].value.value == pytest.approx(0.5)
+    assert found["turned"].overall[KNOWN].value.value == pytest.approx(-0.5)  # the largest gap is 0.5 for both
+    assert found["turned"].overall[KNOWN].change is not None
+    assert found["turned"].overall[KNOWN].change.value == pytest.approx(-1)
+    assert KNOWN not in compare_methods(runs, "base", "gender", settings=FAST).methods["base"].overall
+    # Recalls: a, men 1 and women 1/2; c, men 1 and women 0. The second gap has the other sign, and no gain of c.
+    both = gaps({"better": "Man", "worse": "WOMAN", "classes": ["a", "c"]},
+                {"better": "woman", "worse": "man", "classes": ["b"]})  # fmt: skip
+    value = compare_methods(runs, "base", "gender", known=both, settings=FAST).methods["base"].overall[KNOWN].value
+    assert value.value == pytest.approx(((0.5 + 1) / 2 + 0) / 2)
+    with pytest.raises(ConfigError, match="'child' is no group that is judged"):
+        compare_methods(runs, "base", "gender", known=gaps({"better": "child", "worse": "man"}), settings=FAST)
+    wrong = gaps({"better": "man", "worse": "woman", "classes": ["joyful"]})
+    with pytest.raises(ConfigError, match="'joyful' is no class"):
+        compare_methods(runs, "base", "gender", known=wrong, settings=FAST)
+
+
+def test_a_gap_that_is_turned_round_is_no_help_that_was_claimed() -> None:
+    rng, said = np.random.default_rng(3), {}
+    world = World(rng, 3000)
+    runs = {"base": [world.run(0.8, 0.6) for _ in range(3)]}
+    for name, (men, women) in {"closed": (0.7, 0.7), "turned": (0.6, 0.8), "little": (0.79, 0.63)}.items():
+        runs[name] = [world.run(men, women) for _ in range(3)]
+    found = compare_methods(runs, "base", "gender", known=MEN, settings=FAST)
+    for name in runs:
+        if name != "base":
+            fell = reduction(found, "base", name, KNOWN)
+            assert fell is not None
+            said[name] = fell.shown, fell.enough
+    assert said == {"closed": (True, True), "turned": (True, False), "little": (said["little"][0], False)}
+    verdicts = {name: (reduction(found, "base", name, KNOWN), judgement(found, "base", name)) for name in said}
+    assert "30 % or more by closed; " in summary(verdicts)
+    assert "turned round by turned" in summary(verdicts)
+
+
+def test_intervals_of_a_known_gap_hold_and_are_narrower_than_those_of_the_largest() -> None:
+    rng, inside, widths = np.random.default_rng(11), {"value": 0, "change": 0}, {KNOWN: 0.0, GAP: 0.0}
+    for draw in range(100):
+        world = World(rng, 500, copies=2)
+        runs = {"base": [world.run(0.75, 0.65, 0.03) for _ in range(5)],
+                "other": [world.run(0.72, 0.68, 0.03) for _ in range(5)]}  # fmt: skip
+        found = compare_methods(runs, "base", "gender", known=MEN, settings=Settings(n_boot=200, seed=draw)).methods
+        value, change = found["base"].overall[KNOWN].value, found["other"].overall[KNOWN].change
+        assert change is not None
+        inside["value"] += value.low <= 0.10 <= value.high
+        inside["change"] += change.low <= -0.06 <= change.high
+        for name in widths:
+            one = found["other"].overall[name].change
+            assert one is not None
+            widths[name] += (one.high - one.low) / 100
+    assert min(inside.values()) >= 89
+    assert widths[KNOWN] < 0.9 * widths[GAP]

@@ -179,6 +179,8 @@ def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
         ({"judged": "validation"}, "'validation' faces learn, choose or fit"),
         ({"attribute": "brightness:3"}, "parts of numbers"),
         ({"scales": {"tiny": {"seeds": 1}}}, "scale 'tiny' has one seed"),
+        ({"disparity": "known"}, "disparity 'known' asks for `known`"),
+        ({"settings": {"one": {"disparity": "known"}}}, "settings.one: disparity 'known' asks for `known`"),
     ],
 )
 def test_mistakes_are_told_with_their_place(file: Path, more: dict[str, Any], said: str) -> None:
@@ -243,7 +245,27 @@ def test_what_could_not_be_judged_is_told_before_training(file: Path, tmp_path: 
     written(file, judged="tset")
     with pytest.raises(DataError, match="no face in split 'tset'"):
         mitigate(file, out=tmp_path / "out")
+    settings = {"one": {}, "two": {"known": [{"better": "male", "worse": "fmale"}], "disparity": "known"}}
+    written(file, settings=settings)
+    with pytest.raises(ConfigError, match="easy: known: 'fmale' is no group that is judged .* Did you mean 'female'"):
+        mitigate(file, out=tmp_path / "out")
+    written(file, known=[{"better": "male", "worse": "female", "classes": ["hapy"]}], disparity="known")
+    with pytest.raises(ConfigError, match="easy: known: 'hapy' is no class"):
+        mitigate(file, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_known_gap_is_on_the_pages_with_its_words(file: Path, tmp_path: Path) -> None:
+    known = [{"better": "male", "worse": "female", "classes": ["happy"]}, {"better": "female", "worse": "male"}]
+    settings = {"one": {"known": known, "disparity": "known"}, "two": {}}
+    written(file, settings=settings, methods={"offsets": STUDY["methods"]["offsets"]}, probes=False)
+    assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 0
+    page, other = ((tmp_path / "page" / name / "README.md").read_text() for name in ("one", "two"))
+    words = "recall of happy, male less female; accuracy, female less male (their mean)"
+    assert f"*Known gap*: {words}" in page
+    assert "| known gap | change |" in page
+    assert "nown gap" not in other
+    assert words in (tmp_path / "page" / "README.md").read_text()
 
 
 def test_learnt_faces_and_groups_too_small_to_judge_are_told_before_training(file: Path, tmp_path: Path) -> None:

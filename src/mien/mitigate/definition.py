@@ -21,7 +21,7 @@ _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
 BASELINE = "baseline"
 _ATTRIBUTE = "$attribute"
-Disparity = Literal["gap", "odds", "parity"]
+Disparity = Literal["gap", "odds", "parity", "known"]
 MIN_N = 30  # faces of a group, below which its figures choose and judge nothing
 
 
@@ -31,6 +31,16 @@ class AfterConfig(Component):
     soft: bool = Field(
         False,
         description="Perceived groups as the annotator's probabilities (columns ATTRIBUTE_prob_GROUP), not named.",
+    )
+
+
+class KnownGapConfig(Section):
+    """A gap whose sign is known before anything is judged: of a bias that was put in, or that others found."""
+
+    better: str = Field(min_length=1, description="The group that is served better ...")
+    worse: str = Field(min_length=1, description="... than this one.")
+    classes: tuple[str, ...] = Field(
+        (), description="In the recall of these classes, whose mean it is; in the metric of the study if absent."
     )
 
 
@@ -68,8 +78,10 @@ class MitigationConfig(Section):
     disparity: Disparity = Field(
         "gap",
         description="What a method that claims to help must bring down: the largest gap of the metric between groups, "
-        "or of a class's rates (equalised odds), or of how often a class is answered (demographic parity).",
+        "or of a class's rates (equalised odds), or of how often a class is answered (demographic parity); or the gap "
+        "that `known` names, with its sign.",
     )
+    known: tuple[KnownGapConfig, ...] = Field((), description="Gaps whose sign is known; their mean is one measure.")
     select: Rule = Field("distance", description="How a candidate is chosen, on the validation faces.")
     min_n: int = Field(MIN_N, ge=2, description="Groups with fewer faces are shown, and neither select nor judge.")
     fit: float = Field(0.5, gt=0, lt=1, description="Share of the validation faces kept for what is fitted afterwards.")
@@ -80,7 +92,7 @@ class MitigationConfig(Section):
         {"all": {}},
         min_length=1,
         description="Name -> what it changes for all. `attribute` in it is another one, which `$attribute` stands for, "
-        "and `disparity` another one.",
+        "and `disparity` and `known` others.",
     )
     probes: bool = Field(True, description="Whether fresh probes read the attribute from the features.")
     scales: dict[Scale, ScaleConfig] = Field(
@@ -111,6 +123,10 @@ class MitigationConfig(Section):
             if (disparity := changed.get("disparity", self.disparity)) not in get_args(Disparity):
                 raise ValueError(
                     f"settings.{setting}: disparity {disparity!r}. {nearest(str(disparity), list(get_args(Disparity)))}"
+                )
+            if disparity == "known" and not changed.get("known", self.known):
+                raise ValueError(
+                    f"settings.{setting}: disparity 'known' asks for `known`: which group is served better"
                 )
         for about in (self.attribute, *(changed.get("attribute", "") for changed in self.settings.values())):
             if not isinstance(about, str) or ":" in about:
@@ -154,19 +170,18 @@ class MitigationConfig(Section):
         return tuple(dict.fromkeys(["validation", *fitted, self.judged]))
 
     def within(self, setting: str) -> MitigationConfig:
-        """The study in one of its settings: with that one's attribute and disparity, and ``$attribute`` filled in."""
+        """The study in one of its settings: with what that one changes in it, and ``$attribute`` filled in."""
         content = self.model_dump()
-        attribute = content["settings"][setting].pop("attribute", self.attribute)
-        disparity = content["settings"][setting].pop("disparity", self.disparity)
+        own = {key: content["settings"][setting].pop(key, content[key]) for key in ("attribute", "disparity", "known")}
 
         def filled(value: Any) -> Any:
             if isinstance(value, dict):
                 return {k: filled(v) for k, v in value.items()}
             if isinstance(value, list | tuple):
                 return [filled(v) for v in value]
-            return value.replace(_ATTRIBUTE, attribute) if isinstance(value, str) else value
+            return value.replace(_ATTRIBUTE, own["attribute"]) if isinstance(value, str) else value
 
-        return MitigationConfig.model_validate({**filled(content), "attribute": attribute, "disparity": disparity})
+        return MitigationConfig.model_validate({**filled(content), **own})
 
     def at(self, scale: Scale) -> ScaleConfig:
         """What a scale shrinks; nothing at the full one.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix
-from mien.mitigate.measures import MEASURES, Comparison
+from mien.mitigate.known import words_of
+from mien.mitigate.measures import KNOWN, MEASURES, Comparison
 from mien.mitigate.page import PAGE, UNSHOWN, compared
 from mien.mitigate.run import Found
 from mien.mitigate.tables import share_of_time, table
@@ -37,6 +38,7 @@ def write_matrix(
     """
     config = founds[0].config
     measured = {found.setting: found.config.disparity for found in founds}
+    said = {found.setting: f": {words_of(found.config)}" for found in founds if found.config.disparity == KNOWN}
     known = told or {}
     comparisons = {found.setting: known.get(found.setting) or compared(found, settings) for found in founds}
     names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
@@ -56,6 +58,7 @@ def write_matrix(
     save_png(draw_matrix(config, names, list(comparisons), fell), out / "matrix.png", dpi=110)
     before = [
         f"{s.replace('_', ' ')}: {MEASURES[measured[s]][0]} {c.methods[BASELINE].overall[measured[s]].value}"
+        f"{said.get(s, '')}"
         for s, c in comparisons.items()
     ]
     lines = [
@@ -107,7 +110,8 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
     judged = {name: verdict.verdict for name, (_, verdict) in told.items() if verdict.verdict != "cannot be judged"}
     lists = {
         "brought down by 30 % or more by": [name for name, one in fell.items() if one.enough],
-        "brought down by less by": [name for name, one in fell.items() if one.shown and not one.enough],
+        "brought down by less by": [name for name, one in fell.items() if one.shown and one.share < 0.3],
+        "turned round by": [name for name, one in fell.items() if one.shown and not one.enough and one.share >= 0.3],
         "made larger by": [name for name, one in fell.items() if one.change.low > 0],
     }
     said = [f"{words} {listed([label(name) for name in found])}" for words, found in lists.items() if found]

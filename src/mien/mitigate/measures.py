@@ -25,6 +25,8 @@ from mien.metrics import (
     mean_recalls,
     per_class_recall,
 )
+from mien.mitigate.definition import KnownGapConfig
+from mien.mitigate.known import KnownGap, known_gap, known_gaps
 from mien.mitigate.selection import mean_recall, shared_classes
 from mien.records import Estimate, Predictions
 from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
@@ -33,8 +35,8 @@ from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
-ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO = (
-    "accuracy", "equal_shares", "worst_group", "gap", "odds", "parity", "fairness", "balanced_accuracy"
+ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO, KNOWN = (
+    "accuracy", "equal_shares", "worst_group", "gap", "odds", "parity", "fairness", "balanced_accuracy", "known"
 )  # fmt: skip
 #: Measure -> what a page calls it, and whether more is better.
 MEASURES: dict[str, tuple[str, bool]] = {
@@ -46,6 +48,7 @@ MEASURES: dict[str, tuple[str, bool]] = {
     ODDS: ("equalised-odds difference", False),
     PARITY: ("demographic-parity difference", False),
     FAIRNESS: ("equal-odds fairness F", True),
+    KNOWN: ("known gap", False),
 }
 #: Measures that are the largest or smallest of something over groups.
 EXTREMES: dict[str, Extreme] = {WORST: "worst", GAP: "gap", ODDS: "gap", PARITY: "gap", FAIRNESS: "ratio"}
@@ -72,7 +75,7 @@ class Measured:
     """A method on the judged faces.
 
     Attributes:
-        overall: Measure of :data:`MEASURES` -> figure.
+        overall: Measure of :data:`MEASURES` -> figure; the known gap only where the study names one.
         groups: Group -> figure; the changes of groups with faces enough hold together at the level.
     """
 
@@ -118,6 +121,7 @@ def compare_methods(
     metric: str = "accuracy",
     min_n: int = 30,
     asking: Collection[str] = (),
+    known: Sequence[KnownGapConfig] = (),
     settings: Settings = Settings(n_boot=1000),
 ) -> Comparison:
     """Measure every method and its change against the baseline.
@@ -138,9 +142,11 @@ def compare_methods(
             group that takes part has five faces or more.
         min_n: Groups with fewer faces are measured and take no part in worst group and gaps.
         asking: Methods that ask for a face's group where they are used.
+        known: Gaps whose sign is known; their mean is a measure then.
         settings: Level, replicates, seed.
 
     Raises:
+        ConfigError: If a known gap names a group or a class that is not there.
         DataError: If methods were judged on other faces, or by another number of seeds.
     """
     first = runs[baseline][0]
@@ -159,12 +165,15 @@ def compare_methods(
     sizes = np.bincount(group, minlength=g + 1)[:g]
     eligible = sizes >= min_n
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
-    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, units=units)
+    judged = [i for i in range(g) if eligible[i]]
+    named = known_gaps(known, [attribute.groups[i] for i in judged], first.classes, spec)
+    gaps = [KnownGap(judged[gap.better], judged[gap.worse], gap.classes) for gap in named]
+    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, units=units, gaps=gaps)
 
     def told_of(runs: Sequence[Predictions], rates: Array | None) -> _Told:
         each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
         return _Told(
-            values={m: np.stack([run.values[m] for run in each]) for m in MEASURES},
+            values={m: np.stack([run.values[m] for run in each]) for m in each[0].values},
             groups=np.stack([run.groups for run in each]),
             rates={
                 m: Rates(np.stack([run.rates[m][0] for run in each]), np.max([run.rates[m][1] for run in each], 0))
@@ -176,14 +185,14 @@ def compare_methods(
 
     def measured(told: _Told, less: _Told | None) -> Measured:
         overall = {}
-        for m in MEASURES:
+        for m in told.values:
             if m in EXTREMES:
                 rng, other = settings.stream(f"{spec} {m}", "extremes"), None if less is None else less.rates[m]
                 seeds = tuple(told.values[m][:, 0].tolist())
                 overall[m] = _extreme(seeds, told.rates[m], other, EXTREMES[m], settings.level, len(first), rng)
             else:
                 base_values = None if less is None else less.values[m]
-                overall[m] = _figure(told.values[m], base_values, settings.level, len(first))
+                overall[m] = _figure(told.values[m], base_values, settings.level, len(first), signed=m == KNOWN)
         return Measured(
             overall=overall,
             groups={
@@ -212,7 +221,7 @@ def compare_methods(
     return Comparison(
         attribute=attribute,
         sizes={attribute.groups[i]: int(sizes[i]) for i in range(g) if sizes[i]},
-        eligible=tuple(attribute.groups[i] for i in range(g) if eligible[i]),
+        eligible=tuple(attribute.groups[i] for i in judged),
         methods=methods,
         corrected=error is not None,
         note=note,
@@ -302,8 +311,10 @@ class _Told:
 class _Teller:
     """All measures of confusion counts."""
 
-    def __init__(self, *, eligible: Any, metric: str, first: Predictions, group: Any, units: Any) -> None:
-        self.eligible, self.units = eligible, units
+    def __init__(
+        self, *, eligible: Any, metric: str, first: Predictions, group: Any, units: Any, gaps: Sequence[KnownGap]
+    ) -> None:
+        self.eligible, self.units, self.gaps = eligible, units, gaps
         g, k = len(eligible), len(first.classes)
         annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
         self.cells = annotated >= _CLASS_FACES
@@ -330,6 +341,8 @@ class _Teller:
             PARITY: demographic_parity_difference(seen, self.eligible),
             FAIRNESS: equal_odds_fairness(seen, eligible=self.eligible, support=self.support),
         }
+        if self.gaps:
+            found[KNOWN] = known_gap(groups, each, self.gaps)
         values = {name: np.asarray(told) for name, told in found.items()}
         return _Run(values=values, groups=each, rates=self._rates(groups, some))
 
@@ -359,10 +372,12 @@ def _of_mean(variances: Array, part: Any) -> Array:
     return np.asarray(np.where(part, variances, 0.0).sum(-1) / np.maximum(part.sum(-1), 1) ** 2)
 
 
-def _figure(values: Array, base: Array | None, level: float, n: int, together: float | None = None) -> Figure:
+def _figure(
+    values: Array, base: Array | None, level: float, n: int, together: float | None = None, signed: bool = False
+) -> Figure:
     """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
     change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
-    value = over_seeds(values, level, n, within=(0.0, 1.0))
+    value = over_seeds(values, level, n, within=(-1.0 if signed else 0.0, 1.0))
     return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
 
 

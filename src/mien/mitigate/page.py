@@ -14,6 +14,7 @@ from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
+    KNOWN,
     WORST,
     Comparison,
     compare_methods,
@@ -58,6 +59,7 @@ def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Compar
         metric=config.metric,
         min_n=config.min_n,
         asking=[name for name in runs if asks_where_used(found, name)],
+        known=config.known if config.disparity == KNOWN else (),
         settings=settings,
     )
 

@@ -16,7 +16,9 @@ from mien.data.group_columns import all_perceived, group_column, memberships_of
 from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
+from mien.labels import label_scheme
 from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.known import known_gaps
 from mien.mitigate.selection import BY_GROUPS
 from mien.registry import nearest
 from mien.samples import SampleTable, sources_in
@@ -231,3 +233,7 @@ def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> N
             f"two groups of {config.attribute!r} with {config.min_n} faces or more",
             "Name a larger part, or lower min_n of the study.",
         )
+    if config.known:
+        labels = cell.config.labels.judged
+        classes = label_scheme(labels.name, judged.vocabulary, labels.options).classes
+        known_gaps(config.known, list(sizes.index[sizes >= config.min_n]), classes, config.name)

@@ -10,11 +10,13 @@ import numpy as np
 from mien.audit.attributes import resolve_attribute
 from mien.metrics import expected_calibration_error, nll_rows
 from mien.mitigate.definition import BASELINE
+from mien.mitigate.known import words_of
 from mien.mitigate.measures import (
     ACCURACY,
     EQUAL,
     FAIRNESS,
     GAP,
+    KNOWN,
     MACRO,
     MEASURES,
     ODDS,
@@ -142,6 +144,8 @@ def main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
         "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it, the "
         "median over seeds."
     )
+    if found.config.disparity == KNOWN:
+        after += f" *Known gap*: {words_of(found.config)}; below 0 where it is the other way round."
     if over := costly(found):
         after += f" More than twice the baseline's (three times of a method that fits twice): {listed(over)}."
     return [*table(header, rows), "", after]

@@ -96,7 +96,8 @@ class Reduction:
         share: Of the baseline's; below 0 where it grew.
         change: In points, with its interval.
         shown: Whether the interval lies wholly below 0.
-        enough: Whether it fell by as much as a claim asks, and that is shown.
+        enough: Whether it fell by as much as a claim asks, and that is shown; not where as much is left of a known
+            gap with its sign turned round.
         some: Whether the baseline's disparity is clear of 0: of one that is not a share says nothing.
     """
 
@@ -136,4 +137,5 @@ def reduction(
         return None
     share = -change.value / before.value
     shown = change.high < 0
-    return Reduction(share=share, change=change, shown=shown, enough=shown and share >= least, some=before.low > 0)
+    enough = shown and least <= share <= 2 - least
+    return Reduction(share=share, change=change, shown=shown, enough=enough, some=before.low > 0)

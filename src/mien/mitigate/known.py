@@ -1,0 +1,92 @@
+"""Gaps whose sign is known beforehand: which group is served better than which, in all classes or in some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ConfigError
+from mien.metrics import per_class_recall
+from mien.mitigate.definition import KnownGapConfig, MitigationConfig
+from mien.registry import nearest
+from mien.spellings import canonical, same_groups
+from mien.wording import listed
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class KnownGap:
+    """One of them, by the places of groups and classes; no classes stand for the study's metric."""
+
+    better: int
+    worse: int
+    classes: tuple[int, ...]
+
+
+def known_gaps(
+    told: Sequence[KnownGapConfig], groups: Sequence[str], classes: Sequence[str], where: str
+) -> tuple[KnownGap, ...]:
+    """Find groups and classes by their names, in whatever spelling.
+
+    Args:
+        told: As the study has them.
+        groups: Those of the judged faces that have faces enough.
+        classes: Those of the judged faces.
+        where: What an error names.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    named = [name for gap in told for name in (gap.better, gap.worse)]
+    group_of = same_groups(named, groups)
+    class_of = {canonical(c): i for i, c in enumerate(classes)}
+    for name in named:
+        if name not in group_of:
+            found = f"{name!r} is no group that is judged (few faces, or another word)"
+            raise ConfigError(f"{where}: known", found, "", nearest(name, list(groups)))
+    for gap in told:
+        for name in gap.classes:
+            if canonical(name) not in class_of:
+                raise ConfigError(f"{where}: known", f"{name!r} is no class", "", nearest(name, list(classes)))
+    return tuple(
+        KnownGap(group_of[gap.better], group_of[gap.worse], tuple(class_of[canonical(c)] for c in gap.classes))
+        for gap in told
+    )
+
+
+def known_gap(tables: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:
+    """The mean over gaps of the better group's rate less the worse group's; below 0 where it is the other way round.
+
+    It is linear in the rates, so that noise alone makes it neither larger nor smaller, as it makes the largest gap
+    over groups larger.
+
+    Args:
+        tables: ``(..., G, K, K)`` confusion counts, rows annotated.
+        rates: ``(..., G)`` each group's figure, which a gap without classes is told by.
+        gaps: The gaps; one of several classes is the mean of its recalls.
+
+    Returns:
+        ``(...)``; NaN where a group has no face of a class.
+    """
+    recall = per_class_recall(tables)
+    each = [
+        (recall[..., gap.better, list(gap.classes)] - recall[..., gap.worse, list(gap.classes)]).mean(-1)
+        if gap.classes
+        else rates[..., gap.better] - rates[..., gap.worse]
+        for gap in gaps
+    ]
+    return np.asarray(np.mean(each, 0))
+
+
+def words_of(config: MitigationConfig) -> str:
+    """What the known gap of a study is, in words; empty where it has none."""
+    said = [
+        f"{f'recall of {listed(gap.classes)}' if gap.classes else config.metric.replace('_', ' ')}, "
+        f"{gap.better} less {gap.worse}"
+        for gap in config.known
+    ]
+    return "; ".join(said) + (" (their mean)" if len(said) > 1 else "")
