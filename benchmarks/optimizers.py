@@ -35,7 +35,11 @@ def main() -> None:
         )
         for weight in weights:
             weight.grad = torch.randn_like(weight)
-        for kind, more in ((torch.optim.Adam, {}), (torch.optim.SGD, {"momentum": 0.9, "nesterov": True})):
+        kinds: tuple[tuple[Any, dict[str, Any]], ...] = (
+            (torch.optim.Adam, {}),
+            (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        )
+        for kind, more in kinds:
             both = {how: kind(weights, lr=1e-3, **more, **{how: True}) for how in ("foreach", "fused")}
             took: dict[str, list[float]] = {how: [] for how in both}
             for _ in range(args.steps + 2):

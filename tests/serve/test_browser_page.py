@@ -304,6 +304,7 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     assert overflow(page) <= 0
     expect(page.locator("#pace")).to_have_text(re.compile(r"\d+ frames a second looked at"))
     expect(page.locator("#said")).to_have_text(re.compile("face 1"))
+    expect(page.locator("#now")).to_contain_text("single frames of the last 2 seconds")
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
     rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8"), newline="")))
@@ -343,6 +344,19 @@ def test_the_camera_waits_for_consent_and_follows_a_face(site: Site, visit: Call
     expect(consent).not_to_be_checked()
     expect(page.get_by_role("button", name="Save as CSV")).to_be_visible()
     assert {place for _, place in site.asked} <= {"/icon.svg"}  # of which a browser asks when the address changes
+
+
+def test_a_bars_line_reaches_as_far_as_single_frames_lately(site: Site, visit: Callable[..., Page]) -> None:
+    told = visit(site).evaluate(
+        """async () => {
+          const { spreadOf } = await import("/view.js");
+          const frame = (time_s, p, abstained = false) => ({ time_s, abstained, probabilities: { happy: p } });
+          const late = Array.from({ length: 20 }, (_, i) => frame(9 + i / 20, (i * 7 % 20) / 20));
+          const others = [frame(7, 1), frame(9.5, 1, true), frame(10.5, 1)];  // before, no answer, later
+          return [spreadOf([...others, ...late], ["happy"], 10), spreadOf(late.slice(0, 4), ["happy"], 10)];
+        }"""
+    )
+    assert told == [{"happy": [pytest.approx(0.1), pytest.approx(0.85)]}, {}]  # two of twenty at either end
 
 
 def test_a_camera_that_is_allowed_when_another_tab_is_shown_stays_off(site: Site, visit: Callable[..., Page]) -> None:

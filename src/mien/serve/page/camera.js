@@ -3,7 +3,7 @@
 import { areaOf } from "./boxes.js";
 import { asCsv, withRisk } from "./rows.js";
 import { Tracks } from "./tracks.js";
-import { byId, COLOURS, drawBoxes, drawTimeline, element, liveCard, plural, save } from "./view.js";
+import { byId, COLOURS, drawBoxes, drawTimeline, element, liveCard, plural, save, SPREAD } from "./view.js";
 
 const WIDE = 640; // pixels that a camera is asked for
 const SECONDS = 30; // of the line over time
@@ -156,8 +156,12 @@ export function startCamera(shared, notify) {
     [overlay.width, overlay.height] = [width, height];
     drawBoxes(overlay, told, { mirrored });
     const faces = told.filter((row) => row.face !== null);
-    const cards = faces.map((row) => liveCard(row, shared.card, `Face ${row.track}`));
-    byId("now").replaceChildren(...(cards.length ? cards : [element("p", "muted", "No face is in view.")]));
+    const cards = faces.map((row) => {
+      const points = recent.filter((each) => each.track === row.track);
+      return liveCard(row, shared.card, `Face ${row.track}`, points);
+    });
+    const below = element("p", "muted", cards.length ? SPREAD : "No face is in view.");
+    byId("now").replaceChildren(...cards, below);
     if (faces.length) {
       const main = faces.reduce((a, b) => (areaOf(b.box) > areaOf(a.box) ? b : a));
       byId("timeline-figure").hidden = false;

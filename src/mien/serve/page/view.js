@@ -8,6 +8,8 @@ export const byId = (id) => document.getElementById(id);
 export const COLOURS = ["#8a8f98", "#e69f00", "#56b4e9", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a08a00"];
 const FEWEST = 3; // expressions that are shown of a face of a picture, however improbable
 const WORTH_SHOWING = 0.005;
+const LATELY = 2; // seconds whose single frames a bar's line tells of
+const FEW = 5; // frames of which no line is drawn
 const ANSWERED = "#0072b2";
 const DOUBTFUL = "#b85100"; // white words on it have a contrast of 5
 
@@ -66,12 +68,30 @@ export function faceCard(row, card, title) {
   return made;
 }
 
-/** One face of a film: its smoothed expressions, always in the same order, so that they stand still. */
-export function liveCard(row, card, title) {
+/**
+ * One face of a film: its smoothed expressions, always in the same order, so that they stand still. A line in each bar
+ * reaches as far as single frames of the last seconds do: a face that is told surely has short ones.
+ * @param points Rows of the same track.
+ */
+export function liveCard(row, card, title, points) {
   const made = words(row, title);
   const shown = row.smoothed ?? row.probabilities;
-  made.append(bars(card.classes.map((name) => [name, shown[name]])));
+  made.append(bars(card.classes.map((name) => [name, shown[name]]), spreadOf(points, card.classes, row.time_s)));
   return made;
+}
+
+export const SPREAD = `Line in a bar: where eight in ten single frames of the last ${LATELY} seconds lie.`;
+
+/** Name -> [low, high] of all single frames lately but a tenth at either end; empty where these are few. */
+export function spreadOf(points, classes, time) {
+  const late = points.filter((p) => !p.abstained && p.time_s > time - LATELY && p.time_s <= time);
+  if (late.length < FEW) return {};
+  const cut = Math.floor(late.length / 10);
+  const ends = (name) => {
+    const sorted = late.map((p) => p.probabilities[name]).sort((a, b) => a - b);
+    return [name, [sorted[cut], sorted.at(-1 - cut)]];
+  };
+  return Object.fromEntries(classes.map(ends));
 }
 
 function words(row, title) {
@@ -81,13 +101,22 @@ function words(row, title) {
   return made;
 }
 
-/** @param told Pairs of a name and its probability. */
-function bars(told) {
+/** @param told Pairs of a name and its probability. @param spread Name -> [low, high], where a line reaches. */
+function bars(told, spread = {}) {
   const list = element("ul", "bars");
   for (const [name, p] of told) {
     const bar = element("i");
     bar.style.width = `${100 * p}%`;
-    list.append(element("li", "", bar, element("span", "", name), element("span", "", percent(p))));
+    const made = element("li", "", bar, element("span", "", name), element("span", "", percent(p)));
+    if (spread[name]) {
+      const [low, high] = spread[name];
+      const line = element("b");
+      line.style.left = `${100 * low}%`;
+      line.style.width = `${100 * (high - low)}%`;
+      made.title = `single frames lately: ${percent(low)} to ${percent(high)}`;
+      bar.after(line);
+    }
+    list.append(made);
   }
   return list;
 }
