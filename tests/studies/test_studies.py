@@ -334,6 +334,15 @@ def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
     told = {row.name: row.note for row in rows_of(plan)}
     assert told.pop(first.row) == "1 of 2 seeds learnt nothing: all faces get one class."
     assert not any(told.values())
+    # A training that failed is no finding about what it was compared with.
+    better, *others = told
+    claims = [{"says": "It is better.", "better": better, "than": than} for than in (first.row, *others[:1])]
+    written(file, cells={}, seeds=2, claims=[*claims, {"says": "Or reaches it.", "cell": first.row, "value": 0.9}])
+    again = planned(file, "tiny")
+    found = [judge(again, claim) for claim in again.study.claims]
+    assert [one.why for one in (found[0], found[-1])] == [f"1 of 2 seeds of {first.row} learnt nothing"] * 2
+    assert {found[0].verdict, found[-1].verdict} == {"cannot be told"}
+    assert all("learnt nothing" not in one.why for one in found[1:-1])
 
 
 def test_what_fails_is_noted_and_the_rest_goes_on(

@@ -22,6 +22,7 @@ from mien.studies.estimates import (
     estimates_of,
     from_records,
     less_is_better,
+    n_unlearnt,
     predictions_of,
     same_faces,
     spread_over_seeds,
@@ -66,7 +67,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it.
     Where the published size of a difference in a metric of which more is better lies outside of our interval, the
     reason says so, whatever the verdict.
-    Nothing is told of rows that come to the same experiment, or that were judged by other classes or labels. Of a mean
+    Nothing is told of rows that come to the same experiment, that were judged by other classes or labels, or of which
+    a seed learnt nothing: that is a training which failed, and no finding. Of a mean
     over folds see :mod:`mien.studies.folds`.
     """
     if claim.cells[0] in plan.study.means:
@@ -103,6 +105,12 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         return untold("one seed", ours, 1)
     if math.isnan(ours.low) or math.isnan(ours.high):
         return untold("undefined", ours, len(seeds))
+    if lost := [
+        f"{n} of {len(seeds)} seeds of {name} learnt nothing"
+        for name, side in zip(claim.cells, sides, strict=True)
+        if (n := n_unlearnt(side, told))
+    ]:
+        return untold("; ".join(dict.fromkeys(lost)), ours, len(seeds))
     verdict, reasons = _told(claim, ours, against, lower)
     if len(seeds) < wanted:
         reasons.append(f"{len(seeds)} of {wanted} seeds")

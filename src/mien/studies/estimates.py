@@ -70,6 +70,14 @@ def less_is_better(column: Column) -> bool:
     )
 
 
+def n_unlearnt(cells: Sequence[Cell], column: Column) -> int:
+    """How many of some runs learnt nothing: all faces of the column's evaluation get one class."""
+    if column.evaluation == RUN:
+        return 0
+    every = replace(column, attribute="", groups=(), over=None, annotated=False)
+    return sum(len(np.unique(predictions_of(cell, every).predicted)) == 1 for cell in cells)
+
+
 def predictions_of(cell: Cell, column: Column) -> Predictions:
     """What a cell said on the faces of a column.
 

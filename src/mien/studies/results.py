@@ -11,7 +11,7 @@ import numpy as np
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.columns import RUN
-from mien.studies.estimates import Value, at, predictions_of, value_of
+from mien.studies.estimates import Value, at, n_unlearnt, value_of
 from mien.studies.folds import folds_of, mean_over_folds
 from mien.studies.standing import done_of, evaluations_of, standing_of
 from mien.wording import plural
@@ -124,11 +124,8 @@ def _same_experiment(plan: Plan, name: str) -> str:
 def _unlearnt(plan: Plan, done: Sequence[Cell]) -> str:
     """How many seeds learnt nothing, whose figures drag the mean and widen its interval; mostly empty."""
     column = next((c for m in plan.study.metrics if (c := at(plan, m)).evaluation != RUN), None)
-    if column is None:
-        return ""
-    every = replace(column, attribute="", groups=(), over=None)
-    one = sum(len(np.unique(predictions_of(cell, every).predicted)) == 1 for cell in done)
-    return f"{one} of {plural(len(done), 'seed')} learnt nothing: all faces get one class." if one else ""
+    n = 0 if column is None else n_unlearnt(done, column)
+    return f"{n} of {plural(len(done), 'seed')} learnt nothing: all faces get one class." if n else ""
 
 
 def _learnt(done: Sequence[Cell]) -> list[str]:
