@@ -34,6 +34,7 @@ from mien.errors import DataError
 from mien.pictures.whole import WholePicture
 from mien.predict import Predictor
 from mien.predict.films import Frame, Newest, _Clock, _upright, _width, duration_of, follow, frames_of, watch
+from mien.predict.resuming import done_already
 from mien.predict.rows import FaceRow, columns
 from mien.predict.sources import films_of, is_film
 from mien.report.timeline_plot import timeline
@@ -462,6 +463,48 @@ def test_a_film_that_is_stopped_keeps_its_rows(film: Path, tmp_path: Path, monke
     assert len(list(frames_of(drawn / "people.mp4"))) == max(seen) + 1 < len(TIMES)  # no box where nobody looked
 
 
+def test_films_are_gone_on_with_by_whole_ones(film: Path, tmp_path: Path) -> None:
+    second, bad, out = tmp_path / "second.mp4", tmp_path / "bad.mp4", tmp_path / "rows.jsonl"
+    second.write_bytes(film.read_bytes())
+    bad.write_bytes(b"no film at all")
+    options = ["--option", "smallest=48", "--fps", "5", "--out", out]
+    mien("predict", bad, film, film, second, *options, code=1)
+    whole = out.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    def of(path: Path) -> int:
+        return sum(json.loads(line)["image"] == str(path) for line in whole)
+
+    # Broken off within the second look at the first film; then within its first row; then not at all.
+    assert of(film) == 2 * of(second)
+    for lines, rest, before in ((1 + of(second) + 3, b"", 2), (1, whole[1][:40].encode(), 0), (len(whole), b"", 3)):
+        out.write_bytes("".join(whole[:lines]).encode() + rest)
+        done = mien("predict", bad, film, film, second, *options, "--resume", code=1)
+        assert out.read_text(encoding="utf-8").splitlines(keepends=True) == whole
+        if before:
+            assert f"{4 - before} films ({before} before)" in done.stdout
+            assert "1 film that stood there before could not be read to the end" in done.stdout
+    # The last film of the file is not among those that are named: what stands of it stays.
+    again = mien("predict", film, *options, "--resume", code=1)
+    assert out.read_text(encoding="utf-8").splitlines(keepends=True) == whole
+    assert "0 films (4 before)" in again.stdout
+    # Drawn are those that are looked at.
+    out.write_bytes("".join(whole[: 1 + of(film) + 3]).encode())
+    mien("predict", bad, film, film, second, *options, "--resume", "--draw", tmp_path / "drawn", code=1)
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["second-timeline.png", "second.mp4"]
+
+
+def test_rows_of_films_and_of_pictures_do_not_go_into_one_file(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    mien("predict", HOPPER, "--out", out)
+    rows = out.read_bytes()
+    told = mien("predict", film, "--out", out, "--resume", code=1)
+    assert "line 1: is of pictures, expected rows of films. Begin another file." in told.stderr
+    assert out.read_bytes() == rows
+    mien("predict", film, "--out", out, "--force", "--fps", "1")
+    assert "is of films, expected rows of pictures" in mien("predict", HOPPER, "--out", out, "--resume", code=1).stderr
+    assert "--resume: does not go with" in mien("predict", "--camera", "0", "--out", out, "--resume", code=2).stderr
+
+
 def test_a_line_over_time_is_drawn_however_seldom_a_film_is_looked_at() -> None:
     def row(seconds: float, abstained: bool = False) -> FaceRow:
         return FaceRow(image="a.mp4", face=0, track=1, time_s=seconds, smoothed={"sad": 0.7}, abstained=abstained)
@@ -475,3 +518,27 @@ def test_a_line_over_time_is_drawn_however_seldom_a_film_is_looked_at() -> None:
     assert drawn([row(1.001 * i) for i in range(5)]) == (4, 0)
     assert drawn([row(0.1 * i) for i in range(5)] + [row(9)]) == (4, 1)
     assert drawn([row(0.1), row(0.2, abstained=True), row(0.3), row(0.4, abstained=True)]) == (0, 2)
+
+
+def test_looks_at_one_film_are_told_apart(tmp_path: Path) -> None:
+    def line(image: str, frame: int | None, face: int | None) -> str:
+        row = FaceRow(image=image, face=face, frame=frame, time_s=0.0, model="m", model_sha256="s")
+        return json.dumps(row.as_json()) + "\n"
+
+    looks = [
+        [("a.mp4", 0, 0), ("a.mp4", 0, 1)],  # two faces in the one frame
+        [("a.mp4", 0, 0), ("a.mp4", 1, None), ("a.mp4", None, None)],  # and broken off
+        [("a.mp4", None, None)],  # broken off at once
+        [("a.mp4", None, None)],
+        [("b.mp4", 3, None), ("b.mp4", 5, 0)],
+        [("b.mp4", 3, None)],
+        [("b.mp4", 3, None)],
+    ]
+    for n in range(1, len(looks) + 1):
+        path = tmp_path / f"{n}.jsonl"
+        path.write_text("".join(line(*row) for look in looks[:n] for row in look))
+        stood = done_already(path, "m", "s", films=True)
+        assert stood.pictures.total() == n - 1
+        assert path.read_text() == "".join(line(*row) for look in looks[: n - 1] for row in look)
+        assert stood.rows.decode() == "".join(line(*row) for row in looks[n - 1])
+        assert stood.unread == sum(look[-1][1] is None for look in looks[: n - 1])

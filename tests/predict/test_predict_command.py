@@ -21,8 +21,9 @@ from commands import mien
 from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
 from mien.predict import FaceRow
+from mien.predict.resuming import done_already
 from mien.predict.sources import pictures_of
-from mien.predict.writers import done_already, writer
+from mien.predict.writers import writer
 from photographs import HOPPER, group_photograph
 
 

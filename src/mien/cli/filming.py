@@ -14,6 +14,7 @@ from mien.cli.printing import Printed, rows_out
 from mien.errors import DataError, OutputError
 from mien.outputs import whole
 from mien.shown import tell
+from mien.wording import plural
 
 if TYPE_CHECKING:
     from mien.predict import FaceRow, Predictor
@@ -37,19 +38,34 @@ def films_told(
     seconds: float | None,
     workers: int,
     printed: Printed,
+    resume: bool = False,
 ) -> int:
-    """The rows of films, one film after the other; 1 where one could not be read to its end."""
+    """The rows of films, one film after the other; 1 where one could not be read to its end.
+
+    A file that is gone on with keeps its films but the last, which is looked at again from its beginning, and they are
+    not drawn again.
+    """
     from mien import terminal
     from mien.pictures.opening import quietly
     from mien.predict.films import duration_of, follow, frames_of
+    from mien.predict.resuming import Before, done_already
+    from mien.predict.rows import as_text
 
     watched: list[tuple[str, _Seen]] = []
     broken, stopped = 0, False
+    stood = Before()
+    if resume and out is not None:
+        stood = done_already(out, as_text(predictor.model.name), predictor.sha256, films=True)
+    before, broken_before = stood.pictures.total(), stood.unread
+    left = [name for name in films if not stood.take(name)]
+    if out is not None and stood.rows and stood.last not in map(as_text, left):
+        stood.put_back(out)
+        before, broken_before = before + 1, broken_before + stood.last_unread
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("watching", "seconds"))
-        write = stack.enter_context(rows_out(predictor, out, printed, _nowhere, film=True))
+        write = stack.enter_context(rows_out(predictor, out, printed, _nowhere, film=True, resume=resume))
         stack.enter_context(quietly())
-        for name in films:
+        for name in left:
             seen = _Seen(keep=draw is not None)
             watched.append((name, seen))
             last = 0.0
@@ -77,13 +93,16 @@ def films_told(
     # The rows are safe by now, whatever comes of the drawings.
     summary = [line for name, seen in watched for line in seen.lines(name)]
     if out is not None:
-        tell(f"{out}: {len(watched)} films, {sum(len(seen.tracks) for _, seen in watched)} tracks of faces")
+        stand = f" ({before} before)" if before else ""
+        tell(f"{out}: {len(watched)} films{stand}, {sum(len(seen.tracks) for _, seen in watched)} tracks of faces")
     _summarise(summary, out is None and printed == "table")
     if draw is not None:
         for name, seen in watched:
             # What nobody looked at is not drawn with what was seen before.
             _draw(predictor, name, draw, seen, seconds if seen.last is None else seen.last)
-    return _STOPPED if stopped else 1 if broken else 0
+    if broken_before:
+        tell(f"{plural(broken_before, 'film')} that stood there before could not be read to the end")
+    return _STOPPED if stopped else 1 if broken or broken_before else 0
 
 
 def camera_told(predictor: Predictor, camera: str, *, out: Path | None, seconds: float | None, printed: Printed) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -103,15 +102,16 @@ def predict(
     device
         Where a run's network computes: cpu, cuda.
     resume
-        Go on with a .jsonl, or a cluster's folder, that an earlier command did not finish.
+        Go on with a .jsonl, or a cluster's folder, that an earlier command did not finish; of films with whole ones.
     """
     from mien import terminal
     from mien.faces import DEFAULT
     from mien.pictures.opening import quietly
     from mien.predict import Predictor
+    from mien.predict.resuming import Before, done_already
     from mien.predict.rows import as_text
     from mien.predict.sources import pictures_of
-    from mien.predict.writers import ENDINGS, Before, done_already
+    from mien.predict.writers import ENDINGS
 
     if crops and (detector is not None or option or margin or draw is not None):
         raise UsageError(
@@ -157,14 +157,22 @@ def predict(
         return camera_told(predictor, camera, out=out, seconds=seconds, printed=printed)
     if films:
         return films_told(
-            predictor, films, out=out, draw=draw, fps=fps, seconds=seconds, workers=threads, printed=printed
+            predictor,
+            films,
+            out=out,
+            draw=draw,
+            fps=fps,
+            seconds=seconds,
+            workers=threads,
+            printed=printed,
+            resume=resume,
         )
     # Counting them takes longer than the first answer, where there are many; and a name that is wrong is told before
     # a file that is gone on with is touched.
     names = list(pictures_of(pictures)) if "-" not in pictures else None
     name = as_text(predictor.model.name)
     stood = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Before()
-    done, before, again = stood.pictures, stood.pictures.total(), False
+    before, again = stood.pictures.total(), False
     source = pictures_of(pictures) if names is None else iter(names)
     counted, made = _Counted(), set[Path]()
     shown: list[FaceRow] = []
@@ -173,7 +181,7 @@ def predict(
         stack.callback(lambda: stood.put_back(out) if out is not None and stood.rows and not again else None)
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
         write = stack.enter_context(rows_out(predictor, out, printed, _first(shown), resume=resume))
-        left = (name for name in source if not _taken(done, as_text(name)))
+        left = (name for name in source if not stood.take(name))
         stack.enter_context(quietly())
         for rows in predictor.stream(left, workers=threads):
             write(rows)
@@ -229,7 +237,7 @@ def _films(
         ("--explain", explain is not None, not moving),
         ("--crops", crops, not moving),
         ("--perceived", perceived, not moving),
-        ("--resume", resume, not moving),
+        ("--resume", resume, camera is None),
     ):
         if wanted and not needs:
             raise UsageError(option, "does not go with this", "pictures" if moving else "films")
@@ -237,14 +245,6 @@ def _films(
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(option, str(value), "a number above 0")
     return films
-
-
-def _taken(done: Counter[str], name: str) -> bool:
-    """Whether a picture stands in the file already; each time that it is named once less."""
-    if done[name] <= 0:
-        return False
-    done[name] -= 1
-    return True
 
 
 def _first(shown: list[FaceRow]) -> Write:

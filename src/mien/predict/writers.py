@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,14 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.demographics import Head
-from mien.errors import DataError, UsageError
-from mien.inputs import check_regular
 from mien.outputs import make_folders, whole, writing
-from mien.predict.rows import NO_FACE, FaceRow, columns
+from mien.predict.rows import FaceRow, columns
 from mien.spreadsheets import with_marks
 
 ENDINGS = (".jsonl", ".csv", ".parquet")
-_BEGIN = b'{"image": '  # how every line of ours begins
 _GROUP = 4096  # rows that Parquet holds together
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
 
@@ -125,82 +119,3 @@ class _Parquet:
         if self.held:
             self.file.write_table(pa.Table.from_pylist(self.held, schema=self.schema))
             self.held = []
-
-
-@dataclass(frozen=True)
-class Before:
-    """What stands in a file that is gone on with.
-
-    Attributes:
-        pictures: Picture -> how often it stands there, as :func:`mien.predict.rows.as_text` has it.
-        unread: How many of them could not be read.
-        last_unread: Whether the last one could not.
-        last: The last picture of the file, which may lack faces and is looked at again.
-        rows: The lines of it that were cut off.
-    """
-
-    pictures: Counter[str] = field(default_factory=Counter)
-    unread: int = 0
-    last_unread: bool = False
-    last: str = ""
-    rows: bytes = b""
-
-    def put_back(self, path: Path) -> None:
-        """Write the rows of the last picture again, for a command that does not name it."""
-        with writing(path), open(path, "ab") as file:
-            file.write(self.rows)
-
-
-def done_already(path: Path, model: str, model_sha256: str, annotator: str = "") -> Before:
-    """The pictures of a file of JSON lines that a run was stopped in, less the last of them, which may lack faces.
-
-    Args:
-        path: The file, which is cut to whole lines and whole pictures.
-        model: The rows must be of this model,
-        model_sha256: and of this file of it.
-        annotator: Whose perceived attributes they tell; empty for none.
-
-    Raises:
-        UsageError: If it is no file of JSON lines.
-        DataError: If a line is none of ours, or of another model; then the file stays as it is.
-    """
-    if path.suffix != ".jsonl":
-        expected = "--out FILE.jsonl, which stands there row by row"
-        raise UsageError("--resume", f"does not go with {path.suffix}", expected)
-    pictures: Counter[str] = Counter()
-    if not path.is_file():
-        return Before()
-    check_regular(path, "a file of rows")
-    last, start, place, unread, rows, of_last = None, 0, 0, 0, b"", False
-    with open(path, "rb") as file:
-        for n, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                if not line.startswith(_BEGIN[: len(line)]):
-                    raise DataError(f"{path} line {n}", "is no row of mien predict", "a file that it has begun")
-                break  # a line that was being written
-            try:
-                row = json.loads(line)
-                image, found, first = row["image"], (row["model"], row["model_sha256"]), not row["face"]
-            except (ValueError, KeyError, TypeError):
-                raise DataError(f"{path} line {n}", "is no row of mien predict", "a file that it has begun") from None
-            if found != (model, model_sha256):
-                said, due = f"{found[0]} {found[1][:12]}", f"this model's ({model} {model_sha256[:12]})"
-                raise DataError(f"{path} line {n}", f"is of the model {said}", due, "Begin another file.")
-            if first and row["face"] is not None and row.get("annotator", "") != annotator:
-                said = f"tells {'perceived attributes' if row.get('annotator') else 'no perceived attributes'}"
-                due = f"those of {annotator}" if annotator else "none"
-                raise DataError(f"{path} line {n}", said, due, "Pass the options that it was begun with.")
-            if first:  # the face 0, or none: another picture begins
-                last, start, rows = image, place, b""
-                pictures[image] += 1
-                of_last = row["face"] is None and row.get("reason") != NO_FACE
-                unread += of_last
-            rows += line
-            place += len(line)
-    if last is None:
-        if path.stat().st_size:
-            os.truncate(path, 0)
-        return Before()
-    pictures[last] -= 1
-    os.truncate(path, start)
-    return Before(pictures, unread - of_last, of_last, last, rows)
