@@ -55,6 +55,8 @@ def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
         ({"metrics": ["acuracy"]}, "acuracy: names no metric. Did you mean 'accuracy'?"),
         ({"metrics": ["accuracy@gender"]}, "'gender' after the @, expected ATTRIBUTE=GROUP"),
         ({"metrics": ["accuracy@gender=f|"]}, "after the @"),
+        ({"metrics": ["leakage"]}, "tells not what is read, expected leakage@ATTRIBUTE"),
+        ({"metrics": ["leakage@gender:gap"]}, "tells not what is read"),
         ({"metrics": ["run.accuracy"]}, "run.accuracy: is nothing that training writes"),
         ({"metrics": ["run.val_accuracy@gender=f"]}, "is nothing that training writes"),
         (

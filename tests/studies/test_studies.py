@@ -33,6 +33,7 @@ from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
 from mien.studies.estimates import predictions_of
+from mien.studies.features import features_of
 from mien.studies.hold import holding
 from mien.studies.page import write_page
 from mien.studies.results import choose, rows_of
@@ -343,6 +344,29 @@ def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
     assert [one.why for one in (found[0], found[-1])] == [f"1 of 2 seeds of {first.row} learnt nothing"] * 2
     assert {found[0].verdict, found[-1].verdict} == {"cannot be told"}
     assert all("learnt nothing" not in one.why for one in found[1:-1])
+
+
+def test_what_features_tell_of_a_group_is_a_column(file: Path, tmp_path: Path) -> None:
+    claims = [{"says": "It hides the group.", "better": "0.05", "than": "0.001", "metric": "leakage@gender"}]
+    asked = {"cells": {}, "seeds": 2, "metrics": ["accuracy", "leakage@gender"], "claims": claims, "figures": []}
+    assert study_run(written(file, **asked), out=tmp_path / "out", scale="tiny") == 0
+    plan = planned(file, "tiny")
+    said = [Predictions.load(cell.run.path / "predictions" / "test.parquet") for cell in plan.cells]
+    rng = np.random.default_rng(0)
+    for cell, each in zip(plan.cells, said, strict=True):
+        place = cell.run.path / "features" / "test.npz"
+        assert place.is_file()  # kept by the run, for the column asks for it
+        # A known truth: one row's features are noise, the other's are the group and noise.
+        features = rng.normal(size=(len(each), 4)).astype(np.float32)
+        if cell.row == "0.001":
+            features[:, 0] += 20 * (each.groups["gender"] == "female").to_numpy(dtype=np.float32, na_value=0)
+        np.savez(place, sample_id=np.asarray(each.sample_id, dtype=str), features=features)
+    hidden, told = (next(r for r in rows_of(plan) if r.name == name).values for name in ("0.05", "0.001"))
+    assert told["leakage@gender"].mean.value == pytest.approx(0.5, abs=0.1)  # 1 for what chance alone reads as 1/2
+    assert abs(hidden["leakage@gender"].mean.value) < 0.15
+    assert judge(plan, plan.study.claims[0]).verdict == "holds"  # less is better
+    (plan.cells[0].run.path / "features" / "test.npz").unlink()  # made again where it is missing
+    assert features_of(plan.cells[0], "test").shape[0] == len(said[0])
 
 
 def test_what_fails_is_noted_and_the_rest_goes_on(

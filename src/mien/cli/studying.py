@@ -78,19 +78,20 @@ def study_run(
     """
     from mien.studies import Work
 
-    work = Work(device=device, threads=threads, redo=redo == "stale", since=since or time.time())
+    plan = _plan(file, out, scale, set, store, cell)
+    stale, began = redo == "stale", since or time.time()
+    work = Work(device=device, threads=threads, features=plan.study.probes, redo=stale, since=began)
     if list_cells:
         from mien.studies import is_open, standing_of
 
-        plan = _plan(file, out, scale, set, store, cell)
         # Rows that are one experiment share a cell.
         tell(*dict.fromkeys(c.id for c in plan.cells if is_open(standing_of(c), work)))
         return 0
     if cluster is not None:
-        return _submit(_plan(file, out, scale, set, store, cell), cluster, work, cluster_set)
+        return _submit(plan, cluster, work, cluster_set)
     if ray is not None:
-        return _on_ray(_plan(file, out, scale, set, store, cell), None if ray == "local" else ray, work)
-    return _run(_plan(file, out, scale, set, store, cell), work, jobs, _words(file, scale, set, store, cell))
+        return _on_ray(plan, None if ray == "local" else ray, work)
+    return _run(plan, work, jobs, _words(file, scale, set, store, cell))
 
 
 @study.command
@@ -129,8 +130,9 @@ def retry(
     """
     from mien.studies import Work
 
-    work = Work(device=device, threads=threads, retry=True, since=since or time.time())
-    return _run(_plan(file, out, scale, set, store, cell), work, jobs, _words(file, scale, set, store, cell))
+    plan = _plan(file, out, scale, set, store, cell)
+    work = Work(device=device, threads=threads, features=plan.study.probes, retry=True, since=since or time.time())
+    return _run(plan, work, jobs, _words(file, scale, set, store, cell))
 
 
 @study.command

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
-from mien.audit.leakage import load_features
 from mien.data.group_columns import memberships_of
 from mien.data.images import Store
 from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
-from mien.evaluate import evaluate
 from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
 from mien.mitigate.phases import (
     SOFT,
@@ -33,13 +31,13 @@ from mien.mitigate.selection import BY_GROUPS, CLASS_FACES, choice, merit, share
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
-from mien.runs import FEATURES
 from mien.spellings import BETWEEN, same_groups
 from mien.studies.cells import Cell
 from mien.studies.columns import Column
 from mien.studies.definition import Settings
 from mien.studies.estimates import predictions_of
-from mien.studies.standing import evaluations_of, standing_of
+from mien.studies.features import features_of
+from mien.studies.standing import standing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,12 +368,3 @@ def _memberships(
         if group in place:
             found[:, place[group]] += belongs[:, i]
     return groups, found
-
-
-def features_of(cell: Cell, part: str) -> NDArray[Any]:
-    """``(n, D)`` what a run's head sees of the faces of a part, in the order of its predictions; kept beside them."""
-    name = evaluations_of(cell)[part]
-    path = cell.run.path / FEATURES / f"{name}.npz"
-    if not path.is_file():
-        evaluate(cell.run, cell.place_of(part), features=True)
-    return np.asarray(load_features(path, _said(cell, part).sample_id))

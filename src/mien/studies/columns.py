@@ -16,7 +16,7 @@ from mien.errors import ConfigError, DataError
 from mien.metrics import metric_names
 from mien.records import Predictions
 from mien.registry import nearest
-from mien.spellings import same_groups
+from mien.spellings import attribute_name, same_groups
 from mien.stats.extremes import Extreme
 
 _ANY, _POSITIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
@@ -24,6 +24,7 @@ OVER: tuple[Extreme, ...] = get_args(Extreme)
 RUN = "run"  # the evaluation of what training itself wrote
 MINUTES = "epoch_minutes"
 RECALL, CLASS = "recall", "class"  # of a class: recall@class=CLASS
+LEAKAGE = "leakage"  # what a fresh probe reads of an attribute from the features: leakage@ATTRIBUTE
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
 _OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_worst_class", "val_worst_group")
 OF_TRAINING = (*_OF_EPOCH, MINUTES)
@@ -31,7 +32,7 @@ OF_TRAINING = (*_OF_EPOCH, MINUTES)
 #: Where the values of Mien's own metrics, and of what training writes, lie.
 _BOUNDS = dict.fromkeys((*metric_names(), *_OF_EPOCH), SHARE)
 _BOUNDS |= {"kl": _POSITIVE, "nll": _POSITIVE, "brier": (0.0, 2.0), "overconfidence": (-1.0, 1.0)}
-_BOUNDS |= {"train_loss": _ANY, "val_loss": _ANY, MINUTES: _POSITIVE}
+_BOUNDS |= {"train_loss": _ANY, "val_loss": _ANY, MINUTES: _POSITIVE, LEAKAGE: (-1.0, 1.0)}
 
 
 def bounds_of(metric: str) -> tuple[float, float]:
@@ -47,7 +48,7 @@ class Column:
         name: As the study writes it.
         evaluation: An evaluation of the study; ``run`` for what training wrote.
         metric: The metric.
-        attribute: Attribute of which some groups count alone; empty for all faces.
+        attribute: Attribute of which some groups count alone, or that a probe reads; empty for all faces.
         groups: These groups; several are taken together.
         over: What stands for all groups of the attribute: their largest gap, the worst of them, or worst to best.
         annotated: Whether the groups are classes, and its faces those that are annotated so.
@@ -67,7 +68,7 @@ class Column:
         Raises:
             DataError: If the predictions have not the attribute, or no face in one of the groups.
         """
-        if not self.attribute or self.over:
+        if not self.attribute or self.over or self.metric == LEAKAGE:
             return np.ones(len(predictions), dtype=bool)
         if self.annotated:
             place = same_groups(predictions.classes, self.groups)
@@ -93,7 +94,7 @@ class Column:
 
 def column_of(text: str, evaluations: Sequence[str]) -> Column:
     """Read ``METRIC``, ``EVALUATION.METRIC``, ``METRIC@ATTRIBUTE=GROUP|GROUP``, ``METRIC@ATTRIBUTE:gap`` (or ``worst``,
-    or ``ratio``), ``recall@class=CLASS`` or ``run.FIGURE``.
+    or ``ratio``), ``recall@class=CLASS``, ``leakage@ATTRIBUTE`` or ``run.FIGURE``.
 
     Args:
         text: The column; where it names no evaluation the first one is meant.
@@ -112,6 +113,15 @@ def column_of(text: str, evaluations: Sequence[str]) -> Column:
     over = next((each for each in OVER if colon and not equals and word.strip() == each), None)
     if over is not None:
         attribute = "*".join(part.strip() for part in whole.split("*"))
+    if metric == LEAKAGE and evaluation != RUN:
+        if not of.strip() or "=" in of or ":" in of:
+            raise ConfigError(text, "tells not what is read", f"{LEAKAGE}@ATTRIBUTE, for all of its groups")
+        return Column(
+            name=text,
+            evaluation=evaluation if dot else evaluations[0],
+            metric=metric,
+            attribute=attribute_name(of),
+        )
     if at and not (attribute.strip() and (over or (equals and all(g.strip() for g in groups.split("|"))))):
         expected = f"ATTRIBUTE=GROUP, several with | between them, or ATTRIBUTE:{' or :'.join(OVER)}"
         raise ConfigError(text, f"{of!r} after the @", expected)

@@ -15,7 +15,7 @@ from mien.config.files import load_section
 from mien.config.section import Section
 from mien.errors import ConfigError
 from mien.registry import nearest
-from mien.studies.columns import RUN, SHARE, bounds_of, column_of
+from mien.studies.columns import LEAKAGE, RUN, SHARE, bounds_of, column_of
 from mien.values import Unfit, shown
 from mien.wording import listed
 
@@ -261,6 +261,12 @@ class StudyConfig(Section):
             yield from (("a claim", n) for n in claim.cells)
         for figure in self.figures:
             yield from (("a figure", name) for name in figure.cells)
+
+    @property
+    def probes(self) -> bool:
+        """Whether a column reads features, which are kept beside the predictions then."""
+        columns = {*self.metrics, *self._columns()}
+        return any(column_of(column, self.evaluate).metric == LEAKAGE for column in columns)
 
     def rows(self) -> dict[str, CellConfig]:
         """Cell -> what it is, the combinations of the grid first, in their order."""

@@ -10,8 +10,11 @@ from statistics import NormalDist
 
 import numpy as np
 
+from mien.audit.attributes import resolve_attribute
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
+from mien.audit.leakage import ProbeSettings, leakage_probe
+from mien.audit.leakage.results import FEATURES, LINEAR
 from mien.audit.overall import summary_estimates
 from mien.audit.scores import row_scores
 from mien.audit.seeds.noise import (
@@ -29,10 +32,12 @@ from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
-from mien.studies.columns import MINUTES, RUN, Column, bounds_of, column_of
+from mien.studies.columns import LEAKAGE, MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.disparities import of_groups
+from mien.studies.features import features_of
 from mien.studies.standing import evaluations_of
 
+_PERMUTATIONS = 20  # of the groups, whose mean is what there is to read anyhow
 _LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
 
 
@@ -65,6 +70,7 @@ def less_is_better(column: Column) -> bool:
     """Whether the smaller of two values is the better one."""
     return (
         column.over == "gap"
+        or column.metric == LEAKAGE
         or column.metric in (_LESS if column.evaluation == RUN else LOWER_IS_BETTER)
         or (column.evaluation != RUN and METRICS.lower_is_better(column.metric))
     )
@@ -133,6 +139,8 @@ def estimates_of(cells: Sequence[Cell], column: Column, settings: Settings) -> l
             each = _of_training(cell, column.metric, settings)
         elif (judged := cell.run.record.estimates.get(name)) is None:
             return []
+        elif column.metric == LEAKAGE:
+            each = _leakage(cell, column, settings)
         elif column.over:
             each = _over_groups([cell], column, settings)
         elif column.attribute:
@@ -157,6 +165,24 @@ def _of_training(cell: Cell, figure: str, settings: Settings) -> Estimate | None
             return None
         value = float(kept[figure].iloc[-1])
     return Estimate(value, level=settings.level)
+
+
+def _leakage(cell: Cell, column: Column, settings: Settings) -> Estimate | None:
+    """What a fresh linear probe reads of the groups from the features; None where no two of them have faces enough."""
+    features = features_of(cell, column.evaluation)
+    said = predictions_of(cell, column)
+    attribute = resolve_attribute(said, column.attribute)
+    asked = ProbeSettings(
+        probes=(LINEAR,), n_perm=_PERMUTATIONS, max_n=3000, n_boot=200, level=settings.level, seed=settings.seed
+    )
+    found = leakage_probe({FEATURES: features}, attribute, said.cluster, labels=said.labels, settings=asked)
+    probe = next((p for p in found.probes if p.input == FEATURES), None)
+    if probe is None:
+        return None
+    told = probe.balanced_accuracy
+    return replace(
+        told, value=told.value - probe.expected, low=told.low - probe.expected, high=told.high - probe.expected
+    )
 
 
 def _of_groups(path: Path, column: Column, settings: Settings) -> dict[str, Estimate]:
@@ -194,7 +220,7 @@ def spread_over_seeds(cells: Sequence[Cell], less: Sequence[Cell] | None, column
         None where the seeds were judged on different faces, or the metric is neither a function of confusion counts
         nor a mean over faces.
     """
-    if column.evaluation == RUN or column.over:
+    if column.evaluation == RUN or column.over or column.metric == LEAKAGE:
         return None
     metric = column.metric
     runs = [predictions_of(cell, column) for cell in cells]
