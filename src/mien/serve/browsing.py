@@ -107,7 +107,7 @@ def browser_card(predictor: Predictor) -> dict[str, Any]:
     return told | {
         "find": finds.options if finds is not None and finds.name == "mtcnn" else {},
         "recipe": recipe,
-        "rule": {"side": rule.side, "right": rule.right, "down": rule.down},
+        "rule": {"side": rule.side * (1 + 2 * predictor.margin), "right": rule.right, "down": rule.down},
         "scale": known.scale,
         "thresholds": {f"{risk:g}": _finite(known.threshold(risk)) for risk in RISKS} if known.steps else {},
         "least": _finite(predictor.least),
