@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +83,21 @@ def _photograph(kind: str):
 
 
 def test_a_blurred_and_a_dark_face_are_found_and_abstained_from() -> None:
+    from mien.pictures.whole import WholePicture
+
     predictor = Predictor.load()
     rows = predictor.predict([_photograph(kind) for kind in ("plain", "blurred", "dark")])
     assert [row.abstained for row in rows] == [False, True, True]
     assert [row.reason.split(":")[0] for row in rows] == ["", "blurred", "too dark"]
+    assert [row.out_of_domain for row in rows] == [False, True, True]
     assert all(row.probabilities and row.top for row in rows)  # what it would have said is told
+    # A face that is too small as well has that for a reason, and the flag beside it.
+    small = Image.fromarray(_photograph("blurred").pixels).resize((46, 54))
+    (tiny,) = Predictor.load(options={"smallest": 12}).predict(WholePicture("small", np.asarray(small)))
+    assert (tiny.reason.split(":")[0], tiny.out_of_domain) == ("too small", True)
+    nobody = predictor.predict(WholePicture("nobody", np.full((90, 90, 3), 120, np.uint8)))[0]
+    assert nobody.out_of_domain is None
+    assert replace(predictor, domain=Domain()).predict(_photograph("dark"))[0].out_of_domain is None
 
 
 def test_a_card_is_checked(tmp_path: Path) -> None:

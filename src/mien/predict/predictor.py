@@ -64,6 +64,7 @@ class Looked:
         faces: Of the picture; None for a crop, and where it could not be read.
         crops: ``(n, S, S, C)`` what the model is given; None where it could not be read.
         reasons: ``(n,)`` why an answer for a face had better not be used; empty where it may.
+        unlike: ``(n,)`` whether its crop is unlike the faces that the model knows; None where nobody measured these.
         error: Why it could not be read; empty otherwise.
         seen: What the annotator of perceived attributes is given; empty where nobody asks.
     """
@@ -74,6 +75,7 @@ class Looked:
     reasons: tuple[str, ...] = ()
     error: str = ""
     seen: tuple[Crop, ...] = ()
+    unlike: tuple[bool | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,19 +286,22 @@ class Predictor:
         if self.detector is None:
             pixels = picture.pixels[..., :1] if picture.grey else picture.pixels
             crops = as_stored(pixels[None], wants.size, wants.channels, wants.by)
-            return Looked(name, None, crops, tuple(self.domain.doubts(crops)), seen=self._seen(picture, None))
+            doubts = tuple(self.domain.doubts(crops))
+            return Looked(name, None, crops, doubts, seen=self._seen(picture, None), unlike=self._unlike(doubts))
         faces = self.detector.find(picture.pixels)
         places = squares(faces, self.rule, self.margin)
         level = aligned_squares(faces, self.margin) if self.aligned else places
         places = [own if own is not None else place for own, place in zip(level, places, strict=True)]
         crops = cut(picture.pixels, places, wants.size, wants.channels, wants.by)
+        doubts = tuple(self.domain.doubts(crops))
         reasons = tuple(
             _doubt(place, points, picture.pixels, wants.size) or (_CROOKED if own is None else unlike)
-            for place, own, points, unlike in zip(
-                places, level, faces.landmarks, self.domain.doubts(crops), strict=True
-            )
+            for place, own, points, unlike in zip(places, level, faces.landmarks, doubts, strict=True)
         )
-        return Looked(name, faces, crops, reasons, seen=self._seen(picture, faces))
+        return Looked(name, faces, crops, reasons, seen=self._seen(picture, faces), unlike=self._unlike(doubts))
+
+    def _unlike(self, doubts: Sequence[str]) -> tuple[bool | None, ...]:
+        return tuple(bool(doubt) if self.domain.ranges else None for doubt in doubts)
 
     def _seen(self, picture: WholePicture, faces: Faces | None) -> tuple[Crop, ...]:
         return () if self.perceiver is None else self.perceiver.crops(picture, faces)
@@ -344,6 +349,7 @@ class Predictor:
             if perceived is not None and self.perceiver is not None:
                 seen = perceived[i]
                 told |= {"perceived": seen.attributes, "age_years": seen.years, "annotator": self.perceiver.called}
+            told["out_of_domain"] = one.unlike[i] if one.unlike else None
             if not np.isfinite(row).all():
                 rows.append(FaceRow(image=one.name, face=i, abstained=True, reason=_LOST, **told))
                 continue

@@ -52,6 +52,9 @@ _ALWAYS = {
     "entropy": _or_none(_SHARE, "0: all on one class; 1: all alike."),
     "abstained": _of({"type": "boolean"}, "Whether the answer had better not be used."),
     "reason": _of({"type": "string"}, "Why not, or why there is no face; empty otherwise."),
+    "out_of_domain": _or_none(
+        {"type": "boolean"}, "Whether the crop is unlike the faces that the model knows; null where that is not known."
+    ),
     "model": _of({"type": "string"}, "The model."),
     "model_sha256": _of({"type": "string"}, "The checksum of its file."),
     "numbers": _of({"type": "object", "additionalProperties": {"type": "number"}}, "Numbers told beside the classes."),
@@ -84,6 +87,8 @@ class FaceRow:
         entropy: Of the probabilities, from 0 (all on one class) to 1 (all alike); None where there is no face.
         abstained: Whether the answer had better not be used; then ``reason`` says why.
         reason: Why there is no face or no answer, or why it had better not be used; empty otherwise.
+        out_of_domain: Whether the crop's light, contrast or sharpness is unlike that of the faces that the model knows,
+            see :mod:`mien.domain`; None where there is no face, or nobody measured these.
         model: The model.
         model_sha256: The checksum of its file; empty where it has none of one file.
         numbers: Number that the model tells beside the classes -> value.
@@ -107,6 +112,7 @@ class FaceRow:
     entropy: float | None = None
     abstained: bool = False
     reason: str = ""
+    out_of_domain: bool | None = None
     model: str = ""
     model_sha256: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
@@ -148,6 +154,7 @@ class FaceRow:
             "entropy": _rounded(self.entropy),
             "abstained": self.abstained,
             "reason": as_text(self.reason),
+            "out_of_domain": self.out_of_domain,
             "model": as_text(self.model),
             "model_sha256": self.model_sha256,
             "numbers": {name: round(v, 6) for name, v in self.numbers.items()},
@@ -202,6 +209,7 @@ def columns(
         "entropy": float,
         "abstained": bool,
         "reason": str,
+        "out_of_domain": bool,
         **{f"p_{name}": float for name in classes},
         **({f"smoothed_{name}": float for name in classes} if film else {}),
         **{f"number_{name}": float for name in numbers},

@@ -89,6 +89,7 @@ _ROW = {
     "entropy": 0.157,
     "abstained": False,
     "reason": "",
+    "out_of_domain": False,
     "model": "ferplus_mienet.onnx",
     "model_sha256": "0f3a5c...",
     "numbers": {},

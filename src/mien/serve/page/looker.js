@@ -57,9 +57,10 @@ async function look({ id, name, bitmap, options }) {
   const places = faces.map((face) => squareOf(face, card.rule));
   const crops = places.map((place) => cut(image, place, size, recipe.in_channels, recipe.resampling[0]));
   const told = await state.model(crops);
-  const rows = faces.map((face, i) =>
-    faceRow(name, i, face, doubt(places[i], face.landmarks, image, size) || unlike(crops[i], card.domain), told[i], card),
-  );
+  const rows = faces.map((face, i) => {
+    const why = { doubt: doubt(places[i], face.landmarks, image, size), unlike: unlike(crops[i], card.domain) };
+    return faceRow(name, i, face, why, told[i], card);
+  });
   if (!rows.length) rows.push(emptyRow(name, NO_FACE, card));
   const ms = { find: found - from, tell: performance.now() - found };
   return { kind: "seen", id, rows, width, height, ms };

@@ -15,12 +15,16 @@ export function entropy(probabilities) {
 export function emptyRow(image, reason, card) {
   return {
     image, face: null, box: null, landmarks: {}, detector_score: null, probabilities: {}, top: "", confidence: null,
-    entropy: null, abstained: true, reason, model: card.name, model_sha256: card.sha256, numbers: {},
+    entropy: null, abstained: true, reason, out_of_domain: null, model: card.name, model_sha256: card.sha256, numbers: {},
   };
 }
 
-/** The row of a face. `least` is the confidence under which to abstain, null for always. */
-export function faceRow(image, i, face, reason, { probabilities, numbers }, card) {
+/**
+ * The row of a face.
+ * @param why {doubt, unlike}: what is wrong with the face or its crop, and how the crop is unlike known ones; or empty.
+ */
+export function faceRow(image, i, face, { doubt, unlike }, { probabilities, numbers }, card) {
+  const reason = doubt || unlike;
   const top = probabilities.indexOf(Math.max(...probabilities));
   return {
     ...emptyRow(image, reason, card),
@@ -33,6 +37,7 @@ export function faceRow(image, i, face, reason, { probabilities, numbers }, card
     confidence: rounded(probabilities[top], 6),
     entropy: rounded(entropy(probabilities), 6),
     abstained: Boolean(reason),
+    out_of_domain: Object.keys(card.domain).length ? Boolean(unlike) : null,
     numbers: Object.fromEntries(Object.entries(numbers).map(([name, v]) => [name, rounded(v, 6)])),
   };
 }
@@ -67,8 +72,9 @@ export function asCsv(rows, card, film = false) {
     ["top", (r) => r.top],
     ["confidence", (r) => r.confidence],
     ["entropy", (r) => r.entropy],
-    ["abstained", (r) => (r.abstained ? "True" : "False")],
+    ["abstained", (r) => asWord(r.abstained)],
     ["reason", (r) => r.reason],
+    ["out_of_domain", (r) => asWord(r.out_of_domain)],
     ...card.classes.map((name) => [`p_${name}`, (r) => r.probabilities[name]]),
     ...(film ? card.classes.map((name) => [`smoothed_${name}`, (r) => r.smoothed?.[name]]) : []),
     ...numbers.map((name) => [`number_${name}`, (r) => r.numbers[name]]),
@@ -82,6 +88,8 @@ export function asCsv(rows, card, film = false) {
 
 /** What a spreadsheet would take for the begin of a formula, whatever it drops before: as mien.spreadsheets has it. */
 const FORMULA = /(^|[;\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029])(?=['"\s\p{Cc}\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/gu;
+
+const asWord = (yes) => (yes === null ? null : yes ? "True" : "False");
 
 /** A cell; text that a spreadsheet would take for a formula is marked as text. */
 function cell(value) {
