@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mien.errors import ConfigError
+from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Step
 from mien.mitigation.contrastive import Contrastive
 from mien.mitigation.cvar import Cvar
@@ -28,6 +29,7 @@ from mien.mitigation.reweighting import Reweighting
 from mien.mitigation.uniform_confusion import UniformConfusion, confused
 from mien.mitigation.upweighted_errors import UpweightedErrors
 from mien.models.joint_head import JointHead
+from mien.registry import read_options
 
 
 def faces(targets: Any, groups: Any = None) -> Faces:
@@ -102,9 +104,24 @@ def test_down_takes_as_many_of_each_cell() -> None:
     cells = np.repeat([0, 1, 2, 3], [10, 4, 4, 2])
     assert (drawn.sum(1) == 8).all()
     assert drawn.max() == 1  # none twice
-    of_cells = np.array([drawn[:, cells == c].sum(1).mean() for c in range(4)])
-    np.testing.assert_allclose(of_cells, 2, atol=0.06)
+    for c in range(4):
+        assert (drawn[:, cells == c].sum(1) == 2).all()  # in every epoch, as SUBG
     np.testing.assert_allclose(drawn[:, :10].mean(0), 0.2, atol=0.04)  # every face of a cell alike
+
+
+@pytest.mark.parametrize(
+    "name", ["gradient_reversal", "group_dro", "rate_gap", "feature_alignment", "uniform_confusion", "disentangled",
+             "latent_alignment", "attribute_heads", "domain_independent", "contrastive", "group_mixup"]
+)  # fmt: skip
+def test_methods_for_groups_are_refused_without_an_attribute(name: str) -> None:
+    with pytest.raises(ConfigError, match="by"):
+        read_options(MITIGATIONS.get(name), {"by": []}, name, "mitigation.options")
+
+
+def test_an_exponent_does_nothing_beside_the_effective_number() -> None:
+    Reweighting(faces([0, 0, 1]), effective=0.9)
+    with pytest.raises(ConfigError, match="exponent: does nothing beside effective"):
+        Reweighting(faces([0, 0, 1]), effective=0.9, exponent=0.5)
 
 
 @pytest.mark.parametrize("size", ["up", "same", "mixture"])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.mitigation.faces import Faces
-from mien.mitigation.reweighting import Reweighting, cell_weights
+from mien.mitigation.reweighting import Reweighting
+from mien.stats.memberships import cell_weights
 
 
 def faces(labels: list[int], groups: list[int | None] | None = None, k: int = 2, g: int = 2) -> Faces:
@@ -29,6 +30,18 @@ def faces(labels: list[int], groups: list[int | None] | None = None, k: int = 2,
 def test_six_and_two(exponent: float, common: float, rare: float) -> None:
     weights = Reweighting(faces([0] * 6 + [1] * 2), exponent=exponent).sample_weights()
     np.testing.assert_allclose(weights, [common] * 6 + [rare] * 2, rtol=1e-6)
+
+
+def test_class_and_group_each_by_itself() -> None:
+    # Olate 2025: N / (K n) of the class, 2/3 or 2, times that of the group, 2/3 or 2; their mean is 8/9.
+    told = faces([0, 1, 0, 0], [0, 0, 0, 1])
+    np.testing.assert_allclose(
+        Reweighting(told, by=("gender",), product=True).sample_weights(), [0.5, 1.5, 0.5, 1.5], rtol=1e-6
+    )
+    limited = Reweighting(told, by=("gender",), product=True, least=0.9, clip=1.1).sample_weights()
+    np.testing.assert_allclose(limited, [0.9, 1.1, 0.9, 1.1], rtol=1e-6)
+    unknown = Reweighting(faces([0, 0, 0, 0], [0, 0, 1, None]), by=("gender",), product=True).sample_weights()
+    np.testing.assert_allclose(unknown / unknown[3], [0.75, 0.75, 1.5, 1], rtol=1e-6)  # the mean of the known
 
 
 def test_a_class_counts_once_whatever_the_number_of_attributes() -> None:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mien.errors import ConfigError, DataError
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import GroupScores, Judged, PostProcessor, as_probabilities, cell_weights, tempered
+from mien.postprocessing.base import GroupScores, Judged, PostProcessor, as_probabilities, balancing, tempered
 from mien.postprocessing.group_offsets import GroupOffsets
 from mien.postprocessing.group_temperature import GroupTemperature
 from mien.postprocessing.group_thresholds import GroupThresholds, threshold_of
@@ -361,7 +361,7 @@ def test_cells_of_a_class_whose_groups_are_less_often_known() -> None:
     groups = np.tile([0, 1], 200)
     groups[220:] = -1
     faces = judged(np.full((400, 2), 0.5), np.repeat([0, 1], 200), groups)
-    weights = cell_weights(faces, groups=True)
+    weights = balancing(faces, groups=True)
     assert weights[:200].sum() == pytest.approx(weights[200:].sum())
 
 
@@ -371,13 +371,44 @@ def test_subsets_are_balanced_in_cells() -> None:
     rows = LastLayer()._subset(faces, np.random.default_rng(0))
     assert len(rows) == len(set(rows.tolist())) == 8
     assert np.bincount(labels[rows] * 2 + group[rows]).tolist() == [2, 2, 2, 2]
-    weights = cell_weights(faces, groups=True)
+    weights = balancing(faces, groups=True)
     for c in range(2):
         for g in range(2):
             assert weights[(labels == c) & (group == g)].sum() == pytest.approx(5)
     assert weights.mean() == pytest.approx(1)
     unknown = judged(np.ones((3, 2)), [0, 0, 1], [0, -1, 1])
-    assert cell_weights(unknown, groups=True).tolist() == [0.75, 0.75, 1.5]  # two faces of one class, one of the other
+    assert balancing(unknown, groups=True).tolist() == [0.75, 0.75, 1.5]  # two faces of one class, one of the other
+
+
+def test_a_cell_of_less_than_a_face_counts_as_a_part_of_one() -> None:
+    shares = np.array([[1.0, 0.0]] * 19 + [[0.99, 0.01]] + [[0.0, 1.0]] * 10)
+    faces = judged(np.full((30, 2), 0.5), [0] * 20 + [1] * 10, shares)
+    weights = balancing(faces, groups=True)
+    assert weights[19] == pytest.approx(weights[0], rel=0.25)  # as if its hundredth were a whole face: 20 times
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_heads_of_soft_groups_count_faces_by_how_far_they_are_of_them() -> None:
+    rng = np.random.default_rng(0)
+    labels, group = rng.integers(0, 2, 400), np.repeat([0, 1], 200)
+    x = np.c_[labels * np.where(group == 0, 2, -2) + rng.normal(0, 1, 400), rng.normal(size=400)]
+    hard = judged(np.full((400, 2), 0.5), labels, group, features=x)
+    one = LastLayer(decoupled=True, balance="classes").fit(hard)
+    own = hard.part(np.flatnonzero(group == 0))
+    np.testing.assert_allclose(one.heads[0].weight, LastLayer(balance="classes").fit(own).weight, atol=1e-6)
+    # Faces of three groups of which none is more than half theirs are dropped by nobody.
+    soft = judged(np.full((400, 2), 0.5), labels, np.c_[np.where(group == 0, 0.4, 0.3), np.where(group == 0, 0.3, 0.4)],
+                  features=x)  # fmt: skip
+    found = LastLayer(decoupled=True, balance="classes").fit(soft)
+    assert found.heads[0].weight[1, 0] > found.heads[-1].weight[1, 0] > found.heads[1].weight[1, 0]
+
+
+def test_a_class_of_a_few_faces_does_not_lack() -> None:
+    labels = np.array([0] * 40 + [1] * 3 + [0] * 40 + [1] * 40)
+    probs = np.where(labels[:, None] == np.arange(2), 0.55, 0.45)
+    probs[40:43] = [0.55, 0.45]  # the three faces of class 1 in group a are missed
+    rule = RejectOption().fit(judged(probs, labels, [0] * 43 + [1] * 80))
+    assert rule.lack[0, 1] == 0
 
 
 def test_scores_of_unknown_and_mixed_groups() -> None:

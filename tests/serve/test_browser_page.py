@@ -350,10 +350,10 @@ def test_a_bars_line_reaches_as_far_as_single_frames_lately(site: Site, visit: C
     told = visit(site).evaluate(
         """async () => {
           const { spreadOf } = await import("/view.js");
-          const frame = (time_s, p, abstained = false) => ({ time_s, abstained, probabilities: { happy: p } });
+          const frame = (time_s, p, face = 0) => ({ time_s, face, probabilities: { happy: p } });
           const late = Array.from({ length: 20 }, (_, i) => frame(9 + i / 20, (i * 7 % 20) / 20));
-          const others = [frame(7, 1), frame(9.5, 1, true), frame(10.5, 1)];  // before, no answer, later
-          return [spreadOf([...others, ...late], ["happy"], 10), spreadOf(late.slice(0, 4), ["happy"], 10)];
+          const others = [frame(7, 1), frame(9.5, 1, null), frame(10.5, 1)];  // before, no face, later
+          return [spreadOf([...others, ...late], ["happy"], 10), spreadOf(late.slice(0, 9), ["happy"], 10)];
         }"""
     )
     assert told == [{"happy": [pytest.approx(0.1), pytest.approx(0.85)]}, {}]  # two of twenty at either end

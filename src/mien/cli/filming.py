@@ -42,8 +42,8 @@ def films_told(
 ) -> int:
     """The rows of films, one film after the other; 1 where one could not be read to its end.
 
-    A file that is gone on with keeps its films but the last, which is looked at again from its beginning, and they are
-    not drawn again.
+    A file that is gone on with keeps its films but the last, which is looked at again from its beginning before all
+    others; they are not drawn again.
     """
     from mien import terminal
     from mien.pictures.opening import quietly
@@ -58,9 +58,13 @@ def films_told(
         stood = done_already(out, as_text(predictor.model.name), predictor.sha256, films=True)
     before, broken_before = stood.pictures.total(), stood.unread
     left = [name for name in films if not stood.take(name)]
-    if out is not None and stood.rows and stood.last not in map(as_text, left):
+    again = next((i for i, name in enumerate(left) if as_text(name) == stood.last), None)
+    if again is not None:  # first, for its rows were cut off: whatever ends this command then, no film lacks its end
+        left.insert(0, left.pop(again))
+    elif out is not None and stood.rows:
         stood.put_back(out)
         before, broken_before = before + 1, broken_before + stood.last_unread
+        terminal.say(f"{stood.last} is not named, and stays as it stands there: perhaps not to its end")
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("watching", "seconds"))
         write = stack.enter_context(rows_out(predictor, out, printed, _nowhere, film=True, resume=resume))

@@ -240,7 +240,10 @@ def _films(
         ("--resume", resume, camera is None),
     ):
         if wanted and not needs:
-            raise UsageError(option, "does not go with this", "pictures" if moving else "films")
+            either = option == "--resume"
+            raise UsageError(
+                option, "does not go with this", "pictures or films" if either else "pictures" if moving else "films"
+            )
     for option, value in (("--fps", fps), ("--seconds", seconds)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(option, str(value), "a number above 0")

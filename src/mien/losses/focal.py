@@ -31,12 +31,9 @@ def focal(
     -w_y (1 - q_y)^gamma log q_y. With the gamma 0 it is ``cross_entropy``. It is not least at the target's
     distribution: probabilities come out less sure than the faces are.
 
-    Olate 2025 weighs with the product w_class w_group of N / (K n): here ``exponent: 1``, beside the mitigation
-    ``reweighting`` with ``by: [race]``, ``classes: false`` and ``exponent: 1``. A face's loss is multiplied by the
-    weight of its group where the mean of the batch is taken. Each factor has a mean of 1 by itself, so that the
-    product differs from the source's, which is brought to 1 as a whole, by one factor for all faces where classes
-    and groups go together; the weight of a class is held between 0.1 and 10, as the source's product is, that of a
-    group by ``reweighting``'s ``clip``. A face of unknown group has the weight 1.
+    Olate 2025 weighs with the product w_class w_group of N / (K n), of mean 1 and held between 0.1 and 10: that is this
+    loss without weights of its own, beside the mitigation ``reweighting`` with ``by: [race]``, ``product: true``,
+    ``least: 0.1`` and ``clip: 10``.
 
     Args:
         logits: ``(B, K)``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from mien.config import Component
 from mien.config.files import load_section
@@ -14,7 +14,7 @@ from mien.errors import ConfigError
 from mien.mitigate.selection import Rule
 from mien.postprocessing import POSTPROCESSORS
 from mien.registry import nearest, read_options
-from mien.spellings import attribute_name
+from mien.spellings import attribute_name, folded
 from mien.studies.definition import Scale, ScaleConfig, Settings, scale_of
 
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
@@ -42,6 +42,15 @@ class KnownGapConfig(Section):
     classes: tuple[str, ...] = Field(
         (), description="In the recall of these classes, whose mean it is; in the metric of the study if absent."
     )
+
+    @model_validator(mode="after")
+    def _two(self) -> KnownGapConfig:
+        if folded(self.better) == folded(self.worse):
+            raise ValueError(f"better and worse are both {self.better!r}, expected two groups")
+        return self
+
+
+_KNOWN = TypeAdapter(tuple[KnownGapConfig, ...])
 
 
 class MethodConfig(Section):
@@ -124,6 +133,12 @@ class MitigationConfig(Section):
                 raise ValueError(
                     f"settings.{setting}: disparity {disparity!r}. {nearest(str(disparity), list(get_args(Disparity)))}"
                 )
+            try:
+                _KNOWN.validate_python(changed.get("known", ()))
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(map(str, ("known", *first["loc"])))
+                raise ValueError(f"settings.{setting}.{place}: {first['msg']}") from None
             if disparity == "known" and not changed.get("known", self.known):
                 raise ValueError(
                     f"settings.{setting}: disparity 'known' asks for `known`: which group is served better"
@@ -157,10 +172,12 @@ class MitigationConfig(Section):
             called = f"post-processing {method.after.name!r}"
             try:
                 entry = POSTPROCESSORS.get(method.after.name, f"methods.{name}.after.name")
-                for options in method.candidates:
-                    read_options(entry, {**method.after.options, **options}, called, f"methods.{name}")
+                given = ({**method.after.options, **options} for options in method.candidates)
+                tried = [vars(entry(**read_options(entry, each, called, f"methods.{name}"))) for each in given]
             except ConfigError as error:
                 raise ValueError(str(error)) from None
+            if any(one == other for i, one in enumerate(tried) for other in tried[:i]):
+                raise ValueError(f"{name}: two candidates are the same rule: the method would have fewer than others")
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from mien.errors import ConfigError
 from mien.metrics import per_class_recall
 from mien.mitigate.definition import KnownGapConfig, MitigationConfig
 from mien.registry import nearest
-from mien.spellings import canonical, same_groups
+from mien.spellings import BETWEEN, canonical, same_groups
 from mien.wording import listed
 
 Array = NDArray[np.float64]
+CLASS_FACES = 10  # of a class in a group, for its rate to take part
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def known_gaps(
 
     Args:
         told: As the study has them.
-        groups: Those of the judged faces that have faces enough.
+        groups: Those of the judged faces.
         classes: Those of the judged faces.
         where: What an error names.
 
@@ -42,20 +44,51 @@ def known_gaps(
         ConfigError: If there is none of that name.
     """
     named = [name for gap in told for name in (gap.better, gap.worse)]
-    group_of = same_groups(named, groups)
+    # An intersection's groups are "male*old" among predictions and "male * old" in a store.
+    place = same_groups([_spaced(name) for name in named], [_spaced(group) for group in groups])
     class_of = {canonical(c): i for i, c in enumerate(classes)}
     for name in named:
-        if name not in group_of:
-            found = f"{name!r} is no group that is judged (few faces, or another word)"
+        if _spaced(name) not in place:
+            found = f"{name!r} is no group of the judged faces"
             raise ConfigError(f"{where}: known", found, "", nearest(name, list(groups)))
     for gap in told:
         for name in gap.classes:
             if canonical(name) not in class_of:
                 raise ConfigError(f"{where}: known", f"{name!r} is no class", "", nearest(name, list(classes)))
     return tuple(
-        KnownGap(group_of[gap.better], group_of[gap.worse], tuple(class_of[canonical(c)] for c in gap.classes))
+        KnownGap(
+            place[_spaced(gap.better)],
+            place[_spaced(gap.worse)],
+            tuple(class_of[canonical(c)] for c in gap.classes),
+        )
         for gap in told
     )
+
+
+def _spaced(group: str) -> str:
+    return BETWEEN.join(part.strip() for part in group.split("*"))
+
+
+def too_few(
+    gaps: Sequence[KnownGap], annotated: NDArray[Any], groups: Sequence[str], classes: Sequence[str], min_n: int
+) -> str:
+    """What is too rare for a known gap to be told, in words; empty if nothing is.
+
+    Args:
+        gaps: The gaps.
+        annotated: ``(G, K)`` faces of each group and class.
+        groups: Names of the groups.
+        classes: Names of the classes.
+        min_n: Fewest faces of a group.
+    """
+    for gap in gaps:
+        for g in (gap.better, gap.worse):
+            if (n := int(annotated[g].sum())) < min_n:
+                return f"{groups[g]} has {n} labelled faces, of {min_n} that are needed"
+            for k in gap.classes:
+                if (n := int(annotated[g, k])) < CLASS_FACES:
+                    return f"{groups[g]} has {n} faces of {classes[k]}, of {CLASS_FACES} that are needed"
+    return ""
 
 
 def known_gap(tables: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:

@@ -110,8 +110,8 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
     judged = {name: verdict.verdict for name, (_, verdict) in told.items() if verdict.verdict != "cannot be judged"}
     lists = {
         "brought down by 30 % or more by": [name for name, one in fell.items() if one.enough],
-        "brought down by less by": [name for name, one in fell.items() if one.shown and one.share < 0.3],
-        "turned round by": [name for name, one in fell.items() if one.shown and not one.enough and one.share >= 0.3],
+        "brought down by less by": [n for n, one in fell.items() if one.shown and not one.enough and not one.turned],
+        "turned round by": [name for name, one in fell.items() if one.shown and one.turned],
         "made larger by": [name for name, one in fell.items() if one.change.low > 0],
     }
     said = [f"{words} {listed([label(name) for name in found])}" for words, found in lists.items() if found]
@@ -160,7 +160,10 @@ def _claimed(
     claims = [s for s in config.methods[name].claims if (name, s) in told]
     if not claims:
         return "not run"
-    kept = [s.replace("_", " ") for s in claims if (fell := told[name, s][0]) is not None and fell.enough]
-    broken = [s.replace("_", " ") for s in claims if s.replace("_", " ") not in kept]
-    said = [f"yes for {listed(kept)}"] if kept else []
-    return "; ".join([*said, *([f"not for {listed(broken)}"] if broken else [])])
+    fell = {s.replace("_", " "): told[name, s][0] for s in claims}
+    lists = {
+        "yes": [s for s, one in fell.items() if one is not None and one.enough],
+        "not": [s for s, one in fell.items() if one is not None and one.some and not one.enough],
+        "nothing to bring down": [s for s, one in fell.items() if one is None or not one.some],
+    }
+    return "; ".join(f"{word} for {listed(found)}" for word, found in lists.items() if found)

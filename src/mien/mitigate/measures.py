@@ -26,7 +26,7 @@ from mien.metrics import (
     per_class_recall,
 )
 from mien.mitigate.definition import KnownGapConfig
-from mien.mitigate.known import KnownGap, known_gap, known_gaps
+from mien.mitigate.known import CLASS_FACES, KnownGap, known_gap, known_gaps, too_few
 from mien.mitigate.selection import mean_recall, shared_classes
 from mien.records import Estimate, Predictions
 from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
@@ -42,7 +42,7 @@ ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO, KNOWN = (
 MEASURES: dict[str, tuple[str, bool]] = {
     ACCURACY: ("accuracy", True),
     MACRO: ("balanced accuracy", True),
-    EQUAL: ("mean over groups", True),
+    EQUAL: ("accuracy, groups counted alike", True),
     WORST: ("worst group", True),
     GAP: ("largest gap", False),
     ODDS: ("equalised-odds difference", False),
@@ -52,7 +52,6 @@ MEASURES: dict[str, tuple[str, bool]] = {
 }
 #: Measures that are the largest or smallest of something over groups.
 EXTREMES: dict[str, Extreme] = {WORST: "worst", GAP: "gap", ODDS: "gap", PARITY: "gap", FAIRNESS: "ratio"}
-_CLASS_FACES = 10  # faces of a class in a group for its rate to take part in an odds difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +164,13 @@ def compare_methods(
     sizes = np.bincount(group, minlength=g + 1)[:g]
     eligible = sizes >= min_n
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
-    judged = [i for i in range(g) if eligible[i]]
-    named = known_gaps(known, [attribute.groups[i] for i in judged], first.classes, spec)
-    gaps = [KnownGap(judged[gap.better], judged[gap.worse], gap.classes) for gap in named]
-    tell = _Teller(eligible=eligible, metric=metric, first=first, group=group, units=units, gaps=gaps)
+    gaps = known_gaps(known, attribute.groups, first.classes, spec)
+    annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
+    lacking = too_few(gaps, annotated, attribute.groups, first.classes, min_n)
+    note = "; ".join(filter(None, [note, lacking and f"the known gap cannot be told: {lacking}"]))
+    tell = _Teller(
+        eligible=eligible, metric=metric, first=first, group=group, units=units, gaps=gaps, untold=bool(lacking)
+    )
 
     def told_of(runs: Sequence[Predictions], rates: Array | None) -> _Told:
         each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
@@ -221,7 +223,7 @@ def compare_methods(
     return Comparison(
         attribute=attribute,
         sizes={attribute.groups[i]: int(sizes[i]) for i in range(g) if sizes[i]},
-        eligible=tuple(attribute.groups[i] for i in judged),
+        eligible=tuple(attribute.groups[i] for i in range(g) if eligible[i]),
         methods=methods,
         corrected=error is not None,
         note=note,
@@ -312,23 +314,33 @@ class _Teller:
     """All measures of confusion counts."""
 
     def __init__(
-        self, *, eligible: Any, metric: str, first: Predictions, group: Any, units: Any, gaps: Sequence[KnownGap]
+        self,
+        *,
+        eligible: Any,
+        metric: str,
+        first: Predictions,
+        group: Any,
+        units: Any,
+        gaps: Sequence[KnownGap],
+        untold: bool,
     ) -> None:
-        self.eligible, self.units, self.gaps = eligible, units, gaps
+        self.eligible, self.units, self.gaps, self.untold = eligible, units, gaps, untold
         g, k = len(eligible), len(first.classes)
         annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
-        self.cells = annotated >= _CLASS_FACES
+        self.cells = annotated >= CLASS_FACES
         self.metric, self.classes = metric, shared_classes(annotated[eligible])
         self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(k, bool)
 
     def __call__(self, tables: Array) -> _Run:
         """All measures of ``(1 + B, G + 1, K, K)`` counts."""
         everybody, groups = tables.sum(1), tables[:, :-1]
-        each = accuracy(groups) if self.metric == "accuracy" else mean_recall(groups, self.classes)
+        right = accuracy(groups)
+        each = right if self.metric == "accuracy" else mean_recall(groups, self.classes)
         some = np.where(self.eligible & ~np.isnan(each), each, np.nan)
-        n = (~np.isnan(some)).sum(1)
-        nothing = n == 0
-        mean = np.where(nothing, np.nan, np.nansum(some, 1) / np.maximum(n, 1))
+        alike = np.where(self.eligible & ~np.isnan(right), right, np.nan)
+        n = (~np.isnan(alike)).sum(1)
+        mean = np.where(n == 0, np.nan, np.nansum(alike, 1) / np.maximum(n, 1))
+        nothing = np.asarray(np.isnan(some).all(1))
         worst = np.where(nothing[:1], np.nan, np.where(np.isnan(some[:1]), np.inf, some[:1]).min(1))
         seen = groups[:1]  # replicates of extremes are those of the rates that they are of
         found = {
@@ -342,7 +354,8 @@ class _Teller:
             FAIRNESS: equal_odds_fairness(seen, eligible=self.eligible, support=self.support),
         }
         if self.gaps:
-            found[KNOWN] = known_gap(groups, each, self.gaps)
+            told = known_gap(groups, each, self.gaps)
+            found[KNOWN] = np.full_like(told, np.nan) if self.untold else told
         values = {name: np.asarray(told) for name, told in found.items()}
         return _Run(values=values, groups=each, rates=self._rates(groups, some))
 
@@ -376,8 +389,11 @@ def _figure(
     values: Array, base: Array | None, level: float, n: int, together: float | None = None, signed: bool = False
 ) -> Figure:
     """A figure of ``(S, 1 + B)`` values: seeds, then the faces as they are and replicates."""
-    change = None if base is None else over_seeds(values - base, together or level, n, within=(-1.0, 1.0))
-    value = over_seeds(values, level, n, within=(-1.0 if signed else 0.0, 1.0))
+    least, most = (-1.0, 1.0) if signed else (0.0, 1.0)
+    change = None
+    if base is not None:
+        change = over_seeds(values - base, together or level, n, within=(least - most, most - least))
+    value = over_seeds(values, level, n, within=(least, most))
     return Figure(value=value, seeds=tuple(values[:, 0].tolist()), change=change)
 
 

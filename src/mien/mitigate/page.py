@@ -46,6 +46,7 @@ from mien.wording import listed, percent, plural
 
 PAGE, RECORDS = "README.md", "records.json"
 UNSHOWN = "-"
+_SEEDS = 3
 
 
 def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Comparison:
@@ -138,6 +139,10 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         "as perceived."
         if comparison.as_perceived
         else "",
+        "The protocol asks for three seeds or more." if len(base) < _SEEDS else "",
+        ""
+        if any(m.after is not None for m in config.methods.values())
+        else "No row is of a baseline that is post-processed: what is that cheap was not tried.",
         "They do not hold together over methods: of those that do nothing, up to one in forty is said to have helped.",
         f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",
         f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mien.data.group_columns import all_perceived, group_column, memberships_of
@@ -18,7 +19,7 @@ from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError
 from mien.labels import label_scheme
 from mien.mitigate.definition import BASELINE, MitigationConfig
-from mien.mitigate.known import known_gaps
+from mien.mitigate.known import known_gaps, too_few
 from mien.mitigate.selection import BY_GROUPS
 from mien.registry import nearest
 from mien.samples import SampleTable, sources_in
@@ -163,9 +164,9 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             _check_groups(config, faces, part)
     if config.select in BY_GROUPS:
         sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
-        if not len(sizes) or sizes.iloc[0] < config.min_n:
-            n = sizes.iloc[0] if len(sizes) else 0
-            most = f"the largest group of {config.attribute!r} has {n} validation faces"
+        if (sizes >= config.min_n).sum() < 2:  # of one group there is no worst
+            n = sizes.iloc[1] if len(sizes) > 1 else 0
+            most = f"the second largest group of {config.attribute!r} has {n} validation faces"
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
@@ -233,7 +234,26 @@ def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> N
             f"two groups of {config.attribute!r} with {config.min_n} faces or more",
             "Name a larger part, or lower min_n of the study.",
         )
-    if config.known:
-        labels = cell.config.labels.judged
-        classes = label_scheme(labels.name, judged.vocabulary, labels.options).classes
-        known_gaps(config.known, list(sizes.index[sizes >= config.min_n]), classes, config.name)
+    if config.disparity == "known":
+        _check_known(config, cell, judged)
+
+
+def _check_known(config: MitigationConfig, cell: Cell, judged: SampleTable) -> None:
+    """Refuse a known gap of groups or classes that the judged faces do not have, or hardly.
+
+    Raises:
+        ConfigError: If there is none of such a name.
+        DataError: If there are too few faces of it with a label.
+    """
+    labels = cell.config.labels.judged
+    scheme = label_scheme(labels.name, judged.vocabulary, labels.options)
+    groups = group_column(judged, config.attribute)
+    names = sorted(map(str, groups.dropna().unique()))
+    gaps = known_gaps(config.known, names, scheme.classes, config.name)
+    told = scheme.targets(judged.votes, judged.vocabulary, judged.faces)
+    kept = told.keep & groups.notna().to_numpy()
+    annotated = np.zeros((len(names), len(scheme.classes)), dtype=np.int64)
+    rows = pd.Categorical(groups[kept].astype(str), categories=names).codes
+    np.add.at(annotated, (rows, told.probs[kept].argmax(1)), 1)
+    if lacking := too_few(gaps, annotated, names, scheme.classes, config.min_n):
+        raise DataError(f"{config.name}: known", lacking, "faces enough to tell the gap", "Name a larger part.")

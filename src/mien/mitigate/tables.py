@@ -142,7 +142,7 @@ def main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
         "*largest gap* are of the mean rates over seeds: noise makes the one lower and the other larger than they are, "
         "so that their intervals, and those of their changes, are what a band about all groups at once leaves, and "
         "wide. What happened to each group tells more. *Time* is that of training and of what is fitted after it, the "
-        "median over seeds."
+        "median over seeds; a pass over the faces for features that are kept is not in it."
     )
     if found.config.disparity == KNOWN:
         after += f" *Known gap*: {words_of(found.config)}; below 0 where it is the other way round."
@@ -164,9 +164,10 @@ def further_table(found: Found, comparison: Comparison) -> list[str]:
         for name, method in comparison.methods.items()
     ]
     after = (
-        "After the semicolon: the change against the baseline. *Mean over groups* counts every group alike, "
-        "*balanced accuracy* every class. Equalised odds and demographic parity: the largest gap of a rate over the "
-        "classes (Hardt et al. 2016). F: the smallest over the largest mean recall of the groups (Xu et al. 2020)."
+        "After the semicolon: the change against the baseline. *Accuracy, groups counted alike* is that of people with "
+        "as many of each group, *balanced accuracy* counts every class alike. Equalised odds and demographic parity: "
+        "the largest gap of a rate over the classes (Hardt et al. 2016). F: the smallest over the largest mean recall "
+        "of the groups (Xu et al. 2020)."
     )
     return [*table(header, rows), "", after]
 

@@ -48,11 +48,11 @@ class Judgement:
 def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     """Judge a method.
 
-    *Helped*: the group that the baseline serves worst gained, and whoever is served worst now is not served worse than
-    that group was. *Levelled down*: it neither gained nor lost, some group lost, the largest gap shrank, and none that
-    lost fell below the baseline's worst. *Hurt*: it lost, or another fell below it, or some group lost and the gap did
-    not shrink. *No change that can be told* otherwise. Only intervals that lie wholly on one side count (but whether
-    one that lost is now below the baseline's worst goes by the figures); those of the groups hold together. Groups
+    *Helped*: the group that the baseline serves worst gained, and none that lost fell below where it was. *Levelled
+    down*: it neither gained nor lost, some group lost, the largest gap shrank, and none that lost fell below the
+    baseline's worst. *Hurt*: it lost, or another that lost fell below it, or some group lost and the gap did not
+    shrink. *No change that can be told* otherwise. Only intervals that lie wholly on one side count (but whether one
+    that lost is now below the baseline's worst goes by the figures); those of the groups hold together. Groups
     with few faces never judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
 
     Args:
@@ -74,7 +74,7 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     if len(known) < 2 or any(math.isnan(changes[g].low) for g in known if g in changes):
         verdict = "cannot be judged"
     elif worst in gained:
-        verdict = "hurt" if least is not None and least.high < 0 else "helped"
+        verdict = "hurt" if fell or (least is not None and least.high < 0) else "helped"
     elif worst in lost:
         verdict = "hurt"
     elif lost:
@@ -96,9 +96,9 @@ class Reduction:
         share: Of the baseline's; below 0 where it grew.
         change: In points, with its interval.
         shown: Whether the interval lies wholly below 0.
-        enough: Whether it fell by as much as a claim asks, and that is shown; not where as much is left of a known
-            gap with its sign turned round.
+        enough: Whether it fell by as much as a claim asks, and that is shown, of a disparity that was there.
         some: Whether the baseline's disparity is clear of 0: of one that is not a share says nothing.
+        turned: Whether what is left of a known gap lies wholly below 0: the other group is served worse now.
     """
 
     share: float
@@ -106,6 +106,7 @@ class Reduction:
     shown: bool
     enough: bool
     some: bool = True
+    turned: bool = False
 
     @property
     def told(self) -> str:
@@ -120,7 +121,7 @@ class Reduction:
 def reduction(
     comparison: Comparison, baseline: str, name: str, disparity: str = GAP, least: float = 0.3
 ) -> Reduction | None:
-    """How far a method brought a disparity down; None where the baseline has none, or the change is undefined.
+    """How far a method brought a disparity down; None where the change is undefined.
 
     Args:
         comparison: All methods.
@@ -129,13 +130,15 @@ def reduction(
         disparity: The measure.
         least: Share by which a method that claims to help must bring it down.
     """
-    before, change = (
+    before, after = (
         comparison.against(baseline, name).overall[disparity].value,
-        comparison.methods[name].overall[disparity].change,
+        comparison.methods[name].overall[disparity],
     )
-    if change is None or math.isnan(change.value) or not before.value > 0:
+    change = after.change
+    if change is None or math.isnan(change.value) or math.isnan(before.value):
         return None
-    share = -change.value / before.value
-    shown = change.high < 0
-    enough = shown and least <= share <= 2 - least
-    return Reduction(share=share, change=change, shown=shown, enough=enough, some=before.low > 0)
+    some = before.low > 0
+    share = -change.value / before.value if some else math.nan
+    shown, turned = change.high < 0, after.value.high < 0
+    enough = shown and some and share >= least and not turned
+    return Reduction(share=share, change=change, shown=shown, enough=enough, some=some, turned=turned)

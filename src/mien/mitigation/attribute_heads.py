@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step
+from mien.mitigation.base import Attributes, Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import group_cross_entropy, group_head
 from mien.models.blocks import ExpressionModel
@@ -51,7 +51,7 @@ class AttributeHeads(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         weight: Annotated[float, Field(ge=0, le=1000)] = 1.0,
         epochs_share: Annotated[float, Field(gt=0, le=1)] = 1.0,
         hidden: Annotated[int, Field(ge=0)] = 0,

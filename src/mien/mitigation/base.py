@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, distributed, nn
 
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
 from mien.models.card import WeightCard
+
+Attributes = Annotated[tuple[str, ...], Field(min_length=1)]  # of which a method needs one, or intersections
 
 
 class Batch(NamedTuple):

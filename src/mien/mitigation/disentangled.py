@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Stage, Step, Turn
+from mien.mitigation.base import Attributes, Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import asked, group_cross_entropy, group_head
 from mien.mitigation.linear_head import linear_head
@@ -48,7 +48,7 @@ class Disentangled(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         share: Annotated[float, Field(gt=0, lt=1)] = 0.25,
         weight: Annotated[float, Field(ge=0, le=1000)] = 0.1,
         attribute_weight: Annotated[float, Field(ge=0, le=1000)] = 1.0,

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step
+from mien.mitigation.base import Attributes, Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.soft_cells import cells_of, pairs_of, squared_distances, weighted_means
 
@@ -52,7 +52,7 @@ class FeatureAlignment(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         distance: Literal["mean", "rbf", "covariance", "dependence"] = "rbf",
         classes: bool = True,
         weight: Annotated[float, Field(ge=0, le=10_000)] = 1.0,

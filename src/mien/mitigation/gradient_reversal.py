@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step
+from mien.mitigation.base import Attributes, Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import group_cross_entropy
 from mien.models.blocks import ExpressionModel
@@ -65,7 +65,7 @@ class GradientReversal(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         strength: Strength = 1.0,
         schedule: Literal["rising", "constant"] = "rising",
         hidden: Annotated[int, Field(ge=1)] = 128,

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step, mean_over_processes
+from mien.mitigation.base import Attributes, Mitigation, Needs, Step, mean_over_processes
 from mien.mitigation.faces import Faces
 from mien.mitigation.soft_cells import cells_of, n_cells
 
@@ -44,7 +44,7 @@ class GroupDro(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         classes: bool = True,
         eta: Annotated[float, Field(gt=0, le=10)] = 0.01,
         adjustment: Annotated[float, Field(ge=0, le=100)] = 0.0,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Batch, Mitigation, Needs, Stage, Step, Turn
+from mien.mitigation.base import Attributes, Batch, Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import asked, group_cross_entropy
 from mien.mitigation.uniform_confusion import confused
@@ -25,7 +25,7 @@ from mien.models.weights import Classifier
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.pictures.tensors import normalised, preprocessed
 
-_ALIVE = 0.01  # nats of a latent channel, the mean over its places, from which on it tells something
+_ALIVE = 0.01  # variance over faces of a latent channel's mean, from which on it tells something (Burda et al. 2016)
 _RECENT = 0.05  # share of the newest batch in the running figures
 _STYLE_WIDTHS = (32, 64, 128, 128)
 
@@ -111,8 +111,9 @@ class LatentAlignment(Mitigation):
     expression chooses between its epochs. In the second fit the classifier learns expressions from the latent's mean
     with the configured loss (symmetric cross-entropy in the source).
 
-    A latent that tells nothing hides the group perfectly: the history has the share of latent channels that are alive
-    (0.01 nats or more) beside the losses, and ``pictures`` writes faces as the generator makes them again.
+    A latent that tells nothing hides the group perfectly: beside the losses the history has the share of latent
+    channels that are alive (their mean has a variance of 0.01 or more over faces: active units, Burda et al. 2016), and
+    ``pictures`` writes faces as the generator makes them again.
 
     It asks for the model ``latent_mbconv``. Ablations: ``variational: false`` and ``kl: 0`` (an autoencoder),
     ``adversary: 0`` (no discriminator), and ``latent_mbconv`` without this method.
@@ -149,7 +150,7 @@ class LatentAlignment(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         align_epochs: Annotated[int, Field(ge=1, le=10_000)] = 100,
         kl: Annotated[float, Field(ge=0, le=1e6)] = 1.0,
         adversary: Annotated[float, Field(ge=0, le=1e6)] = 1.0,
@@ -268,7 +269,7 @@ class LatentAlignment(Mitigation):
             for a, b in zip(self.looks(again), self.looks(x), strict=True)
         ]).sum()  # fmt: skip
         pixels = (again - x).square().mean()
-        self._note(units.detach(), torch.stack([divergence, confusion, looks, pixels]).detach())
+        self._note(mean.detach(), torch.stack([divergence, confusion, looks, pixels]).detach())
         if self.pictures:
             self.shown = [(x[: self.pictures].detach(), again[: self.pictures].detach())]
         kl = self.kl * rise * divergence if self.variational else 0 * divergence
@@ -286,8 +287,9 @@ class LatentAlignment(Mitigation):
         return again
 
     @torch.no_grad()
-    def _note(self, units: Tensor, figures: Tensor) -> None:
-        self.alive.lerp_(units.mean((0, 2, 3)), _RECENT)
+    def _note(self, mean: Tensor, figures: Tensor) -> None:
+        if len(mean) > 1:
+            self.alive.lerp_(mean.var(0).mean((1, 2)), _RECENT)
         self.figures.copy_(torch.where(self.figures.isnan(), figures, self.figures.lerp(figures, _RECENT)))
 
     def told(self) -> dict[str, float]:

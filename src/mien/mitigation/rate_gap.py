@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Step
+from mien.mitigation.base import Attributes, Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
 from mien.mitigation.soft_cells import cells_of, pairs_of
 
@@ -44,7 +44,7 @@ class RateGap(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         rates: Literal["recall", "odds"] = "recall",
         weight: Annotated[float, Field(ge=0, le=1000)] = 1.0,
     ) -> None:

@@ -27,7 +27,8 @@ class Resampling(Mitigation):
     other ones in every epoch; ``same`` shows as many faces as there are; ``mixture`` lies half way between up and down
     (the geometric mean), which is said to bear long training better than either.
 
-    How often a face comes is as near to its share as whole numbers allow: 2.3 is two or three times. Copies are
+    How often a face comes, and how many of a cell, is as near to its share as whole numbers allow: 2.3 is two or three
+    times. Copies are
     augmented anew each time.
 
     With ``batches: balanced`` every batch holds each cell in the share that it has in the epoch, give or take a face or
@@ -68,7 +69,7 @@ class Resampling(Mitigation):
         batches: Literal["random", "balanced"] = "random",
     ) -> None:
         super().__init__(faces)
-        self.cells = _cells(faces, by, classes) if batches == "balanced" else None
+        self.cells, self.batches = _cells(faces, by, classes), batches
         if times is not None:
             idle = {"exponent": exponent != 1.0, "classes": not classes, "size": size != "up", "clip": clip is not None}
             if set_too := [name for name, given in idle.items() if given]:
@@ -110,14 +111,16 @@ class Resampling(Mitigation):
         """Faces of an epoch, each about :attr:`times` often, in random order."""
         rng = np.random.default_rng([seed, epoch, 0x5A3])
         mixed = rng.permutation(len(self.times))
+        mixed = mixed[np.argsort(self.cells[mixed], kind="stable")]
         total = max(2, round(float(self.times.sum())))
-        # Systematic sampling: the sum is the same in every epoch, and no face is off its share by one or more.
+        # Systematic sampling, cell by cell: the sum is the same in every epoch, and no face and no cell is off its
+        # share by one or more.
         ends = np.cumsum(self.times[mixed])
         marks = np.floor(ends * (total / ends[-1]) + rng.random())
         marks[-1] = total  # which rounding may have missed
         counts = np.diff(marks, prepend=0.0).astype(np.int64)
         found: NDArray[np.int64] = rng.permutation(np.repeat(mixed, counts)).astype(np.int64)
-        return found if self.cells is None else found[_spread(self.cells[found], rng)]
+        return found if self.batches == "random" else found[_spread(self.cells[found], rng)]
 
 
 def _cells(faces: Faces, by: tuple[str, ...], classes: bool) -> NDArray[np.int64]:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Mitigation, Needs
 from mien.mitigation.faces import Faces
-from mien.stats.memberships import cell_sizes
+from mien.stats.memberships import cell_weights
 
 
 @MITIGATIONS.register("reweighting")
@@ -27,6 +28,9 @@ class Reweighting(Mitigation):
     that of the group within the class for each attribute, which balances cells of all of them only where attributes
     do not depend on each other; else name an intersection (``gender*age``).
 
+    With ``product`` the groups' weights are those of the groups over all faces, whatever their classes, as in Olate
+    2025: a face weighs by how rare its class is times how rare its group is.
+
     A face whose target is spread over classes, or whose group is perceived with some confidence, belongs to cells by
     these shares; one whose group is missing gets the mean weight of its class.
 
@@ -39,7 +43,9 @@ class Reweighting(Mitigation):
         by: Attributes whose groups make cells; none for classes alone.
         classes: Whether classes make cells too.
         exponent: 0 to 1.
-        clip: Largest weight, before the mean is brought to 1; None for no limit.
+        clip: Largest weight, of those of mean 1; None for no limit. The mean is brought to 1 again.
+        least: Smallest weight, likewise.
+        product: Whether class and groups weigh each by itself.
         effective: b of the effective number, in place of the exponent; 0.99 to 0.9999 in the source.
     """
 
@@ -53,11 +59,16 @@ class Reweighting(Mitigation):
         classes: bool = True,
         exponent: Annotated[float, Field(ge=0, le=1)] = 1.0,
         clip: Annotated[float | None, Field(ge=1)] = None,
+        least: Annotated[float | None, Field(gt=0, le=1)] = None,
+        product: bool = False,
         effective: Annotated[float | None, Field(ge=0, lt=1)] = None,
     ) -> None:
         super().__init__(faces)
+        if effective is not None and exponent != 1.0:
+            found = "does nothing beside effective, whose number takes its place"
+            raise ConfigError("mitigation.options.exponent", found, "one of the two")
         self.by, self.classes, self.exponent, self.clip = by, classes, exponent, clip
-        self.effective = effective
+        self.least, self.product, self.effective = least, product, effective
 
     def sample_weights(self) -> NDArray[np.float32]:
         """``(n,)``: the weight of a face's class times those of its groups within the class, of mean 1."""
@@ -67,11 +78,14 @@ class Reweighting(Mitigation):
         of_class = cell_weights(targets, everybody, self.exponent, self.effective)
         weights = of_class.copy()
         for name in self.by:
-            cells = cell_weights(targets, self.faces.groups[:, blocks[name]], self.exponent, self.effective)
-            weights *= cells / of_class
+            groups = self.faces.groups[:, blocks[name]]
+            if self.product:
+                weights *= cell_weights(everybody, groups, self.exponent, self.effective)
+            else:
+                weights *= cell_weights(targets, groups, self.exponent, self.effective) / of_class
         weights /= weights.mean()
-        if self.clip is not None:
-            weights = np.minimum(weights, self.clip)
+        if self.clip is not None or self.least is not None:
+            weights = np.clip(weights, self.least, self.clip)
             weights /= weights.mean()
         return weights.astype(np.float32)
 
@@ -86,39 +100,3 @@ class Reweighting(Mitigation):
         for block in others:
             found = (found[:, :, None] * self.faces.targets[:, None, block]).reshape(len(found), -1)
         return found
-
-
-def cell_weights(
-    classes: NDArray[np.floating], groups: NDArray[np.floating], exponent: float, effective: float | None = None
-) -> NDArray[np.float64]:
-    """Weights of rows by the size of their cell of class and group, n^-exponent.
-
-    Args:
-        classes: ``(n, K)`` shares of classes; a row sums to 1.
-        groups: ``(n, G)`` memberships; a row sums to 1, or to 0 where the group is missing.
-        exponent: 0 to 1.
-        effective: b of (1 - b) / (1 - b^n) in place of it.
-
-    Faces of unknown group count as the known ones of their class do: a class whose groups are less often known is no
-    rarer for it. Where none of a class is known, its faces are spread evenly over the groups.
-
-    Returns:
-        ``(n,)`` weights whose mean over the rows of known groups is 1; a row of no group has the mean weight
-        of those of its class. All 1 where no row has a group.
-
-    >>> cell_weights(np.eye(2)[[0] * 6 + [1] * 2], np.ones((8, 1)), 1.0)[[0, -1]].round(6).tolist()
-    [0.666667, 2.0]
-    """
-    known = groups.sum(1) > 0
-    if not known.any():
-        return np.ones(len(groups))
-    n = cell_sizes(classes, groups)
-    # A cell of a tenth of a face, which shares of many may add up to, weighs no more than one of a whole face.
-    sizes = np.maximum(n, 1.0)
-    each = sizes**-exponent if effective is None else (1 - effective) / (1 - effective**sizes)
-    factors = np.where(n > 0, each, 0.0)
-    weights = np.einsum("nk,kg,ng->n", classes, factors, groups)
-    of_class = (n * factors).sum(1) / np.maximum(n.sum(1), 1e-12)
-    weights = np.where(known, weights, classes @ of_class)
-    found: NDArray[np.float64] = weights / weights[known].mean()
-    return found

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.mitigation import MITIGATIONS
-from mien.mitigation.base import Mitigation, Needs, Stage, Step, Turn
+from mien.mitigation.base import Attributes, Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import group_cross_entropy, group_head
 from mien.models.blocks import ExpressionModel
@@ -44,7 +44,7 @@ class UniformConfusion(Mitigation):
         self,
         faces: Faces,
         *,
-        by: tuple[str, ...],
+        by: Attributes,
         weight: Annotated[float, Field(ge=0, le=1000)] = 1.0,
         steps: Annotated[int, Field(ge=1, le=20)] = 1,
         hidden: Annotated[int, Field(ge=0)] = 128,

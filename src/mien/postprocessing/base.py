@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.stats.memberships import cell_sizes
+from mien.stats.memberships import cell_weights
 
 Array = NDArray[np.float64]
 _LEAST = 1e-12  # probability, so that its logarithm is finite
@@ -165,8 +165,10 @@ def enough(faces: Judged, least: int) -> list[int]:
     return [int(g) for g in np.flatnonzero(faces.groups.sum(0) >= least)]
 
 
-def cell_weights(faces: Judged, *, groups: bool) -> Array:
+def balancing(faces: Judged, *, groups: bool) -> Array:
     """``(n,)`` weights of mean 1 that make all cells with faces count alike: each class, or each class of each group.
+
+    A cell of less than a face, which shares of many may add up to, counts as a part of one.
 
     A face of unknown group has the mean weight of the others of its class, and counts as they do in the size of its
     cells; where there are none, its class is spread evenly over the groups.
@@ -175,20 +177,10 @@ def cell_weights(faces: Judged, *, groups: bool) -> Array:
         faces: The faces.
         groups: Whether groups make cells too.
     """
-    k = len(faces.classes)
-    onehot = np.eye(k)[faces.labels]
-    if not groups:
-        counts = onehot.sum(0)
-        weights = (onehot / np.maximum(counts, 1)).sum(1)
-        return np.asarray(weights / weights.mean())
-    known = faces.groups.sum(1) > 0
-    if not known.any():
+    if groups and not faces.groups.any():
         raise DataError("after training", "no face has a known group", "groups of the faces that fit")
-    counts = cell_sizes(onehot, faces.groups)
-    each = np.divide(1, counts, out=np.zeros_like(counts), where=counts > 1e-9)
-    weights = (onehot @ each * faces.groups).sum(1)
-    of_class = (counts * each).sum(1) / np.maximum(counts.sum(1), 1e-12)
-    weights = np.where(known, weights, of_class[faces.labels])
+    cells = faces.groups if groups else np.ones((len(faces), 1))
+    weights = cell_weights(np.eye(len(faces.classes))[faces.labels], cells, 1.0)
     return np.asarray(weights / weights.mean())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,7 +12,9 @@ from sklearn.linear_model import LogisticRegression
 
 from mien.errors import DataError
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import Array, Judged, PostProcessor, cell_weights, enough
+from mien.postprocessing.base import Array, Judged, PostProcessor, balancing, enough
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,10 @@ class LastLayer(PostProcessor):
 
     ``balance`` says what counts alike: each class of each group (``cells``, as in deep feature re-weighting), each
     class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
-    as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have unit
-    variance while it is fitted. Nobody's group is asked for where the head is used, unless ``decoupled``: then every
-    group with ``least`` faces or more, and some of every class, has a head of its own, fitted to its faces alone, and
-    others that of all. A class of which no face is there to fit is never said.
+    as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have
+    unit variance while it is fitted. Nobody's group is asked for where the head is used, unless ``decoupled``: then
+    every group with ``least`` faces or more, and some of every class, has a head of its own, to which its faces count
+    by how far they are of it, and others that of all. A class of which no face is there to fit is never said.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
     correlations" (``cells`` and ``subsets``; theirs has an L1 penalty); Kang et al. 2020, "Decoupling representation
@@ -129,24 +131,33 @@ class LastLayer(PostProcessor):
             return everybody
         found = [everybody] * (len(faces.names) + 1)
         for g in enough(faces, self.least):
-            own = faces.part(np.flatnonzero(faces.groups[:, g] > 0.5))
-            # A head that has never seen a class could never say it.
-            if set(own.labels) == set(faces.labels):
-                found[g] = self._head(own)
+            own = faces.part(np.flatnonzero(faces.groups[:, g] > 0))
+            own = replace(own, groups=own.groups[:, [g]], names=(faces.names[g],))  # how far each is of this group
+            # A head that has hardly seen a class could hardly say it.
+            mass = np.bincount(own.labels, weights=own.groups[:, 0], minlength=len(faces.classes))
+            if (mass[np.unique(faces.labels)] >= 1 - _ROUNDING).all():
+                found[g] = self._head(own, own.groups[:, 0])
         return GroupHeads(heads=tuple(found))
 
-    def _head(self, faces: Judged) -> LinearHead:
+    def _head(self, faces: Judged, belongs: Array | None = None) -> LinearHead:
         """One head.
+
+        Args:
+            faces: That it is fitted to.
+            belongs: ``(n,)`` how far each of them counts; None for alike.
 
         Raises:
             DataError: If there are no features, or faces of one class alone.
         """
-        x = features_of(faces)
-        mean, std = x.mean(0), x.std(0)
+        x, belongs = features_of(faces), np.ones(len(faces)) if belongs is None else belongs
+        mean = np.average(x, 0, weights=belongs)
+        std = np.sqrt(np.average((x - mean) ** 2, 0, weights=belongs))
         z = (x - mean) / np.where(std > 0, std, 1)
         if self.how == "weights" or self.balance == "faces":
-            weights = None if self.balance == "faces" else cell_weights(faces, groups=self.balance == "cells")
-            heads = [self._fitted(z, faces.labels, len(faces.classes), weights)]
+            weights = belongs.copy()
+            if self.balance != "faces":
+                weights *= balancing(faces, groups=self.balance == "cells")
+            heads = [self._fitted(z, faces.labels, len(faces.classes), weights / weights.mean())]
         else:
             rng = np.random.default_rng([self.seed, 0x4D5])
             subsets = [self._subset(faces, rng) for _ in range(self.retrains)]
@@ -160,7 +171,7 @@ class LastLayer(PostProcessor):
         known = np.arange(len(faces))
         cell = faces.labels.copy()
         if self.balance == "cells":
-            known = np.flatnonzero(faces.groups.sum(1) > 0)
+            known = np.flatnonzero(faces.groups.sum(1) > 0.5)  # and more likely of a group than of none of them
             cell = faces.labels * len(faces.names) + faces.groups.argmax(1)
         codes, counts = np.unique(cell[known], return_counts=True)
         if not len(codes):

@@ -11,6 +11,8 @@ from pydantic import Field
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Array, Judged, PostProcessor, enough
 
+_OF_CLASS = 5  # faces of a class in a group for its recall to count
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wavering:
@@ -46,7 +48,8 @@ class Wavering:
 class RejectOption(PostProcessor):
     """Of two best classes with less than a margin between them, the one wins that is found too seldom in the group.
 
-    A class lacks in a group by how much its recall is below that of all faces. The margin is the one of a grid, up to
+    A class lacks in a group by how much its recall is below that of all faces; one with fewer than five faces there
+    does not lack. The margin is the one of a grid, up to
     ``largest``, with the best worst group (mean recall over classes) among the faces that fit; 0, no change, if no
     other is better. The group of a face must be known where the rule is used.
 
@@ -77,7 +80,8 @@ class RejectOption(PostProcessor):
         everybody = recalls(faces.probs, faces, np.ones(len(faces)))
         lack = np.zeros((len(faces.names) + 1, k))
         for g in groups:
-            lack[g] = np.nan_to_num(everybody - recalls(faces.probs, faces, faces.groups[:, g]))
+            some = np.bincount(faces.labels, weights=faces.groups[:, g], minlength=k) >= _OF_CLASS
+            lack[g] = np.where(some, np.nan_to_num(everybody - recalls(faces.probs, faces, faces.groups[:, g])), 0)
 
         def worst(margin: float) -> float:
             said = Wavering(margin=margin, lack=lack)(faces)

@@ -123,7 +123,8 @@ def _done(out: Path, name: str, sha256: str, columns: set[str]) -> set[str]:
             raise DataError(str(path), f"is of the model {sorted(models)[0][0]}", f"{name}", "Begin another folder.")
         if other := set(names) ^ columns:
             said = f"has other columns than this command's, such as {sorted(other)[0]!r}"
-            raise DataError(str(path), said, "those of the options that it was begun with", "Begin another folder.")
+            due = "those of the options, and of the version of Mien, that it was begun with"
+            raise DataError(str(path), said, due, "Begin another folder.")
         found |= set(table["image"].to_pylist())
     return found
 

@@ -73,7 +73,7 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "",
         return Before()
     check_regular(path, "a file of rows")
     pictures: Counter[str] = Counter()
-    last, start, place, unread, rows, of_last = None, 0, 0, 0, b"", False
+    last, start, place, unread, of_last = None, 0, 0, 0, False
     before: dict[str, Any] = {}
     with open(path, "rb") as file:
         for n, line in enumerate(file, 1):
@@ -92,14 +92,15 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "",
                 due = f"those of {annotator}" if annotator else "none"
                 raise DataError(f"{path} line {n}", said, due, "Pass the options that it was begun with.")
             if first:  # the face 0, or none: another picture begins
-                last, start, rows, of_last = image, place, b"", False
+                last, start, of_last = image, place, False
                 pictures[image] += 1
             bad = row["frame"] is None if films else row["face"] is None and row.get("reason") != NO_FACE
             unread += bad
             of_last |= bad
             before = row
-            rows += line
             place += len(line)
+        file.seek(start)
+        rows = file.read(place - start)
     if last is None:
         if path.stat().st_size:
             os.truncate(path, 0)

@@ -65,7 +65,7 @@ SCHEMA: dict[str, Any] = {
     "title": "FaceRow",
     "description": "One face, or one picture in which there was none or that could not be read.",
     "properties": {**_ALWAYS, **_SEEN, **_FILM},
-    "required": list(_ALWAYS),
+    "required": [name for name in _ALWAYS if name != "out_of_domain"],  # which older files lack
     "additionalProperties": False,
 }
 

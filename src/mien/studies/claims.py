@@ -92,23 +92,24 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         value = value_of(plan, sides[0], claim.metric, settings)
         ours, against = None if value is None else value.mean, float(claim.value or 0)
     else:
-        columns = (claim.metric, claim.than_metric or claim.metric)
-        if columns[0] == columns[1]:
+        names = (claim.metric, claim.than_metric or claim.metric)
+        if names[0] == names[1]:
             if all(a.key == b.key for a, b in zip(*sides, strict=True)):
                 return untold("both rows are one experiment at this scale", seeds=len(seeds))
             if other := _judged_otherwise([*sides[0], *sides[1]], told):
                 return untold(other, seeds=len(seeds))
-        ours, against = _difference(plan, (sides[0], sides[1]), columns, settings), 0.0
+        ours, against = _difference(plan, (sides[0], sides[1]), names, settings), 0.0
     if ours is None:
         return untold(f"no {claim.metric} was measured")
     if len(seeds) == 1:
         return untold("one seed", ours, 1)
     if math.isnan(ours.low) or math.isnan(ours.high):
         return untold("undefined", ours, len(seeds))
+    columns = (told, at(plan, claim.than_metric or claim.metric))
     if lost := [
         f"{n} of {len(seeds)} seeds of {name} learnt nothing"
-        for name, side in zip(claim.cells, sides, strict=True)
-        if (n := n_unlearnt(side, told))
+        for name, side, column in zip(claim.cells, sides, columns, strict=False)
+        if (n := n_unlearnt(plan, side, column))
     ]:
         return untold("; ".join(dict.fromkeys(lost)), ours, len(seeds))
     verdict, reasons = _told(claim, ours, against, lower)
@@ -153,6 +154,8 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
         reasons = [f"no {claim.metric} was measured"]
     elif math.isnan(ours.low) or math.isnan(ours.high):
         reasons = ["one fold" if len(done) == 1 else "undefined"]
+    elif n := max(sum(n_unlearnt(plan, fold, column) for fold in done) for column in columns):
+        reasons = [f"{n} of {sum(map(len, done))} runs learnt nothing"]
     else:
         verdict, reasons = _told(claim, ours, float(claim.value or 0), less_is_better(columns[0]))
         reasons += [f"{len(done)} of {wanted} folds"]

@@ -13,7 +13,7 @@ import numpy as np
 from mien.audit.attributes import resolve_attribute
 from mien.audit.compare.shared_faces import shared_faces
 from mien.audit.gaps import HEADLINE_METRICS
-from mien.audit.leakage import ProbeSettings, leakage_probe
+from mien.audit.leakage import ProbeSettings, leakage_probe, load_features
 from mien.audit.leakage.results import FEATURES, LINEAR
 from mien.audit.overall import summary_estimates
 from mien.audit.scores import row_scores
@@ -34,7 +34,7 @@ from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.columns import LEAKAGE, MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.disparities import of_groups
-from mien.studies.features import features_of
+from mien.studies.features import features_file, predictions_file
 from mien.studies.standing import evaluations_of
 
 _PERMUTATIONS = 20  # of the groups, whose mean is what there is to read anyhow
@@ -76,11 +76,12 @@ def less_is_better(column: Column) -> bool:
     )
 
 
-def n_unlearnt(cells: Sequence[Cell], column: Column) -> int:
-    """How many of some runs learnt nothing: all faces of the column's evaluation get one class."""
-    if column.evaluation == RUN:
+def n_unlearnt(plan: Plan, cells: Sequence[Cell], column: Column) -> int:
+    """How many of some runs learnt nothing: all faces get one class, of the column's evaluation or else the first."""
+    if column.metric == MINUTES:
         return 0
-    every = replace(column, attribute="", groups=(), over=None, annotated=False)
+    evaluation = plan.study.evaluate[0] if column.evaluation == RUN else column.evaluation
+    every = Column(name=column.name, evaluation=evaluation, metric="accuracy")
     return sum(len(np.unique(predictions_of(cell, every).predicted)) == 1 for cell in cells)
 
 
@@ -169,20 +170,24 @@ def _of_training(cell: Cell, figure: str, settings: Settings) -> Estimate | None
 
 def _leakage(cell: Cell, column: Column, settings: Settings) -> Estimate | None:
     """What a fresh linear probe reads of the groups from the features; None where no two of them have faces enough."""
-    features = features_of(cell, column.evaluation)
-    said = predictions_of(cell, column)
-    attribute = resolve_attribute(said, column.attribute)
-    asked = ProbeSettings(
-        probes=(LINEAR,), n_perm=_PERMUTATIONS, max_n=3000, n_boot=200, level=settings.level, seed=settings.seed
-    )
-    found = leakage_probe({FEATURES: features}, attribute, said.cluster, labels=said.labels, settings=asked)
+    features, said = features_file(cell, column.evaluation), predictions_file(cell, column.evaluation)
+    made = features.stat().st_mtime_ns, said.stat().st_mtime_ns
+    return _probed(features, said, made, column.attribute, settings.level, settings.seed)
+
+
+@lru_cache(maxsize=512)
+def _probed(features: Path, said: Path, made: tuple[int, int], spec: str, level: float, seed: int) -> Estimate | None:
+    """A table, its claims and its figures ask for the same probe; it is fitted once."""
+    predictions = _loaded(said, made[1])
+    attribute = resolve_attribute(predictions, spec)
+    inputs = {FEATURES: load_features(features, predictions.sample_id)}
+    asked = ProbeSettings(probes=(LINEAR,), n_perm=_PERMUTATIONS, max_n=3000, n_boot=200, level=level, seed=seed)
+    found = leakage_probe(inputs, attribute, predictions.cluster, labels=predictions.labels, settings=asked)
     probe = next((p for p in found.probes if p.input == FEATURES), None)
     if probe is None:
         return None
-    told = probe.balanced_accuracy
-    return replace(
-        told, value=told.value - probe.expected, low=told.low - probe.expected, high=told.high - probe.expected
-    )
+    told, chance = probe.balanced_accuracy, probe.expected
+    return replace(told, value=told.value - chance, low=told.low - chance, high=told.high - chance)
 
 
 def _of_groups(path: Path, column: Column, settings: Settings) -> dict[str, Estimate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,18 @@ from mien.studies.standing import evaluations_of
 
 def features_of(cell: Cell, part: str) -> NDArray[Any]:
     """``(n, D)`` features of the faces of a part, in the order of its predictions; made once, and kept beside them."""
-    name = evaluations_of(cell)[part]
-    path = cell.run.path / FEATURES / f"{name}.npz"
+    faces = Predictions.load(predictions_file(cell, part)).sample_id
+    return np.asarray(load_features(features_file(cell, part), faces))
+
+
+def features_file(cell: Cell, part: str) -> Path:
+    """Where the features of a part stand; they are made where they are missing."""
+    path = cell.run.path / FEATURES / f"{evaluations_of(cell)[part]}.npz"
     if not path.is_file():
         evaluate(cell.run, cell.place_of(part), features=True)
-    return np.asarray(load_features(path, Predictions.load(cell.run.path / PREDICTIONS / f"{name}.parquet").sample_id))
+    return path
+
+
+def predictions_file(cell: Cell, part: str) -> Path:
+    """Where the predictions of a part stand."""
+    return cell.run.path / PREDICTIONS / f"{evaluations_of(cell)[part]}.parquet"

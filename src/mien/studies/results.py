@@ -124,7 +124,7 @@ def _same_experiment(plan: Plan, name: str) -> str:
 def _unlearnt(plan: Plan, done: Sequence[Cell]) -> str:
     """How many seeds learnt nothing, whose figures drag the mean and widen its interval; mostly empty."""
     column = next((c for m in plan.study.metrics if (c := at(plan, m)).evaluation != RUN), None)
-    n = 0 if column is None else n_unlearnt(done, column)
+    n = 0 if column is None else n_unlearnt(plan, done, column)
     return f"{n} of {plural(len(done), 'seed')} learnt nothing: all faces get one class." if n else ""
 
 

@@ -160,8 +160,9 @@ export function startCamera(shared, notify) {
       const points = recent.filter((each) => each.track === row.track);
       return liveCard(row, shared.card, `Face ${row.track}`, points);
     });
-    const below = element("p", "muted", cards.length ? SPREAD : "No face is in view.");
-    byId("now").replaceChildren(...cards, below);
+    const below = cards.length ? [] : [element("p", "muted", "No face is in view.")];
+    if (cards.some((card) => card.querySelector("b"))) below.push(element("p", "muted", SPREAD));
+    byId("now").replaceChildren(...cards, ...below);
     if (faces.length) {
       const main = faces.reduce((a, b) => (areaOf(b.box) > areaOf(a.box) ? b : a));
       byId("timeline-figure").hidden = false;

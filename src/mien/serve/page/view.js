@@ -9,7 +9,7 @@ export const COLOURS = ["#8a8f98", "#e69f00", "#56b4e9", "#0072b2", "#d55e00", "
 const FEWEST = 3; // expressions that are shown of a face of a picture, however improbable
 const WORTH_SHOWING = 0.005;
 const LATELY = 2; // seconds whose single frames a bar's line tells of
-const FEW = 5; // frames of which no line is drawn
+const FEW = 10; // fewer frames have no line: a tenth of them would be none
 const ANSWERED = "#0072b2";
 const DOUBTFUL = "#b85100"; // white words on it have a contrast of 5
 
@@ -82,9 +82,9 @@ export function liveCard(row, card, title, points) {
 
 export const SPREAD = `Line in a bar: where eight in ten single frames of the last ${LATELY} seconds lie.`;
 
-/** Name -> [low, high] of all single frames lately but a tenth at either end; empty where these are few. */
+/** Name -> [low, high] of all single frames lately but a tenth at either end, abstained ones too; empty of few. */
 export function spreadOf(points, classes, time) {
-  const late = points.filter((p) => !p.abstained && p.time_s > time - LATELY && p.time_s <= time);
+  const late = points.filter((p) => p.face !== null && p.time_s > time - LATELY && p.time_s <= time);
   if (late.length < FEW) return {};
   const cut = Math.floor(late.length / 10);
   const ends = (name) => {
