@@ -125,6 +125,23 @@ def config(settings: dict[str, Any], **options: Any) -> Any:
     return parse_config(content)
 
 
+def test_channels_are_alive_by_how_far_faces_differ_in_them() -> None:
+    told = LatentAlignment.__new__(LatentAlignment)
+    torch.nn.Module.__init__(told)
+    told.register_buffer("alive", torch.zeros(3))
+    told.register_buffer("figures", torch.full((4,), torch.nan))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        mean = torch.stack([torch.full((64, 2, 2), 3.0), 0.02 * torch.randn(64, 2, 2, generator=generator),
+                            torch.randn(64, 2, 2, generator=generator)], 1)  # fmt: skip
+        told._note(mean, torch.zeros(4))
+    # Far from 0 but the same for all faces, hardly differing, and alive.
+    assert (told.alive >= 0.01).tolist() == [False, False, True]
+    assert told.told()["alive"] == pytest.approx(1 / 3)
+    told._note(mean[:1], torch.zeros(4))  # of one face there is no variance
+    assert torch.isfinite(told.alive).all()
+
+
 def test_a_run_has_two_fits_and_goes_on_in_the_second(settings: dict[str, Any], tmp_path: Path) -> None:
     asked = config(settings, pictures=3)
     whole = train(asked, tmp_path / "whole")
@@ -132,6 +149,7 @@ def test_a_run_has_two_fits_and_goes_on_in_the_second(settings: dict[str, Any], 
     assert history["stage"].tolist() == [0, 0, 1, 1]
     assert {"divergence", "confusion", "style", "pixels", "alive"} <= set(history)
     assert history["alive"].between(0, 1).all()
+    assert load_card(whole.path).data["mitigation"]["style_network"] == "drawn"
     with Image.open(tmp_path / "whole" / "reconstructions.png") as sheet:
         assert sheet.size == (3 * 24, 2 * 24)
     plain = train(config(settings), tmp_path / "plain")
@@ -152,6 +170,8 @@ def test_a_run_has_two_fits_and_goes_on_in_the_second(settings: dict[str, Any], 
 def test_style_of_a_trained_network(settings: dict[str, Any], tmp_path: Path) -> None:
     eyes = train(parse_config(settings | {"train": settings["train"] | {"epochs": 1}}), tmp_path / "eyes")
     run = train(config(settings, style_network=str(eyes.path)), tmp_path / "run")
+    said = load_card(run.path).data["mitigation"]["style_network"]
+    assert (said["model"], said["sha256"]) == ("mienet", load_card(eyes.path).sha256)
     assert run.record.status == "finished"
     # Of other faces held out, the eyes learnt some that this run is to be judged on.
     content = settings | {"split": {"name": "ratio", "options": {"train": 0.5, "validation": 0.25, "test": 0.25}}}

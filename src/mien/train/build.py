@@ -32,7 +32,7 @@ from mien.train.memory import check_memory, memory_of, reckon
 from mien.train.mixing import Mixing
 from mien.train.network import Head, Pictures, TrainedNetwork
 from mien.train.numbers import check_mitigation, check_outputs
-from mien.train.start import PRETRAINED, begin_with
+from mien.train.start import PRETRAINED, begin_with, beside_of
 from mien.train.targets import TrainingData, class_names, groups_without_faces, mitigated
 from mien.train.validation import Judge
 from mien.train.variants import Variants, variants_of
@@ -355,7 +355,8 @@ def _card_data(
         "run": config.name,
     }
     if config.mitigation.name != "none":
-        found["mitigation"] = {"name": config.mitigation.name, "groups": sources(mitigated(config), data)}
+        told = {"name": config.mitigation.name, "groups": sources(mitigated(config), data)}
+        found["mitigation"] = told | beside_of(config)
     if taught:  # what the groups of a network that tells attributes are called, in the order of their probabilities
         found["attributes"] = {name: list(groups) for name, groups in taught.items()}
         # Their probabilities are there and mean nothing: nobody is to be told to the network as one of these.

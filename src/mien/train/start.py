@@ -112,6 +112,20 @@ def read_beside(config: ExperimentConfig) -> dict[str, Path]:
     return found
 
 
+def beside_of(config: ExperimentConfig) -> dict[str, Any]:
+    """What a card says of the weights that the mitigation reads: option -> its default, or which network and whose."""
+    method, folders = MITIGATIONS.get(config.mitigation.name), read_beside(config)
+    found: dict[str, Any] = {}
+    for option in getattr(method, "weights_in", ()):
+        folder = folders.get(f"mitigation.options.{option}")
+        if folder is None:
+            found[option] = inspect.signature(method).parameters[option].default
+        else:
+            card = load_card(folder)
+            found[option] = {"model": card.model, "sha256": card.sha256, "corpus": card.data.get("corpus", "")}
+    return found
+
+
 def keyed(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration with checksums for the folders of weights that its mitigation reads: for a key.
 
