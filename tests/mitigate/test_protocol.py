@@ -94,7 +94,11 @@ def test_a_study_is_run_and_its_page_written(file: Path, tmp_path: Path, capsys:
     assert judged_faces(config, layer[0].cell, "train", True).features is not None
     assert not found.tried["impossible"].best
     told = json.loads((tmp_path / "page" / "records.json").read_text())
-    assert set(told["methods"]) == {"baseline", "weights", "offsets", "layer"}
+    assert set(told["methods"]) == {"baseline", "untuned", "weights", "offsets", "layer"}
+    first = found.tried["untuned"]
+    assert [o.cell.config.train.optimizer.lr for o in first.best] == [0.001] * 2
+    assert told["methods"]["untuned"]["verdict"] is None  # a row, and no method that is judged
+    assert "| baseline, first candidate in place of the chosen one |" in page
 
     # Nothing is done twice, and what is missing is named.
     began = [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))]

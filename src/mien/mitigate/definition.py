@@ -19,7 +19,8 @@ from mien.studies.definition import Scale, ScaleConfig, Settings, scale_of
 
 _EXPECTED = "a study of mitigations: a YAML with name, base, attribute, baseline and methods"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"  # also part of a folder's
-BASELINE = "baseline"
+BASELINE, UNTUNED = "baseline", "untuned"
+ROWS = (BASELINE, UNTUNED)  # of a table, which are no methods
 _ATTRIBUTE = "$attribute"
 Disparity = Literal["gap", "odds", "parity", "known"]
 MIN_N = 30  # faces of a group, below which its figures choose and judge nothing
@@ -114,8 +115,8 @@ class MitigationConfig(Section):
         for name in named:
             if not name.replace("_", "").isalnum():
                 raise ValueError(f"{name!r} is no name: letters, digits and _ (it is part of a folder's)")
-        if BASELINE in named:
-            raise ValueError(f"{BASELINE!r} is the baseline's name")
+        if taken := sorted(set(ROWS) & set(named)):
+            raise ValueError(f"{taken[0]!r} is the baseline's name")
         return named
 
     @field_validator("attribute")
@@ -210,6 +211,8 @@ class MitigationConfig(Section):
 
     def label(self, name: str) -> str:
         """What tables call a method."""
+        if name == UNTUNED:
+            return f"{self.label(BASELINE)}, first candidate in place of the chosen one"
         return (self.methods[name].label if name in self.methods else self.baseline.label) or name.replace("_", " ")
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig
 from mien.mitigate.measures import ACCURACY, WORST, Comparison
 from mien.mitigate.run import Found
 from mien.mitigate.verdicts import Judgement, Reduction
@@ -31,7 +31,7 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
         axes.axhline(base.overall[WORST].value.value, color=BLUE, linewidth=0.8, linestyle=":")
         for name, method in comparison.methods.items():
             x, y = method.overall[ACCURACY], method.overall[WORST]
-            colour = BLUE if name == BASELINE else _COLOURS[judged[name].verdict]
+            colour = BLUE if name in ROWS else _COLOURS[judged[name].verdict]
             axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.35, markersize=5)
             axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7)
             seen = " (as perceived)" if name in comparison.as_perceived else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.mitigate.definition import BASELINE, MIN_N
+from mien.mitigate.definition import BASELINE, MIN_N, ROWS
 from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
@@ -80,7 +80,7 @@ def write_page(
         The page.
     """
     config, comparison = found.config, comparison or compared(found, settings)
-    judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name != BASELINE}
+    judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name not in ROWS}
     probes = probed(found, settings) if config.probes else {}
     out.mkdir(parents=True, exist_ok=True)
     title = config.title or config.name.replace("_", " ")
@@ -109,10 +109,10 @@ def write_page(
 
 def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
     config, base = found.config, found.tried[BASELINE].best
-    n = len(config.baseline.candidates)
+    n, methods = len(config.baseline.candidates), sum(name not in ROWS for name in found.tried)
     fitted = any(m.after is not None and m.part == "fit" for m in config.methods.values())
     said = [
-        f"{len(found.tried) - 1} methods beside the baseline, {n} {'candidate' if n == 1 else 'candidates'} each, "
+        f"{methods} methods beside the baseline, {n} {'candidate' if n == 1 else 'candidates'} each, "
         f"{len(base)} seeds each. "
         + ("The baseline was tuned first, and every" if n > 1 else "With one candidate nothing was tuned. Every")
         + " method begins with the baseline's settings. Candidates are chosen on "
@@ -266,7 +266,7 @@ def _records(
             "groups": {g: asdict(f) for g, f in method.groups.items()},
             "verdict": asdict(judged[name]) | {"words": judged[name].words} if name in judged else None,
             "reduction": _plain_reduction(reduction(comparison, BASELINE, name, found.config.disparity))
-            if name != BASELINE
+            if name not in ROWS
             else None,
             "seconds": seconds_of(tried),
             "merits": [list(m) for m in tried.merits],

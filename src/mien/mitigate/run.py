@@ -19,7 +19,7 @@ from mien.data.group_columns import memberships_of
 from mien.data.images import Store
 from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
-from mien.mitigate.definition import BASELINE, MethodConfig, MitigationConfig
+from mien.mitigate.definition import BASELINE, ROWS, UNTUNED, MethodConfig, MitigationConfig
 from mien.mitigate.phases import (
     SOFT,
     Phase,
@@ -113,7 +113,7 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
     baseline = _trained(config, BASELINE, first)
     if baseline is None:
         raise _not_done(setting, places)
-    tried, lacking = {BASELINE: baseline}, []
+    tried, lacking = {BASELINE: baseline} | _untuned(baseline), []
     second = methods_phase(config, setting, places, baseline.chosen)
     for name, method in config.methods.items():
         if method.after is None:
@@ -128,11 +128,19 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
                 tried[name] = _fitted(config, name, method, tried[method.of].best)
             else:
                 lacking.append(name)
-    ordered = {name: tried[name] for name in (BASELINE, *config.methods) if name in tried}
+    ordered = {name: tried[name] for name in (*ROWS, *config.methods) if name in tried}
     says = config.at(places.scale).says
     return Found(
         config=config, setting=setting, scale=first.plan.called, tried=ordered, lacking=tuple(lacking), says=says
     )
+
+
+def _untuned(baseline: Tried) -> dict[str, Tried]:
+    """The baseline's first candidate, for a row of its own: what tuning alone was worth. Empty where it was chosen."""
+    if baseline.chosen == 0 or not baseline.outcomes[0]:
+        return {}
+    first, merits = baseline.outcomes[:1], baseline.merits[:1]
+    return {UNTUNED: Tried(name=UNTUNED, outcomes=first, merits=merits, chosen=0)}
 
 
 def chosen_baseline(config: MitigationConfig, setting: str, places: Places) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.audit.attributes import resolve_attribute
 from mien.metrics import expected_calibration_error, nll_rows
-from mien.mitigate.definition import BASELINE
+from mien.mitigate.definition import BASELINE, ROWS, UNTUNED
 from mien.mitigate.known import words_of
 from mien.mitigate.measures import (
     ACCURACY,
@@ -74,7 +74,7 @@ def costly(found: Found) -> list[str]:
     """Names and times of methods that cost more than may be expected: twice the baseline's time, or three times where
     they fit twice.
     """
-    told = {name: share_of_time(found, name) for name, tried in found.tried.items() if tried.best and name != BASELINE}
+    told = {name: share_of_time(found, name) for name, tried in found.tried.items() if tried.best and name not in ROWS}
     fits = {name: found.tried[name].best[0].cell.config.mitigation.name for name in told}
     over = {name: t for name, t in told.items() if t > (3 if fits[name] in FIT_TWICE else 2)}
     return [f"{found.config.label(name)} ({t:.1f} times)" for name, t in over.items()]
@@ -220,6 +220,8 @@ def candidates_table(found: Found) -> list[str]:
     """What each candidate reached on the validation faces, and which was chosen."""
     config, rows = found.config, []
     for name, tried in found.tried.items():
+        if name == UNTUNED:  # a candidate of the baseline
+            continue
         method = config.methods.get(name, config.baseline)
         for i, (told, merits) in enumerate(zip(method.candidates, tried.merits, strict=True)):
             settings = ", ".join(f"{k} {v}" for k, v in told.items()) or "as it is"
