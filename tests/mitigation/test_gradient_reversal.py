@@ -102,3 +102,37 @@ def test_the_adversary_s_gradient_is_that_of_the_whole_batch(monkeypatch: pytest
     monkeypatch.setattr(group_loss, "mean_over_processes", lambda n: torch.tensor(3 / 2))
     # Shares of two and of one known face; processes average their gradients.
     torch.testing.assert_close((gradient([0, 1]) + gradient([2, 3])) / 2, whole)
+
+
+def test_the_gradient_by_finite_differences() -> None:
+    mitigation = method(strength=0.7, schedule="constant")
+    groups = torch.from_numpy(FACES.groups)
+    features = torch.randn(4, mitigation.adversaries[0][0].in_features, requires_grad=True)
+    mitigation.loss(step(features, groups)).backward()
+    assert features.grad is not None
+    for row, column in ((0, 0), (1, 3), (3, 2)):
+        values = []
+        for shift in (1e-2, -1e-2):
+            moved = features.detach().clone()
+            moved[row, column] += shift
+            values.append(mitigation.loss(step(moved, groups)).item())
+        slope = (values[0] - values[1]) / 2e-2  # of the adversary's loss: the expression's does not move here
+        assert features.grad[row, column].item() == pytest.approx(-0.7 * slope, abs=2e-4)
+
+
+def test_attributes_of_several_groups_do_not_run_into_each_other() -> None:
+    rng = np.random.default_rng(0)
+    age, race = rng.integers(0, 3, 6), rng.integers(0, 4, 6)
+    told = Faces(
+        rows=np.arange(6), targets=np.eye(2, dtype=np.float32)[[0, 1] * 3], classes={"expression": ("a", "b")},
+        groups=np.concatenate([np.eye(3, dtype=np.float32)[age], np.eye(4, dtype=np.float32)[race]], 1),
+        attributes={"age": ("x", "y", "z"), "race": ("p", "q", "r", "s")},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    found = GradientReversal(told, by=("age", "race"), hidden=4, dropout=0.0, strength=1.0, schedule="constant")
+    found.adapt(MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet")))
+    features = torch.randn(6, found.adversaries[0][0].in_features)
+    due = 1.0  # the expression's loss
+    for adversary, codes in zip(found.adversaries, (age, race), strict=True):
+        due += torch.nn.functional.cross_entropy(adversary(features), torch.from_numpy(codes)).item()
+    assert found.loss(step(features, torch.from_numpy(told.groups))).item() == pytest.approx(due, abs=1e-5)
