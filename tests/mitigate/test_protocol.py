@@ -98,7 +98,7 @@ def test_a_study_is_run_and_its_page_written(file: Path, tmp_path: Path, capsys:
     first = found.tried["untuned"]
     assert [o.cell.config.train.optimizer.lr for o in first.best] == [0.001] * 2
     assert told["methods"]["untuned"]["verdict"] is None  # a row, and no method that is judged
-    assert "| baseline, first candidate in place of the chosen one |" in page
+    assert "| baseline, untuned |" in page
 
     # Nothing is done twice, and what is missing is named.
     began = [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))]

@@ -30,7 +30,9 @@ def test_olate_s_recipe() -> None:
     assert (train_.epochs, train_.batch_size, train_.early_stopping, train_.monitor) == (30, 64, 5, "val_loss")
     assert (train_.optimizer.name, train_.optimizer.lr) == ("adam", 1e-5)
     assert (schedule.name, schedule.factor, schedule.patience) == ("plateau", 0.2, 3)
-    assert config.loss.options == {"gamma": 2.0, "exponent": 1.0}
+    assert config.loss.options == {"gamma": 2.0}  # its weights are of the class and the race together
+    weighs = {"by": ["perceived_race6"], "product": True, "exponent": 1.0, "least": 0.1, "clip": 10.0}
+    assert (config.mitigation.name, config.mitigation.options) == ("reweighting", weighs)
     with torch.device("meta"):
         model = MODELS.get("olate_resnet50")(7, 3)
     model.freeze(tuple(model.parts())[: config.model.freeze])  # type: ignore[misc]

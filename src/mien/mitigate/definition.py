@@ -212,7 +212,7 @@ class MitigationConfig(Section):
     def label(self, name: str) -> str:
         """What tables call a method."""
         if name == UNTUNED:
-            return f"{self.label(BASELINE)}, first candidate in place of the chosen one"
+            return "baseline, untuned"
         return (self.methods[name].label if name in self.methods else self.baseline.label) or name.replace("_", " ")
 
 

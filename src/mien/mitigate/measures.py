@@ -139,7 +139,8 @@ def compare_methods(
         spec: The attribute, or an intersection.
         metric: What groups are compared by: ``accuracy``, or ``balanced_accuracy`` over the classes of which every
             group that takes part has five faces or more.
-        min_n: Groups with fewer faces are measured and take no part in worst group and gaps.
+        min_n: Groups with fewer faces are measured and take no part in worst group and gaps; nor do perceived groups
+            that are corrected and have fewer faces behind them.
         asking: Methods that ask for a face's group where they are used.
         known: Gaps whose sign is known; their mean is a measure then.
         settings: Level, replicates, seed.
@@ -163,6 +164,16 @@ def compare_methods(
         rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
     sizes = np.bincount(group, minlength=g + 1)[:g]
     eligible = sizes >= min_n
+    if rates is not None:
+        behind = true_counts(sizes[None, :, None].astype(np.float64), rates[:1])[0, :, 0]
+        for i in np.flatnonzero(eligible & (behind < min_n)):
+            name = attribute.groups[i]
+            rare = (
+                f"{name}: {sizes[i]:,} faces are perceived so, and about {behind[i]:.0f} are behind them, of {min_n} "
+                "that are needed: it judges nothing"
+            )
+            note = "; ".join(filter(None, [note, rare]))
+        eligible &= behind >= min_n
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
     gaps = known_gaps(known, attribute.groups, first.classes, spec)
     annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
