@@ -143,7 +143,8 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         ""
         if any(m.after is not None for m in config.methods.values())
         else "No row is of a baseline that is post-processed: what is that cheap was not tried.",
-        "Intervals do not hold together over methods: of those that do nothing, up to one in forty is said to have helped.",
+        "Intervals do not hold together over methods: of those that do nothing, up to one in forty is said to have "
+        "helped.",
         f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",
         f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",
     ]
