@@ -129,6 +129,8 @@ def same_groups(words: Iterable[str], groups: Sequence[str]) -> dict[str, int]:
     {'Male': 0, 'male ': 0, '20 - 29': 1, '1.0': 2}
     >>> same_groups(["Male", "MALE"], ["male", "Male"]), same_groups(["Male * Old"], ["male * old"])
     ({'Male': 1}, {'Male * Old': 0})
+    >>> same_groups(["male*old"], ["Male * Old"])
+    {'male*old': 0}
     """
     exact = {group: i for i, group in enumerate(groups)}
     forms = [_group_form(group) for group in groups]
@@ -138,4 +140,5 @@ def same_groups(words: Iterable[str], groups: Sequence[str]) -> dict[str, int]:
 
 
 def _group_form(group: str) -> str:
-    return BETWEEN.join(folded(part) for part in group.split(BETWEEN))
+    # An intersection's groups are "male*old" among predictions and "male * old" in a store.
+    return BETWEEN.join(folded(part) for part in group.split("*"))

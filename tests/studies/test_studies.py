@@ -390,7 +390,7 @@ def test_what_features_tell_of_a_group_is_a_column(file: Path, tmp_path: Path) -
     claim = judge(plan, plan.study.claims[0])
     assert (claim.verdict, claim.why) == ("holds", "")  # less is better
     (plan.cells[0].run.path / "features" / "train.npz").unlink()  # made again where it is missing
-    assert features_of(plan.cells[0], "train").shape[0] == len(said[0])
+    assert features_of(plan.cells[0], "train", said[0].sample_id).shape[0] == len(said[0])
 
 
 def test_what_fails_is_noted_and_the_rest_goes_on(

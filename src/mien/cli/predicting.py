@@ -231,19 +231,16 @@ def _films(
     if films and not all(films_of([name])[0] for name in given):
         raise UsageError(films[0], "is a film among pictures", "one kind a command, for their rows differ")
     moving = bool(films) or camera is not None
-    for option, wanted, needs in (
-        ("--fps", fps is not None, bool(films)),
-        ("--seconds", seconds is not None, moving),
-        ("--explain", explain is not None, not moving),
-        ("--crops", crops, not moving),
-        ("--perceived", perceived, not moving),
-        ("--resume", resume, camera is None),
+    for option, wanted, fits, due in (
+        ("--fps", fps is not None, bool(films), "pictures" if moving else "films"),
+        ("--seconds", seconds is not None, moving, "films"),
+        ("--explain", explain is not None, not moving, "pictures"),
+        ("--crops", crops, not moving, "pictures"),
+        ("--perceived", perceived, not moving, "pictures"),
+        ("--resume", resume, camera is None, "pictures or films"),
     ):
-        if wanted and not needs:
-            either = option == "--resume"
-            raise UsageError(
-                option, "does not go with this", "pictures or films" if either else "pictures" if moving else "films"
-            )
+        if wanted and not fits:
+            raise UsageError(option, "does not go with this", due)
     for option, value in (("--fps", fps), ("--seconds", seconds)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(option, str(value), "a number above 0")

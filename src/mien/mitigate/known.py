@@ -13,7 +13,7 @@ from mien.errors import ConfigError
 from mien.metrics import per_class_recall
 from mien.mitigate.definition import KnownGapConfig, MitigationConfig
 from mien.registry import nearest
-from mien.spellings import BETWEEN, canonical, same_groups
+from mien.spellings import canonical, same_groups
 from mien.wording import listed
 
 Array = NDArray[np.float64]
@@ -44,11 +44,10 @@ def known_gaps(
         ConfigError: If there is none of that name.
     """
     named = [name for gap in told for name in (gap.better, gap.worse)]
-    # An intersection's groups are "male*old" among predictions and "male * old" in a store.
-    place = same_groups([_spaced(name) for name in named], [_spaced(group) for group in groups])
+    place = same_groups(named, groups)
     class_of = {canonical(c): i for i, c in enumerate(classes)}
     for name in named:
-        if _spaced(name) not in place:
+        if name not in place:
             found = f"{name!r} is no group of the judged faces"
             raise ConfigError(f"{where}: known", found, "", nearest(name, list(groups)))
     for gap in told:
@@ -56,17 +55,9 @@ def known_gaps(
             if canonical(name) not in class_of:
                 raise ConfigError(f"{where}: known", f"{name!r} is no class", "", nearest(name, list(classes)))
     return tuple(
-        KnownGap(
-            place[_spaced(gap.better)],
-            place[_spaced(gap.worse)],
-            tuple(class_of[canonical(c)] for c in gap.classes),
-        )
+        KnownGap(place[gap.better], place[gap.worse], tuple(class_of[canonical(c)] for c in gap.classes))
         for gap in told
     )
-
-
-def _spaced(group: str) -> str:
-    return BETWEEN.join(part.strip() for part in group.split("*"))
 
 
 def too_few(

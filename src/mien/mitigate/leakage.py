@@ -31,7 +31,7 @@ def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
         for outcome in tried.best:
             said = outcome.judged
             attribute = resolve_attribute(said, found.config.attribute)
-            inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged))
+            inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged, said.sample_id))
             result = leakage_probe(inputs, attribute, said.cluster, labels=said.labels, settings=asked)
             for probe in result.probes:
                 told = read.setdefault(f"{probe.input}, {probe.probe}", [])

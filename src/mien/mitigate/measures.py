@@ -179,9 +179,7 @@ def compare_methods(
     annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
     lacking = too_few(gaps, annotated, attribute.groups, first.classes, min_n)
     note = "; ".join(filter(None, [note, lacking and f"the known gap cannot be told: {lacking}"]))
-    tell = _Teller(
-        eligible=eligible, metric=metric, first=first, group=group, units=units, gaps=gaps, untold=bool(lacking)
-    )
+    tell = _Teller(eligible=eligible, metric=metric, annotated=annotated, units=units, gaps=gaps, untold=bool(lacking))
 
     def told_of(runs: Sequence[Predictions], rates: Array | None) -> _Told:
         each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
@@ -329,18 +327,15 @@ class _Teller:
         *,
         eligible: Any,
         metric: str,
-        first: Predictions,
-        group: Any,
+        annotated: Any,
         units: Any,
         gaps: Sequence[KnownGap],
         untold: bool,
     ) -> None:
         self.eligible, self.units, self.gaps, self.untold = eligible, units, gaps, untold
-        g, k = len(eligible), len(first.classes)
-        annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
         self.cells = annotated >= CLASS_FACES
         self.metric, self.classes = metric, shared_classes(annotated[eligible])
-        self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(k, bool)
+        self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(annotated.shape[1], bool)
 
     def __call__(self, tables: Array) -> _Run:
         """All measures of ``(1 + B, G + 1, K, K)`` counts."""

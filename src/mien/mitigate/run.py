@@ -347,7 +347,7 @@ def judged_faces(
         groups=memberships,
         names=groups,
         classes=said.classes,
-        features=features_of(cell, part) if features else None,
+        features=features_of(cell, part, said.sample_id) if features else None,
         prior=prior / prior.sum() if prior.sum() else None,
     )
 

@@ -28,14 +28,13 @@ from mien.audit.vocabulary import LOWER_IS_BETTER
 from mien.errors import DataError
 from mien.metrics import METRICS
 from mien.records import Estimate, Predictions
-from mien.runs import PREDICTIONS
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.columns import LEAKAGE, MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.disparities import of_groups
-from mien.studies.features import features_file, predictions_file
-from mien.studies.standing import evaluations_of
+from mien.studies.features import features_file
+from mien.studies.standing import evaluations_of, predictions_file
 
 _PERMUTATIONS = 20  # of the groups, whose mean is what there is to read anyhow
 _LESS = ("train_loss", "val_loss", MINUTES)  # of training, where less is better
@@ -91,8 +90,7 @@ def predictions_of(cell: Cell, column: Column) -> Predictions:
     Raises:
         DataError: If the faces have not the attribute of the column, or none of its groups.
     """
-    name = evaluations_of(cell).get(column.evaluation, column.evaluation)
-    path = cell.run.path / PREDICTIONS / f"{name}.parquet"
+    path = predictions_file(cell, column.evaluation)
     found = _loaded(path, path.stat().st_mtime_ns)
     return found.select(column.faces(found)) if column.attribute else found
 
@@ -145,7 +143,7 @@ def estimates_of(cells: Sequence[Cell], column: Column, settings: Settings) -> l
         elif column.over:
             each = _over_groups([cell], column, settings)
         elif column.attribute:
-            each = _of_groups(cell.run.path / PREDICTIONS / f"{name}.parquet", column, settings).get(column.metric)
+            each = _of_groups(predictions_file(cell, column.evaluation), column, settings).get(column.metric)
         else:
             content = judged["all"].get(column.metric)
             each = None if content is None else Estimate.from_json(content)

@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 
 from mien.audit.leakage import load_features
 from mien.evaluate import evaluate
-from mien.records import Predictions
-from mien.runs import FEATURES, PREDICTIONS
+from mien.runs import FEATURES
 from mien.studies.cells import Cell
 from mien.studies.standing import evaluations_of
 
 
-def features_of(cell: Cell, part: str) -> NDArray[Any]:
-    """``(n, D)`` features of the faces of a part, in the order of its predictions; made once, and kept beside them."""
-    faces = Predictions.load(predictions_file(cell, part)).sample_id
+def features_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any]:
+    """``(n, D)`` features of some faces of a part; made once for all of it, and kept beside its predictions.
+
+    Args:
+        cell: The run.
+        part: The part.
+        faces: ``(n,)`` their ids, mostly those of its predictions.
+    """
     return np.asarray(load_features(features_file(cell, part), faces))
 
 
@@ -28,8 +32,3 @@ def features_file(cell: Cell, part: str) -> Path:
     if not path.is_file():
         evaluate(cell.run, cell.place_of(part), features=True)
     return path
-
-
-def predictions_file(cell: Cell, part: str) -> Path:
-    """Where the predictions of a part stand."""
-    return cell.run.path / PREDICTIONS / f"{evaluations_of(cell)[part]}.parquet"

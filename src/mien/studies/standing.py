@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import RunError
@@ -13,7 +14,7 @@ from mien.models.card import CARD, load_card
 from mien.outputs import write_text
 from mien.own_files import read_json
 from mien.records import plain, write_json
-from mien.runs import RECORD, code_versions
+from mien.runs import PREDICTIONS, RECORD, code_versions
 from mien.studies.cells import Cell
 from mien.studies.hold import Holder, holder_of
 
@@ -132,6 +133,11 @@ def note_failed(cell: Cell, error: str, trace: str) -> None:
 def evaluations_of(cell: Cell) -> dict[str, str]:
     """An evaluation as the study has it, ``STORE:part`` too -> its name in the run."""
     return {part: found["name"] for part, found in _noted(cell).get("evaluations", {}).items()}
+
+
+def predictions_file(cell: Cell, part: str) -> Path:
+    """Where the predictions of an evaluation stand, as the study has it or by its name in the run."""
+    return cell.run.path / PREDICTIONS / f"{evaluations_of(cell).get(part, part)}.parquet"
 
 
 def _note(cell: Cell, state: str, **more: Any) -> None:
