@@ -29,6 +29,7 @@ RECORD, CONFIG, SPLITS, HISTORY, LOG = "record.json", "config.yaml", "splits.par
 COPY_COLUMN = "copy_of_training"  # an attribute that evaluation adds to the predictions
 PREDICTIONS, AUDITS, CHECKPOINT = "predictions", "audit", "checkpoints/last.ckpt"
 FEATURES = "features"
+TOLD = "told"  # predictions of a run that was told the groups of the faces
 REPORT, CURVES = "report.html", "curves.png"
 
 T = TypeVar("T")

@@ -37,6 +37,13 @@ def options(name: str) -> dict[str, Any]:
 
 #: Methods that ask for a network of their own.
 NETWORKS: dict[str, dict[str, Any]] = {
+    "attribute_aware": {
+        "name": "conditioned",
+        "options": {
+            "trunk": {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}},
+            "attributes": {"gender": 2},
+        },
+    },
     "latent_alignment": {
         "name": "latent_mbconv",
         "options": {"encoder_widths": [8, 8], "latent": 8, "widths": [8, 16]},

@@ -16,11 +16,13 @@ from mien.cli.mitigating import mitigate
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
+from mien.evaluate import evaluate_given
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.known import words_of
 from mien.mitigate.page import _said_of
 from mien.mitigate.phases import Places, check_faces
 from mien.mitigate.run import chosen_baseline, judged_faces
+from mien.records import Predictions
 from mien.studies.standing import standing_of
 
 STUDY: dict[str, Any] = {
@@ -430,3 +432,31 @@ def test_faces_are_set_aside_by_whole_units(easy_store: Path) -> None:
     assert (split(0, fit=0.5) == halved).all()
     with pytest.raises(ConfigError, match=r"split\.fit"):
         split(0, fit=1.0)
+
+
+def test_a_network_that_asks_for_groups_is_told_them(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk = {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}}
+    aware = {
+        "set": {
+            "model": {"name": "conditioned", "options": {"trunk": trunk, "attributes": {"gender": 2}}},
+            "mitigation": {"name": "attribute_aware", "options": {"by": ["gender"]}},
+        },
+        "candidates": [{"mitigation.options.weight": 0.5}, {"mitigation.options.weight": 1.0}],
+    }
+    written(file, methods={"aware": aware}, probes=False)
+    out = tmp_path / "out"
+    assert mitigate(file, out=out, page=tmp_path / "page") == 0
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "in training and where it is used" in page
+    best = found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out)).tried["aware"].best[0]
+    run = best.cell.run
+    told = evaluate_given(run, best.cell.place_of("test"))
+    np.testing.assert_allclose(best.judged.probs, told.probs, atol=1e-7)
+    alone = Predictions.load(run.path / "predictions" / "test.parquet")
+    assert not np.allclose(best.judged.probs, alone.probs, atol=1e-3)  # its own word is another
+    # What it said is kept, and made once.
+    assert sorted(p.name for p in (run.path / "told").iterdir()) == ["test.parquet", "validation.parquet"]
+    monkeypatch.setattr("mien.mitigate.told.evaluate_given", lambda *args: pytest.fail("made again"))
+    found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
+from mien.mitigation.attribute_aware import AttributeAware
 from mien.mitigation.base import Batch, Mitigation, Step
 from mien.mitigation.contrastive import Contrastive
 from mien.mitigation.cvar import Cvar
@@ -28,6 +29,8 @@ from mien.mitigation.resampling import Resampling
 from mien.mitigation.reweighting import Reweighting
 from mien.mitigation.uniform_confusion import UniformConfusion, confused
 from mien.mitigation.upweighted_errors import UpweightedErrors
+from mien.models import MODELS
+from mien.models.blocks import only_linear
 from mien.models.joint_head import JointHead
 from mien.registry import read_options
 
@@ -479,6 +482,46 @@ def test_what_is_taken_out_of_joint_classes() -> None:
         method.adapt(SimpleNamespace(head=torch.nn.Linear(2, 2)))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="the network has 3 groups"):
         method.adapt(SimpleNamespace(head=JointHead(2, 2, 3)))  # type: ignore[arg-type]
+
+
+def test_the_head_is_given_the_groups() -> None:
+    told = faces([0, 1, 0, 0], [[1, 0], [0, 1], [0.5, 0.5], [0, 0]])
+    trunk = {"name": "mienet", "options": {"widths": [4, 8], "depths": [1, 1], "stem": 4}}
+    model = MODELS.get("conditioned")(2, 1, trunk=trunk, attributes={"gender": 2}).eval()
+    method = AttributeAware(told, by=("gender",), weight=0.5)
+    method.adapt(model)
+    with torch.no_grad():
+        head = only_linear(model.head)
+        assert head is not None
+        head.weight.zero_()
+        head.bias.zero_()
+        head.weight[:, -2:] = torch.tensor([[0.0, 0.0], [math.log(3), -math.log(3)]])  # an offset a group
+        model.attribute_head.weight.zero_()
+        model.attribute_head.bias.zero_()
+    found = model.forward_train(torch.rand(4, 1, 48, 48))  # by its own word nobody is either: no offset
+    assert torch.allclose(found.logits, torch.zeros(4, 2), atol=1e-6)
+    loss_of = lambda logits: -(torch.from_numpy(told.targets) * logits.log_softmax(1)).sum(1)  # noqa: E731
+    seen = replace(
+        step(told, loss_of(found.logits) + 2.0, logits=found.logits, features=found.features.detach().numpy()),
+        extra=found.extra, loss_of=loss_of,
+    )  # fmt: skip
+    # Group f: class 1 three times as likely. Group m: a third as likely. Both by halves, and nobody: alike.
+    expression = [math.log(4), math.log(4), math.log(2), math.log(2)]
+    # The network's own terms are 2, its heads are even for the three faces of known group.
+    assert method.loss(seen).item() == pytest.approx(sum(expression) / 4 + 2 + 0.5 * math.log(2), abs=1e-5)
+    given = torch.tensor([[1.0, 0.0]] * 4)
+    x = torch.rand(4, 1, 48, 48)
+    again = model.logits_given(model.features(x), {"gender": given})
+    assert torch.allclose(again, model.conditioned_on(x, {"gender": given}))
+    for options in ({"how": "film"}, {"control": "shuffled"}):
+        other = MODELS.get("conditioned")(2, 1, trunk=trunk, attributes={"gender": 2}, **options)
+        with pytest.raises(ConfigError, match="is a control or is moved by film, expected model"):
+            AttributeAware(told, by=("gender",)).adapt(other)
+    with pytest.raises(ConfigError, match=r"sees no groups.*attributes: \{gender: 2\}"):
+        AttributeAware(told, by=("gender",)).adapt(MODELS.get("mienet")(2, 1, **MODELS.tiny("mienet")))
+    other = MODELS.get("conditioned")(2, 1, trunk=trunk, attributes={"age": 2})
+    with pytest.raises(ConfigError, match="the network knows no 'gender', expected some of age"):
+        AttributeAware(told, by=("gender",)).adapt(other)
 
 
 def test_the_head_stays_closed_to_the_attributes_features() -> None:

@@ -28,14 +28,13 @@ from mien.mitigate.phases import (
     methods_phase,
 )
 from mien.mitigate.selection import BY_GROUPS, CLASS_FACES, choice, merit, shared_classes
+from mien.mitigate.told import said_of
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Judged, PostProcessor
 from mien.records import Predictions
 from mien.spellings import BETWEEN, same_groups
 from mien.studies.cells import Cell
-from mien.studies.columns import Column
 from mien.studies.definition import Settings
-from mien.studies.estimates import predictions_of
 from mien.studies.features import features_of
 from mien.studies.standing import standing_of
 
@@ -182,8 +181,8 @@ def _trained(config: MitigationConfig, name: str, phase: Phase) -> Tried | None:
             _check_apart(config, cell)
         outcomes.append([
             Outcome(
-                validation=_said(cell, "validation"),
-                judged=_said(cell, config.judged),
+                validation=said_of(cell, "validation"),
+                judged=said_of(cell, config.judged),
                 seconds=cell.run.record.seconds,
                 cell=cell,
             )
@@ -227,7 +226,7 @@ def _check_apart(config: MitigationConfig, cell: Cell) -> None:
     Raises:
         DataError: If some do both.
     """
-    judged = _said(cell, config.judged)
+    judged = said_of(cell, config.judged)
     known, units = _units(cell.place_of(config.judged).rpartition(":")[0], cell.config.data.store)
     splits = cell.run.splits
     used = splits[splits["split"].isin((VALIDATION, FIT))]
@@ -251,10 +250,6 @@ def _units(store: str, own: str) -> tuple[Mapping[str, Any], bool]:
     same = Store.open(own).fingerprint == Store.open(store).fingerprint
     values = split_units(table) if same else table.frame["hash"]
     return dict(zip(table.frame["sample_id"].astype(str), values, strict=True)), same
-
-
-def _said(cell: Cell, part: str) -> Predictions:
-    return predictions_of(cell, Column(name=part, evaluation=part, metric="accuracy"))
 
 
 def _merit(config: MitigationConfig, predictions: Predictions) -> float:
@@ -310,7 +305,7 @@ def _after(config: MitigationConfig, method: MethodConfig, options: Settings, mo
     seconds = model.seconds + time.monotonic() - began
     said = []
     for part in ("validation", config.judged):
-        predictions = _said(model.cell, part)
+        predictions = said_of(model.cell, part)
         probs = rule(judged_faces(config, model.cell, part, maker.features, fit.names, after.soft))
         said.append(replace(predictions, probs=probs, predicted=probs.argmax(1).astype(np.int64)))
     return Outcome(validation=said[0], judged=said[1], seconds=seconds, cell=model.cell)
@@ -334,7 +329,7 @@ def judged_faces(
         names: Groups in the order of the columns; those of the part if None, and if there are none no face's is asked.
         soft: Whether perceived groups are the annotator's probabilities.
     """
-    said = _said(cell, part)
+    said = said_of(cell, part)
     if said.probs is None:
         raise DataError(f"{cell.name} on {part}", "no probabilities", "probabilities of the classes")
     groups, memberships = _memberships(said, config.attribute, names, soft)

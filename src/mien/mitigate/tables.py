@@ -27,6 +27,7 @@ from mien.mitigate.measures import (
 )
 from mien.mitigate.run import Found, Tried
 from mien.mitigate.selection import RULES
+from mien.mitigate.told import asks_groups
 from mien.mitigate.verdicts import Judgement
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Needs
@@ -103,8 +104,7 @@ def asks_where_used(found: Found, name: str) -> bool:
     maker = _maker_of(found, name)
     if maker is not None:
         return bool(maker.asks_groups)
-    method = MITIGATIONS.get(found.tried[name].best[0].cell.config.mitigation.name)
-    return bool(getattr(method, "needs", Needs()).prediction)
+    return asks_groups(found.tried[name].best[0].cell)
 
 
 def _maker_of(found: Found, name: str) -> PostProcessor | None:

@@ -156,6 +156,19 @@ class ConditionedModel(ExpressionModel):
         logits: Tensor = self.head(self._joined(self.trunk.features(x), given)[0])
         return logits
 
+    def logits_given(self, features: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """What the expression's head says of features that it has seen, had somebody said who is in the picture.
+
+        Args:
+            features: ``(B, D)`` of :meth:`features` or :meth:`forward_train`, without ``film``.
+            given: As in :meth:`conditioned_on`, on trust.
+        """
+        own = self._blocks(features[:, self.feature_dim - sum(self.attributes.values()) :])
+        alone = features[:, : self.feature_dim - sum(self.attributes.values())]
+        told = [_said(given.get(name), block) for name, block in own.items()]
+        logits: Tensor = self.head(torch.cat([alone, *told], dim=1))
+        return logits
+
     def _joined(self, features: Tensor, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """``(B, D)`` of the trunk -> what the expression's head sees, and ``(B, sum of G)`` logits of attributes."""
         logits = self.attribute_head(features)

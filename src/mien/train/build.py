@@ -299,7 +299,8 @@ def make_fabric(config: ExperimentConfig) -> Fabric:
     method = MITIGATIONS.get(config.mitigation.name)
     in_turns = getattr(method, "stages", None) is not Mitigation.stages or config.model.unfreeze_every is not None
     # Heads of attributes may be silent for a share of the epochs, or have nobody who teaches them.
-    untaught = config.model.name == "conditioned" and config.mitigation.name != "attribute_heads"
+    taught = isinstance(method, type) and issubclass(method, AttributeHeads)
+    untaught = config.model.name == "conditioned" and not taught
     silent = config.mitigation.options.get("epochs_share", 1) != 1 or untaught
     return Fabric(
         accelerator="auto",

@@ -29,6 +29,7 @@ from mien.runs import (
     RECORD,
     REPORT,
     SPLITS,
+    TOLD,
     read_splits,
 )
 from mien.train.start import weights_key
@@ -38,6 +39,7 @@ LOCK = ".lock"
 _DERIVED = (
     f"{PREDICTIONS}/*.parquet",
     f"{FEATURES}/*.npz",
+    f"{TOLD}/*.parquet",
     *(f"{AUDITS}/*/{name}" for name in (AUDIT_FOLDER.sign, *AUDIT_FOLDER.names)),
     REPORT,
     CURVES,
@@ -57,7 +59,7 @@ def clear(out: Path, everything: bool) -> None:
         if _matches(path, patterns):
             (out / path).unlink()
     for folder in sorted((p for p in out.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True):
-        if folder.relative_to(out).parts[0] in (PREDICTIONS, FEATURES, AUDITS, "tensorboard", "checkpoints"):
+        if folder.relative_to(out).parts[0] in (PREDICTIONS, FEATURES, TOLD, AUDITS, "tensorboard", "checkpoints"):
             with suppress(OSError):  # it holds something of the user's
                 folder.rmdir()
 
