@@ -329,6 +329,10 @@ def test_a_last_layer_by_hand() -> None:
     assert w == pytest.approx(2 / (1 + np.exp(w)), abs=1e-4)
     assert w == pytest.approx(0.674832, abs=1e-4)
     np.testing.assert_allclose(head.bias, 0, atol=1e-6)
+    # By absolute values: 2 C log(1 + e^-w) + w is least where e^w = 2 C - 1.
+    for c, by_hand in ((2.0, np.log(3)), (0.5, 0.0)):
+        head = LastLayer(balance="faces", c=c, penalty="l1").fit(faces)
+        assert head.weight[1, 0] - head.weight[0, 0] == pytest.approx(by_hand, abs=5e-3)
     assert not LastLayer().at_prediction
     with pytest.raises(DataError, match="no features"):
         LastLayer().fit(judged([[0.5, 0.5]]))

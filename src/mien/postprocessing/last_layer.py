@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,9 @@ from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Array, Judged, PostProcessor, balancing, enough
 
 _ROUNDING = 1e-9
+# scikit-learn has named the penalty by its share of the absolute values since 1.8.
+_NEW = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 8)
+_L1: dict[str, Any] = {"l1_ratio": 1.0} if _NEW else {"penalty": "l1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +79,21 @@ class LastLayer(PostProcessor):
     ``balance`` says what counts alike: each class of each group (``cells``, as in deep feature re-weighting), each
     class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
     as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have
-    unit variance while it is fitted. Nobody's group is asked for where the head is used, unless ``decoupled``: then
+    unit variance while it is fitted. The penalty is the sum of squared weights, or of their absolute values, which
+    leaves out features that tell little. Nobody's group is asked for where the head is used, unless ``decoupled``: then
     every group with ``least`` faces or more, and some of every class, has a head of its own, to which its faces count
     by how far they are of it, and others that of all. A class of which no face is there to fit is never said.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
-    correlations" (``cells`` and ``subsets``; theirs has an L1 penalty); Kang et al. 2020, "Decoupling representation
+    correlations" (``cells`` and ``subsets``, with ``penalty: l1``); Kang et al. 2020, "Decoupling representation
     and classifier for long-tailed recognition" (CRT: ``classes``, fitted on the training faces); Dwork et al. 2018,
     "Decoupled classifiers for group-fair and efficient machine learning" (``decoupled``).
 
     Args:
         balance: What counts alike.
         how: By weights of faces, or by subsets of them.
-        c: Inverse strength of the L2 penalty, as scikit-learn has it.
+        c: Inverse strength of the penalty, as scikit-learn has it.
+        penalty: ``l2`` or ``l1``.
         retrains: Subsets whose heads are averaged.
         seed: Seed of the subsets.
         decoupled: Whether each group has a head of its own.
@@ -102,13 +108,14 @@ class LastLayer(PostProcessor):
         balance: Literal["cells", "classes", "faces"] = "cells",
         how: Literal["weights", "subsets"] = "weights",
         c: Annotated[float, Field(gt=0, le=1e6)] = 0.1,
+        penalty: Literal["l1", "l2"] = "l2",
         retrains: Annotated[int, Field(ge=1, le=1000)] = 10,
         seed: Annotated[int, Field(ge=0)] = 0,
         decoupled: bool = False,
         least: Annotated[int, Field(ge=2)] = 100,
     ) -> None:
         self.balance, self.how, self.c, self.retrains, self.seed = balance, how, c, retrains, seed
-        self.decoupled, self.least = decoupled, least
+        self.decoupled, self.least, self.penalty = decoupled, least, penalty
 
     @property
     def asks_groups(self) -> bool:
@@ -185,7 +192,10 @@ class LastLayer(PostProcessor):
         there = np.unique(labels)
         if len(there) < 2:
             raise DataError("last_layer", "all faces that fit are of one class", "two or more")
-        model = LogisticRegression(C=self.c, max_iter=5000).fit(x, labels, sample_weight=weights)
+        options: dict[str, Any] = {"C": self.c, "max_iter": 5000}
+        if self.penalty == "l1":
+            options |= {"solver": "saga", "random_state": self.seed, **_L1}
+        model = LogisticRegression(**options).fit(x, labels, sample_weight=weights)
         weight, bias = np.zeros((k, x.shape[1])), np.full(k, -np.inf)
         if len(there) == 2:  # one line for two classes, here half of it for each
             weight[there], bias[there] = np.stack([-model.coef_[0], model.coef_[0]]) / 2, np.array(
