@@ -12,19 +12,22 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from mien.config import parse_config
 from mien.errors import ConfigError
 from mien.mitigation.base import Batch, Step
 from mien.mitigation.faces import Faces
-from mien.mitigation.latent_alignment import LatentAlignment, LearntStyle, gram
+from mien.mitigation.latent_alignment import LatentAlignment
+from mien.mitigation.style import LearntStyle, gram, style_network
 from mien.models import MODELS
 from mien.models.card import load_card
 from mien.models.latent import BODY, LATENT, LatentMBConv
 from mien.models.weights import Classifier
+from mien.own_files import sha256_of
 from mien.train import train
-from mien.train.start import keyed
+from mien.train.start import beside_of, keyed
 
 SMALL: dict[str, Any] = {"encoder_widths": [8, 8], "latent": 8, "widths": [8, 16]}
 
@@ -191,10 +194,57 @@ def test_the_style_network_sees_pictures_as_it_learnt_them(settings: dict[str, A
     ours = dataclasses.replace(classifier.card, mean=(0.1,), std=(0.7,))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 1), dtype=np.uint8)
     raw = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    found = LearntStyle(classifier, ours).eval()((raw - 0.1) / 0.7)
+    card = classifier.card
+    found = LearntStyle(classifier.module, card.mean, card.std, ours, card.preprocess).eval()((raw - 0.1) / 0.7)
     expected = list(classifier.module.eval().parts().values())[0](classifier.tensor(pixels))
     torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-4)
+    # Of parts that end in pooling the map before it, as the style loss takes VGG's.
+    parts = [nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), nn.Sequential(nn.MaxPool2d(2), nn.ReLU())]
+    vgg = SimpleNamespace(parts=lambda: {str(i): part for i, part in enumerate(parts)})
+    first, second = LearntStyle(vgg, (0.0,), (1.0,), dataclasses.replace(ours, mean=(0.0,), std=(1.0,)))(raw - 0.5)
+    torch.testing.assert_close(first, (raw - 0.5).relu())
+    torch.testing.assert_close(second, nn.functional.max_pool2d(first, 4))
     # What is brought to steps of levels has no gradient: the generator would learn no style from it.
-    classifier.card = dataclasses.replace(classifier.card, preprocess=("equalise",))
     with pytest.raises(ConfigError, match="equalise"):
-        LearntStyle(classifier, ours)
+        LearntStyle(classifier.module, card.mean, card.std, ours, ("equalise",))
+
+
+def test_style_of_a_library_s_network(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    theirs = MODELS.get("mobilenet_v2")(1000, 3)
+    tensors = {theirs.published_keys[k]: v for k, v in theirs.state_dict().items()}
+    save_file(tensors, tmp_path / "eyes.safetensors")
+    published = theirs.published
+    kept = tmp_path / "hub" / "checkpoints" / published.file
+    kept.parent.mkdir(parents=True)
+    torch.save(tensors, kept)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    asked = f"mobilenet_v2={tmp_path / 'eyes.safetensors'}"
+    ours = dataclasses.replace(
+        load_card(train(config(settings, align_epochs=1), tmp_path / "plain").path), in_channels=3, mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )  # fmt: skip
+    x = torch.rand(2, 3, 24, 24)
+    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (published.mean, published.std))
+    expected = theirs.eval().parts()[next(iter(theirs.parts()))]((x - mean) / std)
+    for name in (asked, "mobilenet_v2"):
+        looks = style_network(name, 3, ours).eval()
+        torch.testing.assert_close(looks((x - 0.5) / 0.25)[0], expected, rtol=1e-3, atol=1e-4)
+    run = train(config(settings, style_network=asked), tmp_path / "run")  # grey pictures
+    said = load_card(run.path).data["mitigation"]["style_network"]
+    assert (said["model"], said["file"]) == ("mobilenet_v2", "eyes.safetensors")
+    assert said["sha256"] == sha256_of(tmp_path / "eyes.safetensors")
+    named = keyed(config(settings, style_network=asked)).mitigation.options["style_network"]
+    assert named == f"mobilenet_v2={said['sha256']}"
+    # Where a library publishes them their terms are told, and they need not be at hand for a key.
+    kept.unlink()
+    assert keyed(config(settings, style_network="mobilenet_v2")) == config(settings, style_network="mobilenet_v2")
+    assert "non-commercial" in beside_of(config(settings, style_network="mobilenet_v2"))["style_network"]["terms"]
+    for strange, said in (
+        ("mienet", "no library publishes weights of 'mienet', expected mienet=FILE"),
+        ("vgg16=nowhere.pth", "'nowhere.pth' is no file of weights"),
+    ):
+        with pytest.raises(ConfigError, match=rf"mitigation\.options\.style_network: {said}"):
+            train(config(settings, style_network=strange), tmp_path / "other")

@@ -17,82 +17,14 @@ from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Attributes, Batch, Mitigation, Needs, Stage, Step, Turn
 from mien.mitigation.faces import Faces
 from mien.mitigation.group_loss import asked, group_cross_entropy
+from mien.mitigation.style import DRAWN, gram, style_network
 from mien.mitigation.uniform_confusion import confused
 from mien.models.blocks import ExpressionModel
 from mien.models.card import WeightCard
 from mien.models.latent import BODY, LATENT, LatentDiscriminator, LatentGenerator, LatentMBConv, sampled
-from mien.models.weights import Classifier
-from mien.pictures.preprocessing import OF_OWN_RANGE
-from mien.pictures.tensors import normalised, preprocessed
 
 _ALIVE = 0.01  # variance over faces of a latent channel's mean, from which on it tells something (Burda et al. 2016)
 _RECENT = 0.05  # share of the newest batch in the running figures
-_STYLE_WIDTHS = (32, 64, 128, 128)
-
-
-class DrawnStyle(nn.Module):
-    """Four convolutions whose weights stay as they were drawn, each after the first at half the size.
-
-    Args:
-        in_channels: 1 or 3.
-    """
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__()
-        channels = (in_channels, *_STYLE_WIDTHS)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """``(B, C, H, W)`` -> the maps of the four layers."""
-        found = []
-        for number, layer in enumerate(self.layers):
-            x = layer(x if number == 0 else functional.avg_pool2d(x, 2)).relu()
-            found.append(x)
-        return found
-
-
-class LearntStyle(nn.Module):
-    """The first four parts of a trained network, which stand still and see pictures as it learnt them, in our size.
-
-    Args:
-        classifier: The network and its card.
-        ours: The card of the network that learns, in whose range pictures come.
-
-    Raises:
-        ConfigError: If no gradient comes through its steps.
-    """
-
-    def __init__(self, classifier: Classifier, ours: WeightCard) -> None:
-        super().__init__()
-        if "equalise" in classifier.card.preprocess:
-            found = "its network sees pictures after 'equalise', through which no gradient comes"
-            raise ConfigError("mitigation.options.style_network", found, "drawn, or a network without that step")
-        self.layers = nn.ModuleList(list(classifier.module.parts().values())[:4])
-        self.ours, self.theirs = ours, classifier.card
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """``(B, C, H, W)`` -> the maps of the parts."""
-        levels = normalised(x, [-m / s for m, s in zip(self.ours.mean, self.ours.std, strict=True)],
-                            [1 / s for s in self.ours.std])  # fmt: skip
-        x = normalised(preprocessed(levels, self.theirs.preprocess), self.theirs.mean, self.theirs.std)
-        found = []
-        for layer in self.layers:
-            x = layer(x)
-            found.append(x)
-        return found
-
-
-def gram(maps: Tensor) -> Tensor:
-    """``(B, C, H, W)`` -> ``(B, C, C)``: sums over places of products of channels, over C H W (Johnson et al. 2016).
-
-    >>> gram(torch.tensor([[[[1.0, 2.0]], [[0.0, 1.0]]]])).tolist()
-    [[[1.25, 0.5], [0.5, 0.25]]]
-    """
-    b, c, h, w = maps.shape
-    flat = maps.reshape(b, c, h * w)
-    return flat @ flat.mT / (c * h * w)
 
 
 @MITIGATIONS.register("latent_alignment", tiny={"align_epochs": 1})
@@ -133,8 +65,10 @@ class LatentAlignment(Mitigation):
         variational: Whether the latent is drawn; otherwise it is its mean.
         warm_up: Share of the first fit over which the divergence's factor rises.
         free: Nats of a unit's divergence that cost nothing.
-        style_network: ``drawn``, or the folder of a run or of weights, such as VGG16's, to which pictures are shown as
-            it learnt them.
+        style_network: Whose first four parts tell style: ``drawn``, four convolutions as they were drawn, which needs
+            no file; a network with the weights that its library publishes (``vgg16``, as usual for this loss;
+            ``mobilenet_v2``), or with those of a file (``vgg16=FILE``); or the folder of a run or of weights. Pictures
+            are shown to it in the range that it learnt, and in our size.
         lr: The discriminators' learning rate; that of the network if None.
         pictures: So many faces are written beside what the generator makes of them, into the run's folder.
     """
@@ -159,7 +93,7 @@ class LatentAlignment(Mitigation):
         variational: bool = True,
         warm_up: Annotated[float, Field(ge=0, le=1)] = 0.3,
         free: Annotated[float, Field(ge=0, le=100)] = 0.0,
-        style_network: str = "drawn",
+        style_network: str = DRAWN,
         lr: Annotated[float | None, Field(gt=0)] = None,
         pictures: Annotated[int, Field(ge=0, le=64)] = 0,
     ) -> None:
@@ -199,21 +133,8 @@ class LatentAlignment(Mitigation):
         groups = {name: len(self.faces.attributes[name]) for name in self.by}
         self.discriminator = LatentDiscriminator(groups, latent=latent)
         self.register_buffer("alive", torch.zeros(latent))
-        self.looks = self._style(channels).eval().requires_grad_(False)
+        self.looks = style_network(self.style_network, channels, self.card).eval().requires_grad_(False)
         return model
-
-    def _style(self, channels: int) -> nn.Module:
-        if self.style_network == "drawn":
-            return DrawnStyle(channels)
-        classifier = Classifier.load(Path(self.style_network))
-        if classifier.card.in_channels != channels:
-            found = f"takes {classifier.card.in_channels} channels"
-            raise ConfigError("mitigation.options.style_network", found, f"{channels}, as the store has")
-        assert self.card is not None
-        if away := set(self.card.preprocess) & set(OF_OWN_RANGE):
-            found = f"pictures after {sorted(away)[0]!r} cannot be brought back to those that it learnt"
-            raise ConfigError("mitigation.options.style_network", found, "drawn, or no such step in preprocess")
-        return LearntStyle(classifier, self.card)
 
     def train(self, mode: bool = True) -> LatentAlignment:
         """As every module; the style network stands still."""

@@ -19,6 +19,7 @@ from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard
+from mien.models.library import LibraryNetwork
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
 from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card, load_whole
@@ -103,6 +104,8 @@ def read_beside(config: ExperimentConfig) -> dict[str, Path]:
         if value is None or value == default:
             continue
         key, folder = f"mitigation.options.{option}", Path(value)
+        if LibraryNetwork.read(value, key) is not None:
+            continue  # it learnt ImageNet, or what only its owner knows
         try:
             load_card(folder)
         except WeightsError as error:
@@ -117,9 +120,12 @@ def beside_of(config: ExperimentConfig) -> dict[str, Any]:
     method, folders = MITIGATIONS.get(config.mitigation.name), read_beside(config)
     found: dict[str, Any] = {}
     for option in getattr(method, "weights_in", ()):
-        folder = folders.get(f"mitigation.options.{option}")
+        key = f"mitigation.options.{option}"
+        folder, value = folders.get(key), config.mitigation.options.get(option)
         if folder is None:
-            found[option] = inspect.signature(method).parameters[option].default
+            library = None if value is None else LibraryNetwork.read(value, key)
+            default = inspect.signature(method).parameters[option].default
+            found[option] = default if library is None else {"model": library.name, **library.told()}
         else:
             card = load_card(folder)
             found[option] = {"model": card.model, "sha256": card.sha256, "corpus": card.data.get("corpus", "")}
@@ -132,11 +138,13 @@ def keyed(config: ExperimentConfig) -> ExperimentConfig:
     Raises:
         ConfigError: If one holds no weights.
     """
-    beside = read_beside(config)
-    if not beside:
-        return config
     options = dict(config.mitigation.options)
-    options |= {key.rpartition(".")[2]: load_card(folder).sha256 for key, folder in beside.items()}
+    options |= {key.rpartition(".")[2]: load_card(folder).sha256 for key, folder in read_beside(config).items()}
+    for option in getattr(MITIGATIONS.get(config.mitigation.name), "weights_in", ()):
+        library = LibraryNetwork.read(str(options.get(option, "")), f"mitigation.options.{option}")
+        options |= {} if library is None else {option: library.key}
+    if options == config.mitigation.options:
+        return config
     return config.model_copy(update={"mitigation": config.mitigation.model_copy(update={"options": options})})
 
 

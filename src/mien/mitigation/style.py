@@ -1,0 +1,136 @@
+"""What the style of a picture is told by: maps of four layers of a network that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.errors import ConfigError
+from mien.models.blocks import ExpressionModel
+from mien.models.card import WeightCard
+from mien.models.library import LibraryNetwork
+from mien.models.weights import Classifier
+from mien.pictures.preprocessing import OF_OWN_RANGE
+from mien.pictures.tensors import normalised, preprocessed
+
+_STYLE_WIDTHS = (32, 64, 128, 128)
+DRAWN = "drawn"
+KEY = "mitigation.options.style_network"
+
+
+class DrawnStyle(nn.Module):
+    """Four convolutions whose weights stay as they were drawn, each after the first at half the size.
+
+    Args:
+        in_channels: 1 or 3.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        channels = (in_channels, *_STYLE_WIDTHS)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """``(B, C, H, W)`` -> the maps of the four layers."""
+        found = []
+        for number, layer in enumerate(self.layers):
+            x = layer(x if number == 0 else functional.avg_pool2d(x, 2)).relu()
+            found.append(x)
+        return found
+
+
+class LearntStyle(nn.Module):
+    """The first four parts of a trained network, which stand still and see pictures as it learnt them, in our size.
+
+    Args:
+        network: The network.
+        mean: What it wants subtracted from pixels of 0 to 1, a number a channel.
+        std: What they are then divided by.
+        ours: The card of the network that learns, in whose range pictures come.
+        preprocess: Steps that it wants taken on pictures before.
+
+    Raises:
+        ConfigError: If no gradient comes through its steps.
+    """
+
+    def __init__(
+        self,
+        network: ExpressionModel,
+        mean: Sequence[float],
+        std: Sequence[float],
+        ours: WeightCard,
+        preprocess: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        if "equalise" in preprocess:
+            found = "its network sees pictures after 'equalise', through which no gradient comes"
+            raise ConfigError(KEY, found, f"{DRAWN}, or a network without that step")
+        halves = [_halves(part) for part in list(network.parts().values())[:4]]
+        self.layers, self.pools = (nn.ModuleList(each) for each in zip(*halves, strict=True))
+        self.ours, self.mean, self.std, self.preprocess = ours, tuple(mean), tuple(std), tuple(preprocess)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """``(B, C, H, W)`` -> the maps of the parts; of those that end in pooling, before it (relu1_2 of VGG)."""
+        levels = normalised(x, [-m / s for m, s in zip(self.ours.mean, self.ours.std, strict=True)],
+                            [1 / s for s in self.ours.std])  # fmt: skip
+        x = normalised(preprocessed(levels, self.preprocess), self.mean, self.std)
+        found = []
+        for layer, pool in zip(self.layers, self.pools, strict=True):
+            found.append(layer(x))
+            x = pool(found[-1])
+        return found
+
+
+def _halves(part: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """A part up to the pooling that it ends in, as those of VGG do, and that pooling; else all of it, and nothing."""
+    if isinstance(part, nn.Sequential) and isinstance(part[-1], nn.MaxPool2d):
+        return part[:-1], part[-1]
+    return part, nn.Identity()
+
+
+def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Module:
+    """The network that tells style.
+
+    Args:
+        asked: ``drawn``, a network of a library (``vgg16``, ``vgg16=FILE``), or the folder of a run or of weights.
+        channels: 1 or 3.
+        ours: The card of the network that learns, which all but ``drawn`` need.
+
+    Raises:
+        ConfigError: If it does not take such pictures.
+        WeightsError: If a library's weights are neither here nor can be downloaded.
+    """
+    if asked == DRAWN:
+        return DrawnStyle(channels)
+    if ours is None:
+        raise ValueError("a network that has learnt wants pictures as it learnt them: pictures_are is told first")
+    if away := set(ours.preprocess) & set(OF_OWN_RANGE):
+        found = f"pictures after {sorted(away)[0]!r} cannot be brought back to those that it learnt"
+        raise ConfigError(KEY, found, f"{DRAWN}, or no such step in preprocess")
+    if (library := LibraryNetwork.read(asked, KEY)) is not None:
+        network, about = library.load(channels)
+        if "mean" not in about:
+            found = f"it is not known what pictures the weights of {library.name!r} want"
+            raise ConfigError(KEY, found, "a network that its library publishes")
+        return LearntStyle(network, about["mean"], about["std"], ours)
+    classifier = Classifier.load(Path(asked))
+    card = classifier.card
+    if card.in_channels != channels:
+        raise ConfigError(KEY, f"takes {card.in_channels} channels", f"{channels}, as the store has")
+    return LearntStyle(classifier.module, card.mean, card.std, ours, card.preprocess)
+
+
+def gram(maps: Tensor) -> Tensor:
+    """``(B, C, H, W)`` -> ``(B, C, C)``: sums over places of products of channels, over C H W (Johnson et al. 2016).
+
+    >>> gram(torch.tensor([[[[1.0, 2.0]], [[0.0, 1.0]]]])).tolist()
+    [[[1.25, 0.5], [0.5, 0.25]]]
+    """
+    b, c, h, w = maps.shape
+    flat = maps.reshape(b, c, h * w)
+    return flat @ flat.mT / (c * h * w)
