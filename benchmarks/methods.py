@@ -1,0 +1,191 @@
+"""A page for each mitigation: what it is, needs and costs, when it hurts, and what it did where it was measured.
+
+    python benchmarks/methods.py [--out docs/methods]
+
+Written from docstrings, the two tables of docs/mitigation.md and the records of the studies under docs/results; no
+figure is made here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.docstrings import first_line, prose
+from mien.mitigate.definition import MethodConfig, load_mitigation
+from mien.mitigate.tables import signed
+from mien.mitigation import MITIGATIONS
+from mien.postprocessing import POSTPROCESSORS
+from mien.records import Estimate
+from mien.registry import Registry, options_of
+
+NONE = "none"  # the loss alone
+ROOT = Path(__file__).resolve().parents[1]
+OVERVIEW = ROOT / "docs" / "mitigation.md"
+#: Study -> where the records of its settings lie.
+STUDIES = {"mitigate_drawn": "mitigation", "mitigate_ferplus": "mitigation_ferplus"}
+TITLES = {
+    "imbalance": "drawn faces: one group is a tenth of the training faces",
+    "class_tied_to_group": "drawn faces: classes go with groups in training",
+    "label_noise": "drawn faces: two labels in five of one group are wrong in training",
+    "fewer_cues": "drawn faces: half as much of the expression in one group",
+    "gender": "FERPlus by perceived gender",
+    "age": "FERPlus by perceived age group",
+    "race": "FERPlus by perceived race",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a study in one of its settings.
+
+    Attributes:
+        study: The study's file, without its ending.
+        setting: Its setting.
+        label: What the study calls the method.
+        method: What is recorded of it.
+        time: Seconds of training over those of the baseline.
+    """
+
+    study: str
+    setting: str
+    label: str
+    method: dict[str, Any]
+    time: float
+
+
+def main() -> None:
+    """Write all pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "methods")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (out / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """File -> its text."""
+    said, measured, found = _overview(), list(_measured()), {}
+    about = "Written by `python benchmarks/methods.py`. Which one to use: [the overview](../mitigation.md)."
+    index = ["# Every mitigation, a page each", "", about]
+    for title, registry in (("In training", MITIGATIONS), ("After training", POSTPROCESSORS)):
+        index += ["", f"## {title}", ""]
+        for name in registry.names():
+            if name == NONE:
+                continue
+            index.append(f"- [{name}]({name}.md): {first_line(registry.get(name))}")
+            rows = [row for called, row in measured if called == (registry.kind, name)]
+            found[f"{name}.md"] = _page(name, registry, said.get(name, {}), rows)
+    return found | {"README.md": "\n".join(index) + "\n"}
+
+
+def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) -> str:
+    entry = registry.get(name)
+    lines = [f"# {name}", "", prose(entry), ""]
+    if said:
+        lines += ["## What it needs, costs, and when it hurts", "", f"- **What it does**: {said['what it does']}."]
+        for column in ("groups of training faces", "group asked for", "time", "when it hurts"):
+            lines += [f"- **{column.capitalize()}**: {said[column]}."] if said.get(column) else []
+        if rows:
+            low, high = min(row.time for row in rows), max(row.time for row in rows)
+            times = f"{low:.2f} to {high:.2f} times the baseline's (whatever else the machine did)"
+            lines.append(f"- **Training time here**: {times}.")
+        lines.append("")
+    lines += ["## What it did", "", *(_table(rows) if rows else ["It has been measured in no study here."]), ""]
+    lines += ["## Options", "", *_options(registry, name), "", _how(registry, name), ""]
+    return "\n".join(lines)
+
+
+def _table(rows: list[Row]) -> list[str]:
+    lines = ["| faces | as | accuracy | group served worst | known gap, or largest | verdict |",
+             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for row in rows:
+        overall, verdict = row.method["overall"], row.method["verdict"]
+        gap = "known" if "known" in overall else "gap"
+        worst = row.method["groups"].get(verdict["worst"], {}) if verdict else {}
+        place = f"../results/{STUDIES[row.study]}/{row.setting}/README.md"
+        cells = [f"[{TITLES.get(row.setting, row.setting)}]({place})", row.label, _change(overall["accuracy"]),
+                 f"{verdict['worst']} {_change(worst)}" if worst else "", _change(overall[gap]),
+                 verdict["words"] if verdict else "not judged"]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", "Changes against the tuned baseline of the same seed on the same faces, with intervals of "
+            "95 %; small networks and few epochs: the pages say how small. *Group served worst*: by the baseline. "
+            "A gap that shrinks has a change below 0."]  # fmt: skip
+
+
+def _change(figure: dict[str, Any]) -> str:
+    change = figure.get("change")
+    return "" if change is None else signed(Estimate(**change))
+
+
+def _options(registry: Registry, name: str) -> list[str]:
+    options = options_of(registry.get(name), registry.given)
+    if not options:
+        return ["It takes none."]
+    lines = ["| option | may be | default | what it is |", "| --- | --- | --- | --- |"]
+    for option in options:
+        default = "must be given" if option.required else f"`{json.dumps(option.default, default=str)}`"
+        cells = [f"`{option.name}`", option.wants, default, option.about or ""]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _how(registry: Registry, name: str) -> str:
+    entry = registry.get(name)
+    needed = [o.name for o in options_of(entry, registry.given) if o.required or o.name == "by"]
+    told = {"by": "[gender]"}
+    options = ", ".join(f"{o}: {told.get(o, '...')}" for o in needed)
+    inside = f"{{name: {name}, options: {{{options}}}}}" if options else name
+    key = "mitigation" if registry is MITIGATIONS else "after"
+    where = "In an experiment" if registry is MITIGATIONS else "In a method of a study for `mien mitigate`"
+    return f"{where}:\n\n```yaml\n{key}: {inside}\n```"
+
+
+def _overview() -> dict[str, dict[str, str]]:
+    """Method -> column -> what the overview's tables say of it."""
+    found: dict[str, dict[str, str]] = {}
+    header: list[str] = []
+    for line in OVERVIEW.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
+        if not cells:
+            header = []
+        elif not header:
+            header = cells
+        elif cells[0].startswith("`"):
+            found[cells[0].strip("`")] = dict(zip(header, cells, strict=False))
+    return found
+
+
+def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
+    """What the studies' records hold: (kind, name in the catalogue) and the row."""
+    for study, folder in STUDIES.items():
+        config = load_mitigation(ROOT / "studies" / f"{study}.yaml")
+        called = {name: _called(method) for name, method in config.methods.items()}
+        for setting in config.settings:
+            path = ROOT / "docs" / "results" / folder / setting / "records.json"
+            if not path.is_file():
+                continue
+            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
+            for name, method in methods.items():
+                if called.get(name) is not None:
+                    time = method["seconds"] / methods["baseline"]["seconds"]
+                    yield called[name], Row(study, setting, config.label(name), method, time)  # type: ignore[misc]
+
+
+def _called(method: MethodConfig) -> tuple[str, str] | None:
+    """Kind and name of what a study's method is made of; None of one that is no mitigation."""
+    if method.after is not None:
+        return POSTPROCESSORS.kind, method.after.name
+    told = method.set.get("mitigation")
+    if told is None:
+        return None
+    return MITIGATIONS.kind, told if isinstance(told, str) else told["name"]
+
+
+if __name__ == "__main__":
+    main()
