@@ -28,6 +28,12 @@ ROOT = Path(__file__).resolve().parents[1]
 OVERVIEW = ROOT / "docs" / "mitigation.md"
 #: Study -> where the records of its settings lie.
 STUDIES = {"mitigate_drawn": "mitigation", "mitigate_ferplus": "mitigation_ferplus"}
+#: Methods that ask for a network of their own.
+NETWORKS = {
+    "attribute_aware": "{name: conditioned, options: {trunk: mienet, attributes: {gender: 2}}}",
+    "domain_discriminative": "{name: joint_head, options: {trunk: mienet, groups: 2}}",
+    "latent_alignment": "latent_mbconv",
+}
 TITLES = {
     "imbalance": "drawn faces: one group is a tenth of the training faces",
     "class_tied_to_group": "drawn faces: classes go with groups in training",
@@ -142,6 +148,8 @@ def _how(registry: Registry, name: str) -> str:
     options = ", ".join(f"{o}: {told.get(o, '...')}" for o in needed)
     inside = f"{{name: {name}, options: {{{options}}}}}" if options else name
     key = "mitigation" if registry is MITIGATIONS else "after"
+    if name in NETWORKS:
+        inside += f"\nmodel: {NETWORKS[name]}"
     where = "In an experiment" if registry is MITIGATIONS else "In a method of a study for `mien mitigate`"
     return f"{where}:\n\n```yaml\n{key}: {inside}\n```"
 
@@ -172,9 +180,17 @@ def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
                 continue
             methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
             for name, method in methods.items():
-                if called.get(name) is not None:
+                if called.get(name) is not None and _as_now(config.methods[name], method):
                     time = method["seconds"] / methods["baseline"]["seconds"]
                     yield called[name], Row(study, setting, config.label(name), method, time)  # type: ignore[misc]
+
+
+def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:
+    """Whether a record is of the rule that the study has now; older ones do not say, and are taken at their word."""
+    made = recorded.get("made")
+    if made is None or method.after is None:
+        return True
+    return bool(made["name"] == method.after.name and method.after.options.items() <= made["options"].items())
 
 
 def _called(method: MethodConfig) -> tuple[str, str] | None:

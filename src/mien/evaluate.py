@@ -24,12 +24,14 @@ from mien.inference import Progress, batches, refuse_not_finite, softmax
 from mien.outputs import check_folder, whole
 from mien.records import Estimate, Predictions
 from mien.registry import nearest
-from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, Run
+from mien.runs import COPY_COLUMN, FEATURES, PREDICTIONS, TOLD, Run
 from mien.runs import SPLITS as SPLITS_FILE
 from mien.samples import SampleTable
 from mien.spellings import attribute_name, same_groups
 from mien.stats.settings import Settings
 from mien.wording import listed
+
+GIVEN = "was told to the network"  # of a note that counts faces whose group it was told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +213,7 @@ def _given(
     rows[told, [place[word] for word in words[told]]] = 1
     perceived = any(table.is_perceived(name) for name in parts)
     said = "was perceived, by a model or an onlooker, and" if perceived else "as annotated"
-    return rows, f"{column} {said} was told to the network for {told.sum():,} faces{_not_told(words[~told], place)}"
+    return rows, f"{column} {said} {GIVEN} for {told.sum():,} faces{_not_told(words[~told], place)}"
 
 
 def _not_told(words: pd.Series, place: Mapping[str, int]) -> str:
@@ -341,7 +343,8 @@ def _shared(table: SampleTable, run: Run, same: bool, part: str) -> NDArray[np.b
 def _write(run: Run, evaluation: Evaluation) -> None:
     folder = run.path / PREDICTIONS
     features_path = run.path / FEATURES / f"{evaluation.name}.npz"
-    features_path.unlink(missing_ok=True)  # first, so that old features never stand beside new predictions
+    for old in (features_path, run.path / TOLD / f"{evaluation.name}.parquet"):
+        old.unlink(missing_ok=True)  # first, so that what is old never stands beside new predictions
     evaluation.predictions.save(folder / f"{evaluation.name}.parquet")
     if evaluation.features is not None:
         _write_features(features_path, evaluation.predictions.sample_id, evaluation.features)

@@ -22,6 +22,7 @@ from mien.mitigate.known import words_of
 from mien.mitigate.page import _said_of
 from mien.mitigate.phases import Places, check_faces
 from mien.mitigate.run import chosen_baseline, judged_faces
+from mien.mitigate.tables import asks_where_used
 from mien.records import Predictions
 from mien.studies.standing import standing_of
 
@@ -403,7 +404,9 @@ def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path
 def test_seeds_that_learnt_nothing_and_latents_that_tell_nothing_are_told() -> None:
     def outcome(answers: list[int], **columns: list[float]) -> Any:
         run = SimpleNamespace(history=pd.DataFrame({"epoch": range(3), **columns}))
-        return SimpleNamespace(judged=SimpleNamespace(predicted=np.array(answers)), cell=SimpleNamespace(run=run))
+        return SimpleNamespace(
+            judged=SimpleNamespace(predicted=np.array(answers), notes=()), cell=SimpleNamespace(run=run)
+        )
 
     nan = float("nan")
     plain: Any = SimpleNamespace(best=[outcome([0, 1]), outcome([1, 2])])
@@ -450,12 +453,36 @@ def test_a_network_that_asks_for_groups_is_told_them(
     assert mitigate(file, out=out, page=tmp_path / "page") == 0
     page = (tmp_path / "page" / "README.md").read_text()
     assert "in training and where it is used" in page
+    assert "gender as annotated was told to the network for" in page
     best = found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out)).tried["aware"].best[0]
     run = best.cell.run
     told = evaluate_given(run, best.cell.place_of("test"))
     np.testing.assert_allclose(best.judged.probs, told.probs, atol=1e-7)
     alone = Predictions.load(run.path / "predictions" / "test.parquet")
     assert not np.allclose(best.judged.probs, alone.probs, atol=1e-3)  # its own word is another
+    # A rule on its features would be one on faces without their groups; one on probabilities depends on them.
+    layer = {"after": "last_layer", "of": "aware", "candidates": [{"c": 0.1}, {"c": 1.0}]}
+    written(file, methods={"aware": aware, "layer": layer}, probes=False)
+    with pytest.raises(ConfigError, match="easy: layer: reads features, and those of 'aware' are seen without"):
+        mitigate(file, out=out)
+    offsets = {"after": "logit_adjustment", "of": "aware", "candidates": [{"tau": 0.1}, {"tau": 1.0}]}
+    written(file, methods={"aware": aware, "offsets": offsets}, probes=False)
+    assert mitigate(file, out=out, page=tmp_path / "rule") == 0
+    found = found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out))
+    assert asks_where_used(found, "offsets")
+    written(file, methods={"aware": aware}, probes=False)
+    # Faces without a group that it is to be told are refused before anything is trained.
+    store = Store.open(yaml.safe_load((tmp_path / "base.yaml").read_text())["data"]["store"])
+    frame = store.table.frame.assign(tall=None)
+    frame.loc[frame["split"] == "train", "tall"] = ["yes", "no"] * ((frame["split"] == "train").sum() // 2)
+    with StoreWriter(tmp_path / "tall") as writer:
+        writer.copy(store)
+        writer.commit(store.table.derive("tall", frame, attributes=[*store.table.attributes, "tall"]), store.info)
+    asks = json.loads(json.dumps(aware).replace('"gender"', '"tall"'))
+    written(file, methods={"aware": asks}, probes=False, set={"data.store": str(tmp_path / "tall")})
+    with pytest.raises(DataError, match="aware: no face of 'validation' has a known group of 'tall', which aware asks"):
+        mitigate(file, out=tmp_path / "other")
+    written(file, methods={"aware": aware}, probes=False)
     # What it said is kept, and made once.
     assert sorted(p.name for p in (run.path / "told").iterdir()) == ["test.parquet", "validation.parquet"]
     monkeypatch.setattr("mien.mitigate.told.evaluate_given", lambda *args: pytest.fail("made again"))

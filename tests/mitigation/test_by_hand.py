@@ -485,7 +485,7 @@ def test_what_is_taken_out_of_joint_classes() -> None:
 
 
 def test_the_head_is_given_the_groups() -> None:
-    told = faces([0, 1, 0, 0], [[1, 0], [0, 1], [0.5, 0.5], [0, 0]])
+    told = faces([0, 1, 0, 0], [[1, 0], [0, 1], [0, 1], [0, 0]])
     trunk = {"name": "mienet", "options": {"widths": [4, 8], "depths": [1, 1], "stem": 4}}
     model = MODELS.get("conditioned")(2, 1, trunk=trunk, attributes={"gender": 2}).eval()
     method = AttributeAware(told, by=("gender",), weight=0.5)
@@ -505,14 +505,19 @@ def test_the_head_is_given_the_groups() -> None:
         step(told, loss_of(found.logits) + 2.0, logits=found.logits, features=found.features.detach().numpy()),
         extra=found.extra, loss_of=loss_of,
     )  # fmt: skip
-    # Group f: class 1 three times as likely. Group m: a third as likely. Both by halves, and nobody: alike.
-    expression = [math.log(4), math.log(4), math.log(2), math.log(2)]
+    # Group f: class 1 three times as likely. Group m: a third as likely. Nobody: alike, as its own word is.
+    expression = [math.log(4), math.log(4), math.log(4 / 3), math.log(2)]
     # The network's own terms are 2, its heads are even for the three faces of known group.
     assert method.loss(seen).item() == pytest.approx(sum(expression) / 4 + 2 + 0.5 * math.log(2), abs=1e-5)
     given = torch.tensor([[1.0, 0.0]] * 4)
     x = torch.rand(4, 1, 48, 48)
     again = model.logits_given(model.features(x), {"gender": given})
     assert torch.allclose(again, model.conditioned_on(x, {"gender": given}))
+    # A mixed face of which 0.6 is known: the network's own word for the rest, which is even.
+    mixed = model.logits_given(model.features(x), {"gender": 0.6 * given})
+    assert torch.allclose(mixed, model.conditioned_on(x, {"gender": torch.tensor([[0.8, 0.2]] * 4)}), atol=1e-6)
+    with pytest.raises(ConfigError, match="groups of 'gender' are probabilities"):
+        AttributeAware(faces([0, 1], [[0.5, 0.5], [0, 1]]), by=("gender",))
     for options in ({"how": "film"}, {"control": "shuffled"}):
         other = MODELS.get("conditioned")(2, 1, trunk=trunk, attributes={"gender": 2}, **options)
         with pytest.raises(ConfigError, match="is a control or is moved by film, expected model"):

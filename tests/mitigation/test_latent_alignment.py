@@ -62,6 +62,9 @@ def test_gram_is_over_channels_and_places() -> None:
     maps = torch.rand(2, 3, 4, 5)
     by_hand = torch.einsum("bchw,bdhw->bcd", maps, maps) / (3 * 4 * 5)
     torch.testing.assert_close(gram(maps), by_hand)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # what two pictures differ by would be rounded away
+        torch.testing.assert_close(gram(maps), by_hand)
+        assert gram(maps).dtype == torch.float32
 
 
 def test_each_term_has_its_factor() -> None:
@@ -201,9 +204,13 @@ def test_the_style_network_sees_pictures_as_it_learnt_them(settings: dict[str, A
     # Of parts that end in pooling the map before it, as the style loss takes VGG's.
     parts = [nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), nn.Sequential(nn.MaxPool2d(2), nn.ReLU())]
     vgg = SimpleNamespace(parts=lambda: {str(i): part for i, part in enumerate(parts)})
-    first, second = LearntStyle(vgg, (0.0,), (1.0,), dataclasses.replace(ours, mean=(0.0,), std=(1.0,)))(raw - 0.5)
+    plain = dataclasses.replace(ours, mean=(0.0,), std=(1.0,))
+    first, second = LearntStyle(vgg, (0.0,), (1.0,), plain, before_pooling=True)(raw - 0.5)
     torch.testing.assert_close(first, (raw - 0.5).relu())
     torch.testing.assert_close(second, nn.functional.max_pool2d(first, 4))
+    torch.testing.assert_close(
+        LearntStyle(vgg, (0.0,), (1.0,), plain)(raw - 0.5)[0], nn.functional.max_pool2d(first, 2)
+    )
     # What is brought to steps of levels has no gradient: the generator would learn no style from it.
     with pytest.raises(ConfigError, match="equalise"):
         LearntStyle(classifier.module, card.mean, card.std, ours, ("equalise",))
@@ -240,10 +247,17 @@ def test_style_of_a_library_s_network(
     assert named == f"mobilenet_v2={said['sha256']}"
     # Where a library publishes them their terms are told, and they need not be at hand for a key.
     kept.unlink()
-    assert keyed(config(settings, style_network="mobilenet_v2")) == config(settings, style_network="mobilenet_v2")
+    named = keyed(config(settings, style_network="mobilenet_v2")).mitigation.options["style_network"]
+    assert named == f"mobilenet_v2 {published.address}"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet18").mkdir()
+    with pytest.raises(ConfigError, match="'resnet18' is a network and a folder, expected ./resnet18"):
+        keyed(config(settings, style_network="resnet18"))
     assert "non-commercial" in beside_of(config(settings, style_network="mobilenet_v2"))["style_network"]["terms"]
     for strange, said in (
-        ("mienet", "no library publishes weights of 'mienet', expected mienet=FILE"),
+        ("mienet", "no library publishes weights of 'mienet', expected another network"),
+        ("conditioned=eyes.safetensors", "no library publishes weights of 'conditioned'"),
+        ("vit_tiny", "no library publishes weights of 'vit_tiny'"),  # its parts are no maps
         ("vgg16=nowhere.pth", "'nowhere.pth' is no file of weights"),
     ):
         with pytest.raises(ConfigError, match=rf"mitigation\.options\.style_network: {said}"):

@@ -182,7 +182,7 @@ def test_without_network_the_message_names_the_file_and_where_it_is(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", refused)
     told = r"https://download.pytorch.org/models/mobilenet_v2-b0353104.pth: cannot be downloaded \(no route to host\)"
-    with pytest.raises(WeightsError, match=told + ".*give its path as model.weights; or put it at"):
+    with pytest.raises(WeightsError, match=told + ".*put it at .*, or name it in place of the published one"):
         published_file(tiny("mobilenet_v2"), "mobilenet_v2")
     assert not list(tmp_path.rglob("*.pth*"))
     kept = tmp_path / "checkpoints" / "mobilenet_v2-b0353104.pth"

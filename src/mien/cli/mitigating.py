@@ -69,7 +69,7 @@ def mitigate(
     import os
 
     from mien.config import overrides_of
-    from mien.errors import RunError, UsageError
+    from mien.errors import DataError, RunError, UsageError
     from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
     from mien.mitigate.phases import Places, check_faces
     from mien.registry import nearest
@@ -109,8 +109,9 @@ def mitigate(
     for name in asked:
         try:
             found = found_of(config, name, places)
-        except RunError as error:  # the others have their pages
+        except (RunError, DataError) as error:  # the others have their pages
             tell(str(error), err=True)
+            done = False
             continue
         founds.append(found)
         comparisons[name] = compared(found)

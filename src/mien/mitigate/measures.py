@@ -256,7 +256,7 @@ def _in_order(first: Predictions, run: Predictions, name: str, spec: str) -> Pre
         if len(place) != len(here) or any(face not in place for face in here):
             raise DataError(name, "was judged on other faces than the baseline", "the same faces")
         run = run.select(np.array([place[face] for face in here], dtype=np.int64))
-    fix = "Make its runs anew: --redo, or another folder."
+    fix = "Make its runs anew, in another folder."
     if run.classes != first.classes or not np.array_equal(run.labels, first.labels):
         raise DataError(name, "was judged by other labels than the baseline", "the same labels", fix)
     for part in (part.strip() for part in spec.split("*")):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.evaluate import GIVEN
 from mien.mitigate.definition import BASELINE, MIN_N, ROWS
 from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
@@ -224,6 +225,7 @@ def _said_of(tried: Tried) -> list[str]:
         said.append(f"{one} of {plural(len(tried.best), 'seed')} learnt nothing: all faces get one class.")
     histories = [each.cell.run.history for each in tried.best]
     alive = [h["alive"].dropna().iloc[-1] for h in histories if "alive" in h and h["alive"].notna().any()]
+    said += list(dict.fromkeys(note for each in tried.best for note in each.judged.notes if GIVEN in note))
     if alive:
         said.append(
             f"{percent(float(np.mean(alive)))} of the latent's channels are alive (mean over seeds); one that tells "
@@ -274,6 +276,7 @@ def _records(
             "chosen": tried.chosen,
             "failures": dict(tried.failures),
             "keys": [outcome.cell.key for outcome in tried.best],
+            "made": _made(found, name),
         }
     return {
         "study": found.config.name, "setting": found.setting, "scale": found.scale,
@@ -281,6 +284,16 @@ def _records(
         "as_perceived": {name: asdict(base) for name, base in comparison.as_perceived.items()},
         "methods": methods, "probes": probes,
     }  # fmt: skip
+
+
+def _made(found: Found, name: str) -> dict[str, Any]:
+    """What a method's chosen candidate is: kind, name and options."""
+    method, tried = found.config.methods.get(name), found.tried[name]
+    if method is None or method.after is None:
+        told = tried.best[0].cell.config.mitigation if tried.best else None
+        return {} if told is None else {"kind": "mitigation", "name": told.name, "options": dict(told.options)}
+    options = {**method.after.options, **method.candidates[tried.chosen]}
+    return {"kind": "postprocessor", "name": method.after.name, "options": options}
 
 
 def _plain_reduction(told: Reduction | None) -> dict[str, Any] | None:

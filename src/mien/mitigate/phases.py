@@ -21,8 +21,11 @@ from mien.labels import label_scheme
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.known import known_gaps, too_few
 from mien.mitigate.selection import BY_GROUPS
+from mien.mitigate.told import asks_groups
+from mien.postprocessing import POSTPROCESSORS
 from mien.registry import nearest
 from mien.samples import SampleTable, sources_in
+from mien.spellings import attribute_name
 from mien.studies.cells import Cell, Plan
 from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts
@@ -170,6 +173,37 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
+    _check_asking(config, methods_phase(config, setting, places, 0), table)
+
+
+def _check_asking(config: MitigationConfig, phase: Phase, table: SampleTable) -> None:
+    """Refuse methods that ask for groups where the faces have none, and rules on features that were told none.
+
+    Args:
+        config: The study within its setting.
+        phase: The runs of its methods, on whichever candidate of the baseline.
+        table: The faces of the run in their parts.
+
+    Raises:
+        ConfigError: If a rule after training reads features of such a method: they are those without the group.
+        DataError: If no face of a part has a known group.
+    """
+    asking = {name: cell for (name, _), row in phase.rows.items() if asks_groups(cell := phase.plan.of(row)[0])}
+    for name, method in config.methods.items():
+        reads = method.after is not None and getattr(POSTPROCESSORS.get(method.after.name), "features", False)
+        if reads and method.of in asking:
+            found = f"reads features, and those of {method.of!r} are seen without the group that it is told"
+            raise ConfigError(f"{config.name}: {name}", found, "a rule on probabilities, or another method")
+    for name, cell in asking.items():
+        for part in config.parts:
+            path, _, split = cell.place_of(part).rpartition(":")
+            own = Store.open(path).fingerprint == Store.open(cell.config.data.store).fingerprint
+            faces = (table if own and split in set(table.frame["split"]) else Store.open(path).table).in_split(split)
+            for spec in cell.config.mitigation.options["by"]:
+                absent = [a for a in attribute_name(spec).split("*") if a not in faces.attributes]
+                if absent or group_column(faces, spec).isna().all():
+                    found = f"no face of {part!r} has a known group of {spec!r}, which {name} asks for"
+                    raise DataError(f"{config.name}: {name}", found, "groups of the judged faces too")
 
 
 def _check_attribute(config: MitigationConfig, table: SampleTable) -> None:

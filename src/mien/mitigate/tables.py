@@ -102,9 +102,8 @@ def asks(found: Found, name: str) -> str:
 def asks_where_used(found: Found, name: str) -> bool:
     """Whether a method's answer depends on the group that somebody takes a face for."""
     maker = _maker_of(found, name)
-    if maker is not None:
-        return bool(maker.asks_groups)
-    return asks_groups(found.tried[name].best[0].cell)
+    told = asks_groups(found.tried[name].best[0].cell)
+    return told or (maker is not None and maker.asks_groups)
 
 
 def _maker_of(found: Found, name: str) -> PostProcessor | None:

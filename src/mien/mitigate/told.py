@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mien.errors import DataError
 from mien.evaluate import evaluate_given
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Needs
@@ -26,6 +27,21 @@ def said_of(cell: Cell, part: str) -> Predictions:
     if not path.is_file():
         by = cell.config.mitigation.options["by"]
         found = evaluate_given(cell.run, cell.place_of(part), {name: name for name in by})
+        _check_groups(cell, part, found)
         path.parent.mkdir(exist_ok=True)
         found.save(path)
     return Predictions.load(path)
+
+
+def _check_groups(cell: Cell, part: str, found: Predictions) -> None:
+    """Refuse to tell a run other groups than those of its faces when it was judged.
+
+    Raises:
+        DataError: If the store was annotated anew since.
+    """
+    own = predictions_of(cell, Column(name=part, evaluation=part, metric="accuracy")).groups
+    for name in dict.fromkeys(n.strip() for spec in cell.config.mitigation.options["by"] for n in spec.split("*")):
+        now, then = (frame[name].astype(object).where(frame[name].notna(), None) for frame in (found.groups, own))
+        if now.tolist() != then.tolist():
+            what = f"its faces have other groups of {name!r} than when {cell.name} was judged"
+            raise DataError(cell.place_of(part), what, "the same groups", "Make the runs anew in another folder.")

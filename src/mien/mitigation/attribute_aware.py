@@ -42,6 +42,11 @@ class AttributeAware(AttributeHeads):
 
     def __init__(self, faces: Faces, *, by: Attributes, weight: Annotated[float, Field(gt=0, le=1000)] = 1.0) -> None:
         super().__init__(faces, by=by, weight=weight)
+        for name in by:
+            shares = faces.groups[:, faces.blocks[name]]
+            if ((shares > 0) & (shares < 1)).any():
+                found = f"groups of {name!r} are probabilities, and where the network is used a face has one group"
+                raise ConfigError("mitigation.soft", found, "false")
         self.network: list[ConditionedModel] = []  # not this module's: it moves by itself
 
     def adapt(self, model: ExpressionModel) -> ExpressionModel:

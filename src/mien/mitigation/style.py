@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,6 +54,7 @@ class LearntStyle(nn.Module):
         std: What they are then divided by.
         ours: The card of the network that learns, in whose range pictures come.
         preprocess: Steps that it wants taken on pictures before.
+        before_pooling: Whether the map of a part that ends in pooling is that before it, as the style loss takes VGG's.
 
     Raises:
         ConfigError: If no gradient comes through its steps.
@@ -65,17 +67,20 @@ class LearntStyle(nn.Module):
         std: Sequence[float],
         ours: WeightCard,
         preprocess: Sequence[str] = (),
+        *,
+        before_pooling: bool = False,
     ) -> None:
         super().__init__()
         if "equalise" in preprocess:
             found = "its network sees pictures after 'equalise', through which no gradient comes"
             raise ConfigError(KEY, found, f"{DRAWN}, or a network without that step")
-        halves = [_halves(part) for part in list(network.parts().values())[:4]]
+        parts = list(network.parts().values())[:4]
+        halves = [_halves(part) if before_pooling else (part, nn.Identity()) for part in parts]
         self.layers, self.pools = (nn.ModuleList(each) for each in zip(*halves, strict=True))
         self.ours, self.mean, self.std, self.preprocess = ours, tuple(mean), tuple(std), tuple(preprocess)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """``(B, C, H, W)`` -> the maps of the parts; of those that end in pooling, before it (relu1_2 of VGG)."""
+        """``(B, C, H, W)`` -> the maps of the parts."""
         levels = normalised(x, [-m / s for m, s in zip(self.ours.mean, self.ours.std, strict=True)],
                             [1 / s for s in self.ours.std])  # fmt: skip
         x = normalised(preprocessed(levels, self.preprocess), self.mean, self.std)
@@ -114,10 +119,7 @@ def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Modu
         raise ConfigError(KEY, found, f"{DRAWN}, or no such step in preprocess")
     if (library := LibraryNetwork.read(asked, KEY)) is not None:
         network, about = library.load(channels)
-        if "mean" not in about:
-            found = f"it is not known what pictures the weights of {library.name!r} want"
-            raise ConfigError(KEY, found, "a network that its library publishes")
-        return LearntStyle(network, about["mean"], about["std"], ours)
+        return LearntStyle(network, about["mean"], about["std"], ours, before_pooling=True)
     classifier = Classifier.load(Path(asked))
     card = classifier.card
     if card.in_channels != channels:
@@ -128,9 +130,12 @@ def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Modu
 def gram(maps: Tensor) -> Tensor:
     """``(B, C, H, W)`` -> ``(B, C, C)``: sums over places of products of channels, over C H W (Johnson et al. 2016).
 
+    In single precision, whatever the network computes in: what two pictures differ by is small beside them.
+
     >>> gram(torch.tensor([[[[1.0, 2.0]], [[0.0, 1.0]]]])).tolist()
     [[[1.25, 0.5], [0.5, 0.25]]]
     """
     b, c, h, w = maps.shape
-    flat = maps.reshape(b, c, h * w)
-    return flat @ flat.mT / (c * h * w)
+    with torch.autocast(maps.device.type, enabled=False):
+        flat = maps.float().reshape(b, c, h * w)
+        return flat @ flat.mT / (c * h * w)

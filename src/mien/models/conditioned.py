@@ -230,11 +230,13 @@ def _check_memberships(name: str, groups: Tensor) -> None:
 
 
 def _said(given: Tensor | None, own: Tensor) -> Tensor:
-    """``(B, G)`` of what is given where that is known, else of the network's own."""
+    """``(B, G)`` of what is given; as far as that is not known (also of mixed faces) the network's own."""
     if given is None:
         return own
     said = given.to(own)
-    return torch.where(said.sum(1, keepdim=True) > 0, said, own)
+    known = said.sum(1, keepdim=True)
+    # What sums to 1 but for the rounding of its own precision is known.
+    return said + torch.where(known < 1 - _WHOLE, 1 - known, 0) * own
 
 
 def others(n: int) -> Tensor:

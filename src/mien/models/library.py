@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.errors import ConfigError
 from mien.models import MODELS
-from mien.models.backbones import LibraryModel
+from mien.models.backbones import Backbone, Published
 from mien.models.blocks import ExpressionModel
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
 from mien.models.shapes import without_memory
@@ -35,19 +35,29 @@ class LibraryNetwork:
         """From ``NAME`` or ``NAME=FILE``; None where it names no network, as the path of a folder.
 
         Raises:
-            ConfigError: If its library publishes no weights, or there is no such file of weights.
+            ConfigError: If no library publishes weights of it, it has no parts that follow each other, there is no
+                such file of weights, or a folder is called so too.
         """
         name, equals, file = value.partition("=")
         if name not in MODELS.names():
             return None
+        if not equals and Path(name).is_dir():
+            raise ConfigError(key, f"{name!r} is a network and a folder", f"./{name} for the folder")
+        if cls(name).published is None:
+            raise ConfigError(
+                key, f"no library publishes weights of {name!r}", "another network, or a folder of weights"
+            )
         if not equals:
-            network = without_memory(name, _CLASSES, 3, {}, lambda error: None)
-            if not isinstance(network, LibraryModel) or network.published is None:
-                raise ConfigError(key, f"no library publishes weights of {name!r}", f"{name}=FILE, or another network")
             return cls(name)
         if not Path(file).is_file() or Path(file).suffix not in SUFFIXES:
             raise ConfigError(key, f"{file!r} is no file of weights", f"{name}=FILE ({', '.join(SUFFIXES)})")
         return cls(name, Path(file))
+
+    @property
+    def published(self) -> Published | None:
+        """What its library publishes; None also where its parts are no maps that follow each other."""
+        network = without_memory(self.name, _CLASSES, 3, {}, lambda error: None)
+        return network.published if isinstance(network, Backbone) else None
 
     def load(self, channels: int) -> tuple[ExpressionModel, Mapping[str, Any]]:
         """The network for pictures of 1 or 3 channels, and what is known of it, as :func:`described` has it.
@@ -63,13 +73,15 @@ class LibraryNetwork:
 
     def told(self) -> dict[str, Any]:
         """What a card says of its weights: ``file``, ``terms`` and where the file is here ``sha256``."""
-        network = without_memory(self.name, _CLASSES, 3, {}, lambda error: None)
-        published = network.published if isinstance(network, LibraryModel) else None
         if self.file is not None:
             return {"file": self.file.name, "sha256": sha256_of(self.file), "terms": f"the terms of {self.file.name}"}
+        published = self.published
         return {} if published is None else {"file": published.address, "terms": published.terms}
 
     @property
     def key(self) -> str:
-        """What tells its weights from others: their checksum, or that they are the published ones."""
-        return self.name if self.file is None else f"{self.name}={sha256_of(self.file)}"
+        """What tells its weights from others: the checksum of their file, or where they are published."""
+        if self.file is not None:
+            return f"{self.name}={sha256_of(self.file)}"
+        published = self.published
+        return f"{self.name} {'' if published is None else published.address}"

@@ -86,7 +86,9 @@ def _blocks(address: str, path: Path) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         reason = getattr(error, "reason", None) or error
-        fix = f"Bring the file from there by other means, and give its path as model.weights; or put it at {path}."
+        fix = (
+            f"Bring the file from there by other means and put it at {path}, or name it in place of the published one."
+        )
         raise WeightsError(address, f"cannot be downloaded ({reason})", "", fix) from error
 
 

@@ -16,6 +16,7 @@ from mien.data.augment import Augmentation, RandAugment
 from mien.errors import ConfigError
 from mien.losses.bound import RowLoss
 from mien.mitigation import MITIGATIONS
+from mien.mitigation.attribute_aware import AttributeAware
 from mien.mitigation.attribute_heads import AttributeHeads
 from mien.mitigation.base import Mitigation, Stage
 from mien.models import MODELS
@@ -155,6 +156,7 @@ def build(
         Mixing(mixup=config.augment.mixup, cutmix=config.augment.cutmix) if config.augment.enabled else Mixing(),
     )
     mitigation.pictures_are(card)
+    _check_told(mitigation, taught)
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw, data.numbers)
     _check_adapted(network, card, config)
     judge = Judge(
@@ -195,6 +197,20 @@ def _taught(
         return {}
     asked = {attribute_name(name): groups for name, groups in mitigation.faces.attributes.items()}
     return {name: groups for name, groups in asked.items() if name in model.attributes}
+
+
+def _check_told(mitigation: Mitigation, taught: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a network that is to be told groups where it is used and has not learnt which they are.
+
+    Raises:
+        ConfigError: If its heads stand still.
+    """
+    if isinstance(mitigation, AttributeAware):
+        for name in mitigation.by:
+            if attribute_name(name) not in taught:
+                found = f"nothing teaches the network what {name!r} is"
+                expected = f"the model conditioned that knows it, whose part {ATTRIBUTES!r} is not frozen all the time"
+                raise ConfigError("mitigation.name", found, expected)
 
 
 def _untaught(model: ExpressionModel, taught: Mapping[str, tuple[str, ...]]) -> str:
