@@ -104,7 +104,7 @@ def test_seeds_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
     found = judged(monkeypatch, runs(0.8), runs(0.6)[:2])
     assert (found.verdict, found.seeds, found.why) == ("holds", 2, "2 of 3 seeds")
     found = judged(monkeypatch, runs(0.8), [])
-    assert (found.verdict, found.ours, found.why) == ("not run", None, "")
+    assert (found.verdict, found.ours, found.why) == ("not run", None, "no run of two")
     assert judged(monkeypatch, runs(0.8), runs(0.6)[:1]).verdict == "cannot be told"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import random
 import shutil
@@ -188,6 +189,21 @@ def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsy
     assert "not run" in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"of which 4 are not in[\s\S]*no poorer"):
         study_table(file, out=out, page=pages / "easy")
+
+    # Nothing is told of a run that gave all faces one class, though an older version kept a verdict of it.
+    records = kept.parent / "records.json"
+    whole, verdicts, rows = records.read_text(), kept.read_text(), json.loads(records.read_text())
+    kept.write_text(verdicts.replace(f'"verdict": "{before.verdict}"', '"verdict": "holds"'))
+    said = [told["per_class"] for row in rows for cell in row["cells"] for told in cell["estimates"].values()]
+    for alone, verdict in ((False, "holds"), (True, "cannot be told")):
+        for number, classes in enumerate(said):
+            for i, each in enumerate(classes):
+                each["n_predicted"] = 15 if number or not alone else 45 * (i == 0)
+        records.write_text(json.dumps(rows))
+        assert told()[8] == verdict
+    assert told()[9] == f"1 of 2 seeds of {rows[0]['name']} learnt nothing"
+    records.write_text(whole)
+    kept.write_text(verdicts)
 
     written(file, seeds=2, cells={}, figures=[], claims=[STUDY["claims"][0] | {"says": "In other words."}])
     assert told()[2] == "In other words."

@@ -281,8 +281,8 @@ def claims(
         about = (
             f"{sum(verdicts.values())} claims: {counts}. Written by `mien study claims {' '.join(named)} "
             f"--scale {scale}` from {rests}. A claim of which seeds and faces tell too little cannot be "
-            "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of twenty that hold one may do "
-            "so by chance."
+            "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of forty differences that are "
+            "none one would be told to hold by chance, and one not to hold."
         )
         write_text(out, "\n".join(["# Published claims, and what our records say", "", about, "", *lines]) + "\n")
 

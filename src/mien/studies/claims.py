@@ -30,6 +30,7 @@ from mien.studies.estimates import (
 )
 from mien.studies.folds import folds_of, mean_over_folds
 from mien.studies.standing import done_of
+from mien.wording import listed
 
 Verdict = Literal["holds", "does not hold", "cannot be told", "not run"]
 
@@ -84,7 +85,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     done = [{cell.seed: cell for cell in done_of(plan.of(name))} for name in claim.cells]
     seeds = sorted(set.intersection(*(set(found) for found in done)))
     if not seeds:
-        return judged("not run", "")
+        absent = [name for name, found in zip(claim.cells, done, strict=True) if not found]
+        return judged("not run", f"no run of {listed(list(dict.fromkeys(absent)))}" if absent else "no seed of both")
     sides = [[found[seed] for seed in seeds] for found in done]
     told = at(plan, claim.metric)
     lower = less_is_better(told)
@@ -149,7 +151,7 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
     ours = mean_over_folds(done, columns, settings)
     verdict: Verdict = "cannot be told"
     if not done:
-        verdict, reasons = "not run", []
+        verdict, reasons = "not run", [f"no run of its {wanted} folds"]
     elif ours is None:
         reasons = [f"no {claim.metric} was measured"]
     elif math.isnan(ours.low) or math.isnan(ours.high):

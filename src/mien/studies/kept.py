@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mien.data.group_columns import group_column
 from mien.data.images import Store
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.own_files import as_kind, read_json, sha256_of_content
 from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
@@ -20,7 +21,7 @@ from mien.studies.definition import ClaimConfig
 from mien.studies.estimates import at, predictions_of
 from mien.studies.standing import done_of
 
-KEPT = "claims.json"
+KEPT, RECORDS = "claims.json", "records.json"  # verdicts; and what each row of the page is made of
 _TEXTS = {"says", "where", "reason"}  # of a claim: no part of what is asked
 _ANEW = "write the page anew from its runs"
 
@@ -110,12 +111,13 @@ def judge_with(plan: Plan, path: Path | None, settings: Settings = Settings()) -
         DataError: If the file is none of Mien's.
     """
     kept = _read(path) if path is not None and path.is_file() else []
+    unlearnt = _unlearnt(path.parent / RECORDS) if path is not None and kept else set[str]()
     found = []
     for claim in plan.study.claims:
         asked = _asked(plan, claim)
         here = len(done_of(_cells_of(plan, claim)))
         more = [each for each in kept if each.asked == asked and each.done > here]
-        found.append(_judged(plan, claim, more[0]) if more else judge(plan, claim, settings))
+        found.append(_judged(plan, claim, more[0], unlearnt) if more else judge(plan, claim, settings))
     return found
 
 
@@ -174,16 +176,38 @@ def _annotated_since(cells: Sequence[Cell], column: Column, groups: Mapping[str,
     return ""
 
 
-def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept) -> Judged:
+def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, unlearnt: Collection[str]) -> Judged:
+    """The verdict as it was kept; nothing is told of runs that learnt nothing, whatever an older version told."""
+    lost = [
+        f"{n} of {kept.seeds} seeds of {name} learnt nothing"
+        for name in dict.fromkeys(claim.cells)
+        if name not in plan.study.means and (n := sum(cell.key in unlearnt for cell in plan.of(name)))
+    ]
     return Judged(
         claim=claim,
-        verdict=kept.verdict,
+        verdict="cannot be told" if lost else kept.verdict,
         ours=None if kept.ours is None else Estimate.from_json(kept.ours),
         seeds=kept.seeds,
         wanted=kept.wanted,
         scale=plan.called,
-        why=kept.why,
+        why="; ".join(lost) or kept.why,
     )
+
+
+def _unlearnt(path: Path) -> set[str]:
+    """Keys of the runs of a page that gave all faces of a part one class."""
+    if not path.is_file():
+        return set()
+    try:
+        return {
+            cell["key"]
+            for row in json.loads(path.read_text(encoding="utf-8"))
+            for cell in row["cells"]
+            for told in cell["estimates"].values()
+            if len(told["per_class"]) > 1 and sum(each["n_predicted"] > 0 for each in told["per_class"]) == 1
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(str(path), "cannot be read", "the records of a study's page", _ANEW) from error
 
 
 def _read(path: Path) -> list[_Kept]:

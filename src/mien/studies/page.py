@@ -18,13 +18,13 @@ from mien.stats.settings import Settings
 from mien.studies.cells import Plan
 from mien.studies.claims import judge
 from mien.studies.figures import draw
-from mien.studies.kept import KEPT, check_no_poorer, keep_verdicts
+from mien.studies.kept import KEPT, RECORDS, check_no_poorer, keep_verdicts
 from mien.studies.results import Row, rows_of
 from mien.studies.standing import done_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
 from mien.train.start import PRETRAINED
 
-PAGE, TABLE, RECORDS, HISTORIES = "README.md", "table.csv", "records.json", "histories.csv"
+PAGE, TABLE, HISTORIES = "README.md", "table.csv", "histories.csv"
 
 
 def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
