@@ -26,8 +26,8 @@ people gave to faces, and say nothing about what anybody felt.
 
 Further pages: [what every model of the catalogue costs](models/README.md),
 [four classes by transfer learning](four_class/README.md),
-[their table at a small scale](angioni_four_class/README.md), [and of two classes](angioni_binary/README.md)
-(their MobileNetV2 began with the numbers of the file that it names, brought in another container),
+[a small CNN against transfer learning, four classes](angioni_four_class/README.md),
+[and two](angioni_binary/README.md),
 [FERPlus as it is perceived, and its audit](perceived/README.md),
 [the annotator in the box](annotator/README.md), [the model in the box](box/README.md),
 [detectors of faces](detectors/README.md), [from a picture to an expression](chain/README.md),

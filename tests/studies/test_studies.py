@@ -333,7 +333,7 @@ def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) 
     plan = planned(file, "tiny")
     rows = rows_of(plan)
     assert "**Scale: tiny**: one epoch" in markdown_of(plan, rows)
-    assert "accuracy (tiny)" in latex_of(plan, rows)
+    assert "row (tiny)" in latex_of(plan, rows)
     assert r"0.05 \& more" in latex_of(plan, rows)
     assert ",tiny," in csv_of(plan, rows)
     assert set(states(planned(file)).values()) == {"absent"}  # another scale is another experiment
@@ -441,23 +441,31 @@ def test_an_unfinished_run_is_no_result(file: Path, tmp_path: Path) -> None:
 
 
 def test_killed_at_random_it_ends_with_the_same_table(file: Path, tmp_path: Path) -> None:
-    written(file, set={"train.epochs": 6})
+    written(file, set={"train.epochs": 20})
     assert study_run(file, out=tmp_path / "alone") == 0
-    command = [sys.executable, "-m", "mien.cli", "study", "run", str(file), "--out", str(tmp_path / "killed")]
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "mien.cli", "study", "run", str(file), "--out", str(out)]
     rng, kills = random.Random(3), 0
-    for _ in range(30):
+
+    def epochs() -> int:
+        return sum(len(path.read_bytes().splitlines()) for path in out.glob("cells/*/run/history.csv"))
+
+    while True:
+        before = epochs()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
-        deadline = time.monotonic() + rng.uniform(2.5, 6.0) if kills < 5 else None
-        while process.poll() is None and (deadline is None or time.monotonic() < deadline):
-            time.sleep(0.02)
+        # Five are killed somewhere in the epochs that follow their first one.
+        while process.poll() is None and (kills == 5 or epochs() == before):
+            time.sleep(0.01)
+        if kills < 5:
+            time.sleep(rng.uniform(0, 0.2))
         if process.poll() is not None:
-            assert process.returncode == 0
             break
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    assert kills >= 1
-    assert numbers(file, tmp_path / "killed") == numbers(file, tmp_path / "alone")
+    assert process.returncode == 0
+    assert kills == 5
+    assert numbers(file, out) == numbers(file, tmp_path / "alone")
 
 
 def test_two_processes_share_the_work_and_do_nothing_twice(
@@ -525,6 +533,21 @@ def test_planning_leaves_the_study_as_it_is(file: Path, tmp_path: Path) -> None:
     tiny, full = (plan_study(study, tmp_path, tmp_path / "out", scale) for scale in ("tiny", "full"))  # type: ignore[arg-type]
     assert tiny.cells[0].config.model.options["stem"] == 4
     assert full.cells[0].config.model.options["stem"] == 8
+
+
+def test_a_row_is_asked_for_by_its_name_alone(file: Path) -> None:
+    written(file, cells={}, claims=[], figures=[], grid={"width": {"4": {}, "4_wide": {"train.batch_size": 7}}})
+    plan = planned(file)
+    assert {cell.row for cell in plan.only(["4"]).cells} == {"4"}
+    assert {cell.row for cell in plan.only(["4_"]).cells} == {"4_wide"}
+    assert {cell.id for cell in plan.only([plan.cells[0].id]).cells} == {plan.cells[0].id}
+    with pytest.raises(UsageError, match="'--cell 5'|--cell 5: is no cell of the study, expected a row, or an id"):
+        plan.only(["5"])
+
+
+def test_a_study_of_mitigations_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a study of mitigations.*mien mitigate .*mitigate_drawn.yaml"):
+        load_study(Path(__file__).parents[2] / "studies" / "mitigate_drawn.yaml")
 
 
 def test_what_the_caller_changed_is_never_the_full_scale(

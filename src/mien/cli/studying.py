@@ -172,7 +172,7 @@ def show(
         where = standing.error or (held.name if held else "")
         where = " ".join(filter(None, (where, "made by other code" if standing.stale else "")))
         rows.append([each.row, str(each.seed), standing.state, f"{epochs_of(each)}", where, each.id])
-    terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "", "cell"], rows)
+    terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "why or by whom", "cell"], rows)
 
 
 @study.command(name="table")
@@ -206,7 +206,17 @@ def study_table(
     from mien.studies.claims import judge
     from mien.studies.page import write_page
     from mien.studies.results import rows_of
-    from mien.studies.tables import caption_of, cells_of, claim_cells, csv_of, header_of, latex_of, markdown_of
+    from mien.studies.tables import (
+        NOISE,
+        caption_of,
+        cells_of,
+        claim_cells,
+        csv_of,
+        header_of,
+        latex_of,
+        markdown_of,
+        noise_of,
+    )
 
     plan = _plan(file, out, scale, set, store, ())
     rows = rows_of(plan)
@@ -214,11 +224,14 @@ def study_table(
         terminal.table(
             plan.study.title or plan.study.name, header_of(plan, rows), [cells_of(plan, r, rows) for r in rows]
         )
+        titles, noise = noise_of(plan, rows)
+        if noise:
+            terminal.table("Noise", titles, noise)
         if plan.study.claims:
             found = [claim_cells(judge(plan, claim)) for claim in plan.study.claims]
             told = [[c[0], c[2], c[3], c[4], c[6].strip("*"), c[7]] for c in found]
             terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", ""], told)
-        terminal.say(caption_of(plan, rows).replace("*", ""))
+        terminal.say(" ".join([caption_of(plan, rows), *([NOISE] if noise else [])]).replace("*", ""))
         for row in rows:
             if row.note:
                 terminal.say(f"{row.label}: {row.note}")

@@ -125,16 +125,26 @@ class Plan:
         return [f"{k}={Path(v).name if k == 'data.store' else _written(v)}" for k, v in told.items()]
 
     def only(self, ids: Sequence[str]) -> Plan:
-        """The plan of some cells, by how their ids (or row and seed) begin, and of those that they begin with.
+        """The plan of some cells, by their rows or by how their ids begin, and of those that they begin with.
+
+        What is the name of a row is that row alone: ``10`` does not take ``10_30`` along.
 
         Raises:
             UsageError: If there is none of an id.
         """
-        called = {id(cell): (cell.id, f"{cell.row}-s{cell.seed}-") for cell in self.cells}
+        rows = {cell.row for cell in self.cells}
+
+        def takes(asked: str, cell: Cell) -> bool:
+            if asked in rows:
+                return cell.row == asked
+            return any(name.startswith(asked) for name in (cell.id, f"{cell.row}-s{cell.seed}-"))
+
         for asked in ids:
-            if not any(name.startswith(asked) for names in called.values() for name in names):
-                raise UsageError(f"--cell {asked}", "is no cell of the study", "an id that --list-cells prints")
-        chosen = [c for c in self.cells if any(name.startswith(tuple(ids)) for name in called[id(c)])]
+            if not any(takes(asked, cell) for cell in self.cells):
+                raise UsageError(
+                    f"--cell {asked}", "is no cell of the study", "a row, or an id that --list-cells prints"
+                )
+        chosen = [cell for cell in self.cells if any(takes(asked, cell) for asked in ids)]
         wanted = {each.id for cell in chosen for each in lineage(cell)}
         return replace(self, cells=tuple(cell for cell in self.cells if cell.id in wanted))
 

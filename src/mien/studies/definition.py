@@ -18,6 +18,7 @@ from mien.registry import nearest
 from mien.studies.columns import LEAKAGE, RUN, SHARE, bounds_of, column_of
 from mien.values import Unfit, shown
 from mien.wording import listed
+from mien.yaml_files import read_yaml
 
 Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
@@ -332,4 +333,11 @@ def load_study(path: Path | str) -> StudyConfig:
         "means": MeanConfig,
         "figures": FigureConfig,
     }
-    return load_section(path, StudyConfig, _EXPECTED, below)
+    try:
+        return load_section(path, StudyConfig, _EXPECTED, below)
+    except ConfigError:
+        content = read_yaml(Path(path), _EXPECTED)
+        if isinstance(content, dict) and {"baseline", "methods"} <= set(content):  # the mistakes would hide the cause
+            fix = f"mien mitigate {path}"
+            raise ConfigError(str(path), "is a study of mitigations", _EXPECTED, fix) from None
+        raise

@@ -55,13 +55,13 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     if not np.isnan(theirs).all():
         label = "published" if plan.as_published else "published, at the full scale"
         axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+        drawn.legend(loc="outside upper right", ncols=2)
     _cut(axes, means, spread, theirs)
     axis = list(plan.study.grid)
     own = all(row.folds or plan.study.levels(row.name) for row in rows)
-    axes.set_yticks(
-        places, [f"{axis[0]} = {row.label}" if own and len(axis) == 1 and not row.folds else row.label for row in rows]
-    )
+    named = own and len(axis) == 1
+    labels = [f"{axis[0]} = {row.label}" if named and not row.folds else wrap(row.label, _LABEL) for row in rows]
+    axes.set_yticks(places, labels)
     axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
     return drawn

@@ -14,6 +14,10 @@ from mien.studies.estimates import Value, at, less_is_better
 from mien.studies.results import Row
 from mien.wording import listed
 
+NOISE = (
+    "*Seeds*: the standard deviation that training anew gives one training's figure, the faces apart. *Faces*: the "
+    "standard error that other faces of the kind would give the mean, the trainings apart."
+)
 #: What a reader must be told of a metric.
 _WORDS = {
     "tie_accuracy": "the share of faces answered with any of the expressions that most annotators chose",
@@ -25,15 +29,12 @@ _WORDS = {
 
 def header_of(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Titles of the columns."""
-    found = ["row"]
+    found = ["row" if plan.as_published else f"row ({plan.called})"]
     for metric in plan.study.metrics:
-        told = [] if plan.as_published else [plan.called]
-        told += ["less is better"] if less_is_better(at(plan, metric)) else []
-        found += [metric + (f" ({'; '.join(told)})" if told else "")]
+        found += [f"{metric} (less is better)" if less_is_better(at(plan, metric)) else metric]
         if _has_theirs(rows, metric):
             found += ["theirs" if plan.as_published else "theirs (full)"]
             found += ["the same?"] if _compared(plan) else []
-        found += ["spread over seeds"] if any(_seeded(row.values.get(metric)) for row in rows) else []
     return [*found, "seeds", "parameters", "epochs", "minutes"]
 
 
@@ -47,8 +48,6 @@ def cells_of(plan: Plan, row: Row, rows: Sequence[Row]) -> list[str]:
             theirs = row.theirs.get(metric)
             found.append("" if theirs is None else _published(theirs))
             found += [_same(plan, value)] if _compared(plan) else []
-        if any(_seeded(each.values.get(metric)) for each in rows):
-            found.append(f"{value.seed_spread:.3f}" if value and _seeded(value) else "")
     seeds = f"{row.seeds}" if row.seeds == row.wanted else f"{row.seeds} of {row.wanted}"
     seeds += " folds" if row.folds else ""
     if not row.seeds:
@@ -95,7 +94,25 @@ def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
     """The table, with a sentence of what its numbers are."""
     header = header_of(plan, rows)
     lines = [line_of(header), line_of(["---"] * len(header)), *(line_of(cells_of(plan, row, rows)) for row in rows)]
-    return "\n".join([*lines, "", caption_of(plan, rows)])
+    header, told = noise_of(plan, rows)
+    noise = [line_of(header), line_of(["---"] * len(header)), *map(line_of, told)] if told else []
+    return "\n".join([*lines, "", caption_of(plan, rows), *(["", *noise, "", NOISE] if noise else [])])
+
+
+def noise_of(plan: Plan, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """What training anew, and what other faces would change each figure by: header and lines; none of single seeds."""
+    metrics = [m for m in plan.study.metrics if any(_seeded(row.values.get(m)) for row in rows)]
+    lines = []
+    for row in rows:
+        values = [row.values.get(metric) for metric in metrics]
+        if any(_seeded(value) for value in values):
+            told = [f"{_spread(v.seed_spread)}, {_spread(v.sampling_error)}" if v else "" for v in values]
+            lines.append([row.label, *told])
+    return ["seeds, faces", *metrics], lines
+
+
+def _spread(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
@@ -116,7 +133,7 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     if any(row.seeds < row.wanted for row in rows if row.seeds):
         said.append("*Seeds*: those that are done, of those that the study asks for.")
     if any(_seeded(v) for row in rows for v in row.values.values()):
-        said.append("*Spread over seeds*: the standard deviation that training anew gives a figure, faces apart.")
+        said.append("What of it is seeds and what faces stands below.")
     said.append("*Minutes* are of one training, with whatever else the machine did.")
     if _compared(plan):
         said.append(f"*The same?* asks whether our whole interval lies within {study.tolerance:g} of theirs.")
