@@ -23,8 +23,8 @@ from mien.errors import ConfigError, MissingExtra, RunError, UsageError
 from mien.outputs import check_folder
 from mien.runs import Run
 from mien.studies.cells import RUN
+from mien.studies.choosing import OBJECTIVES
 from mien.studies.hold import SILENT_S, Holder, holder_of, holding, machine, me
-from mien.studies.results import OBJECTIVES
 from mien.train import train
 from mien.train.components import check_components
 from mien.train.start import keyed, weights_key

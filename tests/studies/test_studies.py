@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ import torch
 import yaml
 
 from mien import __version__
+from mien.cli.studying import choose as study_choose
 from mien.cli.studying import claims, retry, show, study_run, study_table
-from mien.errors import ConfigError, DataError, UsageError
+from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.own_files import sha256_of
 from mien.records import Predictions
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
 from mien.studies.cells import lineage
+from mien.studies.choosing import choose, choose_row
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
@@ -37,7 +40,7 @@ from mien.studies.estimates import predictions_of
 from mien.studies.features import features_of
 from mien.studies.hold import holding
 from mien.studies.page import write_page
-from mien.studies.results import choose, rows_of
+from mien.studies.results import rows_of
 from mien.studies.standing import TRACE, epochs_of
 from mien.studies.tables import csv_of, latex_of, markdown_of
 
@@ -165,6 +168,37 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     best = choose(plan.cells, "accuracy")
     assert best is not None
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
+
+
+def test_a_row_is_chosen_by_validation_and_the_oracle_is_named_so(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    written(file, seeds=2, cells={}, figures=[])
+    with pytest.raises(RunError, match="no row has all of its seeds"):
+        choose_row(planned(file), "accuracy")
+    assert study_run(file, out=out) == 0
+    plan = planned(file)
+    found = choose_row(plan, "accuracy")
+    best = {row: np.mean([c.run.record.best["val_accuracy"] for c in plan.of(row)]) for row in ("0.001", "0.05")}
+    assert found.merits == pytest.approx(best)
+    assert found.chosen == max(best, key=lambda row: best[row])
+    losses = {row: np.mean([c.run.record.best["val_loss"] for c in plan.of(row)]) for row in best}
+    assert choose_row(plan, "loss").chosen == min(losses, key=lambda row: losses[row])
+    with pytest.raises(DataError, match=r"has no val_worst_group .*train.watch"):
+        choose_row(plan, "distance")
+    capsys.readouterr()
+    study_choose(file, out=out)
+    assert f"the study chooses {found.chosen}" in " ".join(capsys.readouterr().err.split())
+    # The judged faces would have chosen the other one: that is said, and changes nothing.
+    other = next(row for row in best if row != found.chosen)
+    said = {found.chosen: 0.4, other: 0.9}
+    monkeypatch.setattr(
+        "mien.studies.choosing.value_of",
+        lambda plan, cells, *rest: SimpleNamespace(mean=SimpleNamespace(value=said[cells[0].row])),
+    )
+    again = choose_row(plan, "accuracy")
+    assert (again.chosen, again.oracle) == (found.chosen, other)
 
 
 def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

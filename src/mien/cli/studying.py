@@ -243,6 +243,52 @@ def study_table(
 
 
 @study.command
+def choose(
+    file: Path,
+    /,
+    *,
+    out: Out | None = None,
+    scale: Scale = "full",
+    set: Overrides = (),
+    store: Stores = (),
+    by: Literal["accuracy", "loss", "worst_class", "worst_group", "distance"] = "accuracy",
+) -> None:
+    """Which row the validation faces choose, and what the judged faces say of it.
+
+    The last line is the oracle: the row that the judged faces would have chosen. It is an upper bound on what
+    choosing can reach, and no result.
+
+    Parameters
+    ----------
+    file
+        The study.
+    out
+        Its folder; runs/NAME-SCALE by default.
+    scale
+        How large.
+    by
+        The rule: a figure of the epoch that each run kept, on its validation faces, the mean over seeds; 'distance'
+        is that of (accuracy, worst group) from (1, 1).
+    """
+    from mien import terminal
+    from mien.studies.choosing import choose_row, more_is_better
+
+    plan = _plan(file, out, scale, set, store, ())
+    found = choose_row(plan, by)
+    marks = {found.chosen: "chosen"}
+    marks[found.oracle] = ", ".join(filter(None, (marks.get(found.oracle), "oracle")))
+    metric = plan.study.metrics[0]
+    rule = f"validation {by.replace('_', ' ')}" + ("" if more_is_better(by) else " (less is better)")
+    rows = [[r, f"{m:.4f}", f"{found.judged[r]:.4f}", marks.get(r, "")] for r, m in found.merits.items()]
+    terminal.table(f"{plan.study.name}, {plan.called}", ["row", rule, metric, ""], rows)
+    terminal.say(
+        f"By {rule} the study chooses {found.chosen}: {metric} {found.judged[found.chosen]:.4f}. The oracle, which "
+        f"looks at the judged faces, would choose {found.oracle}: {found.judged[found.oracle]:.4f}, an upper bound and "
+        "no result."
+    )
+
+
+@study.command
 def claims(
     *files: Path,
     runs: Annotated[Path, Parameter(help="Where the studies' folders NAME-SCALE lie.")] = Path("runs"),

@@ -140,34 +140,3 @@ def _learnt(done: Sequence[Cell]) -> list[str]:
             if 0 < chosen < n:
                 found[called, 1] = f"Of {n:,} faces of {called}, {chosen:,} chose the epoch or are copies of such."
     return list(found.values())
-
-
-#: What a run can be chosen by, of the epoch that it kept: name in the record, and whether more is better.
-OBJECTIVES = {
-    "accuracy": ("val_accuracy", True),
-    "loss": ("val_loss", False),
-    "worst_class": ("val_worst_class", True),
-    "worst_group": ("val_worst_group", True),
-}
-
-
-def choose(cells: Sequence[Cell], rule: str) -> Cell | None:
-    """The cell that a rule chooses by validation figures of the epoch that was kept; None where none is done.
-
-    Args:
-        cells: Candidates.
-        rule: ``accuracy``, ``loss``, ``worst_class``, ``worst_group``, or ``distance``: the smallest Euclidean
-            distance of (accuracy, worst group) from (1, 1). The earlier cell wins ties.
-
-    Raises:
-        KeyError: If a record has not what the rule reads: train.watch names the groups.
-    """
-
-    def merit(cell: Cell) -> float:
-        best = cell.run.record.best
-        if rule == "distance":
-            return -float(np.hypot(1 - best["val_accuracy"], 1 - best["val_worst_group"]))
-        column, more = OBJECTIVES[rule]
-        return float(best[column]) if more else -float(best[column])
-
-    return max(done_of(cells), key=merit, default=None)
