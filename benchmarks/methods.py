@@ -34,6 +34,35 @@ NETWORKS = {
     "domain_discriminative": "{name: joint_head, options: {trunk: mienet, groups: 2}}",
     "latent_alignment": "latent_mbconv",
 }
+GAPS = {"known": "known gap", "gap": "largest gap"}
+#: What each method is for, in one sentence.
+PURPOSES = {
+    "attribute_aware": "groups that show a class differently, where everybody's group may be asked for and used",
+    "attribute_heads": "expressions that are easier told with age, gender or race in mind; not for equality",
+    "contrastive": "classes that go with groups in training and not in life",
+    "cvar": "some faces served badly and nobody's group known",
+    "disentangled": "features that shall not tell the group",
+    "domain_discriminative": "classes that go with groups in training and not in life",
+    "domain_independent": "classes that go with groups in training and not in life; no group is asked for in use",
+    "feature_alignment": "classes that go with groups in training; features that shall be alike within a class",
+    "gradient_reversal": "features that shall not tell the group",
+    "group_dro": "a group with a higher loss, where its labels are right",
+    "group_mixup": "classes that go with groups in training and not in life",
+    "latent_alignment": "features that shall not tell the group, made before any expression is learnt",
+    "rate_gap": "rates of the groups that must not differ, learnt rather than corrected afterwards",
+    "resampling": "rare classes, rare groups, and classes that go with groups in training",
+    "reweighting": "rare classes and rare groups, at no longer epoch",
+    "uniform_confusion": "features that shall not tell the group",
+    "upweighted_errors": "some faces served badly and nobody's group known",
+    "equal_rates": "rates of the groups that must be equal, by law say, whatever it costs",
+    "group_offsets": "classes answered too often or too seldom in a group, of a model that cannot be trained again",
+    "group_temperature": "probabilities that shall mean the same for all groups",
+    "group_thresholds": "one class that must be found as often in every group",
+    "last_layer": "classes that go with groups in training, of a model whose body cannot be trained again",
+    "logit_adjustment": "rare classes, of a model that cannot be trained again, and nobody's group known",
+    "minimum_rates": "a rate that must not fall below a figure in any group",
+    "reject_option": "two near classes of which a group's is found too seldom",
+}
 TITLES = {
     "imbalance": "drawn faces: one group is a tenth of the training faces",
     "class_tied_to_group": "drawn faces: classes go with groups in training",
@@ -55,6 +84,7 @@ class Row:
         label: What the study calls the method.
         method: What is recorded of it.
         time: Seconds of training over those of the baseline.
+        best: The group that the baseline serves best.
     """
 
     study: str
@@ -62,6 +92,7 @@ class Row:
     label: str
     method: dict[str, Any]
     time: float
+    best: str
 
 
 def main() -> None:
@@ -92,7 +123,7 @@ def pages() -> dict[str, str]:
 
 def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) -> str:
     entry = registry.get(name)
-    lines = [f"# {name}", "", prose(entry), ""]
+    lines = [f"# {name}", "", f"**What it is for**: {PURPOSES[name]}.", "", prose(entry), ""]
     if said:
         lines += ["## What it needs, costs, and when it hurts", "", f"- **What it does**: {said['what it does']}."]
         for column in ("groups of training faces", "group asked for", "time", "when it hurts"):
@@ -108,20 +139,23 @@ def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) 
 
 
 def _table(rows: list[Row]) -> list[str]:
-    lines = ["| faces | as | accuracy | group served worst | known gap, or largest | verdict |",
-             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines = ["| faces | as | accuracy of all | group served worst | group served best | gap | verdict |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in rows:
         overall, verdict = row.method["overall"], row.method["verdict"]
-        gap = "known" if "known" in overall else "gap"
-        worst = row.method["groups"].get(verdict["worst"], {}) if verdict else {}
+        gap = next(m for m in ("known", "gap") if m in overall)
+        ends = [verdict["worst"] if verdict else "", row.best]
+        groups = [f"{g} {_change(row.method['groups'][g])}" if g in row.method["groups"] else "" for g in ends]
         place = f"../results/{STUDIES[row.study]}/{row.setting}/README.md"
         cells = [f"[{TITLES.get(row.setting, row.setting)}]({place})", row.label, _change(overall["accuracy"]),
-                 f"{verdict['worst']} {_change(worst)}" if worst else "", _change(overall[gap]),
+                 *groups, f"{GAPS[gap]} {_change(overall[gap])}",
                  verdict["words"] if verdict else "not judged"]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "Changes against the tuned baseline of the same seed on the same faces, with intervals of "
-            "95 %; small networks and few epochs: the pages say how small. *Group served worst*: by the baseline. "
-            "A gap that shrinks has a change below 0."]  # fmt: skip
+            "95 %; small networks and few epochs: the pages say how small, and the studies "
+            "([drawn](../../studies/mitigate_drawn.yaml), [FERPlus](../../studies/mitigate_ferplus.yaml)) with which "
+            "options. *Served worst* and *best*: by the "
+            "baseline. A gap that shrinks has a change below 0."]  # fmt: skip
 
 
 def _change(figure: dict[str, Any]) -> str:
@@ -179,10 +213,12 @@ def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
             if not path.is_file():
                 continue
             methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
+            served = {g: f["value"]["value"] or 0 for g, f in methods["baseline"]["groups"].items()}
+            best = max(served, key=lambda g: served[g])
             for name, method in methods.items():
                 if called.get(name) is not None and _as_now(config.methods[name], method):
                     time = method["seconds"] / methods["baseline"]["seconds"]
-                    yield called[name], Row(study, setting, config.label(name), method, time)  # type: ignore[misc]
+                    yield called[name], Row(study, setting, config.label(name), method, time, best)  # type: ignore[misc]
 
 
 def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:

@@ -102,7 +102,7 @@ def test_values_and_changes_by_hand() -> None:
         ((0.74, 0.50, 0.90), "hurt", "hurt: B is served worst now"),
         ((0.74, 0.64, 0.90), "hurt", "hurt: B is served worst now"),
         ((0.74, 0.72, 0.90), "helped", "helped"),
-        ((0.74, 0.71, 0.80), "helped", "helped, at the cost of C"),
+        ((0.74, 0.71, 0.80), "helped", "helped, at the cost of C and the accuracy of all"),
         ((0.70, 0.71, 0.80), "levelled down", "levelled down"),
         ((0.70, 0.62, 0.72), "hurt", "hurt: B is served worst now"),
     ],
@@ -521,3 +521,22 @@ def test_intervals_of_a_known_gap_hold_and_are_narrower_than_those_of_the_larges
             widths[name] += (one.high - one.low) / 100
     assert min(inside.values()) >= 89
     assert widths[KNOWN] < 0.9 * widths[GAP]
+
+
+def test_the_words_tell_of_an_accuracy_that_fell() -> None:
+    def said(verdict: Any, gained: tuple[str, ...] = (), lost: tuple[str, ...] = (), high: float = -0.01) -> str:
+        accuracy = Estimate(-0.12, -0.14, high)
+        told = Judgement(
+            verdict=verdict, worst="a", now_worst="a", gained=gained, lost=lost, gap=None, accuracy=accuracy
+        )  # fmt: skip
+        return told.words
+
+    assert said("helped", ("a",)) == "helped, at the cost of the accuracy of all"
+    assert said("helped", ("a",), ("b",)) == "helped, at the cost of b and the accuracy of all"
+    assert said("helped", ("a",), high=0.01) == "helped"
+    nothing: Any = "no change that can be told"
+    assert said(nothing) == "no change of a group that can be told; all together are less accurate"
+    assert said(nothing, ("b",)) == (
+        "no change of the worst group that can be told; b gained; all together are less accurate"
+    )
+    assert said(nothing, high=0.01) == nothing

@@ -9,22 +9,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from mien.cli.mitigating import mitigate
+from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
-from mien.evaluate import evaluate_given
+from mien.evaluate import evaluate, evaluate_given
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.known import words_of
 from mien.mitigate.page import _said_of
 from mien.mitigate.phases import Places, check_faces
 from mien.mitigate.run import chosen_baseline, judged_faces
 from mien.mitigate.tables import asks_where_used
+from mien.mitigate.told import said_of
 from mien.records import Predictions
 from mien.studies.standing import standing_of
+from mien.train import train
 
 STUDY: dict[str, Any] = {
     "name": "easy",
@@ -485,5 +490,36 @@ def test_a_network_that_asks_for_groups_is_told_them(
     written(file, methods={"aware": aware}, probes=False)
     # What it said is kept, and made once.
     assert sorted(p.name for p in (run.path / "told").iterdir()) == ["test.parquet", "validation.parquet"]
-    monkeypatch.setattr("mien.mitigate.told.evaluate_given", lambda *args: pytest.fail("made again"))
-    found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out))
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.mitigate.told.evaluate_given", lambda *args: pytest.fail("made again"))
+        found_of(load_mitigation(file), "all", Places(folder=tmp_path, out=out))
+    # It goes with what the run itself said; and groups other than those of that time are told to nobody.
+    evaluate(run, best.cell.place_of("test"))
+    assert sorted(p.name for p in (run.path / "told").iterdir()) == ["validation.parquet"]
+    own = run.path / "predictions" / "test.parquet"
+    said = pd.read_parquet(own)
+    pq.write_table(
+        pa.Table.from_pandas(said.assign(gender="female"), preserve_index=False)
+        .replace_schema_metadata(pq.read_schema(own).metadata),
+        own,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="its faces have other groups of 'gender' than when"):
+        said_of(best.cell, "test")
+    assert not (run.path / "told" / "test.parquet").exists()
+    # Baselines that ask are seen as methods that do.
+    layer = {"after": "last_layer", "candidates": [{"c": 0.1}, {"c": 1.0}]}
+    told = {"set": aware["set"], "candidates": aware["candidates"]}
+    written(file, baseline=told, methods={"layer": layer}, probes=False)
+    with pytest.raises(ConfigError, match="layer: reads features, and those of 'baseline' are seen without"):
+        mitigate(file, out=tmp_path / "third")
+
+
+def test_heads_that_are_never_taught_can_be_told_nothing(settings: dict[str, Any], tmp_path: Path) -> None:
+    content = settings | {"mitigation": {"name": "attribute_aware", "options": {"by": ["gender"]}}}
+    with pytest.raises(ConfigError, match=r"sees no groups, expected model: \{name: conditioned"):
+        train(parse_config(content), tmp_path / "run")
+    trunk = {"name": "mienet", "options": {"widths": [8, 16], "depths": [1, 1], "stem": 8}}
+    content["model"] = {"name": "conditioned", "options": {"trunk": trunk, "attributes": {"gender": 2}}}
+    content["model"]["freeze"] = ["attributes"]
+    with pytest.raises(ConfigError, match="nothing teaches the network what 'gender' is"):
+        train(parse_config(content), tmp_path / "run")

@@ -32,7 +32,7 @@ from mien.own_files import sha256_of
 from mien.records import Predictions
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
 from mien.studies.cells import lineage
-from mien.studies.choosing import choose, choose_row
+from mien.studies.choosing import _faces, choose, choose_row
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import ClaimConfig
@@ -199,6 +199,17 @@ def test_a_row_is_chosen_by_validation_and_the_oracle_is_named_so(
     )
     again = choose_row(plan, "accuracy")
     assert (again.chosen, again.oracle) == (found.chosen, other)
+    # Between rows that are judged on other faces nothing is chosen; one without a seed takes no part, and is named.
+    shutil.rmtree(plan.of(other)[1].folder)
+    assert choose_row(planned(file), "accuracy").lacking == (other,)
+    cells = [replace(cell, config=cell.config.model_copy(deep=True)) for cell in plan.of(found.chosen)[:1] * 2]
+    assert _faces(cells[0]) == _faces(cells[1])
+    cells[1].config.split.options["seed"] = 7
+    assert _faces(cells[0]) != _faces(cells[1])
+    monkeypatch.setattr("mien.studies.choosing._faces", lambda cell: cell.row)
+    assert study_run(file, out=out) == 0
+    with pytest.raises(UsageError, match=r"0.001 and 0.05 have other faces or labels"):
+        choose_row(planned(file), "accuracy")
 
 
 def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

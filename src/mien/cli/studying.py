@@ -66,7 +66,7 @@ def study_run(
     list_cells
         Only print the ids of the cells that are still to be done, a line each.
     cell
-        Only these cells, by their ids (or how these begin).
+        Only these cells: a row by its name, or cells by how their ids begin.
     redo
         'stale' makes cells again that were trained by another commit.
     cluster
@@ -272,19 +272,20 @@ def choose(
     """
     from mien import terminal
     from mien.studies.choosing import choose_row, more_is_better
+    from mien.wording import listed
 
     plan = _plan(file, out, scale, set, store, ())
     found = choose_row(plan, by)
     marks = {found.chosen: "chosen"}
     marks[found.oracle] = ", ".join(filter(None, (marks.get(found.oracle), "oracle")))
-    metric = plan.study.metrics[0]
+    metric = found.metric
     rule = f"validation {by.replace('_', ' ')}" + ("" if more_is_better(by) else " (less is better)")
     rows = [[r, f"{m:.4f}", f"{found.judged[r]:.4f}", marks.get(r, "")] for r, m in found.merits.items()]
     terminal.table(f"{plan.study.name}, {plan.called}", ["row", rule, metric, ""], rows)
     terminal.say(
         f"By {rule} the study chooses {found.chosen}: {metric} {found.judged[found.chosen]:.4f}. The oracle, which "
         f"looks at the judged faces, would choose {found.oracle}: {found.judged[found.oracle]:.4f}, an upper bound and "
-        "no result."
+        "no result." + (f" Not all seeds are done of {listed(found.lacking)}." if found.lacking else "")
     )
 
 

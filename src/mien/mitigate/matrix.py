@@ -65,9 +65,13 @@ def write_matrix(
         f"# {config.title or config.name}",
         "",
         "Change of the disparity between groups, as a share of the baseline's (-100 % closes it), with the verdict of "
-        "the groups; in points where the baseline's own is not clear of 0, of which a share says nothing. Bold: the "
-        "interval of the change lies wholly on one side of 0. A method that claims a kind of bias must bring the "
-        "disparity down by 30 % with such an interval.",
+        "the groups, and where the accuracy of all fell, that it did; in points where the baseline's own is not clear "
+        "of 0, of which a share says nothing. Bold: the interval of the change lies wholly on one side of 0."
+        + (
+            " A method that claims a kind of bias must bring the disparity down by 30 % with such an interval."
+            if any(method.claims for method in config.methods.values())
+            else ""
+        ),
         "",
         "The baseline's, and what is measured:",
         "",
@@ -80,7 +84,7 @@ def write_matrix(
             for s in comparisons
         ),
         "",
-        *table(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?", "time"], rows),
+        *_without_empty(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?", "time"], rows),
         "",
         "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
         "is least to where it is most.",
@@ -126,13 +130,19 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
     )
 
 
+def _without_empty(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table without the columns that say nothing in any row."""
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return table([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
 def _perceived(config: MitigationConfig, comparisons: Mapping[str, Comparison]) -> list[str]:
     """Which methods are measured otherwise than the others, and against another baseline; mostly nothing."""
     names = dict.fromkeys(name for c in comparisons.values() for name in c.as_perceived)
     if not names:
         return []
     who = listed([config.label(name) for name in names])
-    return [f"{who}: by groups as perceived, and in shares of the baseline's disparity as perceived.", ""]
+    return [f"{who}: by groups as perceived, and held against the baseline's disparity as perceived.", ""]
 
 
 def _time(name: str, founds: Sequence[Found]) -> str:
@@ -147,6 +157,7 @@ def _matrix_cell(fell: Reduction | None, told: Judgement, claimed: bool) -> str:
     )
     if fell is None:
         return words
+    words += ", less accurate" if told.less_accurate and told.verdict != "hurt" else ""
     clear = fell.change.high < 0 or fell.change.low > 0
     share = fell.told
     return f"{'**' + share + '**' if clear else share}, {words}{' (claimed)' if claimed else ''}"
@@ -156,7 +167,7 @@ def _claimed(
     config: MitigationConfig, name: str, told: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]]
 ) -> str:
     if not config.methods[name].claims:
-        return "claims none of these"
+        return "claims none of these" if any(method.claims for method in config.methods.values()) else ""
     claims = [s for s in config.methods[name].claims if (name, s) in told]
     if not claims:
         return "not run"

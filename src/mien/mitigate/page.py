@@ -25,6 +25,7 @@ from mien.mitigate.selection import RULES
 from mien.mitigate.tables import (
     asks,
     asks_where_used,
+    by_group_of,
     calibration_table,
     candidates_table,
     change_of,
@@ -96,7 +97,8 @@ def write_page(
     lines += ["## All methods", "", *main_table(found, comparison, judged), ""]
     lines += ["## Further figures", "", *further_table(found, comparison), ""]
     lines += ["## Every group", "", *groups_table(found, comparison), ""]
-    lines += ["## How sure, by group", "", *calibration_table(found, comparison), ""]
+    how = "How sure" if config.metric == "accuracy" else "How right and how sure"
+    lines += [f"## {how}, by group", "", *calibration_table(found, comparison), ""]
     if probes:
         lines += ["## What the features tell of the group", "", *probe_table(config, probes, settings.level), ""]
     lines += ["## Candidates", "", *candidates_table(found), ""]
@@ -192,8 +194,18 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
             "- No method raised the worst group by more than chance explains on these faces. That is no proof that "
             "none does: how large a gain could have been missed stands in the intervals of every group."
         )
+    merits = {name: float(np.mean(tried.merits[tried.chosen])) for name, tried in found.tried.items() if tried.best}
+    if passed := [name for name in helped if merits[name] < merits[BASELINE]]:
+        lines.append(
+            f"- The validation faces would have preferred the baseline to {listed([config.label(n) for n in passed])} "
+            f"(by {config.select.replace('_', ' ')}): they are as the training faces are. Between methods choose on "
+            "faces that are as those of use."
+        )
+    untold = {name: told for name, told in judged.items() if told.verdict == "no change that can be told"}
+    for less, said in ((False, "No change that can be told"), (True, "No change of a group, and less accuracy of all")):
+        names = [config.label(name) for name, told in untold.items() if told.less_accurate == less]
+        lines += [f"- {said}: {listed(names)}."] if names else []
     for verdict, said in (
-        ("no change that can be told", "No change that can be told"),
         ("levelled down", "Levelled down (a smaller gap because the better groups lost)"),
         ("hurt", "Hurt"),
         ("cannot be judged", "Cannot be judged (fewer than two groups, or undefined)"),
@@ -277,6 +289,7 @@ def _records(
             "failures": dict(tried.failures),
             "keys": [outcome.cell.key for outcome in tried.best],
             "made": _made(found, name),
+            "by_group": by_group_of(found, name, comparison.eligible) if tried.best else {},
         }
     return {
         "study": found.config.name, "setting": found.setting, "scale": found.scale,

@@ -173,14 +173,15 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
-    _check_asking(config, methods_phase(config, setting, places, 0), table)
+    _check_asking(config, cell, methods_phase(config, setting, places, 0), table)
 
 
-def _check_asking(config: MitigationConfig, phase: Phase, table: SampleTable) -> None:
+def _check_asking(config: MitigationConfig, baseline: Cell, phase: Phase, table: SampleTable) -> None:
     """Refuse methods that ask for groups where the faces have none, and rules on features that were told none.
 
     Args:
         config: The study within its setting.
+        baseline: A run of the baseline.
         phase: The runs of its methods, on whichever candidate of the baseline.
         table: The faces of the run in their parts.
 
@@ -189,6 +190,7 @@ def _check_asking(config: MitigationConfig, phase: Phase, table: SampleTable) ->
         DataError: If no face of a part has a known group.
     """
     asking = {name: cell for (name, _), row in phase.rows.items() if asks_groups(cell := phase.plan.of(row)[0])}
+    asking |= {BASELINE: baseline} if asks_groups(baseline) else {}
     for name, method in config.methods.items():
         reads = method.after is not None and getattr(POSTPROCESSORS.get(method.after.name), "features", False)
         if reads and method.of in asking:

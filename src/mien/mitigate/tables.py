@@ -179,34 +179,47 @@ def groups_table(found: Found, comparison: Comparison) -> list[str]:
         [found.config.label(name), *(_with_change(method.groups[g]) for g in groups)]
         for name, method in comparison.methods.items()
     ]
-    return table(header, rows)
+    what = f"By {found.config.metric.replace('_', ' ')}"
+    what += f", without {listed(comparison.dropped)}" if comparison.dropped else ""
+    return [*table(header, rows), "", f"{what}; after the semicolon the change against the baseline."]
 
 
 def calibration_table(found: Found, comparison: Comparison) -> list[str]:
-    """Log loss and calibration error of each group, means over seeds."""
+    """Log loss and calibration error of each group, and its accuracy where groups go by another metric."""
     groups = list(comparison.eligible)
-    header = ["method", *(f"log loss, {g}" for g in groups), *(f"calibration error, {g}" for g in groups)]
+    kinds = {"accuracy": "accuracy", "nll": "log loss", "ece": "calibration error"}
+    if found.config.metric == "accuracy":  # it stands in the table of groups, with its interval
+        del kinds["accuracy"]
+    header = ["method", *(f"{words}, {g}" for words in kinds.values() for g in groups)]
     rows, without = [], list[str]()
-    for name, tried in found.tried.items():
+    for name in found.tried:
+        told = by_group_of(found, name, groups)
         if not _calibrated(found, name):
             without.append(found.config.label(name))
-            continue
-        losses, errors = [], []
-        for outcome in tried.best:
-            said = outcome.judged
-            if said.probs is None:
-                continue
-            attribute = resolve_attribute(said, found.config.attribute)
-            masks = [attribute.codes == list(attribute.groups).index(g) for g in groups]
-            losses.append([float(nll_rows(said.probs[m], said.labels[m]).mean()) for m in masks])
-            errors.append([expected_calibration_error(said.probs[m], said.labels[m]) for m in masks])
-        if losses:
-            cells = [f"{v:.3f}" for v in (*np.mean(losses, 0), *np.mean(errors, 0))]
-            rows.append([found.config.label(name), *cells])
+        cells = [told[g].get(kind) for kind in kinds for g in groups]
+        if any(v is not None for v in cells):
+            rows.append([found.config.label(name), *("" if v is None else f"{v:.3f}" for v in cells)])
     what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
     if without:
         what += f" No row of {listed(without)}: what they return decides by its largest value and is no probability."
     return [*table(header, rows), "", what]
+
+
+def by_group_of(found: Found, name: str, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Group -> accuracy, and of probabilities ``nll`` and ``ece``, means over seeds; by groups as they stand."""
+    told: dict[str, dict[str, list[float]]] = {g: {} for g in groups}
+    for outcome in found.tried[name].best:
+        said = outcome.judged
+        attribute = resolve_attribute(said, found.config.attribute)
+        for g in groups:
+            mask = attribute.codes == list(attribute.groups).index(g)
+            each = told[g]
+            each.setdefault("accuracy", []).append(float((said.predicted[mask] == said.labels[mask]).mean()))
+            if said.probs is not None and _calibrated(found, name):
+                probs, labels = said.probs[mask], said.labels[mask]
+                each.setdefault("nll", []).append(float(nll_rows(probs, labels).mean()))
+                each.setdefault("ece", []).append(expected_calibration_error(probs, labels))
+    return {g: {kind: float(np.mean(values)) for kind, values in each.items()} for g, each in told.items()}
 
 
 def _calibrated(found: Found, name: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mien.mitigate.measures import GAP, WORST, Comparison, Measured
+from mien.mitigate.measures import ACCURACY, GAP, WORST, Comparison, Measured
 from mien.records import Estimate
+from mien.wording import listed
 
 Verdict = Literal["helped", "no change that can be told", "levelled down", "hurt", "cannot be judged"]
 
@@ -24,6 +25,7 @@ class Judgement:
         gained: Groups whose whole interval of the change is above 0.
         lost: Groups whose whole interval of the change is below 0.
         gap: Change of the largest gap.
+        accuracy: Change of the accuracy of all, which the verdict does not go by and its words tell of.
     """
 
     verdict: Verdict
@@ -32,14 +34,24 @@ class Judgement:
     gained: tuple[str, ...]
     lost: tuple[str, ...]
     gap: Estimate | None
+    accuracy: Estimate | None = None
+
+    @property
+    def less_accurate(self) -> bool:
+        """Whether the accuracy of all fell by more than chance explains."""
+        return self.accuracy is not None and self.accuracy.high < 0
 
     @property
     def words(self) -> str:
         """The verdict, and at whose cost."""
-        if self.verdict == "helped" and self.lost:
-            return f"helped, at the cost of {', '.join(self.lost)}"
-        if self.verdict == "no change that can be told" and self.gained:
-            return f"no change of the worst group that can be told; {', '.join(self.gained)} gained"
+        costs = [*self.lost, *(["the accuracy of all"] if self.less_accurate else [])]
+        if self.verdict == "helped" and costs:
+            return f"helped, at the cost of {listed(costs)}"
+        if self.verdict == "no change that can be told" and (self.gained or self.less_accurate):
+            of = "the worst group" if self.gained else "a group"
+            more = [f"{', '.join(self.gained)} gained"] if self.gained else []
+            more += ["all together are less accurate"] if self.less_accurate else []
+            return f"no change of {of} that can be told; {'; '.join(more)}"
         if self.verdict == "hurt" and self.worst not in self.lost and self.now_worst in self.lost:
             return f"hurt: {self.now_worst} is served worst now"
         return self.verdict
@@ -79,7 +91,10 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
         verdict = "hurt"
     elif lost:
         verdict = "levelled down" if shrank and not fell else "hurt"
-    return Judgement(verdict=verdict, worst=worst, now_worst=now_worst, gained=gained, lost=lost, gap=gap)
+    return Judgement(
+        verdict=verdict, worst=worst, now_worst=now_worst, gained=gained, lost=lost, gap=gap,
+        accuracy=method.overall[ACCURACY].change,
+    )  # fmt: skip
 
 
 def changes_of(method: Measured, comparison: Comparison) -> Mapping[str, Estimate]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mien.errors import DataError, RunError
+from mien.errors import DataError, RunError, UsageError
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
+from mien.studies.columns import RUN
 from mien.studies.estimates import at, less_is_better, value_of
 from mien.studies.standing import done_of
 
@@ -36,6 +37,8 @@ class Choice:
         chosen: The row that the rule chooses.
         oracle: The row that the judged faces would choose: an upper bound on what choosing can reach, and no result,
             for what is chosen on faces flatters itself on them.
+        metric: That metric.
+        lacking: Rows of which a seed is not done, which took no part.
     """
 
     rule: Rule
@@ -43,6 +46,8 @@ class Choice:
     judged: dict[str, float]
     chosen: str
     oracle: str
+    metric: str
+    lacking: tuple[str, ...] = ()
 
 
 def merit(cell: Cell, rule: str) -> float:
@@ -93,12 +98,20 @@ def choose_row(plan: Plan, rule: Rule, settings: Settings = Settings()) -> Choic
         settings: Of intervals, which play no part.
 
     Raises:
+        UsageError: If rows have other faces or labels to validate or to be judged on, so that nothing between them
+            can be chosen, or the study judges no faces.
         RunError: If no row is done.
         DataError: If a record has not what the rule reads.
     """
-    metric = plan.study.metrics[0]
+    metric = next((m for m in plan.study.metrics if at(plan, m).evaluation != RUN), None)
+    if metric is None:
+        raise UsageError(plan.study.name, "has no metric of judged faces", "a study that judges some")
     rows = [name for name, cell in plan.study.rows().items() if cell.judged]
     done = {row: cells for row in rows if (cells := done_of(plan.of(row))) and len(cells) == len(plan.of(row))}
+    faces = {row: _faces(cells[0]) for row, cells in done.items()}
+    if other := [row for row in faces if faces[row] != next(iter(faces.values()))]:
+        found = f"{next(iter(faces))} and {other[0]} have other faces or labels to validate or to be judged on"
+        raise UsageError(plan.study.name, found, "rows that differ in how they learn")
     values = {row: value_of(plan, cells, metric, settings) for row, cells in done.items()}
     judged = {row: value.mean.value for row, value in values.items() if value is not None}
     if not judged:
@@ -111,4 +124,14 @@ def choose_row(plan: Plan, rule: Rule, settings: Settings = Settings()) -> Choic
         judged=judged,
         chosen=max(merits, key=lambda row: sign * merits[row]),
         oracle=max(judged, key=lambda row: (-1 if less else 1) * judged[row]),
+        metric=metric,
+        lacking=tuple(row for row in rows if row not in judged),
     )
+
+
+def _faces(cell: Cell) -> dict[str, Any]:
+    """What a run validates and is judged on: store, split and labels; how many learn may differ."""
+    config = cell.config
+    split = config.split.model_dump(mode="json")
+    split["options"] = {k: v for k, v in split["options"].items() if k not in ("cap", "capped")}
+    return {"store": config.data.store, "split": split, "labels": config.labels.judged.model_dump(mode="json")}

@@ -16,7 +16,7 @@ from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.claims import Judged, Verdict, judge
-from mien.studies.columns import Column
+from mien.studies.columns import MINUTES, RUN, Column
 from mien.studies.definition import ClaimConfig
 from mien.studies.estimates import at, predictions_of
 from mien.studies.standing import done_of
@@ -111,13 +111,13 @@ def judge_with(plan: Plan, path: Path | None, settings: Settings = Settings()) -
         DataError: If the file is none of Mien's.
     """
     kept = _read(path) if path is not None and path.is_file() else []
-    unlearnt = _unlearnt(path.parent / RECORDS) if path is not None and kept else set[str]()
+    recorded = _one_class(path.parent / RECORDS) if path is not None and kept else {}
     found = []
     for claim in plan.study.claims:
         asked = _asked(plan, claim)
         here = len(done_of(_cells_of(plan, claim)))
         more = [each for each in kept if each.asked == asked and each.done > here]
-        found.append(_judged(plan, claim, more[0], unlearnt) if more else judge(plan, claim, settings))
+        found.append(_judged(plan, claim, more[0], recorded) if more else judge(plan, claim, settings))
     return found
 
 
@@ -176,13 +176,16 @@ def _annotated_since(cells: Sequence[Cell], column: Column, groups: Mapping[str,
     return ""
 
 
-def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, unlearnt: Collection[str]) -> Judged:
-    """The verdict as it was kept; nothing is told of runs that learnt nothing, whatever an older version told."""
-    lost = [
-        f"{n} of {kept.seeds} seeds of {name} learnt nothing"
-        for name in dict.fromkeys(claim.cells)
-        if name not in plan.study.means and (n := sum(cell.key in unlearnt for cell in plan.of(name)))
-    ]
+def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, recorded: Mapping[str, Collection[str]]) -> Judged:
+    """The verdict as it was kept; nothing is told of rows of which a seed learnt nothing, as by :func:`judge`.
+
+    Args:
+        plan: The study.
+        claim: The claim.
+        kept: Its verdict.
+        recorded: As :func:`_one_class` has it.
+    """
+    lost = [] if claim.cells[0] in plan.study.means else _lost(plan, claim, recorded)
     return Judged(
         claim=claim,
         verdict="cannot be told" if lost else kept.verdict,
@@ -194,19 +197,36 @@ def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, unlearnt: Collection[st
     )
 
 
-def _unlearnt(path: Path) -> set[str]:
-    """Keys of the runs of a page that gave all faces of a part one class."""
+def _lost(plan: Plan, claim: ClaimConfig, recorded: Mapping[str, Collection[str]]) -> list[str]:
+    """Rows of a claim of which a seed that was compared learnt nothing."""
+    rows = [{cell.seed: cell.key for cell in plan.of(name) if cell.key in recorded} for name in claim.cells]
+    seeds = set.intersection(*(set(row) for row in rows))
+    found = []
+    for name, row, metric in zip(claim.cells, rows, (claim.metric, claim.than_metric or claim.metric), strict=False):
+        column = at(plan, metric)
+        if column.metric == MINUTES:
+            continue
+        part = (plan.study.evaluate[0] if column.evaluation == RUN else column.evaluation).rpartition(":")[2]
+        if n := sum(part in recorded[row[seed]] for seed in seeds):
+            found.append(f"{n} of {len(seeds)} seeds of {name} learnt nothing")
+    return list(dict.fromkeys(found))
+
+
+def _one_class(path: Path) -> dict[str, set[str]]:
+    """Key of each run of a page -> the parts of which it gave all faces one class."""
     if not path.is_file():
-        return set()
+        return {}
     try:
         return {
-            cell["key"]
+            cell["key"]: {
+                told["on"].rpartition(":")[2]
+                for told in cell["estimates"].values()
+                if len(told["per_class"]) > 1 and sum(each["n_predicted"] > 0 for each in told["per_class"]) == 1
+            }
             for row in json.loads(path.read_text(encoding="utf-8"))
             for cell in row["cells"]
-            for told in cell["estimates"].values()
-            if len(told["per_class"]) > 1 and sum(each["n_predicted"] > 0 for each in told["per_class"]) == 1
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(str(path), "cannot be read", "the records of a study's page", _ANEW) from error
 
 

@@ -1,4 +1,4 @@
-"""The rows of a study: each over its seeds with an interval, and a choice among its cells."""
+"""The rows of a study: each over its seeds with an interval."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     if any(row.seeds < row.wanted for row in rows if row.seeds):
         said.append("*Seeds*: those that are done, of those that the study asks for.")
     if any(_seeded(v) for row in rows for v in row.values.values()):
-        said.append("What of it is seeds and what faces stands below.")
+        said.append("What of it is seeds and what faces stands in a table of its own.")
     said.append("*Minutes* are of one training, with whatever else the machine did.")
     if _compared(plan):
         said.append(f"*The same?* asks whether our whole interval lies within {study.tolerance:g} of theirs.")
@@ -171,19 +171,26 @@ def _number(value: float) -> str:
 
 def latex_of(plan: Plan, rows: Sequence[Row]) -> str:
     """A ``tabular`` with ``booktabs``' rules."""
-    header = header_of(plan, rows)
+    titles, noise = noise_of(plan, rows)
     lines = [
         f"% {plan.study.name}, scale {plan.called}; needs \\usepackage{{booktabs}}",
+        *_tabular(header_of(plan, rows), [cells_of(plan, row, rows) for row in rows]),
+        *(f"% {row.label}: {row.note}" for row in rows if row.note),
+        *([f"% {NOISE.replace('*', '')}", *_tabular(titles, noise)] if noise else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tabular(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
         f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         "\\toprule",
         " & ".join(map(_escaped, header)) + r" \\",
         "\\midrule",
-        *(" & ".join(map(_escaped, cells_of(plan, row, rows))) + r" \\" for row in rows),
+        *(" & ".join(map(_escaped, row)) + r" \\" for row in rows),
         "\\bottomrule",
         "\\end{tabular}",
-        *(f"% {row.label}: {row.note}" for row in rows if row.note),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _escaped(text: str) -> str:

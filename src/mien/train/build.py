@@ -156,8 +156,8 @@ def build(
         Mixing(mixup=config.augment.mixup, cutmix=config.augment.cutmix) if config.augment.enabled else Mixing(),
     )
     mitigation.pictures_are(card)
-    _check_told(mitigation, taught)
     network = TrainedNetwork(mitigation.adapt(model), heads, mitigation, pictures, config.labels.draw, data.numbers)
+    _check_told(mitigation, taught)
     _check_adapted(network, card, config)
     judge = Judge(
         heads=heads,
