@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mien.docstrings import first_line, prose
-from mien.mitigate.definition import MethodConfig, load_mitigation
+from mien.mitigate.definition import MethodConfig, MitigationConfig, load_mitigation
 from mien.mitigate.tables import signed
 from mien.mitigation import MITIGATIONS
 from mien.postprocessing import POSTPROCESSORS
 from mien.records import Estimate
 from mien.registry import Registry, options_of
+from mien.wording import listed
 
 NONE = "none"  # the loss alone
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +120,59 @@ def pages() -> dict[str, str]:
             index.append(f"- [{name}]({name}.md): {first_line(registry.get(name))}")
             rows = [row for called, row in measured if called == (registry.kind, name)]
             found[f"{name}.md"] = _page(name, registry, said.get(name, {}), rows)
-    return found | {"README.md": "\n".join(index) + "\n"}
+    return found | {"README.md": "\n".join([*index, *_answers()]) + "\n"}
+
+
+def _answers() -> list[str]:
+    """For each setting of each study: what helped, and what that did to the best group, to all, and in time."""
+    about = (
+        "The change of the group that the baseline serves worst, of the one that it serves best, and of the accuracy "
+        "of all, with intervals of 95 %, and the time of training. Small networks and few epochs: the pages say how small."
+    )
+    lines = ["", "## What helped, and at what price", "", about]
+    for study, config, setting, methods in _settings():
+        before = methods["baseline"]["groups"]
+        judged = {name: told for name, told in methods.items() if told["verdict"]}
+        helped = [name for name, told in judged.items() if told["verdict"]["verdict"] == "helped"]
+        worst, best = next(iter(judged.values()))["verdict"]["worst"], _best(methods)
+        ends = [f"{g} {words} ({Estimate(**before[g]['value'])})" for g, words in ((worst, "worst"), (best, "best"))]
+        page = f"../results/{STUDIES[study]}/{setting}/README.md"
+        title = f"**[{TITLES.get(setting, setting)}]({page})**"
+        lines += ["", f"{title}: by {config.metric.replace('_', ' ')} the baseline serves {' and '.join(ends)}."]
+        counts = Counter(told["verdict"]["verdict"] for told in judged.values())
+        lines.append(f"Of {len(judged)} methods: {listed([f'{word}: {n}' for word, n in counts.most_common()])}.")
+        if helped:
+            lines += ["", "| method | group served worst | group served best | accuracy of all | time | verdict |",
+                      "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+        for name in sorted(helped, key=lambda m: -_change_value(judged[m])):
+            told = judged[name]
+            least = told["verdict"]["worst"]
+            time = f"{told['seconds'] / methods['baseline']['seconds']:.1f} x"
+            cells = [config.label(name), f"{least} {_change(told['groups'][least])}",
+                     f"{best} {_change(told['groups'][best])}", _change(told["overall"]["accuracy"]), time,
+                     told["verdict"]["words"]]  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _best(methods: dict[str, Any]) -> str:
+    """The group that the baseline serves best."""
+    served = {g: f["value"]["value"] or 0 for g, f in methods["baseline"]["groups"].items()}
+    return max(served, key=lambda g: served[g])
+
+
+def _change_value(method: dict[str, Any]) -> float:
+    return float(method["groups"][method["verdict"]["worst"]]["change"]["value"])
+
+
+def _settings() -> Iterator[tuple[str, MitigationConfig, str, dict[str, Any]]]:
+    """Each setting whose records are there: study, its file, setting, and what is recorded of each method."""
+    for study, folder in STUDIES.items():
+        config = load_mitigation(ROOT / "studies" / f"{study}.yaml")
+        for setting in config.settings:
+            path = ROOT / "docs" / "results" / folder / setting / "records.json"
+            if path.is_file():
+                yield study, config, setting, json.loads(path.read_text(encoding="utf-8"))["methods"]
 
 
 def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) -> str:
@@ -205,20 +259,12 @@ def _overview() -> dict[str, dict[str, str]]:
 
 def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
     """What the studies' records hold: (kind, name in the catalogue) and the row."""
-    for study, folder in STUDIES.items():
-        config = load_mitigation(ROOT / "studies" / f"{study}.yaml")
+    for study, config, setting, methods in _settings():
         called = {name: _called(method) for name, method in config.methods.items()}
-        for setting in config.settings:
-            path = ROOT / "docs" / "results" / folder / setting / "records.json"
-            if not path.is_file():
-                continue
-            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
-            served = {g: f["value"]["value"] or 0 for g, f in methods["baseline"]["groups"].items()}
-            best = max(served, key=lambda g: served[g])
-            for name, method in methods.items():
-                if called.get(name) is not None and _as_now(config.methods[name], method):
-                    time = method["seconds"] / methods["baseline"]["seconds"]
-                    yield called[name], Row(study, setting, config.label(name), method, time, best)  # type: ignore[misc]
+        for name, method in methods.items():
+            if called.get(name) is not None and _as_now(config.methods[name], method):
+                time = method["seconds"] / methods["baseline"]["seconds"]
+                yield called[name], Row(study, setting, config.label(name), method, time, _best(methods))  # type: ignore[misc]
 
 
 def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:
