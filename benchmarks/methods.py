@@ -127,7 +127,7 @@ def _answers() -> list[str]:
     """For each setting of each study: what helped, and what that did to the best group, to all, and in time."""
     about = (
         "The change of the group that the baseline serves worst, of the one that it serves best, and of the accuracy "
-        "of all, with intervals of 95 %, and the time of training. Small networks and few epochs: the pages say how small."
+        "of all, with intervals of 95 %, and the time of training. Small networks and few epochs: see the pages."
     )
     lines = ["", "## What helped, and at what price", "", about]
     for study, config, setting, methods in _settings():
