@@ -153,8 +153,9 @@ is made of is in [runs.json](runs.json), every epoch in [histories.csv](historie
 
 Theirs are the highest of 100 epochs on *validation* faces (every published accuracy is k/2225). Ours are of the epoch
 that validation accuracy chose: on validation faces, a figure chosen from many and so too high, and once on test faces.
-Intervals are 95 %, over pictures with their copies as one unit; they hold the seed's luck not at all, for there is one
-seed. Why they differ from theirs: copies of a picture stay in one part here, and theirs were spread over training and
+Intervals are 95 %, over pictures with their copies as one unit; they say nothing of a seed's luck, for there is one
+seed. Rows that are not judged were still on their way when the time was up, and one without an interval has its figure
+from the training's log. Why they differ from theirs: copies of a picture stay in one part here, and theirs were spread over training and
 validation; test faces are neither turned nor mirrored here; their code never passed the kernel, so that their rows of 5
 and 7 may be of 3; and the epochs, which the table tells.
 """
@@ -218,7 +219,8 @@ def table(args: argparse.Namespace) -> None:
         f"FER2013's Training and PublicTest parts with FERPlus's votes; seed {first['seed']}; {', '.join(devices)}, "
         f"{first['device'].get('precision')}; commit {first['versions'].get('commit', 'not known')}. "
         "All twelve shared one card for eight minutes and ended where these did, still learning: that the "
-        "rest of the way is what ours lack, or how much of theirs the copies gave, these runs do not tell.",
+        "rest of the way is what ours lack, or how much of theirs the copies gave, these runs do not tell. "
+        "[The best of them, forty epochs](../education_converged/README.md), gained little more.",
         "",
         "![Validation accuracy by epoch, and at the end theirs](curves.png)",
     ]
