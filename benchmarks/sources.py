@@ -155,8 +155,8 @@ Theirs are the highest of 100 epochs on *validation* faces (every published accu
 that validation accuracy chose: on validation faces, a figure chosen from many and so too high, and once on test faces.
 Intervals are 95 %, over pictures with their copies as one unit; they say nothing of a seed's luck, for there is one
 seed. Rows that are not judged were still on their way when the time was up, and one without an interval has its figure
-from the training's log. Why they differ from theirs: copies of a picture stay in one part here, and theirs were spread over training and
-validation; test faces are neither turned nor mirrored here; their code never passed the kernel, so that their rows of 5
+from the training's log. Why they differ from theirs: copies of a picture stay in one part here, and theirs were spread
+over training and validation; test faces are neither turned nor mirrored here; their code never passed the kernel, so that their rows of 5
 and 7 may be of 3; and the epochs, which the table tells.
 """
 
