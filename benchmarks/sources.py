@@ -156,8 +156,8 @@ that validation accuracy chose: on validation faces, a figure chosen from many a
 Intervals are 95 %, over pictures with their copies as one unit; they say nothing of a seed's luck, for there is one
 seed. Rows that are not judged were still on their way when the time was up, and one without an interval has its figure
 from the training's log. Why they differ from theirs: copies of a picture stay in one part here, and theirs were spread
-over training and validation; test faces are neither turned nor mirrored here; their code never passed the kernel, so that their rows of 5
-and 7 may be of 3; and the epochs, which the table tells.
+over training and validation; test faces are neither turned nor mirrored here; their code never passed the kernel, so
+that their rows of 5 and 7 may be of 3; and the epochs, which the table tells.
 """
 
 
