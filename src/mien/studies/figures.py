@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
@@ -57,10 +58,7 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
         drawn.legend(loc="outside upper right", ncols=2)
     _cut(axes, means, spread, theirs)
-    axis = list(plan.study.grid)
-    own = all(row.folds or plan.study.levels(row.name) for row in rows)
-    named = own and len(axis) == 1
-    labels = [f"{axis[0]} = {row.label}" if named and not row.folds else wrap(row.label, _LABEL) for row in rows]
+    labels = [wrap(_called(plan, row), _LABEL) for row in rows]
     axes.set_yticks(places, labels)
     axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
@@ -143,7 +141,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     A line a row; of more rows than lines can be told apart each has a panel of its own, with the others in grey.
     """
     column = figure.metric if figure.metric.startswith(("val_", "train_")) else "val_accuracy"
-    found = {row.label: told for row in rows if (told := _history(plan, row, figure, column)) is not None}
+    found = {_called(plan, row): told for row in rows if (told := _history(plan, row, figure, column)) is not None}
     if not found:
         return None
     columns = [column, *figure.also]
@@ -175,7 +173,15 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     return drawn
 
 
+def _called(plan: Plan, row: Row) -> str:
+    """A row's label; with the name of the grid's axis where there is but one, for ``0`` says nothing."""
+    axis = list(plan.study.grid)
+    alone = len(axis) == 1 and plan.study.levels(row.name) and not row.folds
+    return f"{axis[0]} = {row.label}" if alone else row.label
+
+
 def _draw_lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], colour: str, style: Any, label: str) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.plot(history.index + 1, history[columns[0]], color=colour, linestyle=style, label=label)
     for also in columns[1:]:
         axes.plot(history.index + 1, history[also], color=colour, linestyle=":", linewidth=1)
