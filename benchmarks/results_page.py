@@ -44,6 +44,7 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [the best of them to convergence](education_converged/README.md),
+[its claims over three seeds](samii_networks/README.md), [its folds](samii_folds/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
 [why not percentiles](intervals.md), [speed](benchmarks.txt).
 """
