@@ -147,12 +147,17 @@ def _answers() -> list[str]:
         for name in sorted(helped, key=lambda m: -_change_value(judged[m])):
             told = judged[name]
             least = told["verdict"]["worst"]
-            time = f"{told['seconds'] / methods['baseline']['seconds']:.1f} x"
+            time = f"{_time(told, methods):.1f} x"
             cells = [config.label(name), f"{least} {_change(told['groups'][least])}",
                      f"{best} {_change(told['groups'][best])}", _change(told["overall"]["accuracy"]), time,
                      told["verdict"]["words"]]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _time(method: dict[str, Any], methods: dict[str, Any]) -> float:
+    """Seconds of training over those of the baseline."""
+    return float(method["seconds"] / methods["baseline"]["seconds"])
 
 
 def _best(methods: dict[str, Any]) -> str:
@@ -263,8 +268,8 @@ def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
         called = {name: _called(method) for name, method in config.methods.items()}
         for name, method in methods.items():
             if called.get(name) is not None and _as_now(config.methods[name], method):
-                time = method["seconds"] / methods["baseline"]["seconds"]
-                yield called[name], Row(study, setting, config.label(name), method, time, _best(methods))  # type: ignore[misc]
+                row = Row(study, setting, config.label(name), method, _time(method, methods), _best(methods))
+                yield called[name], row  # type: ignore[misc]
 
 
 def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:

@@ -13,9 +13,9 @@ from mien.audit.leakage.results import EXPRESSION
 from mien.audit.seeds.noise import interval_over_seeds
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.run import Found
-from mien.mitigate.tables import table
 from mien.stats.settings import Settings
 from mien.studies.features import features_of
+from mien.studies.tables import table
 
 
 def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:

@@ -11,11 +11,12 @@ from mien.mitigate.known import words_of
 from mien.mitigate.measures import KNOWN, MEASURES, Comparison
 from mien.mitigate.page import PAGE, UNSHOWN, compared
 from mien.mitigate.run import Found
-from mien.mitigate.tables import share_of_time, table
+from mien.mitigate.tables import share_of_time
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.outputs import write_text
 from mien.report.figures import save_png
 from mien.stats.settings import Settings
+from mien.studies.tables import table
 from mien.wording import listed
 
 

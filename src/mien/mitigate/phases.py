@@ -198,9 +198,7 @@ def _check_asking(config: MitigationConfig, baseline: Cell, phase: Phase, table:
             raise ConfigError(f"{config.name}: {name}", found, "a rule on probabilities, or another method")
     for name, cell in asking.items():
         for part in config.parts:
-            path, _, split = cell.place_of(part).rpartition(":")
-            own = Store.open(path).fingerprint == Store.open(cell.config.data.store).fingerprint
-            faces = (table if own and split in set(table.frame["split"]) else Store.open(path).table).in_split(split)
+            faces, _ = _faces_of(cell, part, table)
             for spec in cell.config.mitigation.options["by"]:
                 absent = [a for a in attribute_name(spec).split("*") if a not in faces.attributes]
                 if absent or group_column(faces, spec).isna().all():
@@ -241,6 +239,21 @@ def _check_soft(config: MitigationConfig, faces: SampleTable) -> None:
     memberships_of(faces.frame, {config.attribute: groups}, soft=True, where=SOFT)
 
 
+def _faces_of(cell: Cell, asked: str, table: SampleTable) -> tuple[SampleTable, bool]:
+    """The faces that a run is judged on, and whether they are of its own store.
+
+    Args:
+        cell: The run.
+        asked: A part of it, or STORE:part.
+        table: The faces of the run in their parts.
+    """
+    path, _, part = cell.place_of(asked).rpartition(":")
+    store = Store.open(path)
+    own = store.fingerprint == Store.open(cell.config.data.store).fingerprint
+    faces = table if own and asked in set(table.frame["split"]) else store.table
+    return faces.in_split(part), own
+
+
 def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> None:
     """Refuse a part that is learnt, whatever it is called, and one of which nothing could be said.
 
@@ -249,11 +262,7 @@ def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> N
         cell: A run of it.
         table: The faces of the run in their parts.
     """
-    path, _, part = cell.place_of(config.judged).rpartition(":")
-    store = Store.open(path)
-    own = store.fingerprint == Store.open(cell.config.data.store).fingerprint
-    judged = table if own and config.judged in set(table.frame["split"]) else store.table
-    judged = judged.in_split(part)
+    judged, own = _faces_of(cell, config.judged, table)
     _check_attribute(config, judged)
     _check_groups(config, judged, config.judged)
     key = ["sample_id"] if own else ["sample_id", "hash"]

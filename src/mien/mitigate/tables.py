@@ -34,7 +34,7 @@ from mien.mitigation.base import Needs
 from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import PostProcessor
 from mien.records import Estimate, thousandths
-from mien.studies.tables import line_of
+from mien.studies.tables import table
 from mien.wording import listed
 
 FIT_TWICE = ("latent_alignment", "upweighted_errors")
@@ -114,11 +114,6 @@ def _maker_of(found: Found, name: str) -> PostProcessor | None:
     options = {**method.after.options, **method.candidates[found.tried[name].chosen]}
     maker: PostProcessor = POSTPROCESSORS.get(method.after.name)(**options)
     return maker
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table's lines in Markdown."""
-    return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
 
 
 def _with_change(figure: Figure) -> str:

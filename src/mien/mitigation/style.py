@@ -12,7 +12,7 @@ from torch.nn import functional
 from mien.errors import ConfigError
 from mien.models.blocks import ExpressionModel
 from mien.models.card import WeightCard
-from mien.models.library import LibraryNetwork
+from mien.models.published_network import LibraryNetwork
 from mien.models.weights import Classifier
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.pictures.tensors import normalised, preprocessed

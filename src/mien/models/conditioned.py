@@ -163,18 +163,21 @@ class ConditionedModel(ExpressionModel):
             features: ``(B, D)`` of :meth:`features` or :meth:`forward_train`, without ``film``.
             given: As in :meth:`conditioned_on`, on trust.
         """
-        own = self._blocks(features[:, self.feature_dim - sum(self.attributes.values()) :])
-        alone = features[:, : self.feature_dim - sum(self.attributes.values())]
-        told = [_said(given.get(name), block) for name, block in own.items()]
-        logits: Tensor = self.head(torch.cat([alone, *told], dim=1))
+        alone = self.feature_dim - sum(self.attributes.values())
+        told = self._told(features[:, alone:], given)
+        logits: Tensor = self.head(torch.cat([features[:, :alone], told], dim=1))
         return logits
+
+    def _told(self, own: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """``(B, sum of G)`` of the network's own, with what is given in its place."""
+        return torch.cat([_said(given.get(name), block) for name, block in self._blocks(own).items()], dim=1)
 
     def _joined(self, features: Tensor, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """``(B, D)`` of the trunk -> what the expression's head sees, and ``(B, sum of G)`` logits of attributes."""
         logits = self.attribute_head(features)
         joining = self._joining(torch.cat([z.float().softmax(1) for z in self._blocks(logits).values()], dim=1))
         if given is not None:
-            joining = torch.cat([_said(given.get(name), own) for name, own in self._blocks(joining).items()], dim=1)
+            joining = self._told(joining, given)
         joining = joining.to(features.dtype)
         if self.film is None:
             return torch.cat([features, joining], dim=1), logits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from mien.studies.estimates import at, less_is_better, value_of
 from mien.studies.standing import done_of
 
 Rule = Literal["accuracy", "loss", "worst_class", "worst_group", "distance"]
-RULES: tuple[Rule, ...] = get_args(Rule)
 #: What a run can be chosen by, of the epoch that it kept: name in the record, and whether more is better.
 OBJECTIVES = {
     "accuracy": ("val_accuracy", True),
@@ -31,7 +30,6 @@ class Choice:
     """What a rule makes of the rows of a study.
 
     Attributes:
-        rule: The rule.
         merits: Row -> its validation figure, the mean over seeds; of ``loss`` and ``distance`` less is better.
         judged: Row -> the study's first metric on the judged faces, the mean over seeds.
         chosen: The row that the rule chooses.
@@ -41,7 +39,6 @@ class Choice:
         lacking: Rows of which a seed is not done, which took no part.
     """
 
-    rule: Rule
     merits: dict[str, float]
     judged: dict[str, float]
     chosen: str
@@ -89,13 +86,12 @@ def choose(cells: Sequence[Cell], rule: str) -> Cell | None:
     return max(done_of(cells), key=lambda cell: sign * merit(cell, rule), default=None)
 
 
-def choose_row(plan: Plan, rule: Rule, settings: Settings = Settings()) -> Choice:
+def choose_row(plan: Plan, rule: Rule) -> Choice:
     """The row that a rule chooses among those of which all seeds are done; the earlier row wins ties.
 
     Args:
         plan: The study.
         rule: As in :func:`merit`.
-        settings: Of intervals, which play no part.
 
     Raises:
         UsageError: If rows have other faces or labels to validate or to be judged on, so that nothing between them
@@ -112,14 +108,13 @@ def choose_row(plan: Plan, rule: Rule, settings: Settings = Settings()) -> Choic
     if other := [row for row in faces if faces[row] != next(iter(faces.values()))]:
         found = f"{next(iter(faces))} and {other[0]} have other faces or labels to validate or to be judged on"
         raise UsageError(plan.study.name, found, "rows that differ in how they learn")
-    values = {row: value_of(plan, cells, metric, settings) for row, cells in done.items()}
+    values = {row: value_of(plan, cells, metric, Settings()) for row, cells in done.items()}
     judged = {row: value.mean.value for row, value in values.items() if value is not None}
     if not judged:
         raise RunError(str(plan.out), "no row has all of its seeds", "rows to choose from", "mien study run first.")
     merits = {row: float(np.mean([merit(cell, rule) for cell in done[row]])) for row in judged}
     sign, less = (1 if more_is_better(rule) else -1), less_is_better(at(plan, metric))
     return Choice(
-        rule=rule,
         merits=merits,
         judged=judged,
         chosen=max(merits, key=lambda row: sign * merits[row]),

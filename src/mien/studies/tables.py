@@ -92,11 +92,10 @@ def _has_theirs(rows: Sequence[Row], metric: str) -> bool:
 
 def markdown_of(plan: Plan, rows: Sequence[Row]) -> str:
     """The table, with a sentence of what its numbers are."""
-    header = header_of(plan, rows)
-    lines = [line_of(header), line_of(["---"] * len(header)), *(line_of(cells_of(plan, row, rows)) for row in rows)]
-    header, told = noise_of(plan, rows)
-    noise = [line_of(header), line_of(["---"] * len(header)), *map(line_of, told)] if told else []
-    return "\n".join([*lines, "", caption_of(plan, rows), *(["", *noise, "", NOISE] if noise else [])])
+    lines = table(header_of(plan, rows), [cells_of(plan, row, rows) for row in rows])
+    titles, noise = noise_of(plan, rows)
+    more = ["", *table(titles, noise), "", NOISE] if noise else []
+    return "\n".join([*lines, "", caption_of(plan, rows), *more])
 
 
 def noise_of(plan: Plan, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -142,6 +141,11 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
         more = study.at(plan.scale).says
         said.append(f"**Scale: {plan.called}**{': ' + more if more else ''}. What was published is at the full scale.")
     return " ".join(said)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines in Markdown."""
+    return [line_of(header), line_of(["---"] * len(header)), *map(line_of, rows)]
 
 
 def line_of(cells: Sequence[str]) -> str:
@@ -203,11 +207,8 @@ def claims_of(plan: Plan, judged: Sequence[Judged], title: bool = False) -> str:
     header = ["claim", "where", "theirs", "ours", "seeds", "scale", "verdict", "reason"]
     if title:
         header = ["study", *header]
-    lines = [line_of(header), line_of(["---"] * len(header))]
-    for each in judged:
-        cells = claim_cells(each)
-        lines.append(line_of([plan.study.name, *cells] if title else cells))
-    return "\n".join(lines)
+    lines = [[plan.study.name, *claim_cells(each)] if title else claim_cells(each) for each in judged]
+    return "\n".join(table(header, lines))
 
 
 def claim_cells(judged: Judged) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
 from mien.models.card import CARD, WEIGHTS, WeightCard
-from mien.models.library import LibraryNetwork
 from mien.models.pretrained import IMAGENET, SUFFIXES, classes_of, described, load_pretrained, published_file
+from mien.models.published_network import LibraryNetwork
 from mien.models.shapes import without_memory
 from mien.models.weights import load_body, load_card, load_whole
 from mien.own_files import TEXT, read_parquet, sha256_of
@@ -94,57 +94,74 @@ def source_of(config: ExperimentConfig) -> Path | None:
 def read_beside(config: ExperimentConfig) -> dict[str, Path]:
     """Folders of weights that the mitigation reads: key of the option -> folder.
 
+    Of a network of a library nothing is told here: it learnt ImageNet, or what only its owner knows.
+
     Raises:
         ConfigError: If one holds no weights.
     """
-    method, found = MITIGATIONS.get(config.mitigation.name), {}
+    return {_key(option): found for option, found in _beside(config).items() if isinstance(found, Path)}
+
+
+def _key(option: str) -> str:
+    return f"mitigation.options.{option}"
+
+
+def _beside(config: ExperimentConfig) -> dict[str, Path | LibraryNetwork]:
+    """Option of the mitigation -> the folder or network that it names; none of those that are left at their default.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    method = MITIGATIONS.get(config.mitigation.name)
+    found: dict[str, Path | LibraryNetwork] = {}
     for option in getattr(method, "weights_in", ()):
-        value = config.mitigation.options.get(option)
-        default = inspect.signature(method).parameters[option].default
+        value, default = config.mitigation.options.get(option), _default(method, option)
         if value is None or value == default:
             continue
-        key, folder = f"mitigation.options.{option}", Path(value)
-        if LibraryNetwork.read(value, key) is not None:
-            continue  # it learnt ImageNet, or what only its owner knows
+        if (library := LibraryNetwork.read(value, _key(option))) is not None:
+            found[option] = library
+            continue
+        folder = Path(value)
         try:
             load_card(folder)
         except WeightsError as error:
             what = f"{value!r} {error.found}" if folder.is_dir() else f"no such folder {value!r}"
-            raise ConfigError(key, what, f"a run or weights folder, or {default}") from error
-        found[key] = folder
+            raise ConfigError(_key(option), what, f"a run or weights folder, or {default}") from error
+        found[option] = folder
     return found
+
+
+def _default(method: Callable[..., Any], option: str) -> Any:
+    return inspect.signature(method).parameters[option].default
 
 
 def beside_of(config: ExperimentConfig) -> dict[str, Any]:
     """What a card says of the weights that the mitigation reads: option -> its default, or which network and whose."""
-    method, folders = MITIGATIONS.get(config.mitigation.name), read_beside(config)
+    method, named = MITIGATIONS.get(config.mitigation.name), _beside(config)
     found: dict[str, Any] = {}
     for option in getattr(method, "weights_in", ()):
-        key = f"mitigation.options.{option}"
-        folder, value = folders.get(key), config.mitigation.options.get(option)
-        if folder is None:
-            library = None if value is None else LibraryNetwork.read(value, key)
-            default = inspect.signature(method).parameters[option].default
-            found[option] = default if library is None else {"model": library.name, **library.told()}
+        each = named.get(option)
+        if each is None:
+            found[option] = _default(method, option)
+        elif isinstance(each, LibraryNetwork):
+            found[option] = {"model": each.name, **each.told()}
         else:
-            card = load_card(folder)
+            card = load_card(each)
             found[option] = {"model": card.model, "sha256": card.sha256, "corpus": card.data.get("corpus", "")}
     return found
 
 
 def keyed(config: ExperimentConfig) -> ExperimentConfig:
-    """The configuration with checksums for the folders of weights that its mitigation reads: for a key.
+    """The configuration with what tells the weights that its mitigation reads from others: for a key.
 
     Raises:
         ConfigError: If one holds no weights.
     """
-    options = dict(config.mitigation.options)
-    options |= {key.rpartition(".")[2]: load_card(folder).sha256 for key, folder in read_beside(config).items()}
-    for option in getattr(MITIGATIONS.get(config.mitigation.name), "weights_in", ()):
-        library = LibraryNetwork.read(str(options.get(option, "")), f"mitigation.options.{option}")
-        options |= {} if library is None else {option: library.key}
-    if options == config.mitigation.options:
+    named = _beside(config)
+    if not named:
         return config
+    keys = {o: each.key if isinstance(each, LibraryNetwork) else load_card(each).sha256 for o, each in named.items()}
+    options = {**config.mitigation.options, **keys}
     return config.model_copy(update={"mitigation": config.mitigation.model_copy(update={"options": options})})
 
 
