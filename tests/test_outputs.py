@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from mien.errors import OutputError, UsageError
-from mien.outputs import Kind, check_file, check_folder, whole, whole_folder, write_text, writing
+from mien.outputs import Kind, begin_in, check_file, check_folder, whole, whole_folder, write_text, writing
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,38 @@ def test_whatever_prevents_writing_is_one_sentence(number: int, words: str) -> N
         raise OSError(number, os.strerror(number))
     assert listing() == before
     assert Path("file.csv").read_text() == "kept"
+
+
+def test_a_folder_that_another_takes_away_while_it_is_empty_is_made_anew(tmp_path: Path) -> None:
+    folder, tries = tmp_path / "runs" / "one", []
+
+    def begin() -> None:
+        tries.append(1)
+        if len(tries) < 3:  # another tried the same place and removes what it made
+            folder.rmdir()
+            folder.parent.rmdir()
+        (folder / "first").touch()
+
+    assert begin_in(folder, begin) == [folder, folder.parent]
+    assert len(tries) == 3
+    assert (folder / "first").is_file()
+
+
+def test_a_place_that_never_takes_a_file_is_said_and_left_clean(tmp_path: Path) -> None:
+    def begin() -> None:
+        raise FileNotFoundError(errno.ENOENT, "never")
+
+    with pytest.raises(FileNotFoundError, match="never"):
+        begin_in(tmp_path / "runs" / "one", begin)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_processes_that_try_the_same_place_do_not_refuse_each_other(tmp_path: Path) -> None:
+    place = tmp_path / "runs" / "one"
+    loop = f"from mien.outputs import check_folder\nfor _ in range(1000):\n    check_folder({str(place)!r})"
+    both = [subprocess.Popen([sys.executable, "-c", loop], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[1] for process in both] == ["", ""]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_full_disk_is_seen_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,17 @@
 
 from mien.outputs.folders import FolderWriter, Kind, check_place, replace_folder, settle, staging, whole_folder
 from mien.outputs.places import check_distinct, check_file, check_folder
-from mien.outputs.writing import ONLY_WRITING, make_folders, whole, write_text, writing
+from mien.outputs.writing import ONLY_WRITING, begin_in, whole, write_text, writing
 
 __all__ = [
     "ONLY_WRITING",
     "FolderWriter",
     "Kind",
+    "begin_in",
     "check_distinct",
     "check_file",
     "check_folder",
     "check_place",
-    "make_folders",
     "replace_folder",
     "settle",
     "staging",

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from mien.errors import OutputError, UsageError
 from mien.outputs.places import check_inputs, real_path, try_place
-from mien.outputs.writing import make_folders, place_name, remove_folders, writing
+from mien.outputs.writing import begin_in, place_name, remove_folders, writing
 
 # Lies in a folder that is being replaced: once the folders are exchanged, it tells the older from the unfinished.
 _REPLACED = ".replaced"
@@ -142,9 +142,8 @@ class FolderWriter:
     def __enter__(self) -> Path:
         try:
             with writing(self.path):
-                self._made = make_folders(self.partial.parent)
                 shutil.rmtree(self.partial, ignore_errors=True)
-                self.partial.mkdir()
+                self._made = begin_in(self.partial.parent, self.partial.mkdir)
         except BaseException as error:  # a signal too: what fails on the way in is never told to __exit__
             self.__exit__(type(error), error, error.__traceback__)
             raise

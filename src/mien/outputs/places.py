@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mien.errors import UsageError
-from mien.outputs.writing import is_special, make_folders, place_name, reason_of, remove_folders, target_of
+from mien.outputs.writing import begin_in, is_special, place_name, reason_of, remove_folders, target_of
 
 _LOOKED_AT = 1 << 16
 _TRIAL = b"\0" * 4096  # one block: a full disk may still have room for a name
@@ -139,15 +139,20 @@ def try_place(where: str, folder: Path, name: str = "results") -> None:
     """
     trial = folder / f".{name}.trial-{os.getpid()}"
     made: list[Path] = []
+
+    def put() -> None:
+        try:
+            with open(trial, "xb") as file:
+                file.write(_TRIAL)
+        finally:
+            with suppress(OSError):  # where it could not be opened
+                trial.unlink()
+
     try:
         str(trial).encode()  # Parquet and JSON take no other names
-        made = make_folders(folder)
-        with open(trial, "xb") as file:
-            file.write(_TRIAL)
+        made = begin_in(folder, put)
     except (OSError, ValueError) as error:
         found, fix = reason_of(error)
         raise UsageError(where, f"cannot be written: {found}", "", fix) from error
     finally:
-        with suppress(OSError, ValueError):  # most often nothing was written
-            trial.unlink()
         remove_folders(made)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _REASONS = {
     errno.ENOENT: ("no folder can be made there", "Write somewhere else."),
     errno.EIO: ("the disk reports an error", "Write somewhere else, and see to that disk."),
 }
+# How often a place is begun anew that others take away.
+_TRIES = 50
 #: Errors that only writing can bring: seen anywhere in the work, they mean a result and not an input.
 ONLY_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
@@ -69,8 +72,8 @@ def whole(path: Path | str) -> Iterator[Path]:
             yield path
             return
         target = target_of(path)
-        made = make_folders(target.parent)
         partial = target.with_name(target.name + ".partial")
+        made = begin_in(target.parent, partial.touch)
         try:
             yield partial
             os.replace(partial, target)
@@ -124,6 +127,8 @@ def make_folders(folder: Path) -> list[Path]:
         missing.append(at)
         at = at.parent
     if not os.path.isdir(at):
+        if not os.path.lexists(at):  # another has just taken it away
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(at))
         nowhere = os.path.islink(at) and not os.path.exists(at)
         kind = "a link that leads nowhere" if nowhere else "a file, not a folder"
         raise NotADirectoryError(errno.ENOTDIR, f"{at} is {kind}", str(at))
@@ -131,10 +136,37 @@ def make_folders(folder: Path) -> list[Path]:
     try:
         for new in reversed(missing):
             made.insert(0, new)  # before it is there: a signal may come as soon as it is
-            new.mkdir(exist_ok=True)
+            with suppress(FileExistsError):  # another was quicker, and may take it away again
+                new.mkdir()
     except BaseException:
         with suppress(OSError, IndexError):
             made.pop(0).rmdir()  # most often it could not be made, which says nothing of those around it
+        remove_folders(made)
+        raise
+    return made
+
+
+def begin_in(folder: Path, begin: Callable[[], object]) -> list[Path]:
+    """Make a folder and put the first thing there; returns the folders that are new, the innermost first.
+
+    Whoever tries the same place at the same time takes its folders away again while they are empty, even between the
+    two: then both are done anew.
+
+    Raises:
+        OSError: If one of them fails for another reason; then no new folder is left.
+    """
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            return _begun(folder, begin)
+        time.sleep(0.001)
+    return _begun(folder, begin)
+
+
+def _begun(folder: Path, begin: Callable[[], object]) -> list[Path]:
+    made = make_folders(folder)
+    try:
+        begin()
+    except BaseException:
         remove_folders(made)
         raise
     return made

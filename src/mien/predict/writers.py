@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.demographics import Head
-from mien.outputs import make_folders, whole, writing
+from mien.outputs import begin_in, whole, writing
 from mien.predict.rows import FaceRow, columns
 from mien.spreadsheets import with_marks
 
@@ -58,7 +58,7 @@ def writer(
     kinds = columns(classes, numbers, film=film, heads=heads)
     if path.suffix == ".jsonl":
         with writing(path):
-            make_folders(path.parent)
+            begin_in(path.parent, path.touch)
             with open(path, "a" if resume else "w", encoding="utf-8") as file:
                 yield _Lines(file)
         return
