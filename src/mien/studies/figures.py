@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,13 +102,14 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
     drawn = new_figure(7, 4, _title(plan, figure))
     axes = drawn.subplots()
     groups = list(dict.fromkeys(others for others, _ in series))
-    for (others, metric), found in series.items():
+    aside = _aside(places, len(series))
+    for i, ((others, metric), found) in enumerate(series.items()):
         colour, _, marker = LINES[groups.index(others) % len(LINES)]
         known = [level for level in levels if level in found]
         values = [found[level].values[metric].mean for level in known]
         spread = np.abs(np.array([[v.value - v.low, v.high - v.value] for v in values]).T)
         axes.errorbar(
-            [places[level] for level in known],
+            [places[level] + aside[i] for level in known],
             [v.value for v in values],
             yerr=np.nan_to_num(spread),
             color=colour,
@@ -121,6 +122,14 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
     axes.set(xlabel=axis[0], ylabel=wrap(_title(plan, figure), _LABEL))
     axes.legend()
     return drawn
+
+
+def _aside(places: Mapping[str, float], n: int) -> NDArray[np.float64]:
+    """How far each of n lines stands aside, so that their intervals do not lie on each other."""
+    at = sorted(places.values())
+    step = float(min(np.diff(at), default=1.0))
+    half = step * min(0.05, 0.4 / n) * (n - 1) / 2
+    return np.linspace(-half, half, n, dtype=np.float64)
 
 
 def _places(levels: Sequence[str]) -> dict[str, float]:
