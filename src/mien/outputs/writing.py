@@ -119,7 +119,7 @@ def target_of(path: Path) -> Path:
     return target if os.path.isdir(target.parent) else path / target.name
 
 
-def make_folders(folder: Path) -> list[Path]:
+def _make_folders(folder: Path) -> list[Path]:
     """Make a folder and those above it; returns those that are new, the innermost first."""
     missing = []
     at = folder
@@ -163,7 +163,7 @@ def begin_in(folder: Path, begin: Callable[[], object]) -> list[Path]:
 
 
 def _begun(folder: Path, begin: Callable[[], object]) -> list[Path]:
-    made = make_folders(folder)
+    made = _make_folders(folder)
     try:
         begin()
     except BaseException:
