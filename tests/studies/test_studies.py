@@ -23,11 +23,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from mien import __version__
 from mien.cli.studying import choose as study_choose
 from mien.cli.studying import claims, retry, show, study_run, study_table
+from mien.cli.taking import As
 from mien.errors import ConfigError, DataError, RunError, UsageError
+from mien.models import MODELS
 from mien.own_files import sha256_of
 from mien.records import Predictions
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
@@ -35,7 +38,7 @@ from mien.studies.cells import lineage
 from mien.studies.choosing import _faces, choose, choose_row
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
-from mien.studies.definition import ClaimConfig
+from mien.studies.definition import ClaimConfig, Scale
 from mien.studies.estimates import predictions_of
 from mien.studies.features import features_of
 from mien.studies.hold import holding
@@ -152,7 +155,7 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
         "1",
     )
     assert {r["scale"] for r in rows} == {"full"}
-    claims(file, runs=tmp_path, out=tmp_path / "claims.md", set=())
+    claims(file, runs=tmp_path, out=tmp_path / "claims.md")
     assert "| easy | More learns more. |" in (tmp_path / "claims.md").read_text()
     plan = planned(file)
     assert plan.of("tuned")[0].run.record.data["started_from"]["folder"] == str(plan.of("0.05")[0].folder / "run")
@@ -261,14 +264,16 @@ def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsy
     ):
         written(file, **({"seeds": 2, "cells": {}, "figures": []} | other))
         assert told()[8] == "not run", other
-    for more, why in (({"set": {"train.batch_size": 7}}, "full"), ({}, "tiny")):
+    scales: list[tuple[dict[str, Any], Scale]] = [({"set": {"train.batch_size": 7}}, "full"), ({}, "tiny")]
+    for more, why in scales:
         written(file, **({"seeds": 2, "cells": {}, "figures": []} | more))
         with pytest.raises(UsageError, match=rf"rests on 4 runs \(full\), and .* has 0 \({why}\)"):
-            study_table(file, out=out, scale=why, page=pages / "easy")
+            study_table(file, out=out, how=As(scale=why), page=pages / "easy")
     written(file, seeds=2, cells={}, figures=[])
-    assert study_run(file, out=out, scale="small", set=("train.epochs=1",)) == 0  # as many runs, and no full ones
+    shorter = As(scale="small", set=("train.epochs=1",))
+    assert study_run(file, out=out, how=shorter) == 0  # as many runs, and no full ones
     with pytest.raises(UsageError, match=r"rests on 4 runs \(full\), and .* has 4 \(small, train.epochs=1\)"):
-        study_table(file, out=out, scale="small", set=("train.epochs=1",), page=pages / "easy")
+        study_table(file, out=out, how=shorter, page=pages / "easy")
     kept.write_text(kept.read_text().replace('"claims"', '"clams"'))
     with pytest.raises(DataError, match="claims"):
         told()
@@ -360,21 +365,21 @@ def test_a_start_that_is_not_judged_is_no_row_and_comes_along(file: Path, tmp_pa
     here = (f"store={easy_store}",)
     plan = plan_study(load_study(file), tmp_path, tmp_path / "out", stores={"store": str(easy_store)})
     after = plan.of("after")[0]
-    assert study_run(file, out=tmp_path / "out", cell=(after.id[:10],), store=here) == 0
+    assert study_run(file, out=tmp_path / "out", cell=(after.id[:10],), how=As(store=here)) == 0
     assert states(plan) == {"faces-0": "done", "after-0": "done"}
     assert [row.name for row in rows_of(plan)] == ["after"]
     assert plan.of("faces")[0].run.record.estimates == {}
     # What is asked for later is judged later, without another training.
     trained = (after.folder / "run" / "model.safetensors").stat().st_mtime_ns
     more = written(file, grid={}, cells=cells, claims=[], figures=[], evaluate=["test", "valid", "validation"])
-    assert study_run(more, out=tmp_path / "out", store=here) == 0
+    assert study_run(more, out=tmp_path / "out", how=As(store=here)) == 0
     assert (after.folder / "run" / "model.safetensors").stat().st_mtime_ns == trained
     assert set(after.run.record.estimates) == {"test", "valid", "validation"}
 
 
 def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert study_run(file, out=out, scale="tiny") == 0
+    assert study_run(file, out=out, how=As(scale="tiny")) == 0
     plan = planned(file, "tiny")
     rows = rows_of(plan)
     assert "**Scale: tiny**: one epoch" in markdown_of(plan, rows)
@@ -386,7 +391,7 @@ def test_a_smaller_scale_says_so_wherever_it_stands(file: Path, tmp_path: Path) 
 
 def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
     rates = {"lr": {"train.optimizer.lr": [0.001, 0.01, 0.05]}}
-    assert study_run(written(file, grid=rates, cells={}, seeds=2), out=tmp_path / "out", scale="tiny") == 0
+    assert study_run(written(file, grid=rates, cells={}, seeds=2), out=tmp_path / "out", how=As(scale="tiny")) == 0
     plan = planned(file, "tiny")
     first = plan.of(plan.cells[0].row)[0]
     for cell in plan.cells:
@@ -425,7 +430,7 @@ def test_what_features_tell_of_a_group_is_a_column(file: Path, tmp_path: Path) -
         "figures": [],
         "evaluate": ["test", "train"],
     }
-    assert study_run(written(file, **asked), out=tmp_path / "out", scale="tiny") == 0
+    assert study_run(written(file, **asked), out=tmp_path / "out", how=As(scale="tiny")) == 0
     plan = planned(file, "tiny")
     said = [Predictions.load(cell.run.path / "predictions" / "train.parquet") for cell in plan.cells]
     rng = np.random.default_rng(0)
@@ -517,7 +522,7 @@ def test_two_processes_share_the_work_and_do_nothing_twice(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert study_run(file, out=out, scale="small", jobs=2, threads=1) == 0
+    assert study_run(file, out=out, how=As(scale="small"), jobs=2, threads=1) == 0
     assert "6 of 6 cells done" in capsys.readouterr().out
     plan = planned(file, "small")
     assert all(cell.run.record.resumed == [] for cell in plan.cells)
@@ -599,9 +604,9 @@ def test_what_the_caller_changed_is_never_the_full_scale(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("train.epochs=1", "train.threads=1")
-    assert study_run(file, out=tmp_path / "out", set=asked) == 0
+    assert study_run(file, out=tmp_path / "out", how=As(set=asked)) == 0
     capsys.readouterr()
-    study_table(file, out=tmp_path / "out", set=asked, format="csv")
+    study_table(file, out=tmp_path / "out", how=As(set=asked), format="csv")
     assert {row["scale"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))} == {"full, train.epochs=1"}
     plan = planned(file, **{"train.epochs": 1})
     text = markdown_of(plan, rows_of(plan))
@@ -616,13 +621,43 @@ def test_a_store_may_lie_elsewhere_when_a_study_goes_on(file: Path, tmp_path: Pa
     one, two = tmp_path / "one", tmp_path / "two"
     for place in (one, two):
         shutil.copytree(easy_store, place)
-    assert study_run(file, out=tmp_path / "out", store=(f"easy={one}",), cell=("0.05",)) == 0
-    assert study_run(file, out=tmp_path / "out", store=(f"easy={two}",), threads=1) == 0
+    assert study_run(file, out=tmp_path / "out", how=As(store=(f"easy={one}",)), cell=("0.05",)) == 0
+    assert study_run(file, out=tmp_path / "out", how=As(store=(f"easy={two}",)), threads=1) == 0
     plan = plan_study(load_study(file), tmp_path, tmp_path / "out", stores={"easy": str(two)})
     assert set(states(plan).values()) == {"done"}
     assert all(0 <= row.values["accuracy"].mean.value <= 1 for row in rows_of(plan))
     with pytest.raises(UsageError, match="--store esay: is no store of the study, expected one of easy"):
-        study_run(file, out=tmp_path / "out", store=(f"esay={two}", f"easy={one}"))
+        study_run(file, out=tmp_path / "out", how=As(store=(f"esay={two}", f"easy={one}")))
+
+
+def test_a_file_of_weights_takes_the_place_of_what_a_library_publishes(file: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"small": True, "width": 0.125, "depth": 0.25}
+    small = {"name": "efficientnet_lite0", "options": options}
+    cells = {"none": {}, "imagenet": {"set": {"model.weights": "imagenet"}}, "after": {"start": "imagenet"}}
+    written(file, grid={}, set={"model": small, "train.epochs": 1}, cells=cells, claims=[], figures=[])
+    weights, other = tmp_path / "brought.safetensors", tmp_path / "other.safetensors"
+    for i, place in enumerate((weights, other)):
+        torch.manual_seed(i)
+        net = MODELS.get("efficientnet_lite0")(1000, 3, **options)
+        save_file(net.state_dict(), place)
+    how, study = As(weights=(f"efficientnet_lite0={weights}",)), load_study(file)
+    assert study_run(file, out=tmp_path / "out", how=how) == 0
+    plan = plan_study(study, tmp_path, tmp_path / "out", published=how.published)
+    assert states(plan) == {"none-0": "done", "imagenet-0": "done", "after-0": "done"}
+    # Which file is a part of the key, and where it lies is none; what begins with no published weights is as it was.
+    moved = Path(shutil.move(weights, tmp_path / "moved.safetensors"))
+    again = plan_study(study, tmp_path, tmp_path / "out", published={"efficientnet_lite0": str(moved)})
+    assert set(states(again).values()) == {"done"}
+    brought: dict[str, str]
+    for brought in ({}, {"efficientnet_lite0": str(other)}):
+        found = states(plan_study(study, tmp_path, tmp_path / "out", published=brought))
+        assert found == {"none-0": "done", "imagenet-0": "absent", "after-0": "absent"}
+    page = write_page(again, tmp_path / "page").read_text()
+    assert "--weights efficientnet_lite0=FILE" in page
+    assert "Weights of others that they begin with: brought.safetensors (" in page
+    assert str(tmp_path) not in page
+    with pytest.raises(UsageError, match=r"--weights efficientnet_lite: is no network that the study begins with .*"):
+        show(file, out=tmp_path / "out", how=As(weights=(f"efficientnet_lite={moved}",)))
 
 
 def test_rows_of_one_experiment_are_done_together_whichever_is_judged(file: Path, tmp_path: Path) -> None:

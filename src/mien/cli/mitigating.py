@@ -6,20 +6,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Out, app, pair_of
+from mien.cli.app import Out, app
+from mien.cli.taking import AS_WRITTEN, As, repeated
 from mien.shown import tell
 
 if TYPE_CHECKING:
     from mien.mitigate import MitigationConfig
     from mien.mitigate.phases import Places
     from mien.studies import Work
-
-Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all runs: train.epochs=5.")]
-Stores = Annotated[tuple[str, ...], Parameter(help="Where a store lies that the study calls NAME: NAME=FOLDER.")]
 
 
 @app.command
@@ -29,9 +27,7 @@ def mitigate(
     *,
     out: Out | None = None,
     page: Out | None = None,
-    scale: Literal["tiny", "small", "full"] = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     setting: Annotated[tuple[str, ...], Parameter(help="Only these settings of the study.")] = (),
     jobs: int = 1,
     threads: int | None = None,
@@ -53,8 +49,6 @@ def mitigate(
         Folder of its runs; runs/NAME-SCALE by default.
     page
         Folder of the page; OUT/page by default.
-    scale
-        How large; the study says what a scale shrinks.
     jobs
         Processes side by side; they share the processor's cores.
     threads
@@ -68,7 +62,6 @@ def mitigate(
     """
     import os
 
-    from mien.config import overrides_of
     from mien.errors import DataError, RunError, UsageError
     from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
     from mien.mitigate.phases import Places, check_faces
@@ -81,10 +74,11 @@ def mitigate(
             raise UsageError(f"--setting {name}", "is none of the study", "", nearest(name, list(config.settings)))
     places = Places(
         folder=file.parent,
-        out=out or Path("runs") / f"{config.name}-{scale}",
-        scale=scale,
-        settings=overrides_of(set),
-        stores=dict(pair_of("--store", text) for text in store),
+        out=out or Path("runs") / f"{config.name}-{how.scale}",
+        scale=how.scale,
+        settings=how.settings,
+        stores=how.stores,
+        published=how.published,
     )
     began = since or time.time()
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
@@ -93,9 +87,8 @@ def mitigate(
     for name in asked:
         check_faces(config, name, places)
     if jobs > 1:
-        words = [sys.executable, "-m", "mien.cli", "mitigate", str(file), "--out", str(places.out), "--scale", scale]
-        words += [w for name, texts in (("--set", set), ("--store", store), ("--setting", setting)) for t in texts
-                  for w in (name, t)]  # fmt: skip
+        words = [sys.executable, "-m", "mien.cli", "mitigate", str(file), "--out", str(places.out)]
+        words += [*how.words(), *repeated([("--setting", setting)])]
         words += ["--threads", str(threads), "--device", device, "--since", repr(began), "--no-write"]
         done = _side_by_side([*words, "--retry"] if retry else words, jobs)
     else:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from mien.cli.app import Out, app, pair_of
-from mien.errors import UsageError
+from mien.cli.app import Out, app
+from mien.cli.taking import AS_WRITTEN, As, repeated
 from mien.shown import tell
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 study = App(name="study", help="A published table made again: run what is missing, see ours beside theirs.")
 app.command(study)
 
-Scale = Literal["tiny", "small", "full"]
-Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all cells: train.epochs=5.")]
-Stores = Annotated[tuple[str, ...], Parameter(help="Where a store lies that a study calls NAME: NAME=FOLDER.")]
+Overrides = Annotated[tuple[str, ...], Parameter(help="Override a setting of all trials: train.epochs=5.")]
 
 
 @study.command(name="run")
@@ -30,9 +28,7 @@ def study_run(
     /,
     *,
     out: Out | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     jobs: int = 1,
     threads: int | None = None,
     device: str = "cpu",
@@ -55,8 +51,6 @@ def study_run(
         The study; see studies/.
     out
         Its folder; runs/NAME-SCALE by default.
-    scale
-        How large; each study says what a scale shrinks.
     jobs
         Processes side by side; they share the processor's cores.
     threads
@@ -78,7 +72,7 @@ def study_run(
     """
     from mien.studies import Work
 
-    plan = _plan(file, out, scale, set, store, cell)
+    plan = _plan(file, out, how, cell)
     stale, began = redo == "stale", since or time.time()
     work = Work(device=device, threads=threads, features=plan.study.probes, redo=stale, since=began)
     if list_cells:
@@ -91,7 +85,7 @@ def study_run(
         return _submit(plan, cluster, work, cluster_set)
     if ray is not None:
         return _on_ray(plan, None if ray == "local" else ray, work)
-    return _run(plan, work, jobs, _words(file, scale, set, store, cell))
+    return _run(plan, work, jobs, [str(file), *how.words(), *repeated([("--cell", cell)])])
 
 
 @study.command
@@ -100,9 +94,7 @@ def retry(
     /,
     *,
     out: Out | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     jobs: int = 1,
     threads: int | None = None,
     device: str = "cpu",
@@ -117,8 +109,6 @@ def retry(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
-    scale
-        How large.
     jobs
         Processes side by side.
     threads
@@ -130,9 +120,9 @@ def retry(
     """
     from mien.studies import Work
 
-    plan = _plan(file, out, scale, set, store, cell)
+    plan = _plan(file, out, how, cell)
     work = Work(device=device, threads=threads, features=plan.study.probes, retry=True, since=since or time.time())
-    return _run(plan, work, jobs, _words(file, scale, set, store, cell))
+    return _run(plan, work, jobs, [str(file), *how.words(), *repeated([("--cell", cell)])])
 
 
 @study.command
@@ -141,9 +131,7 @@ def show(
     /,
     *,
     out: Out | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     stale: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Where each cell of a study stands.
@@ -154,15 +142,13 @@ def show(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
-    scale
-        How large.
     stale
         Only cells that were trained by another commit than this.
     """
     from mien import terminal
     from mien.studies import epochs_of, standing_of
 
-    plan = _plan(file, out, scale, set, store, ())
+    plan = _plan(file, out, how)
     rows = []
     for each in plan.cells:
         standing = standing_of(each)
@@ -172,7 +158,9 @@ def show(
         where = standing.error or (held.name if held else "")
         where = " ".join(filter(None, (where, "made by other code" if standing.stale else "")))
         rows.append([each.row, str(each.seed), standing.state, f"{epochs_of(each)}", where, each.id])
-    terminal.table(f"{plan.study.name}, {scale}", ["row", "seed", "state", "epochs", "why or by whom", "cell"], rows)
+    terminal.table(
+        f"{plan.study.name}, {how.scale}", ["row", "seed", "state", "epochs", "why or by whom", "cell"], rows
+    )
 
 
 @study.command(name="table")
@@ -181,9 +169,7 @@ def study_table(
     /,
     *,
     out: Out | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     format: Literal["text", "markdown", "latex", "csv"] = "text",
     page: Out | None = None,
 ) -> None:
@@ -195,8 +181,6 @@ def study_table(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
-    scale
-        How large.
     format
         Of what is printed.
     page
@@ -218,7 +202,7 @@ def study_table(
         noise_of,
     )
 
-    plan = _plan(file, out, scale, set, store, ())
+    plan = _plan(file, out, how)
     rows = rows_of(plan)
     if format == "text":
         terminal.table(
@@ -248,9 +232,7 @@ def choose(
     /,
     *,
     out: Out | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     by: Literal["accuracy", "loss", "worst_class", "worst_group", "distance"] = "accuracy",
 ) -> None:
     """Which row the validation faces choose, and what the judged faces say of it.
@@ -264,8 +246,6 @@ def choose(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
-    scale
-        How large.
     by
         The rule: a figure of the epoch that each run kept, on its validation faces, the mean over seeds; 'distance'
         is that of (accuracy, worst group) from (1, 1).
@@ -274,7 +254,7 @@ def choose(
     from mien.studies.choosing import choose_row, more_is_better
     from mien.wording import listed
 
-    plan = _plan(file, out, scale, set, store, ())
+    plan = _plan(file, out, how)
     found = choose_row(plan, by)
     marks = {found.chosen: "chosen"}
     marks[found.oracle] = ", ".join(filter(None, (marks.get(found.oracle), "oracle")))
@@ -294,9 +274,7 @@ def claims(
     *files: Path,
     runs: Annotated[Path, Parameter(help="Where the studies' folders NAME-SCALE lie.")] = Path("runs"),
     pages: Path | None = None,
-    scale: Scale = "full",
-    set: Overrides = (),
-    store: Stores = (),
+    how: As = AS_WRITTEN,
     out: Out | None = None,
 ) -> None:
     """All claims of several studies in one table: holds, does not hold, cannot be told, not run.
@@ -310,22 +288,18 @@ def claims(
     pages
         Where their pages NAME lie: verdicts that these keep stand in for runs that are no longer here, if the study
         still asks for the same runs.
-    scale
-        How large.
     out
         Write it there, as Markdown.
     """
     from mien.outputs import write_text
     from mien.studies.kept import KEPT, judge_with
+    from mien.studies.planning import check_named
     from mien.studies.tables import claims_of
 
     lines: list[str] = []
     verdicts = Counter[str]()
-    plans = [_plan(file, None, scale, set, store, (), runs, other_stores=True) for file in files]
-    known = {name for plan in plans for name in plan.stores}
-    for text in store:
-        if (name := pair_of("--store", text)[0]) not in known:
-            raise UsageError(f"--store {name}", "is no store of these studies", f"one of {', '.join(sorted(known))}")
+    plans = [_plan(file, None, how, runs=runs, of_several=True) for file in files]
+    check_named(how.stores, how.published, plans)
     for plan in plans:
         judged = judge_with(plan, pages / plan.study.name / KEPT if pages is not None else None)
         verdicts.update(each.verdict for each in judged)
@@ -334,13 +308,14 @@ def claims(
     if out is None:
         tell(*lines)
     else:
-        named = [*(str(file) for file in files), *(f"--store {name}=STORE" for name in sorted(known))]
+        named = [*map(str, files), *(f"--store {name}=STORE" for name in sorted({s for p in plans for s in p.stores}))]
+        named += [f"--weights {name}=FILE" for name in sorted({name for plan in plans for name in plan.files})]
         named += ["--pages FOLDER"] if pages is not None else []
         rests = "the studies' records, or the verdicts that their pages keep" if pages else "the studies' records"
         counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
         about = (
             f"{sum(verdicts.values())} claims: {counts}. Written by `mien study claims {' '.join(named)} "
-            f"--scale {scale}` from {rests}. A claim of which seeds and faces tell too little cannot be "
+            f"--scale {how.scale}` from {rests}. A claim of which seeds and faces tell too little cannot be "
             "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of forty differences that are "
             "none one would be told to hold by chance, and one not to hold."
         )
@@ -398,28 +373,26 @@ def tune(
 def _plan(
     file: Path,
     out: Path | None,
-    scale: Scale,
-    set: tuple[str, ...],
-    store: tuple[str, ...],
-    cell: tuple[str, ...],
-    runs: Path = Path("runs"),
+    how: As,
+    cell: tuple[str, ...] = (),
     *,
-    other_stores: bool = False,
+    runs: Path = Path("runs"),
+    of_several: bool = False,
 ) -> Plan:
-    from mien.config import overrides_of
     from mien.studies import load_study, plan_study
 
     study = load_study(file)
-    stores = dict(pair_of("--store", text) for text in store)
-    place = out or runs / f"{study.name}-{scale}"
-    plan = plan_study(study, file.parent, place, scale, overrides_of(set), stores, other_stores=other_stores)
+    plan = plan_study(
+        study,
+        file.parent,
+        out or runs / f"{study.name}-{how.scale}",
+        how.scale,
+        how.settings,
+        how.stores,
+        how.published,
+        of_several=of_several,
+    )
     return plan.only(cell) if cell else plan
-
-
-def _words(file: Path, scale: Scale, set: tuple[str, ...], store: tuple[str, ...], cell: tuple[str, ...]) -> list[str]:
-    """The words of the command that say which cells."""
-    named = (("--set", set), ("--store", store), ("--cell", cell))
-    return [str(file), "--scale", scale, *(word for name, texts in named for text in texts for word in (name, text))]
 
 
 def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:

@@ -58,6 +58,7 @@ class Places:
         scale: How large.
         settings: Dotted key -> value for all runs, last.
         stores: Name of a store -> where it lies here.
+        published: Name of a network -> the file that its runs begin with in place of what its library publishes.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Places:
     scale: Scale = "full"
     settings: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
 
 
 def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Phase:
@@ -121,10 +123,16 @@ def _phase(
         "evaluate": config.parts,
         "scales": {name: {"seeds": told.seeds, "says": told.says} for name, told in config.scales.items()},
     })  # fmt: skip
-    # Each setting has stores of its own.
-    several = len(config.settings) > 1
-    where, stores = places.folder, places.stores
-    plan = plan_study(study, where, places.out, places.scale, places.settings, stores, other_stores=several)
+    plan = plan_study(
+        study,
+        places.folder,
+        places.out,
+        places.scale,
+        places.settings,
+        places.stores,
+        places.published,
+        of_several=len(config.settings) > 1,  # each setting has stores of its own
+    )
     if not rows:
         plan = replace(plan, cells=())
     _check_distinct(config, plan, rows)

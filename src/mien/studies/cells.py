@@ -99,6 +99,8 @@ class Plan:
         cells: In the order in which they are run: a cell after the one that it begins with.
         settings: What the caller changed in all cells.
         stores: Names of the stores that the study names.
+        networks: Names of the networks that cells begin with as their libraries publish them.
+        files: Of these, those that begin with a file of the caller's in their place.
     """
 
     study: StudyConfig
@@ -107,6 +109,8 @@ class Plan:
     cells: tuple[Cell, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     stores: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def as_published(self) -> bool:

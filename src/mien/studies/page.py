@@ -48,7 +48,8 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     lines += [f"{study.source}", ""] if study.source else []
     stores = [f"--store {name}=STORE" for name in plan.stores]
     changed = [f"--set {shlex.quote(each)}" for each in plan.changed]
-    words = " ".join([f"studies/{study.name}.yaml", *stores, f"--scale {plan.scale}", *changed])
+    files = [f"--weights {name}=FILE" for name in plan.files]
+    words = " ".join([f"studies/{study.name}.yaml", *stores, *files, f"--scale {plan.scale}", *changed])
     lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]
     lines += _notes(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +12,7 @@ from mien.config import ExperimentConfig, config_key, parse_config
 from mien.config.settled import settled
 from mien.data.images import Store
 from mien.errors import ConfigError, MienError, UsageError, noted
+from mien.models.pretrained import IMAGENET
 from mien.studies.cells import CELLS, Cell, Evaluated, Plan
 from mien.studies.definition import Scale, StudyConfig
 from mien.train.components import check_components
@@ -30,8 +31,9 @@ def plan_study(
     scale: Scale = "full",
     settings: Mapping[str, Any] | None = None,
     stores: Mapping[str, str] | None = None,
+    published: Mapping[str, str] | None = None,
     *,
-    other_stores: bool = False,
+    of_several: bool = False,
 ) -> Plan:
     """Make out what a study asks for.
 
@@ -45,13 +47,14 @@ def plan_study(
         scale: How large.
         settings: Dotted key -> value for all cells, last.
         stores: Name of a store, that is of its folder -> where it lies here.
-        other_stores: Whether there may be stores that the study does not name.
+        published: Name of a network -> the file that its cells begin with in place of what its library publishes.
+        of_several: Whether there may be stores and networks that the study does not name: see :func:`check_named`.
 
     Raises:
         ConfigError: With every mistake of every cell, before anything is trained.
-        UsageError: If the study names no such store.
+        UsageError: If the study names no such store, or begins with no such network's weights.
     """
-    planner = _Planner(study, folder, out, scale, settings or {}, stores or {})
+    planner = _Planner(study, folder, out, scale, settings or {}, stores or {}, published or {})
     rows, mistakes = study.rows(), list[MienError]()
     on = {part: planner.evaluated(part) for part in study.evaluate}
     cells: dict[tuple[str, int], Cell] = {}
@@ -66,16 +69,42 @@ def plan_study(
         # Of several seeds it is the same.
         raise ConfigError.joined(study.name, list({str(m): m for m in mistakes}.values()))
     _check_means(study, {row: cell for (row, seed), cell in cells.items() if seed == 0})
-    if (strange := sorted(set(planner.stores) - planner.named)) and not other_stores:
-        raise UsageError(
-            f"--store {strange[0]}", "is no store of the study", f"one of {', '.join(sorted(planner.named))}"
-        )
     order = {row: i for i, row in enumerate(rows)}
     found = sorted(cells.values(), key=lambda c: (c.seed, _depth(study, c.row), order[c.row]))
-    named = tuple(sorted(planner.named))
-    return Plan(
-        study=study, scale=scale, out=out, cells=tuple(_shared(found)), settings=dict(settings or {}), stores=named
+    plan = Plan(
+        study=study,
+        scale=scale,
+        out=out,
+        cells=tuple(_shared(found)),
+        settings=dict(settings or {}),
+        stores=tuple(sorted(planner.named)),
+        networks=tuple(sorted(planner.networks)),
+        files=tuple(sorted(planner.networks & set(planner.published))),
     )
+    if not of_several:
+        check_named(planner.stores, planner.published, [plan])
+    return plan
+
+
+def check_named(stores: Collection[str], published: Collection[str], plans: Sequence[Plan]) -> None:
+    """Refuse a store or a network that none of the studies names: a name that was misspelt would be passed over.
+
+    Args:
+        stores: Names of stores, as of :func:`plan_study`.
+        published: Names of networks.
+        plans: The studies.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    of = "the study" if len(plans) == 1 else "these studies"
+    known = sorted({name for plan in plans for name in plan.stores})
+    for name in sorted(set(stores) - set(known)):
+        raise UsageError(f"--store {name}", f"is no store of {of}", f"one of {', '.join(known)}")
+    known = sorted({name for plan in plans for name in plan.networks})
+    for name in sorted(set(published) - set(known)):
+        found = f"is no network that {of} begin{'s' * (len(plans) == 1)} with weights of its library"
+        raise UsageError(f"--weights {name}", found, f"one of {', '.join(known)}" if known else "no --weights")
 
 
 def _shared(cells: Sequence[Cell]) -> list[Cell]:
@@ -124,10 +153,12 @@ class _Planner:
         scale: Scale,
         settings: Mapping[str, Any],
         stores: Mapping[str, str],
+        published: Mapping[str, str],
     ) -> None:
         self.study, self.folder, self.out, self.scale = study, folder, out, scale
-        self.settings, self.stores = settings, stores
+        self.settings, self.stores, self.published = settings, stores, published
         self.named: set[str] = set()  # stores that the study names
+        self.networks: set[str] = set()  # that cells begin with as their library publishes them
         self.folders: dict[str, Path] = {}
         self.fingerprints: dict[str, str] = {}
         self.weights: dict[str, str] = {}
@@ -151,8 +182,12 @@ class _Planner:
         data = _section(content, "data", where)
         if "store" in data:
             content["data"] = {**data, "store": self.placed(data["store"])}
+        model = _section(content, "model", where)
         if start is not None:
-            content["model"] = {**_section(content, "model", where), "weights": str(start.run.path)}
+            content["model"] = {**model, "weights": str(start.run.path)}
+        elif model.get("weights") == IMAGENET and isinstance(model.get("name"), str):
+            self.networks.add(model["name"])
+            content["model"] = {**model, "weights": self.published.get(model["name"], IMAGENET)}
         config = check_components(parse_config(content, where), where)
         began = start.key if start else self.weights_of(config)
         key = config_key(keyed(config), self.fingerprint(config.data.store), began)
