@@ -10,9 +10,14 @@ Draws four stores that differ in their bias alone (the same seed), then runs on 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from mien.cli import app
+from mien.prepare import prepare
+from mien.values import shown
 
 #: Setting's store -> what is done to the faces. Test faces are as life has them, but for fewer cues.
 LEARNT = ["train", "valid"]
@@ -36,17 +41,22 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=32)
     args, rest = parser.parse_known_args()
 
-    from mien.cli import app
-    from mien.prepare import prepare
-
     stores = []
     for name, bias in BIASES.items():
         store = args.stores / name
         if not (store / "store.json").is_file():
             prepare("synthetic", store, n=args.faces, size=args.size, bias=bias, splits=SPLITS)
+        elif strange := _other(store, {"n": args.faces, "size": args.size, "bias": bias, "splits": SPLITS}):
+            parser.error(f"{store} was drawn with {strange}: name other --stores, or take that folder away")
         stores += ["--store", f"{name}={store}"]
     study = Path(__file__).resolve().parents[1] / "studies" / "mitigate_drawn.yaml"
     return int(app(["mitigate", str(study), *stores, *rest], result_action="return_value") or 0)
+
+
+def _other(store: Path, asked: dict[str, Any]) -> str:
+    """What a store was drawn with that is not as asked; mostly empty."""
+    detail = json.loads((store / "store.json").read_text(encoding="utf-8"))["detail"]
+    return ", ".join(f"{name} {shown(detail.get(name))}" for name, value in asked.items() if detail.get(name) != value)
 
 
 if __name__ == "__main__":
