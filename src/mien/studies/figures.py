@@ -21,6 +21,7 @@ from mien.studies.results import Row
 from mien.studies.standing import done_of
 
 _LABEL = 34  # characters of a line beside an axis
+_PANEL = 26  # and above one of four panels
 
 
 def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
@@ -44,7 +45,9 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     rows = [row for row in rows if figure.metric in row.values]
     if not rows:
         return None
-    drawn = new_figure(7, 0.6 + 0.32 * len(rows), _title(plan, figure))
+    labels = [wrap(_called(plan, row), _LABEL) for row in rows]
+    lines = max(label.count("\n") + 1 for label in labels)
+    drawn = new_figure(7, 0.6 + (0.32 + 0.12 * (lines - 1)) * len(rows), _title(plan, figure))
     axes = drawn.subplots()
     places = np.arange(len(rows))[::-1]
     values = [row.values[figure.metric] for row in rows]
@@ -58,7 +61,6 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
         drawn.legend(loc="outside upper right", ncols=2)
     _cut(axes, means, spread, theirs)
-    labels = [wrap(_called(plan, row), _LABEL) for row in rows]
     axes.set_yticks(places, labels)
     axes.grid(axis="x")
     axes.set_xlabel(_title(plan, figure))
@@ -172,7 +174,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         for other in found.values():
             axes.plot(other.index + 1, other[column], color=GRID, linewidth=0.8)
         _draw_lines(axes, history, columns, BLUE, "-", label)
-        axes.set_title(label, fontsize=8)
+        axes.set_title(wrap(label, _PANEL), fontsize=8)
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     for place, axes in enumerate(panels[: len(found)]):  # what stands below a panel may be nothing
