@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from safetensors.torch import save_file
 
 from mien.cli.mitigating import mitigate
+from mien.cli.taking import As
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
 from mien.data.splits import FIT
@@ -23,10 +25,11 @@ from mien.evaluate import evaluate, evaluate_given
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
 from mien.mitigate.known import words_of
 from mien.mitigate.page import _said_of
-from mien.mitigate.phases import Places, check_faces
+from mien.mitigate.phases import Places, check_faces, check_names
 from mien.mitigate.run import chosen_baseline, judged_faces
 from mien.mitigate.tables import asks_where_used
 from mien.mitigate.told import said_of
+from mien.models import MODELS
 from mien.records import Predictions
 from mien.studies.standing import standing_of
 from mien.train import train
@@ -152,6 +155,31 @@ def test_attributes_of_settings_and_what_a_scale_shrinks(file: Path, tmp_path: P
     assert {c.config.train.batch_size for c in base} == {30}
     # The baseline is the same in both settings, and is trained once.
     assert [c.folder for c in base] == [c.folder for c in baseline_phase(config, "other", places).plan.cells]
+
+
+@pytest.mark.parametrize("several", [{}, {"settings": {"short": {}, "longer": {"train.epochs": 2}}}])
+def test_names_of_the_caller_s_that_no_run_has_are_refused(
+    file: Path, tmp_path: Path, easy_store: Path, several: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"small": True, "width": 0.125, "depth": 0.25}
+    brought = tmp_path / "brought.safetensors"
+    save_file(MODELS.get("efficientnet_lite0")(1000, 3, **options).state_dict(), brought)
+    model = {"name": "efficientnet_lite0", "options": options, "weights": "imagenet"}
+    network = {"set": {"model": model}, "candidates": STUDY["baseline"]["candidates"]}
+    written(file, methods={"network": network}, **several)
+    config = load_mitigation(file)
+    for published, stores, told in (
+        ({"efficientnet_lite": str(brought)}, {}, "--weights efficientnet_lite: is no network"),
+        ({}, {"esay": str(easy_store)}, "--store esay: is no store of"),
+    ):
+        places = Places(folder=tmp_path, out=tmp_path / "out", published=published, stores=stores)
+        with pytest.raises(UsageError, match=told):
+            check_names(config, tuple(config.settings), places)
+    # What a method alone begins with is none the less of the study.
+    places = Places(folder=tmp_path, out=tmp_path / "out", published={"efficientnet_lite0": str(brought)})
+    check_names(config, tuple(config.settings), places)
+    with pytest.raises(UsageError, match="--weights efficientnet_lite: is no network"):
+        mitigate(file, out=tmp_path / "out", how=As(weights=(f"efficientnet_lite={brought}",)))
 
 
 def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:

@@ -40,14 +40,29 @@ def answers(right: float, seed: int, *, classes: tuple[str, ...] = ("a", "b", "c
     )
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "ab", **claim: Any) -> claims.Judged:
+def judged(
+    monkeypatch: pytest.MonkeyPatch,
+    one: Any,
+    two: Any,
+    *,
+    keys: str = "ab",
+    scale: str = "full",
+    brought: str = "",
+    **claim: Any,
+) -> claims.Judged:
     """The verdict on a claim about two rows of given answers."""
     said = {("one", i): run for i, run in enumerate(one)} | {("two", i): run for i, run in enumerate(two)}
     key = dict(zip(("one", "two"), keys, strict=True))
     cells = {
-        row: tuple(SimpleNamespace(row=row, seed=i, key=f"{key[row]}{i}") for i in range(3)) for row in ("one", "two")
+        row: tuple(
+            SimpleNamespace(
+                row=row, seed=i, key=f"{key[row]}{i}", start=None, brought=brought if row == "one" else "", on={}
+            )
+            for i in range(3)
+        )
+        for row in ("one", "two")
     }
-    plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called="full", as_published=True)
+    plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called=scale, as_published=scale == "full")
     monkeypatch.setattr(claims, "done_of", lambda told: [c for c in told if (c.row, c.seed) in said])
     for module in (claims, estimates):
         monkeypatch.setattr(module, "predictions_of", lambda cell, column: said[cell.row, cell.seed])
@@ -55,8 +70,10 @@ def judged(monkeypatch: pytest.MonkeyPatch, one: Any, two: Any, *, keys: str = "
     def measured(told: Any, column: Any, settings: Settings) -> Any:
         return [summary_estimates(said[c.row, c.seed], settings=settings)[column.metric] for c in told]
 
-    monkeypatch.setattr(claims, "estimates_of", measured)
-    told = ClaimConfig.model_validate({"says": "x", "better": "one", "than": "two"} | claim)
+    for module in (claims, estimates):
+        monkeypatch.setattr(module, "estimates_of", measured)
+    about = {} if "cell" in claim else {"better": "one", "than": "two"}
+    told = ClaimConfig.model_validate({"says": "x"} | about | claim)
     return claims.judge(plan, told, Settings(n_boot=200))  # type: ignore[arg-type]
 
 
@@ -80,6 +97,34 @@ def runs(right: float, first: int = 0, **more: Any) -> list[Predictions]:
 )
 def test_verdicts(monkeypatch: pytest.MonkeyPatch, one: float, two: float, claim: Any, verdict: str) -> None:
     assert judged(monkeypatch, runs(one), runs(two, 10), **claim).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "verdict"),
+    [
+        ("full", 0.6, "holds"),
+        ("full", 0.9, "does not hold"),
+        ("small", 0.6, "holds"),
+        # A shorter training that falls short says nothing of the whole one.
+        ("small", 0.9, "cannot be told"),
+    ],
+)
+def test_a_value_is_not_missed_by_less_training(
+    monkeypatch: pytest.MonkeyPatch, scale: str, value: float, verdict: str
+) -> None:
+    found = judged(monkeypatch, runs(0.8), [], scale=scale, cell="one", value=value)
+    assert found.verdict == verdict
+    assert ("less training" in found.why) == (verdict == "cannot be told")
+    # Which of two is better may be told at any scale.
+    assert judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale).verdict == "does not hold"
+
+
+def test_a_file_of_the_caller_s_is_told_beside_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, runs(0.8), runs(0.6, 10), brought="mine.pth")
+    assert (found.verdict, found.why) == (
+        "holds",
+        "one: it begins with mine.pth in place of what a library publishes",
+    )
 
 
 def test_a_margin_that_cannot_be_seen_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -656,8 +656,42 @@ def test_a_file_of_weights_takes_the_place_of_what_a_library_publishes(file: Pat
     assert "--weights efficientnet_lite0=FILE" in page
     assert "Weights of others that they begin with: brought.safetensors (" in page
     assert str(tmp_path) not in page
+    rows = {row.name: row.note for row in rows_of(again)}
+    assert rows == {"none": "", **dict.fromkeys(("imagenet", "after"), "It begins with moved.safetensors in place of "
+                                                                      "what a library publishes.")}  # fmt: skip
     with pytest.raises(UsageError, match=r"--weights efficientnet_lite: is no network that the study begins with .*"):
         show(file, out=tmp_path / "out", how=As(weights=(f"efficientnet_lite={moved}",)))
+
+
+def test_a_trunk_s_published_weights_are_of_the_trunk(file: Path, tmp_path: Path) -> None:
+    def around(trunk: str) -> dict[str, Any]:
+        small = {"small": True, "width": 0.125} | ({"depth": 0.25} if trunk == "efficientnet_lite0" else {})
+        options = {"trunk": {"name": trunk, "options": small}, "attributes": {"gender": 2}}
+        return {"set": {"model": {"name": "conditioned", "options": options, "weights": "imagenet"}}}
+
+    cells = {"lite": around("efficientnet_lite0"), "mobile": around("mobilenet_v2")}
+    keys = []
+    for rows in (cells, dict(reversed(cells.items()))):
+        plan = planned(written(file, grid={}, cells=rows, claims=[], figures=[]))
+        keys.append({cell.row: cell.key for cell in plan.cells})
+        assert plan.networks == ("efficientnet_lite0", "mobilenet_v2")
+    assert keys[0] == keys[1]
+    net = MODELS.get("efficientnet_lite0")(1000, 3, small=True, width=0.125, depth=0.25)
+    save_file(net.state_dict(), tmp_path / "brought.safetensors")
+    given = {"efficientnet_lite0": str(tmp_path / "brought.safetensors")}
+    plan = plan_study(load_study(file), tmp_path, tmp_path / "out", published=given)
+    assert {cell.row: cell.brought for cell in plan.cells} == {"lite": "brought.safetensors", "mobile": ""}
+    found = {cell.row: cell.key for cell in plan.cells}
+    assert found["mobile"] == keys[0]["mobile"]
+    assert found["lite"] != keys[0]["lite"]
+
+
+def test_no_path_is_told_of_what_was_changed(file: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "own weights.safetensors"
+    save_file({"a": torch.zeros(1)}, weights)
+    plan = planned(written(file, cells={}), **{"model.weights": str(weights), "train.schedule.name": "cosine"})
+    assert plan.called == "full, model.weights=own weights.safetensors, train.schedule.name=cosine"
 
 
 def test_rows_of_one_experiment_are_done_together_whichever_is_judged(file: Path, tmp_path: Path) -> None:

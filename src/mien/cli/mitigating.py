@@ -64,7 +64,7 @@ def mitigate(
 
     from mien.errors import DataError, RunError, UsageError
     from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
-    from mien.mitigate.phases import Places, check_faces
+    from mien.mitigate.phases import Places, check_faces, check_names
     from mien.registry import nearest
     from mien.studies import Work
 
@@ -84,6 +84,7 @@ def mitigate(
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     work = Work(device=device, threads=threads, retry=retry, features=config.probes, n_boot=100, since=began)
     asked = setting or tuple(config.settings)
+    check_names(config, asked, places)
     for name in asked:
         check_faces(config, name, places)
     if jobs > 1:

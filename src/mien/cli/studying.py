@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from pathlib import Path
@@ -310,6 +311,7 @@ def claims(
     else:
         named = [*map(str, files), *(f"--store {name}=STORE" for name in sorted({s for p in plans for s in p.stores}))]
         named += [f"--weights {name}=FILE" for name in sorted({name for plan in plans for name in plan.files})]
+        named += [f"--set {shlex.quote(each)}" for plan in plans[:1] for each in plan.changed]
         named += ["--pages FOLDER"] if pages is not None else []
         rests = "the studies' records, or the verdicts that their pages keep" if pages else "the studies' records"
         counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())

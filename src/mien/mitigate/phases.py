@@ -29,7 +29,7 @@ from mien.spellings import attribute_name
 from mien.studies.cells import Cell, Plan
 from mien.studies.definition import Scale, Settings, StudyConfig
 from mien.studies.execute import check_parts
-from mien.studies.planning import plan_study
+from mien.studies.planning import check_named, plan_study
 from mien.train.targets import split_table
 
 SOFT = "after.soft"  # of a method
@@ -131,7 +131,7 @@ def _phase(
         places.settings,
         places.stores,
         places.published,
-        of_several=len(config.settings) > 1,  # each setting has stores of its own
+        of_several=True,  # each setting has stores of its own, and a phase may begin with what the other does not
     )
     if not rows:
         plan = replace(plan, cells=())
@@ -153,6 +153,23 @@ def _check_distinct(config: MitigationConfig, plan: Plan, rows: Mapping[tuple[st
             expected = "candidates that differ in what is trained"
             raise ConfigError(f"{config.name}: {method}", "two candidates come to the same experiment", expected)
         keys.add(key)
+
+
+def check_names(config: MitigationConfig, settings: Sequence[str], places: Places) -> None:
+    """Refuse a store or a network of the caller's that no run of these settings names.
+
+    Args:
+        config: The study.
+        settings: Those that are asked for; of other settings than all of them a store may be named in vain.
+        places: Where it lies.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    plans = []
+    for setting in settings:
+        plans += [baseline_phase(config, setting, places).plan, methods_phase(config, setting, places, 0).plan]
+    check_named(places.stores if set(settings) == set(config.settings) else (), places.published, plans)
 
 
 def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:

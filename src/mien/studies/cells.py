@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class Cell:
         start: The cell that it begins with, of the same seed.
         on: An evaluation as the study has it -> what it is; empty for a cell that is not judged.
         scale: Of the plan.
+        brought: Name of the caller's file that it begins with in place of what a library publishes; mostly empty.
     """
 
     row: str
@@ -52,6 +54,7 @@ class Cell:
     start: Cell | None
     on: Mapping[str, Evaluated]
     scale: Scale
+    brought: str = ""
 
     @property
     def name(self) -> str:
@@ -79,13 +82,19 @@ def lineage(cell: Cell) -> list[Cell]:
     return [*(lineage(cell.start) if cell.start is not None else []), cell]
 
 
+def brought_to(cells: Sequence[Cell]) -> list[str]:
+    """Files of the caller's that cells go back to in place of what a library publishes, in a sentence each."""
+    names = {each.brought: None for cell in cells for each in lineage(cell) if each.brought}
+    return [f"It begins with {name} in place of what a library publishes." for name in names]
+
+
 #: Settings that change nothing of what comes out.
 NEUTRAL = ("train.threads", "train.max_minutes", "model.cache_gib", "name")
 
 
 def _written(value: Any) -> str:
-    """A value as the command line and YAML read it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as the command line and YAML read it; of a path its name, for where it lies is nobody's business."""
+    return (re.findall(r"[^/\\]+", value) or [value])[-1] if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +134,7 @@ class Plan:
     @property
     def changed(self) -> list[str]:
         """What the caller changed of what comes out, each as ``KEY=VALUE``, which ``--set`` reads back; no paths."""
-        told = {k: v for k, v in self.settings.items() if k not in NEUTRAL}
-        return [f"{k}={Path(v).name if k == 'data.store' else _written(v)}" for k, v in told.items()]
+        return [f"{key}={_written(value)}" for key, value in self.settings.items() if key not in NEUTRAL]
 
     def only(self, ids: Sequence[str]) -> Plan:
         """The plan of some cells, by their rows or by how their ids begin, and of those that they begin with.

@@ -13,7 +13,7 @@ import pandas as pd
 from mien.audit.seeds.noise import estimate_of, interval_over_seeds
 from mien.records import Estimate
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan
+from mien.studies.cells import Cell, Plan, brought_to
 from mien.studies.columns import RUN, Column
 from mien.studies.definition import ClaimConfig
 from mien.studies.disparities import change_of
@@ -65,7 +65,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     on the claimed side of 0 (below it for metrics of which less is better), *does not hold* where it is on the other,
     and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
     by no more than something (``within``), or one is worse by no more (``no_worse_by``), holds where the whole interval
-    says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it.
+    says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it;
+    that it does not is told at the full scale alone: a shorter training that falls short tells nothing of a longer one.
     Where the published size of a difference in a metric of which more is better lies outside of our interval, the
     reason says so, whatever the verdict.
     Nothing is told of rows that come to the same experiment, that were judged by other classes or labels, or of which
@@ -114,7 +115,9 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         if (n := n_unlearnt(plan, side, column))
     ]:
         return untold("; ".join(dict.fromkeys(lost)), ours, len(seeds))
-    verdict, reasons = _told(claim, ours, against, lower)
+    verdict, reasons = _told(plan, claim, ours, against, lower)
+    reasons += [f"{name}: {said[0].lower()}{said[1:-1]}" for name, side in zip(claim.cells, sides, strict=False)
+                for said in brought_to(side)]  # fmt: skip
     if len(seeds) < wanted:
         reasons.append(f"{len(seeds)} of {wanted} seeds")
     compared = claim.cell is None and claim.than_metric is None and told.evaluation != RUN
@@ -123,7 +126,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     return judged(verdict, "; ".join(reasons), ours, len(seeds))
 
 
-def _told(claim: ClaimConfig, ours: Estimate, against: float, lower: bool) -> tuple[Verdict, list[str]]:
+def _told(plan: Plan, claim: ClaimConfig, ours: Estimate, against: float, lower: bool) -> tuple[Verdict, list[str]]:
     """The verdict that an interval gives, and what else is to be known of it."""
     margin = claim.within or claim.no_worse_by
     if claim.within is not None:
@@ -139,6 +142,8 @@ def _told(claim: ClaimConfig, ours: Estimate, against: float, lower: bool) -> tu
     reasons = ["the interval holds both"] if verdict == "cannot be told" else []
     if verdict == "cannot be told" and margin is not None and (half := (ours.high - ours.low) / 2) > margin:
         reasons = [f"too few seeds and faces: we know it to ±{half:.3f}, and {margin:g} is asked"]
+    if verdict == "does not hold" and claim.cell is not None and not plan.as_published:
+        verdict, reasons = "cannot be told", ["not reached, by less training than theirs"]
     if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:
         reasons.append(f"not by as much as theirs, {claim.by:g}" if claim.by > ours.high else "by more than theirs")
     return verdict, reasons
@@ -159,7 +164,7 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
     elif n := max(sum(n_unlearnt(plan, fold, column) for fold in done) for column in columns):
         reasons = [f"{n} of {sum(map(len, done))} runs learnt nothing"]
     else:
-        verdict, reasons = _told(claim, ours, float(claim.value or 0), less_is_better(columns[0]))
+        verdict, reasons = _told(plan, claim, ours, float(claim.value or 0), less_is_better(columns[0]))
         reasons += [f"{len(done)} of {wanted} folds"]
     why = "; ".join(reasons)
     return Judged(claim=claim, verdict=verdict, ours=ours, seeds=0, wanted=0, scale=plan.called, why=why)

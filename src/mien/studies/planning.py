@@ -182,17 +182,21 @@ class _Planner:
         data = _section(content, "data", where)
         if "store" in data:
             content["data"] = {**data, "store": self.placed(data["store"])}
-        model = _section(content, "model", where)
+        model, brought = _section(content, "model", where), ""
         if start is not None:
             content["model"] = {**model, "weights": str(start.run.path)}
-        elif model.get("weights") == IMAGENET and isinstance(model.get("name"), str):
-            self.networks.add(model["name"])
-            content["model"] = {**model, "weights": self.published.get(model["name"], IMAGENET)}
+        elif model.get("weights") == IMAGENET:
+            network = _begun_with(model)
+            self.networks.add(network)
+            brought = self.published.get(network, "")
+            content["model"] = {**model, "weights": brought or IMAGENET}
         config = check_components(parse_config(content, where), where)
         began = start.key if start else self.weights_of(config)
         key = config_key(keyed(config), self.fingerprint(config.data.store), began)
         place = self.folders.setdefault(key, self.out / CELLS / f"{row}-s{seed}-{key[:_LETTERS]}")
-        return Cell(row=row, seed=seed, config=config, key=key, folder=place, start=start, on=on, scale=self.scale)
+        name = Path(brought).name
+        return Cell(row=row, seed=seed, config=config, key=key, folder=place, start=start, on=on, scale=self.scale,
+                    brought=name)  # fmt: skip
 
     def placed(self, store: Any) -> Any:
         """Where a store lies here."""
@@ -217,10 +221,19 @@ class _Planner:
 
     def weights_of(self, config: ExperimentConfig) -> str:
         """What tells the weights that a run begins with, whose file is read once."""
-        asked = f"{config.model.name} {config.model.weights}"
+        asked = config.model.model_dump_json()  # around another trunk a network begins with other weights
         if asked not in self.weights:
             self.weights[asked] = weights_key(config)
         return self.weights[asked]
+
+
+def _begun_with(model: Mapping[str, Any]) -> str:
+    """The network that published weights are of: a model that stands around a trunk has the trunk's."""
+    options = model.get("options")
+    trunk = options.get("trunk") if isinstance(options, Mapping) else None
+    if trunk is None:
+        return str(model.get("name", ""))
+    return _begun_with(trunk if isinstance(trunk, Mapping) else {"name": trunk})
 
 
 def _base(path: Path) -> dict[str, Any]:

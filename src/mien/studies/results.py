@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mien.stats.settings import Settings
-from mien.studies.cells import Cell, Plan
+from mien.studies.cells import Cell, Plan, brought_to
 from mien.studies.columns import RUN
 from mien.studies.estimates import Value, at, n_unlearnt, value_of
 from mien.studies.folds import folds_of, mean_over_folds
@@ -73,7 +73,7 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
     )
     if not done:
         return row
-    said = filter(None, [row.note, _same_experiment(plan, name), _unlearnt(plan, done)])
+    said = filter(None, [row.note, *brought_to(done), _same_experiment(plan, name), _unlearnt(plan, done)])
     return _with_training(replace(row, note=" ".join([*said, *_learnt(done)])), done)
 
 
