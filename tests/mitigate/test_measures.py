@@ -24,7 +24,9 @@ from mien.mitigate.measures import (
     PARITY,
     WORST,
     compare_methods,
+    faces_behind,
 )
+from mien.mitigate.run import tables_of
 from mien.mitigate.selection import choice, merit
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.records import Estimate, Predictions
@@ -280,6 +282,26 @@ def test_a_method_that_reads_the_perceived_group_is_measured_as_perceived() -> N
     # Corrected, the gap would be .25; in truth it is .16.
     wrong = compare_methods(runs, "base", "gender", settings=FAST).methods["other"].overall[GAP].value.value
     assert wrong == pytest.approx(0.25, abs=0.015)
+
+
+def test_a_perceived_group_with_hardly_a_face_behind_it_neither_judges_nor_chooses() -> None:
+    """Forty faces are perceived as women, about as many as the annotator takes men for."""
+    error = AnnotatorError.from_rates(["man", "woman"], [[0.96, 0.04], [0.05, 0.95]], 4000)
+    content = {"groups": error.groups, "counts": error.counts}
+    names = ["man"] * 960 + ["woman"] * 40
+    labels = np.arange(1000) % 3
+    said = np.where(np.arange(1000) < 960, labels, (labels + 1) % 3)  # right on all that are perceived as men
+    run = told(labels, said, names, annotator_errors={"gender": content})
+    behind = faces_behind(run, "gender")
+    assert behind[1] < 5
+    assert behind[0] == 960  # never more than are perceived
+    np.testing.assert_array_equal(faces_behind(told(labels, said, names), "gender"), [960, 40])
+    tables = tables_of(run, "gender")
+    assert merit(tables, "worst_group", "accuracy", 30) == 0
+    assert merit(tables, "worst_group", "accuracy", 30, behind) == 1
+    found = compare_methods({"base": [run, run], "other": [run, run]}, "base", "gender", settings=FAST)
+    assert found.eligible == ("man",)
+    assert "woman: 40 faces are perceived so" in found.note
 
 
 def test_small_and_unknown_groups() -> None:

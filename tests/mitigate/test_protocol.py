@@ -442,10 +442,15 @@ def test_seeds_that_learnt_nothing_and_latents_that_tell_nothing_are_told() -> N
         )
 
     nan = float("nan")
-    plain: Any = SimpleNamespace(best=[outcome([0, 1]), outcome([1, 2])])
+    told: dict[str, Any] = {"merits": [[0.5, 0.6], [0.5, 0.7]], "failures": {}}
+    plain: Any = SimpleNamespace(best=[outcome([0, 1]), outcome([1, 2])], **told)
     assert _said_of(plain) == []
+    alike: Any = SimpleNamespace(best=plain.best, merits=[[0.5, 0.6], [0.5, 0.6]], failures={})
+    assert _said_of(alike) == [
+        "its candidates are alike to the rule that chooses, and the first was taken: it had one chance."
+    ]
     latent: Any = SimpleNamespace(
-        best=[outcome([2, 2], alive=[0.9, 0.25, nan]), outcome([0, 1], alive=[0.9, 0.75, nan])]
+        **told, best=[outcome([2, 2], alive=[0.9, 0.25, nan]), outcome([0, 1], alive=[0.9, 0.75, nan])]
     )
     assert _said_of(latent) == [
         "1 of 2 seeds learnt nothing: all faces get one class.",

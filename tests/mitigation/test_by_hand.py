@@ -127,6 +127,17 @@ def test_an_exponent_does_nothing_beside_the_effective_number() -> None:
         Reweighting(faces([0, 0, 1]), effective=0.9, exponent=0.5)
 
 
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_cells_are_drawn_by_a_power_of_their_size(exponent: float) -> None:
+    n = np.array([30, 7, 3])
+    method = Resampling(faces(np.repeat([0, 1, 2], n).tolist()), size="same", exponent=exponent)
+    drawn = np.concatenate([method.order(2, epoch) for epoch in range(2500)])
+    assert len(drawn) == 100_000
+    found = np.bincount(np.repeat([0, 1, 2], n)[drawn]) / len(drawn)
+    wanted = n ** (1 - exponent) / (n ** (1 - exponent)).sum()
+    assert (np.abs(found - wanted) < 3 * np.sqrt(wanted * (1 - wanted) / len(drawn))).all()
+
+
 @pytest.mark.parametrize("size", ["up", "same", "mixture"])
 def test_faces_come_as_often_as_they_should(size: Any) -> None:
     told = faces([0] * 30 + [1] * 7 + [2] * 3)
@@ -220,6 +231,12 @@ def test_group_dro_of_soft_groups() -> None:
     method = GroupDro(told, by=("gender",), classes=False, eta=1e-6)
     found = method.loss(step(told, [1.0, 3.0, 2.0]))
     assert found.item() == pytest.approx((5 / 3 + 7 / 3) / 2, rel=1e-5)
+    # Of groups by the likeliest it would be as even: a step shows that their losses are 5/3 and 7/3.
+    method = GroupDro(told, by=("gender",), classes=False, eta=1.0)
+    found = method.loss(step(told, [1.0, 3.0, 2.0]))
+    q = np.exp([5 / 3, 7 / 3]) / np.exp([5 / 3, 7 / 3]).sum()
+    np.testing.assert_allclose(method.log_q_0.exp(), q, rtol=1e-5)
+    assert found.item() == pytest.approx(q @ [5 / 3, 7 / 3], rel=1e-5)
 
 
 def test_group_dro_keeps_what_it_does_not_see() -> None:
@@ -429,6 +446,14 @@ def test_contrast_by_hand() -> None:
     # Across groups: faces of one group have no partner, and nothing is lost.
     across = Contrastive(told, by=("gender",), temperature=1.0)
     assert across.contrast(features, classes, torch.tensor([[1.0, 0]] * 4)).item() == 0
+    # Partners of another group: a face of its own class and group is no rival, and is not pushed away.
+    three = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    across = Contrastive(told, by=("gender",), partners="across", rivals="all", temperature=1.0)
+    memberships = torch.tensor([[1.0, 0], [0, 1.0], [1.0, 0], [1.0, 0]])
+    found = across.contrast(three, torch.tensor([0, 0, 1, 1]), memberships)
+    assert found.item() == pytest.approx(math.log(math.e + 2) - 1)  # the last two have no partner, and are two rivals
+    alike = across.contrast(three[[0, 1, 1]], torch.tensor([0, 0, 0]), torch.tensor([[1.0, 0], [0, 1.0], [0, 1.0]]))
+    assert alike.item() == pytest.approx((math.log(2) + 0 + 0) / 3)
     # Unknown groups are partners of all of their class, and rivals of all others.
     unknown = across.contrast(features, classes, torch.zeros(4, 2)).item()
     assert unknown == pytest.approx(method.contrast(features, classes, torch.zeros(4, 2)).item())

@@ -163,17 +163,15 @@ def compare_methods(
     if error is not None:
         rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
     sizes = np.bincount(group, minlength=g + 1)[:g]
-    eligible = sizes >= min_n
-    if rates is not None:
-        behind = true_counts(sizes[None, :, None].astype(np.float64), rates[:1])[0, :, 0]
-        for i in np.flatnonzero(eligible & (behind < min_n)):
-            name = attribute.groups[i]
-            rare = (
-                f"{name}: {sizes[i]:,} faces are perceived so, and about {behind[i]:.0f} are behind them, of {min_n} "
-                "that are needed: it judges nothing"
-            )
-            note = "; ".join(filter(None, [note, rare]))
-        eligible &= behind >= min_n
+    behind = _behind(sizes, error)
+    eligible = behind >= min_n
+    for i in np.flatnonzero((sizes >= min_n) & ~eligible):
+        name = attribute.groups[i]
+        rare = (
+            f"{name}: {sizes[i]:,} faces are perceived so, and about {behind[i]:.0f} are behind them, of {min_n} "
+            "that are needed: it judges nothing"
+        )
+        note = "; ".join(filter(None, [note, rare]))
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
     gaps = known_gaps(known, attribute.groups, first.classes, spec)
     annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
@@ -268,6 +266,27 @@ def _in_order(first: Predictions, run: Predictions, name: str, spec: str) -> Pre
         ):
             raise DataError(name, f"has other groups of {part!r} than the baseline", "the same groups", fix)
     return run
+
+
+def faces_behind(predictions: Predictions, spec: str) -> Array:
+    """``(G,)`` faces of each group that it may be counted by.
+
+    Of a perceived group whose annotator's errors came with the predictions they are no more than are likely behind it.
+
+    Args:
+        predictions: Of some faces.
+        spec: The attribute, or an intersection.
+    """
+    attribute = resolve_attribute(predictions, spec)
+    known = attribute.codes[attribute.codes >= 0]
+    return _behind(np.bincount(known, minlength=len(attribute.groups)), _error_of(predictions, attribute)[0])
+
+
+def _behind(sizes: NDArray[np.int64], error: AnnotatorError | None) -> Array:
+    found = sizes.astype(np.float64)
+    if error is None:
+        return found
+    return np.asarray(np.minimum(found, true_counts(found[None, :, None], error.rates[None])[0, :, 0]))
 
 
 def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[AnnotatorError | None, str]:

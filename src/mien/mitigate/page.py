@@ -15,6 +15,7 @@ from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
+    GAP,
     KNOWN,
     WORST,
     Comparison,
@@ -129,7 +130,8 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
             else "."
         ),
         f"Intervals are {100 * settings.level:.0f} % for all faces and all seeds; changes are against the baseline of "
-        "the same seed on the same faces, and those of the groups hold together.",
+        "the same seed on the same faces, and those of the groups hold together. They are of the candidates that were "
+        "chosen: that other faces might have chosen others is no part of them.",
         f"Groups with fewer than {config.min_n} faces are shown and neither choose nor judge."
         if len(comparison.eligible) < len(comparison.sizes) or config.min_n != MIN_N
         else "",
@@ -179,6 +181,11 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         f"The baseline serves **{worst}** worst, {base.groups[worst].value}, and **{best}** best, "
         f"{base.groups[best].value}."
     ]
+    if base.overall[GAP].value.low <= 0:
+        lines.append(
+            f"- Its groups are not told apart: that {worst} is served worst may be chance, and with other faces or "
+            "seeds the verdicts, which ask what that group gained, might be about another."
+        )
     helped = [name for name, told in judged.items() if told.verdict == "helped"]
     for name in sorted(helped, key=lambda m: -change_of(comparison, m, worst).value):
         asked = asks(found, name)
@@ -232,6 +239,8 @@ def _notes(found: Found) -> list[str]:
 def _said_of(tried: Tried) -> list[str]:
     """What must be known of a method's runs: seeds that learnt nothing, and how much of a latent is alive."""
     said = []
+    if len(tried.merits) > 1 and not tried.failures and len({tuple(each) for each in tried.merits}) == 1:
+        said.append("its candidates are alike to the rule that chooses, and the first was taken: it had one chance.")
     one = sum(len(np.unique(each.judged.predicted)) == 1 for each in tried.best)
     if one:
         said.append(f"{one} of {plural(len(tried.best), 'seed')} learnt nothing: all faces get one class.")

@@ -20,6 +20,7 @@ from mien.data.images import Store
 from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.mitigate.definition import BASELINE, ROWS, UNTUNED, MethodConfig, MitigationConfig
+from mien.mitigate.measures import faces_behind
 from mien.mitigate.phases import (
     SOFT,
     Phase,
@@ -211,7 +212,7 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
 def _unselectable(config: MitigationConfig, validation: Predictions) -> str:
     """Why groups of validation faces can choose nothing."""
     tables = tables_of(validation, config.attribute)[:-1]
-    large = tables[tables.sum((1, 2)) >= config.min_n]
+    large = tables[faces_behind(validation, config.attribute) >= config.min_n]
     if len(large) and config.metric == "balanced_accuracy" and not shared_classes(large.sum(-1)).any():
         return f"no class has {CLASS_FACES} validation faces in every group of {config.attribute!r}"
     return f"no group of {config.attribute!r} has {config.min_n} validation faces"
@@ -253,8 +254,11 @@ def _units(store: str, own: str) -> tuple[Mapping[str, Any], bool]:
 
 
 def _merit(config: MitigationConfig, predictions: Predictions) -> float:
-    spec = config.attribute if config.select in BY_GROUPS else None
-    return merit(tables_of(predictions, spec), config.select, config.metric, config.min_n)
+    if config.select not in BY_GROUPS:
+        return merit(tables_of(predictions, None), config.select, config.metric, config.min_n)
+    # A group that judges nothing, because hardly a face is behind it, chooses nothing either.
+    behind = faces_behind(predictions, config.attribute)
+    return merit(tables_of(predictions, config.attribute), config.select, config.metric, config.min_n, behind)
 
 
 def tables_of(predictions: Predictions, spec: str | None) -> NDArray[np.float64]:

@@ -95,12 +95,10 @@ class Needs:
 
     Attributes:
         training: Of the training faces; ``by`` must name attributes then.
-        validation: Of the validation faces.
         prediction: Of the faces that the model is used on.
     """
 
     training: bool = False
-    validation: bool = False
     prediction: bool = False
 
 

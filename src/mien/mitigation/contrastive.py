@@ -24,8 +24,9 @@ class Contrastive(Mitigation):
     and the mean over faces that have a partner. Partners are the other faces of its class, or with ``partners: across``
     those of its class and of another group: then what makes a group alike does not help. With ``rivals: same`` the sum
     runs over partners and faces of other classes in the face's own group alone, so that telling groups apart does not
-    help either. A face of unknown group is partner of all of its class, and rival of all others. Targets that are
-    spread over classes count by their first class.
+    help either; else over partners and all faces of other classes. Faces of its own class are never pushed away. A face
+    of unknown group is partner of all of its class, and rival of all others. Targets that are spread over classes count
+    by their first class.
 
     Source: Khosla et al. 2020, "Supervised contrastive learning", eq. 2 (L_out); rivals of the same group as in Park et
     al. 2022, "Fair contrastive learning for facial attribute classification" (FSCL).
@@ -34,7 +35,7 @@ class Contrastive(Mitigation):
         faces: The training faces.
         by: One attribute, or an intersection.
         partners: ``class``, or ``across`` groups.
-        rivals: ``all`` other faces, or those of the ``same`` group.
+        rivals: Faces of other classes: ``all`` of them, or those of the ``same`` group.
         weight: Factor of the contrastive loss.
         temperature: t.
     """
@@ -76,8 +77,6 @@ class Contrastive(Mitigation):
         rival = others & ~same_class
         if self.rivals == "same":
             rival &= ~(both & ~same_group)
-        else:
-            rival = others & ~partner
         # What stands in no sum is -inf, whose exponential and gradient are 0.
         total = torch.where(partner | rival, alike, -torch.inf).logsumexp(1, keepdim=True)
         told = torch.where(partner, alike - total, 0.0).sum(1)

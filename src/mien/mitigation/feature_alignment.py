@@ -29,8 +29,10 @@ class FeatureAlignment(Mitigation):
 
     Features are divided by the root of their mean square in the batch before, so that the network cannot shrink them
     out of it. The penalty is the mean over pairs of groups (over classes for ``dependence``); pairs of which one has
-    fewer than two faces in the batch are left out, and where there is none the penalty is 0. Without ``classes`` groups
-    are compared as a whole: then a network that is right about classes which differ between groups is punished.
+    fewer than two faces in the batch are left out, and where there is none the penalty is 0. Of few faces a cell the
+    distance is mostly chance, and pulls faces of a cell together whoever they are of: take large batches. Without
+    ``classes`` groups are compared as a whole: then a network that is right about classes which differ between groups
+    is punished.
 
     Source: Gretton et al. 2012, "A kernel two-sample test"; Sun and Saenko 2016, "Deep CORAL" (there the squared
     Frobenius norm over 4 d^2, here over d^2); Gretton et al. 2005, "Measuring statistical dependence with

@@ -20,7 +20,8 @@ class GroupDro(Mitigation):
 
     The loss is sum_g q_g L_g with L_g = sum_i a_ig l_i / sum_i a_ig, the mean loss of the group's faces in the batch;
     a_ig is 1, or how far a face whose group is perceived belongs to it. A group is that of an attribute, or with
-    ``classes`` each class of it. One that has no face in the batch keeps its q, and adds nothing. With several
+    ``classes`` each class of it. One that has no face in the batch keeps its q but for the
+    sum, and adds nothing. With several
     attributes the loss is the mean over them. Faces of unknown group weigh by their share of the batch, as ever.
 
     It is meant for batches in which every group has faces, and for strong decay of weights: without it a network that

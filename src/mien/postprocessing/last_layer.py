@@ -78,11 +78,12 @@ class LastLayer(PostProcessor):
 
     ``balance`` says what counts alike: each class of each group (``cells``, as in deep feature re-weighting), each
     class (``classes``: nobody's group is asked for), or each face. By ``weights`` all faces take part; by ``subsets``
-    as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged. Features have
-    unit variance while it is fitted. The penalty is the sum of squared weights, or of their absolute values, which
-    leaves out features that tell little. Nobody's group is asked for where the head is used, unless ``decoupled``: then
-    every group with ``least`` faces or more, and some of every class, has a head of its own, to which its faces count
-    by how far they are of it, and others that of all. A class of which no face is there to fit is never said.
+    as many faces of each as the smallest has, ``retrains`` times, and the weights are averaged: a cell of a handful
+    leaves a handful of each, of which little is learnt, and one without a face is in none. Features have unit variance
+    while it is fitted. The penalty is the sum of squared weights, or of their absolute values, which leaves out
+    features that tell little. Nobody's group is asked for where the head is used, unless ``decoupled``: then every
+    group with ``least`` faces or more, and some of every class, has a head of its own, to which its faces count by how
+    far they are of it, and others that of all. A class of which no face is there to fit is never said.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
     correlations" (``cells`` and ``subsets``, with ``penalty: l1``); Kang et al. 2020, "Decoupling representation
