@@ -241,7 +241,7 @@ class EqualRates(RateConstraints):
     make a rule by group for new faces. ``odds`` asks that mistakes be equal too. ``blind`` takes group and class for
     independent given what the model says: where its probabilities tell little of the group, it can do little. The rule
     answers all faces of the very same probabilities alike, where the programme may part them: it is for probabilities
-    that differ from face to face, and of quantised ones, or of few distinct ones, the rates may be far from those asked.
+    that differ from face to face, and of quantised or few distinct ones the rates may be far from those asked.
 
     Where one group is found less often in every class, equality is reached by answers for the others that are meant to
     be wrong: levelling down, which ``minimum_rates`` does not do. Name the class that matters (``of``), or use that.
