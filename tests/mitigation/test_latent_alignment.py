@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +190,21 @@ def test_style_of_a_trained_network(settings: dict[str, Any], tmp_path: Path) ->
     named = keyed(config(settings, style_network=str(eyes.path))).mitigation.options["style_network"]
     assert named == load_card(eyes.path).sha256
     assert keyed(config(settings)) == config(settings)
+
+
+def test_the_annotator_in_the_box_tells_style_of_grey_pictures(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Its first convolution, learnt in colour, says of a grey picture what it said of three equal channels."""
+    run = train(config(settings, style_network="annotator"), tmp_path / "run")
+    said = load_card(run.path).data["mitigation"]["style_network"]
+    assert (said["model"], said["corpus"]) == ("mienet", "fairface")
+    ours = load_card(run.path)
+    assert ours.in_channels == 1
+    grey, colour = (style_network("annotator", n, replace(ours, in_channels=n, mean=ours.mean * n, std=ours.std * n))
+                    for n in (1, 3))  # fmt: skip
+    x = torch.randn(2, 1, 24, 24)
+    with torch.inference_mode():
+        for one, three in zip(grey.eval()(x), colour.eval()(x.expand(-1, 3, -1, -1)), strict=True):
+            torch.testing.assert_close(one, three, rtol=1e-3, atol=1e-4)
 
 
 def test_the_style_network_sees_pictures_as_it_learnt_them(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ class LatentAlignment(Mitigation):
         free: Nats of a unit's divergence that cost nothing.
         style_network: Whose first four parts tell style: ``drawn``, four convolutions as they were drawn, which needs
             no file; a network with the weights that its library publishes (``vgg16``, as usual for this loss;
-            ``mobilenet_v2``), or with those of a file (``vgg16=FILE``); or the folder of a run or of weights. Pictures
+            ``mobilenet_v2``), or with those of a file (``vgg16=FILE``); ``annotator``, that of the annotator in the
+            box, a MieNet that learnt perceived attributes of FairFace; or the folder of a run or of weights. Pictures
             are shown to it in the range that it learnt, and in our size.
         lr: The discriminators' learning rate; that of the network if None.
         pictures: So many faces are written beside what the generator makes of them, into the run's folder.

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.errors import ConfigError
+from mien.models import MODELS
 from mien.models.blocks import ExpressionModel
-from mien.models.card import WeightCard
+from mien.models.card import WEIGHTS, WeightCard
+from mien.models.pretrained import load_pretrained
 from mien.models.published_network import LibraryNetwork
 from mien.models.weights import Classifier
 from mien.pictures.preprocessing import OF_OWN_RANGE
@@ -19,6 +21,8 @@ from mien.pictures.tensors import normalised, preprocessed
 
 _STYLE_WIDTHS = (32, 64, 128, 128)
 DRAWN = "drawn"
+ANNOTATOR = "annotator"
+_IN_THE_BOX = Path(__file__).parents[1] / "annotators" / "fairface_mienet"  # a folder of weights as any other
 KEY = "mitigation.options.style_network"
 
 
@@ -102,7 +106,8 @@ def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Modu
     """The network that tells style.
 
     Args:
-        asked: ``drawn``, a network of a library (``vgg16``, ``vgg16=FILE``), or the folder of a run or of weights.
+        asked: ``drawn``, ``annotator``, a network of a library (``vgg16``, ``vgg16=FILE``), or the folder of a run or
+            of weights.
         channels: 1 or 3.
         ours: The card of the network that learns, which all but ``drawn`` need.
 
@@ -120,11 +125,21 @@ def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Modu
     if (library := LibraryNetwork.read(asked, KEY)) is not None:
         network, about = library.load(channels)
         return LearntStyle(network, about["mean"], about["std"], ours, before_pooling=True)
-    classifier = Classifier.load(Path(asked))
-    card = classifier.card
-    if card.in_channels != channels:
+    classifier = Classifier.load(weights_folder(asked))
+    card, network = classifier.card, classifier.module
+    mean, std = card.mean, card.std
+    if card.in_channels == 3 and channels == 1:  # what it says of a grey picture's three equal channels
+        network = MODELS.get(card.model)(len(card.classes), channels, **card.options)
+        load_pretrained(network, weights_folder(asked) / WEIGHTS)
+        mean, std = ((sum(each) / len(each),) for each in (mean, std))
+    elif card.in_channels != channels:
         raise ConfigError(KEY, f"takes {card.in_channels} channels", f"{channels}, as the store has")
-    return LearntStyle(classifier.module, card.mean, card.std, ours, card.preprocess)
+    return LearntStyle(network, mean, std, ours, card.preprocess)
+
+
+def weights_folder(asked: str) -> Path:
+    """The folder of weights that is meant: ``annotator`` is the network of the annotator in the box."""
+    return _IN_THE_BOX if asked == ANNOTATOR else Path(asked)
 
 
 def gram(maps: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from mien.data.images import Store
 from mien.data.splits import FIT, TEST, TRAIN, VALIDATION
 from mien.errors import ConfigError, WeightsError
 from mien.mitigation import MITIGATIONS
+from mien.mitigation.style import weights_folder
 from mien.models import MODELS
 from mien.models.backbones import LibraryModel
 from mien.models.blocks import ExpressionModel
@@ -121,7 +122,7 @@ def _beside(config: ExperimentConfig) -> dict[str, Path | LibraryNetwork]:
         if (library := LibraryNetwork.read(value, _key(option))) is not None:
             found[option] = library
             continue
-        folder = Path(value)
+        folder = weights_folder(value)
         try:
             load_card(folder)
         except WeightsError as error:
