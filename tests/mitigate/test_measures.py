@@ -426,6 +426,13 @@ def test_what_probes_read_less_by_hand() -> None:
         "| a | 0.565 (0.500); -0.045 [-0.109, 0.019] |",
         "| b | 0.510 (0.500); **-0.100 [-0.100, -0.100]** |",
     ]
+    # What one method alone has stands for itself, and the others have none.
+    probes["b"]["latent, linear"] = {"read": [0.7, 0.72], "permuted": 0.5}
+    lines = probe_table(config, probes, 0.95)
+    assert lines[0] == "| method | features, linear | latent, linear |"
+    assert lines[2].endswith("| 0.610 (0.500) |  |")
+    assert lines[4].endswith("| 0.710 (0.500) |")
+    assert "*latent* is" in lines[-1]
 
 
 def gaps(*told: dict[str, Any]) -> tuple[KnownGapConfig, ...]:

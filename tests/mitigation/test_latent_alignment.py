@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mien.config import parse_config
+from mien.data.images import Store
 from mien.errors import ConfigError
 from mien.mitigation.base import Batch, Step
 from mien.mitigation.faces import Faces
@@ -27,6 +27,7 @@ from mien.models.card import load_card
 from mien.models.latent import BODY, LATENT, LatentMBConv
 from mien.models.weights import Classifier
 from mien.own_files import sha256_of
+from mien.studies.features import latents_of
 from mien.train import train
 from mien.train.start import beside_of, keyed
 
@@ -192,6 +193,27 @@ def test_style_of_a_trained_network(settings: dict[str, Any], tmp_path: Path) ->
     assert keyed(config(settings)) == config(settings)
 
 
+def test_what_the_latent_itself_holds_of_faces_can_be_read(settings: dict[str, Any], tmp_path: Path) -> None:
+    run = train(config(settings), tmp_path / "run")
+    cell: Any = SimpleNamespace(run=run, place_of=lambda part: f"{settings['data']['store']}:{part}")
+    store = Store.open(settings["data"]["store"])
+    faces = store.table.in_split("test").frame["sample_id"].to_numpy()
+    found = latents_of(cell, "test", faces)
+    assert found is not None
+    module = Classifier.load(run.path).module
+    assert found.shape == (len(faces), 2 * module.latent)  # type: ignore[operator]
+    np.testing.assert_array_equal(latents_of(cell, "test", faces[::-1]), found[::-1])
+    # Of a map of one place there is no deviation, and the mean is the map.
+    x = torch.randn(3, 1, 24, 24)
+    with torch.inference_mode():
+        mean = module.forward_train(x).extra["latent"]
+        told = module.latent_summary(x)  # type: ignore[operator]
+    torch.testing.assert_close(told[:, : mean.shape[1]], mean.mean((2, 3)))
+    torch.testing.assert_close(told[:, mean.shape[1] :], mean.std((2, 3), correction=0))
+    cell.run = train(parse_config(settings | {"train": settings["train"] | {"epochs": 1}}), tmp_path / "plain")
+    assert latents_of(cell, "test", faces) is None
+
+
 def test_the_annotator_in_the_box_tells_style_of_grey_pictures(settings: dict[str, Any], tmp_path: Path) -> None:
     """Its first convolution, learnt in colour, says of a grey picture what it said of three equal channels."""
     run = train(config(settings, style_network="annotator"), tmp_path / "run")
@@ -199,8 +221,8 @@ def test_the_annotator_in_the_box_tells_style_of_grey_pictures(settings: dict[st
     assert (said["model"], said["corpus"]) == ("mienet", "fairface")
     ours = load_card(run.path)
     assert ours.in_channels == 1
-    grey, colour = (style_network("annotator", n, replace(ours, in_channels=n, mean=ours.mean * n, std=ours.std * n))
-                    for n in (1, 3))  # fmt: skip
+    cards = [dataclasses.replace(ours, in_channels=n, mean=ours.mean * n, std=ours.std * n) for n in (1, 3)]
+    grey, colour = (style_network("annotator", card.in_channels, card) for card in cards)
     x = torch.randn(2, 1, 24, 24)
     with torch.inference_mode():
         for one, three in zip(grey.eval()(x), colour.eval()(x.expand(-1, 3, -1, -1)), strict=True):

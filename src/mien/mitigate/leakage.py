@@ -14,8 +14,10 @@ from mien.audit.seeds.noise import interval_over_seeds
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.run import Found
 from mien.stats.settings import Settings
-from mien.studies.features import features_of
+from mien.studies.features import features_of, latents_of
 from mien.studies.tables import table
+
+_LATENT = "latent"
 
 
 def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
@@ -32,6 +34,8 @@ def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
             said = outcome.judged
             attribute = resolve_attribute(said, found.config.attribute)
             inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged, said.sample_id))
+            latents = latents_of(outcome.cell, found.config.judged, said.sample_id)
+            inputs |= {} if latents is None else {_LATENT: latents}
             result = leakage_probe(inputs, attribute, said.cluster, labels=said.labels, settings=asked)
             for probe in result.probes:
                 told = read.setdefault(f"{probe.input}, {probe.probe}", [])
@@ -45,7 +49,7 @@ def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
 
 def probe_table(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]], level: float) -> list[str]:
     """What fresh probes read of the group from the features of each method, and how much less than of the baseline."""
-    keys = list(next(iter(probes.values())))
+    keys = list(dict.fromkeys(key for told in probes.values() for key in told))
     rows = [
         [
             config.label(name),
@@ -61,12 +65,18 @@ def probe_table(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]
         ]
         for name, told in probes.items()
     ]
+    latent = (
+        "*latent* is the map between picture and classifier, by its means and deviations over places. "
+        if any(key.startswith(_LATENT) for key in keys)
+        else ""
+    )
     what = (
         "Balanced accuracy of a probe that is fitted anew to each run, mean over seeds; in brackets the same probe on "
         "groups permuted among faces of one class. Then its change against the baseline of the same seed, with "
         "Student's interval over seeds, for these faces; bold where it lies wholly on one side of 0. *expression* is "
-        "what the annotated class alone tells, whatever the method; it differs by the draw of folds. A method fitted "
-        "after training has the features of the model that it was fitted to, and no row."
+        "what the annotated class alone tells, whatever the method; it differs by the draw of folds. "
+        + latent
+        + "A method fitted after training has the features of the model that it was fitted to, and no row."
     )
     return [*table(["method", *keys], rows), "", what]
 

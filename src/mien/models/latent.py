@@ -252,6 +252,18 @@ class LatentMBConv(ExpressionModel):
         out: Tensor = self.classifier(self._mean(x)[0])
         return out
 
+    def latent_summary(self, x: Tensor) -> Tensor:
+        """What a probe may read of the latent itself: mean and deviation over places of its mean, channel by channel.
+
+        Args:
+            x: ``(B, C, H, W)`` normalised images.
+
+        Returns:
+            ``(B, 2 latent)``.
+        """
+        mean = self._mean(x)[0].flatten(2)
+        return torch.cat([mean.mean(2), mean.std(2, unbiased=False)], 1)
+
     def _mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The latent's mean, and the maps that it is made of; without gradient where the encoder stands still."""
         body, mean = self.encoder

@@ -1,4 +1,4 @@
-"""What the head of a cell's model sees of the faces that it was judged on."""
+"""What the head of a cell's model sees of the faces that it was judged on, and what its latent holds of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.leakage import load_features
-from mien.evaluate import evaluate
+from mien.evaluate import asked_faces, evaluate
+from mien.inference import batches
 from mien.runs import FEATURES
 from mien.studies.cells import Cell
 from mien.studies.standing import evaluations_of
@@ -24,6 +25,31 @@ def features_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any]:
         faces: ``(n,)`` their ids, mostly those of its predictions.
     """
     return np.asarray(load_features(features_file(cell, part), faces))
+
+
+def latents_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any] | None:
+    """``(n, D)`` of what the latent map holds of some faces; None for a network without one.
+
+    Args:
+        cell: The run.
+        part: The part.
+        faces: ``(n,)`` their ids.
+    """
+    import torch
+
+    from mien.models.latent import LatentMBConv
+    from mien.models.weights import Classifier
+
+    classifier = Classifier.load(cell.run.path)
+    if not isinstance(classifier.module, LatentMBConv):
+        return None
+    asked = asked_faces(cell.run, cell.place_of(part), classifier.card.classes)
+    place = {str(face): i for i, face in enumerate(asked.faces.table.frame["sample_id"])}
+    rows = asked.faces.rows[[place[str(face)] for face in faces]]
+    with torch.inference_mode():
+        found = [classifier.module.latent_summary(classifier.tensor(crops)).float().cpu().numpy()
+                 for _, crops in batches(asked.store.images, rows)]  # fmt: skip
+    return np.concatenate(found)
 
 
 def features_file(cell: Cell, part: str) -> Path:
