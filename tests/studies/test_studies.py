@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -303,6 +304,8 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
         both,
         "run.val_accuracy",
         "run.epoch_minutes",
+        "run.best_val_accuracy",
+        "run.best_val_macro_f1",
         "recall@class=Dark",
     ]
     more = {"says": "x", "better": "0.05", "than": "0.05", "metric": metrics[1], "than_metric": metrics[2]}
@@ -328,11 +331,22 @@ def test_columns_of_groups_and_of_training(file: Path, tmp_path: Path) -> None:
         assert recall.mean.n == dark.sum()
         best = [cell.run.record.best["val_accuracy"] for cell in cells]
         assert row.values["run.val_accuracy"].seeds == pytest.approx(best)
+        # The highest of all epochs, each figure by itself: what sources call their best.
+        for name in ("val_accuracy", "val_macro_f1"):
+            highest = [cell.run.history[name].max() for cell in cells]
+            assert row.values[f"run.best_{name}"].seeds == pytest.approx(highest)
         minutes = [cell.run.history["seconds"].median() / 60 for cell in cells]
         assert row.values["run.epoch_minutes"].seeds == pytest.approx(minutes)
         # No sample of faces is behind it: the interval is Student's with one degree of freedom.
         half = 12.706 * abs(minutes[0] - minutes[1]) / 2
         assert row.values["run.epoch_minutes"].mean.high == pytest.approx(sum(minutes) / 2 + half, rel=1e-3)
+    # A run of before has not all columns.
+    for cell in plan.of(plan.cells[0].row):
+        history = cell.run.path / "history.csv"
+        pd.read_csv(history).drop(columns="val_macro_f1").to_csv(history, index=False)
+    values = rows_of(plan)[0].values
+    assert "run.best_val_macro_f1" not in values
+    assert "run.best_val_accuracy" in values
     told = judge(plan, plan.study.claims[0])
     assert told.ours is not None
     assert told.seeds == 2

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from mien.config import parse_config
 from mien.data.images import Store, StoreWriter
+from mien.data.splits import VALIDATION
 from mien.errors import ConfigError, DataError, RunError
+from mien.evaluate import evaluate
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Batch, Mitigation, Stage, Step, Turn
 from mien.mitigation.gradient_reversal import GradientReversal
@@ -180,6 +182,16 @@ def test_weights_of_nought_teach_nothing(settings: dict[str, Any], tmp_path: Pat
         run = train(parse_config(settings | {"mitigation": "deaf"}), tmp_path / "run")
     assert run.history["val_worst_class"].iloc[-1] < 0.1
     assert 0.5 < run.history["val_accuracy"].iloc[-1] < 0.75
+
+
+def test_each_epoch_tells_the_means_over_classes(settings: dict[str, Any], tmp_path: Path) -> None:
+    """What validation counts in batches is what an evaluation of the kept epoch finds of the same faces."""
+    settings["train"] |= {"epochs": 1, "monitor": "last", "ema": None, "optimizer": {"lr": 0.01}}
+    run = train(parse_config(settings), tmp_path / "run")
+    found = evaluate(run, f"{settings['data']['store']}:{VALIDATION}").all
+    for name in ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"):
+        assert run.history[f"val_{name}"].iloc[-1] == pytest.approx(found[name].value, abs=1e-6), name
+    assert run.history["val_accuracy"].iloc[-1] != pytest.approx(run.history["val_macro_f1"].iloc[-1])
 
 
 def test_a_run_can_be_chosen_by_its_worst_class_or_group(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -27,10 +27,13 @@ RECALL, CLASS = "recall", "class"  # of a class: recall@class=CLASS
 LEAKAGE = "leakage"  # what a fresh probe reads of an attribute from the features: leakage@ATTRIBUTE
 #: Columns of ``run``: of the epoch that was kept, as its history has them, and minutes an epoch (the median).
 _OF_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_worst_class", "val_worst_group")
-OF_TRAINING = (*_OF_EPOCH, MINUTES)
+#: And the highest of a figure over all epochs, each by itself: what sources report that say "best".
+BEST = "best_"
+_HIGHEST = tuple(f"{BEST}val_{name}" for name in ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"))
+OF_TRAINING = (*_OF_EPOCH, *_HIGHEST, MINUTES)
 
 #: Where the values of Mien's own metrics, and of what training writes, lie.
-_BOUNDS = dict.fromkeys((*metric_names(), *_OF_EPOCH), SHARE)
+_BOUNDS = dict.fromkeys((*metric_names(), *_OF_EPOCH, *_HIGHEST), SHARE)
 _BOUNDS |= {"kl": _POSITIVE, "nll": _POSITIVE, "brier": (0.0, 2.0), "overconfidence": (-1.0, 1.0)}
 _BOUNDS |= {"train_loss": _ANY, "val_loss": _ANY, MINUTES: _POSITIVE, LEAKAGE: (-1.0, 1.0)}
 

@@ -31,7 +31,7 @@ from mien.records import Estimate, Predictions
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
-from mien.studies.columns import LEAKAGE, MINUTES, RUN, Column, bounds_of, column_of
+from mien.studies.columns import BEST, LEAKAGE, MINUTES, RUN, Column, bounds_of, column_of
 from mien.studies.disparities import of_groups
 from mien.studies.features import features_file
 from mien.studies.standing import evaluations_of, predictions_file
@@ -154,10 +154,15 @@ def estimates_of(cells: Sequence[Cell], column: Column, settings: Settings) -> l
 
 
 def _of_training(cell: Cell, figure: str, settings: Settings) -> Estimate | None:
-    """A figure of the epoch that was kept, or the minutes of an epoch; without an interval."""
+    """A figure of the epoch that was kept, the highest of all epochs, or the minutes of one; without an interval."""
     record, history = cell.run.record, cell.run.history
     if figure == MINUTES:
         value = float(history["seconds"].median()) / 60
+    elif figure.startswith(BEST):
+        column = figure.removeprefix(BEST)
+        if column not in history or history[column].isna().all():  # runs of before have fewer columns
+            return None
+        value = float(history[column].max())
     else:
         kept = history[history["epoch"] == record.best.get("epoch", history["epoch"].max())]
         if figure not in history or kept.empty:

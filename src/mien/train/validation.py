@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.losses.numbers import MOMENTS, NumberHead, agreement, moments
+from mien.metrics import balanced_accuracy, macro_f1, macro_precision, per_class_recall
 from mien.mitigation.base import Batch
 from mien.mitigation.faces import Faces
 from mien.models.blocks import ExpressionModel
@@ -51,6 +53,8 @@ class Judge:
     ) -> dict[str, float]:
         """``val_loss`` (cross-entropy to the evaluation targets, summed over heads), ``val_accuracy`` and the rest.
 
+        With one head also ``val_balanced_accuracy``, ``val_macro_precision`` and ``val_macro_f1`` of the classes, each
+        face counted by the first of the classes with the largest share.
         With several heads or views: means over the views, accuracy over the heads too, and each by
         itself as ``val_accuracy_<head>[_small_grey]``. ``val_worst_class`` and ``val_worst_group`` are there
         where a class or group has enough faces; the accuracy of each group is ``val_accuracy_<attribute>=<group>``.
@@ -74,7 +78,7 @@ class Judge:
         return self._metrics(summed(sums, fabric))
 
     def _sums(self, model: ExpressionModel, batch: Batch, view: str) -> Tensor:
-        """Of each head cross-entropy, hits, faces; hits and faces of classes; of groups. Then sums of the numbers."""
+        """Of each head cross-entropy, hits, faces; confusion; hits and faces of groups. Then sums of the numbers."""
         with self.pictures.computing(batch.images.device):  # of the network alone: bf16 counts to 256 and no further
             logits = model(self.pictures.judged(batch.images, view)).float()
         logits, numbers = split_outputs(logits, self.numbers)
@@ -82,10 +86,10 @@ class Judge:
         for head in self.heads:
             z, t = logits[:, head.block], batch.targets[:, head.block]
             hit = hits(z, t)
-            first = torch.zeros_like(t).scatter_(1, t.argmax(1, keepdim=True), 1.0)
+            first, said = (torch.zeros_like(t).scatter_(1, x.argmax(1, keepdim=True), 1.0) for x in (t, z))
             loss = -(t * z.log_softmax(1)).sum(1)
             parts = [torch.stack([loss.sum(), hit.sum(), torch.full_like(hit.sum(), len(t))])]
-            parts += [side.T @ hit if k == 0 else side.sum(0) for side in (first, batch.groups) for k in (0, 1)]
+            parts += [(first.T @ said).flatten(), batch.groups.T @ hit, batch.groups.sum(0)]
             found.append(torch.cat(parts))
         if batch.numbers is not None:
             found += [moments(own.values(numbers), batch.numbers[:, own.block]) for own in self.numbers]
@@ -93,14 +97,15 @@ class Judge:
 
     def _metrics(self, total: Tensor) -> dict[str, float]:
         views, n_groups = self.pictures.views, self.faces.groups.shape[1]
-        by_head, classes, groups = [], [], []
+        by_head, tables, groups = [], [], []
         widths = [self._width(head, n_groups) for head in self.heads]
         *blocks, numbers = torch.split(total, [*widths, total.shape[1] - sum(widths)], dim=1)
         for block in blocks:
-            k = (block.shape[1] - 3 - 2 * n_groups) // 2
-            head, class_hits, class_n, group_hits, group_n = torch.split(block, [3, k, k, n_groups, n_groups], dim=1)
+            n_cells = block.shape[1] - 3 - 2 * n_groups
+            k = math.isqrt(n_cells)
+            head, cells, group_hits, group_n = torch.split(block, [3, n_cells, n_groups, n_groups], dim=1)
             by_head.append(head)
-            classes.append((class_hits.mean(0), class_n[0]))
+            tables.append(cells.reshape(-1, k, k).numpy())
             groups.append((group_hits.mean(0), group_n[0]))
         sums = torch.stack(by_head, dim=1)  # views x heads x 3
         loss, hit = (sums[..., k] / sums[..., 2] for k in (0, 1))
@@ -109,9 +114,13 @@ class Judge:
             for i, view in enumerate(views):
                 for j, own in enumerate(self.heads):
                     metrics["_".join(filter(None, ("val_accuracy", own.name, view)))] = float(hit[i, j])
-        recalls = [(h / n)[n >= self.min_class_n] for h, n in classes]
+        if len(tables) == 1:
+            of = {"balanced_accuracy": balanced_accuracy, "macro_precision": macro_precision, "macro_f1": macro_f1}
+            metrics |= {f"val_{name}": float(metric(tables[0]).mean()) for name, metric in of.items()}
+        sizes = [each[0].sum(1) for each in tables]
+        recalls = [per_class_recall(each).mean(0)[n >= self.min_class_n] for each, n in zip(tables, sizes, strict=True)]
         if any(len(r) for r in recalls):
-            metrics["val_worst_class"] = float(torch.cat(recalls).min())
+            metrics["val_worst_class"] = float(np.concatenate(recalls).min())
         return metrics | self._of_groups(groups) | self._of_numbers(numbers)
 
     def _of_numbers(self, sums: Tensor) -> dict[str, float]:
@@ -134,4 +143,4 @@ class Judge:
     @staticmethod
     def _width(head: Head, n_groups: int) -> int:
         k: int = head.block.stop - head.block.start
-        return 3 + 2 * k + 2 * n_groups
+        return 3 + k * k + 2 * n_groups
