@@ -122,8 +122,16 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
         )
     axes.set_xticks(list(places.values()), levels)
     axes.set(xlabel=axis[0], ylabel=wrap(_title(plan, figure), _LABEL))
-    axes.legend()
+    _legend(drawn, axes)
     return drawn
+
+
+def _legend(drawn: Figure, axes: Axes) -> None:
+    """Who is who, below the axes, where no line runs."""
+    handles, labels = axes.get_legend_handles_labels()
+    across = 2 if max(map(len, labels)) > _LABEL else 3
+    drawn.set_figheight(drawn.get_figheight() + 0.2 * -(-len(labels) // across))
+    drawn.legend(handles, labels, loc="outside lower center", ncols=across, fontsize=8)
 
 
 def _aside(places: Mapping[str, float], n: int) -> NDArray[np.float64]:
@@ -164,7 +172,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         for (label, history), (colour, style, _) in zip(found.items(), lines, strict=False):
             _draw_lines(axes, history, columns, colour, style, label)
         axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
-        axes.legend(fontsize=8)
+        _legend(drawn, axes)
         return drawn
     across = 4
     down = -(-len(found) // across)
