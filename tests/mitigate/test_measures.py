@@ -25,6 +25,7 @@ from mien.mitigate.measures import (
     WORST,
     compare_methods,
     faces_behind,
+    sizes_behind,
 )
 from mien.mitigate.run import tables_of
 from mien.mitigate.selection import choice, merit
@@ -298,7 +299,12 @@ def test_a_perceived_group_with_hardly_a_face_behind_it_neither_judges_nor_choos
     np.testing.assert_array_equal(faces_behind(told(labels, said, names), "gender"), [960, 40])
     tables = tables_of(run, "gender")
     assert merit(tables, "worst_group", "accuracy", 30) == 0
-    assert merit(tables, "worst_group", "accuracy", 30, behind) == 1
+    assert np.isnan(merit(tables, "worst_group", "accuracy", 30, behind))  # of the men alone there is no worst
+    assert merit(tables, "accuracy", "accuracy", 30, behind) == 0.96
+    assert sizes_behind({"man": 960, "woman": 40}, content, "gender") == dict(
+        zip(("man", "woman"), behind, strict=True)
+    )
+    assert sizes_behind({"man": 960, "woman": 40}, None, "gender") == {"man": 960, "woman": 40}
     found = compare_methods({"base": [run, run], "other": [run, run]}, "base", "gender", settings=FAST)
     assert found.eligible == ("man",)
     assert "woman: 40 faces are perceived so" in found.note

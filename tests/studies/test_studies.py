@@ -30,12 +30,13 @@ from mien import __version__
 from mien.cli.studying import choose as study_choose
 from mien.cli.studying import claims, retry, show, study_run, study_table
 from mien.cli.taking import As
+from mien.config import overrides_of
 from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.models import MODELS
 from mien.own_files import sha256_of
 from mien.records import Predictions
 from mien.studies import Plan, execute, load_study, plan_study, standing_of
-from mien.studies.cells import lineage
+from mien.studies.cells import _written, lineage
 from mien.studies.choosing import _faces, choose, choose_row
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
@@ -705,6 +706,25 @@ def test_no_path_is_told_of_what_was_changed(file: Path, tmp_path: Path) -> None
     save_file({"a": torch.zeros(1)}, weights)
     plan = planned(written(file, cells={}), **{"model.weights": str(weights), "train.schedule.name": "cosine"})
     assert plan.called == "full, model.weights=own weights.safetensors, train.schedule.name=cosine"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("data.store", "stores/mine/", "mine"),
+        ("model.weights", r"C:\faces\net.pt", "net.pt"),
+        ("mitigation.options.style_network", "vgg16=/home/me/vgg.pth", "vgg16=vgg.pth"),
+        ("mitigation.options", {"style_network": "/home/me/eyes"}, '{"style_network": "eyes"}'),
+        ("labels.name", "a/b", "a/b"),
+        ("x.y", "1", '"1"'),
+        ("x.y", "yes", '"yes"'),
+        ("x.y", [1, 2], "[1, 2]"),
+        ("x.y", None, "null"),
+    ],
+)
+def test_what_was_changed_reads_back(key: str, value: Any, told: str) -> None:
+    assert _written(key, value) == told
+    assert isinstance(overrides_of([f"{key}={told}"])[key], type(value))
 
 
 def test_rows_of_one_experiment_are_done_together_whichever_is_judged(file: Path, tmp_path: Path) -> None:

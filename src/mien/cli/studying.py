@@ -300,7 +300,7 @@ def claims(
     lines: list[str] = []
     verdicts = Counter[str]()
     plans = [_plan(file, None, how, runs=runs, of_several=True) for file in files]
-    check_named(how.stores, how.published, plans)
+    check_named(how.stores, how.published, plans, "the study" if len(plans) == 1 else "these studies")
     for plan in plans:
         judged = judge_with(plan, pages / plan.study.name / KEPT if pages is not None else None)
         verdicts.update(each.verdict for each in judged)

@@ -282,6 +282,18 @@ def faces_behind(predictions: Predictions, spec: str) -> Array:
     return _behind(np.bincount(known, minlength=len(attribute.groups)), _error_of(predictions, attribute)[0])
 
 
+def sizes_behind(sizes: Mapping[str, int], content: Mapping[str, Any] | None, name: str) -> dict[str, float]:
+    """Group -> faces that it may be counted by, as :func:`faces_behind`, of faces that nobody has judged yet.
+
+    Args:
+        sizes: Group -> faces.
+        content: What the annotator of the attribute gets wrong, as it comes with a table; None where nobody knows.
+        name: The attribute.
+    """
+    found = _behind(np.array(list(sizes.values()), dtype=np.int64), _matched(content, name, tuple(sizes))[0])
+    return dict(zip(sizes, found.tolist(), strict=True))
+
+
 def _behind(sizes: NDArray[np.int64], error: AnnotatorError | None) -> Array:
     found = sizes.astype(np.float64)
     if error is None:
@@ -295,11 +307,20 @@ def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[Annotator
     if content is None:
         why = "groups are perceived, and nobody counted their annotator's errors: figures by group are not corrected"
         return None, why if attribute.source == "perceived" else ""
+    return _matched(content, attribute.name, attribute.groups)
+
+
+def _matched(
+    content: Mapping[str, Any] | None, name: str, groups: tuple[str, ...]
+) -> tuple[AnnotatorError | None, str]:
+    """An annotator's errors on these groups; and why they cannot serve."""
+    if content is None:
+        return None, ""
     try:
-        found = AnnotatorError.from_content(content, f"annotator error of {attribute.name}").matched(attribute.groups)
+        found = AnnotatorError.from_content(content, f"annotator error of {name}").matched(groups)
     except DataError as error:
         return None, f"figures by perceived group are not corrected: {error}"
-    if len(found.groups) > len(attribute.groups):
+    if len(found.groups) > len(groups):
         return None, "figures by perceived group are not corrected: nobody is perceived as one of the groups"
     return found, ""
 

@@ -15,7 +15,6 @@ from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
-    GAP,
     KNOWN,
     WORST,
     Comparison,
@@ -40,7 +39,7 @@ from mien.mitigate.tables import (
 )
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.outputs import write_text
-from mien.records import plain, write_json
+from mien.records import Estimate, plain, write_json
 from mien.report.figures import save_png
 from mien.runs import code_versions
 from mien.stats.settings import Settings
@@ -181,10 +180,12 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         f"The baseline serves **{worst}** worst, {base.groups[worst].value}, and **{best}** best, "
         f"{base.groups[best].value}."
     ]
-    if base.overall[GAP].value.low <= 0:
+    values = {g: base.groups[g].value for g in known}
+    if alike := [g for g in known if g != worst and not _apart(values[worst], values[g])]:
         lines.append(
-            f"- Its groups are not told apart: that {worst} is served worst may be chance, and with other faces or "
-            "seeds the verdicts, which ask what that group gained, might be about another."
+            f"- That {worst} is served worst may be chance: {listed(alike)} {'is' if len(alike) == 1 else 'are'} not "
+            "clear of it. With other faces or seeds the verdicts, which ask what the worst group gained, might be "
+            "about another."
         )
     helped = [name for name, told in judged.items() if told.verdict == "helped"]
     for name in sorted(helped, key=lambda m: -change_of(comparison, m, worst).value):
@@ -220,6 +221,12 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
         names = [config.label(name) for name, told in judged.items() if told.verdict == verdict]
         lines += [f"- {said}: {listed(names)}."] if names else []
     return lines
+
+
+def _apart(one: Estimate, other: Estimate) -> bool:
+    """Whether two groups' figures differ by more than chance explains, as of faces of their own each."""
+    half = np.hypot(one.high - one.value, other.value - other.low)
+    return bool(other.value - one.value > half)
 
 
 def _notes(found: Found) -> list[str]:
@@ -302,7 +309,8 @@ def _records(
         }
     return {
         "study": found.config.name, "setting": found.setting, "scale": found.scale,
-        "attribute": comparison.attribute.name, "sizes": dict(comparison.sizes), "corrected": comparison.corrected,
+        "attribute": comparison.attribute.name, "disparity": found.config.disparity,
+        "sizes": dict(comparison.sizes), "corrected": comparison.corrected,
         "as_perceived": {name: asdict(base) for name, base in comparison.as_perceived.items()},
         "methods": methods, "probes": probes,
     }  # fmt: skip

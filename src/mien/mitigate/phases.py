@@ -16,10 +16,11 @@ import pandas as pd
 from mien.data.group_columns import all_perceived, group_column, memberships_of
 from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, MienError
 from mien.labels import label_scheme
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.known import known_gaps, too_few
+from mien.mitigate.measures import sizes_behind
 from mien.mitigate.selection import BY_GROUPS
 from mien.mitigate.told import asks_groups
 from mien.postprocessing import POSTPROCESSORS
@@ -156,20 +157,25 @@ def _check_distinct(config: MitigationConfig, plan: Plan, rows: Mapping[tuple[st
 
 
 def check_names(config: MitigationConfig, settings: Sequence[str], places: Places) -> None:
-    """Refuse a store or a network of the caller's that no run of these settings names.
+    """Refuse a store or a network of the caller's that no run of the study names, in whichever setting.
 
     Args:
         config: The study.
-        settings: Those that are asked for; of other settings than all of them a store may be named in vain.
+        settings: Those that are asked for. Of the others stores may be missing, and then nothing can be told.
         places: Where it lies.
 
     Raises:
         UsageError: If there is one.
     """
     plans = []
-    for setting in settings:
-        plans += [baseline_phase(config, setting, places).plan, methods_phase(config, setting, places, 0).plan]
-    check_named(places.stores if set(settings) == set(config.settings) else (), places.published, plans)
+    for setting in config.settings:
+        try:
+            plans += [baseline_phase(config, setting, places).plan, methods_phase(config, setting, places, 0).plan]
+        except MienError:
+            if setting in settings:
+                raise
+            return
+    check_named(places.stores, places.published, plans, "the study")
 
 
 def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
@@ -191,10 +197,13 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
         if len(faces := table.in_split(part)):
             _check_groups(config, faces, part)
     if config.select in BY_GROUPS:
-        sizes = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
-        if (sizes >= config.min_n).sum() < 2:  # of one group there is no worst
-            n = sizes.iloc[1] if len(sizes) > 1 else 0
-            most = f"the second largest group of {config.attribute!r} has {n} validation faces"
+        counts = group_column(table.in_split(VALIDATION), config.attribute).dropna().value_counts()
+        sizes = {str(group): int(n) for group, n in counts.items()}
+        behind = sizes_behind(sizes, table.annotator_errors.get(config.attribute), config.attribute)
+        if sum(n >= config.min_n for n in behind.values()) < 2:  # of one group there is no worst
+            n = sorted(behind.values())[-2] if len(behind) > 1 else 0
+            told = " behind it, its annotator's errors counted" if behind != sizes else ""
+            most = f"the second largest group of {config.attribute!r} has {n:.0f} validation faces{told}"
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)

@@ -213,9 +213,12 @@ def _unselectable(config: MitigationConfig, validation: Predictions) -> str:
     """Why groups of validation faces can choose nothing."""
     tables = tables_of(validation, config.attribute)[:-1]
     large = tables[faces_behind(validation, config.attribute) >= config.min_n]
-    if len(large) and config.metric == "balanced_accuracy" and not shared_classes(large.sum(-1)).any():
+    if len(large) > 1 and config.metric == "balanced_accuracy" and not shared_classes(large.sum(-1)).any():
         return f"no class has {CLASS_FACES} validation faces in every group of {config.attribute!r}"
-    return f"no group of {config.attribute!r} has {config.min_n} validation faces"
+    return (
+        f"fewer than two groups of {config.attribute!r} have {config.min_n} validation faces (of a perceived group no "
+        "more than are behind it)"
+    )
 
 
 def _check_apart(config: MitigationConfig, cell: Cell) -> None:

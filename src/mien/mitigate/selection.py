@@ -56,7 +56,8 @@ def merit(
         behind: ``(G,)`` faces that a group counts with for that, where they are fewer than its tables have.
 
     Returns:
-        NaN where a rule asks for groups or classes and none has faces enough.
+        NaN where a rule asks for classes and none has faces enough, or for groups and fewer than two have: of one group
+        there is no worst.
     """
     everybody = tables.sum(0)
     if rule == "accuracy":
@@ -65,7 +66,7 @@ def merit(
         recall = per_class_recall(everybody)[everybody.sum(-1) >= CLASS_FACES]
         return float(recall.min()) if len(recall) else float("nan")
     groups = tables[:-1][(tables[:-1].sum((1, 2)) if behind is None else behind) >= min_n]
-    if not len(groups):
+    if len(groups) < 2:
         return float("nan")
     each = accuracy(groups) if metric == "accuracy" else mean_recall(groups, shared_classes(groups.sum(-1)))
     worst = float(each.min())

@@ -128,10 +128,11 @@ def style_network(asked: str, channels: int, ours: WeightCard | None) -> nn.Modu
     classifier = Classifier.load(weights_folder(asked))
     card, network = classifier.card, classifier.module
     mean, std = card.mean, card.std
-    if card.in_channels == 3 and channels == 1:  # what it says of a grey picture's three equal channels
+    alike = len(set(mean)) == len(set(std)) == 1
+    if card.in_channels == 3 and channels == 1 and alike:  # what it says of a grey picture's three equal channels
         network = MODELS.get(card.model)(len(card.classes), channels, **card.options)
         load_pretrained(network, weights_folder(asked) / WEIGHTS)
-        mean, std = ((sum(each) / len(each),) for each in (mean, std))
+        mean, std = mean[:1], std[:1]
     elif card.in_channels != channels:
         raise ConfigError(KEY, f"takes {card.in_channels} channels", f"{channels}, as the store has")
     return LearntStyle(network, mean, std, ours, card.preprocess)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mien.config import ExperimentConfig
-from mien.errors import UsageError
+from mien.config import ExperimentConfig, parse_value
+from mien.errors import ConfigError, UsageError
 from mien.runs import Run
 from mien.studies.definition import Scale, StudyConfig
 
@@ -92,9 +92,28 @@ def brought_to(cells: Sequence[Cell]) -> list[str]:
 NEUTRAL = ("train.threads", "train.max_minutes", "model.cache_gib", "name")
 
 
-def _written(value: Any) -> str:
-    """A value as the command line and YAML read it; of a path its name, for where it lies is nobody's business."""
-    return (re.findall(r"[^/\\]+", value) or [value])[-1] if isinstance(value, str) else json.dumps(value)
+_PLACES = ("store", "weights", "style_network")  # settings that may be paths
+
+
+def _written(key: str, value: Any) -> str:
+    """A value as ``--set`` reads it back; of a path its name alone, for where it lies is nobody's business."""
+    told = _without_place(key.rpartition(".")[2], value)
+    try:
+        same = isinstance(told, str) and parse_value(key, told) == told
+    except ConfigError:
+        same = False
+    return told if same else json.dumps(told)
+
+
+def _without_place(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_place(key, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_place(name, each) for each in value]
+    if not isinstance(value, str) or name not in _PLACES:
+        return value
+    network, equals, path = value.rpartition("=")  # vgg16=FILE
+    return network + equals + (re.findall(r"[^/\\]+", path) or [path])[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +153,7 @@ class Plan:
     @property
     def changed(self) -> list[str]:
         """What the caller changed of what comes out, each as ``KEY=VALUE``, which ``--set`` reads back; no paths."""
-        return [f"{key}={_written(value)}" for key, value in self.settings.items() if key not in NEUTRAL]
+        return [f"{key}={_written(key, value)}" for key, value in self.settings.items() if key not in NEUTRAL]
 
     def only(self, ids: Sequence[str]) -> Plan:
         """The plan of some cells, by their rows or by how their ids begin, and of those that they begin with.

@@ -66,7 +66,8 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     and *cannot be told* otherwise; with one seed nothing can be told, for another seed might turn it. That two differ
     by no more than something (``within``), or one is worse by no more (``no_worse_by``), holds where the whole interval
     says so, and not where none of it does. That a cell reaches a value holds where the whole interval is beyond it;
-    that it does not is told at the full scale alone: a shorter training that falls short tells nothing of a longer one.
+    that it does not is told of the study as it is written alone: a shorter training that falls short tells nothing of
+    a longer one.
     Where the published size of a difference in a metric of which more is better lies outside of our interval, the
     reason says so, whatever the verdict.
     Nothing is told of rows that come to the same experiment, that were judged by other classes or labels, or of which
@@ -116,8 +117,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     ]:
         return untold("; ".join(dict.fromkeys(lost)), ours, len(seeds))
     verdict, reasons = _told(plan, claim, ours, against, lower)
-    reasons += [f"{name}: {said[0].lower()}{said[1:-1]}" for name, side in zip(claim.cells, sides, strict=False)
-                for said in brought_to(side)]  # fmt: skip
+    reasons += _brought(claim.cells, sides)
     if len(seeds) < wanted:
         reasons.append(f"{len(seeds)} of {wanted} seeds")
     compared = claim.cell is None and claim.than_metric is None and told.evaluation != RUN
@@ -143,7 +143,7 @@ def _told(plan: Plan, claim: ClaimConfig, ours: Estimate, against: float, lower:
     if verdict == "cannot be told" and margin is not None and (half := (ours.high - ours.low) / 2) > margin:
         reasons = [f"too few seeds and faces: we know it to ±{half:.3f}, and {margin:g} is asked"]
     if verdict == "does not hold" and claim.cell is not None and not plan.as_published:
-        verdict, reasons = "cannot be told", ["not reached, by less training than theirs"]
+        verdict, reasons = "cannot be told", ["not reached, but theirs was trained otherwise"]
     if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:
         reasons.append(f"not by as much as theirs, {claim.by:g}" if claim.by > ours.high else "by more than theirs")
     return verdict, reasons
@@ -165,9 +165,15 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
         reasons = [f"{n} of {sum(map(len, done))} runs learnt nothing"]
     else:
         verdict, reasons = _told(plan, claim, ours, float(claim.value or 0), less_is_better(columns[0]))
-        reasons += [f"{len(done)} of {wanted} folds"]
+        reasons += [f"{len(done)} of {wanted} folds", *_brought(claim.cells[:1], [[c for fold in done for c in fold]])]
     why = "; ".join(reasons)
     return Judged(claim=claim, verdict=verdict, ours=ours, seeds=0, wanted=0, scale=plan.called, why=why)
+
+
+def _brought(names: Sequence[str], sides: Sequence[Sequence[Cell]]) -> list[str]:
+    """Which rows go back to a file of the caller's, once each."""
+    told = dict(zip(names, sides, strict=False))
+    return [f"{name}: {said[0].lower()}{said[1:-1]}" for name, side in told.items() for said in brought_to(side)]
 
 
 def _judged_otherwise(cells: Sequence[Cell], column: Column) -> str:

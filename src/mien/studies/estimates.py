@@ -160,7 +160,7 @@ def _of_training(cell: Cell, figure: str, settings: Settings) -> Estimate | None
         value = float(history["seconds"].median()) / 60
     elif figure.startswith(BEST):
         column = figure.removeprefix(BEST)
-        if column not in history or history[column].isna().all():  # runs of before have fewer columns
+        if column not in history or history[column].isna().any():  # a run, or its beginning, from before the column
             return None
         value = float(history[column].max())
     else:

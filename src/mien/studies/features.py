@@ -28,7 +28,7 @@ def features_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any]:
 
 
 def latents_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any] | None:
-    """``(n, D)`` of what the latent map holds of some faces; None for a network without one.
+    """``(n, D)`` of what the latent map of a ``latent_mbconv`` holds of some faces; None for another network.
 
     Args:
         cell: The run.

@@ -100,6 +100,8 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
         for metric in (figure.metric, *figure.also):
             if metric in row.values:
                 series.setdefault((others, metric), {})[told[axis[0]]] = row
+    if not series:
+        return None
     places = _places(levels)
     drawn = new_figure(7, 4, _title(plan, figure))
     axes = drawn.subplots()

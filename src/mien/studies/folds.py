@@ -12,7 +12,7 @@ from mien.audit.seeds.noise import interval_over_seeds
 from mien.records import Estimate
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
-from mien.studies.columns import MINUTES, RUN, Column, bounds_of
+from mien.studies.columns import BEST, MINUTES, RUN, Column, bounds_of
 from mien.studies.estimates import estimates_of, predictions_of
 from mien.studies.standing import done_of
 
@@ -71,7 +71,7 @@ def _share(folds: Sequence[Sequence[Cell]], column: Column, found: Sequence[Sequ
     if column.metric == MINUTES:
         return 0.0
     validated = np.array([told["validation_faces"] for told in data], dtype=np.float64)
-    return float((validated / learnt).mean()) if column.metric.startswith("val_") else float("nan")
+    return float((validated / learnt).mean()) if column.metric.removeprefix(BEST).startswith("val_") else float("nan")
 
 
 def _alike(faces: Sequence[frozenset[str]]) -> bool:

@@ -82,28 +82,28 @@ def plan_study(
         files=tuple(sorted(planner.networks & set(planner.published))),
     )
     if not of_several:
-        check_named(planner.stores, planner.published, [plan])
+        check_named(planner.stores, planner.published, [plan], "the study")
     return plan
 
 
-def check_named(stores: Collection[str], published: Collection[str], plans: Sequence[Plan]) -> None:
+def check_named(stores: Collection[str], published: Collection[str], plans: Sequence[Plan], of: str) -> None:
     """Refuse a store or a network that none of the studies names: a name that was misspelt would be passed over.
 
     Args:
         stores: Names of stores, as of :func:`plan_study`.
         published: Names of networks.
         plans: The studies.
+        of: What messages call them.
 
     Raises:
         UsageError: If there is one.
     """
-    of = "the study" if len(plans) == 1 else "these studies"
     known = sorted({name for plan in plans for name in plan.stores})
     for name in sorted(set(stores) - set(known)):
         raise UsageError(f"--store {name}", f"is no store of {of}", f"one of {', '.join(known)}")
     known = sorted({name for plan in plans for name in plan.networks})
     for name in sorted(set(published) - set(known)):
-        found = f"is no network that {of} begin{'s' * (len(plans) == 1)} with weights of its library"
+        found = f"is no network of {of} that begins with weights of its library"
         raise UsageError(f"--weights {name}", found, f"one of {', '.join(known)}" if known else "no --weights")
 
 

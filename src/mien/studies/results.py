@@ -93,7 +93,7 @@ def _mean(plan: Plan, name: str, settings: Settings) -> Row:
         },
         seeds=len(done),
         wanted=wanted,
-        note=about.note,
+        note=" ".join(filter(None, [about.note, *brought_to([cell for fold in done for cell in fold])])),
         theirs=about.theirs,
         folds=True,
     )
