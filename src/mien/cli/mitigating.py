@@ -84,7 +84,8 @@ def mitigate(
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     work = Work(device=device, threads=threads, retry=retry, features=config.probes, n_boot=100, since=began)
     asked = setting or tuple(config.settings)
-    check_names(config, asked, places)
+    if since is None:  # else whoever began this process has looked
+        check_names(config, asked, places)
     for name in asked:
         check_faces(config, name, places)
     if jobs > 1:

@@ -167,6 +167,8 @@ def check_names(config: MitigationConfig, settings: Sequence[str], places: Place
     Raises:
         UsageError: If there is one.
     """
+    if not places.stores and not places.published:
+        return
     plans = []
     for setting in config.settings:
         try:
