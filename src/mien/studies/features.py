@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from mien.inference import batches
 from mien.runs import FEATURES
 from mien.studies.cells import Cell
 from mien.studies.standing import evaluations_of
+
+_WITH_LATENT = "latent_mbconv"
 
 
 def features_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any]:
@@ -35,19 +37,20 @@ def latents_of(cell: Cell, part: str, faces: NDArray[Any]) -> NDArray[Any] | Non
         part: The part.
         faces: ``(n,)`` their ids.
     """
+    if cell.run.config.model.name != _WITH_LATENT:  # before any weights are read: most networks have none
+        return None
     import torch
 
     from mien.models.latent import LatentMBConv
     from mien.models.weights import Classifier
 
     classifier = Classifier.load(cell.run.path)
-    if not isinstance(classifier.module, LatentMBConv):
-        return None
+    module = cast(LatentMBConv, classifier.module)
     asked = asked_faces(cell.run, cell.place_of(part), classifier.card.classes)
     place = {str(face): i for i, face in enumerate(asked.faces.table.frame["sample_id"])}
     rows = asked.faces.rows[[place[str(face)] for face in faces]]
     with torch.inference_mode():
-        found = [classifier.module.latent_summary(classifier.tensor(crops)).float().cpu().numpy()
+        found = [module.latent_summary(classifier.tensor(crops)).float().cpu().numpy()
                  for _, crops in batches(asked.store.images, rows)]  # fmt: skip
     return np.concatenate(found)
 
