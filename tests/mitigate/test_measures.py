@@ -34,6 +34,7 @@ from mien.records import Estimate, Predictions
 from mien.stats.settings import Settings
 
 FAST = Settings(n_boot=200)
+BOTH = np.array([True, True])
 
 
 def told(labels: Any, predicted: Any, groups: Any, cluster: Any = None, **more: Any) -> Predictions:
@@ -298,9 +299,9 @@ def test_a_perceived_group_with_hardly_a_face_behind_it_neither_judges_nor_choos
     assert behind[0] == 960  # never more than are perceived
     np.testing.assert_array_equal(faces_behind(told(labels, said, names), "gender"), [960, 40])
     tables = tables_of(run, "gender")
-    assert merit(tables, "worst_group", "accuracy", 30) == 0
-    assert np.isnan(merit(tables, "worst_group", "accuracy", 30, behind))  # of the men alone there is no worst
-    assert merit(tables, "accuracy", "accuracy", 30, behind) == 0.96
+    assert merit(tables, "worst_group", "accuracy", BOTH) == 0
+    assert np.isnan(merit(tables, "worst_group", "accuracy", behind >= 30))  # of the men alone there is no worst
+    assert merit(tables, "accuracy", "accuracy", behind >= 30) == 0.96
     assert sizes_behind({"man": 960, "woman": 40}, content, "gender") == dict(
         zip(("man", "woman"), behind, strict=True)
     )
@@ -347,20 +348,20 @@ def test_rules_by_hand() -> None:
         return np.array([[[men, 1000 - men], [0, 0]], [[women, 1000 - women], [0, 0]], [[0, 0], [0, 0]]], float)
 
     first = np.array([[[9000, 400], [0, 0]], [[360, 240], [0, 0]], [[0, 0], [0, 0]]], float)
-    assert merit(first, "worst_group", "accuracy", 30) == pytest.approx(0.6)
-    assert merit(first, "accuracy", "accuracy", 30) == pytest.approx(0.936)
-    assert merit(first, "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.064, 0.4))
-    assert merit(tables(950, 850), "distance", "accuracy", 30) == pytest.approx(-np.hypot(0.1, 0.15))
-    assert np.isnan(merit(first, "worst_group", "accuracy", 20_000))
-    assert merit(np.array([[[6, 2], [4, 4]], [[0, 0], [0, 0]]], float), "worst_class", "accuracy", 1) == 0.5
+    assert merit(first, "worst_group", "accuracy", BOTH) == pytest.approx(0.6)
+    assert merit(first, "accuracy", "accuracy", BOTH) == pytest.approx(0.936)
+    assert merit(first, "distance", "accuracy", BOTH) == pytest.approx(-np.hypot(0.064, 0.4))
+    assert merit(tables(950, 850), "distance", "accuracy", BOTH) == pytest.approx(-np.hypot(0.1, 0.15))
+    assert np.isnan(merit(first, "worst_group", "accuracy", ~BOTH))
+    assert merit(np.array([[[6, 2], [4, 4]], [[0, 0], [0, 0]]], float), "worst_class", "accuracy", BOTH) == 0.5
     # One face of a class, missed or found, chooses nothing.
     rare = np.array([[[97, 3, 0], [3, 97, 0], [1, 0, 0]], np.zeros((3, 3))])
-    assert merit(rare, "worst_class", "accuracy", 1) == pytest.approx(0.97)
-    assert np.isnan(merit(rare[:, 2:, 2:] * 0, "worst_class", "accuracy", 1))
+    assert merit(rare, "worst_class", "accuracy", BOTH) == pytest.approx(0.97)
+    assert np.isnan(merit(rare[:, 2:, 2:] * 0, "worst_class", "accuracy", BOTH))
     # Accuracy .9 with .6, and .85 with .75: .4123 and .2915 from (1, 1).
     for right, worst, far in ((900, 60, 0.4123), (850, 75, 0.2915)):
         groups = [[[right - worst, 900 - right + worst], [0, 0]], [[worst, 100 - worst], [0, 0]], [[0, 0], [0, 0]]]
-        assert merit(np.array(groups, float), "distance", "accuracy", 30) == pytest.approx(-far, abs=1e-4)
+        assert merit(np.array(groups, float), "distance", "accuracy", BOTH) == pytest.approx(-far, abs=1e-4)
 
 
 def test_a_group_without_the_hard_class_is_not_served_better() -> None:
@@ -381,7 +382,7 @@ def test_a_group_without_the_hard_class_is_not_served_better() -> None:
     tables = np.array(
         [[[180, 20, 0], [0, 180, 20], [140, 0, 60]], [[180, 20, 0], [0, 170, 30], [0, 0, 0]], np.zeros((3, 3))]
     )
-    assert merit(tables, "worst_group", "balanced_accuracy", 30) == pytest.approx((0.9 + 0.85) / 2)
+    assert merit(tables, "worst_group", "balanced_accuracy", BOTH) == pytest.approx((0.9 + 0.85) / 2)
     assert choice([[0.1], [float("nan")], [0.3]]) == 2
     assert choice([[float("nan")], [float("nan")]]) == 0
     assert choice([[0.3], [0.3]]) == 0

@@ -211,8 +211,7 @@ def _merits(config: MitigationConfig, name: str, outcomes: Sequence[Sequence[Out
 
 def _unselectable(config: MitigationConfig, validation: Predictions) -> str:
     """Why groups of validation faces can choose nothing."""
-    tables = tables_of(validation, config.attribute)[:-1]
-    large = tables[faces_behind(validation, config.attribute) >= config.min_n]
+    large = tables_of(validation, config.attribute)[:-1][_eligible(config, validation)]
     if len(large) > 1 and config.metric == "balanced_accuracy" and not shared_classes(large.sum(-1)).any():
         return f"no class has {CLASS_FACES} validation faces in every group of {config.attribute!r}"
     return (
@@ -258,10 +257,14 @@ def _units(store: str, own: str) -> tuple[Mapping[str, Any], bool]:
 
 def _merit(config: MitigationConfig, predictions: Predictions) -> float:
     if config.select not in BY_GROUPS:
-        return merit(tables_of(predictions, None), config.select, config.metric, config.min_n)
-    # A group that judges nothing, because hardly a face is behind it, chooses nothing either.
-    behind = faces_behind(predictions, config.attribute)
-    return merit(tables_of(predictions, config.attribute), config.select, config.metric, config.min_n, behind)
+        return merit(tables_of(predictions, None), config.select, config.metric, np.zeros(0, dtype=bool))
+    eligible = _eligible(config, predictions)
+    return merit(tables_of(predictions, config.attribute), config.select, config.metric, eligible)
+
+
+def _eligible(config: MitigationConfig, predictions: Predictions) -> NDArray[np.bool_]:
+    """``(G,)`` which groups select: one that judges nothing, because hardly a face is behind it, does not either."""
+    return np.asarray(faces_behind(predictions, config.attribute) >= config.min_n)
 
 
 def tables_of(predictions: Predictions, spec: str | None) -> NDArray[np.float64]:

@@ -42,9 +42,7 @@ def mean_recall(tables: NDArray[np.float64], classes: NDArray[np.bool_]) -> NDAr
     return np.asarray(np.where(n > 0, np.nansum(recall, -1) / np.maximum(n, 1), np.nan))
 
 
-def merit(
-    tables: NDArray[np.float64], rule: Rule, metric: str, min_n: int, behind: NDArray[np.float64] | None = None
-) -> float:
+def merit(tables: NDArray[np.float64], rule: Rule, metric: str, eligible: NDArray[np.bool_]) -> float:
     """How good a candidate is by a rule; more is better.
 
     Args:
@@ -52,8 +50,7 @@ def merit(
         rule: The rule.
         metric: What groups are compared by: ``accuracy``, or ``balanced_accuracy`` over the classes of which all of
             them have faces enough.
-        min_n: Groups with fewer faces do not select.
-        behind: ``(G,)`` faces that a group counts with for that, where they are fewer than its tables have.
+        eligible: ``(G,)`` groups with faces enough to select by; no other rule asks for them.
 
     Returns:
         NaN where a rule asks for classes and none has faces enough, or for groups and fewer than two have: of one group
@@ -65,7 +62,7 @@ def merit(
     if rule == "worst_class":
         recall = per_class_recall(everybody)[everybody.sum(-1) >= CLASS_FACES]
         return float(recall.min()) if len(recall) else float("nan")
-    groups = tables[:-1][(tables[:-1].sum((1, 2)) if behind is None else behind) >= min_n]
+    groups = tables[:-1][eligible]
     if len(groups) < 2:
         return float("nan")
     each = accuracy(groups) if metric == "accuracy" else mean_recall(groups, shared_classes(groups.sum(-1)))
