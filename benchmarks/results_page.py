@@ -19,9 +19,9 @@ from mien.runs import AUDITS, Run
 
 HEAD = """# Measured results
 
-Written by `python benchmarks/results_page.py RUN ...` from the runs' own records; each folder holds the
-resolved configuration, `record.json`, the history of the epochs and the report without faces.
-Intervals are 95 %, over pictures with their copies as one unit. Accuracies are against labels that
+Written by `python benchmarks/results_page.py RUN ...` from the runs' own records; each run's folder holds its
+resolved configuration, `record.json`, the history of its epochs and its report without faces. The further pages say by
+which command they were written, and what they are made of. Intervals are 95 %, over pictures with their copies as one unit. Accuracies are against labels that
 people gave to faces, and say nothing about what anybody felt.
 
 Further pages: [what every model of the catalogue costs](models/README.md),
@@ -43,7 +43,7 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [many pictures, on Ray and without](scaling/README.md),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
-[the best of them to convergence](education_converged/README.md),
+[the best of them, forty epochs](education_converged/README.md),
 [its claims over three seeds](samii_networks/README.md), [its folds](samii_folds/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
 [why not percentiles](intervals.md), [speed](benchmarks.txt).

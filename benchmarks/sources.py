@@ -220,7 +220,7 @@ def table(args: argparse.Namespace) -> None:
         f"{first['device'].get('precision')}; commit {first['versions'].get('commit', 'not known')}. "
         "All twelve shared one card for eight minutes and ended where these did, still learning: that the "
         "rest of the way is what ours lack, or how much of theirs the copies gave, these runs do not tell. "
-        "[The best of them, forty epochs](../education_converged/README.md), gained little more.",
+        "The best of them has a page of its own, of [forty epochs](../education_converged/README.md).",
         "",
         "![Validation accuracy by epoch, and at the end theirs](curves.png)",
     ]

@@ -428,7 +428,7 @@ def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path
     written(file, baseline=one, methods=methods, probes=False)
     assert mitigate(file, out=tmp_path / "out", page=tmp_path / "page") == 0
     page = (tmp_path / "page" / "README.md").read_text()
-    assert "**The baseline has learnt nothing in" in page
+    assert "seeds of the baseline learnt next to nothing (Cohen's kappa below 0.1). Train longer first.**" in page
     assert "1 candidate each" in page
     assert "nothing was tuned" in page
     assert "Groups with fewer than 8 faces" in page  # min_n is not the usual one
@@ -437,23 +437,25 @@ def test_a_baseline_that_learnt_nothing_is_said_first(file: Path, tmp_path: Path
 def test_seeds_that_learnt_nothing_and_latents_that_tell_nothing_are_told() -> None:
     def outcome(answers: list[int], **columns: list[float]) -> Any:
         run = SimpleNamespace(history=pd.DataFrame({"epoch": range(3), **columns}))
+        counts = np.zeros((3, 3))
+        np.add.at(counts, (range(len(answers)), answers), 1)  # one face of each class
         return SimpleNamespace(
-            judged=SimpleNamespace(predicted=np.array(answers), notes=()), cell=SimpleNamespace(run=run)
+            judged=SimpleNamespace(confusion=lambda: counts, notes=()), cell=SimpleNamespace(run=run)
         )
 
     nan = float("nan")
     told: dict[str, Any] = {"merits": [[0.5, 0.6], [0.5, 0.7]], "failures": {}}
-    plain: Any = SimpleNamespace(best=[outcome([0, 1]), outcome([1, 2])], **told)
+    plain: Any = SimpleNamespace(best=[outcome([0, 1, 1]), outcome([0, 1, 2])], **told)
     assert _said_of(plain) == []
     alike: Any = SimpleNamespace(best=plain.best, merits=[[0.5, 0.6], [0.5, 0.6]], failures={})
     assert _said_of(alike) == [
         "its candidates are alike to the rule that chooses, and the first was taken: it had one chance."
     ]
     latent: Any = SimpleNamespace(
-        **told, best=[outcome([2, 2], alive=[0.9, 0.25, nan]), outcome([0, 1], alive=[0.9, 0.75, nan])]
+        **told, best=[outcome([2, 2, 2], alive=[0.9, 0.25, nan]), outcome([0, 1, 2], alive=[0.9, 0.75, nan])]
     )
     assert _said_of(latent) == [
-        "1 of 2 seeds learnt nothing: all faces get one class.",
+        "1 of 2 seeds learnt next to nothing (Cohen's kappa below 0.1).",
         "50.0 % of the latent's channels are alive (mean over seeds); one that tells nothing would hide the group too.",
     ]
 

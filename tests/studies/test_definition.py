@@ -46,6 +46,12 @@ def test_a_grid_is_all_combinations_and_cells_add_to_them() -> None:
         ({"claims": [{"says": "x", "better": "one", "than": "one", "cell": "one", "value": 1}]}, "compares better"),
         ({"figures": [{"kind": "values", "cells": ["two"]}]}, "a figure names the cell 'two'"),
         ({"figures": [{"kind": "pie"}]}, "pie"),
+        ({"figures": [{"kind": "epochs"}]}, "a table of epochs names one to four cells"),
+        ({"figures": [{"kind": "values", "theirs": {"accuracy": [0.5]}}]}, "only a table of epochs has published"),
+        (
+            {"figures": [{"kind": "epochs", "cells": ["one"], "metric": "val_loss", "theirs": {"val_los": [0.5]}}]},
+            "published values of val_los, which is not among metric and also",
+        ),
         ({"name": "a b"}, "name"),
         ({"seeds": 0}, "seeds"),
         ({"sedes": 2}, "unknown key"),

@@ -115,8 +115,10 @@ def test_a_value_is_not_missed_by_less_training(
     found = judged(monkeypatch, runs(0.8), [], scale=scale, cell="one", value=value)
     assert found.verdict == verdict
     assert ("theirs was trained otherwise" in found.why) == (verdict == "cannot be told")
-    # Which of two is better may be told at any scale.
-    assert judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale).verdict == "does not hold"
+    # Which of two is better may be told at any scale, of what that scale trains.
+    compared = judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale)
+    assert compared.verdict == "does not hold"
+    assert compared.why == ("" if scale == "full" else "by what *small* trains, which is less than theirs")
 
 
 def test_a_file_of_the_caller_s_is_told_beside_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +133,14 @@ def test_a_margin_that_cannot_be_seen_says_so(monkeypatch: pytest.MonkeyPatch) -
     found = judged(monkeypatch, runs(0.7), runs(0.7, 10), within=0.0001)
     assert found.verdict == "cannot be told"
     assert "too few seeds and faces: we know it to ±0.00" in found.why
+    assert found.why.endswith("at most 0.0001: a margin of ours")
+    found = judged(monkeypatch, runs(0.75), runs(0.7, 10), within=0.05)
+    assert found.verdict == "cannot be told"
+    assert found.why == "the interval includes ±0.05; at most 0.05: a margin of ours"
+    found = judged(monkeypatch, runs(0.8), runs(0.6, 10), no_worse_by=0.05)
+    assert (found.verdict, found.why) == ("holds", "worse by at most 0.05: a margin of ours")
+    assert judged(monkeypatch, runs(0.7), runs(0.7, 10)).why == "the interval includes 0"
+    assert judged(monkeypatch, runs(0.7), [], cell="one", value=0.7).why == "the interval includes 0.7"
 
 
 def test_other_classes_or_labels_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

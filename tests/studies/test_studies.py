@@ -63,7 +63,9 @@ STUDY: dict[str, Any] = {
     },
     "scales": {"tiny": {"set": {"train.epochs": 1}, "says": "one epoch"}, "small": {"seeds": 2}},
     "figures": [{"kind": "values"}, {"kind": "lines", "also": ["valid.tie_accuracy"]},
-                {"kind": "curves", "also": ["train_accuracy"]}, {"kind": "confusion", "cells": ["0.05"]}],
+                {"kind": "curves", "also": ["train_accuracy"]}, {"kind": "confusion", "cells": ["0.05"]},
+                {"kind": "epochs", "title": "Overfits", "metric": "train_loss", "also": ["val_accuracy"],
+                 "cells": ["0.05"], "theirs": {"val_accuracy": [0.5, 0.6, 0.7]}}],
     "claims": [{"says": "More learns more.", "better": "0.05", "than": "0.001", "by": 0.2}],
 }  # fmt: skip
 
@@ -158,7 +160,9 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     )
     assert {r["scale"] for r in rows} == {"full"}
     claims(file, runs=tmp_path, out=tmp_path / "claims.md")
-    assert "| easy | More learns more. |" in (tmp_path / "claims.md").read_text()
+    told = (tmp_path / "claims.md").read_text()
+    assert "| easy | More learns more. |" in told
+    assert "1 question of our own (without a place in a text): 1 not run. Written by" in told
     plan = planned(file)
     assert plan.of("tuned")[0].run.record.data["started_from"]["folder"] == str(plan.of("0.05")[0].folder / "run")
     with pytest.raises(UsageError, match="--list-cells"):
@@ -170,6 +174,25 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
                ("1_values.png", "2_lines.png", "3_curves.png", "4_confusion.png"))  # fmt: skip
     for path in (tmp_path / "page").iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), f"{path.name} names a path of this machine"
+    # What training wrote stands epoch by epoch beside what was published.
+    assert "Overfits (mean over seeds):" in page
+    history = plan.of("0.05")[0].run.history
+    header = "| epoch | val_accuracy, theirs | train_loss, 0.05 & more | val_accuracy, 0.05 & more |"
+    first = f"| 1 | 0.5000 | {history['train_loss'][0]:.4f} | {history['val_accuracy'][0]:.4f} |"
+    assert f"{header}\n| --- | --- | --- | --- |\n{first}\n" in page
+    assert "| 3 | 0.7000 |  |  |" in page
+    record = plan.of("0.05")[0].run.record
+    assert f"{record.device['processor']}, {record.device['precision']}; commit" in page
+    n = record.data["history"][0]["after"]
+    assert f"validation faces of easy ({n:,} pictures in the store)" in page
+    # And some rows alone, with the claims about them.
+    study_table(file, out=out, cell=("0.05",), page=tmp_path / "some")
+    some = (tmp_path / "some" / "README.md").read_text()
+    assert some.startswith("# Two rates: 0.05\n")
+    assert "--scale full --cell 0.05 --page FOLDER`" in some
+    assert "| 0.05 & more |" in some
+    assert "| 0.001 |" not in some
+    assert "More learns more." not in some
     best = choose(plan.cells, "accuracy")
     assert best is not None
     assert best.run.record.best["val_accuracy"] == max(c.run.record.best["val_accuracy"] for c in plan.cells)
@@ -248,10 +271,12 @@ def test_a_page_answers_for_runs_that_are_gone(file: Path, tmp_path: Path, capsy
     for alone, verdict in ((False, "holds"), (True, "cannot be told")):
         for number, classes in enumerate(said):
             for i, each in enumerate(classes):
-                each["n_predicted"] = 15 if number or not alone else 45 * (i == 0)
+                one = alone and not number
+                each["n_predicted"] = 45 * (i == 0) if one else 15
+                each["recall"]["value"] = float(i == 0) if one else 0.8
         records.write_text(json.dumps(rows))
         assert told()[8] == verdict
-    assert told()[9] == f"1 of 2 seeds of {rows[0]['name']} learnt nothing"
+    assert told()[9] == f"1 of 2 seeds of {rows[0]['name']} learnt next to nothing (Cohen's kappa below 0.1)"
     records.write_text(whole)
     kept.write_text(verdicts)
 
@@ -415,7 +440,7 @@ def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
         answers = np.zeros(len(said), dtype=np.int64) if cell is first else said.labels
         replace(said, predicted=answers, probs=np.eye(3)[answers]).save(path)
     told = {row.name: row.note for row in rows_of(plan)}
-    assert told.pop(first.row) == "1 of 2 seeds learnt nothing: all faces get one class."
+    assert told.pop(first.row) == "1 of 2 seeds learnt next to nothing (Cohen's kappa below 0.1)."
     assert not any(told.values())
     # A training that failed is no finding about what it was compared with.
     better, *others = told
@@ -429,10 +454,26 @@ def test_seeds_that_learnt_nothing_are_told(file: Path, tmp_path: Path) -> None:
     )
     again = planned(file, "tiny")
     found = [judge(again, claim) for claim in again.study.claims]
-    assert [one.why for one in (found[0], found[-1])] == [f"1 of 2 seeds of {first.row} learnt nothing"] * 2
+    lost = f"1 of 2 seeds of {first.row} learnt next to nothing (Cohen's kappa below 0.1)"
+    assert [one.why for one in (found[0], found[-1])] == [lost] * 2
     assert {found[0].verdict, found[-1].verdict} == {"cannot be told"}
     assert len(found) == 3
-    assert "learnt nothing" not in found[1].why
+    assert "learnt next to nothing" not in found[1].why
+
+
+def test_classes_that_no_run_has_learnt_are_named(file: Path, tmp_path: Path) -> None:
+    assert study_run(file, out=tmp_path / "out", how=As(scale="tiny")) == 0
+    plan = planned(file, "tiny")
+    for lost in (False, True):
+        for cell in plan.cells:
+            path = cell.run.path / "record.json"
+            record = json.loads(path.read_text())
+            for i, each in enumerate(record["estimates"]["test"]["per_class"]):
+                each["recall"]["value"] = 0.01 if lost and i < 2 else 0.5
+            path.write_text(json.dumps(record))
+        page = write_page(planned(file, "tiny"), tmp_path / f"page{lost}").read_text()
+        names = [each["name"] for each in record["estimates"]["test"]["per_class"][:2]]
+        assert (f"No run has learnt {names[0]} and {names[1]}: of faces annotated so" in page) is lost
 
 
 def test_what_features_tell_of_a_group_is_a_column(file: Path, tmp_path: Path) -> None:
@@ -457,19 +498,19 @@ def test_what_features_tell_of_a_group_is_a_column(file: Path, tmp_path: Path) -
         if cell.row == "0.001":
             features[:, 0] += 20 * (each.groups["gender"] == "female").to_numpy(dtype=np.float32, na_value=0)
         np.savez(place, sample_id=np.asarray(each.sample_id, dtype=str), features=features)
-        # All classes are answered: it has learnt something.
+        # It has learnt something.
         for part in ("train", "test"):
             path = cell.run.path / "predictions" / f"{part}.parquet"
             run = Predictions.load(path)
-            answers = rng.permutation(run.labels)
-            replace(run, predicted=answers, probs=np.eye(3)[answers]).save(path)
+            replace(run, predicted=run.labels, probs=np.eye(3)[run.labels]).save(path)
     hidden, told = (next(r for r in rows_of(plan) if r.name == name).values for name in ("0.05", "0.001"))
     assert told["train.leakage@gender"].mean.value == pytest.approx(
         0.5, abs=0.1
     )  # 1 for what chance alone reads as 1/2
     assert abs(hidden["train.leakage@gender"].mean.value) < 0.2
     claim = judge(plan, plan.study.claims[0])
-    assert (claim.verdict, claim.why) == ("holds", "")  # less is better
+    assert claim.verdict == "holds"  # less is better
+    assert claim.why == "by what *tiny* trains, which is less than theirs"
     (plan.cells[0].run.path / "features" / "train.npz").unlink()  # made again where it is missing
     assert features_of(plan.cells[0], "train", said[0].sample_id).shape[0] == len(said[0])
 
@@ -780,7 +821,7 @@ def test_of_some_metrics_less_is_better(file: Path, tmp_path: Path, monkeypatch:
         sized = judge(plan, ClaimConfig(says="x", better="0.05", than="0.001", metric="accuracy", by=size))
         assert said in sized.why
         assert sized.verdict == more.verdict  # a claim of an effect is not turned by its size
-    assert more.why in ("", "the interval holds both")
+    assert more.why in ("", "the interval includes 0")
     turned = ClaimConfig(says="x", better="0.001", than="0.05", metric="nll")
     assert judge(plan, turned).verdict != "holds"
     assert less.ours.method == "student over seeds and faces, in pairs"

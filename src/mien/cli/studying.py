@@ -171,6 +171,7 @@ def study_table(
     *,
     out: Out | None = None,
     how: As = AS_WRITTEN,
+    cell: tuple[str, ...] = (),
     format: Literal["text", "markdown", "latex", "csv"] = "text",
     page: Out | None = None,
 ) -> None:
@@ -182,6 +183,8 @@ def study_table(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
+    cell
+        Only these cells: a row by its name, or cells by how their ids begin.
     format
         Of what is printed.
     page
@@ -203,7 +206,7 @@ def study_table(
         noise_of,
     )
 
-    plan = _plan(file, out, how)
+    plan = _plan(file, out, how, cell)
     rows = rows_of(plan)
     if format == "text":
         terminal.table(
@@ -212,8 +215,8 @@ def study_table(
         titles, noise = noise_of(plan, rows)
         if noise:
             terminal.table("Noise", titles, noise)
-        if plan.study.claims:
-            found = [claim_cells(judge(plan, claim)) for claim in plan.study.claims]
+        if plan.claims:
+            found = [claim_cells(judge(plan, claim)) for claim in plan.claims]
             told = [[c[0], c[2], c[3], c[4], c[6].strip("*"), c[7]] for c in found]
             terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", ""], told)
         terminal.say(" ".join([caption_of(plan, rows), *([NOISE] if noise else [])]).replace("*", ""))
@@ -294,17 +297,22 @@ def claims(
     """
     from mien.outputs import write_text
     from mien.studies.kept import KEPT, judge_with
+    from mien.studies.page import PAGE
     from mien.studies.planning import check_named
     from mien.studies.tables import claims_of
+    from mien.wording import plural
 
     lines: list[str] = []
-    verdicts = Counter[str]()
+    verdicts, own = Counter[str](), Counter[str]()
     plans = [_plan(file, None, how, runs=runs, of_several=True) for file in files]
     check_named(how.stores, how.published, plans, "the study" if len(plans) == 1 else "these studies")
     for plan in plans:
         judged = judge_with(plan, pages / plan.study.name / KEPT if pages is not None else None)
-        verdicts.update(each.verdict for each in judged)
-        found = claims_of(plan, judged, title=True).split("\n")
+        verdicts.update(each.verdict for each in judged if each.claim.where)
+        own.update(each.verdict for each in judged if not each.claim.where)
+        has_page = pages is not None and (pages / plan.study.name / PAGE).is_file()
+        called = f"[{plan.study.name}]({plan.study.name}/{PAGE})" if has_page else plan.study.name
+        found = claims_of(judged, called).split("\n")
         lines += found[2:] if lines else found
     if out is None:
         tell(*lines)
@@ -314,12 +322,17 @@ def claims(
         named += [f"--set {shlex.quote(each)}" for plan in plans[:1] for each in plan.changed]
         named += ["--pages FOLDER"] if pages is not None else []
         rests = "the studies' records, or the verdicts that their pages keep" if pages else "the studies' records"
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
+        asked = [(verdicts, "published claim", ""), (own, "question", " of our own (without a place in a text)")]
+        counts = "; ".join(
+            f"{plural(sum(each.values()), what)}{more}: {', '.join(f'{n} {told}' for told, n in each.most_common())}"
+            for each, what, more in asked
+            if each
+        )
         about = (
-            f"{sum(verdicts.values())} claims: {counts}. Written by `mien study claims {' '.join(named)} "
-            f"--scale {how.scale}` from {rests}. A claim of which seeds and faces tell too little cannot be "
-            "told; *theirs* are of the full scale. Each verdict is at 95 % for itself: of forty differences that are "
-            "none one would be told to hold by chance, and one not to hold."
+            f"{counts}. Written by `mien study claims {' '.join(named)} --scale {how.scale}` from {rests}. A claim of "
+            "which seeds and faces tell too little cannot be told; *theirs* are of the full scale, and a verdict at a "
+            "smaller one is of the networks and faces that it takes, not of theirs. Each verdict is at 95 % for "
+            "itself: of forty differences that are none one would be told to hold by chance, and one not to hold."
         )
         write_text(out, "\n".join(["# Published claims, and what our records say", "", about, "", *lines]) + "\n")
 

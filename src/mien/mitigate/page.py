@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluate import GIVEN
+from mien.metrics.learnt import nothing_learnt_by, nothing_of
 from mien.mitigate.definition import BASELINE, MIN_N, ROWS
 from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
@@ -156,12 +157,10 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
 
 
 def _unlearnt(found: Found) -> list[str]:
-    """What must be known of a baseline that gives one answer to all: nothing that follows means anything."""
-    one = [o for o in found.tried[BASELINE].best if len(np.unique(o.judged.predicted)) == 1]
-    if not one:
-        return []
-    seeds = f"{len(one)} of {len(found.tried[BASELINE].best)} seeds"
-    return [f"**The baseline has learnt nothing in {seeds}: it gives all faces one class. Train longer first.**", ""]
+    """What must be known of a baseline whose answers tell nothing: nothing that follows means anything."""
+    base = found.tried[BASELINE].best
+    n = sum(nothing_of(each.judged.confusion()) for each in base)
+    return [f"**{nothing_learnt_by(n, f'{len(base)} seeds of the baseline')}. Train longer first.**", ""] if n else []
 
 
 def _last(part: str) -> str:
@@ -248,9 +247,8 @@ def _said_of(tried: Tried) -> list[str]:
     said = []
     if len(tried.merits) > 1 and not tried.failures and len({tuple(each) for each in tried.merits}) == 1:
         said.append("its candidates are alike to the rule that chooses, and the first was taken: it had one chance.")
-    one = sum(len(np.unique(each.judged.predicted)) == 1 for each in tried.best)
-    if one:
-        said.append(f"{one} of {plural(len(tried.best), 'seed')} learnt nothing: all faces get one class.")
+    if n := sum(nothing_of(each.judged.confusion()) for each in tried.best):
+        said.append(f"{nothing_learnt_by(n, plural(len(tried.best), 'seed'))}.")
     histories = [each.cell.run.history for each in tried.best]
     alive = [h["alive"].dropna().iloc[-1] for h in histories if "alive" in h and h["alive"].notna().any()]
     said += list(dict.fromkeys(note for each in tried.best for note in each.judged.notes if GIVEN in note))

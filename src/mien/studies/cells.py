@@ -12,7 +12,7 @@ from typing import Any
 from mien.config import ExperimentConfig, parse_value
 from mien.errors import ConfigError, UsageError
 from mien.runs import Run
-from mien.studies.definition import Scale, StudyConfig
+from mien.studies.definition import ClaimConfig, Scale, StudyConfig
 
 CELLS, RUN = "cells", "run"  # folders
 
@@ -129,6 +129,7 @@ class Plan:
         stores: Names of the stores that the study names.
         networks: Names of the networks that cells begin with as their libraries publish them.
         files: Of these, those that begin with a file of the caller's in their place.
+        taken: What the caller took some cells by, of a plan that is not whole.
     """
 
     study: StudyConfig
@@ -139,6 +140,14 @@ class Plan:
     stores: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+
+    @property
+    def claims(self) -> tuple[ClaimConfig, ...]:
+        """The study's claims about rows that are all here."""
+        rows = {cell.row for cell in self.cells}
+        means = {mean for mean in self.study.means if rows.issuperset(self.study.cells_of_mean(mean))}
+        return tuple(claim for claim in self.study.claims if (rows | means).issuperset(claim.cells))
 
     @property
     def as_published(self) -> bool:
@@ -177,7 +186,7 @@ class Plan:
                 )
         chosen = [cell for cell in self.cells if any(takes(asked, cell) for asked in ids)]
         wanted = {each.id for cell in chosen for each in lineage(cell)}
-        return replace(self, cells=tuple(cell for cell in self.cells if cell.id in wanted))
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.id in wanted), taken=tuple(ids))
 
     def of(self, row: str) -> tuple[Cell, ...]:
         """The cells of a row, one a seed."""

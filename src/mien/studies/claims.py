@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mien.audit.seeds.noise import estimate_of, interval_over_seeds
+from mien.metrics.learnt import nothing_learnt_by
 from mien.records import Estimate
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, brought_to
@@ -71,7 +72,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     Where the published size of a difference in a metric of which more is better lies outside of our interval, the
     reason says so, whatever the verdict.
     Nothing is told of rows that come to the same experiment, that were judged by other classes or labels, or of which
-    a seed learnt nothing: that is a training which failed, and no finding. Of a mean
+    a seed learnt next to nothing: that is a training which failed, and no finding. Of a mean
     over folds see :mod:`mien.studies.folds`.
     """
     if claim.cells[0] in plan.study.means:
@@ -111,7 +112,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
         return untold("undefined", ours, len(seeds))
     columns = (told, at(plan, claim.than_metric or claim.metric))
     if lost := [
-        f"{n} of {len(seeds)} seeds of {name} learnt nothing"
+        nothing_learnt_by(n, f"{len(seeds)} seeds of {name}")
         for name, side, column in zip(claim.cells, sides, columns, strict=False)
         if (n := n_unlearnt(plan, side, column))
     ]:
@@ -139,11 +140,17 @@ def _told(plan: Plan, claim: ClaimConfig, ours: Estimate, against: float, lower:
     else:
         holds, fails = ours.low > against, ours.high < against
     verdict: Verdict = "holds" if holds else "does not hold" if fails else "cannot be told"
-    reasons = ["the interval holds both"] if verdict == "cannot be told" else []
+    reasons = []
     if verdict == "cannot be told" and margin is not None and (half := (ours.high - ours.low) / 2) > margin:
-        reasons = [f"too few seeds and faces: we know it to ±{half:.3f}, and {margin:g} is asked"]
-    if verdict == "does not hold" and claim.cell is not None and not plan.as_published:
+        reasons = [f"too few seeds and faces: we know it to ±{half:.3f}"]
+    elif verdict == "cannot be told":
+        reasons = [f"the interval includes {f'±{margin:g}' if margin is not None else f'{against:g}'}"]
+    elif verdict == "does not hold" and claim.cell is not None and not plan.as_published:
         verdict, reasons = "cannot be told", ["not reached, but theirs was trained otherwise"]
+    elif not plan.as_published:
+        reasons = [f"by what *{plan.called}* trains, which is less than theirs"]
+    if margin is not None:
+        reasons.append(f"{'at most' if claim.within is not None else 'worse by at most'} {margin:g}: a margin of ours")
     if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:
         reasons.append(f"not by as much as theirs, {claim.by:g}" if claim.by > ours.high else "by more than theirs")
     return verdict, reasons
@@ -162,7 +169,7 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
     elif math.isnan(ours.low) or math.isnan(ours.high):
         reasons = ["one fold" if len(done) == 1 else "undefined"]
     elif n := max(sum(n_unlearnt(plan, fold, column) for fold in done) for column in columns):
-        reasons = [f"{n} of {sum(map(len, done))} runs learnt nothing"]
+        reasons = [nothing_learnt_by(n, f"{sum(map(len, done))} runs")]
     else:
         verdict, reasons = _told(plan, claim, ours, float(claim.value or 0), less_is_better(columns[0]))
         reasons += [f"{len(done)} of {wanted} folds", *_brought(claim.cells[:1], [[c for fold in done for c in fold]])]

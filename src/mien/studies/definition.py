@@ -109,18 +109,29 @@ class ClaimConfig(Section):
 
 
 class FigureConfig(Section):
-    """One picture of the study's page."""
+    """One picture of the study's page, or a table of what training wrote epoch by epoch (``epochs``)."""
 
-    kind: Literal["values", "lines", "curves", "confusion"]
+    kind: Literal["values", "lines", "curves", "confusion", "epochs"]
     title: str = ""
-    metric: str = Field("accuracy", description="values and lines: metric, or evaluation.metric; curves: a column.")
+    metric: str = Field(
+        "accuracy", description="values and lines: metric, or evaluation.metric; curves and epochs: a column."
+    )
     also: tuple[str, ...] = Field((), description="Further metrics of the same figure, drawn dashed.")
     cells: tuple[str, ...] = Field((), description="Cells that take part; all if absent.")
+    theirs: dict[str, tuple[float, ...]] = Field(
+        {}, description="epochs: column -> what was published of it, epoch by epoch."
+    )
 
     @model_validator(mode="after")
     def _few(self) -> FigureConfig:
         if self.kind == "confusion" and not 1 <= len(self.cells) <= 4:
             raise ValueError("a confusion figure names one to four cells")
+        if self.kind == "epochs" and not 1 <= len(self.cells) <= 4:
+            raise ValueError("a table of epochs names one to four cells")
+        if self.theirs and self.kind != "epochs":
+            raise ValueError("only a table of epochs has published values of its own")
+        if unknown := sorted(set(self.theirs) - {self.metric, *self.also}):
+            raise ValueError(f"published values of {unknown[0]}, which is not among metric and also")
         return self
 
 

@@ -27,6 +27,7 @@ from mien.audit.seeds.noise import (
 from mien.audit.vocabulary import LOWER_IS_BETTER
 from mien.errors import DataError
 from mien.metrics import METRICS
+from mien.metrics.learnt import nothing_of
 from mien.records import Estimate, Predictions
 from mien.stats.cells import Rows
 from mien.stats.settings import Settings
@@ -48,7 +49,8 @@ class Value:
         mean: Mean over seeds; with two or more the interval is for all faces and all seeds, with one for the faces
             alone.
         seeds: Each seed's value.
-        sampling_error: Standard error that the sample of faces gives the mean; NaN where not known.
+        sampling_error: Standard error that the sample of faces gives the mean; NaN where not known, and of figures of
+            the training, behind which there is no sample of faces.
         seed_spread: Standard deviation of one seed's value about their mean; NaN with one seed.
         theirs: The published value; NaN where there is none.
     """
@@ -76,12 +78,12 @@ def less_is_better(column: Column) -> bool:
 
 
 def n_unlearnt(plan: Plan, cells: Sequence[Cell], column: Column) -> int:
-    """How many of some runs learnt nothing: all faces get one class, of the column's evaluation or else the first."""
+    """How many of some runs learnt next to nothing, on the column's evaluation or else the first one's faces."""
     if column.metric == MINUTES:
         return 0
     evaluation = plan.study.evaluate[0] if column.evaluation == RUN else column.evaluation
     every = Column(name=column.name, evaluation=evaluation, metric="accuracy")
-    return sum(len(np.unique(predictions_of(cell, every).predicted)) == 1 for cell in cells)
+    return sum(nothing_of(predictions_of(cell, every).confusion()) for cell in cells)
 
 
 def predictions_of(cell: Cell, column: Column) -> Predictions:
@@ -123,7 +125,7 @@ def value_of(plan: Plan, done: Sequence[Cell], column: str, settings: Settings) 
     return Value(
         mean=mean,
         seeds=values,
-        sampling_error=float(np.sqrt(sampling)),
+        sampling_error=float("nan") if told.evaluation == RUN else float(np.sqrt(sampling)),
         seed_spread=float(np.sqrt(runs)),
         theirs=theirs,
     )

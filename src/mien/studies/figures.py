@@ -25,15 +25,42 @@ _PANEL = 26  # and above one of four panels
 
 
 def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
-    """One figure; None where nothing of it is measured.
+    """One figure; None where nothing of it is measured, and of a table (:func:`epochs_of`).
 
     Raises:
         UsageError: If it asks for a column that no history has.
     """
-    shown = [row for row in rows if not figure.cells or row.name in figure.cells]
+    if figure.kind == "epochs":
+        return None
+    shown = _shown(rows, figure)
     kinds = {"values": _values, "lines": _lines, "curves": _curves, "confusion": _confusion}
     with figure_style():
         return kinds[figure.kind](plan, shown, figure)
+
+
+def epochs_of(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> list[list[str]]:
+    """A table of what training wrote epoch by epoch, the mean over seeds, beside what was published; first its header.
+
+    Returns:
+        Nothing where no row is trained.
+
+    Raises:
+        UsageError: If it asks for a column that no history has.
+    """
+    columns = [figure.metric, *figure.also]
+    found = {row.label: told for row in _shown(rows, figure) if (told := _history(plan, row, columns)) is not None}
+    if not found:
+        return []
+    called = "theirs" if plan.as_published else "theirs (full)"
+    sides = {f"{column}, {called}": list(figure.theirs[column]) for column in columns if column in figure.theirs}
+    sides |= {f"{column}, {label}": list(told[column]) for label, told in found.items() for column in columns}
+    n = max(map(len, sides.values()))
+    lines = [[f"{values[i]:.4f}" if i < len(values) else "" for values in sides.values()] for i in range(n)]
+    return [["epoch", *sides], *([str(i + 1), *line] for i, line in enumerate(lines))]
+
+
+def _shown(rows: Sequence[Row], figure: FigureConfig) -> list[Row]:
+    return [row for row in rows if not figure.cells or row.name in figure.cells]
 
 
 def _title(plan: Plan, figure: FigureConfig) -> str:
@@ -60,20 +87,20 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         label = "published" if plan.as_published else "published, at the full scale"
         axes.plot(theirs, places, "D", color=ORANGE, markersize=5, label=label)
         drawn.legend(loc="outside upper right", ncols=2)
-    _cut(axes, means, spread, theirs)
+    cut = _cut(axes, means, spread, theirs)
     axes.set_yticks(places, labels)
     axes.grid(axis="x")
-    axes.set_xlabel(_title(plan, figure))
+    axes.set_xlabel(_title(plan, figure) + ("; at an arrow the interval goes on" if cut else ""))
     return drawn
 
 
-def _cut(axes: Axes, means: NDArray[np.float64], spread: NDArray[np.float64], theirs: NDArray[np.float64]) -> None:
+def _cut(axes: Axes, means: NDArray[np.float64], spread: NDArray[np.float64], theirs: NDArray[np.float64]) -> bool:
     """Let no interval that is far wider than the others squeeze them: it runs out of the picture, with an arrow."""
     widths, spread = spread.sum(0), np.nan_to_num(spread)
     known = widths[~np.isnan(widths)]
     wide = widths > 6 * np.median(known) if len(known) else np.zeros(len(widths), dtype=np.bool_)
     if not wide.any() or wide.all():
-        return
+        return False
     ends = np.concatenate([means[~wide] - spread[0, ~wide], means[~wide] + spread[1, ~wide], means, theirs])
     least, most = np.nanmin(ends), np.nanmax(ends)
     more = 0.08 * (most - least)
@@ -84,6 +111,7 @@ def _cut(axes: Axes, means: NDArray[np.float64], spread: NDArray[np.float64], th
                                 (most + more, means[place] + spread[1, place] > most + more, ">")):  # fmt: skip
             if out:
                 axes.plot([edge], [y], mark, color=BLUE, clip_on=False)
+    return True
 
 
 def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:
@@ -162,10 +190,11 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     A line a row; of more rows than lines can be told apart each has a panel of its own, with the others in grey.
     """
     column = figure.metric if figure.metric.startswith(("val_", "train_")) else "val_accuracy"
-    found = {_called(plan, row): told for row in rows if (told := _history(plan, row, figure, column)) is not None}
+    columns = [column, *figure.also]
+    found = {_called(plan, row): told for row in rows if (told := _history(plan, row, columns)) is not None}
     if not found:
         return None
-    columns = [column, *figure.also]
+    name = wrap(_title(plan, figure) + (", mean over seeds" if any(row.seeds > 1 for row in rows) else ""), _LABEL)
     # Where further columns are dotted no row is.
     lines = [each for each in LINES if not (figure.also and each[1] == DOTTED)]
     if len(found) <= len(lines):
@@ -173,7 +202,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
         axes = drawn.subplots()
         for (label, history), (colour, style, _) in zip(found.items(), lines, strict=False):
             _draw_lines(axes, history, columns, colour, style, label)
-        axes.set(xlabel="epoch", ylabel=wrap(_title(plan, figure), _LABEL))
+        axes.set(xlabel="epoch", ylabel=name)
         _legend(drawn, axes)
         return drawn
     across = 4
@@ -190,7 +219,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     for place, axes in enumerate(panels[: len(found)]):  # what stands below a panel may be nothing
         axes.tick_params(labelbottom=place + across >= len(found))
     drawn.supxlabel("epoch", fontsize=9)
-    drawn.supylabel(wrap(_title(plan, figure), _LABEL), fontsize=9)
+    drawn.supylabel(name, fontsize=9)
     return drawn
 
 
@@ -208,7 +237,7 @@ def _draw_lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], colou
         axes.plot(history.index + 1, history[also], color=colour, linestyle=":", linewidth=1)
 
 
-def _history(plan: Plan, row: Row, figure: FigureConfig, column: str) -> pd.DataFrame | None:
+def _history(plan: Plan, row: Row, columns: Sequence[str]) -> pd.DataFrame | None:
     """Mean over the seeds that are done, epoch by epoch; None where none is.
 
     Raises:
@@ -217,11 +246,10 @@ def _history(plan: Plan, row: Row, figure: FigureConfig, column: str) -> pd.Data
     parts = [cell.run.history for cell in done_of(plan.of(row.name))]
     if not parts:
         return None
-    columns = [column, *figure.also]
     if missing := [c for c in columns if any(c not in part for part in parts)]:
         expected = f"one of {', '.join(map(str, parts[0]))}"
-        raise UsageError(f"figure {figure.title or 'curves'}", f"no column {missing[0]!r}", expected)
-    return pd.concat(parts).groupby("epoch")[columns].mean()
+        raise UsageError(f"{plan.study.name}: figures", f"no column {missing[0]!r} in {row.name}", expected)
+    return pd.concat(parts).groupby("epoch")[list(columns)].mean()
 
 
 def _confusion(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None:

@@ -11,6 +11,7 @@ from typing import Any
 from mien.data.group_columns import group_column
 from mien.data.images import Store
 from mien.errors import DataError, UsageError
+from mien.metrics.learnt import learnt_nothing, nothing_learnt_by
 from mien.own_files import as_kind, read_json, sha256_of_content
 from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
@@ -111,9 +112,9 @@ def judge_with(plan: Plan, path: Path | None, settings: Settings = Settings()) -
         DataError: If the file is none of Mien's.
     """
     kept = _read(path) if path is not None and path.is_file() else []
-    recorded = _one_class(path.parent / RECORDS) if path is not None and kept else {}
+    recorded = _unlearnt(path.parent / RECORDS) if path is not None and kept else {}
     found = []
-    for claim in plan.study.claims:
+    for claim in plan.claims:
         asked = _asked(plan, claim)
         here = len(done_of(_cells_of(plan, claim)))
         more = [each for each in kept if each.asked == asked and each.done > here]
@@ -177,13 +178,13 @@ def _annotated_since(cells: Sequence[Cell], column: Column, groups: Mapping[str,
 
 
 def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, recorded: Mapping[str, Collection[str]]) -> Judged:
-    """The verdict as it was kept; nothing is told of rows of which a seed learnt nothing, as by :func:`judge`.
+    """The verdict as it was kept; nothing is told of rows of which a seed learnt next to nothing, as by :func:`judge`.
 
     Args:
         plan: The study.
         claim: The claim.
         kept: Its verdict.
-        recorded: As :func:`_one_class` has it.
+        recorded: As :func:`_unlearnt` has it.
     """
     lost = [] if claim.cells[0] in plan.study.means else _lost(plan, claim, recorded)
     return Judged(
@@ -198,7 +199,7 @@ def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, recorded: Mapping[str, 
 
 
 def _lost(plan: Plan, claim: ClaimConfig, recorded: Mapping[str, Collection[str]]) -> list[str]:
-    """Rows of a claim of which a seed that was compared learnt nothing."""
+    """Rows of a claim of which a seed that was compared learnt next to nothing."""
     rows = [{cell.seed: cell.key for cell in plan.of(name) if cell.key in recorded} for name in claim.cells]
     seeds = set.intersection(*(set(row) for row in rows))
     found = []
@@ -208,12 +209,12 @@ def _lost(plan: Plan, claim: ClaimConfig, recorded: Mapping[str, Collection[str]
             continue
         part = (plan.study.evaluate[0] if column.evaluation == RUN else column.evaluation).rpartition(":")[2]
         if n := sum(part in recorded[row[seed]] for seed in seeds):
-            found.append(f"{n} of {len(seeds)} seeds of {name} learnt nothing")
+            found.append(nothing_learnt_by(n, f"{len(seeds)} seeds of {name}"))
     return list(dict.fromkeys(found))
 
 
-def _one_class(path: Path) -> dict[str, set[str]]:
-    """Key of each run of a page -> the parts of which it gave all faces one class."""
+def _unlearnt(path: Path) -> dict[str, set[str]]:
+    """Key of each run of a page -> the parts whose answers tell next to nothing of the labels."""
     if not path.is_file():
         return {}
     try:
@@ -221,13 +222,19 @@ def _one_class(path: Path) -> dict[str, set[str]]:
             cell["key"]: {
                 told["on"].rpartition(":")[2]
                 for told in cell["estimates"].values()
-                if len(told["per_class"]) > 1 and sum(each["n_predicted"] > 0 for each in told["per_class"]) == 1
+                if learnt_nothing(*_margins(told["per_class"]))
             }
             for row in json.loads(path.read_text(encoding="utf-8"))
             for cell in row["cells"]
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(str(path), "cannot be read", "the records of a study's page", _ANEW) from error
+
+
+def _margins(per_class: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[int], list[int]]:
+    """Hits, annotated and predicted faces of each class, from a run's record."""
+    hits = [each["n"] * each["recall"]["value"] if each["n"] else 0.0 for each in per_class]
+    return hits, [each["n"] for each in per_class], [each["n_predicted"] for each in per_class]
 
 
 def _read(path: Path) -> list[_Kept]:

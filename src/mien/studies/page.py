@@ -17,14 +17,17 @@ from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.cells import Plan
 from mien.studies.claims import judge
-from mien.studies.figures import draw
+from mien.studies.figures import draw, epochs_of
 from mien.studies.kept import KEPT, RECORDS, check_no_poorer, keep_verdicts
 from mien.studies.results import Row, rows_of
-from mien.studies.standing import done_of
-from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of
+from mien.studies.standing import done_of, evaluations_of
+from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of, table
 from mien.train.start import PRETRAINED
+from mien.wording import listed
 
 PAGE, TABLE, HISTORIES = "README.md", "table.csv", "histories.csv"
+_OF_STORE = ("prepare", "align")  # steps of a store's history that say which faces it lacks, or has otherwise
+_HARDLY = 0.01  # recall of a class that no run has learnt
 
 
 def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
@@ -44,19 +47,24 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     check_no_poorer(plan, out / KEPT)
     study, rows = plan.study, rows_of(plan, settings)
     out.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {study.title or study.name}", ""]
+    lines = [f"# {study.title or study.name}" + (f": {listed(plan.taken)}" if plan.taken else ""), ""]
     lines += [f"{study.source}", ""] if study.source else []
     stores = [f"--store {name}=STORE" for name in plan.stores]
     changed = [f"--set {shlex.quote(each)}" for each in plan.changed]
     files = [f"--weights {name}=FILE" for name in plan.files]
-    words = " ".join([f"studies/{study.name}.yaml", *stores, *files, f"--scale {plan.scale}", *changed])
+    taken = [f"--cell {each}" for each in plan.taken]
+    words = " ".join([f"studies/{study.name}.yaml", *stores, *files, f"--scale {plan.scale}", *changed, *taken])
     lines += [f"Written by `mien study table {words} --page FOLDER` from the records of `mien study run {words}`.", ""]
     lines += [markdown_of(plan, rows), ""]
     lines += _notes(rows)
-    judged = [judge(plan, claim, settings) for claim in study.claims]
+    lines += _hardly_found(plan)
+    judged = [judge(plan, claim, settings) for claim in plan.claims]
     if judged:
-        lines += ["## What was claimed", "", claims_of(plan, judged), ""]
+        lines += ["## What was claimed", "", claims_of(judged), ""]
     for i, figure in enumerate(study.figures):
+        told = epochs_of(plan, rows, figure) if figure.kind == "epochs" else []
+        if told:
+            lines += [f"{figure.title or 'Epochs'} (mean over seeds):", "", *table(told[0], told[1:]), ""]
         drawn = draw(plan, rows, figure)
         if drawn is not None:
             name = f"{i + 1}_{figure.kind}.png"
@@ -80,6 +88,22 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return [*notes, *failed, ""] if notes or failed else []
 
 
+def _hardly_found(plan: Plan) -> list[str]:
+    """Which classes no run has learnt, on the first part that is judged: nothing on the page is about them."""
+    part = plan.study.evaluate[0]
+    best: dict[str, float] = {}
+    for cell in done_of(plan.cells):
+        judged = cell.run.record.estimates.get(evaluations_of(cell).get(part, part), {})
+        for each in judged.get("per_class", []):
+            if each["n"]:
+                best[each["name"]] = max(best.get(each["name"], 0.0), each["recall"]["value"])
+    lost = [name for name, recall in best.items() if recall <= _HARDLY]
+    if not lost:
+        return []
+    return [f"No run has learnt {listed(lost)}: of faces annotated so it finds at most one in a hundred, and no figure "
+            "here says what would help to find them.", ""]  # fmt: skip
+
+
 def _made_of(plan: Plan) -> str:
     """Faces, machine, commit and seeds of the runs behind the page."""
     done = list({cell.id: cell for cell in done_of(plan.cells)}.values())
@@ -87,16 +111,34 @@ def _made_of(plan: Plan) -> str:
         return "Nothing of it has been run."
     records = [cell.run.record for cell in done]
     data = sorted({f"{r.data['training_faces']:,} training and {r.data['validation_faces']:,} validation faces of "
-                   f"{r.data['corpus']}" for r in records})  # fmt: skip
-    devices = sorted({str(r.device.get("accelerator") or f"{r.device['cores']} cores, {r.device['processor']}")
-                      for r in records})  # fmt: skip
+                   f"{_store_of(r)}" for r in records})  # fmt: skip
+    devices = sorted({_device_of(r) for r in records})
     commits = sorted({r.versions.get("commit", "unknown") for r in records})
     hours = sum(r.seconds for r in records) / 3600
     return (
-        f"{len(done)} runs, {hours:.1f} hours of training in all; {'; '.join(data)}; {', '.join(devices)}; "
+        f"{len(done)} runs, {hours:.1f} hours of training in all; {'; '.join(data)}; {'; '.join(devices)}; "
         f"commit {', '.join(commits)}, page by {code_versions().get('commit', 'unknown')}. {_begun_with(records)}"
         f"What it is made of: [{RECORDS}]({RECORDS}), [{TABLE}]({TABLE}), every epoch in [{HISTORIES}]({HISTORIES})."
     )
+
+
+def _device_of(record: RunRecord) -> str:
+    """Processor or card, and how it reckoned: ``auto`` finds another precision on another machine."""
+    device = record.device
+    where = device.get("accelerator") or f"{device['cores']} cores, {device['processor']}"
+    return f"{where}, {device['precision']}"
+
+
+def _store_of(record: RunRecord) -> str:
+    """Whose faces, how many of them the store has, and what its making counted, but for which faces that were."""
+    told = [str(record.data["corpus"])]
+    for step in record.data["history"]:
+        if step["step"] == "prepare":
+            told.append(f"{step['after']:,} pictures in the store")
+        if step["step"] in _OF_STORE:
+            counted = {what: n for what, n in step.items() if what not in ("step", "before", "after") and n}
+            told += [f"{what}: {str(n).partition(' (')[0]}" for what, n in counted.items()]
+    return told[0] + (f" ({'; '.join(told[1:])})" if told[1:] else "")
 
 
 def _begun_with(records: Sequence[RunRecord]) -> str:

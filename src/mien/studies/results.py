@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mien.metrics.learnt import nothing_learnt_by
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan, brought_to
 from mien.studies.columns import RUN
@@ -51,9 +52,10 @@ class Row:
 
 
 def rows_of(plan: Plan, settings: Settings = Settings()) -> list[Row]:
-    """The table of a study, from what its done cells left."""
-    rows = [_row(plan, name, settings) for name, cell in plan.study.rows().items() if cell.judged]
-    return rows + [_mean(plan, name, settings) for name in plan.study.means]
+    """The table of a study, from what its done cells left; of a plan that is not whole the rows that it has."""
+    rows = [_row(plan, name, settings) for name, cell in plan.study.rows().items() if cell.judged and plan.of(name)]
+    means = [mean for mean in plan.study.means if any(plan.of(name) for name in plan.study.cells_of_mean(mean))]
+    return rows + [_mean(plan, name, settings) for name in means]
 
 
 def _row(plan: Plan, name: str, settings: Settings) -> Row:
@@ -122,10 +124,10 @@ def _same_experiment(plan: Plan, name: str) -> str:
 
 
 def _unlearnt(plan: Plan, done: Sequence[Cell]) -> str:
-    """How many seeds learnt nothing, whose figures drag the mean and widen its interval; mostly empty."""
+    """How many seeds learnt next to nothing: they drag the mean and widen its interval; mostly empty."""
     column = next((c for m in plan.study.metrics if (c := at(plan, m)).evaluation != RUN), None)
     n = 0 if column is None else n_unlearnt(plan, done, column)
-    return f"{n} of {plural(len(done), 'seed')} learnt nothing: all faces get one class." if n else ""
+    return f"{nothing_learnt_by(n, plural(len(done), 'seed'))}." if n else ""
 
 
 def _learnt(done: Sequence[Cell]) -> list[str]:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from mien.records import Estimate
 from mien.studies.cells import Plan
 from mien.studies.claims import Judged
+from mien.studies.columns import RUN
 from mien.studies.estimates import Value, at, less_is_better
 from mien.studies.results import Row
 from mien.wording import listed
 
 NOISE = (
     "*Seeds*: the standard deviation that training anew gives one training's figure, the faces apart. *Faces*: the "
-    "standard error that other faces of the kind would give the mean, the trainings apart."
+    "standard error that other faces of the kind would give the mean, the trainings apart; – where it is not known."
 )
 #: What a reader must be told of a metric.
 _WORDS = {
@@ -111,7 +112,7 @@ def noise_of(plan: Plan, rows: Sequence[Row]) -> tuple[list[str], list[list[str]
 
 
 def _spread(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
@@ -123,6 +124,8 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
         f"Intervals are {100 * level:.0f} %: with several seeds for all faces and all seeds, with one for the faces "
         "alone, and pictures with their copies count once."
     ]
+    if any(at(plan, metric).evaluation == RUN for metric in plan.study.metrics):
+        said.append("Figures of *run* are of the training itself: their intervals are for the seeds alone.")
     said += [f"*{metric}* is {words}." for metric, words in _WORDS.items() if metric in columns]
     if any(row.folds for row in rows):
         said.append(
@@ -202,12 +205,12 @@ def _escaped(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-def claims_of(plan: Plan, judged: Sequence[Judged], title: bool = False) -> str:
-    """The claims as a table: what was said, what we found, the verdict."""
+def claims_of(judged: Sequence[Judged], study: str = "") -> str:
+    """The claims as a table: what was said, what we found, the verdict; the study before each, where it is named."""
     header = ["claim", "where", "theirs", "ours", "seeds", "scale", "verdict", "reason"]
-    if title:
+    if study:
         header = ["study", *header]
-    lines = [[plan.study.name, *claim_cells(each)] if title else claim_cells(each) for each in judged]
+    lines = [[study, *claim_cells(each)] if study else claim_cells(each) for each in judged]
     return "\n".join(table(header, lines))
 
 
