@@ -47,7 +47,7 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     check_no_poorer(plan, out / KEPT)
     study, rows = plan.study, rows_of(plan, settings)
     out.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {study.title or study.name}" + (f": {listed(plan.taken)}" if plan.taken else ""), ""]
+    lines = [f"# {study.title or study.name}" + (f": {listed([row.label for row in rows])}" if plan.taken else ""), ""]
     lines += [f"{study.source}", ""] if study.source else []
     stores = [f"--store {name}=STORE" for name in plan.stores]
     changed = [f"--set {shlex.quote(each)}" for each in plan.changed]
@@ -64,7 +64,8 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     for i, figure in enumerate(study.figures):
         told = epochs_of(plan, rows, figure) if figure.kind == "epochs" else []
         if told:
-            lines += [f"{figure.title or 'Epochs'} (mean over seeds):", "", *table(told[0], told[1:]), ""]
+            seeds = ", the mean over seeds" if any(row.seeds > 1 for row in rows) else ""
+            lines += [f"{figure.title or 'Epochs'}{seeds}:", "", *table(told[0], told[1:]), ""]
         drawn = draw(plan, rows, figure)
         if drawn is not None:
             name = f"{i + 1}_{figure.kind}.png"
