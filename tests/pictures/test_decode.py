@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from mien.data.corpus import BadRows
 from mien.errors import ConfigError, DataError
 from mien.pictures.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
+from mien.pictures.whole import picture_of
 from writers import faces
 
 GREY = faces(1, 32)[0]
@@ -238,3 +240,34 @@ def test_of_equally_common_shapes_that_of_the_first_picture_that_opens_counts(tm
     for size, channels in ((4, 1), (5000, 1), (48, 2), (48, 0)):
         with pytest.raises(ConfigError, match="^option"):
             picture_shape(paths, size, channels)
+
+
+def test_a_picture_of_several_frames_stays_where_it_stood() -> None:
+    shades = [Image.new("L", (32, 32), shade) for shade in (0, 120, 250)]
+    held = io.BytesIO()
+    shades[0].save(held, "GIF", save_all=True, append_images=shades[1:])
+    moving = Image.open(held)
+    assert [picture_of(frame, "p").pixels.mean() for frame in ImageSequence.Iterator(moving)] == [0, 120, 250]
+    moving.seek(2)
+    assert picture_of(moving, "p").pixels.mean() == 250
+    assert moving.tell() == 2
+
+
+def test_grey_of_more_than_sixteen_bits_is_refused_and_not_white(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(1024, dtype=np.int32).reshape(32, 32) * 100_000).save(tmp_path / "deep.tif")
+    with pytest.raises(DataError, match="numbers of 32 bits without a known range"):
+        decode_file(tmp_path / "deep.tif", 32, 1)
+    # Numbers of 32 bits that fit into 16 are 16 bits, as libraries write them.
+    Image.fromarray(np.full((32, 32), 40_000, dtype=np.int32)).save(tmp_path / "fits.tif")
+    assert decode_file(tmp_path / "fits.tif", 32, 1).max() == 40_000 >> 8
+
+
+def test_what_stands_for_nothing_in_sixteen_bits_is_white_paper(tmp_path: Path) -> None:
+    pixels = np.full((32, 32), 40_000, np.uint16)
+    pixels[:16] = 1_000
+    Image.fromarray(pixels).save(tmp_path / "cut.png", transparency=1_000)
+    with Image.open(tmp_path / "cut.png") as image:
+        assert image.info["transparency"] == 1_000
+        seen = picture_of(image, "p").pixels
+    assert (seen[:16] == 255).all()
+    assert (seen[16:] == 40_000 >> 8).all()

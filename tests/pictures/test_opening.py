@@ -24,7 +24,7 @@ from mien.errors import DataError
 from mien.inputs import SMALL
 from mien.pictures import decode
 from mien.pictures.decode import Changes, count_shapes, decode_file, decode_files, picture_shape
-from mien.pictures.opening import FORMATS, MOST_PIXELS, opened, readable_formats
+from mien.pictures.opening import FORMATS, MOST_PIXELS, _check_scans, opened, readable_formats
 from mien.prepare import open_corpus, prepare
 from writers import close_folders, faces
 
@@ -263,7 +263,16 @@ def test_a_picture_that_is_gone_over_again_and_again_is_refused(tmp_path):
     (tmp_path / "many.jpg").write_bytes(whole[:-2] + whole[last:-2] * 1000 + b"\xff\xd9")
     (tmp_path / "one.jpg").write_bytes(whole)
     for given in (tmp_path / "many.jpg", (tmp_path / "many.jpg").read_bytes()):
-        with pytest.raises(DataError, match=r"is coded in 1,0\d\d scans, expected at most 100"), opened(given, "p"):
+        with pytest.raises(DataError, match=r"more than 100 scans, expected at most 100"), opened(given, "p"):
             pass
+    # A marker without a length hides none of them, and what is empty between them does not tire who counts.
+    for between in (b"\xff\x01", b"\xff\xfe\x00\x02" * 20_000):
+        with pytest.raises(DataError, match="is coded in more than 100 scans"):
+            _check_scans(whole[:-2] + (between + whole[last:-2]) * 101 + b"\xff\xd9", "p")
+    # What telephones append to a picture is none of it, whatever it holds.
+    film = np.random.default_rng(0).bytes(1 << 17) + b"\xff\xda" * 200
+    (tmp_path / "motion.jpg").write_bytes(whole + film)
+    with opened(tmp_path / "motion.jpg") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(Image.open(io.BytesIO(whole))))
     with opened(tmp_path / "one.jpg") as image:
         assert image.size == (256, 256)

@@ -154,10 +154,11 @@ def _cut(image: Image.Image, region: Region) -> Image.Image:
 
 
 def is_several(picture: Image.Image) -> bool:
-    """Whether a picture just opened has more frames or pages than the first, where it then stands."""
+    """Whether a picture has several frames or pages; it stands at the same one afterwards."""
+    at = picture.tell()
     several = picture.format in _SEVERAL and bool(getattr(picture, "is_animated", False))
     if several:
-        picture.seek(0)  # to count the frames it went through them
+        picture.seek(at)  # to count the frames it went through them
     return several
 
 
@@ -179,14 +180,23 @@ def _without_palette(image: Image.Image) -> Image.Image:
 def in_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, where Pillow would cut everything above 255 to white.
 
-    Pictures without a value above 255 were written from 8 bits without scaling, and are taken as they are.
+    Pictures without a value above 255 were written from 8 bits without scaling, and are taken as they are. A value that
+    stands for nothing (``tRNS`` of a PNG) becomes transparent.
+
+    Raises:
+        ValueError: If its pixels are no numbers of 16 bits, so that nobody can say which of them is white.
     """
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
     if image.mode not in _SIXTEEN_BIT:
         return image
     pixels = np.asarray(image)
-    return Image.fromarray((pixels >> (8 * (pixels.max(initial=0) > 255))).clip(0, 255).astype(np.uint8))
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) >= 1 << 16:
+        raise ValueError("its pixels are numbers of 32 bits without a known range")
+    grey = Image.fromarray((pixels >> (8 * (pixels.max(initial=0) > 255))).astype(np.uint8))
+    if isinstance(nothing := image.info.get("transparency"), int):
+        grey.putalpha(Image.fromarray(np.where(pixels == nothing, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def decode_files(

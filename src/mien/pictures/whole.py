@@ -23,7 +23,7 @@ class WholePicture:
         name: What it is called.
         pixels: ``(H, W, 3)`` uint8, RGB.
         grey: It had no colour.
-        several: It had more frames or pages; this is the first.
+        several: It had more frames or pages; this is one of them, of a file the first.
     """
 
     name: str
