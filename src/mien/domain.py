@@ -1,7 +1,7 @@
 """Whether a crop looks like the faces that a model knows: kept beside a model that is handed on.
 
-A network is as sure of noise as of a face: on white noise the one in the box is 0.79 sure on average
-(``benchmarks/domain.py``). So what a crop is like is looked at before its answer is believed.
+A network is sure of noise too: how sure the one in the box is of white noise is measured by ``benchmarks/domain.py``
+(docs/results/domain). So what a crop is like is looked at before its answer is believed.
 """
 
 from __future__ import annotations

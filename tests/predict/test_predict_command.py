@@ -300,6 +300,16 @@ def test_names_of_lists_are_found_as_they_stand_and_as_they_are_meant(tmp_path: 
     assert found == ["+1.png", "b.png", " c.png", "'-d.png"]
     (tmp_path / "l.txt").write_text(" c.png\n b.png\n")
     assert [Path(p).name for p in pictures_of([str(tmp_path / "l.txt")])] == [" c.png", "b.png"]
+    # As Windows writes them: backslashes, and Notepad's "Unicode".
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "d.png").touch()
+    (tmp_path / "l.csv").write_text("path\nbelow\\d.png\n")
+    (tmp_path / "l.txt").write_text("below\\d.png\n\nb.png\n", encoding="utf-16")
+    there = str(tmp_path / "below/d.png")
+    assert list(pictures_of([str(tmp_path / "l.csv")])) == [there]
+    assert list(pictures_of([str(tmp_path / "l.txt")])) == [there, str(tmp_path / "b.png")]
+    (tmp_path / "below\\d.png").touch()  # a name of its own on other systems
+    assert list(pictures_of([str(tmp_path / "l.csv")])) == [str(tmp_path / "below\\d.png")]
 
 
 def test_crops_are_taken_as_they_are(tmp_path: Path) -> None:

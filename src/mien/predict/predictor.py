@@ -36,6 +36,7 @@ from mien.predict.perceiving import Crop, Perceived, Perceiver
 from mien.predict.rows import NO_FACE, FaceRow
 from mien.predict.slow_sources import in_time
 from mien.predict.sources import is_film
+from mien.registry import options_of
 
 #: The model in the box: an ONNX file and its card.
 BOX = Path(__file__).parent / "weights" / "ferplus_mienet.onnx"
@@ -47,6 +48,7 @@ _SMALL = 0.5  # of the side at which the network learnt: a smaller crop has fewe
 _INSIDE = 0.85  # share of the crop that lies in the picture
 _TURNED = 0.35  # how far the nose stands beside the middle of the eyes, in distances between the eyes
 _LEANS = 60.0  # degrees
+_FER2013 = frozenset(("fer2013", "ferplus"))  # corpora whose crops lie as FER2013's
 _FILM = "is a film, which a command looks at by itself and not in a list of pictures: mien predict FILM"
 _CROOKED = "not aligned, as the model learnt faces: the detector tells no eyes"
 _LOST = "the model itself looks for the face, and found none"
@@ -144,7 +146,8 @@ class Predictor:
             margin: See :class:`Predictor`.
             risk: See :class:`Predictor`.
             perceived: Tell perceived gender, race and age too, by the annotator in the box.
-            threads: Of one computation of an ONNX file; 0: as many as the runtime likes.
+            threads: Of one computation of an ONNX file, and of the detector's where its options do not say otherwise;
+                0: as many as the runtime likes.
 
         Raises:
             WeightsError: If the weights are not there or do not match their card.
@@ -165,7 +168,11 @@ class Predictor:
         finds = None
         aligned, notes = (False, ()) if detector is None else _as_learnt(path, exported)
         if detector is not None:
-            finds = DETECTORS.get(detector)(**DETECTORS.check_options(detector, options or {}, "--option"))
+            make = DETECTORS.get(detector)
+            asked = dict(options or {})
+            if threads and "threads" in (option.name for option in options_of(make)):
+                asked = {"threads": threads, **asked}
+            finds = make(**DETECTORS.check_options(detector, asked, "--option"))
         return cls(
             model,
             detector=finds,
@@ -407,7 +414,7 @@ def _as_learnt(path: Path, exported: bool) -> tuple[bool, tuple[str, ...]]:
     if alignment:
         found = f"the model learnt faces that were aligned otherwise ({alignment}), and crops are not"
         return False, (f"{found}: give it faces that are, with --crops",)
-    if corpus and not any(part.startswith("fer") for part in corpus.split("+")):
+    if corpus and _FER2013.isdisjoint(corpus.split("+")):
         found = f"crops lie as FER2013's do, and the model learnt {corpus}, which may have been cut otherwise"
         return False, (f"{found}: see --margin, or give it its own kind of crops with --crops",)
     return False, ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from mien.data.picture_files import is_picture_file, list_pictures
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
-from mien.prediction_tables.dialects import dialect_of
+from mien.prediction_tables.dialects import dialect_of, encoding_of, first_bytes
 from mien.prediction_tables.repeats import PICTURE_COLUMNS
 from mien.spreadsheets import without_marks
 
@@ -131,7 +131,10 @@ def _listed(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise DataError(str(path), "no such file", "a list of pictures")
     if path.suffix.lower() == ".txt":
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
+        said = encoding_of(first_bytes(path)[0])
+        # Only of Notepad's "Unicode": names of files may be of bytes that are no text in any encoding.
+        encoding = said if said.startswith("utf-16") else "utf-8-sig"
+        with open(path, encoding=encoding, errors="surrogateescape") as lines:
             yield from (_found(line.rstrip("\r\n"), path) for line in lines if line.strip())
         return
     dialect = dialect_of(path)
@@ -157,11 +160,13 @@ def _listed(path: Path) -> Iterator[str]:
 def _found(name: str, beside: Path) -> str:
     """A listed path as it can be opened from here: beside its list, or else as it is.
 
-    Without the marks that Mien's tables have, and without blanks around it, unless there is a file of that very name.
+    Without the marks that Mien's tables have, without blanks around it, and with Windows' backslashes turned, unless
+    there is a file of that very name.
     """
     plain = without_marks(name.strip())
-    for each in dict.fromkeys((name, without_marks(name), name.strip(), plain)):
+    turned = plain.replace("\\", "/")
+    for each in dict.fromkeys((name, without_marks(name), name.strip(), plain, turned)):
         there = beside.parent / each
         if not Path(each).is_absolute() and _is(there, "file"):
             return str(there)
-    return name if _is(Path(name), "file") else plain
+    return next((each for each in (name, plain, turned) if _is(Path(each), "file")), plain)

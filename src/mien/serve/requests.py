@@ -22,6 +22,8 @@ except ModuleNotFoundError as error:
 
 _LONGEST_NAME = 200
 _MOST_FIELD = 1024  # bytes of a field of a form that is no file
+_MOST_MARKS = 10_000  # of JSON's own, of which a request of the most pictures needs a few hundred; base64 has none
+_MARKS = (b"[", b"{", b",", b'"')
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ async def pictures_of(request: Request, most: int, most_bytes: int, pool: Execut
     if kind == "multipart/form-data":
         found = await _of_form(request, most, most_bytes)
     elif kind == "application/json":
-        # On a thread: a few megabytes of brackets take seconds.
+        # On a thread: base64 of a large body takes a while.
         found = await asyncio.get_running_loop().run_in_executor(pool, _of_json, await request.body(), most)
     elif kind.startswith("image/") or kind == "application/octet-stream":
         body = await request.body()
@@ -88,6 +90,9 @@ async def _of_form(request: Request, most: int, most_bytes: int) -> list[Sent]:
 
 
 def _of_json(body: bytes, most: int) -> list[Sent]:
+    # Reading millions of empty lists takes seconds in which no other thread runs, and half a gigabyte.
+    if sum(map(body.count, _MARKS)) > _MOST_MARKS:
+        raise Refused(400, f"The body has more than {_MOST_MARKS:,} brackets, commas and quotation marks.")
     try:
         content: Any = json.loads(body)
     except (ValueError, RecursionError):
