@@ -15,6 +15,7 @@ from mien.errors import MissingExtra
 
 #: Names of Ray's address for one machine.
 LOCAL = ("", "local")
+_AGAIN = 3  # times that a block is begun again after its worker died
 
 
 def ray_of_extra(data: bool = True) -> Any:
@@ -59,17 +60,24 @@ def connected(ray: Any, address: str | None) -> Iterator[int]:
 
 
 def shared_out(
-    ray: Any, blocks: Sequence[pa.Table], worker: type[Any], given: tuple[Any, ...], *, batch: int, workers: int
+    ray: Any,
+    blocks: Sequence[pa.Table],
+    worker: type[Any],
+    given: tuple[Any, ...],
+    *,
+    batch: int | None,
+    workers: int,
 ) -> Any:
     """Tables through a class of which one stands on each core: a Ray dataset, not begun.
 
     Args:
         ray: The module.
         blocks: What there is to do, one or more. It is handed out in these from the start: what would cut them wants a
-            core, and all cores are the workers'. The block that a worker dies of is done again.
+            core, and all cores are the workers'. The block that a worker dies of is done again, :data:`_AGAIN` times at
+            most: what kills whoever looks at it must end some time.
         worker: Made once on each core; called with a table it gives one.
         given: What it is made with.
-        batch: Rows at a time; more than a block has would join blocks.
+        batch: Rows at a time; more than a block has would join blocks. None: a block.
         workers: At most.
     """
     return ray.data.from_arrow(list(blocks)).map_batches(
@@ -78,6 +86,7 @@ def shared_out(
         batch_size=batch,
         batch_format="pyarrow",
         num_cpus=1,
+        max_task_retries=_AGAIN,
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from commands import mien
 from mien.errors import DataError, UsageError
 from mien.predict import Predictor
-from mien.predict.on_ray import predict_on_ray
+from mien.predict.on_ray import _Looker, predict_on_ray
 from photographs import HOPPER, group_photograph
 
 KILLED = """
@@ -80,6 +81,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
         found = rows_of(out)
         # What a command that was killed left behind, some of it lost: the rest is looked at, and nothing twice.
         sorted(out.glob("*.parquet"))[0].unlink()
+        (out / ".torn.partial").write_bytes(b"PAR1")
         left = rows_of(out)["image"].nunique()
         Image.fromarray(group_photograph()).save(album / "new.png")
         answers, errors = process.communicate("\n", timeout=400)
@@ -91,9 +93,21 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
         (row["image"], -1 if row["face"] is None else row["face"]) for row in due
     )
     assert found["p_neutral"].sum() == pytest.approx(sum(row.get("p_neutral", 0) for row in due), abs=1e-3)
+    assert {path.suffix for path in out.iterdir()} == {".parquet"}
     pictures = rows_of(out)["image"]
     assert set(pictures) == {str(path) for path in album.iterdir()}
     assert pictures.value_counts().max() == 5
+
+
+def test_a_block_that_is_done_again_takes_its_own_place(tmp_path: Path) -> None:
+    looker = _Looker({}, tmp_path)
+    asked = pa.table({"path": pa.array([os.fsencode(HOPPER), b"/nowhere.png"], pa.binary())})
+    for _ in range(2):
+        assert looker(asked).to_pydict() == {"pictures": [2]}
+    (file,) = tmp_path.iterdir()
+    assert sorted(set(pq.read_table(file)["image"].to_pylist())) == sorted(["/nowhere.png", str(HOPPER)])
+    looker(asked.slice(1))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_cannot_go_on_is_refused_before_the_work(tmp_path: Path) -> None:

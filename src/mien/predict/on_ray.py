@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.clusters import connected, quiet, ray_of_extra, shared_out
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, OutputError, UsageError
 from mien.inputs import check_regular
 from mien.pictures.opening import quietly
 from mien.predict.predictor import Predictor
 from mien.predict.rows import NO_FACE, as_text
 from mien.predict.writers import arrow_schema
 
-_BATCH = 64  # pictures that a worker is handed at a time
 _BLOCK = 256  # at most, of a file's pictures: what is done again if a worker dies, and what a killed command loses
+_PARTIAL = ".partial"
 _EACH = 4  # blocks a core at least, so that all of them end at about the same time
 
 
@@ -44,18 +45,28 @@ class Written:
 
 
 class _Looker:
-    """A worker: one model, one thread, one core."""
+    """A worker: one model, one thread, one core. It writes a file a block, whole, and tells how many pictures it has.
 
-    def __init__(self, load: dict[str, Any]) -> None:
+    The file is named after its pictures: a block that is done again, for its worker died after it was written, takes
+    its own place.
+    """
+
+    def __init__(self, load: dict[str, Any], out: Path) -> None:
         self.predictor = Predictor.load(**load, threads=1)
         predictor = self.predictor
         self.schema = arrow_schema(predictor.model.classes, predictor.model.numbers, predictor.heads)
+        self.out = out
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        paths = table["path"].to_pylist()
         with quietly():
-            told = self.predictor.stream(map(os.fsdecode, table["path"].to_pylist()), workers=1)
+            told = self.predictor.stream(map(os.fsdecode, paths), workers=1)
             rows = [row.as_flat() for rows in told for row in rows]
-        return pa.Table.from_pylist(rows, schema=self.schema)
+        named = sha256(b"\0".join(paths)).hexdigest()[:24]
+        partial = self.out / f".{named}{_PARTIAL}"  # hidden: who reads the folder as a table does not see it
+        pq.write_table(pa.Table.from_pylist(rows, schema=self.schema), partial)
+        os.replace(partial, self.out / f"{named}.parquet")
+        return pa.table({"pictures": [len(paths)]})
 
 
 def predict_on_ray(
@@ -70,7 +81,8 @@ def predict_on_ray(
 ) -> Written:
     """The rows of pictures that all machines of a cluster can read, in no order; each picture once.
 
-    A worker that dies is replaced and its pictures are looked at again; a file of rows is written whole or not at all.
+    A worker that dies is replaced and its pictures are looked at again, three times at most; a file of rows is written
+    whole or not at all.
 
     Args:
         pictures: Paths.
@@ -84,6 +96,7 @@ def predict_on_ray(
     Raises:
         UsageError: If the folder holds something and ``resume`` is not given.
         DataError: If it holds rows of another model.
+        OutputError: If Ray lost pictures.
         MissingExtra: Without Ray.
     """
     ray = ray_of_extra()
@@ -104,9 +117,16 @@ def predict_on_ray(
             # As bytes: names of files need be no text.
             paths = pa.array([os.fsencode(name) for name in names], pa.binary())
             blocks = [pa.table({"path": paths.take(list(range(i, len(names), n)))}) for i in range(min(n, len(names)))]
-            batch = min(_BATCH, -(-len(names) // n))
-            told = shared_out(ray, blocks, _Looker, (load,), batch=batch, workers=cores)
-            told.write_parquet(str(out), ray_remote_args={"num_cpus": 0})
+            out.mkdir(parents=True, exist_ok=True)
+            told = shared_out(ray, blocks, _Looker, (load, out), batch=None, workers=cores)
+            looked_at = sum(
+                sum(done["pictures"].to_pylist()) for done in told.iter_batches(batch_size=None, batch_format="pyarrow")
+            )
+            if looked_at != len(names):
+                lost = f"rows of {looked_at:,} pictures were written, of {len(names):,}"
+                raise OutputError(str(out), lost, "all of them", "Go on with it by --resume.")
+    for left in out.glob(f".*{_PARTIAL}"):  # of a command that was killed
+        left.unlink(missing_ok=True)
     files = sorted(out.glob("*.parquet"))
     faces, unread = _counted(files)
     return Written(len(names), len(seen), faces, unread, len(files))
