@@ -156,3 +156,7 @@ def test_aligned_crops_have_their_landmarks_where_aligned_stores_have_them(turn:
     assert wide.side == pytest.approx(180, abs=0.2)
     (unseen,) = aligned_squares(faces((100, 100, 200, 200)))
     assert unseen is None  # nobody knows where its eyes are
+    # Nose and mouth that were found above the eyes: a crop of millions of pixels a side tells nothing of the face.
+    upset = np.array(TEMPLATE) * 90 + 105
+    upset[2:, 1] = upset[0, 1] - 0.6 * (upset[2:, 1] - upset[0, 1])
+    assert aligned_squares(faces((100, 100, 200, 200), upset)) == [None]

@@ -18,6 +18,7 @@ from mien.errors import DataError, UsageError
 from mien.faces.base import Faces
 from mien.pictures.whole import WholePicture, read_picture
 from mien.predict import Predictor
+from mien.predict.films import follow, watch
 from mien.predict.perceiving import Perceiver
 from mien.predict.rows import columns
 from mien.records import Predictions
@@ -132,3 +133,9 @@ def test_a_file_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
         predict((str(HOPPER), str(HOPPER)), out=out, resume=True)
     assert predict((str(HOPPER), str(HOPPER)), out=out, resume=True, perceived=True) == 0
     assert all("perceived" in json.loads(line) for line in out.read_text().splitlines())
+
+
+def test_films_and_cameras_perceive_nobody_from_python_either(predictor: Predictor) -> None:
+    for told in (follow(predictor, iter(())), watch(predictor, iter(()))):
+        with pytest.raises(UsageError, match="does not go with films and cameras"):
+            next(told)

@@ -52,6 +52,7 @@ FAIRFACE = {
 #: symmetric, and how much each counts. The eyes lie within 0.03 of theirs in half of the faces; the nose moves most.
 FAIRFACE_POINTS = ((0.318, 0.301), (0.682, 0.301), (0.5, 0.514), (0.344, 0.697), (0.656, 0.697))
 _COUNTS = (4.0, 4.0, 0.0, 1.0, 1.0)
+_FAR = 4.0  # sides of the box: an aligned crop is about as large as it
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ def squares_by_points(faces: Faces, rule: CropRule) -> list[Square]:
 
 
 def aligned_squares(faces: Faces, margin: float = 0.0) -> list[Square | None]:
-    """Where the crop of each face lies for networks that learnt aligned faces; None where an eye is not known.
+    """Where the crop of each face lies for networks that learnt aligned faces; None where its landmarks tell no place.
+
+    They tell none where an eye is not known, or where the crop would be far larger than the face: a point that was
+    found in the wrong place must not ask for millions of pixels.
 
     The square that the similarity of :mod:`mien.pictures.alignment` brings upright.
 
@@ -150,7 +154,8 @@ def aligned_squares(faces: Faces, margin: float = 0.0) -> list[Square | None]:
     scales, moves = similarity(faces.landmarks, 1)
     out: list[Square | None] = []
     for scale, move in zip(scales, moves, strict=True):
-        if np.isnan(scale):
+        longest = float(max(faces.boxes[len(out), 2:] - faces.boxes[len(out), :2]))
+        if np.isnan(scale) or _FAR * longest * abs(scale) < 1:
             out.append(None)
             continue
         middle = (0.0 - move) / scale  # of the template's square of side 1, whose pixel centre is 0

@@ -271,8 +271,10 @@ def follow(predictor: Predictor, frames: Iterable[Frame], *, workers: int = 2) -
         workers: Threads that search.
 
     Raises:
+        UsageError: If perceived attributes are asked for: people are not sorted by them as they go by.
         DataError: If the film breaks off, after the rows before.
     """
+    _refuse_perceived(predictor)
     tracks = Tracks()
     known: deque[tuple[int, float]] = deque()
 
@@ -341,8 +343,18 @@ class Newest:
 
 
 def watch(predictor: Predictor, newest: Iterable[Frame]) -> Iterator[list[FaceRow]]:
-    """The rows of a camera: one frame at a time, the newest, for what was seen a second ago is of no use there."""
+    """The rows of a camera: one frame at a time, the newest, for what was seen a second ago is of no use there.
+
+    Raises:
+        UsageError: As :func:`follow`.
+    """
+    _refuse_perceived(predictor)
     tracks = Tracks()
     for frame in newest:
         (rows,) = predictor.told([predictor.look(frame.picture)])
         yield [replace(row, frame=frame.number) for row in tracks.add(rows, frame.time_s)]
+
+
+def _refuse_perceived(predictor: Predictor) -> None:
+    if predictor.perceiver is not None:
+        raise UsageError("perceived", "does not go with films and cameras", "pictures of a collection that one may use")

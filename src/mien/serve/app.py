@@ -216,15 +216,16 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         request: Request, by: str = Query(default="", description="Columns of groups: gender,age,gender*age")
     ) -> Response:
         """Audit a CSV of predictions: for whom they fail. JSON, or a page where the request accepts text/html."""
-        with server.admit(request), server.audits.taking(1):
-            body = await request.body()
+        with server.admit(request):
+            body = await request.body()  # before a place is taken: whoever sends slowly keeps nobody else waiting
             if not body:
                 raise Refused(400, "The request holds no table.")
             if len(body) > limits.table:
                 raise Refused(413, f"A table may have {limits.table:,} bytes.")
             page = "text/html" in request.headers.get("accept", "")
-            async with server.one_audit:
-                found = await audited(body, by, page=page, seconds=limits.audit_seconds)
+            with server.audits.taking(1):
+                async with server.one_audit:
+                    found = await audited(body, by, page=page, seconds=limits.audit_seconds)
         return Response(found, media_type="text/html; charset=utf-8" if page else "application/json")
 
     @app.get("/v1/models", responses=TOKEN)

@@ -55,7 +55,9 @@ async def audited(body: bytes, by: str, *, page: bool, seconds: float) -> bytes:
         if (folder / _REFUSED).is_file():
             raise Refused(422, str(json.loads((folder / _REFUSED).read_text(encoding="utf-8"))))
         if process.returncode or not (folder / _ANSWER).is_file():
-            logging.getLogger(__name__).error("an audit failed: %s", said.decode(errors="replace").strip())
+            # Its last words alone: what comes before them may quote cells of the table.
+            last = said.decode(errors="replace").strip().rpartition("\n")[2].partition(":")[0]
+            logging.getLogger(__name__).error("an audit failed: %s", last)
             raise RuntimeError("an audit failed")
         return (folder / _ANSWER).read_bytes()
 
