@@ -168,7 +168,12 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     with pytest.raises(UsageError, match="--list-cells"):
         study_run(file, out=out, cell=("nothing",))
 
+    (tmp_path / "page").mkdir()
+    for name in ("3_lines.png", "mine_lines.png", "3_mine.png"):
+        (tmp_path / "page" / name).write_bytes(b"")
     page = write_page(plan, tmp_path / "page").read_text()
+    assert not (tmp_path / "page" / "3_lines.png").exists()  # of a page that had another figure there
+    assert {"mine_lines.png", "3_mine.png"} <= {path.name for path in (tmp_path / "page").iterdir()}
     assert "## What was claimed" in page
     assert all((tmp_path / "page" / name).stat().st_size > 5000 for name in
                ("1_values.png", "2_lines.png", "3_curves.png", "4_confusion.png"))  # fmt: skip
@@ -184,10 +189,12 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     record = plan.of("0.05")[0].run.record
     assert f"{record.device['processor']}, {record.device['precision']}; commit" in page
     n = record.data["history"][0]["after"]
-    assert f"validation faces of easy ({n:,} pictures in the store)" in page
+    corpus = record.data["corpus"]
+    assert f"validation faces of {corpus} ({n:,} pictures in the store" in page
     # And some rows alone, with the claims about them.
     study_table(file, out=out, cell=("0.05",), page=tmp_path / "some")
     some = (tmp_path / "some" / "README.md").read_text()
+    assert not (tmp_path / "some" / "2_lines.png").exists()  # of one point
     assert some.startswith("# Two rates: 0.05 & more\n")
     assert "--scale full --cell 0.05 --page FOLDER`" in some
     assert "| 0.05 & more |" in some

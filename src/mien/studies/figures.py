@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,8 @@ def draw(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | None
     if figure.kind == "epochs":
         return None
     shown = _shown(rows, figure)
-    kinds = {"values": _values, "lines": _lines, "curves": _curves, "confusion": _confusion}
     with figure_style():
-        return kinds[figure.kind](plan, shown, figure)
+        return FIGURES[figure.kind](plan, shown, figure)
 
 
 def epochs_of(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> list[list[str]]:
@@ -128,7 +127,7 @@ def _lines(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | No
         for metric in (figure.metric, *figure.also):
             if metric in row.values:
                 series.setdefault((others, metric), {})[told[axis[0]]] = row
-    if not series:
+    if max((len(found) for found in series.values()), default=0) < 2:  # points alone are in the other figures
         return None
     places = _places(levels)
     drawn = new_figure(7, 4, _title(plan, figure))
@@ -273,3 +272,12 @@ def _confusion(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure 
         axes.set_yticks(range(len(classes)), classes, fontsize=8)
         axes.set(title=label, xlabel="predicted (%)")
     return drawn
+
+
+#: Kind of a figure -> what draws it.
+FIGURES: Mapping[str, Callable[[Plan, Sequence[Row], FigureConfig], Figure | None]] = {
+    "values": _values,
+    "lines": _lines,
+    "curves": _curves,
+    "confusion": _confusion,
+}

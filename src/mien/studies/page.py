@@ -17,7 +17,7 @@ from mien.runs import code_versions
 from mien.stats.settings import Settings
 from mien.studies.cells import Plan
 from mien.studies.claims import judge
-from mien.studies.figures import draw, epochs_of
+from mien.studies.figures import FIGURES, draw, epochs_of
 from mien.studies.kept import KEPT, RECORDS, check_no_poorer, keep_verdicts
 from mien.studies.results import Row, rows_of
 from mien.studies.standing import done_of, evaluations_of
@@ -61,6 +61,7 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     judged = [judge(plan, claim, settings) for claim in plan.claims]
     if judged:
         lines += ["## What was claimed", "", claims_of(judged), ""]
+    drawn_before = {path for kind in FIGURES for path in out.glob(f"*_{kind}.png") if path.name[0].isdigit()}
     for i, figure in enumerate(study.figures):
         told = epochs_of(plan, rows, figure) if figure.kind == "epochs" else []
         if told:
@@ -70,8 +71,11 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
         if drawn is not None:
             name = f"{i + 1}_{figure.kind}.png"
             save_png(drawn, out / name, dpi=110)
+            drawn_before.discard(out / name)
             about = figure.title or (figure.kind if figure.kind == "confusion" else figure.metric)
             lines += [f"![{about}]({name})", ""]
+    for path in drawn_before:  # of the page that stood here: nothing names it any more
+        path.unlink()
     lines += ["## What differs from the source", "", study.about.strip(), ""] if study.about else []
     lines += [_made_of(plan), ""]
     write_text(out / PAGE, "\n".join(lines))

@@ -142,7 +142,8 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     said += [study.theirs_are] if study.theirs_are else []
     if not plan.as_published:
         more = study.at(plan.scale).says
-        said.append(f"**Scale: {plan.called}**{': ' + more if more else ''}. What was published is at the full scale.")
+        published = " What was published is at the full scale." if plan.claims or any(r.theirs for r in rows) else ""
+        said.append(f"**Scale: {plan.called}**{': ' + more if more else ''}.{published}")
     return " ".join(said)
 
 
