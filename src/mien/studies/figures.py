@@ -89,7 +89,7 @@ def _values(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     cut = _cut(axes, means, spread, theirs)
     axes.set_yticks(places, labels)
     axes.grid(axis="x")
-    axes.set_xlabel(_title(plan, figure) + ("; at an arrow the interval goes on" if cut else ""))
+    axes.set_xlabel(_title(plan, figure) + ("\nat an arrow an interval goes on" if cut else ""))
     return drawn
 
 
