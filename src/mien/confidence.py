@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import WeightsError
-from mien.own_files import as_kind, read_json
+from mien.own_files import as_kind, card_beside
 from mien.postprocessing.base import tempered
 from mien.stats.selective import Step, risk_threshold, upper_limit
 
@@ -85,10 +85,8 @@ def confidence_of(model: Path) -> Confidence:
     Raises:
         WeightsError: If it cannot be read.
     """
-    beside = model.with_suffix(".json")
-    if not beside.is_file():
-        return Confidence()
-    content = read_json(beside, "the card of the model beside it", error=WeightsError).get(KEY)
+    beside, card = card_beside(model)
+    content = card.get(KEY)
     if content is None:
         return Confidence()
     found: Confidence = as_kind(Confidence, content, f"{beside}: {KEY}", error=WeightsError)

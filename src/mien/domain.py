@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import WeightsError
-from mien.own_files import as_kind, read_json
+from mien.own_files import as_kind, card_beside
 from mien.pictures.quality import QUALITIES, image_quality
 
 #: Key of a card that holds a Domain.
@@ -93,8 +93,7 @@ def domain_of_model(model: Path) -> Domain:
     Raises:
         WeightsError: If it cannot be read.
     """
-    beside = model.with_suffix(".json")
-    content = read_json(beside, "the card of the model beside it", error=WeightsError) if beside.is_file() else {}
+    beside, content = card_beside(model)
     if content.get(KEY) is None:
         return Domain()
     found: Domain = as_kind(Domain, content[KEY], f"{beside}: {KEY}", error=WeightsError)

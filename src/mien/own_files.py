@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from mien.errors import DataError, MienError, reason
+from mien.errors import DataError, MienError, WeightsError, reason
 from mien.inputs import check_regular, read_small
 from mien.values import shown
 
@@ -80,6 +80,20 @@ def read_json(
     except MienError as fault:
         raise error(fault.where, fault.found, fault.expected, fault.fix or fix) from fault.__cause__
     return parse_json(content, str(path), expected, error=error, fix=fix)
+
+
+def card_beside(model: Path) -> tuple[Path, dict[str, Any]]:
+    """Where the card beside an exported model lies, and what it says; nothing where there is none.
+
+    Args:
+        model: The ONNX file.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
+    beside = model.with_suffix(".json")
+    there = beside.is_file()
+    return beside, read_json(beside, "the card of the model beside it", error=WeightsError) if there else {}
 
 
 def parse_json(

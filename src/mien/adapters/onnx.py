@@ -19,7 +19,7 @@ from mien.adapters.tools import LARGEST_SIDE
 from mien.errors import UsageError, WeightsError, reason
 from mien.foreign import Threads, onnx_session
 from mien.inference import FaceModel, Wants, on_scales
-from mien.own_files import as_kind, read_json
+from mien.own_files import as_kind, card_beside
 from mien.pictures.pixels import SEEN, STORED, Filter, Images, as_stored, normalised_floats
 from mien.pictures.preprocessing import Preprocess, preprocessed
 from mien.values import shown
@@ -167,14 +167,11 @@ def _card(path: Path, **options: Any) -> OnnxCard:
     """The card beside the file, with the options that were given before it."""
     if not path.is_file():
         raise WeightsError(str(path), "no such file", "an ONNX model")
-    beside = path.with_suffix(".json")
-    content: dict[str, Any] = {}
-    if beside.is_file():
-        content = read_json(beside, "the card of the model beside it", error=WeightsError)
-        if "model" in content:  # the card of Mien's own weights, which says more, and whose networks give logits
-            content.setdefault("logits", True)
-        else:
-            _refuse_slips(content, beside)
+    beside, content = card_beside(path)
+    if "model" in content:  # the card of Mien's own weights, which says more, and whose networks give logits
+        content.setdefault("logits", True)
+    else:
+        _refuse_slips(content, beside)
     known = {k: v for k, v in content.items() if k in OnnxCard.__dataclass_fields__}
     known |= {k: [known[k]] for k in ("mean", "std") if isinstance(known.get(k), int | float)}
     given = {k: v for k, v in options.items() if v is not None}

@@ -27,7 +27,7 @@ from mien.faces.base import LANDMARKS, FaceDetector, Faces
 from mien.faces.crop import FER2013, CropRule, Square, aligned_squares, cut, lean, squares
 from mien.inference import FaceModel, Wants
 from mien.models.card import load_card
-from mien.own_files import read_json, sha256_of
+from mien.own_files import card_beside, sha256_of
 from mien.pictures.alignment import IN_WORDS
 from mien.pictures.opening import MOST_PIXELS
 from mien.pictures.pixels import as_stored
@@ -402,11 +402,7 @@ def _check_risk(risk: float, confidence: Confidence, model: str) -> None:
 
 def _as_learnt(path: Path, exported: bool) -> tuple[bool, tuple[str, ...]]:
     """Whether a model learnt faces aligned as Mien aligns them; and what else of its card crops do not follow."""
-    if exported:
-        beside = path.with_suffix(".json")
-        card = read_json(beside, "the card of the model beside it", error=WeightsError) if beside.is_file() else {}
-    else:
-        card = asdict(load_card(path))
+    card = card_beside(path)[1] if exported else asdict(load_card(path))
     alignment, data = str(card.get("alignment") or ""), card.get("data")
     corpus = str(data.get("corpus") or "") if isinstance(data, dict) else ""
     if alignment.startswith(IN_WORDS):
@@ -486,12 +482,7 @@ def _checked_sum(path: Path) -> str:
     Raises:
         WeightsError: If the card was written for another file.
     """
-    found, beside = sha256_of(path), path.with_suffix(".json")
-    due = (
-        read_json(beside, "the card of the model beside it", error=WeightsError).get("sha256")
-        if beside.is_file()
-        else ""
-    )
+    found, due = sha256_of(path), card_beside(path)[1].get("sha256")
     if due and due != found:
         fix = "Export the model again, or restore both files."
         raise WeightsError(str(path), "is not the file that its card was written for", f"SHA-256 {due}", fix)
