@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from commands import mien
+from mien.cli.predicting import predict
 from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
 from mien.predict import FaceRow
@@ -257,14 +258,45 @@ def test_going_on_with_other_pictures_loses_none(album: Path, tmp_path: Path) ->
     said = mien("predict", album / "group.png", "--out", out, "--resume", code=1)
     assert "1 pictures (3 before)" in said.stdout
     assert "1 picture that stood there before could not be read" in said.stdout
-    assert sorted(out.read_text().splitlines()[:2] + out.read_text().splitlines()[-1:]) == sorted(first)
+    assert out.read_text().splitlines()[:3] == first
     assert len(out.read_text().splitlines()) == 3 + 5
     assert (
-        "1 pictures (3 before)"
+        "0 pictures (4 before)"
         in mien("predict", album / "trip" / "hopper.jpg", "--out", out, "--resume", code=1).stdout
     )
     assert len(out.read_text().splitlines()) == 3 + 5
     assert "--json: does not go with --out" in mien("predict", album, "--json", "--out", out, code=2).stderr
+
+
+@pytest.mark.parametrize("other", [("--margin", "0.5"), ("--option", "side=160"), ("--crops",), ("--risk", "0.001")])
+def test_other_options_are_not_gone_on_with(album: Path, tmp_path: Path, other: tuple[str, ...]) -> None:
+    out, group = tmp_path / "rows.jsonl", album / "group.png"
+    mien("predict", album / "wall.png", group, "--out", out)
+    stood = out.read_text()
+    words = ("predict", album / "wall.png", group, album / "trip", "--out", out, "--resume")
+    said = mien(*words, *other, code=1).stderr
+    assert "group.png stood there with other" in said
+    assert "Pass the options that it was begun with" in said
+    assert out.read_text() == stood  # and nothing is lost by it
+    said = mien("predict", album / "wall.png", group, HOPPER, "--out", out, "--resume").stdout
+    assert "2 pictures (1 before)" in said
+
+
+def test_what_is_not_named_is_back_before_the_work_begins(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "rows.jsonl"
+    mien("predict", album / "wall.png", album / "group.png", "--out", out)
+    stood = out.read_text()
+
+    def killed(*asked: object, **more: object) -> None:
+        assert out.read_text() == stood  # whatever ends this command from here on
+        raise SystemExit(9)
+
+    monkeypatch.setattr("mien.cli.predicting.rows_out", killed)
+    with pytest.raises(SystemExit):
+        predict((str(HOPPER),), out=out, resume=True)
+    assert out.read_text() == stood
 
 
 def test_going_on_knows_names_of_other_systems_and_what_could_not_be_read_last(album: Path, tmp_path: Path) -> None:

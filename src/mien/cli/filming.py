@@ -57,11 +57,8 @@ def films_told(
     if resume and out is not None:
         stood = done_already(out, as_text(predictor.model.name), predictor.sha256, films=True)
     before, broken_before = stood.pictures.total(), stood.unread
-    left = [name for name in films if not stood.take(name)]
-    again = next((i for i, name in enumerate(left) if as_text(name) == stood.last), None)
-    if again is not None:  # first, for its rows were cut off: whatever ends this command then, no film lacks its end
-        left.insert(0, left.pop(again))
-    elif out is not None and stood.rows:
+    left = stood.in_order(films)
+    if out is not None and stood.rows and as_text(next(iter(left), "")) != stood.last:
         stood.put_back(out)
         before, broken_before = before + 1, broken_before + stood.last_unread
         terminal.say(f"{stood.last} is not named, and stays as it stands there: perhaps not to its end")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.outputs import writing
-from mien.predict.rows import NO_FACE, as_text
+from mien.predict.rows import NO_FACE, FaceRow, as_text
 
 _BEGIN = b'{"image": '  # how every line of ours begins
 _OURS = "a file that it has begun"
+_TOLD = ("box", "probabilities", "reason", "perceived")  # by which other options show
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,40 @@ class Before:
             return False
         self.pictures[name] -= 1
         return True
+
+    def left_of(self, names: Iterable[str]) -> Iterator[str]:
+        """Those that do not stand in the file, one by one."""
+        return (name for name in names if not self.take(name))
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Those that do not stand in the file, its last one first: its rows are cut off, and must not be lost."""
+        left = list(self.left_of(names))
+        again = next((i for i, name in enumerate(left) if self.rows and as_text(name) == self.last), None)
+        if again is not None:
+            left.insert(0, left.pop(again))
+        return left
+
+    def check_alike(self, rows: Sequence[FaceRow], path: Path) -> None:
+        """Refuse to go on where the last picture comes out otherwise than it stood there.
+
+        Nothing in a file says with which options it was begun: the detector and its options, margins, risks, crops.
+
+        Args:
+            rows: Of the last picture, looked at again.
+            path: The file.
+
+        Raises:
+            DataError: If a face that stood there lies elsewhere, or is answered otherwise.
+        """
+        for line, row in zip(self.rows.splitlines(), rows, strict=False):
+            stood, now = json.loads(line), json.loads(json.dumps(row.as_json()))
+            if stood["face"] is None or now["face"] is None:  # it may have been mended, or taken away
+                return
+            other = next((key for key in _TOLD if key in stood and not _alike(stood[key], now[key])), None)
+            if other is not None:
+                found = f"{self.last} stood there with other {other.replace('_', ' ')} than it has now"
+                fix = "Pass the options that it was begun with, or begin another file."
+                raise DataError(str(path), found, "rows of the same options and version", fix)
 
     def put_back(self, path: Path) -> None:
         """Write the rows of the last picture again, for a command that does not name it."""
@@ -108,6 +144,17 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "",
     pictures[last] -= 1
     os.truncate(path, start)
     return Before(pictures, unread - of_last, of_last, last, rows)
+
+
+def _alike(stood: Any, now: Any) -> bool:
+    """Whether values are the same, numbers to what other machines and their threads make of them."""
+    if isinstance(stood, dict) and isinstance(now, dict):
+        return stood.keys() == now.keys() and all(_alike(stood[key], now[key]) for key in stood)
+    if isinstance(stood, list) and isinstance(now, list):
+        return len(stood) == len(now) and all(map(_alike, stood, now))
+    if isinstance(stood, float | int) and isinstance(now, float | int):
+        return math.isclose(stood, now, rel_tol=0.01, abs_tol=0.01)
+    return bool(stood == now)
 
 
 def _again(row: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
