@@ -26,8 +26,8 @@ def test_kappa_is_that_of_sklearn() -> None:
         ([[33, 33], [33, 33]], True),
         ([[5, 95], [95, 5]], True),  # worse than chance
         ([[364, 3], [630, 3]], True),
-        ([[0, 0], [0, 0]], True),
-        ([[40, 0], [0, 0]], True),  # all of one class: nobody can tell
+        ([[0, 0], [0, 0]], False),
+        ([[39, 1], [0, 0]], False),  # all of one class: nobody can tell
         ([[1, 0], [0, 1]], False),
     ],
 )

@@ -110,6 +110,40 @@ def test_a_block_that_is_done_again_takes_its_own_place(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+DEADLY = """
+import os, sys
+from pathlib import Path
+import ray
+from mien import clusters
+from mien.errors import OutputError
+from mien.predict import on_ray
+class Deadly(on_ray._Looker):
+    def __call__(self, table):
+        if any(b"bad" in path for path in table["path"].to_pylist()):
+            os._exit(9)
+        return super().__call__(table)
+on_ray._Looker, clusters._AGAIN = Deadly, 1
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+out = Path(sys.argv[2])
+try:
+    on_ray.predict_on_ray([sys.argv[1], "/nowhere/bad.png"], out, {})
+except OutputError as error:
+    print("told", error, flush=True)
+print("files", len(list(out.glob("*.parquet"))), flush=True)
+"""
+
+
+def test_a_picture_that_kills_whoever_looks_at_it_ends_the_work(tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="Ray is not installed")
+    script = tmp_path / "deadly.py"
+    script.write_text(DEADLY, encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, script, HOPPER, tmp_path / "rows"], capture_output=True, text=True, timeout=300
+    )
+    assert "Ray gave up" in found.stdout, found.stderr
+    assert "/nowhere/bad.png" in found.stdout
+
+
 def test_what_cannot_go_on_is_refused_before_the_work(tmp_path: Path) -> None:
     pytest.importorskip("ray.data", reason="Ray is not installed")
     full = tmp_path / "full"

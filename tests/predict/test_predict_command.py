@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ import pytest
 from PIL import Image
 
 from commands import mien
-from mien.cli.predicting import predict
 from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
 from mien.predict import FaceRow
-from mien.predict.resuming import done_already
+from mien.predict.resuming import Before, done_already
+from mien.predict.rows import NO_FACE
 from mien.predict.sources import pictures_of
 from mien.predict.writers import writer
 from photographs import HOPPER, group_photograph
@@ -186,7 +187,7 @@ def test_names_that_are_no_text_cost_the_others_nothing(tmp_path: Path) -> None:
         mien("predict", folder, "--out", tmp_path / f"rows.{ending}")
     names = [Path(json.loads(line)["image"]).name for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert sorted(names) == ["caf\\udce9.jpg", "ok.jpg"]
-    assert "(1 before)" in mien("predict", folder, "--out", tmp_path / "rows.jsonl", "--resume").stdout
+    assert "(2 before)" in mien("predict", folder, "--out", tmp_path / "rows.jsonl", "--resume").stdout
     assert mien("predict", "x" * 5000, code=1).stdout.count("cannot be read") == 1
 
 
@@ -222,7 +223,7 @@ def test_a_killed_command_goes_on_where_it_stood(album: Path, tmp_path: Path) ->
     assert found, said
     assert int(found[1]) + int(found[2]) == 90
     assert 0 < int(found[2]) < 90  # it was killed on its way
-    assert mien("predict", folder, "--out", out, "--resume").stdout.startswith(f"{out}: 1 pictures (89 before)")
+    assert mien("predict", folder, "--out", out, "--resume").stdout.startswith(f"{out}: 0 pictures (90 before)")
 
 
 def test_only_what_can_be_gone_on_with_is(album: Path, tmp_path: Path) -> None:
@@ -268,7 +269,9 @@ def test_going_on_with_other_pictures_loses_none(album: Path, tmp_path: Path) ->
     assert "--json: does not go with --out" in mien("predict", album, "--json", "--out", out, code=2).stderr
 
 
-@pytest.mark.parametrize("other", [("--margin", "0.5"), ("--option", "side=160"), ("--crops",), ("--risk", "0.001")])
+@pytest.mark.parametrize(
+    "other", [("--margin", "0.5"), ("--option", "side=160"), ("--option", "least=0.9999"), ("--crops",)]
+)
 def test_other_options_are_not_gone_on_with(album: Path, tmp_path: Path, other: tuple[str, ...]) -> None:
     out, group = tmp_path / "rows.jsonl", album / "group.png"
     mien("predict", album / "wall.png", group, "--out", out)
@@ -279,24 +282,42 @@ def test_other_options_are_not_gone_on_with(album: Path, tmp_path: Path, other: 
     assert "Pass the options that it was begun with" in said
     assert out.read_text() == stood  # and nothing is lost by it
     said = mien("predict", album / "wall.png", group, HOPPER, "--out", out, "--resume").stdout
-    assert "2 pictures (1 before)" in said
+    assert "1 pictures (2 before)" in said
 
 
-def test_what_is_not_named_is_back_before_the_work_begins(
-    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_options_show_without_naming_the_last_picture(album: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     mien("predict", album / "wall.png", album / "group.png", "--out", out)
     stood = out.read_text()
-
-    def killed(*asked: object, **more: object) -> None:
-        assert out.read_text() == stood  # whatever ends this command from here on
-        raise SystemExit(9)
-
-    monkeypatch.setattr("mien.cli.predicting.rows_out", killed)
-    with pytest.raises(SystemExit):
-        predict((str(HOPPER),), out=out, resume=True)
+    said = mien("predict", HOPPER, "--out", out, "--resume", "--margin", "0.5", code=1).stderr
+    assert "group.png stood there with other" in said
     assert out.read_text() == stood
+    # What lies there no more tells nothing, and stays.
+    (tmp_path / "gone.png").write_bytes((album / "group.png").read_bytes())
+    mien("predict", tmp_path / "gone.png", "--out", tmp_path / "b.jsonl")
+    stood = (tmp_path / "b.jsonl").read_text()
+    (tmp_path / "gone.png").unlink()
+    assert "1 pictures (1 before)" in mien("predict", HOPPER, "--out", tmp_path / "b.jsonl", "--resume").stdout
+    assert (tmp_path / "b.jsonl").read_text().startswith(stood)
+
+
+def test_numbers_of_another_machine_are_no_other_options() -> None:
+    row = FaceRow(
+        image="a", face=0, box=(2.3, 4, 90, 91), probabilities={"x": 0.9, "y": 0.1}, top="x", reason="blurred"
+    )
+    stood = Before(last="a", rows=(json.dumps(row.as_json()) + "\n").encode())
+    near = replace(row, box=(2.9, 4.4, 89, 92), probabilities={"x": 0.89, "y": 0.11}, reason="")
+    stood._check_alike([near], Path("rows.jsonl"))
+    for other, what in (
+        ([replace(row, box=(9, 4, 90, 91))], "box"),
+        ([replace(row, probabilities={"x": 0.8, "y": 0.2})], "probabilities"),
+        ([replace(row, probabilities={"z": 0.9, "y": 0.1})], "probabilities"),
+        ([FaceRow(image="a", reason=NO_FACE)], "faces"),
+    ):
+        with pytest.raises(DataError, match=f"stood there with other {what}"):
+            stood._check_alike(other, Path("rows.jsonl"))
+    stood._check_alike([row, replace(row, face=1)], Path("rows.jsonl"))  # it was stopped before the second face
+    stood._check_alike([FaceRow(image="a", reason="no such file")], Path("rows.jsonl"))
 
 
 def test_going_on_knows_names_of_other_systems_and_what_could_not_be_read_last(album: Path, tmp_path: Path) -> None:

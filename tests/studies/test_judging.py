@@ -62,7 +62,7 @@ def judged(
         )
         for row in ("one", "two")
     }
-    plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called=scale, as_published=scale == "full")
+    plan = SimpleNamespace(study=STUDY, of=cells.__getitem__, called=scale, as_published=scale == "full", seeds=3)
     monkeypatch.setattr(claims, "done_of", lambda told: [c for c in told if (c.row, c.seed) in said])
     for module in (claims, estimates):
         monkeypatch.setattr(module, "predictions_of", lambda cell, column: said[cell.row, cell.seed])
@@ -118,7 +118,9 @@ def test_a_value_is_not_missed_by_less_training(
     # Which of two is better may be told at any scale, of what that scale trains.
     compared = judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale)
     assert compared.verdict == "does not hold"
-    assert compared.why == ("" if scale == "full" else "by what *small* trains, which is less than theirs")
+    assert compared.why == ""  # a question of our own, which nobody asked at another scale
+    theirs = judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale, where="table 1")
+    assert theirs.why == ("" if scale == "full" else "at a scale that is not theirs")
 
 
 def test_a_file_of_the_caller_s_is_told_beside_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +141,8 @@ def test_a_margin_that_cannot_be_seen_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert found.why == "the interval includes ±0.05; at most 0.05: a margin of ours"
     found = judged(monkeypatch, runs(0.8), runs(0.6, 10), no_worse_by=0.05)
     assert (found.verdict, found.why) == ("holds", "worse by at most 0.05: a margin of ours")
+    found = judged(monkeypatch, runs(0.65), runs(0.7, 10), no_worse_by=0.05)
+    assert found.why == "the interval includes -0.05; worse by at most 0.05: a margin of ours"
     assert judged(monkeypatch, runs(0.7), runs(0.7, 10)).why == "the interval includes 0"
     assert judged(monkeypatch, runs(0.7), [], cell="one", value=0.7).why == "the interval includes 0.7"
 

@@ -172,36 +172,34 @@ def predict(
     names = list(pictures_of(pictures)) if "-" not in pictures else None
     name = as_text(predictor.model.name)
     stood = done_already(out, name, predictor.sha256, predictor.annotator) if resume and out is not None else Before()
-    before, unread, cut = stood.pictures.total(), stood.unread, out is not None and bool(stood.rows)
-    left = stood.left_of(pictures_of(pictures)) if names is None else iter(ordered := stood.in_order(names))
-    if out is not None and cut and names is not None and as_text(next(iter(ordered), "")) != stood.last:
-        stood.put_back(out)
-        before, unread, cut = before + 1, unread + stood.last_unread, False
+    with quietly():
+        again = stood.look_again(predictor, out, names or ()) if out is not None else []
+    before, unread = stood.pictures.total(), stood.unread + (stood.last_unread and not again)
+    left = (each for each in (pictures_of(pictures) if names is None else names) if not stood.take(each))
     counted, made = _Counted(), set[Path]()
     shown: list[FaceRow] = []
     with ExitStack() as stack:
-        # Also where a list turns out damaged, or somebody stops it.
-        stack.callback(lambda: stood.put_back(out) if out is not None and cut else None)
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
         write = stack.enter_context(rows_out(predictor, out, printed, _first(shown), resume=resume))
         stack.enter_context(quietly())
+
+        def drawn(rows: Sequence[FaceRow], once: bool = False) -> None:
+            if draw is not None:
+                _draw(Drawings(draw, rows[0].image, made, force, once), rows)
+            if explain is not None:
+                _explain(Drawings(explain, rows[0].image, made, force, once), predictor, rows)
+
+        if again:
+            write(again)
+            if names is None or stood.last in map(as_text, names):
+                drawn(again, once=True)  # mostly an earlier command drew it
         for rows in predictor.stream(left, workers=threads):
-            if out is not None and cut and as_text(rows[0].image) == stood.last:
-                stood.check_alike(rows, out)
-                cut = False
             write(rows)
             counted.add(rows)
-            # The last picture of an earlier command comes once more, and its drawings mostly stand there.
-            twice = resume and as_text(rows[0].image) == stood.last
-            if draw is not None:
-                _draw(Drawings(draw, rows[0].image, made, force, twice), rows)
-            if explain is not None:
-                _explain(Drawings(explain, rows[0].image, made, force, twice), predictor, rows)
+            drawn(rows)
             progress(counted.pictures + before, None if names is None else len(names))
     if out is None and printed == "table":
         _print(predictor, shown, counted)
-    if cut:  # it was not named, and stands there as it did
-        before, unread = before + 1, unread + stood.last_unread
     _say(counted, out, before)
     if unread:
         tell(f"{plural(unread, 'picture')} that stood there before could not be read")

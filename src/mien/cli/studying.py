@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections import Counter
@@ -297,7 +298,6 @@ def claims(
     """
     from mien.outputs import write_text
     from mien.studies.kept import KEPT, judge_with
-    from mien.studies.page import PAGE
     from mien.studies.planning import check_named
     from mien.studies.tables import claims_of
     from mien.wording import plural
@@ -310,9 +310,7 @@ def claims(
         judged = judge_with(plan, pages / plan.study.name / KEPT if pages is not None else None)
         verdicts.update(each.verdict for each in judged if each.claim.where)
         own.update(each.verdict for each in judged if not each.claim.where)
-        has_page = pages is not None and (pages / plan.study.name / PAGE).is_file()
-        called = f"[{plan.study.name}]({plan.study.name}/{PAGE})" if has_page else plan.study.name
-        found = claims_of(judged, called).split("\n")
+        found = claims_of(judged, _linked(plan.study.name, pages, out)).split("\n")
         lines += found[2:] if lines else found
     if out is None:
         tell(*lines)
@@ -408,6 +406,16 @@ def _plan(
         of_several=of_several,
     )
     return plan.only(cell) if cell else plan
+
+
+def _linked(study: str, pages: Path | None, out: Path | None) -> str:
+    """A study's name, with a link to its page where a file is written that can have one."""
+    from mien.studies.page import PAGE
+
+    page = None if pages is None or out is None else pages / study / PAGE
+    if page is None or out is None or not page.is_file():
+        return study
+    return f"[{study}]({Path(os.path.relpath(page.absolute(), out.absolute().parent)).as_posix()})"
 
 
 def _submit(plan: Plan, cluster: Literal["slurm", "local", "debug"], work: Work, settings: tuple[str, ...]) -> int:

@@ -52,7 +52,7 @@ FAIRFACE = {
 #: symmetric, and how much each counts. The eyes lie within 0.03 of theirs in half of the faces; the nose moves most.
 FAIRFACE_POINTS = ((0.318, 0.301), (0.682, 0.301), (0.5, 0.514), (0.344, 0.697), (0.656, 0.697))
 _COUNTS = (4.0, 4.0, 0.0, 1.0, 1.0)
-_FAR = 4.0  # sides of the box: an aligned crop is about as large as it
+_FAR = 2.5  # sides of the box, beyond any aligned crop, which is about as large as it
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,13 @@ def beyond_chance(hits: ArrayLike, annotated: ArrayLike, predicted: ArrayLike) -
 
 
 def learnt_nothing(hits: ArrayLike, annotated: ArrayLike, predicted: ArrayLike) -> bool:
-    """Whether answers agree with labels no more than :data:`HARDLY` beyond chance; as :func:`beyond_chance`."""
-    return not beyond_chance(hits, annotated, predicted) >= HARDLY  # NaN tells of nothing learnt either
+    """Whether answers agree with labels no more than :data:`HARDLY` beyond chance; as :func:`beyond_chance`.
+
+    False where fewer than two classes are annotated: what was learnt cannot be seen there.
+    """
+    if np.count_nonzero(np.asarray(annotated)) < 2:
+        return False
+    return beyond_chance(hits, annotated, predicted) < HARDLY
 
 
 def nothing_of(confusion: NDArray[np.integer] | NDArray[np.float64]) -> bool:

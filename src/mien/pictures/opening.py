@@ -28,8 +28,9 @@ MOST_PIXELS = 1 << 26
 MOST_SCANS = 100
 #: And of the segments that are looked through for them: a hundred times what the most scans need.
 _MOST_SEGMENTS = 100 * MOST_SCANS
-#: A marker with a length behind it, or the end: 0xff that is neither stuffed, nor a restart or beginning, nor filling.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+#: What a decoder takes for the begin of a segment, of a scan, or for the end; from 0xff with anything else behind it it
+#: goes on byte by byte.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 _SCAN, _END = 0xDA, 0xD9
 _WHOLE = "a whole picture"
 _HEIF = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
@@ -108,10 +109,13 @@ def _check_scans(content: bytes, called: str) -> None:
         marker = _MARKER.search(content, at)
         if marker is None or content[marker.end() - 1] == _END:
             return
-        scans += content[marker.end() - 1] == _SCAN
+        at = marker.end()
+        if content[at - 1] == _SCAN:
+            scans += 1
+        else:
+            at += int.from_bytes(content[at : at + 2], "big")
         if scans > MOST_SCANS:
             break
-        at = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
     raise DataError(called, f"is coded in more than {MOST_SCANS} scans", f"at most {MOST_SCANS}", "Save it anew.")
 
 

@@ -96,7 +96,7 @@ def predict_on_ray(
     Raises:
         UsageError: If the folder holds something and ``resume`` is not given.
         DataError: If it holds rows of another model.
-        OutputError: If Ray lost pictures.
+        OutputError: If Ray gave up, or lost pictures.
         MissingExtra: Without Ray.
     """
     ray = ray_of_extra()
@@ -119,10 +119,15 @@ def predict_on_ray(
             blocks = [pa.table({"path": paths.take(list(range(i, len(names), n)))}) for i in range(min(n, len(names)))]
             out.mkdir(parents=True, exist_ok=True)
             told = shared_out(ray, blocks, _Looker, (load, out), batch=None, workers=cores)
-            looked_at = sum(
-                sum(done["pictures"].to_pylist()) for done in told.iter_batches(batch_size=None, batch_format="pyarrow")
-            )
-            if looked_at != len(names):
+            try:
+                parts = [part["pictures"] for part in told.iter_batches(batch_size=None, batch_format="pyarrow")]
+            except ray.exceptions.RayError as error:
+                gone = _done(out, as_text(model.model.name), model.sha256, columns)
+                first = next((name for name in names if as_text(name) not in gone), "")
+                said = f"Ray gave up ({type(error).__name__}) with pictures left, the first of them {first}"
+                fix = "Look at it and those after it alone: one may kill whoever looks at it. Go on by --resume."
+                raise OutputError(str(out), said, "rows of all pictures", fix) from error
+            if (looked_at := sum(sum(part.to_pylist()) for part in parts)) != len(names):
                 lost = f"rows of {looked_at:,} pictures were written, of {len(names):,}"
                 raise OutputError(str(out), lost, "all of them", "Go on with it by --resume.")
     for left in out.glob(f".*{_PARTIAL}"):  # of a command that was killed

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
 from mien.outputs import writing
 from mien.predict.rows import NO_FACE, FaceRow, as_text
 
+if TYPE_CHECKING:
+    from mien.predict.predictor import Predictor
+
 _BEGIN = b'{"image": '  # how every line of ours begins
 _OURS = "a file that it has begun"
-_TOLD = ("box", "probabilities", "reason", "perceived")  # by which other options show
+#: By what other options show, and how far it may be off on another machine: pixels, and probabilities.
+_TOLD = {"box": 2.0, "probabilities": 0.02, "perceived": 0.02}
 
 
 @dataclass(frozen=True)
@@ -47,39 +50,58 @@ class Before:
         self.pictures[name] -= 1
         return True
 
-    def left_of(self, names: Iterable[str]) -> Iterator[str]:
-        """Those that do not stand in the file, one by one."""
-        return (name for name in names if not self.take(name))
-
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Those that do not stand in the file, its last one first: its rows are cut off, and must not be lost."""
-        left = list(self.left_of(names))
+        left = [name for name in names if not self.take(name)]
         again = next((i for i, name in enumerate(left) if self.rows and as_text(name) == self.last), None)
         if again is not None:
             left.insert(0, left.pop(again))
         return left
 
-    def check_alike(self, rows: Sequence[FaceRow], path: Path) -> None:
-        """Refuse to go on where the last picture comes out otherwise than it stood there.
+    def look_again(self, predictor: Predictor, path: Path, names: Sequence[str]) -> list[FaceRow]:
+        """The rows of the last picture, looked at before all others: they are cut off, and may have lacked faces.
 
-        Nothing in a file says with which options it was begun: the detector and its options, margins, risks, crops.
+        Where it cannot be read any more its rows are put back. Nothing in a file says with which detector, options,
+        margin or crops it was begun: how the last picture comes out does, so that rows of others are not mixed.
 
         Args:
-            rows: Of the last picture, looked at again.
+            predictor: Whose rows they are.
             path: The file.
+            names: What the command names, as far as it is known.
+
+        Returns:
+            Its rows; none where they are put back, or there is none.
 
         Raises:
-            DataError: If a face that stood there lies elsewhere, or is answered otherwise.
+            DataError: If it comes out otherwise than it stood there; then the file stays as it was.
         """
-        for line, row in zip(self.rows.splitlines(), rows, strict=False):
-            stood, now = json.loads(line), json.loads(json.dumps(row.as_json()))
-            if stood["face"] is None or now["face"] is None:  # it may have been mended, or taken away
-                return
-            other = next((key for key in _TOLD if key in stood and not _alike(stood[key], now[key])), None)
-            if other is not None:
-                found = f"{self.last} stood there with other {other.replace('_', ' ')} than it has now"
-                fix = "Pass the options that it was begun with, or begin another file."
-                raise DataError(str(path), found, "rows of the same options and version", fix)
+        if not self.rows:
+            return []
+        name = next((each for each in names if as_text(each) == self.last), self.last)
+        try:
+            (rows,) = predictor.stream([name], workers=1)
+            self._check_alike(rows, path)
+        except BaseException:
+            self.put_back(path)
+            raise
+        self.pictures[self.last] += 1  # it stands there again, and is not looked at once more
+        if rows[0].unread:
+            self.put_back(path)
+            return []
+        return rows
+
+    def _check_alike(self, rows: Sequence[FaceRow], path: Path) -> None:
+        stood = [json.loads(line) for line in self.rows.splitlines()]
+        if rows[0].unread or (stood[0]["face"] is None and stood[0].get("reason") != NO_FACE):
+            return  # it was taken away, or mended
+        now = [json.loads(json.dumps(row.as_json())) for row in rows]
+        fewer = len(now) < len(stood) or (now[0]["face"] is None) != (stood[0]["face"] is None)
+        told = ((key, a[key], b[key]) for a, b in zip(stood, now, strict=False) for key in _TOLD if key in a)
+        other = "faces" if fewer else next((key for key, a, b in told if not _alike(a, b, _TOLD[key])), "")
+        if other:
+            found = f"{self.last} stood there with other {other} than it has now"
+            fix = "Pass the options that it was begun with, or begin another file."
+            raise DataError(str(path), found, "rows of the same options and version", fix)
 
     def put_back(self, path: Path) -> None:
         """Write the rows of the last picture again, for a command that does not name it."""
@@ -146,14 +168,14 @@ def done_already(path: Path, model: str, model_sha256: str, annotator: str = "",
     return Before(pictures, unread - of_last, of_last, last, rows)
 
 
-def _alike(stood: Any, now: Any) -> bool:
-    """Whether values are the same, numbers to what other machines and their threads make of them."""
+def _alike(stood: Any, now: Any, off: float) -> bool:
+    """Whether values are the same, numbers to within ``off``."""
     if isinstance(stood, dict) and isinstance(now, dict):
-        return stood.keys() == now.keys() and all(_alike(stood[key], now[key]) for key in stood)
+        return stood.keys() == now.keys() and all(_alike(stood[key], now[key], off) for key in stood)
     if isinstance(stood, list) and isinstance(now, list):
-        return len(stood) == len(now) and all(map(_alike, stood, now))
+        return len(stood) == len(now) and all(_alike(a, b, off) for a, b in zip(stood, now, strict=True))
     if isinstance(stood, float | int) and isinstance(now, float | int):
-        return math.isclose(stood, now, rel_tol=0.01, abs_tol=0.01)
+        return abs(stood - now) <= off
     return bool(stood == now)
 
 

@@ -134,8 +134,12 @@ def _listed(path: Path) -> Iterator[str]:
         said = encoding_of(first_bytes(path)[0])
         # Only of Notepad's "Unicode": names of files may be of bytes that are no text in any encoding.
         encoding = said if said.startswith("utf-16") else "utf-8-sig"
-        with open(path, encoding=encoding, errors="surrogateescape") as lines:
-            yield from (_found(line.rstrip("\r\n"), path) for line in lines if line.strip())
+        try:
+            with open(path, encoding=encoding, errors="surrogateescape") as lines:
+                yield from (_found(line.rstrip("\r\n"), path) for line in lines if line.strip())
+        except UnicodeError as error:  # of which surrogates save UTF-8 alone
+            fix = "Save it anew, as UTF-8 say: lines may have been added in another encoding."
+            raise DataError(str(path), f"is no text in {encoding} ({error})", "a list as text", fix) from None
         return
     dialect = dialect_of(path)
     if dialect.compression is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import tempfile
 from dataclasses import replace
@@ -14,6 +15,7 @@ from mien.errors import MienError
 from mien.web.refusals import Refused
 
 _MOST_GROUPS = 8
+_FAILED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception|Exit|Interrupt))\b", re.MULTILINE)
 _TABLE, _ASKED, _ANSWER, _REFUSED = "predictions.csv", "asked.json", "answer", "refused.json"
 
 
@@ -55,9 +57,10 @@ async def audited(body: bytes, by: str, *, page: bool, seconds: float) -> bytes:
         if (folder / _REFUSED).is_file():
             raise Refused(422, str(json.loads((folder / _REFUSED).read_text(encoding="utf-8"))))
         if process.returncode or not (folder / _ANSWER).is_file():
-            # Its last words alone: what comes before them may quote cells of the table.
-            last = said.decode(errors="replace").strip().rpartition("\n")[2].partition(":")[0]
-            logging.getLogger(__name__).error("an audit failed: %s", last)
+            # The kind of the failure alone: what it says may quote cells of the table.
+            kinds = _FAILED.findall(said.decode(errors="replace"))
+            what = kinds[-1] if kinds else "no exception"
+            logging.getLogger(__name__).error("an audit failed: %s, exit code %s", what, process.returncode)
             raise RuntimeError("an audit failed")
         return (folder / _ANSWER).read_bytes()
 

@@ -143,8 +143,13 @@ class Plan:
     taken: tuple[str, ...] = ()
 
     @property
+    def seeds(self) -> int:
+        """How many the study asks for, whatever was taken of it."""
+        return self.study.at(self.scale).seeds or self.study.seeds
+
+    @property
     def claims(self) -> tuple[ClaimConfig, ...]:
-        """The study's claims about rows that are all here."""
+        """The study's claims about rows of which something is here."""
         rows = {cell.row for cell in self.cells}
         means = {mean for mean in self.study.means if rows.issuperset(self.study.cells_of_mean(mean))}
         return tuple(claim for claim in self.study.claims if (rows | means).issuperset(claim.cells))

@@ -77,7 +77,7 @@ def judge(plan: Plan, claim: ClaimConfig, settings: Settings = Settings()) -> Ju
     """
     if claim.cells[0] in plan.study.means:
         return _judged_mean(plan, claim, settings)
-    wanted = len(plan.of(claim.cells[0]))
+    wanted = plan.seeds
 
     def judged(verdict: Verdict, why: str, ours: Estimate | None = None, seeds: int = 0) -> Judged:
         return Judged(claim=claim, verdict=verdict, ours=ours, seeds=seeds, wanted=wanted, scale=plan.called, why=why)
@@ -144,11 +144,12 @@ def _told(plan: Plan, claim: ClaimConfig, ours: Estimate, against: float, lower:
     if verdict == "cannot be told" and margin is not None and (half := (ours.high - ours.low) / 2) > margin:
         reasons = [f"too few seeds and faces: we know it to ±{half:.3f}"]
     elif verdict == "cannot be told":
-        reasons = [f"the interval includes {f'±{margin:g}' if margin is not None else f'{against:g}'}"]
+        border = against if margin is None else -margin if claim.no_worse_by is not None and not lower else margin
+        reasons = [f"the interval includes {'±' if claim.within is not None else ''}{border:g}"]
     elif verdict == "does not hold" and claim.cell is not None and not plan.as_published:
         verdict, reasons = "cannot be told", ["not reached, but theirs was trained otherwise"]
-    elif not plan.as_published:
-        reasons = [f"by what *{plan.called}* trains, which is less than theirs"]
+    elif not plan.as_published and claim.where:
+        reasons = ["at a scale that is not theirs"]
     if margin is not None:
         reasons.append(f"{'at most' if claim.within is not None else 'worse by at most'} {margin:g}: a margin of ours")
     if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:

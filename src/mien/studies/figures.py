@@ -46,7 +46,7 @@ def epochs_of(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> list[lis
     Raises:
         UsageError: If it asks for a column that no history has.
     """
-    columns = [figure.metric, *figure.also]
+    columns = [_column(figure), *figure.also]
     found = {row.label: told for row in _shown(rows, figure) if (told := _history(plan, row, columns)) is not None}
     if not found:
         return []
@@ -188,7 +188,7 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
 
     A line a row; of more rows than lines can be told apart each has a panel of its own, with the others in grey.
     """
-    column = figure.metric if figure.metric.startswith(("val_", "train_")) else "val_accuracy"
+    column = _column(figure)
     columns = [column, *figure.also]
     found = {_called(plan, row): told for row in rows if (told := _history(plan, row, columns)) is not None}
     if not found:
@@ -220,6 +220,11 @@ def _curves(plan: Plan, rows: Sequence[Row], figure: FigureConfig) -> Figure | N
     drawn.supxlabel("epoch", fontsize=9)
     drawn.supylabel(name, fontsize=9)
     return drawn
+
+
+def _column(figure: FigureConfig) -> str:
+    """The column of the history that a figure of epochs is of; a metric of judged faces, the default too, is none."""
+    return figure.metric if figure.metric.startswith(("val_", "train_")) else "val_accuracy"
 
 
 def _called(plan: Plan, row: Row) -> str:

@@ -17,7 +17,7 @@ from mien.records import Estimate, write_json
 from mien.stats.settings import Settings
 from mien.studies.cells import Cell, Plan
 from mien.studies.claims import Judged, Verdict, judge
-from mien.studies.columns import MINUTES, RUN, Column
+from mien.studies.columns import MINUTES, Column
 from mien.studies.definition import ClaimConfig
 from mien.studies.estimates import at, predictions_of
 from mien.studies.standing import done_of
@@ -84,7 +84,8 @@ def check_no_poorer(plan: Plan, path: Path) -> None:
     runs = set(as_kind(list[str], content.get("runs"), str(path), "runs", fix=_ANEW))
     scale = as_kind(str, content.get("scale"), str(path), "scale", fix=_ANEW)
     here = {cell.key for cell in done_of(plan.cells)}
-    lost = len((runs & {cell.key for cell in plan.cells}) - here)
+    # Of some cells nobody knows what the others' keys would be.
+    lost = len((runs if plan.taken else runs & {cell.key for cell in plan.cells}) - here)
     other = scale != plan.called and not plan.as_published
     if lost or other or len(here) < len(runs):
         found = f"of which {lost} are not in {plan.out}" if lost else f"and {plan.out} has {len(here)} ({plan.called})"
@@ -186,7 +187,7 @@ def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, recorded: Mapping[str, 
         kept: Its verdict.
         recorded: As :func:`_unlearnt` has it.
     """
-    lost = [] if claim.cells[0] in plan.study.means else _lost(plan, claim, recorded)
+    lost = _lost(plan, claim, recorded)
     return Judged(
         claim=claim,
         verdict="cannot be told" if lost else kept.verdict,
@@ -199,16 +200,18 @@ def _judged(plan: Plan, claim: ClaimConfig, kept: _Kept, recorded: Mapping[str, 
 
 
 def _lost(plan: Plan, claim: ClaimConfig, recorded: Mapping[str, Collection[str]]) -> list[str]:
-    """Rows of a claim of which a seed that was compared learnt next to nothing."""
+    """Rows of a claim of which a seed that was compared learnt next to nothing; of a mean, any of its runs."""
+    part = plan.study.evaluate[0].rpartition(":")[2]
+    columns = [at(plan, metric) for metric in (claim.metric, claim.than_metric or claim.metric)]
+    if claim.cells[0] in plan.study.means:
+        keys = [cell.key for cell in _cells_of(plan, claim) if cell.key in recorded]
+        n = 0 if all(c.metric == MINUTES for c in columns) else sum(part in recorded[key] for key in keys)
+        return [nothing_learnt_by(n, f"{len(keys)} runs")] if n else []
     rows = [{cell.seed: cell.key for cell in plan.of(name) if cell.key in recorded} for name in claim.cells]
     seeds = set.intersection(*(set(row) for row in rows))
     found = []
-    for name, row, metric in zip(claim.cells, rows, (claim.metric, claim.than_metric or claim.metric), strict=False):
-        column = at(plan, metric)
-        if column.metric == MINUTES:
-            continue
-        part = (plan.study.evaluate[0] if column.evaluation == RUN else column.evaluation).rpartition(":")[2]
-        if n := sum(part in recorded[row[seed]] for seed in seeds):
+    for name, row, column in zip(claim.cells, rows, columns, strict=False):
+        if column.metric != MINUTES and (n := sum(part in recorded[row[seed]] for seed in seeds)):
             found.append(nothing_learnt_by(n, f"{len(seeds)} seeds of {name}"))
     return list(dict.fromkeys(found))
 

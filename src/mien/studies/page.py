@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from mien.wording import listed
 
 PAGE, TABLE, HISTORIES = "README.md", "table.csv", "histories.csv"
 _OF_STORE = ("prepare", "align")  # steps of a store's history that say which faces it lacks, or has otherwise
+_FIGURE = re.compile(rf"\d+_({'|'.join(FIGURES)})\.png")
 _HARDLY = 0.01  # recall of a class that no run has learnt
 
 
@@ -61,24 +63,27 @@ def write_page(plan: Plan, out: Path, settings: Settings = Settings()) -> Path:
     judged = [judge(plan, claim, settings) for claim in plan.claims]
     if judged:
         lines += ["## What was claimed", "", claims_of(judged), ""]
-    drawn_before = {path for kind in FIGURES for path in out.glob(f"*_{kind}.png") if path.name[0].isdigit()}
+    drawn, before = set[str](), (out / KEPT).is_file()
     for i, figure in enumerate(study.figures):
         told = epochs_of(plan, rows, figure) if figure.kind == "epochs" else []
         if told:
-            seeds = ", the mean over seeds" if any(row.seeds > 1 for row in rows) else ""
-            lines += [f"{figure.title or 'Epochs'}{seeds}:", "", *table(told[0], told[1:]), ""]
-        drawn = draw(plan, rows, figure)
-        if drawn is not None:
+            several = any(row.seeds > 1 for row in rows if row.name in figure.cells)
+            about = f"{figure.title or 'Epochs'}{' (ours: means over seeds)' if several else ''}"
+            lines += [f"{about}:", "", *table(told[0], told[1:]), ""]
+        picture = draw(plan, rows, figure)
+        if picture is not None:
             name = f"{i + 1}_{figure.kind}.png"
-            save_png(drawn, out / name, dpi=110)
-            drawn_before.discard(out / name)
+            save_png(picture, out / name, dpi=110)
+            drawn.add(name)
             about = figure.title or (figure.kind if figure.kind == "confusion" else figure.metric)
             lines += [f"![{about}]({name})", ""]
-    for path in drawn_before:  # of the page that stood here: nothing names it any more
-        path.unlink()
     lines += ["## What differs from the source", "", study.about.strip(), ""] if study.about else []
     lines += [_made_of(plan), ""]
     write_text(out / PAGE, "\n".join(lines))
+    if before:  # figures of the page that stood here, which nothing names any more
+        for path in out.iterdir():
+            if _FIGURE.fullmatch(path.name) and path.name not in drawn:
+                path.unlink()
     write_text(out / TABLE, csv_of(plan, rows))
     write_text(out / "table.tex", latex_of(plan, rows))
     write_json(out / RECORDS, plain([_record(plan, row) for row in rows]))

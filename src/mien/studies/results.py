@@ -68,7 +68,7 @@ def _row(plan: Plan, name: str, settings: Settings) -> Row:
         label=cell.label or name,
         values={m: value for m in study.metrics if (value := value_of(plan, done, m, settings)) is not None},
         seeds=len(done),
-        wanted=len(cells),
+        wanted=plan.seeds,
         states=states,
         note=cell.note,
         theirs=cell.theirs,
