@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +15,14 @@ import yaml
 
 from mien.cli.studying import study_run
 from mien.errors import ConfigError
-from mien.records import Estimate
+from mien.records import Estimate, Predictions
 from mien.stats.settings import Settings
 from mien.studies import Plan, load_study, plan_study
 from mien.studies.claims import judge
 from mien.studies.columns import column_of
 from mien.studies.definition import StudyConfig
 from mien.studies.folds import interval_over_folds, mean_over_folds
+from mien.studies.kept import judge_with
 from mien.studies.page import write_page
 from mien.studies.results import rows_of
 
@@ -200,3 +204,27 @@ def test_folds_and_their_mean_in_a_study(
     assert "| 0.500 | yes |" in line
     assert "Nadeau and Bengio 2003" in page
     assert "3 runs, " in page
+
+    # One fold that learnt nothing silences the claim, from its runs and from what the page keeps of them alike.
+    monkeypatch.undo()
+    for i, row in enumerate(folds):
+        run = plan.of(row.name)[0].run
+        path = run.path / "predictions" / "test.parquet"
+        said = Predictions.load(path)
+        replace(said, predicted=said.labels * (i > 0), probs=None).save(path)
+    lost = judge(plan, plan.study.claims[0])
+    assert (lost.verdict, lost.why) == (
+        "cannot be told",
+        "1 of 3 runs learnt next to nothing (Cohen's kappa below 0.1)",
+    )
+    kept, records = tmp_path / "page" / "claims.json", tmp_path / "page" / "records.json"
+    content = json.loads(records.read_text())
+    for i, row in enumerate(content):
+        for cell in row["cells"]:
+            for each in cell["estimates"]["test"]["per_class"]:
+                each["n_predicted"], each["recall"]["value"] = each["n"], float(i > 0)
+    records.write_text(json.dumps(content))
+    kept.write_text(kept.read_text().replace('"cannot be told"', '"holds"'))
+    shutil.rmtree(plan.out)
+    again = judge_with(plan, kept)[0]
+    assert (again.verdict, again.why) == (lost.verdict, lost.why)
