@@ -27,7 +27,8 @@ people gave to faces, and say nothing about what anybody felt.
 Further pages: [what every model of the catalogue costs](models/README.md),
 [four classes by transfer learning](four_class/README.md),
 [a small CNN against transfer learning, four classes](angioni_four_class/README.md),
-[and two](angioni_binary/README.md),
+[and two](angioni_binary/README.md), [that CNN in full](angioni_four_class_full/README.md)
+([two classes](angioni_binary_full/README.md), [its rate](angioni_rate/README.md)),
 [FERPlus as it is perceived, and its audit](perceived/README.md),
 [the annotator in the box](annotator/README.md), [the model in the box](box/README.md),
 [detectors of faces](detectors/README.md), [from a picture to an expression](chain/README.md),
@@ -44,6 +45,7 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [agreement of FERPlus's taggers](agreement/README.md),
 [faces seen before](pretraining/README.md), [twelve networks of the education study](education/README.md),
 [the best of them, forty epochs](education_converged/README.md),
+[and by our recipe](education_ours/README.md),
 [its claims over three seeds](samii_networks/README.md), [its folds](samii_folds/README.md),
 [how often the audit's intervals hold](coverage/coverage.md), [known biases found](injected.md),
 [why not percentiles](intervals.md), [speed](benchmarks.txt).
