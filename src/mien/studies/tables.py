@@ -137,7 +137,7 @@ def caption_of(plan: Plan, rows: Sequence[Row]) -> str:
     if any(_seeded(v) for row in rows for v in row.values.values()):
         said.append("What of it is seeds and what faces stands in a table of its own.")
     said.append("*Minutes* are of one training, with whatever else the machine did.")
-    if _compared(plan):
+    if _compared(plan) and any(row.theirs for row in rows):
         said.append(f"*The same?* asks whether our whole interval lies within {study.tolerance:g} of theirs.")
     said += [study.theirs_are] if study.theirs_are else []
     if not plan.as_published:
