@@ -28,7 +28,7 @@ Further pages: [what every model of the catalogue costs](models/README.md),
 [four classes by transfer learning](four_class/README.md),
 [a small CNN against transfer learning, four classes](angioni_four_class/README.md),
 [and two](angioni_binary/README.md), [that CNN in full](angioni_four_class_full/README.md)
-([two classes](angioni_binary_full/README.md), [its rate](angioni_rate/README.md)),
+([two classes](angioni_binary_full/README.md), [its rate](angioni_rate/README.md), [in full](angioni_rate_full/README.md)),
 [FERPlus as it is perceived, and its audit](perceived/README.md),
 [the annotator in the box](annotator/README.md), [the model in the box](box/README.md),
 [detectors of faces](detectors/README.md), [from a picture to an expression](chain/README.md),
