@@ -120,7 +120,7 @@ def test_a_value_is_not_missed_by_less_training(
     assert compared.verdict == "does not hold"
     assert compared.why == ""  # a question of our own, which nobody asked at another scale
     theirs = judged(monkeypatch, runs(0.6), runs(0.8, 10), scale=scale, where="table 1")
-    assert theirs.why == ("" if scale == "full" else "at a scale that is not theirs")
+    assert theirs.why == ("" if scale == "full" else "told at another scale than theirs")
 
 
 def test_a_file_of_the_caller_s_is_told_beside_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

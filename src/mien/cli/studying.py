@@ -134,6 +134,7 @@ def show(
     *,
     out: Out | None = None,
     how: As = AS_WRITTEN,
+    cell: tuple[str, ...] = (),
     stale: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Where each cell of a study stands.
@@ -144,13 +145,15 @@ def show(
         The study.
     out
         Its folder; runs/NAME-SCALE by default.
+    cell
+        Only these cells: a row by its name, or cells by how their ids begin.
     stale
         Only cells that were trained by another commit than this.
     """
     from mien import terminal
     from mien.studies import epochs_of, standing_of
 
-    plan = _plan(file, out, how)
+    plan = _plan(file, out, how, cell)
     rows = []
     for each in plan.cells:
         standing = standing_of(each)
@@ -206,6 +209,7 @@ def study_table(
         markdown_of,
         noise_of,
     )
+    from mien.wording import plural
 
     plan = _plan(file, out, how, cell)
     rows = rows_of(plan)
@@ -219,11 +223,17 @@ def study_table(
         if plan.claims:
             found = [claim_cells(judge(plan, claim)) for claim in plan.claims]
             told = [[c[0], c[2], c[3], c[4], c[6].strip("*"), c[7]] for c in found]
-            terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", ""], told)
+            terminal.table("What was claimed", ["claim", "theirs", "ours", "seeds", "verdict", "reason"], told)
+        if left := len(plan.study.claims) - len(plan.claims):
+            terminal.say(f"{plural(left, 'claim')} of the study compare other rows than these.")
         terminal.say(" ".join([caption_of(plan, rows), *([NOISE] if noise else [])]).replace("*", ""))
         for row in rows:
             if row.note:
                 terminal.say(f"{row.label}: {row.note}")
+        if plan.study.source:
+            terminal.say(f"Theirs: {plan.study.source}")
+        if plan.study.about:
+            terminal.say(f"What differs from the source:\n{plan.study.about.rstrip()}")
     else:
         of = {"markdown": markdown_of, "latex": latex_of, "csv": csv_of}[format]
         tell(*of(plan, rows).rstrip("\n").split("\n"))

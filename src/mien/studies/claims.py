@@ -149,7 +149,7 @@ def _told(plan: Plan, claim: ClaimConfig, ours: Estimate, against: float, lower:
     elif verdict == "does not hold" and claim.cell is not None and not plan.as_published:
         verdict, reasons = "cannot be told", ["not reached, but theirs was trained otherwise"]
     elif not plan.as_published and claim.where:
-        reasons = ["at a scale that is not theirs"]
+        reasons = ["told at another scale than theirs"]
     if margin is not None:
         reasons.append(f"{'at most' if claim.within is not None else 'worse by at most'} {margin:g}: a margin of ours")
     if claim.by is not None and margin is None and not lower and not ours.low <= claim.by <= ours.high:

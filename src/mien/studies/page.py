@@ -24,7 +24,7 @@ from mien.studies.results import Row, rows_of
 from mien.studies.standing import done_of, evaluations_of
 from mien.studies.tables import claims_of, csv_of, latex_of, markdown_of, table
 from mien.train.start import PRETRAINED
-from mien.wording import listed
+from mien.wording import listed, plural
 
 PAGE, TABLE, HISTORIES = "README.md", "table.csv", "histories.csv"
 _OF_STORE = ("prepare", "align")  # steps of a store's history that say which faces it lacks, or has otherwise
@@ -133,10 +133,12 @@ def _made_of(plan: Plan) -> str:
 
 
 def _device_of(record: RunRecord) -> str:
-    """Processor or card, and how it reckoned: ``auto`` finds another precision on another machine."""
+    """Processor or card, and how it reckoned: another precision, or other threads, make other digits."""
     device = record.device
-    where = device.get("accelerator") or f"{device['cores']} cores, {device['processor']}"
-    return f"{where}, {device['precision']}"
+    if card := device.get("accelerator"):
+        return f"{card}, {device['precision']}"
+    threads = f" and {plural(int(device['threads']), 'thread')}" if "threads" in device else ""
+    return f"{device['cores']} cores, {device['processor']}, {device['precision']}{threads}"
 
 
 def _store_of(record: RunRecord) -> str:
