@@ -21,14 +21,16 @@ HEAD = """# Measured results
 
 Written by `python benchmarks/results_page.py RUN ...` from the runs' own records; each run's folder holds its
 resolved configuration, `record.json`, the history of its epochs and its report without faces. The further pages say by
-which command they were written, and what they are made of. Intervals are 95 %, over pictures with their copies as one unit. Accuracies are against labels that
+which command they were written, and what they are made of. Intervals are 95 %, over pictures with
+their copies as one unit. Accuracies are against labels that
 people gave to faces, and say nothing about what anybody felt.
 
 Further pages: [what every model of the catalogue costs](models/README.md),
 [four classes by transfer learning](four_class/README.md),
 [a small CNN against transfer learning, four classes](angioni_four_class/README.md),
 [and two](angioni_binary/README.md), [that CNN in full](angioni_four_class_full/README.md)
-([two classes](angioni_binary_full/README.md), [its rate](angioni_rate/README.md), [in full](angioni_rate_full/README.md)),
+([two classes](angioni_binary_full/README.md), [its rate](angioni_rate/README.md),
+[in full](angioni_rate_full/README.md)),
 [FERPlus as it is perceived, and its audit](perceived/README.md),
 [the annotator in the box](annotator/README.md), [the model in the box](box/README.md),
 [detectors of faces](detectors/README.md), [from a picture to an expression](chain/README.md),
