@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from commands import mien
+from mien.cli.predicting import predict
 from mien.data.picture_files import list_pictures
 from mien.errors import DataError, UsageError
 from mien.predict import FaceRow
@@ -299,6 +300,20 @@ def test_other_options_show_without_naming_the_last_picture(album: Path, tmp_pat
     (tmp_path / "gone.png").unlink()
     assert "1 pictures (1 before)" in mien("predict", HOPPER, "--out", tmp_path / "b.jsonl", "--resume").stdout
     assert (tmp_path / "b.jsonl").read_text().startswith(stood)
+
+
+def test_what_cannot_be_written_again_stays(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "rows.jsonl"
+    mien("predict", album / "wall.png", album / "group.png", "--out", out)
+    stood = out.read_text()
+
+    def full(*asked: object, **more: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("mien.cli.predicting.rows_out", full)
+    with pytest.raises(OSError, match="full"):
+        predict((str(album / "group.png"),), out=out, resume=True)
+    assert out.read_text() == stood
 
 
 def test_numbers_of_another_machine_are_no_other_options() -> None:

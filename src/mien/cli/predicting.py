@@ -179,6 +179,8 @@ def predict(
     counted, made = _Counted(), set[Path]()
     shown: list[FaceRow] = []
     with ExitStack() as stack:
+        cut = bool(again)  # until they are written again, whatever ends this command
+        stack.callback(lambda: stood.put_back(out) if out is not None and cut else None)
         progress = stack.enter_context(terminal.progress("looking", "pictures"))
         write = stack.enter_context(rows_out(predictor, out, printed, _first(shown), resume=resume))
         stack.enter_context(quietly())
@@ -191,6 +193,7 @@ def predict(
 
         if again:
             write(again)
+            cut = False
             if names is None or stood.last in map(as_text, names):
                 drawn(again, once=True)  # mostly an earlier command drew it
         for rows in predictor.stream(left, workers=threads):

@@ -169,7 +169,7 @@ def _judged_mean(plan: Plan, claim: ClaimConfig, settings: Settings) -> Judged:
         reasons = [f"no {claim.metric} was measured"]
     elif math.isnan(ours.low) or math.isnan(ours.high):
         reasons = ["one fold" if len(done) == 1 else "undefined"]
-    elif n := max(sum(n_unlearnt(plan, fold, column) for fold in done) for column in columns):
+    elif n := max(n_unlearnt(plan, [cell for fold in done for cell in fold], column) for column in columns):
         reasons = [nothing_learnt_by(n, f"{sum(map(len, done))} runs")]
     else:
         verdict, reasons = _told(plan, claim, ours, float(claim.value or 0), less_is_better(columns[0]))
