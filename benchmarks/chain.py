@@ -1,7 +1,7 @@
 """What the whole way from a picture to an expression loses against crops that are given; and the rules of the crop.
 
-    python benchmarks/chain.py FERPLUS_OR_FAIRFACE_STORE --fit [--detector NAME ...]
-    python benchmarks/chain.py FERPLUS_STORE --model MODEL [--detector NAME ...] [--out docs/results/chain]
+    python benchmarks/chain.py FERPLUS_STORE [--model MODEL] [--detector NAME ...] [--out docs/results/chain]
+    python benchmarks/chain.py FERPLUS_OR_FAIRFACE_STORE --fit [--detector NAME ...] [--out docs/results/chain/fit]
 
 FERPlus faces are pasted into scenes (benchmarks/scenes.py), found, cut out again by the rule of the detector, and
 classified. Beside it the same faces as they are, and as they lie in the scene ("cut where it was pasted"): the first
@@ -13,6 +13,7 @@ chose nothing in them. Differences are of the same faces, with Wald's 95 % inter
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,19 @@ import numpy as np
 
 from detectors import made
 from mien import terminal
-from mien.adapters.loading import load_model
 from mien.data.images import Store
 from mien.data.labelled import labelled_faces
+from mien.faces import DETECTORS
 from mien.faces.base import Faces, overlaps
 from mien.faces.crop import FER2013, Square, cut, squares
+from mien.predict import Predictor
+from mien.wording import listed
 from scenes import Condition, scene
-from where import tell
+from where import command, commit, machine, tell
 
 _SIDES = (48, 72, 100, 150, 200)
 _SAME = 0.2  # overlap from which a found face is the pasted one
+_BOUND = 2.0  # points
 
 
 def nearest(seen: Faces, box: tuple[float, ...]) -> Faces:
@@ -81,72 +85,126 @@ def look(
     return seen
 
 
-def paired(a: np.ndarray, b: np.ndarray) -> str:
+def paired(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """Difference of two shares of the same faces, in points, with its 95 % interval."""
     d = a.astype(float) - b
     half = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
-    return f"{100 * d.mean():+.1f} ({100 * (d.mean() - half):+.1f} to {100 * (d.mean() + half):+.1f})"
+    return 100 * d.mean(), 100 * (d.mean() - half), 100 * (d.mean() + half)
+
+
+def points(found: Sequence[float]) -> str:
+    """A difference as the pages tell it."""
+    value, low, high = found
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def fitted(store: Store, args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """How crops lie around boxes: the page, and what it is made of."""
+    split = next(name for name in ("Training", "train") if name in store.table.splits)  # nobody asks for labels
+    rows = store.table.in_split(split).frame["image"].to_numpy()
+    rows = rows[np.random.default_rng(args.seed).permutation(len(rows))[: args.faces]]
+    detectors = {spec: made(spec) for spec in args.detector}
+    record: dict[str, Any] = {"split": split, "faces": len(rows), "around": {}}
+    lines = [
+        f"# How crops of {store.table.name} lie around the boxes of detectors",
+        "",
+        f"{len(rows):,} faces of {split}, pasted into scenes of 640x480 pixels and found there; seed {args.seed}, "
+        f"commit {commit()}. *Side* is that of the crop in sides of the box (the root of its area), *right* and *down* "
+        "how far the crop's middle lies from the box's, in the same: medians, and between them the middle half of the "
+        "faces. A detector's rule in mien.faces.crop is the median over all sizes: the last row.",
+        "",
+        "| detector | side in the scene | found | side | right | down |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, detector in detectors.items():
+        every = []
+        for side in [*args.sides, None]:
+            if side is not None:
+                with terminal.progress(f"{name}, {side} px", "faces") as progress:
+                    seen = look(store, rows, {name: detector}, side, True, args.seed, progress)
+                every.append(np.array(seen.around[name]).reshape(-1, 3))
+            found = np.concatenate(every) if side is None else every[-1]
+            if not len(found):
+                continue
+            quarters = np.percentile(found, [25, 50, 75], axis=0).round(3).tolist()
+            share = len(found) / len(rows) / (len(every) if side is None else 1)
+            said = "all" if side is None else f"{side} px"
+            record["around"].setdefault(name, {})[said] = {"found": share, "quarters": quarters}
+            cells = [f"{m:.3f} ({low:.3f} to {high:.3f})" for low, m, high in zip(*quarters, strict=True)]
+            lines.append("| " + " | ".join([name, said, f"{100 * share:.1f} %", *cells]) + " |")
+    return "\n".join(lines), record
+
+
+def tried(store: Store, args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """What the way from a picture loses: the page, and what it is made of."""
+    predictor, split = Predictor.load(args.model, detector=None), "PublicTest"
+    model = predictor.model
+    faces = labelled_faces(store.table.in_split(split), "ferplus_majority", where=str(args.store))
+    drawn = np.random.default_rng(args.seed).permutation(len(faces.rows))[: args.faces]
+    rows, labels = faces.rows[drawn], faces.targets[drawn].argmax(1)
+    detectors = {spec: made(spec) for spec in args.detector}
+    order = np.array([list(model.classes).index(c) for c in faces.classes])
+
+    def right(images: list[np.ndarray], of: np.ndarray) -> np.ndarray:
+        return np.asarray(model.probabilities(np.stack(images))[:, order].argmax(1) == labels[of])
+
+    everyone, record = np.arange(len(rows)), {"split": split, "faces": len(rows), "lost": {}}
+    lines = [
+        "# From a picture to an expression: what finding and cutting lose",
+        "",
+        f"{len(rows):,} faces of {store.table.name}'s {split}, pasted into scenes of 640x480 pixels (photographs "
+        f"without people, drawn shapes; soft edges), classified by {model.name} ({predictor.sha256[:12]}); seed "
+        f"{args.seed}, {machine()}, commit {commit()}. *Given* is the accuracy on the faces as they are, of those that "
+        "the detector found; *as pasted* on the same faces cut out of the scene exactly where they were pasted (what "
+        "resampling costs); *found and cut* after the detector and the rule of the crop. Per cent, and points with "
+        "intervals of 95 % over the same faces. Labels are FERPlus's majority, eight classes.",
+        "",
+        "| side in the scene | detector | found | given | as pasted | found and cut | less given | less pasted |",
+        "| --- |" + " --- |" * 7,
+    ]
+    held, missed = [], []
+    for side in args.sides:
+        with terminal.progress(f"{side} px", "faces") as progress:
+            seen = look(store, rows, detectors, side, False, args.seed, progress)
+        given, pasted = right(seen.given, everyone), right(seen.pasted, everyone)
+        for name, crops in seen.found.items():
+            there = np.array([crop is not None for crop in crops])
+            if not there.any():
+                lines.append(f"| {side} px | {name} | 0.0 | | | | | |")
+                continue
+            got = right([c for c in crops if c is not None], there)
+            shares = [100 * float(v.mean()) for v in (there, given[there], pasted[there], got)]
+            lost = [paired(got, given[there]), paired(got, pasted[there])]
+            record["lost"][f"{name}, {side} px"] = {"shares": shares, "points": lost}
+            (held if lost[0][1] > -_BOUND else missed).append(f"{name} at {side} px")
+            cells = [*(f"{share:.1f}" for share in shares), *map(points, lost)]
+            lines.append("| " + " | ".join([f"{side} px", name, *cells]) + " |")
+    lines += [
+        "",
+        f"The bound that was set, a loss of under {_BOUND:g} points against crops that are given, holds with the whole "
+        f"of the interval for {listed(held) or 'none'}; for {listed(missed) or 'none'} it does not, or cannot be told.",
+        "",
+        "The pasted crops are tighter than any photograph: detectors see no hair and no neck here, and miss faces that "
+        "they would find in a picture. [How often they find faces](../detectors/README.md) is measured on wider crops.",
+    ]
+    return "\n".join(lines), record
 
 
 def main() -> None:
     """Paste, find, cut, classify."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--model")
-    parser.add_argument("--detector", nargs="+", default=["blazeface"])
+    parser.add_argument("--model", help="the one in the box by default")
+    parser.add_argument("--detector", nargs="+", default=list(DETECTORS))
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--sides", type=int, nargs="+", default=list(_SIDES))
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-
-    store = Store.open(args.store)
-    split = "PublicTest"
-    if args.fit:  # faces of any corpus: nobody asks for their labels
-        split = next(name for name in ("Training", "train") if name in store.table.splits)
-        rows = store.table.in_split(split).frame["image"].to_numpy()
-        rows = rows[np.random.default_rng(args.seed).permutation(len(rows))[: args.faces]]
-    else:
-        faces = labelled_faces(store.table.in_split(split), "ferplus_majority", where=str(args.store))
-        drawn = np.random.default_rng(args.seed).permutation(len(faces.rows))[: args.faces]
-        rows, labels = faces.rows[drawn], faces.targets[drawn].argmax(1)
-    detectors = {spec: made(spec) for spec in args.detector}
-    lines = [f"{len(rows)} faces of {split}; seed {args.seed}.", ""]
-    if args.fit:
-        for side in args.sides:
-            with terminal.progress(f"{side} px", "faces") as progress:
-                seen = look(store, rows, detectors, side, True, args.seed, progress)
-            for name, values in seen.around.items():
-                found = np.array(values).reshape(-1, 3)
-                low, middle, high = np.percentile(found, [25, 50, 75], axis=0).round(3)
-                eyes = np.nanmedian(np.array(seen.eyes[name]).reshape(-1, 4), axis=0).round(3)
-                lines.append(f"{side} px, {name}: found {len(found) / len(rows):.3f}; side, right, down: {middle}")
-                lines.append(f"    quarter to quarter {low} to {high}; eyes at {eyes}")
-    else:
-        model = load_model(args.model)
-        order = np.array([list(model.classes).index(c) for c in faces.classes])
-
-        def right(images: list[np.ndarray], of: np.ndarray) -> np.ndarray:
-            return np.asarray(model.probabilities(np.stack(images))[:, order].argmax(1) == labels[of])
-
-        everyone = np.arange(len(rows))
-        lines += [
-            "| side in the scene | detector | found | given | as pasted | found and cut | less given | less pasted |"
-        ]
-        lines += ["| --- |" + " --- |" * 7]
-        for side in args.sides:
-            with terminal.progress(f"{side} px", "faces") as progress:
-                seen = look(store, rows, detectors, side, False, args.seed, progress)
-            given, pasted = right(seen.given, everyone), right(seen.pasted, everyone)
-            for name, crops in seen.found.items():
-                there = np.array([crop is not None for crop in crops])
-                got = right([c for c in crops if c is not None], there)
-                shares = " | ".join(f"{100 * v.mean():.1f}" for v in (there, given[there], pasted[there], got))
-                lines.append(
-                    f"| {side} px | {name} | {shares} | {paired(got, given[there])} | {paired(got, pasted[there])} |"
-                )
-    tell("\n".join(lines) + "\n", args.out)
+    text, record = (fitted if args.fit else tried)(Store.open(args.store), args)
+    about = {"commit": commit(), "machine": machine(), "seed": args.seed, "command": command()}
+    tell(f"{text}\n\n```sh\n{command()}\n```\n", args.out, about | record)
 
 
 if __name__ == "__main__":

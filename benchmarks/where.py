@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,12 @@ def tell(text: str, out: Path | None, record: Mapping[str, Any] | None = None) -
         write_json(out / "record.json", record)
     with whole(out / "README.md") as written:
         written.write_text(text, encoding="utf-8")
+
+
+def command() -> str:
+    """The command that this is, as another may type it: of absolute paths, which are of this machine, the last name."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return f"python benchmarks/{Path(words[0]).name} {shlex.join(words[1:])}".rstrip()
 
 
 def machine() -> str:
