@@ -1,7 +1,7 @@
 """The server of predictions under load, for long, under attack, and killed: each with its figures.
 
-    python benchmarks/serving.py [--parts load soak hostile kill] [--clients 32] [--requests 2000] [--soak 20000]
-                                 [--inputs 2000] [--out docs/results/serving]
+    python benchmarks/serving.py [--parts load soak hostile large kill] [--clients 32] [--requests 2000] [--soak 20000]
+                                 [--inputs 2000] [--large 270] [--out docs/results/serving]
 
 The server is a process of its own (`mien serve`), this one plays its clients; all on this machine. Nothing else should
 run beside it.
@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 import zlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from where import PORTRAIT, commit, machine
 JPEG = {"content-type": "image/jpeg"}
 _SEED = 0
 _PROMISED_MS = 400
+_LARGE_AT_ONCE, _PATIENCE = 16, 40  # clients, and how often each asks
 _SLOW_S = 20.0  # a request that trickles is given up after so long
 
 
@@ -89,6 +91,11 @@ class Server:
         """Resident memory."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", text)
+        return int(found[1]) / 1024 if found else float("nan")
+
+    def peak_mb(self) -> float:
+        """The most memory that it has had."""
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
         return int(found[1]) / 1024 if found else float("nan")
 
     def threads(self) -> int:
@@ -383,6 +390,81 @@ def hostile(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def large_inputs(rng: random.Random) -> list[tuple[str, bytes, str]]:
+    """Kind, body and content type of requests as large as the server takes, or a little larger."""
+    most, picture, out = 20 << 20, PORTRAIT.read_bytes(), io.BytesIO()
+    noise = rng.randbytes(most)
+    Image.frombytes("L", (5000, 4990), noise[:5000] * 4990).save(out, "JPEG", quality=90)
+    coded = b64encode(noise[: most // 2]).decode()
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    each = (picture + noise)[: most // 33]
+    return [
+        ("a picture and zeros", picture + bytes(most - len(picture)), "image/jpeg"),
+        ("a picture and noise", picture + noise[: most - len(picture)], "image/jpeg"),
+        ("noise", noise, "image/jpeg"),
+        ("a byte too many", noise + b"x", "image/jpeg"),
+        ("25 million pixels", out.getvalue(), "image/jpeg"),
+        ("JSON of one picture", json.dumps({"pictures": [{"data": coded}]}).encode(), "application/json"),
+        ("JSON of one string", b'"' + b"a" * (most - 2) + b'"', "application/json"),
+        ("a form of one file", head + noise[: most - 300] + b"\r\n--x--\r\n", "multipart/form-data; boundary=x"),
+        ("a form of 32 files", (head + each + b"\r\n") * 32 + b"--x--\r\n", "multipart/form-data; boundary=x"),
+    ]
+
+
+def large(args: argparse.Namespace) -> dict[str, Any]:
+    """Bodies as large as the server takes, sixteen clients at once: its memory, and what comes of them."""
+    bodies, lock = large_inputs(random.Random(_SEED)), threading.Lock()
+    answers, taken, wrong = Counter[str](), [], []
+    todo = iter([bodies[i % len(bodies)] for i in range(args.large)])
+    with serving() as server:
+        many(server, same(scenes()["scene"]), 4, 20)
+        before = server.memory_mb()
+
+        def client() -> None:
+            while True:
+                with lock:
+                    each = next(todo, None)
+                if each is None:
+                    return
+                name, body, kind = each
+                for _again in range(_PATIENCE):
+                    start = time.perf_counter()
+                    try:
+                        status, told = server.ask("POST", "/v1/predict", body, {"content-type": kind})
+                    except (http.client.HTTPException, ConnectionError) as error:  # it does not read what it refuses
+                        status, told = 0, repr(error).encode()
+                    seconds = time.perf_counter() - start
+                    if status != 503:
+                        break
+                    with lock:
+                        answers["503, and asked again"] += 1
+                    time.sleep(0.5)
+                with lock:
+                    taken.append(seconds)
+                    said = "a row with a reason" if status == 200 and _reasons(told) else str(status)
+                    answers["a row" if said == "200" else said] += 1
+                    if status >= 500 and status != 503:
+                        wrong.append({"kind": name, "status": status, "said": told[:300].decode("latin-1")})
+
+        with ThreadPoolExecutor(_LARGE_AT_ONCE) as pool:
+            for done in [pool.submit(client) for _ in range(_LARGE_AT_ONCE)]:
+                done.result()
+        peak = server.peak_mb()
+        good = many(server, same(scenes()["scene"]), 4, 20)
+        after, code = server.memory_mb(), server.stop()
+    return {
+        "inputs": args.large,
+        "kinds": [name for name, *_ in bodies],
+        "clients": _LARGE_AT_ONCE,
+        "answers": dict(answers.most_common()),
+        "wrong": wrong,
+        "longest_s": max(taken),
+        "memory_mb": [before, peak, after],
+        "good_afterwards": good["answers"],
+        "exit_code": code,
+    }
+
+
 def _reasons(told: bytes) -> bool:
     return all(row["reason"] for row in json.loads(told)["rows"])
 
@@ -438,7 +520,7 @@ def kill(_: argparse.Namespace) -> dict[str, Any]:
     return {"answers": dict(done), "other": lost, "ready_again_s": took, "exit_code": code}
 
 
-PARTS = {"load": load, "soak": soak, "hostile": hostile, "kill": kill}
+PARTS = {"load": load, "soak": soak, "hostile": hostile, "large": large, "kill": kill}
 
 
 def main() -> None:
@@ -449,6 +531,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--soak", type=int, default=20_000)
     parser.add_argument("--inputs", type=int, default=2000)
+    parser.add_argument("--large", type=int, default=270)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     where = commit()
@@ -528,6 +611,17 @@ def page(told: dict[str, Any]) -> str:
             f"{one['longest_s']:.1f} s. Memory {one['memory_mb'][0]:.0f} MB before, "
             f"{one['memory_mb'][1]:.0f} MB after. "
             f"Good requests afterwards: {_counts(one['good_afterwards'])}.",
+            "",
+        ]
+    if "large" in told:
+        one = told["large"]
+        before, peak, after = one["memory_mb"]
+        lines += [
+            f"{one['inputs']:,} requests of about 20 MB, as large as is taken, by {one['clients']} clients at once "
+            f"({', '.join(one['kinds'])}): {_counts(one['answers'])}. "
+            f"{len(one['wrong'])} answered another 5xx; the longest took {one['longest_s']:.1f} s. Memory {before:.0f} "
+            f"MB before, at most {peak:.0f} MB, {after:.0f} MB after. Good requests afterwards: "
+            f"{_counts(one['good_afterwards'])}.",
             "",
         ]
     if "kill" in told:
