@@ -483,6 +483,24 @@ def test_films_are_gone_on_with_by_whole_ones(film: Path, tmp_path: Path) -> Non
         if before:
             assert f"{4 - before} films ({before} before)" in done.stdout
             assert "1 film that stood there before could not be read to the end" in done.stdout
+    # Begun with other frames, or another box.
+    for other in (["--fps", "2"], ["--detector", "blazeface", "--fps", "5"]):
+        out.write_bytes("".join(whole[: 1 + of(second) + 3]).encode())
+        stood = out.read_bytes()
+        changed = mien("predict", bad, film, film, second, *other, "--out", out, "--resume", code=1)
+        assert f"{film} stood there with other" in changed.stderr
+        assert out.read_bytes() == stood
+    # The last film was taken away: what was seen of it stays, and a row says so, once.
+    out.write_bytes("".join(whole[:-2]).encode())
+    second.rename(tmp_path / "away.mp4")
+    for _ in range(2):
+        mien("predict", bad, film, film, second, *options, "--resume", code=1)
+        lines = out.read_text(encoding="utf-8").splitlines(keepends=True)
+        assert lines[:-1] == whole[:-2]
+        assert "no such file" in json.loads(lines[-1])["reason"]
+    (tmp_path / "away.mp4").rename(second)
+    mien("predict", bad, film, film, second, *options, "--resume", code=1)
+    assert out.read_text(encoding="utf-8").splitlines(keepends=True) == whole
     # The last film of the file is not among those that are named: what stands of it stays.
     again = mien("predict", film, *options, "--resume", code=1)
     assert out.read_text(encoding="utf-8").splitlines(keepends=True) == whole

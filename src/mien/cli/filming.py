@@ -60,8 +60,15 @@ def films_told(
     left = stood.in_order(films)
     if out is not None and stood.rows and as_text(next(iter(left), "")) != stood.last:
         stood.put_back(out)
-        before, broken_before = before + 1, broken_before + stood.last_unread
         terminal.say(f"{stood.last} is not named, and stays as it stands there: perhaps not to its end")
+        before, broken_before = before + 1, broken_before + stood.last_unread
+    elif out is not None and stood.rows:
+        with (
+            quietly(),
+            closing(frames_of(Path(left[0]), fps, seconds)) as frames,
+            closing(follow(predictor, frames, workers=1)) as told,
+        ):
+            stood.check_film(told, out)
     with ExitStack() as stack:
         progress = stack.enter_context(terminal.progress("watching", "seconds"))
         write = stack.enter_context(rows_out(predictor, out, printed, _nowhere, film=True, resume=resume))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mien.errors import DataError, UsageError
 from mien.inputs import check_regular
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _BEGIN = b'{"image": '  # how every line of ours begins
 _OURS = "a file that it has begun"
+_FRAMES = 2  # of a film that are compared: the second one tells another --fps
 #: By what other options show, and how far it may be off on another machine: pixels, and probabilities.
 _TOLD = {"box": 2.0, "probabilities": 0.02, "perceived": 0.02}
 
@@ -80,7 +82,7 @@ class Before:
         name = next((each for each in names if as_text(each) == self.last), self.last)
         try:
             (rows,) = predictor.stream([name], workers=1)
-            self._check_alike(rows, path)
+            self._check_alike(rows, [json.loads(line) for line in self.rows.splitlines()], path)
         except BaseException:
             self.put_back(path)
             raise
@@ -90,8 +92,39 @@ class Before:
             return []
         return rows
 
-    def _check_alike(self, rows: Sequence[FaceRow], path: Path) -> None:
-        stood = [json.loads(line) for line in self.rows.splitlines()]
+    def check_film(self, told: Iterable[Sequence[FaceRow]], path: Path) -> None:
+        """The last film, which is looked at again from its beginning, must come out as it stood there.
+
+        Where it cannot be read any more its rows are put back, but for the one that said so.
+
+        Args:
+            told: The rows of its frames, of which the first are taken.
+            path: The file.
+
+        Raises:
+            DataError: If its first frames come out otherwise than they stood there; then the file stays as it was.
+        """
+        lines = self.rows.splitlines(keepends=True)
+        stood: dict[int, list[dict[str, Any]]] = {}
+        for row in map(json.loads, lines):
+            if row["frame"] is not None:
+                stood.setdefault(row["frame"], []).append(row)
+        try:
+            first = list(itertools.islice(told, _FRAMES))
+        except DataError:
+            with writing(path), open(path, "ab") as file:
+                file.writelines(lines[: sum(map(len, stood.values()))])
+            return
+        try:
+            for rows, (frame, before) in zip(first, stood.items(), strict=False):
+                if rows[0].frame != frame:
+                    self._refuse("frames", path)
+                self._check_alike(rows, before, path)
+        except BaseException:
+            self.put_back(path)
+            raise
+
+    def _check_alike(self, rows: Sequence[FaceRow], stood: Sequence[Mapping[str, Any]], path: Path) -> None:
         if rows[0].unread or (stood[0]["face"] is None and stood[0].get("reason") != NO_FACE):
             return  # it was taken away, or mended
         now = [json.loads(json.dumps(row.as_json())) for row in rows]
@@ -99,9 +132,12 @@ class Before:
         told = ((key, a[key], b[key]) for a, b in zip(stood, now, strict=False) for key in _TOLD if key in a)
         other = "faces" if fewer else next((key for key, a, b in told if not _alike(a, b, _TOLD[key])), "")
         if other:
-            found = f"{self.last} stood there with other {other} than it has now"
-            fix = "Pass the options that it was begun with, or begin another file."
-            raise DataError(str(path), found, "rows of the same options and version", fix)
+            self._refuse(other, path)
+
+    def _refuse(self, other: str, path: Path) -> NoReturn:
+        found = f"{self.last} stood there with other {other} than it has now"
+        fix = "Pass the options that it was begun with, or begin another file."
+        raise DataError(str(path), found, "rows of the same options and version", fix)
 
     def put_back(self, path: Path) -> None:
         """Write the rows of the last picture again, for a command that does not name it."""
