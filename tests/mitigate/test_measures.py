@@ -11,6 +11,7 @@ import pytest
 
 from mien.audit.inferred import AnnotatorError
 from mien.errors import ConfigError, DataError
+from mien.mitigate.behind import faces_behind, sizes_behind
 from mien.mitigate.definition import KnownGapConfig, MitigationConfig
 from mien.mitigate.leakage import probe_table
 from mien.mitigate.matrix import summary
@@ -24,8 +25,6 @@ from mien.mitigate.measures import (
     PARITY,
     WORST,
     compare_methods,
-    faces_behind,
-    sizes_behind,
 )
 from mien.mitigate.run import tables_of
 from mien.mitigate.selection import choice, merit

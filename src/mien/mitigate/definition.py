@@ -66,6 +66,10 @@ class MethodConfig(Section):
     candidates: tuple[Settings, ...] = Field(
         ({},), min_length=1, description="What each candidate sets: keys of the experiment, or options of `after`."
     )
+    against: str = Field(
+        BASELINE,
+        description="The trained method that its changes are held against, such as its own network without it.",
+    )
     claims: tuple[str, ...] = Field((), description="Settings of the study in which the method is said to help.")
     label: str = Field("", description="What tables call it; its name if absent.")
     note: str = Field("", description="What a reader must know of it.")
@@ -97,12 +101,13 @@ class MitigationConfig(Section):
     fit: float = Field(0.5, gt=0, lt=1, description="Share of the validation faces kept for what is fitted afterwards.")
     seeds: int = Field(3, ge=2, le=100)
     baseline: MethodConfig = MethodConfig()
-    methods: dict[str, MethodConfig] = Field(min_length=1)
+    methods: dict[str, MethodConfig]
     settings: dict[str, Settings] = Field(
         {"all": {}},
         min_length=1,
         description="Name -> what it changes for all. `attribute` in it is another one, which `$attribute` stands for, "
-        "and `disparity` and `known` others.",
+        "and `disparity` and `known` others; `methods` are those that are run in it, all if absent and none if empty: "
+        "the baseline alone, of faces without a bias say.",
     )
     probes: bool = Field(True, description="Whether fresh probes read the attribute from the features.")
     scales: dict[Scale, ScaleConfig] = Field(
@@ -144,6 +149,9 @@ class MitigationConfig(Section):
                 raise ValueError(
                     f"settings.{setting}: disparity 'known' asks for `known`: which group is served better"
                 )
+            own = changed.get("methods")
+            if own is not None:
+                self._check_methods(setting, own)
         for about in (self.attribute, *(changed.get("attribute", "") for changed in self.settings.values())):
             if not isinstance(about, str) or ":" in about:
                 raise ValueError(f"attribute {about!r}: parts of numbers are cut anew in every part of the faces")
@@ -164,6 +172,10 @@ class MitigationConfig(Section):
                 )
             if strange := sorted(set(method.claims) - set(self.settings)):
                 raise ValueError(f"{name} claims {strange[0]!r}. {nearest(strange[0], list(self.settings))}")
+            if method.against not in trained:
+                raise ValueError(f"{name} is held against {method.against!r}. {nearest(method.against, trained)}")
+            if method.against == name:
+                raise ValueError(f"{name} is held against itself")
             if method.after is None:
                 continue
             if method.set:
@@ -181,6 +193,18 @@ class MitigationConfig(Section):
                 raise ValueError(f"{name}: two candidates are the same rule: the method would have fewer than others")
         return self
 
+    def _check_methods(self, setting: str, own: Any) -> None:
+        """Refuse a setting's own list of methods that names others, or leaves out what one of them builds on."""
+        if not isinstance(own, list | tuple):
+            raise ValueError(f"settings.{setting}: methods {own!r}, expected a list of names")
+        for name in own:
+            if name not in self.methods:
+                told = nearest(str(name), list(self.methods))
+                raise ValueError(f"settings.{setting}: methods names {name!r}. {told}")
+            for other in (self.methods[name].of, self.methods[name].against):
+                if other not in (BASELINE, *own):
+                    raise ValueError(f"settings.{setting}: methods lacks {other!r}, which {name!r} builds on")
+
     @property
     def parts(self) -> tuple[str, ...]:
         """Faces that every run is judged on: those that choose, those that fit, those that count."""
@@ -191,6 +215,12 @@ class MitigationConfig(Section):
         """The study in one of its settings: with what that one changes in it, and ``$attribute`` filled in."""
         content = self.model_dump()
         own = {key: content["settings"][setting].pop(key, content[key]) for key in ("attribute", "disparity", "known")}
+        kept = content["settings"][setting].get("methods", list(self.methods))
+        for changed in content["settings"].values():
+            changed.pop("methods", None)
+        own["methods"] = {name: content["methods"][name] for name in self.methods if name in kept}
+        for scale in content["scales"].values():
+            scale["cells"] = {name: told for name, told in scale["cells"].items() if name in (BASELINE, *kept)}
 
         def filled(value: Any) -> Any:
             if isinstance(value, dict):
@@ -199,7 +229,7 @@ class MitigationConfig(Section):
                 return [filled(v) for v in value]
             return value.replace(_ATTRIBUTE, own["attribute"]) if isinstance(value, str) else value
 
-        return MitigationConfig.model_validate({**filled(content), **own})
+        return MitigationConfig.model_validate({**filled(content), **filled(own)})
 
     def at(self, scale: Scale) -> ScaleConfig:
         """What a scale shrinks; nothing at the full one.

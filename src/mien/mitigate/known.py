@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ConfigError
-from mien.metrics import per_class_recall
 from mien.mitigate.definition import KnownGapConfig, MitigationConfig
 from mien.registry import nearest
 from mien.spellings import canonical, same_groups
@@ -67,7 +66,7 @@ def too_few(
 
     Args:
         gaps: The gaps.
-        annotated: ``(G, K)`` faces of each group and class.
+        annotated: ``(G, K)`` faces of each group and class; of perceived groups no more than are behind them.
         groups: Names of the groups.
         classes: Names of the classes.
         min_n: Fewest faces of a group.
@@ -82,21 +81,20 @@ def too_few(
     return ""
 
 
-def known_gap(tables: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:
+def known_gap(recall: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:
     """The mean over gaps of the better group's rate less the worse group's; below 0 where it is the other way round.
 
     It is linear in the rates, so that noise alone makes it neither larger nor smaller, as it makes the largest gap
     over groups larger.
 
     Args:
-        tables: ``(..., G, K, K)`` confusion counts, rows annotated.
+        recall: ``(..., G, K)`` of each class.
         rates: ``(..., G)`` each group's figure, which a gap without classes is told by.
         gaps: The gaps; one of several classes is the mean of its recalls.
 
     Returns:
         ``(...)``; NaN where a group has no face of a class.
     """
-    recall = per_class_recall(tables)
     each = [
         (recall[..., gap.better, list(gap.classes)] - recall[..., gap.worse, list(gap.classes)]).mean(-1)
         if gap.classes

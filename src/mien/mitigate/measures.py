@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, resolve_attribute
-from mien.audit.inferred import AnnotatorError
 from mien.audit.seeds.noise import over_seeds
 from mien.errors import DataError
-from mien.metrics import (
-    accuracy,
-    balanced_accuracy,
-    demographic_parity_components,
-    demographic_parity_difference,
-    equal_odds_fairness,
-    equalized_odds_components,
-    equalized_odds_difference,
-    max_min_gap,
-    mean_recalls,
-    per_class_recall,
-)
+from mien.metrics import accuracy, balanced_accuracy, max_min_gap, mean_recalls, min_max_ratio
+from mien.metrics.fairness import DIFFERENCE, reduce_components
+from mien.mitigate.behind import GroupRates, behind, error_of
 from mien.mitigate.definition import KnownGapConfig
 from mien.mitigate.known import CLASS_FACES, KnownGap, known_gap, known_gaps, too_few
-from mien.mitigate.selection import mean_recall, shared_classes
+from mien.mitigate.selection import mean_of_recalls, shared_classes
 from mien.records import Estimate, Predictions
 from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
-from mien.stats.mixture import true_counts
 from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
 
@@ -93,8 +83,9 @@ class Comparison:
         methods: Method -> what it came to.
         corrected: Whether counts are of true groups behind perceived ones.
         note: Why they are not corrected although perceived; empty otherwise.
-        as_perceived: Method that asks for the group where it is used -> the baseline measured as it is, by groups as
-            perceived; empty where nothing is corrected.
+        held: Method -> the method that its changes are against, of those that are not against the baseline.
+        as_perceived: Method that asks for the group where it is used -> what its changes are against, measured as it
+            is, by groups as perceived; empty where nothing is corrected.
         dropped: Classes that the groups' balanced accuracy leaves out, for a group has too few faces of them.
     """
 
@@ -104,12 +95,13 @@ class Comparison:
     methods: Mapping[str, Measured]
     corrected: bool
     note: str = ""
+    held: Mapping[str, str] = field(default_factory=dict)
     as_perceived: Mapping[str, Measured] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
 
     def against(self, baseline: str, name: str) -> Measured:
-        """What a method's changes are against: the baseline, measured as the method is."""
-        return self.as_perceived.get(name, self.methods[baseline])
+        """What a method's changes are against: the baseline, or its own, measured as the method is."""
+        return self.as_perceived.get(name, self.methods[self.held.get(name, baseline)])
 
 
 def compare_methods(
@@ -121,6 +113,7 @@ def compare_methods(
     min_n: int = 30,
     asking: Collection[str] = (),
     known: Sequence[KnownGapConfig] = (),
+    held: Mapping[str, str] = MappingProxyType({}),
     settings: Settings = Settings(n_boot=1000),
 ) -> Comparison:
     """Measure every method and its change against the baseline.
@@ -143,6 +136,7 @@ def compare_methods(
             that are corrected and have fewer faces behind them.
         asking: Methods that ask for a face's group where they are used.
         known: Gaps whose sign is known; their mean is a measure then.
+        held: Method -> the method that its changes are against, of those that are not against the baseline.
         settings: Level, replicates, seed.
 
     Raises:
@@ -154,7 +148,7 @@ def compare_methods(
     if len({len(each) for each in aligned.values()}) > 1:
         raise DataError("seeds", "differ between methods", "as many for each")
     attribute = resolve_attribute(first, spec)
-    error, note = _error_of(first, attribute)
+    error, note = error_of(first, attribute)
     g, k = len(attribute.groups), len(first.classes)
     group = np.where(attribute.codes < 0, g, attribute.codes)
     rng = settings.stream(spec, "mitigation")
@@ -163,24 +157,24 @@ def compare_methods(
     if error is not None:
         rates = np.concatenate([error.rates[None], error.drawn(settings.n_boot, rng)])
     sizes = np.bincount(group, minlength=g + 1)[:g]
-    behind = _behind(sizes, error)
-    eligible = behind >= min_n
+    true = behind(sizes, error)
+    eligible = true >= min_n
     for i in np.flatnonzero((sizes >= min_n) & ~eligible):
         name = attribute.groups[i]
         rare = (
-            f"{name}: {sizes[i]:,} faces are perceived so, and about {behind[i]:.0f} are behind them, of {min_n} "
+            f"{name}: {sizes[i]:,} faces are perceived so, and about {true[i]:.0f} are behind them, of {min_n} "
             "that are needed: it judges nothing"
         )
         note = "; ".join(filter(None, [note, rare]))
     units = np.array([len(np.unique(replicates.unit[group == i])) for i in range(g)])
     gaps = known_gaps(known, attribute.groups, first.classes, spec)
-    annotated = np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g]
+    annotated = behind(np.bincount(group * k + first.labels, minlength=(g + 1) * k).reshape(g + 1, k)[:g], error)
     lacking = too_few(gaps, annotated, attribute.groups, first.classes, min_n)
     note = "; ".join(filter(None, [note, lacking and f"the known gap cannot be told: {lacking}"]))
     tell = _Teller(eligible=eligible, metric=metric, annotated=annotated, units=units, gaps=gaps, untold=bool(lacking))
 
     def told_of(runs: Sequence[Predictions], rates: Array | None) -> _Told:
-        each = [tell(_tables(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates)) for r in runs]
+        each = [tell(replicates.tables(group, r.labels, r.predicted, (g + 1, k)), rates) for r in runs]
         return _Told(
             values={m: np.stack([run.values[m] for run in each]) for m in each[0].values},
             groups=np.stack([run.groups for run in each]),
@@ -217,16 +211,21 @@ def compare_methods(
             },
         )
 
-    base = told_of(aligned[baseline], rates)
+    held = {name: other for name, other in held.items() if name in aligned and other in aligned}
     reading = set(asking) & (set(aligned) - {baseline}) if rates is not None else set[str]()
-    seen = told_of(aligned[baseline], None) if reading else base
-    methods = {baseline: measured(base, None)}
+    bases = {(baseline, False): told_of(aligned[baseline], rates)}  # by whether groups are as perceived
+    methods, as_perceived = {}, {}
     for name, each in aligned.items():
-        if name in reading:
-            methods[name] = measured(told_of(each, None), seen)
-        elif name != baseline:
-            methods[name] = measured(told_of(each, rates), base)
-    methods = {name: methods[name] for name in aligned}
+        if name == baseline:
+            methods[name] = measured(bases[name, False], None)
+            continue
+        seen = name in reading
+        key = held.get(name, baseline), seen
+        if key not in bases:
+            bases[key] = told_of(aligned[key[0]], None if seen else rates)
+        methods[name] = measured(told_of(each, None if seen else rates), bases[key])
+        if seen:
+            as_perceived[name] = measured(bases[key], None)
     return Comparison(
         attribute=attribute,
         sizes={attribute.groups[i]: int(sizes[i]) for i in range(g) if sizes[i]},
@@ -234,7 +233,8 @@ def compare_methods(
         methods=methods,
         corrected=error is not None,
         note=note,
-        as_perceived=dict.fromkeys(sorted(reading), measured(seen, None)) if reading else {},
+        held=held,
+        as_perceived=as_perceived,
         dropped=tuple(c for c, kept in zip(first.classes, tell.classes, strict=True) if not kept)
         if metric == "balanced_accuracy"
         else (),
@@ -266,73 +266,6 @@ def _in_order(first: Predictions, run: Predictions, name: str, spec: str) -> Pre
         ):
             raise DataError(name, f"has other groups of {part!r} than the baseline", "the same groups", fix)
     return run
-
-
-def faces_behind(predictions: Predictions, spec: str) -> Array:
-    """``(G,)`` faces of each group that it may be counted by.
-
-    Of a perceived group whose annotator's errors came with the predictions they are no more than are likely behind it.
-
-    Args:
-        predictions: Of some faces.
-        spec: The attribute, or an intersection.
-    """
-    attribute = resolve_attribute(predictions, spec)
-    known = attribute.codes[attribute.codes >= 0]
-    return _behind(np.bincount(known, minlength=len(attribute.groups)), _error_of(predictions, attribute)[0])
-
-
-def sizes_behind(sizes: Mapping[str, int], content: Mapping[str, Any] | None, name: str) -> dict[str, float]:
-    """Group -> faces that it may be counted by, as :func:`faces_behind`, of faces that nobody has judged yet.
-
-    Args:
-        sizes: Group -> faces.
-        content: What the annotator of the attribute gets wrong, as it comes with a table; None where nobody knows.
-        name: The attribute.
-    """
-    found = _behind(np.array(list(sizes.values()), dtype=np.int64), _matched(content, name, tuple(sizes))[0])
-    return dict(zip(sizes, found.tolist(), strict=True))
-
-
-def _behind(sizes: NDArray[np.int64], error: AnnotatorError | None) -> Array:
-    found = sizes.astype(np.float64)
-    if error is None:
-        return found
-    return np.asarray(np.minimum(found, true_counts(found[None, :, None], error.rates[None])[0, :, 0]))
-
-
-def _error_of(predictions: Predictions, attribute: Attribute) -> tuple[AnnotatorError | None, str]:
-    """What the annotator of a perceived attribute gets wrong; and why it cannot serve."""
-    content = predictions.annotator_errors.get(attribute.name)
-    if content is None:
-        why = "groups are perceived, and nobody counted their annotator's errors: figures by group are not corrected"
-        return None, why if attribute.source == "perceived" else ""
-    return _matched(content, attribute.name, attribute.groups)
-
-
-def _matched(
-    content: Mapping[str, Any] | None, name: str, groups: tuple[str, ...]
-) -> tuple[AnnotatorError | None, str]:
-    """An annotator's errors on these groups; and why they cannot serve."""
-    if content is None:
-        return None, ""
-    try:
-        found = AnnotatorError.from_content(content, f"annotator error of {name}").matched(groups)
-    except DataError as error:
-        return None, f"figures by perceived group are not corrected: {error}"
-    if len(found.groups) > len(groups):
-        return None, "figures by perceived group are not corrected: nobody is perceived as one of the groups"
-    return found, ""
-
-
-def _tables(tables: Array, rates: Array | None) -> Array:
-    """``(1 + B, G + 1, K, K)`` counts, the last of faces without a group; of true groups where errors are given."""
-    if rates is None:
-        return tables
-    n, g, k, _ = tables.shape
-    known = tables[:, :-1].reshape(n, g - 1, k * k)
-    corrected = true_counts(known, rates).reshape(n, g - 1, k, k)
-    return np.concatenate([corrected, tables[:, -1:]], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,55 +308,59 @@ class _Teller:
         self.eligible, self.units, self.gaps, self.untold = eligible, units, gaps, untold
         self.cells = annotated >= CLASS_FACES
         self.metric, self.classes = metric, shared_classes(annotated[eligible])
-        self.support = (annotated[eligible] >= 1).all(0) if eligible.any() else np.zeros(annotated.shape[1], bool)
 
-    def __call__(self, tables: Array) -> _Run:
-        """All measures of ``(1 + B, G + 1, K, K)`` counts."""
-        everybody, groups = tables.sum(1), tables[:, :-1]
-        right = accuracy(groups)
-        each = right if self.metric == "accuracy" else mean_recall(groups, self.classes)
+    def __call__(self, tables: Array, rates: Array | None) -> _Run:
+        """All measures of ``(1 + B, G + 1, K, K)`` counts, the last of faces without a group."""
+        everybody, told = tables.sum(1), GroupRates.of(tables[:, :-1], rates)
+        right = told.right
+        each = right if self.metric == "accuracy" else mean_of_recalls(told.recall, self.classes)
         some = np.where(self.eligible & ~np.isnan(each), each, np.nan)
         alike = np.where(self.eligible & ~np.isnan(right), right, np.nan)
         n = (~np.isnan(alike)).sum(1)
         mean = np.where(n == 0, np.nan, np.nansum(alike, 1) / np.maximum(n, 1))
         nothing = np.asarray(np.isnan(some).all(1))
         worst = np.where(nothing[:1], np.nan, np.where(np.isnan(some[:1]), np.inf, some[:1]).min(1))
-        seen = groups[:1]  # replicates of extremes are those of the rates that they are of
+        of = self._rates(told, some)
         found = {
             ACCURACY: accuracy(everybody),
             MACRO: balanced_accuracy(everybody),
             EQUAL: mean,
             WORST: worst,
+            # Replicates of extremes are those of the rates that they are of.
             GAP: max_min_gap(each[:1], self.eligible),
-            ODDS: equalized_odds_difference(seen, self.eligible, self.cells),
-            PARITY: demographic_parity_difference(seen, self.eligible),
-            FAIRNESS: equal_odds_fairness(seen, eligible=self.eligible, support=self.support),
+            ODDS: reduce_components(of[ODDS][0][:1], DIFFERENCE),
+            PARITY: reduce_components(of[PARITY][0][:1], DIFFERENCE),
+            FAIRNESS: min_max_ratio(of[FAIRNESS][0][:1, 0]),
         }
         if self.gaps:
-            told = known_gap(groups, each, self.gaps)
-            found[KNOWN] = np.full_like(told, np.nan) if self.untold else told
-        values = {name: np.asarray(told) for name, told in found.items()}
-        return _Run(values=values, groups=each, rates=self._rates(groups, some))
+            gap = known_gap(told.recall, each, self.gaps)
+            found[KNOWN] = np.full_like(gap, np.nan) if self.untold else gap
+        values = {name: np.asarray(value) for name, value in found.items()}
+        return _Run(values=values, groups=each, rates=of)
 
-    def _rates(self, groups: Array, some: Array) -> dict[str, tuple[Array, Array]]:
-        """What the extremes of a run are of."""
-        size, annotated = groups[0].sum((-2, -1)), groups[0].sum(-1)  # (G,), (G, K)
+    def _rates(self, told: GroupRates, some: Array) -> dict[str, tuple[Array, Array]]:
+        """What the extremes of a run are of: ``(1 + B, C, G)``, and the variance that each has at least."""
+        annotated, size = told.annotated, told.annotated.sum(-1)  # (G, K), (G,)
         alone = np.divide(self.units, size, out=np.ones(len(size)), where=size > 0)  # units a face
-        recall = per_class_recall(groups)  # (1 + B, G, K)
-        own = np.nan_to_num(share_variance(recall[0].T, annotated.T * alone).T)
+        own = np.nan_to_num(share_variance(told.recall[0].T, annotated.T * alone).T)
         counted = self.classes & (annotated > 0)
         least = share_variance(some[0], self.units) if self.metric == "accuracy" else _of_mean(own, counted)
-        odds = equalized_odds_components(groups, self.eligible, self.cells)
-        parity = demographic_parity_components(groups, self.eligible)
-        means = np.where(self.eligible, mean_recalls(np.swapaxes(recall, -1, -2), self.support), np.nan)
-        behind = np.concatenate([annotated, size[:, None] - annotated], 1).T * alone
+        recall = np.where(self.cells, told.recall, np.nan)
+        odds = self._of_groups(np.concatenate([recall, told.alarms], -1))
+        parity = self._of_groups(told.answered)
+        means = mean_recalls(self._of_groups(told.recall), self.classes)[:, None]
+        faces = np.concatenate([annotated, size[:, None] - annotated], 1).T * alone
         return {
             WORST: (some[:, None], least[None]),
             GAP: (some[:, None], least[None]),
-            ODDS: (odds, share_variance(odds[0], behind)),
+            ODDS: (odds, share_variance(odds[0], faces)),
             PARITY: (parity, share_variance(parity[0], self.units)),
-            FAIRNESS: (means[:, None], _of_mean(own, np.broadcast_to(self.support, own.shape))[None]),
+            FAIRNESS: (means, _of_mean(own, np.broadcast_to(self.classes, own.shape))[None]),
         }
+
+    def _of_groups(self, rates: Array) -> Array:
+        """``(1 + B, G, C)`` rates as ``(1 + B, C, G)``, of groups that take part."""
+        return np.asarray(np.swapaxes(np.where(self.eligible[:, None], rates, np.nan), -1, -2))
 
 
 def _of_mean(variances: Array, part: Any) -> Array:

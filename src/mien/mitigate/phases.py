@@ -18,9 +18,9 @@ from mien.data.images import Store
 from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError, MienError
 from mien.labels import label_scheme
+from mien.mitigate.behind import sizes_behind
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.known import known_gaps, too_few
-from mien.mitigate.measures import sizes_behind
 from mien.mitigate.selection import BY_GROUPS
 from mien.mitigate.told import asks_groups
 from mien.postprocessing import POSTPROCESSORS

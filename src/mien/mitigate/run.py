@@ -19,8 +19,8 @@ from mien.data.group_columns import memberships_of
 from mien.data.images import Store
 from mien.data.splits import FIT, VALIDATION, split_units
 from mien.errors import ConfigError, DataError, MienError, RunError
+from mien.mitigate.behind import faces_behind
 from mien.mitigate.definition import BASELINE, ROWS, UNTUNED, MethodConfig, MitigationConfig
-from mien.mitigate.measures import faces_behind
 from mien.mitigate.phases import (
     SOFT,
     Phase,

@@ -37,7 +37,12 @@ def mean_recall(tables: NDArray[np.float64], classes: NDArray[np.bool_]) -> NDAr
     >>> mean_recall(np.array([[8.0, 2, 0], [0, 5, 5], [0, 0, 0]]), np.array([True, True, True])).round(3).item()
     0.65
     """
-    recall = np.where(classes, per_class_recall(tables), np.nan)
+    return mean_of_recalls(per_class_recall(tables), classes)
+
+
+def mean_of_recalls(recalls: NDArray[np.float64], classes: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``(...)`` as :func:`mean_recall`, of ``(..., K)`` recalls."""
+    recall = np.where(classes, recalls, np.nan)
     n = (~np.isnan(recall)).sum(-1)
     return np.asarray(np.where(n > 0, np.nansum(recall, -1) / np.maximum(n, 1), np.nan))
 
