@@ -137,3 +137,25 @@ def test_many_groups_fit_into_memory() -> None:
     values[..., 60:] = np.nan  # these take no part
     found = extreme(Rates(values, np.full((4, 120), 1e-4)), "gap", 0.95, rng)
     assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replicates_that_lack_a_rate_neither_narrow_nor_blow_up_an_interval(kind: Any) -> None:
+    rng = np.random.default_rng(8)
+    values = np.array([0.9, 0.8, 0.6]) + np.concatenate([np.zeros((1, 3)), rng.normal(0, 0.05, (600, 3))])
+    least = np.full((1, 3), 1e-6)
+
+    def ends(lacking: float) -> Bounds:
+        each = values.copy()
+        each[1 : 1 + int(600 * lacking), 2] = np.nan
+        return extreme(Rates(each[None, :, None], least), kind, 0.95, np.random.default_rng(0))
+
+    whole = ends(0)
+    for lacking in (0.01, 0.2, 0.45):
+        part = ends(lacking)
+        assert part.value == whole.value
+        assert part.low == pytest.approx(whole.low, abs=0.03), lacking
+        assert part.high == pytest.approx(whole.high, abs=0.03), lacking
+    # Of a rate that most replicates lack nothing is known.
+    unknown = ends(0.7)
+    assert unknown.low == 0.0 if kind != "gap" else unknown.high == 1.0

@@ -60,6 +60,7 @@ class Bounds:
 
 
 _MOST = 1e3  # times that one group's rate is another's; more is told as this
+_UNKNOWN = _MOST**2  # variance of a rate that most replicates lack
 _NOTHING = Bounds(float("nan"), float("nan"), float("nan"))
 
 
@@ -166,7 +167,7 @@ class _Drawn:
 
     Attributes:
         mean: ``(P,)`` over runs.
-        faces: ``(B, P)`` errors of the mean in replicates; 0 where a replicate lacks a rate.
+        faces: ``(B, P)`` errors of the mean in replicates; NaN where a replicate lacks a rate.
         luck: ``(B, P)`` drawn errors of the mean that runs make.
         runs: ``(P,)`` variance that the runs give the mean.
         least: ``(P,)`` variance that the faces give it at least.
@@ -183,7 +184,7 @@ class _Drawn:
     @classmethod
     def of(cls, told: Array, least: Array, ratio: float, chi: Array, rng: np.random.Generator) -> _Drawn:
         """From ``(S, 1 + B, P)`` contrasts."""
-        s, faces = len(told), np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0))
+        s, faces = len(told), (told[:, 1:] - told[:, :1]).mean(0)
         runs = np.zeros(told.shape[-1])
         if s > 1:
             variance = np.maximum(_mean_square(faces), least)
@@ -194,7 +195,7 @@ class _Drawn:
     def alone(self) -> tuple[Array, Array, Array]:
         """Mean, noise, and its deviation."""
         variance = np.maximum(_mean_square(self.faces), self.least)
-        return self.mean, self.faces + self.luck, np.sqrt(variance + self.runs)
+        return self.mean, np.nan_to_num(self.faces) + self.luck, np.sqrt(variance + self.runs)
 
     def less(self, other: _Drawn, ratio: float, chi: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
         """Of the difference: faces are shared, and runs are in pairs: what is fitted to a run has that run's luck."""
@@ -208,11 +209,14 @@ class _Drawn:
         if s > 1:
             runs = np.maximum((self.each - other.each).var(0, ddof=1), ratio * variance) / s
         luck = rng.standard_normal(faces.shape) * np.sqrt(runs) / chi[:, None]
-        return self.mean - other.mean, faces + luck, np.sqrt(variance + runs)
+        return self.mean - other.mean, np.nan_to_num(faces) + luck, np.sqrt(variance + runs)
 
 
 def _mean_square(errors: Array) -> Array:
-    return np.asarray((errors**2).mean(0)) if len(errors) else np.zeros(errors.shape[-1])
+    """``(P,)`` of ``(B, P)`` errors, over the replicates that have the rate; of one that most lack nothing is known."""
+    there = (~np.isnan(errors)).sum(0)
+    mean = np.nansum(errors**2, 0) / np.maximum(there, 1)
+    return np.asarray(np.where(2 * there < len(errors), _UNKNOWN, mean))
 
 
 def _paired_ratio(sides: list[Rates], part: NDArray[np.bool_], kind: Extreme) -> float:
@@ -220,7 +224,7 @@ def _paired_ratio(sides: list[Rates], part: NDArray[np.bool_], kind: Extreme) ->
     found = []
     for (one, _), (other, _) in zip(*(_contrasts(side, part, kind) for side in sides), strict=True):
         told = one - other
-        variance = _mean_square(np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0)))
+        variance = _mean_square((told[:, 1:] - told[:, :1]).mean(0))
         own = told[:, 0].var(0, ddof=1)
         found.append(own[variance > 0] / variance[variance > 0])
     ratios = np.concatenate(found) if found else np.zeros(0)
@@ -236,7 +240,7 @@ def _first_look(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> tuple[Ar
         if best is None or told[:, 0, at].mean() > best[0][:, 0].mean():
             best = told[:, :, [at]], least[[at]]
         if len(told) > 1:
-            variance = np.maximum(_mean_square(np.nan_to_num((told[:, 1:] - told[:, :1]).mean(0))), least)
+            variance = np.maximum(_mean_square((told[:, 1:] - told[:, :1]).mean(0)), least)
             own = told[:, 0].var(0, ddof=1)
             ratios.append(np.divide(own, variance, out=np.zeros_like(own), where=variance > 0))
     return None if best is None else (*best, float(np.concatenate(ratios).mean()) if ratios else 0.0)
@@ -260,6 +264,7 @@ def _contrasts(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> Iterator[
             yield x - y, vx + vy
         else:
             told = -np.divide(x, y, out=np.where(x > 0, _MOST, 1.0), where=y > 0)
+            told = np.where(np.isnan(x) | np.isnan(y), np.nan, told)
             mean_x, mean_y = x[:, 0].mean(0), y[:, 0].mean(0)
             square = np.maximum(mean_y, 1e-6) ** 2
             yield np.maximum(told, -_MOST), vx / square + (mean_x / square) ** 2 * vy
