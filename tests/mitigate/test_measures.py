@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mien.audit.attributes import resolve_attribute
 from mien.audit.inferred import AnnotatorError
 from mien.errors import ConfigError, DataError
 from mien.mitigate.behind import faces_behind, sizes_behind
@@ -24,6 +25,9 @@ from mien.mitigate.measures import (
     ODDS,
     PARITY,
     WORST,
+    Comparison,
+    Figure,
+    Measured,
     compare_methods,
 )
 from mien.mitigate.run import tables_of
@@ -91,7 +95,7 @@ def test_values_and_changes_by_hand() -> None:
     assert fell.shown
     assert fell.enough
     verdict = judgement(found, "base", "better")
-    assert verdict.words == "helped, at the cost of man"
+    assert verdict.words == "helped, at the cost of man; man is served worst now"
     # The mean over groups counts a small group as much as a large one.
     uneven = compare_methods({"base": [told([0] * 90, [0] * 60 + [1] * 30, ["man"] * 60 + ["woman"] * 30)] * 2}, "base",
                              "gender", settings=FAST)  # fmt: skip
@@ -104,8 +108,8 @@ def test_values_and_changes_by_hand() -> None:
     [
         ((0.74, 0.50, 0.90), "hurt", "hurt: B is served worst now"),
         ((0.74, 0.64, 0.90), "hurt", "hurt: B is served worst now"),
-        ((0.74, 0.72, 0.90), "helped", "helped"),
-        ((0.74, 0.71, 0.80), "helped", "helped, at the cost of C and the accuracy of all"),
+        ((0.74, 0.72, 0.90), "helped", "helped; B is served worst now"),
+        ((0.74, 0.71, 0.80), "helped", "helped, at the cost of C and the accuracy of all; B is served worst now"),
         ((0.70, 0.71, 0.80), "levelled down", "levelled down"),
         ((0.70, 0.62, 0.72), "hurt", "hurt: B is served worst now"),
     ],
@@ -133,9 +137,9 @@ def test_a_group_that_falls_below_the_worst_is_no_help(
         (0.9, 0.5, "no change that can be told"),
         (0.6, 0.5, "levelled down"),
         (0.9, 0.3, "hurt"),
-        (0.7, 0.75, "helped, at the cost of man"),
+        (0.7, 0.75, "helped, at the cost of man; man is served worst now"),
         (0.4, 0.4, "hurt"),  # the gap is gone, and the worst group is worse
-        (0.99, 0.5, "no change of the worst group that can be told; man gained"),
+        (0.99, 0.5, "no change of the worst group that can be told; man gained; the gap is larger"),
     ],
 )
 def test_verdicts(men: float, women: float, verdict: str) -> None:
@@ -391,7 +395,9 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
     def one(change: float, half: float, verdict: Any) -> tuple[Reduction | None, Judgement]:
         moved = Estimate(change, change - half, change + half)
         shown = moved.high < 0
-        fell = Reduction(share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3)
+        fell = Reduction(
+            share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3, grew=moved.low > 0
+        )
         return fell, Judgement(verdict=verdict, worst="woman", now_worst="woman", gained=(), lost=(), gap=moved)
 
     fell = one(-0.052, 0.01, "helped")[0]
@@ -416,6 +422,84 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
     nobody = Judgement(verdict="cannot be judged", worst="", now_worst="", gained=(), lost=(), gap=None)
     assert summary({"a": (None, nobody)}) == "the disparity was not measured. No method could be judged by its groups."
     assert [fell.told for fell, _ in told.values() if fell is not None] == ["-50 %", "-20 %", "+30 %", "0 %"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        # (value, half of the interval); a gap of which nothing is known, or that is the other way round, has no share.
+        ((-0.05, 0.01), (0.00, 0.01), ""),
+        ((-0.05, 0.01), (-0.12, 0.01), "made larger by"),
+        ((0.02, 0.298), (-0.01, 0.01), ""),
+        ((0.05, 0.015), (-0.045, 0.055), "brought down by less by"),  # by a tenth, and the other way round
+        ((0.05, 0.015), (-0.20, 0.055), "turned round by"),
+        ((0.05, 0.015), (0.01, 0.01), "brought down by 30 % or more by"),
+        ((0.05, 0.015), (-0.01, 0.02), "brought down by 30 % or more by"),
+        ((0.05, 0.015), (0.12, 0.02), "made larger by"),
+        ((0.00, 0.01), (0.08, 0.01), "made larger by"),
+    ],
+)
+def test_a_gap_is_no_smaller_for_being_turned_round(
+    before: tuple[float, float], after: tuple[float, float], words: str
+) -> None:
+    def figure(value: float, half: float, change: float | None = None) -> Figure:
+        told = None if change is None else Estimate(change, change - 0.02, change + 0.02)
+        return Figure(value=Estimate(value, value - half, value + half), seeds=(value,), change=told)
+
+    found = Comparison(
+        attribute=resolve_attribute(told([0, 1], [0, 1], ["man", "woman"]), "gender"),
+        sizes={},
+        eligible=(),
+        methods={
+            "base": Measured(overall={KNOWN: figure(*before)}, groups={}),
+            "other": Measured(overall={KNOWN: figure(*after, after[0] - before[0])}, groups={}),
+        },
+        corrected=False,
+    )
+    fell = reduction(found, "base", "other", KNOWN)
+    assert fell is not None
+    nobody = Judgement(verdict="cannot be judged", worst="", now_worst="", gained=(), lost=(), gap=None)
+    said = summary({"other": (fell, nobody)})
+    assert (f"{words} other" if words else "by no method by more than chance explains") in said
+    assert fell.enough == words.startswith("brought down by 30")
+
+
+def test_words_for_a_small_group_of_which_nothing_can_be_told() -> None:
+    def run(rates: dict[str, float]) -> Predictions:
+        sizes = {"A": 3000, "B": 3000, "C": 40}
+        groups = np.repeat(list(sizes), list(sizes.values()))
+        luck = np.concatenate([(np.arange(n) + 0.5) / n for n in sizes.values()])
+        luck[-40:] = rng.permutation(luck[-40:])  # other faces of C are hard in every run
+        labels = np.arange(len(groups)) % 3
+        right = luck < np.repeat([rates[g] for g in sizes], list(sizes.values())) + rng.normal(0, 0.002)
+        return told(labels, np.where(right, labels, (labels + 1) % 3), groups)
+
+    def judged(before: dict[str, float], after: dict[str, float]) -> Judgement:
+        runs = {"base": [run(before) for _ in range(5)], "other": [run(after) for _ in range(5)]}
+        return judgement(compare_methods(runs, "base", "gender", settings=FAST), "base", "other")
+
+    rng = np.random.default_rng(0)
+    # The worst gained, and a group too small to lose clearly stands below where it was.
+    said = judged({"A": 0.6, "B": 0.8, "C": 0.7}, {"A": 0.66, "B": 0.8, "C": 0.58})
+    assert (said.verdict, said.gained) == ("no change that can be told", ("A",))
+    assert said.words == "no change of all that can be told; A gained; C may be served worse now than A was"
+    # The worst is too small to gain clearly, and another lost.
+    said = judged({"A": 0.8, "B": 0.9, "C": 0.5}, {"A": 0.8, "B": 0.88, "C": 0.52})
+    assert (said.verdict, said.words) == ("hurt", "hurt: B lost, and no gain of C can be told")
+
+
+def test_a_method_is_held_against_the_one_that_it_names() -> None:
+    world = World(np.random.default_rng(5), 3000)
+    runs = {"base": [world.run(0.9, 0.8, own=0.0)] * 3, "small": [world.run(0.7, 0.5, own=0.0)] * 3,
+            "helped": [world.run(0.7, 0.6, own=0.0)] * 3}  # fmt: skip
+    plain = compare_methods(runs, "base", "gender", settings=FAST)
+    held = compare_methods(runs, "base", "gender", held={"helped": "small"}, settings=FAST)
+    assert judgement(plain, "base", "helped").verdict == "hurt"
+    assert judgement(held, "base", "helped").words == "helped"
+    assert held.methods["small"] == plain.methods["small"]
+    change = held.methods["helped"].groups["woman"].change
+    assert change is not None
+    assert change.value == pytest.approx(0.1, abs=0.02)
 
 
 def test_what_probes_read_less_by_hand() -> None:
@@ -575,3 +659,22 @@ def test_the_words_tell_of_an_accuracy_that_fell() -> None:
         "no change of the worst group that can be told; b gained; all together are less accurate"
     )
     assert said(nothing, high=0.01) == nothing
+
+
+def test_a_class_of_which_hardly_a_face_is_behind_a_perceived_group_takes_no_part() -> None:
+    """Twelve faces of class c are perceived as women's, and about none of them is."""
+    error = AnnotatorError.from_rates(["man", "woman"], [[0.97, 0.03], [0.05, 0.95]], 4000)
+    content = {"gender": {"groups": error.groups, "counts": error.counts}}
+    labels = [0] * 400 + [1] * 400 + [2] * 400 + [0] * 100 + [1] * 100 + [2] * 12
+    groups = ["man"] * 1200 + ["woman"] * 212
+    said = [*labels[:-12], *[1] * 12]
+    run = told(labels, said, groups, annotator_errors=content)
+    found = compare_methods(
+        {"base": [run, run], "other": [run, run]}, "base", "gender", metric="balanced_accuracy", settings=FAST
+    )
+    assert found.dropped == (run.classes[2],)
+    assert found.methods["base"].overall[GAP].value.value == pytest.approx(0, abs=1e-9)
+    plain = told(labels, said, groups)
+    as_seen = compare_methods({"base": [plain] * 2}, "base", "gender", metric="balanced_accuracy", settings=FAST)
+    assert as_seen.dropped == ()
+    assert as_seen.methods["base"].overall[GAP].value.value == pytest.approx(1 / 3)

@@ -101,7 +101,7 @@ def draw_matrix(
         shares = np.full((len(names), len(settings)), np.nan)
         for (name, setting), (fell, _) in told.items():
             if fell is not None and fell.some:
-                shares[names.index(name), settings.index(setting)] = -100 * fell.share
+                shares[names.index(name), settings.index(setting)] = 100 * (fell.left - 1)
         axes.imshow(np.clip(shares, -100, 100), cmap=_FELL, vmin=-100, vmax=100, aspect="auto")
         for (name, setting), (fell, _) in told.items():
             if fell is None:

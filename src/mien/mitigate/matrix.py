@@ -115,9 +115,11 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
     judged = {name: verdict.verdict for name, (_, verdict) in told.items() if verdict.verdict != "cannot be judged"}
     lists = {
         "brought down by 30 % or more by": [name for name, one in fell.items() if one.enough],
-        "brought down by less by": [n for n, one in fell.items() if one.shown and not one.enough and not one.turned],
+        "brought down by less by": [
+            n for n, one in fell.items() if one.shown and not (one.enough or one.turned or one.grew)
+        ],
         "turned round by": [name for name, one in fell.items() if one.shown and one.turned],
-        "made larger by": [name for name, one in fell.items() if one.change.low > 0],
+        "made larger by": [name for name, one in fell.items() if one.grew and not one.turned],
     }
     said = [f"{words} {listed([label(name) for name in found])}" for words, found in lists.items() if found]
     nothing = "changed by no method by more than chance explains" if fell else "not measured"

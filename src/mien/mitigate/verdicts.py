@@ -25,6 +25,8 @@ class Judgement:
         gained: Groups whose whole interval of the change is above 0.
         lost: Groups whose whole interval of the change is below 0.
         gap: Change of the largest gap.
+        below: Whether the group that is served worst now stands below where the baseline's worst group was.
+        gain: Change of the group that the baseline serves worst.
         accuracy: Change of the accuracy of all, which the verdict does not go by and its words tell of.
     """
 
@@ -35,6 +37,8 @@ class Judgement:
     lost: tuple[str, ...]
     gap: Estimate | None
     accuracy: Estimate | None = None
+    below: bool = False
+    gain: Estimate | None = None
 
     @property
     def less_accurate(self) -> bool:
@@ -45,27 +49,37 @@ class Judgement:
     def words(self) -> str:
         """The verdict, and at whose cost."""
         costs = [*self.lost, *(["the accuracy of all"] if self.less_accurate else [])]
-        if self.verdict == "helped" and costs:
-            return f"helped, at the cost of {listed(costs)}"
-        if self.verdict == "no change that can be told" and (self.gained or self.less_accurate):
-            of = "the worst group" if self.gained else "a group"
+        wider = self.gap is not None and self.gap.low > 0
+        said = [f"{self.now_worst} is served worst now"] if self.now_worst != self.worst else []
+        said += ["the gap is larger"] if wider else []
+        if self.verdict == "helped":
+            cost = f", at the cost of {listed(costs)}" if costs else ""
+            return "; ".join([f"helped{cost}", *said])
+        if self.verdict == "no change that can be told" and (self.gained or self.less_accurate or wider):
+            of = "a group" if not self.gained else "all" if self.worst in self.gained else "the worst group"
             more = [f"{', '.join(self.gained)} gained"] if self.gained else []
             more += ["all together are less accurate"] if self.less_accurate else []
-            return f"no change of {of} that can be told; {'; '.join(more)}"
-        if self.verdict == "hurt" and self.worst not in self.lost and self.now_worst in self.lost:
-            return f"hurt: {self.now_worst} is served worst now"
+            if self.worst in self.gained and self.below:
+                said[:1] = [f"{self.now_worst} may be served worse now than {self.worst} was"]
+            return f"no change of {of} that can be told; {'; '.join([*more, *said])}"
+        if self.verdict == "hurt" and self.worst not in self.lost:
+            if self.now_worst in self.lost:
+                return f"hurt: {self.now_worst} is served worst now"
+            if self.lost and self.gain is not None and self.gain.high > 0 and self.worst not in self.gained:
+                return f"hurt: {listed(self.lost)} lost, and no gain of {self.worst} can be told"
         return self.verdict
 
 
 def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     """Judge a method.
 
-    *Helped*: the group that the baseline serves worst gained, and none that lost fell below where it was. *Levelled
+    *Helped*: the group that the baseline serves worst gained, and no group stands below where it was. *Levelled
     down*: it neither gained nor lost, some group lost, the largest gap shrank, and none that lost fell below the
-    baseline's worst. *Hurt*: it lost, or another that lost fell below it, or some group lost and the gap did not
-    shrink. *No change that can be told* otherwise. Only intervals that lie wholly on one side count (but whether one
-    that lost is now below the baseline's worst goes by the figures); those of the groups hold together. Groups
-    with few faces never judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
+    baseline's worst. *Hurt*: it lost, or another that lost fell below it, or some group lost and neither a gain of it
+    nor a smaller gap can be told. *No change that can be told* otherwise; so where it gained and another that did not
+    clearly lose stands below it now. Only intervals that lie wholly on one side count (but whether a group is now
+    below the baseline's worst goes by the figures); those of the groups hold together. Groups with few faces never
+    judge. With fewer than two groups, or figures that are undefined, it *cannot be judged*.
 
     Args:
         comparison: All methods.
@@ -81,19 +95,23 @@ def judgement(comparison: Comparison, baseline: str, name: str) -> Judgement:
     gap, least = method.overall[GAP].change, method.overall[WORST].change
     shrank = gap is not None and gap.high < 0
     now_worst = min(known, key=lambda g: method.groups[g].value.value, default="")
+    below = bool(now_worst) and method.groups[now_worst].value.value < base.groups[worst].value.value
     fell = any(method.groups[g].value.value < base.groups[worst].value.value for g in lost if g in known and g != worst)
     verdict: Verdict = "no change that can be told"
     if len(known) < 2 or any(math.isnan(changes[g].low) for g in known if g in changes):
         verdict = "cannot be judged"
     elif worst in gained:
-        verdict = "hurt" if fell or (least is not None and least.high < 0) else "helped"
+        if fell or (least is not None and least.high < 0):
+            verdict = "hurt"
+        elif not below:
+            verdict = "helped"
     elif worst in lost:
         verdict = "hurt"
     elif lost:
         verdict = "levelled down" if shrank and not fell else "hurt"
     return Judgement(
         verdict=verdict, worst=worst, now_worst=now_worst, gained=gained, lost=lost, gap=gap,
-        accuracy=method.overall[ACCURACY].change,
+        accuracy=method.overall[ACCURACY].change, below=below, gain=changes.get(worst),
     )  # fmt: skip
 
 
@@ -110,18 +128,23 @@ class Reduction:
     Attributes:
         share: Of the baseline's; below 0 where it grew.
         change: In points, with its interval.
-        shown: Whether the interval lies wholly below 0.
-        enough: Whether it fell by as much as a claim asks, and that is shown, of a disparity that was there.
+        left: What is left of it, as a share of the baseline's and without its sign: a known gap that is turned round
+            is no smaller for it.
+        shown: Whether the interval lies wholly below 0, of a disparity that was there.
+        enough: Whether no more is left than a claim asks, and that it fell is shown.
         some: Whether the baseline's disparity is clear of 0: of one that is not a share says nothing.
         turned: Whether what is left of a known gap lies wholly below 0: the other group is served worse now.
+        grew: Whether it is larger than it was, whichever way round, and the change clear of 0.
     """
 
     share: float
     change: Estimate
     shown: bool
     enough: bool
+    left: float = math.nan
     some: bool = True
     turned: bool = False
+    grew: bool = False
 
     @property
     def told(self) -> str:
@@ -154,6 +177,10 @@ def reduction(
         return None
     some = before.low > 0
     share = -change.value / before.value if some else math.nan
-    shown, turned = change.high < 0, after.value.high < 0
-    enough = shown and some and share >= least and not turned
-    return Reduction(share=share, change=change, shown=shown, enough=enough, some=some, turned=turned)
+    left = abs(after.value.value) / before.value if some else math.nan
+    shown, turned = some and change.high < 0, some and after.value.high < 0
+    grew = abs(after.value.value) > abs(before.value) and (change.low > 0 if after.value.value > 0 else change.high < 0)
+    enough = shown and left <= 1 - least and not turned
+    return Reduction(
+        share=share, change=change, shown=shown, enough=enough, left=left, some=some, turned=turned, grew=grew
+    )
