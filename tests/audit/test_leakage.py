@@ -316,6 +316,24 @@ def test_neither_the_order_of_rows_nor_the_names_of_units_change_a_number():
     assert probe(x, codes, unit, labels=labels, seed=1, **options) != one
 
 
+def test_models_of_the_same_faces_are_read_on_the_same_ones_if_their_names_are_given():
+    rng = np.random.default_rng(6)
+    x, codes = unequal_groups(rng, n=900)
+    names = np.array([f"face-{i}" for i in rng.permutation(900)])
+    nearly = x + 1e-4 * rng.standard_normal(x.shape)
+    order = rng.permutation(900)
+
+    def read(x, codes, names):
+        settings = replace(QUICK, max_n=300)
+        return leakage_probe({"features": x}, attribute(codes), names=names, settings=settings).probes[0]
+
+    first = read(x, codes, names)
+    assert read(x[order], codes[order], names[order]) == first
+    told = [read(x + 1e-4 * rng.standard_normal(x.shape), codes, names).balanced_accuracy.value for _ in range(5)]
+    assert np.ptp(told) < 0.01  # without names other faces would be drawn each time
+    assert abs(read(nearly, codes, None).balanced_accuracy.value - read(x, codes, None).balanced_accuracy.value) > 0.01
+
+
 def test_a_perfect_leak_has_an_interval_and_goes_through_json():
     codes = np.tile([0, 1, 2], 40)
     result = probe(np.eye(3)[codes] * 10, codes, labels=np.zeros(120, dtype=np.int64))

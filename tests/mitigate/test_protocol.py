@@ -221,6 +221,26 @@ def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
         ({"attribute": "brightness:3"}, "parts of numbers"),
         ({"scales": {"tiny": {"seeds": 1}}}, "scale 'tiny' has one seed"),
         ({"disparity": "known"}, "disparity 'known' asks for `known`"),
+        ({"settings": {"one": {"methods": ["ofsets"]}}}, "methods names 'ofsets'. Did you mean 'offsets'?"),
+        ({"settings": {"one": {"methods": "offsets"}}}, "expected a list of names"),
+        (
+            {"methods": {"a": {"against": "b", "candidates": [{"seed": 1}, {"seed": 2}]}}},
+            "a is held against 'b'",
+        ),
+        (
+            {"methods": {"a": {"against": "a", "candidates": [{"seed": 1}, {"seed": 2}]}}},
+            "a is held against itself",
+        ),
+        (
+            {
+                "methods": {
+                    "a": {"against": "b", "candidates": [{"seed": 1}, {"seed": 2}]},
+                    "b": {"candidates": [{"seed": 3}, {"seed": 4}]},
+                },
+                "settings": {"one": {"methods": ["a"]}},
+            },
+            "methods lacks 'b', which 'a' builds on",
+        ),
         ({"settings": {"one": {"known": [{"better": "male"}]}}}, "settings.one.known.0.worse: Field required"),
         ({"known": [{"better": "male", "worse": "Male"}]}, "better and worse are both 'male'"),
         (

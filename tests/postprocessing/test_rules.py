@@ -372,7 +372,7 @@ def test_cells_of_a_class_whose_groups_are_less_often_known() -> None:
 def test_subsets_are_balanced_in_cells() -> None:
     labels, group = np.repeat([0, 0, 1, 1], (10, 4, 4, 2)), np.repeat([0, 1, 0, 1], (10, 4, 4, 2))
     faces = judged(np.ones((20, 2)), labels, group, features=np.zeros((20, 1)))
-    rows = LastLayer()._subset(faces, np.random.default_rng(0))
+    rows = LastLayer()._subset(faces, np.ones(20), np.random.default_rng(0))
     assert len(rows) == len(set(rows.tolist())) == 8
     assert np.bincount(labels[rows] * 2 + group[rows]).tolist() == [2, 2, 2, 2]
     weights = balancing(faces, groups=True)
@@ -413,6 +413,67 @@ def test_a_class_of_a_few_faces_does_not_lack() -> None:
     probs[40:43] = [0.55, 0.45]  # the three faces of class 1 in group a are missed
     rule = RejectOption().fit(judged(probs, labels, [0] * 43 + [1] * 80))
     assert rule.lack[0, 1] == 0
+
+
+def test_a_face_alone_chooses_no_margin() -> None:
+    """In m a class of one face would be lost at a margin that finds thirty others: the thirty count."""
+    sure, narrow, missed = [0.90, 0.06, 0.04], [0.46, 0.44, 0.10], [0.44, 0.46, 0.10]
+    rows = [
+        ("m", 0, sure, 70),
+        ("m", 0, missed, 30),
+        ("m", 1, [0.06, 0.90, 0.04], 100),
+        ("m", 2, [0.10, 0.44, 0.46], 1),
+    ]
+    rows += [("f", 0, sure, 100), ("f", 1, [0.06, 0.90, 0.04], 80), ("f", 1, narrow, 20)]
+    probs = np.concatenate([np.tile(p, (n, 1)) for _, _, p, n in rows])
+    labels = np.repeat([c for _, c, _, _ in rows], [n for *_, n in rows])
+    groups = np.repeat([["f", "m"].index(g) for g, *_ in rows], [n for *_, n in rows])
+    faces = judged(probs, labels, groups)
+    rule = RejectOption().fit(faces)
+    after = rule(faces).argmax(1) == labels
+    before = faces.probs.argmax(1) == labels
+    assert after[groups == 1].mean() > before[groups == 1].mean()
+    assert after[groups == 0].mean() >= before[groups == 0].mean()
+
+
+@pytest.mark.parametrize("n", [1, 5, 19])
+def test_a_group_with_a_handful_of_a_class_has_the_head_of_all(n: int) -> None:
+    rng = np.random.default_rng(n)
+    labels = np.concatenate([np.repeat([0, 1, 2], 150), np.repeat([0, 1, 2], (150, 150, n))])
+    group = np.repeat([0, 1], (450, 300 + n))
+    x = rng.normal(size=(len(labels), 16)) + 1.2 * np.eye(3, 16)[labels]
+    faces = judged(np.ones((len(labels), 3)), labels, group, features=x)
+    heads = LastLayer(decoupled=True, balance="classes").fit(faces).heads
+    assert heads[1] is heads[2]  # that of all
+    assert heads[0] is not heads[2]
+    own = LastLayer(decoupled=True, balance="classes", least_of_class=1).fit(faces).heads
+    assert own[1] is not own[2]
+
+
+def test_subsets_of_soft_groups_are_those_of_hard_ones() -> None:
+    rng = np.random.default_rng(2)
+    labels, group = rng.integers(0, 2, 1200), np.repeat([0, 1], 600)
+    x = rng.normal(size=(1200, 3)) + np.where(group == 0, 1.0, -1.0)[:, None] * np.eye(2, 3)[labels]
+    hard = judged(np.ones((1200, 2)), labels, group, features=x)
+    soft = judged(np.ones((1200, 2)), labels, np.where(np.eye(2)[group] > 0, 0.99, 0.01), features=x)
+    for balance in ("classes", "cells"):
+        rule = LastLayer(decoupled=True, how="subsets", balance=balance)  # type: ignore[arg-type]
+        for one, other in zip(rule.fit(hard).heads[:2], rule.fit(soft).heads[:2], strict=True):
+            np.testing.assert_allclose(other.weight, one.weight, atol=0.06)
+            assert abs(one.weight).max() > 0.3
+
+
+def test_idle_options_make_no_other_rule() -> None:
+    def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        return vars(LastLayer(**one)) == vars(LastLayer(**other))
+
+    assert same({"retrains": 5}, {"retrains": 50})  # by weights there are no subsets
+    assert same({"seed": 1}, {"seed": 2})
+    assert same({"least": 50}, {"least": 60, "least_of_class": 3})  # nor groups' own heads
+    assert same({"balance": "faces", "how": "subsets"}, {"balance": "faces"})
+    assert not same({"how": "subsets", "retrains": 5}, {"how": "subsets", "retrains": 50})
+    assert not same({"penalty": "l1", "seed": 1}, {"penalty": "l1", "seed": 2})
+    assert not same({"decoupled": True, "least": 50}, {"decoupled": True})
 
 
 def test_scores_of_unknown_and_mixed_groups() -> None:

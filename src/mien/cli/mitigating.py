@@ -63,7 +63,7 @@ def mitigate(
     import os
 
     from mien.errors import DataError, RunError, UsageError
-    from mien.mitigate import compared, found_of, load_mitigation, write_matrix, write_page
+    from mien.mitigate import found_of, load_mitigation, told_of, write_matrix, write_page
     from mien.mitigate.phases import Places, check_faces, check_names
     from mien.registry import nearest
     from mien.studies import Work
@@ -100,7 +100,7 @@ def mitigate(
         tell(f"{places.out}: not all runs are done; cells/*/failure.txt says of what, --retry tries again", err=True)
     if not write:
         return 0 if done else 1
-    target, founds, comparisons = page or places.out / "page", [], {}
+    target, founds, told = page or places.out / "page", [], {}
     for name in asked:
         try:
             found = found_of(config, name, places)
@@ -109,11 +109,11 @@ def mitigate(
             done = False
             continue
         founds.append(found)
-        comparisons[name] = compared(found)
+        told[name] = told_of(found)
         place = target / name if len(config.settings) > 1 else target
-        tell(f"page: {write_page(found, place, comparison=comparisons[name])}")
-    if len(config.settings) > 1 and founds:
-        tell(f"page: {write_matrix(founds, target, told=comparisons)}")
+        tell(f"page: {write_page(found, place, told=told[name])}")
+    if len(config.settings) > 1 and founds and len(asked) == len(config.settings):  # of some it would be a poorer one
+        tell(f"page: {write_matrix(founds, target, told=told)}")
     return 0 if done else 1
 
 

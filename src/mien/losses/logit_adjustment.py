@@ -16,7 +16,8 @@ def balanced_softmax(logits: Tensor, targets: Tensor, *, class_counts: Tensor) -
     """Cross-entropy of z_k + log n_k: the network learns what does not follow from how common a class is.
 
     Validation and prediction take the plain logits, which are then those of a set with as many faces of each class.
-    Together with weights of classes, of a loss or of ``reweighting``, rare classes would be helped twice.
+    Together with weights of classes, of a loss or of ``reweighting``, or with ``resampling``, whose epochs have other
+    counts than these, rare classes would be helped twice.
 
     Source: Ren et al. 2020, "Balanced meta-softmax for long-tailed visual recognition".
 
@@ -38,7 +39,8 @@ def logit_adjusted(
     """Cross-entropy of z_k + tau log pi_k, with pi the shares of the classes in training.
 
     With the tau 1 it is ``balanced_softmax``, with 0 ``cross_entropy``; a larger one demands a wider margin of
-    common classes over rare ones. Validation and prediction take the plain logits.
+    common classes over rare ones. Validation and prediction take the plain logits. What is said of ``balanced_softmax``
+    beside weights and re-sampling holds here too.
 
     Source: Menon et al. 2021, "Long-tail learning via logit adjustment", eq. 10.
 

@@ -2,7 +2,7 @@
 
 from mien.mitigate.definition import MethodConfig, MitigationConfig, load_mitigation
 from mien.mitigate.matrix import write_matrix
-from mien.mitigate.page import compared, write_page
+from mien.mitigate.page import Told, compared, told_of, write_page
 from mien.mitigate.phases import Phase, baseline_phase, methods_phase
 from mien.mitigate.run import Found, found_of
 
@@ -11,11 +11,13 @@ __all__ = [
     "MethodConfig",
     "MitigationConfig",
     "Phase",
+    "Told",
     "baseline_phase",
     "compared",
     "found_of",
     "load_mitigation",
     "methods_phase",
+    "told_of",
     "write_matrix",
     "write_page",
 ]

@@ -252,4 +252,7 @@ def load_mitigation(path: Path | str) -> MitigationConfig:
     Raises:
         ConfigError: If it cannot be read; with every mistake and its key.
     """
-    return load_section(path, MitigationConfig, _EXPECTED, {"methods": MethodConfig, "scales": ScaleConfig})
+    config = load_section(path, MitigationConfig, _EXPECTED, {"methods": MethodConfig, "scales": ScaleConfig})
+    if not config.methods:
+        raise ConfigError(f"{Path(path).name}: methods", "names none", _EXPECTED)
+    return config

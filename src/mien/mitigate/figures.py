@@ -22,28 +22,44 @@ _FELL = LinearSegmentedColormap.from_list("fell", ["#1a6ba8", "#b9d6ea", "#fffff
 
 
 def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgement]) -> Figure:
-    """Accuracy of all faces to the right, the worst group upwards; a mark a method, and a dot for each of its seeds."""
+    """Accuracy of all faces to the right, the worst group upwards; a mark a method, and a dot for each of its seeds.
+
+    Marks are numbered, for names would lie over each other: what a number is stands beside, in the verdict's colour.
+    """
+    n = len(comparison.methods)
     with figure_style():
-        drawn = new_figure(8.5, 5.2, "accuracy of all faces against the worst group's, methods and their seeds")
+        drawn = new_figure(
+            9.5, max(5.2, 0.17 * n + 0.6), "accuracy of all faces against the worst group's, methods and their seeds"
+        )
         axes = drawn.subplots()
-        base, marks = comparison.methods[BASELINE], dict[str, tuple[float, float]]()
+        base, marks = comparison.methods[BASELINE], list[tuple[float, float]]()
         axes.axvline(base.overall[ACCURACY].value.value, color=BLUE, linewidth=0.8, linestyle=":")
         axes.axhline(base.overall[WORST].value.value, color=BLUE, linewidth=0.8, linestyle=":")
-        for name, method in comparison.methods.items():
-            x, y = method.overall[ACCURACY], method.overall[WORST]
+        order = [*(name for name in comparison.methods if name != BASELINE), BASELINE]  # on top of all others
+        for i, name in enumerate(order, 1):
+            x, y = comparison.methods[name].overall[ACCURACY], comparison.methods[name].overall[WORST]
             colour = BLUE if name in ROWS else _COLOURS[judged[name].verdict]
-            axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.35, markersize=5)
-            axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7)
-            seen = " (as perceived)" if name in comparison.as_perceived else ""
-            marks[f"{found.config.label(name)}{seen}"] = x.value.value, y.value.value
+            axes.plot(x.seeds, y.seeds, ".", color=colour, alpha=0.3, markersize=4)
+            axes.plot(x.value.value, y.value.value, "D" if name == BASELINE else "o", color=colour, markersize=7,
+                      markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
+            marks.append((x.value.value, y.value.value))
+            seen = ", as perceived" if name in comparison.as_perceived else ""
+            text = found.config.label(name) if name == BASELINE else f"{i}  {found.config.label(name)}{seen}"
+            axes.annotate(text, (1, 1), xytext=(10, -6 - 11.5 * (i - 1)), xycoords="axes fraction", color=colour,
+                          textcoords="offset points", fontsize=8, va="top", annotation_clip=False)  # fmt: skip
         for verdict, colour in _COLOURS.items():
-            axes.plot([], [], "o", color=colour, label=verdict)
+            if any(told.verdict == verdict for told in judged.values()):
+                axes.plot([], [], "o", color=colour, label=verdict)
         axes.plot([], [], "D", color=BLUE, label="baseline")
         axes.plot([], [], ".", color=GREY, alpha=0.5, label="a seed")
-        hidden = _near(axes, list(marks.values()))
+        hidden = _near(axes, marks)
         axes.set(xlabel="accuracy of all faces", ylabel=f"{found.config.metric.replace('_', ' ')} of the worst group")
-        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=4)
-        _name(drawn, axes, marks, hidden)
+        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4)
+        _number(drawn, axes, marks[:-1])
+        if hidden:
+            text = f"Seeds outside of the picture, for they learnt little: {hidden}."
+            axes.annotate(text, (0, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points",
+                          fontsize=7.5, color=INK, va="top", annotation_clip=False)  # fmt: skip
         return drawn
 
 
@@ -59,31 +75,22 @@ def _near(axes: Axes, marks: Sequence[tuple[float, float]]) -> int:
     return len(seeds) - len(shown)
 
 
-def _name(drawn: Figure, axes: Axes, marks: Mapping[str, tuple[float, float]], hidden: int) -> None:
-    """Write names beside marks, near and within the picture; those for which there is no room stand in a line below."""
+def _number(drawn: Figure, axes: Axes, marks: Sequence[tuple[float, float]]) -> None:
+    """Write each mark's number beside it, at the nearest place that is free, with a line where that is not near."""
     drawn.canvas.draw()  # the layout is known from here on
-    taken: list[tuple[float, float, float]] = []  # left, lower, right, in points
-    points, box, crowded = 72 / drawn.dpi, axes.get_window_extent(), list[str]()
-    for name, place in marks.items():
-        x, y = (value * points for value in axes.transData.transform(place))
-        right = x + 5 + 4.3 * len(name)
-        for step in range(7):
-            lower = y + 4 + (9 * ((step + 1) // 2)) * (1 if step % 2 else -1)
-            free = all(abs(lower - b) >= 9 or right <= a or x >= c for a, b, c in taken)
-            if free and box.y0 * points <= lower <= box.y1 * points - 9:
-                taken.append((x, lower, right))
-                line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5} if step else None
-                axes.annotate(name, place, xytext=(5, lower - y), textcoords="offset points", fontsize=7.5, color=INK,
-                              arrowprops=line)  # fmt: skip
-                break
-        else:
-            crowded.append(name)
-    said = [f"In the crowd: {', '.join(crowded)}."] if crowded else []
-    said += [f"Seeds outside of the picture, for they learnt little: {hidden}."] if hidden else []
-    if said:
-        text = fill(" ".join(said), 130)
-        axes.annotate(text, (0, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points", fontsize=7.5,
-                      color=INK, va="top", annotation_clip=False)  # fmt: skip
+    points = 72 / drawn.dpi
+    at = [tuple(value * points for value in axes.transData.transform(place)) for place in marks]
+    taken = [(x, y) for x, y in at]
+    places = [
+        (r * np.cos(turn), r * np.sin(turn)) for r in (9, 15, 22, 30, 40, 52) for turn in np.arange(0.6, 6.8, 0.5)
+    ]
+    for i, (place, (x, y)) in enumerate(zip(marks, at, strict=True), 1):
+        free = ((dx, dy) for dx, dy in places if all(abs(x + dx - a) > 9 or abs(y + dy - b) > 8 for a, b in taken))
+        dx, dy = next(free, places[-1])
+        taken.append((x + dx, y + dy))
+        line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 0} if np.hypot(dx, dy) > 12 else None
+        axes.annotate(str(i), place, xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=INK, ha="center",
+                      va="center", arrowprops=line)  # fmt: skip
 
 
 def draw_matrix(

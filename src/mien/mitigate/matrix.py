@@ -8,10 +8,11 @@ from pathlib import Path
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.figures import draw_matrix
 from mien.mitigate.known import words_of
-from mien.mitigate.measures import KNOWN, MEASURES, Comparison
-from mien.mitigate.page import PAGE, UNSHOWN, compared
+from mien.mitigate.leakage import hidden_table
+from mien.mitigate.measures import KNOWN, MEASURES
+from mien.mitigate.page import PAGE, UNSHOWN, Told, told_of
 from mien.mitigate.run import Found
-from mien.mitigate.tables import share_of_time
+from mien.mitigate.tables import costly, share_of_time
 from mien.mitigate.verdicts import Judgement, Reduction, judgement, reduction
 from mien.outputs import write_text
 from mien.report.figures import save_png
@@ -24,84 +25,139 @@ def write_matrix(
     founds: Sequence[Found],
     out: Path,
     settings: Settings = Settings(n_boot=1000),
-    told: Mapping[str, Comparison] | None = None,
+    told: Mapping[str, Told] | None = None,
 ) -> Path:
     """Write methods against settings: how far each brought the disparity down, and whether that is as it claims.
 
+    Settings in which the baseline is alone have no column: what its disparity is without a bias stands above them.
+
     Args:
-        founds: All settings of one study.
+        founds: The settings of one study.
         out: The folder.
         settings: Level, replicates, seed.
-        told: Setting -> what :func:`compared` told of it, where that is known already.
+        told: Setting -> what :func:`told_of` told of it, where that is known already.
 
     Returns:
         The page.
     """
-    config = founds[0].config
-    measured = {found.setting: found.config.disparity for found in founds}
-    said = {found.setting: f": {words_of(found.config)}" for found in founds if found.config.disparity == KNOWN}
-    known = told or {}
-    comparisons = {found.setting: known.get(found.setting) or compared(found, settings) for found in founds}
-    names = [name for name in config.methods if any(name in c.methods for c in comparisons.values())]
-    fell: dict[tuple[str, str], tuple[Reduction | None, Judgement]] = {}
-    rows = []
-    for name in names:
-        row = [config.label(name)]
-        for setting, comparison in comparisons.items():
-            if name not in comparison.methods:
-                row.append(UNSHOWN)
-                continue
-            one = reduction(comparison, BASELINE, name, measured[setting]), judgement(comparison, BASELINE, name)
-            fell[name, setting] = one
-            row.append(_matrix_cell(*one, setting in config.methods[name].claims))
-        rows.append([*row, _claimed(config, name, fell), _time(name, founds)])
+    known = dict(told or {})
+    for found in founds:
+        known.setdefault(found.setting, told_of(found, settings))
+    alone = [found for found in founds if not found.config.methods]
+    columns = [found for found in founds if found.config.methods]
+    config = (columns or founds)[0].config
+    names = [name for name in config.methods if any(name in found.tried for found in columns)]
+    fell = {
+        (name, found.setting): (
+            reduction(known[found.setting].comparison, BASELINE, name, found.config.disparity),
+            judgement(known[found.setting].comparison, BASELINE, name),
+        )
+        for found in columns
+        for name in names
+        if name in known[found.setting].comparison.methods
+    }
     out.mkdir(parents=True, exist_ok=True)
-    save_png(draw_matrix(config, names, list(comparisons), fell), out / "matrix.png", dpi=110)
-    before = [
-        f"{s.replace('_', ' ')}: {MEASURES[measured[s]][0]} {c.methods[BASELINE].overall[measured[s]].value}"
-        f"{said.get(s, '')}"
-        for s, c in comparisons.items()
-    ]
-    lines = [
-        f"# {config.title or config.name}",
-        "",
-        "Change of the disparity between groups, as a share of the baseline's (-100 % closes it), with the verdict of "
-        "the groups, and where the accuracy of all fell, that it did; in points where the baseline's own is not clear "
-        "of 0, of which a share says nothing. Bold: the interval of the change lies wholly on one side of 0."
-        + (
-            " A method that claims a kind of bias must bring the disparity down by 30 % with such an interval."
-            if any(method.claims for method in config.methods.values())
-            else ""
-        ),
-        "",
-        "The baseline's, and what is measured:",
-        "",
-        *(f"- {one}" for one in before),
-        "",
-        "What was found:",
-        "",
-        *(
-            f"- {s.replace('_', ' ')}: {summary({n: fell[n, s] for n in names if (n, s) in fell}, config.label)}"
-            for s in comparisons
-        ),
-        "",
-        *_without_empty(["method", *(s.replace("_", " ") for s in comparisons), "as it claims?", "time"], rows),
-        "",
-        "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
-        "is least to where it is most.",
-        "",
-        *_perceived(config, comparisons),
-        "![change of the disparity](matrix.png)",
-        "",
-        "Each kind of bias has a page: "
-        + listed([f"[{s.replace('_', ' ')}]({s}/{PAGE})" for s in comparisons]) + ".",
-        "",
-    ]  # fmt: skip
+    lines = [f"# {config.title or config.name}", "", _legend(config, len(fell)), ""]
+    lines += ["The baseline's, and what is measured:", "", *(f"- {_before(f, known)}" for f in columns), ""]
+    if alone:
+        lines += ["The baseline's where nothing is done to the faces: what of a gap no bias made.", ""]
+        lines += [*(f"- {_before(f, known)}" for f in alone), ""]
+    lines += ["What was found:", ""]
+    for found in columns:
+        here = {n: fell[n, found.setting] for n in names if (n, found.setting) in fell}
+        lines.append(f"- {_words(found.setting)}: {summary(here, config.label)}")
+    lines += ["", *_matrix(config, names, columns, fell), ""]
+    lines += [*_costs(columns), *_perceived(config, known), *_missing(config, founds)]
+    lines += hidden_table(columns, {setting: each.probes for setting, each in known.items()}, settings.level)
+    if fell:
+        save_png(draw_matrix(config, names, [found.setting for found in columns], fell), out / "matrix.png", dpi=110)
+        lines += ["![change of the disparity](matrix.png)", ""]
+    lines += ["Each has a page: " + listed([f"[{_words(f.setting)}]({f.setting}/{PAGE})" for f in founds]) + ".", ""]
     if founds[0].scale != "full":
         lines += [f"**Scale: {founds[0].scale}**{': ' + founds[0].says if founds[0].says else ''}.", ""]
     lines += [config.about.strip(), ""] if config.about else []
     write_text(out / PAGE, "\n".join(lines))
     return out / PAGE
+
+
+def _words(setting: str) -> str:
+    return setting.replace("_", " ")
+
+
+def _legend(config: MitigationConfig, n: int) -> str:
+    claims = any(method.claims for method in config.methods.values())
+    said = [
+        "Change of the disparity between groups, as a share of the baseline's (-100 % closes it, -200 % turns it "
+        "round), with the verdict of the groups, and where the accuracy of all fell, that it did; in points where the "
+        "baseline's own is not clear of 0, of which a share says nothing. Bold: the interval of the change lies wholly "
+        f"on one side of 0, as one cell in twenty does by chance, about {max(1, round(n / 20))} of these {n}; and the "
+        "cells of a column depend on each other, for all are held against the same runs of the baseline.",
+        "A method that claims a kind of bias must leave no more than 70 % of the disparity, whichever way round, with "
+        "such an interval."
+        if claims
+        else "",
+        *(
+            f"{config.label(name)} is held against {config.label(method.against)}."
+            for name, method in config.methods.items()
+            if method.against != BASELINE
+        ),
+    ]
+    return " ".join(filter(None, said))
+
+
+def _before(found: Found, known: Mapping[str, Told]) -> str:
+    """The baseline's disparity in a setting, and what that is."""
+    measure = found.config.disparity
+    value = known[found.setting].comparison.methods[BASELINE].overall[measure].value
+    what = f": {words_of(found.config)}" if measure == KNOWN else ""
+    return f"{_words(found.setting)}: {MEASURES[measure][0]} {value}{what}"
+
+
+def _matrix(
+    config: MitigationConfig,
+    names: Sequence[str],
+    founds: Sequence[Found],
+    fell: Mapping[tuple[str, str], tuple[Reduction | None, Judgement]],
+) -> list[str]:
+    rows = []
+    for name in names:
+        row = [config.label(name)]
+        for found in founds:
+            one = fell.get((name, found.setting))
+            row.append(UNSHOWN if one is None else _matrix_cell(*one, found.setting in config.methods[name].claims))
+        rows.append([*row, _claimed(config, name, fell), _time(name, founds)])
+    if not rows:
+        return []
+    header = ["method", *(_words(found.setting) for found in founds), "as it claims?", "time"]
+    return [
+        *_without_empty(header, rows), "",
+        "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
+        "is least to where it is most.",
+    ]  # fmt: skip
+
+
+def _costs(founds: Sequence[Found]) -> list[str]:
+    """Methods that cost more than may be expected; mostly nothing."""
+    over = {_words(found.setting): costly(found) for found in founds}
+    said = "; ".join(f"{setting}: {listed(each)}" for setting, each in over.items() if each)
+    return (
+        [f"More than twice the baseline's time, three times of a method that fits twice: {said}.", ""] if said else []
+    )
+
+
+def _missing(config: MitigationConfig, founds: Sequence[Found]) -> list[str]:
+    """What the page lacks: settings of the study, and methods of a setting; mostly nothing."""
+    lines = []
+    if lost := [_words(setting) for setting in config.settings if setting not in {found.setting for found in founds}]:
+        lines.append(f"- Not on this page, for their baseline is not done or they cannot be judged: {listed(lost)}.")
+    for found in founds:
+        label = found.config.label
+        untried = [label(name) for name in found.lacking]
+        failed = [label(name) for name in found.config.methods if name in found.tried and not found.tried[name].best]
+        here = [f"not run yet: {listed(untried)}"] if untried else []
+        here += [f"no candidate could be made, as its page says: {listed(failed)}"] if failed else []
+        lines += [f"- {_words(found.setting)}: {'; '.join(here)}."] if here else []
+    return ["What is missing:", "", *lines, ""] if lines else []
 
 
 def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Callable[[str], str] = str) -> str:
@@ -139,9 +195,9 @@ def _without_empty(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
     return table([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
-def _perceived(config: MitigationConfig, comparisons: Mapping[str, Comparison]) -> list[str]:
+def _perceived(config: MitigationConfig, known: Mapping[str, Told]) -> list[str]:
     """Which methods are measured otherwise than the others, and against another baseline; mostly nothing."""
-    names = dict.fromkeys(name for c in comparisons.values() for name in c.as_perceived)
+    names = dict.fromkeys(name for told in known.values() for name in told.comparison.as_perceived)
     if not names:
         return []
     who = listed([config.label(name) for name in names])

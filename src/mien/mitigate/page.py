@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,25 @@ UNSHOWN = "-"
 _SEEDS = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the judged faces and fresh probes say of a setting.
+
+    Attributes:
+        comparison: All methods.
+        probes: What :func:`probed` read; empty where the study asks for none.
+    """
+
+    comparison: Comparison
+    probes: Mapping[str, Mapping[str, Any]]
+
+
+def told_of(found: Found, settings: Settings = Settings(n_boot=1000)) -> Told:
+    """Compare the methods of a setting, and read their features: what its page and the matrix are made of."""
+    probes = probed(found, settings) if found.config.probes else {}
+    return Told(comparison=compared(found, settings), probes=probes)
+
+
 def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Comparison:
     """The chosen candidates of all methods on the judged faces."""
     runs = {name: [each.judged for each in tried.best] for name, tried in found.tried.items() if tried.best}
@@ -64,27 +83,26 @@ def compared(found: Found, settings: Settings = Settings(n_boot=1000)) -> Compar
         min_n=config.min_n,
         asking=[name for name in runs if asks_where_used(found, name)],
         known=config.known if config.disparity == KNOWN else (),
+        held={name: m.against for name, m in config.methods.items() if m.against != BASELINE},
         settings=settings,
     )
 
 
-def write_page(
-    found: Found, out: Path, settings: Settings = Settings(n_boot=1000), comparison: Comparison | None = None
-) -> Path:
+def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=1000), told: Told | None = None) -> Path:
     """Write the page of one setting, its figure, and the records behind it: no faces, no weights, no paths.
 
     Args:
         found: What the setting came to.
         out: The folder.
         settings: Level, replicates, seed.
-        comparison: What :func:`compared` told of it, if that is known already.
+        told: What :func:`told_of` told of it, if that is known already.
 
     Returns:
         The page.
     """
-    config, comparison = found.config, comparison or compared(found, settings)
+    told = told or told_of(found, settings)
+    config, comparison, probes = found.config, told.comparison, told.probes
     judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name not in ROWS}
-    probes = probed(found, settings) if config.probes else {}
     out.mkdir(parents=True, exist_ok=True)
     title = config.title or config.name.replace("_", " ")
     lines = [f"# {title}" + (f": {found.setting.replace('_', ' ')}" if len(config.settings) > 1 else ""), ""]
@@ -101,7 +119,13 @@ def write_page(
     how = "How sure" if config.metric == "accuracy" else "How right and how sure"
     lines += [f"## {how}, by group", "", *calibration_table(found, comparison), ""]
     if probes:
-        lines += ["## What the features tell of the group", "", *probe_table(config, probes, settings.level), ""]
+        perceived = comparison.attribute.source == "perceived"
+        lines += [
+            "## What the features tell of the group",
+            "",
+            *probe_table(config, probes, settings.level, perceived),
+            "",
+        ]
     lines += ["## Candidates", "", *candidates_table(found), ""]
     lines += [*_notes(found), ""] if _notes(found) else []
     lines += ["## What a reader must know", "", config.about.strip(), ""] if config.about else []
@@ -115,11 +139,12 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
     config, base = found.config, found.tried[BASELINE].best
     n, methods = len(config.baseline.candidates), sum(name not in ROWS for name in found.tried)
     fitted = any(m.after is not None and m.part == "fit" for m in config.methods.values())
+    beside = f"{plural(methods, 'method')} beside the baseline" if methods else "The baseline alone"
+    tuned = "The baseline was tuned first" if n > 1 else "With one candidate nothing was tuned"
+    begins = (", and every" if n > 1 else ". Every") + " method begins with the baseline's settings" if methods else ""
     said = [
-        f"{methods} methods beside the baseline, {n} {'candidate' if n == 1 else 'candidates'} each, "
-        f"{len(base)} seeds each. "
-        + ("The baseline was tuned first, and every" if n > 1 else "With one candidate nothing was tuned. Every")
-        + " method begins with the baseline's settings. Candidates are chosen on "
+        f"{beside}, {plural(n, 'candidate')}{' each' if methods else ''}, {len(base)} seeds each. {tuned}{begins}. "
+        "Candidates are chosen on "
         f"{len(base[0].validation):,} validation faces "
         f"by {RULES[config.select]}" + ("; what is fitted after training has faces of its own." if fitted else "."),
         f"All were then judged once, on {len(base[0].judged):,} faces of *{_last(config.judged)}*, by "
@@ -144,12 +169,19 @@ def _protocol(found: Found, comparison: Comparison, settings: Settings) -> str:
         "as perceived."
         if comparison.as_perceived
         else "",
+        " ".join(
+            f"{config.label(name)} is held against {config.label(other)}, and no other changes are."
+            for name, other in comparison.held.items()
+        ),
         "The protocol asks for three seeds or more." if len(base) < _SEEDS else "",
         ""
-        if any(m.after is not None for m in config.methods.values())
+        if not methods or any(m.after is not None for m in config.methods.values())
         else "No row is of a baseline that is post-processed: what is that cheap was not tried.",
         "Intervals do not hold together over methods: of those that do nothing, up to one in forty is said to have "
-        "helped.",
+        "helped, and where one is, others are likelier to be, for all are held against the same few runs of the "
+        "baseline."
+        if methods
+        else "",
         f"{comparison.note[:1].upper()}{comparison.note[1:]}." if comparison.note else "",
         f"**Scale: {found.scale}**{': ' + found.says if found.says else ''}." if found.scale != "full" else "",
     ]
@@ -190,19 +222,20 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
     for name in sorted(helped, key=lambda m: -change_of(comparison, m, worst).value):
         asked = asks(found, name)
         least = judged[name].worst or worst  # of what reads the perceived group, as perceived
+        other = f" (against {config.label(comparison.held[name])})" if name in comparison.held else ""
+        moved = [f"{group} {signed(change_of(comparison, name, group))}" for group in (least, best)]
         lines.append(
-            f"- **{config.label(name)}** {judged[name].words}: {least} {signed(change_of(comparison, name, least))}, "
-            f"{best} {signed(change_of(comparison, name, best))}, "
+            f"- **{config.label(name)}**{other} {judged[name].words}: {', '.join(moved)}, "
             f"all {signed(overall_change(comparison, name, ACCURACY))}; "
             f"{times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
         )
-    if not helped:
+    if not helped and judged:
         lines.append(
             "- No method raised the worst group by more than chance explains on these faces. That is no proof that "
             "none does: how large a gain could have been missed stands in the intervals of every group."
         )
     merits = {name: float(np.mean(tried.merits[tried.chosen])) for name, tried in found.tried.items() if tried.best}
-    if passed := [name for name in helped if merits[name] < merits[BASELINE]]:
+    if passed := [name for name in helped if merits[name] < merits[comparison.held.get(name, BASELINE)]]:
         lines.append(
             f"- The validation faces would have preferred the baseline to {listed([config.label(n) for n in passed])} "
             f"(by {config.select.replace('_', ' ')}): they are as the training faces are. Between methods choose on "
@@ -308,7 +341,8 @@ def _records(
     return {
         "study": found.config.name, "setting": found.setting, "scale": found.scale,
         "attribute": comparison.attribute.name, "disparity": found.config.disparity,
-        "sizes": dict(comparison.sizes), "corrected": comparison.corrected,
+        "sizes": dict(comparison.sizes), "eligible": list(comparison.eligible),
+        "corrected": comparison.corrected, "held": dict(comparison.held),
         "as_perceived": {name: asdict(base) for name, base in comparison.as_perceived.items()},
         "methods": methods, "probes": probes,
     }  # fmt: skip

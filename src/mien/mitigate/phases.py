@@ -306,12 +306,14 @@ def _check_judged(config: MitigationConfig, cell: Cell, table: SampleTable) -> N
     if n := int(pd.MultiIndex.from_frame(judged.frame[key]).isin(learnt).sum()):
         found = f"{n:,} of the {len(judged):,} faces of {config.judged!r} are learnt"
         raise DataError(f"{config.name}: judged", found, "faces that nothing learns", "Name another part.")
-    sizes = group_column(judged, config.attribute).dropna().value_counts()
-    if (sizes >= config.min_n).sum() < 2:
-        found = ", ".join(f"{group} {n}" for group, n in sizes.items()) or "no face with a known group"
+    counts = {str(g): int(n) for g, n in group_column(judged, config.attribute).dropna().value_counts().items()}
+    sizes = sizes_behind(counts, judged.annotator_errors.get(config.attribute), config.attribute)
+    if sum(n >= config.min_n for n in sizes.values()) < 2:
+        found = ", ".join(f"{group} {n:.0f}" for group, n in sizes.items()) or "no face with a known group"
+        counted = ", its annotator's errors counted," if sizes != counts else ""
         raise DataError(
             f"{config.name}: judged",
-            f"{found} in {config.judged!r}",
+            f"{found}{counted} in {config.judged!r}",
             f"two groups of {config.attribute!r} with {config.min_n} faces or more",
             "Name a larger part, or lower min_n of the study.",
         )

@@ -346,6 +346,7 @@ def judged_faces(
     data = cell.run.record.data
     counts = data.get("training_targets") or data["training_classes"]
     prior = np.array([counts.get(c, 0) for c in said.classes], dtype=np.float64)
+    prior = np.where(prior > 0, np.maximum(prior, 1.0), 0.0)  # less than one face counts as one, as in training
     return Judged(
         probs=np.asarray(said.probs, dtype=np.float64),
         labels=said.labels,

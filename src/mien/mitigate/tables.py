@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.audit.attributes import resolve_attribute
 from mien.metrics import expected_calibration_error, nll_rows
@@ -183,6 +184,7 @@ def calibration_table(found: Found, comparison: Comparison) -> list[str]:
     """Log loss and calibration error of each group, and its accuracy where groups go by another metric."""
     groups = list(comparison.eligible)
     kinds = {"accuracy": "accuracy", "nll": "log loss", "ece": "calibration error"}
+    bias = "ece_if_calibrated"
     if found.config.metric == "accuracy":  # it stands in the table of groups, with its interval
         del kinds["accuracy"]
     header = ["method", *(f"{words}, {g}" for words in kinds.values() for g in groups)]
@@ -191,17 +193,24 @@ def calibration_table(found: Found, comparison: Comparison) -> list[str]:
         told = by_group_of(found, name, groups)
         if not _calibrated(found, name):
             without.append(found.config.label(name))
-        cells = [told[g].get(kind) for kind in kinds for g in groups]
-        if any(v is not None for v in cells):
-            rows.append([found.config.label(name), *("" if v is None else f"{v:.3f}" for v in cells)])
+        cells = [(told[g].get(kind), told[g].get(bias) if kind == "ece" else None) for kind in kinds for g in groups]
+        if any(v is not None for v, _ in cells):
+            words = ["" if v is None else f"{v:.3f}{'' if b is None else f' ({b:.3f})'}" for v, b in cells]
+            rows.append([found.config.label(name), *words])
     what = "Means over seeds, by group as perceived." if comparison.corrected else "Means over seeds."
+    what += (
+        " In brackets: the calibration error that as many faces show of a model whose probabilities are right, for it "
+        "is never below 0 and larger of fewer faces. Groups of unequal size are compared by how far they lie above it."
+    )
     if without:
         what += f" No row of {listed(without)}: what they return decides by its largest value and is no probability."
     return [*table(header, rows), "", what]
 
 
 def by_group_of(found: Found, name: str, groups: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Group -> accuracy, and of probabilities ``nll`` and ``ece``, means over seeds; by groups as they stand."""
+    """Group -> accuracy, and of probabilities ``nll``, ``ece`` and ``ece_if_calibrated``, means over seeds; by groups
+    as they stand.
+    """
     told: dict[str, dict[str, list[float]]] = {g: {} for g in groups}
     for outcome in found.tried[name].best:
         said = outcome.judged
@@ -214,7 +223,16 @@ def by_group_of(found: Found, name: str, groups: Sequence[str]) -> dict[str, dic
                 probs, labels = said.probs[mask], said.labels[mask]
                 each.setdefault("nll", []).append(float(nll_rows(probs, labels).mean()))
                 each.setdefault("ece", []).append(expected_calibration_error(probs, labels))
+                each.setdefault("ece_if_calibrated", []).append(_if_calibrated(probs))
     return {g: {kind: float(np.mean(values)) for kind, values in each.items()} for g, each in told.items()}
+
+
+def _if_calibrated(probs: NDArray[np.float64], draws: int = 20) -> float:
+    """The calibration error that a model shows on average if classes come as often as it says."""
+    rng = np.random.default_rng(0)
+    ends = (probs / probs.sum(1, keepdims=True)).cumsum(1)
+    drawn = [np.minimum((rng.random((len(probs), 1)) > ends).sum(1), probs.shape[1] - 1) for _ in range(draws)]
+    return float(np.mean([expected_calibration_error(probs, labels) for labels in drawn]))
 
 
 def _calibrated(found: Found, name: str) -> bool:

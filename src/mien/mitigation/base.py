@@ -171,6 +171,8 @@ class Mitigation(nn.Module):
     """
 
     needs: ClassVar[Needs] = Needs()
+    #: Whether features are to tell nothing of the group; whether they do, fresh probes say.
+    hides: ClassVar[bool] = False
     #: Options that may name a run or a folder of weights, which must not have learnt the faces that are held out.
     weights_in: ClassVar[tuple[str, ...]] = ()
 

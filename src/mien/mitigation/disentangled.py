@@ -43,6 +43,7 @@ class Disentangled(Mitigation):
     """
 
     needs = Needs(training=True)
+    hides = True
 
     def __init__(
         self,

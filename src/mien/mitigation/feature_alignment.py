@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mien.errors import ConfigError
 from mien.mitigation import MITIGATIONS
 from mien.mitigation.base import Attributes, Mitigation, Needs, Step
 from mien.mitigation.faces import Faces
@@ -62,6 +63,9 @@ class FeatureAlignment(Mitigation):
         scaled: bool = True,
     ) -> None:
         super().__init__(faces)
+        if bandwidth is not None and distance != "rbf":
+            found = f"is given for the distance {distance!r}"
+            raise ConfigError("mitigation.options.bandwidth", found, "none: it is of 'rbf' alone")
         self.by, self.distance, self.classes, self.weight = by, distance, classes, weight
         self.bandwidth, self.scaled = bandwidth, scaled
 
@@ -98,8 +102,8 @@ class FeatureAlignment(Mitigation):
             shares = cells / cells.sum(0).clamp(min=1e-12)
             kernel = shares.T @ (-apart / scale).exp() @ shares
             return (kernel[first, first] + kernel[second, second] - 2 * kernel[first, second]).mean()
-        spread = torch.stack([_covariance(features, cells[:, i]) for i in range(cells.shape[1])])
-        return (spread[first] - spread[second]).square().mean()
+        spread = {i: _covariance(features, cells[:, i]) for i in {*first, *second}}
+        return torch.stack([(spread[a] - spread[b]).square().mean() for a, b in zip(first, second, strict=True)]).mean()
 
     def _dependence(self, features: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
         """HSIC of features and groups; within a class, faces weigh by how far they belong to it."""

@@ -60,6 +60,7 @@ class GradientReversal(Mitigation):
     """
 
     needs = Needs(training=True)
+    hides = True
 
     def __init__(
         self,

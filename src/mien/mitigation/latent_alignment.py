@@ -75,6 +75,7 @@ class LatentAlignment(Mitigation):
     """
 
     needs = Needs(training=True)
+    hides = True
     weights_in = ("style_network",)
     stage: Tensor
     alive: Tensor

@@ -39,6 +39,7 @@ class UniformConfusion(Mitigation):
     """
 
     needs = Needs(training=True)
+    hides = True
 
     def __init__(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
+from mien.registry import nearest
 from mien.stats.memberships import cell_weights
 
 Array = NDArray[np.float64]
@@ -89,6 +90,16 @@ class PostProcessor:
         """Whether it asks for the groups of the faces that it is fitted to."""
         return True
 
+    def check(self, classes: Sequence[str]) -> None:
+        """Refuse options that name what these faces do not have: before anything is trained, and once more in a fit.
+
+        Args:
+            classes: Those that the model tells.
+
+        Raises:
+            ConfigError: With the nearest name.
+        """
+
     def fit(self, faces: Judged) -> Rule:
         """Fit the rule to faces that neither trained the model nor choose between methods.
 
@@ -124,6 +135,17 @@ class GroupScores:
     def as_json(self) -> dict[str, Any]:
         """Numbers by group."""
         return {"scale": self.scale.tolist(), "matrix": self.matrix.tolist(), "sure": self.sure}
+
+
+def check_classes(named: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse the name of a class that is none, in ``of``.
+
+    Raises:
+        ConfigError: With the nearest one.
+    """
+    for name in named:
+        if name not in classes:
+            raise ConfigError("after.options.of", f"no class {name!r}", "", nearest(name, list(classes)))
 
 
 def by_group(

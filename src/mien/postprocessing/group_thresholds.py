@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import Array, Judged, PostProcessor, enough
-from mien.registry import nearest
+from mien.postprocessing.base import Array, Judged, PostProcessor, check_classes, enough
 
 
 def threshold_of(scores: Array, recall: float, weights: Array | None = None) -> float:
@@ -94,6 +94,10 @@ class GroupThresholds(PostProcessor):
     ) -> None:
         self.of, self.recall, self.least = of, recall, least
 
+    def check(self, classes: Sequence[str]) -> None:
+        """The class must be one of these."""
+        check_classes([self.of], classes)
+
     def fit(self, faces: Judged) -> Thresholds:
         """A threshold a group.
 
@@ -101,8 +105,7 @@ class GroupThresholds(PostProcessor):
             ConfigError: If there is no such class.
             DataError: If none of the faces that fit is of it.
         """
-        if self.of not in faces.classes:
-            raise ConfigError("after.options.of", f"no class {self.of!r}", "", nearest(self.of, list(faces.classes)))
+        self.check(faces.classes)
         column = faces.classes.index(self.of)
         some = faces.part(faces.labels == column)
         if not len(some):

@@ -82,8 +82,10 @@ class LastLayer(PostProcessor):
     leaves a handful of each, of which little is learnt, and one without a face is in none. Features have unit variance
     while it is fitted. The penalty is the sum of squared weights, or of their absolute values, which leaves out
     features that tell little. Nobody's group is asked for where the head is used, unless ``decoupled``: then every
-    group with ``least`` faces or more, and some of every class, has a head of its own, to which its faces count by how
-    far they are of it, and others that of all. A class of which no face is there to fit is never said.
+    group with ``least`` faces or more, and ``least_of_class`` of every class, has a head of its own, to which its faces
+    count by how far they are of it (in subsets: those that are rather of it than not), and others that of all: of a
+    class with a handful of faces a head of its own would learn next to nothing. A class of which no face is there to
+    fit is never said.
 
     Source: Kirichenko, Izmailov and Wilson 2023, "Last layer re-training is sufficient for robustness to spurious
     correlations" (``cells`` and ``subsets``, with ``penalty: l1``); Kang et al. 2020, "Decoupling representation
@@ -99,6 +101,7 @@ class LastLayer(PostProcessor):
         seed: Seed of the subsets.
         decoupled: Whether each group has a head of its own.
         least: Fewest faces of such a group.
+        least_of_class: Fewest faces of each class in such a group.
     """
 
     features = True
@@ -114,9 +117,15 @@ class LastLayer(PostProcessor):
         seed: Annotated[int, Field(ge=0)] = 0,
         decoupled: bool = False,
         least: Annotated[int, Field(ge=2)] = 100,
+        least_of_class: Annotated[int, Field(ge=1)] = 20,
     ) -> None:
-        self.balance, self.how, self.c, self.retrains, self.seed = balance, how, c, retrains, seed
-        self.decoupled, self.least, self.penalty = decoupled, least, penalty
+        # What another option makes idle is one value: rules are compared by these.
+        subsets = how == "subsets" and balance != "faces"
+        self.balance, self.c, self.penalty, self.decoupled = balance, c, penalty, decoupled
+        self.how = "subsets" if subsets else "weights"
+        self.retrains = retrains if subsets else 1
+        self.seed = seed if subsets or penalty == "l1" else 0
+        self.least, self.least_of_class = (least, least_of_class) if decoupled else (2, 1)
 
     @property
     def asks_groups(self) -> bool:
@@ -143,7 +152,7 @@ class LastLayer(PostProcessor):
             own = replace(own, groups=own.groups[:, [g]], names=(faces.names[g],))  # how far each is of this group
             # A head that has hardly seen a class could hardly say it.
             mass = np.bincount(own.labels, weights=own.groups[:, 0], minlength=len(faces.classes))
-            if (mass[np.unique(faces.labels)] >= 1 - _ROUNDING).all():
+            if (mass[np.unique(faces.labels)] >= self.least_of_class - _ROUNDING).all():
                 found[g] = self._head(own, own.groups[:, 0])
         return GroupHeads(heads=tuple(found))
 
@@ -161,25 +170,25 @@ class LastLayer(PostProcessor):
         mean = np.average(x, 0, weights=belongs)
         std = np.sqrt(np.average((x - mean) ** 2, 0, weights=belongs))
         z = (x - mean) / np.where(std > 0, std, 1)
-        if self.how == "weights" or self.balance == "faces":
+        if self.how == "weights":
             weights = belongs.copy()
             if self.balance != "faces":
                 weights *= balancing(faces, groups=self.balance == "cells")
             heads = [self._fitted(z, faces.labels, len(faces.classes), weights / weights.mean())]
         else:
             rng = np.random.default_rng([self.seed, 0x4D5])
-            subsets = [self._subset(faces, rng) for _ in range(self.retrains)]
+            subsets = [self._subset(faces, belongs, rng) for _ in range(self.retrains)]
             heads = [self._fitted(z[rows], faces.labels[rows], len(faces.classes), None) for rows in subsets]
         weight = np.mean([w for w, _ in heads], 0) / np.where(std > 0, std, 1)
         bias = np.mean([b for _, b in heads], 0) - weight @ mean
         return LinearHead(weight=weight, bias=bias)
 
-    def _subset(self, faces: Judged, rng: np.random.Generator) -> NDArray[np.int64]:
-        """As many faces of each cell as the smallest has."""
-        known = np.arange(len(faces))
+    def _subset(self, faces: Judged, belongs: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+        """As many faces of each cell as the smallest has, of those that count for more than a half."""
+        known = np.flatnonzero(belongs > 0.5)
         cell = faces.labels.copy()
         if self.balance == "cells":
-            known = np.flatnonzero(faces.groups.sum(1) > 0.5)  # and more likely of a group than of none of them
+            known = known[faces.groups.sum(1)[known] > 0.5]  # and more likely of a group than of none of them
             cell = faces.labels * len(faces.names) + faces.groups.argmax(1)
         codes, counts = np.unique(cell[known], return_counts=True)
         if not len(codes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -13,11 +14,19 @@ from scipy.sparse import coo_matrix, csr_matrix, hstack, kron, vstack
 from scipy.sparse import eye as identity
 from sklearn.linear_model import LogisticRegression
 
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError
 from mien.postprocessing import POSTPROCESSORS
-from mien.postprocessing.base import Array, GroupScores, Judged, PostProcessor, by_group, enough, tempered
+from mien.postprocessing.base import (
+    Array,
+    GroupScores,
+    Judged,
+    PostProcessor,
+    by_group,
+    check_classes,
+    enough,
+    tempered,
+)
 from mien.postprocessing.group_temperature import fitted_scale
-from mien.registry import nearest
 
 SURE = 0.01  # how much more a face counts whose largest probability is 1 than one with 0: it settles ties
 
@@ -196,6 +205,10 @@ class RateConstraints(PostProcessor):
         """``equal`` or ``least``, as :func:`constrained` takes them."""
         raise NotImplementedError
 
+    def check(self, classes: Sequence[str]) -> None:
+        """``of`` must be among these."""
+        check_classes(self.of, classes)
+
     def fit(self, faces: Judged) -> GroupScores | Blind:
         """Calibrate, guess groups if they are not known later, solve, and keep the prices.
 
@@ -203,9 +216,7 @@ class RateConstraints(PostProcessor):
             ConfigError: If a class is none.
             DataError: If fewer than two groups have faces enough, or no answers reach the rates.
         """
-        for name in self.of:
-            if name not in faces.classes:
-                raise ConfigError("after.options.of", f"no class {name!r}", "", nearest(name, list(faces.classes)))
+        self.check(faces.classes)
         weights: NDArray[np.float64] | None = None
         if self.blind:
             weights = guessing(faces)

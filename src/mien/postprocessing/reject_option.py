@@ -12,6 +12,7 @@ from mien.postprocessing import POSTPROCESSORS
 from mien.postprocessing.base import Array, Judged, PostProcessor, enough
 
 _OF_CLASS = 5  # faces of a class in a group for its recall to count
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +49,10 @@ class Wavering:
 class RejectOption(PostProcessor):
     """Of two best classes with less than a margin between them, the one wins that is found too seldom in the group.
 
-    A class lacks in a group by how much its recall is below that of all faces; one with fewer than five faces there
-    does not lack. The margin is the one of a grid, up to
+    A class lacks in a group by how much its recall is below that of all faces. The margin is the one of a grid, up to
     ``largest``, with the best worst group (mean recall over classes) among the faces that fit; 0, no change, if no
-    other is better. The group of a face must be known where the rule is used.
+    other is better. A class with fewer than five faces in a group does not lack there, and chooses no margin. The
+    group of a face must be known where the rule is used.
 
     Source: Kamiran, Karim and Zhang 2012, "Decision theory for discrimination-aware classification" (two classes, one
     of them wanted, two groups); for K classes and G groups ours.
@@ -79,13 +80,16 @@ class RejectOption(PostProcessor):
         k, groups = len(faces.classes), enough(faces, self.least)
         everybody = recalls(faces.probs, faces, np.ones(len(faces)))
         lack = np.zeros((len(faces.names) + 1, k))
+        some = {g: np.bincount(faces.labels, weights=faces.groups[:, g], minlength=k) for g in groups}
+        counted = {g: counts >= _OF_CLASS - _ROUNDING for g, counts in some.items()}
         for g in groups:
-            some = np.bincount(faces.labels, weights=faces.groups[:, g], minlength=k) >= _OF_CLASS
-            lack[g] = np.where(some, np.nan_to_num(everybody - recalls(faces.probs, faces, faces.groups[:, g])), 0)
+            own = recalls(faces.probs, faces, faces.groups[:, g])
+            lack[g] = np.where(counted[g], np.nan_to_num(everybody - own), 0)
 
         def worst(margin: float) -> float:
             said = Wavering(margin=margin, lack=lack)(faces)
-            return min((float(np.nanmean(recalls(said, faces, faces.groups[:, g]))) for g in groups), default=0.0)
+            each = [recalls(said, faces, faces.groups[:, g])[counted[g]] for g in groups]
+            return min((float(found.mean()) for found in each if len(found)), default=0.0)
 
         margins = [self.largest * i / self.steps for i in range(self.steps + 1)]
         return Wavering(margin=max(margins, key=lambda m: (worst(m), -m)), lack=lack)

@@ -189,7 +189,14 @@ def _probed(features: Path, said: Path, made: tuple[int, int], spec: str, level:
     attribute = resolve_attribute(predictions, spec)
     inputs = {FEATURES: load_features(features, predictions.sample_id)}
     asked = ProbeSettings(probes=(LINEAR,), n_perm=_PERMUTATIONS, max_n=3000, n_boot=200, level=level, seed=seed)
-    found = leakage_probe(inputs, attribute, predictions.cluster, labels=predictions.labels, settings=asked)
+    found = leakage_probe(
+        inputs,
+        attribute,
+        predictions.cluster,
+        labels=predictions.labels,
+        names=predictions.sample_id,
+        settings=asked,
+    )
     probe = next((p for p in found.probes if p.input == FEATURES), None)
     if probe is None:
         return None

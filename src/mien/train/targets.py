@@ -66,8 +66,12 @@ class TrainingData:
         return self.train.classes
 
 
-def load_training_data(config: ExperimentConfig) -> TrainingData:
+def load_training_data(config: ExperimentConfig, *, look: bool = True) -> TrainingData:
     """Open the store, split it, and encode its votes.
+
+    Args:
+        config: The experiment.
+        look: Whether to read the pictures, for their sum and their mean; without it only tables are checked.
 
     Raises:
         DataError, LabelError, ConfigError: Where store, labels or split do not fit each other.
@@ -101,8 +105,10 @@ def load_training_data(config: ExperimentConfig) -> TrainingData:
     _check_monitor(config, parts[VALIDATION])
     _check_mitigated(parts[TRAIN])
     notes += _class_notes(heads, parts[TRAIN].targets, parts[VALIDATION].targets)
-    store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
-    mean, std = _pixel_statistics(store.images, parts[TRAIN].rows)
+    mean, std = 0.0, 1.0
+    if look:
+        store.verify()  # the record vouches for these pictures and votes; last, for it reads every picture
+        mean, std = _pixel_statistics(store.images, parts[TRAIN].rows)
     return TrainingData(
         store=store,
         table=table,

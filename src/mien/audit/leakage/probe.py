@@ -52,6 +52,7 @@ def leakage_probe(
     cluster: Ints | None = None,
     *,
     labels: Ints | None = None,
+    names: NDArray[Any] | None = None,
     settings: ProbeSettings = ProbeSettings(),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> LeakageResult:
@@ -68,6 +69,10 @@ def leakage_probe(
         cluster: ``(n,)`` independent units; None where each row is its own.
         labels: ``(n,)`` annotated classes. With them, groups are permuted within a class, and what
             the classes alone tell is probed beside.
+        names: ``(n,)`` what the faces are called. With them the faces that are probed and their folds are dealt by
+            names, so that several models of the same faces are read on the same ones in the same folds, and can be
+            set against each other; without them by what the inputs hold, so that a table whose names are changed is
+            read alike.
         settings: Probes, folds, permutations and what every analysis shares.
         progress: Called with steps done and in all.
 
@@ -83,7 +88,7 @@ def leakage_probe(
     kept, left_out = kept_groups(attribute.groups, attribute.codes, unit, settings.min_n, settings.n_folds)
     if len(kept) < 2:
         return _too_few(attribute, left_out, settings)
-    sample = draw_sample(arrays, attribute, kept, unit, labels, settings)
+    sample = draw_sample(arrays, attribute, kept, unit, labels, names, settings)
     reads, mobility = _read_all(sample, settings, progress or (lambda done, total: None))
     alone = next((r for r in reads if r.input == EXPRESSION), None)
     results = [_result(r, sum(s.input == r.input for s in reads), alone, sample, settings) for r in reads]

@@ -175,9 +175,10 @@ def draw_sample(
     kept: list[int],
     unit: Ints,
     labels: Ints | None,
+    names: NDArray[Any] | None,
     settings: ProbeSettings,
 ) -> Sample:
-    """The faces to probe and their folds; depends on what the rows hold, not on how they are ordered."""
+    """The faces to probe and their folds; depends on what the rows hold, or are called, not on how they are ordered."""
     new_code = np.full(len(attribute.groups) + 1, -1, dtype=np.int64)  # a last entry serves the code -1
     new_code[kept] = np.arange(len(kept))
     group = new_code[attribute.codes]
@@ -185,7 +186,7 @@ def draw_sample(
     columns: list[NDArray[Any]] = [
         group[rows],
         *([] if labels is None else [np.asarray(labels)[rows]]),
-        *(a[rows] for a in arrays.values()),
+        *([a[rows] for a in arrays.values()] if names is None else [np.asarray(names).astype(str)[rows]]),
     ]
     rows = rows[canonical_order(columns, _recoded(unit[rows]))]
     n_available = len(rows)
