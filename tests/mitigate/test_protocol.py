@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +24,10 @@ from mien.data.splits import FIT
 from mien.errors import ConfigError, DataError, RunError, UsageError
 from mien.evaluate import evaluate, evaluate_given
 from mien.mitigate import baseline_phase, found_of, load_mitigation, methods_phase
+from mien.mitigate.checks import check_faces, check_methods, check_names
 from mien.mitigate.known import words_of
 from mien.mitigate.page import _said_of
-from mien.mitigate.phases import Places, check_faces, check_names
+from mien.mitigate.phases import Places
 from mien.mitigate.run import chosen_baseline, judged_faces
 from mien.mitigate.tables import asks_where_used
 from mien.mitigate.told import said_of
@@ -578,3 +580,69 @@ def test_heads_that_are_never_taught_can_be_told_nothing(settings: dict[str, Any
     content["model"]["freeze"] = ["attributes"]
     with pytest.raises(ConfigError, match="nothing teaches the network what 'gender' is"):
         train(parse_config(content), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"set": {"mitigation": {"name": "reweighting", "options": {"by": ["gendr"]}}}}, "no attribute 'gendr'"),
+        (
+            {"set": {"mitigation": {"name": "resampling", "options": {"by": ["gender"], "times": {"femle": 4}}}}},
+            "femle",
+        ),
+        ({"set": {"mitigation": {"name": "latent_alignment", "options": {"by": ["gender"]}}}}, "latent_mbconv"),
+        ({"set": {"mitigation": {"name": "domain_discriminative", "options": {"by": ["gender"]}}}}, "joint_head"),
+        ({"set": {"mitigation": {"name": "attribute_aware", "options": {"by": ["gender"]}}}}, "conditioned"),
+    ],
+)
+def test_a_method_that_could_not_be_trained_is_refused_before_the_baseline_is(
+    file: Path, tmp_path: Path, method: dict[str, Any], said: str
+) -> None:
+    method["candidates"] = [{"train.optimizer.lr": 0.001}, {"train.optimizer.lr": 0.05}]
+    written(file, methods={"offsets": STUDY["methods"]["offsets"], "wrong": method})
+    with pytest.raises(ConfigError, match="easy: all: wrong") as error:
+        mitigate(file, out=tmp_path / "out")
+    assert said in str(error.value)
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ({"wrong": {"after": {"name": "group_thresholds", "options": {"of": "brigth"}},
+                    "candidates": [{"recall": 0.5}, {"recall": 0.7}]}}, "no class 'brigth'"),
+        ({"wrong": {"after": {"name": "equal_rates", "options": {"of": ["brigth"]}},
+                    "candidates": [{"within": 0.1}, {"within": 0.2}]}}, "no class 'brigth'"),
+        ({"weights": STUDY["methods"]["weights"],
+          "wrong": {"after": "logit_adjustment", "of": "weights", "candidates": [{"tau": 0.5}, {"tau": 1.0}]}},
+         "divides by the classes' shares after 'reweighting'"),
+        ({"weights": {"set": {"loss": "logit_adjusted"},
+                      "candidates": [{"loss.options.tau": 0.5}, {"loss.options.tau": 1.0}]},
+          "wrong": {"after": "logit_adjustment", "of": "weights", "candidates": [{"tau": 0.5}, {"tau": 1.0}]}},
+         "divides by the classes' shares after the loss 'logit_adjusted'"),
+        ({"weights": {"set": {"loss": {"name": "cross_entropy", "options": {"exponent": 0.5}}},
+                      "candidates": [{"train.optimizer.lr": 0.001}, {"train.optimizer.lr": 0.05}]},
+          "wrong": {"after": "logit_adjustment", "of": "weights", "candidates": [{"tau": 0.5}, {"tau": 1.0}]}},
+         "divides by the classes' shares after the loss 'cross_entropy'"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_could_not_be_fitted_is_refused_before_anything_is_trained(
+    file: Path, tmp_path: Path, methods: dict[str, Any], said: str
+) -> None:
+    written(file, methods=methods)
+    with pytest.raises(ConfigError, match="easy: wrong") as error:
+        check_faces(load_mitigation(file), "all", Places(folder=tmp_path, out=tmp_path / "out"))
+    assert said in str(error.value)
+
+
+def test_what_is_done_is_not_tried_again(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.mitigate import checks
+
+    tried = []
+    monkeypatch.setattr(checks, "rehearse", tried.append)
+    places = Places(folder=tmp_path, out=tmp_path / "out")
+    check_methods(load_mitigation(file), "all", places)
+    assert len(tried) == 4  # two candidates of the baseline, two of the method that is trained
+    monkeypatch.setattr(checks, "standing_of", lambda cell: replace(standing_of(cell), state="done"))
+    check_methods(load_mitigation(file), "all", places)
+    assert len(tried) == 4

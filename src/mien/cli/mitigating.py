@@ -62,9 +62,11 @@ def mitigate(
     """
     import os
 
-    from mien.errors import DataError, RunError, UsageError
+    from mien import terminal
+    from mien.errors import MienError, UsageError
     from mien.mitigate import found_of, load_mitigation, told_of, write_matrix, write_page
-    from mien.mitigate.phases import Places, check_faces, check_names
+    from mien.mitigate.checks import check_faces, check_methods, check_names
+    from mien.mitigate.phases import Places
     from mien.registry import nearest
     from mien.studies import Work
 
@@ -88,6 +90,9 @@ def mitigate(
         check_names(config, asked, places)
     for name in asked:
         check_faces(config, name, places)
+        if since is None:
+            with terminal.waiting(f"{name}: trying what is to be trained"):
+                check_methods(config, name, places)
     if jobs > 1:
         words = [sys.executable, "-m", "mien.cli", "mitigate", str(file), "--out", str(places.out)]
         words += [*how.words(), *repeated([("--setting", setting)])]
@@ -104,7 +109,7 @@ def mitigate(
     for name in asked:
         try:
             found = found_of(config, name, places)
-        except (RunError, DataError) as error:  # the others have their pages
+        except MienError as error:  # the others have their pages
             tell(str(error), err=True)
             done = False
             continue

@@ -224,7 +224,7 @@ def _check_apart(config: MitigationConfig, cell: Cell) -> None:
     """Refuse to judge on faces that choose or fit, on copies of them, or on other pictures of their persons.
 
     Of another store only copies are known, byte for byte. Faces that are copies of learnt ones are told on the page;
-    :func:`mien.mitigate.phases.check_faces` refuses learnt ones themselves.
+    :func:`mien.mitigate.checks.check_faces` refuses learnt ones themselves.
 
     Raises:
         DataError: If some do both.
