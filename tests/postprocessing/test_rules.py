@@ -510,3 +510,17 @@ def test_every_method_keeps_probabilities_and_ignores_labels(name: str) -> None:
     assert np.isfinite(rule(unknown)).all()
     if not tiny(name).asks_groups:
         np.testing.assert_allclose(rule(unknown), said)
+
+
+def test_where_no_margin_is_better_none_is_taken() -> None:
+    faces = judged([[0.9, 0.1], [0.1, 0.9]] * 40, [0, 1] * 40, [0] * 40 + [1] * 40)
+    assert RejectOption().fit(faces).margin == 0
+
+
+def test_a_face_that_is_hardly_of_any_group_is_in_no_cell() -> None:
+    labels = np.repeat([0, 1], 20)
+    groups = np.tile([[0.9, 0.1], [0.1, 0.9]], (20, 1))
+    groups[:10] = [0.3, 0.1]  # more likely of none of them
+    faces = judged(np.ones((40, 2)), labels, groups, features=np.zeros((40, 1)))
+    rows = LastLayer(how="subsets")._subset(faces, np.ones(40), np.random.default_rng(0))
+    assert rows.min() >= 10
