@@ -31,7 +31,7 @@ BIASES: dict[str, list[dict[str, Any]]] = {
     "drawn_cues": [{"attribute": "gender", "group": "female", "cues": 0.5}],
     "drawn_plain": [],
 }
-# Of the tenth of women among validation faces half choose and half fit; judging costs little, and narrows the intervals.
+# Of the tenth of women among validation faces half choose and half fit; judging costs little, and narrows intervals.
 SPLITS = {"train": 0.15, "valid": 0.15, "test": 0.70}
 
 

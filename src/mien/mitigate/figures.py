@@ -45,7 +45,8 @@ def draw_trade(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
             marks.append((x.value.value, y.value.value))
             seen = ", as perceived" if name in comparison.as_perceived else ""
             text = found.config.label(name) if name == BASELINE else f"{i}  {found.config.label(name)}{seen}"
-            axes.annotate(text, (1, 1), xytext=(10, -6 - 11.5 * (i - 1)), xycoords="axes fraction", color=colour,
+            ink = INK if colour == GREY else colour
+            axes.annotate(text, (1, 1), xytext=(10, -6 - 11.5 * (i - 1)), xycoords="axes fraction", color=ink,
                           textcoords="offset points", fontsize=8, va="top", annotation_clip=False)  # fmt: skip
         for verdict, colour in _COLOURS.items():
             if any(told.verdict == verdict for told in judged.values()):
