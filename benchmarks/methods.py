@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.docstrings import first_line, prose
+from mien.losses import LOSSES
 from mien.mitigate.definition import MethodConfig, MitigationConfig, load_mitigation
 from mien.mitigate.tables import signed
 from mien.mitigation import MITIGATIONS
@@ -65,6 +66,35 @@ PURPOSES = {
     "logit_adjustment": "rare classes, of a model that cannot be trained again, and nobody's group known",
     "minimum_rates": "a rate that must not fall below a figure in any group",
     "reject_option": "two near classes of which a group's is found too seldom",
+}
+#: What no mitigation is and is set beside one: name -> what it is for, what it is, when it hurts, and how it is set.
+BESIDE = {
+    "logit_adjusted": (
+        "rare classes, and classes that go with groups, where nobody's group is known",
+        prose(LOSSES.get("logit_adjusted")),
+        "accuracy on faces as they come falls where rare classes are as rare in use; beside weights or re-sampling "
+        "rare classes are helped twice",
+        "loss: {name: logit_adjusted, options: {tau: 1.0}}",
+    ),
+    "focal": (
+        "faces that are learnt late, whoever they are of; with `reweighting` it is source 3's method",
+        prose(LOSSES.get("focal")),
+        "wrong labels are learnt last and weigh most; probabilities come out less sure than the faces are",
+        "loss: {name: focal, options: {gamma: 2.0}}",
+    ),
+    "rand_augment": (
+        "few training faces, and pictures in use that are worse than those of training",
+        "Some operations drawn for each picture in every epoch, as strong as the magnitude (Cubuk et al. 2020), "
+        "without solarising, which turns bright skin dark, and without colour on grey faces.",
+        "short trainings of small networks, which learn less from harder pictures",
+        "augment: {rand_augment: {operations: 2, magnitude: 9}}",
+    ),
+    "averaged_weights": (
+        "luck of the last epochs: a model that stands between them, at no cost",
+        "The exponential mean of the weights over steps, which is what is judged and kept.",
+        "a decay so near 1 that the mean still holds what was learnt first",
+        "train: {ema: 0.999}",
+    ),
 }
 TITLES = {
     "imbalance": "drawn faces: one group is a tenth of the training faces",
@@ -125,6 +155,10 @@ def pages() -> dict[str, str]:
             index.append(f"- [{name}]({name}.md): {first_line(registry.get(name))}")
             rows = [row for called, row in measured if called == (registry.kind, name)]
             found[f"{name}.md"] = _page(name, registry, said.get(name, {}), rows)
+    index += ["", "## Beside them", ""]
+    for name, (purpose, *_) in BESIDE.items():
+        index.append(f"- [{name}]({name}.md): for {purpose}.")
+        found[f"{name}.md"] = _beside(name, [row for called, row in measured if called == ("", name)])
     return found | {"README.md": "\n".join([*index, *_answers()]) + "\n"}
 
 
@@ -218,6 +252,18 @@ def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) 
     return "\n".join(lines)
 
 
+def _beside(name: str, rows: list[Row]) -> str:
+    purpose, what, hurts, how = BESIDE[name]
+    lines = [f"# {name}", "", f"**What it is for**: {purpose}.", "", what, ""]
+    lines += ["## What it needs, costs, and when it hurts", "", "- **Groups of faces**: nowhere."]
+    if rows:
+        low, high = min(row.time for row in rows), max(row.time for row in rows)
+        lines.append(f"- **Training time here**: {low:.2f} to {high:.2f} times the baseline's.")
+    lines += [f"- **When it hurts**: {hurts}.", "", "## What it did", ""]
+    lines += [*(_table(rows) if rows else ["It has been measured in no study here."]), ""]
+    return "\n".join([*lines, f"In an experiment:\n\n```yaml\n{how}\n```", ""])
+
+
 def _table(rows: list[Row]) -> list[str]:
     lines = ["| faces | as | accuracy of all | group served worst | group served best | gap | verdict |",
              "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
@@ -306,11 +352,11 @@ def _measured() -> Iterator[tuple[tuple[str, str], Row]]:
         methods, disparity = recorded["methods"], recorded.get("disparity", "")
         called = {name: _called(method) for name, method in config.methods.items()}
         for name, method in methods.items():
-            if called.get(name) is not None and _as_now(config.methods[name], method):
+            for kind in called.get(name, []) if name in called and _as_now(config.methods[name], method) else []:
                 claims = setting in config.methods[name].claims
                 time, best, label = _time(method, methods), _best(recorded), _label(config, recorded, name)
                 row = Row(study, setting, label, method, time, best, claims, disparity)
-                yield called[name], row  # type: ignore[misc]
+                yield kind, row
 
 
 def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:
@@ -323,14 +369,17 @@ def _as_now(method: MethodConfig, recorded: dict[str, Any]) -> bool:
     return bool(made["name"] == method.after.name and method.after.options.items() <= made["options"].items())
 
 
-def _called(method: MethodConfig) -> tuple[str, str] | None:
-    """Kind and name of what a study's method is made of; None of one that is no mitigation."""
+def _called(method: MethodConfig) -> list[tuple[str, str]]:
+    """Kind and name of what a study's method is made of; the kind is empty of what is set beside mitigations."""
     if method.after is not None:
-        return POSTPROCESSORS.kind, method.after.name
-    told = method.set.get("mitigation")
-    if told is None:
-        return None
-    return MITIGATIONS.kind, told if isinstance(told, str) else told["name"]
+        return [(POSTPROCESSORS.kind, method.after.name)]
+    found = []
+    if (told := method.set.get("mitigation")) is not None:
+        found.append((MITIGATIONS.kind, told if isinstance(told, str) else told["name"]))
+    keys = {key for each in method.candidates for key in each}
+    found += [("", loss) for loss in (method.set.get("loss"), method.set.get("loss.name")) if loss in BESIDE]
+    found += [("", "rand_augment")] if any(key.startswith("augment.rand_augment") for key in keys) else []
+    return found + ([("", "averaged_weights")] if "train.ema" in keys else [])
 
 
 if __name__ == "__main__":

@@ -40,3 +40,10 @@ def test_every_method_stands_in_the_overview_and_has_a_page(methods: ModuleType)
         page = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
         assert said[name]["what it does"], name
         assert "**When it hurts**" in page, name
+
+
+def test_what_is_set_beside_mitigations_has_a_page_with_what_it_did(methods: ModuleType) -> None:
+    for name in methods.BESIDE:
+        page = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
+        assert "**When it hurts**" in page, name
+        assert "drawn faces: classes go with groups in training" in page, name
