@@ -377,7 +377,9 @@ def _called(method: MethodConfig) -> list[tuple[str, str]]:
     if (told := method.set.get("mitigation")) is not None:
         found.append((MITIGATIONS.kind, told if isinstance(told, str) else told["name"]))
     keys = {key for each in method.candidates for key in each}
-    found += [("", loss) for loss in (method.set.get("loss"), method.set.get("loss.name")) if loss in BESIDE]
+    losses = (method.set.get("loss"), method.set.get("loss.name"))
+    names = [loss["name"] if isinstance(loss, dict) else loss for loss in losses]
+    found += [("", name) for name in names if name in BESIDE]
     found += [("", "rand_augment")] if any(key.startswith("augment.rand_augment") for key in keys) else []
     return found + ([("", "averaged_weights")] if "train.ema" in keys else [])
 

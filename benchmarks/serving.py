@@ -431,7 +431,7 @@ def large(args: argparse.Namespace) -> dict[str, Any]:
                     start = time.perf_counter()
                     try:
                         status, told = server.ask("POST", "/v1/predict", body, {"content-type": kind})
-                    except (http.client.HTTPException, ConnectionError) as error:  # it does not read what it refuses
+                    except (http.client.HTTPException, OSError) as error:  # it does not read what it refuses
                         status, told = 0, repr(error).encode()
                     seconds = time.perf_counter() - start
                     if status != 503:

@@ -43,7 +43,7 @@ def tell(text: str, out: Path | None, record: Mapping[str, Any] | None = None) -
 
 def command() -> str:
     """The command that this is, as another may type it: of absolute paths, which are of this machine, the last name."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    words = [re.sub(r"(^|(?<==))/.*/(?=[^/]+/?$)", "", word) for word in sys.argv]
     return f"python benchmarks/{Path(words[0]).name} {shlex.join(words[1:])}".rstrip()
 
 

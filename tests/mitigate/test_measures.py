@@ -398,7 +398,8 @@ def test_what_methods_did_to_a_bias_in_words() -> None:
         fell = Reduction(
             share=-change / 0.1, change=moved, shown=shown, enough=shown and -change / 0.1 >= 0.3, grew=moved.low > 0
         )
-        return fell, Judgement(verdict=verdict, worst="woman", now_worst="woman", gained=(), lost=(), gap=moved)
+        gained = ("woman",) if verdict == "helped" else ()
+        return fell, Judgement(verdict=verdict, worst="woman", now_worst="woman", gained=gained, lost=(), gap=moved)
 
     fell = one(-0.052, 0.01, "helped")[0]
     assert fell is not None
@@ -482,7 +483,8 @@ def test_words_for_a_small_group_of_which_nothing_can_be_told() -> None:
     # The worst gained, and a group too small to lose clearly stands below where it was.
     said = judged({"A": 0.6, "B": 0.8, "C": 0.7}, {"A": 0.66, "B": 0.8, "C": 0.58})
     assert (said.verdict, said.gained) == ("no change that can be told", ("A",))
-    assert said.words == "no change of all that can be told; A gained; C may be served worse now than A was"
+    assert said.words == "no verdict: A gained; C may be served worse now than A was"
+    assert "The group served worst gained by other" in summary({"other": (None, said)})
     # The worst is too small to gain clearly, and another lost.
     said = judged({"A": 0.8, "B": 0.9, "C": 0.5}, {"A": 0.8, "B": 0.88, "C": 0.52})
     assert (said.verdict, said.words) == ("hurt", "hurt: B lost, and no gain of C can be told")
@@ -497,6 +499,10 @@ def test_a_method_is_held_against_the_one_that_it_names() -> None:
     assert judgement(plain, "base", "helped").verdict == "hurt"
     assert judgement(held, "base", "helped").words == "helped"
     assert held.methods["small"] == plain.methods["small"]
+    assert held.held == {"helped": "small"}
+    lost = {name: each for name, each in runs.items() if name != "small"}
+    with pytest.raises(DataError, match="small: has no run, and another method is held against it"):
+        compare_methods(lost, "base", "gender", held={"helped": "small"}, settings=FAST)
     change = held.methods["helped"].groups["woman"].change
     assert change is not None
     assert change.value == pytest.approx(0.1, abs=0.02)
@@ -678,3 +684,22 @@ def test_a_class_of_which_hardly_a_face_is_behind_a_perceived_group_takes_no_par
     as_seen = compare_methods({"base": [plain] * 2}, "base", "gender", metric="balanced_accuracy", settings=FAST)
     assert as_seen.dropped == ()
     assert as_seen.methods["base"].overall[GAP].value.value == pytest.approx(1 / 3)
+
+
+def test_what_a_method_that_reads_the_group_is_held_to_is_measured_as_perceived() -> None:
+    """A method is held against another one that reads the perceived group: of neither a correction tells the truth."""
+    rng = np.random.default_rng(7)
+    error = AnnotatorError.from_rates(["man", "woman"], [[0.9, 0.1], [0.1, 0.9]], 4000)
+    seen = rng.random(8000) < 0.5
+    labels = rng.integers(0, 3, 8000)
+    said = np.where(rng.random(8000) < np.where(seen, 0.6, 0.9), labels, (labels + 1) % 3)
+    run = told(labels, said, np.where(seen, "woman", "man"),
+               annotator_errors={"gender": {"groups": error.groups, "counts": error.counts}})  # fmt: skip
+    runs = {"base": [run] * 2, "aware": [run] * 2, "on it": [run] * 2}
+    found = compare_methods(runs, "base", "gender", asking=["aware"], held={"on it": "aware"}, settings=FAST)
+    before, after = found.against("base", "on it").overall[GAP], found.methods["on it"].overall[GAP]
+    assert before.value.value == after.value.value == pytest.approx(0.3, abs=0.02)
+    assert found.methods["base"].overall[GAP].value.value > 0.35
+    fell = reduction(found, "base", "on it")
+    assert fell is not None
+    assert fell.left == 1

@@ -225,6 +225,8 @@ def test_settings_make_a_matrix(file: Path, tmp_path: Path) -> None:
         ({"disparity": "known"}, "disparity 'known' asks for `known`"),
         ({"settings": {"one": {"methods": ["ofsets"]}}}, "methods names 'ofsets'. Did you mean 'offsets'?"),
         ({"settings": {"one": {"methods": "offsets"}}}, "expected a list of names"),
+        ({"settings": {"one": {"methods": None}}}, "expected a list of names"),
+        ({"settings": {"one": {"methods": [["offsets"]]}}}, "expected a list of names"),
         (
             {"methods": {"a": {"against": "b", "candidates": [{"seed": 1}, {"seed": 2}]}}},
             "a is held against 'b'",
@@ -643,6 +645,39 @@ def test_what_is_done_is_not_tried_again(file: Path, tmp_path: Path, monkeypatch
     places = Places(folder=tmp_path, out=tmp_path / "out")
     check_methods(load_mitigation(file), "all", places)
     assert len(tried) == 4  # two candidates of the baseline, two of the method that is trained
-    monkeypatch.setattr(checks, "standing_of", lambda cell: replace(standing_of(cell), state="done"))
+    monkeypatch.setattr(checks, "standing_of", lambda cell: replace(standing_of(cell), state="failed"))
     check_methods(load_mitigation(file), "all", places)
     assert len(tried) == 4
+    check_methods(load_mitigation(file), "all", places, retry=True)
+    assert len(tried) == 8
+
+
+def test_settings_may_have_methods_of_their_own_or_none(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = {"offsets": STUDY["methods"]["offsets"], "weights": STUDY["methods"]["weights"]}
+    written(
+        file,
+        methods=methods,
+        settings={"first": {"methods": ["offsets"]}, "second": {}, "plain": {"methods": []}},
+        probes=False,
+    )
+    out, page = tmp_path / "out", tmp_path / "page"
+    assert mitigate(file, out=out, page=page) == 0
+    matrix = (page / "README.md").read_text()
+    assert "| offsets |" in matrix
+    assert "| weights | - |" in matrix  # not of the first setting
+    assert "| method | first | second |" in matrix
+    assert "The baseline's where nothing is done to the faces" in matrix
+    assert "- plain: largest gap" in matrix
+    plain = (page / "plain" / "README.md").read_text()
+    assert plain.startswith("# easy: plain\n\nThe baseline alone, 2 candidates, 2 seeds each.")
+    assert "No method raised" not in plain
+    # The same faces choose in all of them, so that the baseline's runs are shared.
+    assert len(list((out / "cells").iterdir())) == 8
+    told = json.loads((page / "second" / "records.json").read_text())
+    assert told["eligible"] == ["female", "male"]
+    # Of some settings the matrix would be a poorer one.
+    (page / "README.md").unlink()
+    assert mitigate(file, out=out, page=page, setting=("second",)) == 0
+    assert not (page / "README.md").exists()

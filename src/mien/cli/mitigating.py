@@ -92,7 +92,7 @@ def mitigate(
         check_faces(config, name, places)
         if since is None:
             with terminal.waiting(f"{name}: trying what is to be trained"):
-                check_methods(config, name, places)
+                check_methods(config, name, places, retry)
     if jobs > 1:
         words = [sys.executable, "-m", "mien.cli", "mitigate", str(file), "--out", str(places.out)]
         words += [*how.words(), *repeated([("--setting", setting)])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +91,22 @@ def sizes_behind(sizes: Mapping[str, int], content: Mapping[str, Any] | None, na
         content: What the annotator of the attribute gets wrong, as it comes with a table; None where nobody knows.
         name: The attribute.
     """
-    found = behind(np.array(list(sizes.values()), dtype=np.int64), _matched(content, name, tuple(sizes))[0])
+    found = counts_behind(np.array(list(sizes.values()), dtype=np.int64), tuple(sizes), content, name)
     return dict(zip(sizes, found.tolist(), strict=True))
+
+
+def counts_behind(
+    counts: NDArray[np.int64], groups: Sequence[str], content: Mapping[str, Any] | None, name: str
+) -> Array:
+    """``(G,)`` or ``(G, C)`` as :func:`behind`, of faces that nobody has judged yet.
+
+    Args:
+        counts: Faces of each group, of some kinds.
+        groups: Names of the groups.
+        content: What the annotator of the attribute gets wrong, as it comes with a table; None where nobody knows.
+        name: The attribute.
+    """
+    return behind(counts, _matched(content, name, tuple(groups))[0])
 
 
 def behind(counts: NDArray[np.int64], error: AnnotatorError | None) -> Array:

@@ -14,10 +14,11 @@ from mien.data.splits import TRAIN, VALIDATION
 from mien.errors import ConfigError, DataError, MienError
 from mien.labels import label_scheme
 from mien.losses import LOSSES
-from mien.mitigate.behind import sizes_behind
+from mien.mitigate.behind import counts_behind, sizes_behind
 from mien.mitigate.definition import BASELINE, MitigationConfig
 from mien.mitigate.known import known_gaps, too_few
 from mien.mitigate.phases import SOFT, Phase, Places, baseline_phase, methods_phase
+from mien.mitigate.run import chosen_baseline
 from mien.mitigate.selection import BY_GROUPS
 from mien.mitigate.told import asks_groups
 from mien.postprocessing import POSTPROCESSORS
@@ -68,8 +69,8 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
         DataError: If there is no such part to judge on, its faces are learnt, fewer than two of its groups have
             ``min_n`` faces, or there is no group to select by.
     """
-    cell = baseline_phase(config, setting, places).plan.cells[0]
-    config = config.within(setting)
+    baselines, phase = baseline_phase(config, setting, places).plan.cells, methods_phase(config, setting, places, 0)
+    cell, config = baselines[0], config.within(setting)
     table = split_table(cell.config)
     _check_attribute(config, table)
     check_parts(cell)
@@ -88,22 +89,29 @@ def check_faces(config: MitigationConfig, setting: str, places: Places) -> None:
             fix = "Hold out more faces, lower min_n of the study, or select: accuracy."
             raise DataError(f"{config.name}: select", most, f"{config.min_n} or more to select by {config.select}", fix)
     _check_judged(config, cell, table)
-    phase = methods_phase(config, setting, places, 0)
     _check_asking(config, cell, phase, table)
-    _check_rules(config, cell, phase, table)
+    _check_rules(config, baselines, phase, table)
 
 
-def check_methods(config: MitigationConfig, setting: str, places: Places) -> None:
-    """Refuse a method that could not be trained, before the baseline is: what is done already is not looked at.
+def check_methods(config: MitigationConfig, setting: str, places: Places, retry: bool = False) -> None:
+    """Refuse a method that could not be trained, before the baseline is: what has begun already is not looked at.
+
+    Args:
+        config: The study.
+        setting: Its setting.
+        places: Where it lies.
+        retry: Whether runs that failed are tried again.
 
     Raises:
         ConfigError, DataError: As its training would, with the method.
     """
-    baseline, methods = baseline_phase(config, setting, places), methods_phase(config, setting, places, 0)
-    for phase in (baseline, methods):
+    baseline = baseline_phase(config, setting, places)
+    done = all(standing_of(cell).state == "done" for cell in baseline.plan.cells)
+    chosen = chosen_baseline(config, setting, places) if done else 0
+    for phase in (baseline, methods_phase(config, setting, places, chosen)):
         for (name, _), row in phase.rows.items():
             cell = phase.plan.of(row)[0]
-            if standing_of(cell).state == "done":
+            if standing_of(cell).state not in ("absent", *(["failed"] if retry else [])):
                 continue
             try:
                 rehearse(cell.config)
@@ -112,13 +120,13 @@ def check_methods(config: MitigationConfig, setting: str, places: Places) -> Non
                 raise type(error)(where, error.found, error.expected, error.fix) from error
 
 
-def _check_rules(config: MitigationConfig, baseline: Cell, phase: Phase, table: SampleTable) -> None:
+def _check_rules(config: MitigationConfig, baselines: Sequence[Cell], phase: Phase, table: SampleTable) -> None:
     """Refuse rules after training that name classes which are none, or undo what the run that they follow never did.
 
     Raises:
         ConfigError: With the method.
     """
-    labels = baseline.config.labels.train
+    labels = baselines[0].config.labels.train
     classes = label_scheme(labels.name, table.vocabulary, labels.options).classes
     for name, method in config.methods.items():
         if method.after is None:
@@ -130,7 +138,7 @@ def _check_rules(config: MitigationConfig, baseline: Cell, phase: Phase, table: 
             except ConfigError as error:
                 where = f"{config.name}: {name}: {error.where}"
                 raise ConfigError(where, error.found, error.expected, error.fix) from None
-        cells = [phase.plan.of(row)[0] for (other, _), row in phase.rows.items() if other == method.of] or [baseline]
+        cells = [phase.plan.of(row)[0] for (other, _), row in phase.rows.items() if other == method.of] or baselines
         if method.after.name == "logit_adjustment" and (why := next(filter(None, map(_other_counts, cells)), "")):
             expected = "a run that was taught the classes as often as its faces have them"
             raise ConfigError(f"{config.name}: {name}", f"divides by the classes' shares after {why}", expected)
@@ -138,12 +146,13 @@ def _check_rules(config: MitigationConfig, baseline: Cell, phase: Phase, table: 
 
 def _other_counts(cell: Cell) -> str:
     """What teaches a run its classes in other shares than its faces have; empty if nothing does."""
-    loss, method = cell.config.loss, cell.config.mitigation.name
+    loss, method = cell.config.loss, cell.config.mitigation
     counts = inspect.signature(LOSSES.get(loss.name)).parameters.get("class_counts")
     asked = counts is not None and counts.default is inspect.Parameter.empty
     if asked or loss.options.get("class_weights") or loss.options.get("exponent"):
         return f"the loss {loss.name!r} as it is set"
-    return f"{method!r}" if method in _OTHER_COUNTS else ""
+    changes = method.name in _OTHER_COUNTS and method.options.get("classes", True)
+    return f"{method.name!r}" if changes and method.options.get("exponent", 1) else ""
 
 
 def _check_asking(config: MitigationConfig, baseline: Cell, phase: Phase, table: SampleTable) -> None:
@@ -272,5 +281,8 @@ def _check_known(config: MitigationConfig, cell: Cell, judged: SampleTable) -> N
     annotated = np.zeros((len(names), len(scheme.classes)), dtype=np.int64)
     rows = pd.Categorical(groups[kept].astype(str), categories=names).codes
     np.add.at(annotated, (rows, told.probs[kept].argmax(1)), 1)
-    if lacking := too_few(gaps, annotated, names, scheme.classes, config.min_n):
+    content = judged.annotator_errors.get(config.attribute)
+    if lacking := too_few(
+        gaps, counts_behind(annotated, names, content, config.attribute), names, scheme.classes, config.min_n
+    ):
         raise DataError(f"{config.name}: known", lacking, "faces enough to tell the gap", "Name a larger part.")

@@ -149,9 +149,8 @@ class MitigationConfig(Section):
                 raise ValueError(
                     f"settings.{setting}: disparity 'known' asks for `known`: which group is served better"
                 )
-            own = changed.get("methods")
-            if own is not None:
-                self._check_methods(setting, own)
+            if "methods" in changed:
+                self._check_methods(setting, changed["methods"])
         for about in (self.attribute, *(changed.get("attribute", "") for changed in self.settings.values())):
             if not isinstance(about, str) or ":" in about:
                 raise ValueError(f"attribute {about!r}: parts of numbers are cut anew in every part of the faces")
@@ -195,8 +194,8 @@ class MitigationConfig(Section):
 
     def _check_methods(self, setting: str, own: Any) -> None:
         """Refuse a setting's own list of methods that names others, or leaves out what one of them builds on."""
-        if not isinstance(own, list | tuple):
-            raise ValueError(f"settings.{setting}: methods {own!r}, expected a list of names")
+        if not isinstance(own, list | tuple) or not all(isinstance(name, str) for name in own):
+            raise ValueError(f"settings.{setting}: methods {own!r}, expected a list of names, or [] for none")
         for name in own:
             if name not in self.methods:
                 told = nearest(str(name), list(self.methods))
@@ -204,6 +203,11 @@ class MitigationConfig(Section):
             for other in (self.methods[name].of, self.methods[name].against):
                 if other not in (BASELINE, *own):
                     raise ValueError(f"settings.{setting}: methods lacks {other!r}, which {name!r} builds on")
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether validation faces are kept for what is fitted after training."""
+        return any(method.part == "fit" for method in self.methods.values() if method.after is not None)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def against(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]], n
     if name == BASELINE:
         return ""
     other = config.methods[name].against if name in config.methods else BASELINE
-    return other if other in probes else BASELINE
+    return other if probes.get(other) else BASELINE
 
 
 def probe_change(told: Mapping[str, Any], base: Mapping[str, Any], level: float) -> tuple[float, float, float] | None:

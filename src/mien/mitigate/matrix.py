@@ -42,10 +42,13 @@ def write_matrix(
     """
     known = dict(told or {})
     for found in founds:
-        known.setdefault(found.setting, told_of(found, settings))
+        if found.setting not in known:
+            known[found.setting] = told_of(found, settings)
     alone = [found for found in founds if not found.config.methods]
     columns = [found for found in founds if found.config.methods]
     config = (columns or founds)[0].config
+    # A setting may name its own methods: those of all of them, in the order of the first that has each.
+    config = config.model_copy(update={"methods": {n: m for found in columns for n, m in found.config.methods.items()}})
     names = [name for name in config.methods if any(name in found.tried for found in columns)]
     fell = {
         (name, found.setting): (
@@ -57,7 +60,7 @@ def write_matrix(
         if name in known[found.setting].comparison.methods
     }
     out.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {config.title or config.name}", "", _legend(config, len(fell)), ""]
+    lines = [f"# {config.title or config.name}", "", _legend(config, len(fell), known), ""]
     lines += ["The baseline's, and what is measured:", "", *(f"- {_before(f, known)}" for f in columns), ""]
     if alone:
         lines += ["The baseline's where nothing is done to the faces: what of a gap no bias made.", ""]
@@ -84,7 +87,7 @@ def _words(setting: str) -> str:
     return setting.replace("_", " ")
 
 
-def _legend(config: MitigationConfig, n: int) -> str:
+def _legend(config: MitigationConfig, n: int, known: Mapping[str, Told]) -> str:
     claims = any(method.claims for method in config.methods.values())
     said = [
         "Change of the disparity between groups, as a share of the baseline's (-100 % closes it, -200 % turns it "
@@ -96,10 +99,10 @@ def _legend(config: MitigationConfig, n: int) -> str:
         "such an interval."
         if claims
         else "",
-        *(
-            f"{config.label(name)} is held against {config.label(method.against)}."
-            for name, method in config.methods.items()
-            if method.against != BASELINE
+        *dict.fromkeys(
+            f"{config.label(name)} is held against {config.label(other)}."
+            for told in known.values()
+            for name, other in told.comparison.held.items()
         ),
     ]
     return " ".join(filter(None, said))
@@ -154,7 +157,7 @@ def _missing(config: MitigationConfig, founds: Sequence[Found]) -> list[str]:
         label = found.config.label
         untried = [label(name) for name in found.lacking]
         failed = [label(name) for name in found.config.methods if name in found.tried and not found.tried[name].best]
-        here = [f"not run yet: {listed(untried)}"] if untried else []
+        here = [f"not run yet, or held against one that is not: {listed(untried)}"] if untried else []
         here += [f"no candidate could be made, as its page says: {listed(failed)}"] if failed else []
         lines += [f"- {_words(found.setting)}: {'; '.join(here)}."] if here else []
     return ["What is missing:", "", *lines, ""] if lines else []
@@ -181,7 +184,7 @@ def summary(told: Mapping[str, tuple[Reduction | None, Judgement]], label: Calla
     nothing = "changed by no method by more than chance explains" if fell else "not measured"
     if not judged:
         return f"the disparity was {'; '.join(said) or nothing}. No method could be judged by its groups."
-    helped = [label(name) for name, verdict in judged.items() if verdict == "helped"]
+    helped = [label(name) for name, (_, verdict) in told.items() if name in judged and verdict.worst in verdict.gained]
     hurt = sum(verdict == "hurt" for verdict in judged.values())
     return (
         f"the disparity was {'; '.join(said) or nothing}. The group served worst gained by {listed(helped) or 'none'}; "

@@ -141,7 +141,8 @@ def compare_methods(
 
     Raises:
         ConfigError: If a known gap names a group or a class that is not there.
-        DataError: If methods were judged on other faces, or by another number of seeds.
+        DataError: If methods were judged on other faces, or by another number of seeds, or one is held against a
+            method without runs.
     """
     first = runs[baseline][0]
     aligned = {name: [_in_order(first, run, name, spec) for run in each] for name, each in runs.items()}
@@ -211,7 +212,9 @@ def compare_methods(
             },
         )
 
-    held = {name: other for name, other in held.items() if name in aligned and other in aligned}
+    if lost := next((other for name, other in held.items() if name in aligned and other not in aligned), ""):
+        raise DataError(lost, "has no run, and another method is held against it", "runs of both")
+    held = {name: other for name, other in held.items() if name in aligned}
     reading = set(asking) & (set(aligned) - {baseline}) if rates is not None else set[str]()
     bases = {(baseline, False): told_of(aligned[baseline], rates)}  # by whether groups are as perceived
     methods, as_perceived = {}, {}
@@ -219,7 +222,7 @@ def compare_methods(
         if name == baseline:
             methods[name] = measured(bases[name, False], None)
             continue
-        seen = name in reading
+        seen = name in reading or held.get(name) in reading
         key = held.get(name, baseline), seen
         if key not in bases:
             bases[key] = told_of(aligned[key[0]], None if seen else rates)

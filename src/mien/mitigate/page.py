@@ -229,7 +229,10 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
             f"all {signed(overall_change(comparison, name, ACCURACY))}; "
             f"{times(found, name)} times the baseline's time" + (f"; asks for groups {asked}." if asked else ".")
         )
-    if not helped and judged:
+    raised = {name: told for name, told in judged.items() if told.worst in told.gained}
+    for name in [name for name in raised if name not in helped]:
+        lines.append(f"- {config.label(name)} raised {raised[name].worst}, but: {raised[name].words}.")
+    if not raised and judged:
         lines.append(
             "- No method raised the worst group by more than chance explains on these faces. That is no proof that "
             "none does: how large a gain could have been missed stands in the intervals of every group."
@@ -241,7 +244,11 @@ def _advice(found: Found, comparison: Comparison, judged: Mapping[str, Judgement
             f"(by {config.select.replace('_', ' ')}): they are as the training faces are. Between methods choose on "
             "faces that are as those of use."
         )
-    untold = {name: told for name, told in judged.items() if told.verdict == "no change that can be told"}
+    untold = {
+        name: told
+        for name, told in judged.items()
+        if told.verdict == "no change that can be told" and name not in raised
+    }
     for less, said in ((False, "No change that can be told"), (True, "No change of a group, and less accuracy of all")):
         names = [config.label(name) for name, told in untold.items() if told.less_accurate == less]
         lines += [f"- {said}: {listed(names)}."] if names else []
@@ -271,7 +278,9 @@ def _notes(found: Found) -> list[str]:
         notes += [f"- {config.label(name)}, candidate {i + 1}: {why}" for i, why in tried.failures.items()]
         notes += [f"- {config.label(name)}: {said}" for said in _said_of(tried)] if name != BASELINE else []
     if found.lacking:
-        notes.append(f"- Not run yet: {listed([config.label(name) for name in found.lacking])}.")
+        notes.append(
+            f"- Not run yet, or held against one that is not: {listed([config.label(name) for name in found.lacking])}."
+        )
     return notes
 
 

@@ -59,10 +59,10 @@ def baseline_phase(config: MitigationConfig, setting: str, places: Places) -> Ph
     Raises:
         ConfigError: With every mistake, before anything is trained.
     """
-    config = config.within(setting)
+    aside, config = config.sets_aside, config.within(setting)
     below = [config.baseline.set, *_smaller(config, places)]
     layers = {(BASELINE, i): [*below, each] for i, each in enumerate(config.baseline.candidates)}
-    return _phase(config, setting, places, layers)
+    return _phase(config, setting, places, layers, aside)
 
 
 def _smaller(config: MitigationConfig, places: Places) -> list[Settings]:
@@ -80,7 +80,7 @@ def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen
         places: Where it lies.
         chosen: The baseline's candidate.
     """
-    config = config.within(setting)
+    aside, config = config.sets_aside, config.within(setting)
     scale = config.at(places.scale)
     below = [config.baseline.set, *_smaller(config, places), config.baseline.candidates[chosen]]
     layers = {
@@ -89,19 +89,31 @@ def methods_phase(config: MitigationConfig, setting: str, places: Places, chosen
         if method.after is None
         for i, each in enumerate(method.candidates)
     }
-    return _phase(config, setting, places, layers)
+    return _phase(config, setting, places, layers, aside)
 
 
 def _phase(
-    config: MitigationConfig, setting: str, places: Places, layers: Mapping[tuple[str, int], Sequence[Settings]]
+    config: MitigationConfig,
+    setting: str,
+    places: Places,
+    layers: Mapping[tuple[str, int], Sequence[Settings]],
+    aside: bool,
 ) -> Phase:
+    """The cells of some rows.
+
+    Args:
+        config: The study within its setting.
+        setting: The setting.
+        places: Where it lies.
+        layers: (method, candidate) -> what its runs change, one on top of the other.
+        aside: Whether validation faces are kept for rules after training, which methods of any setting may ask for:
+            the baseline is chosen by as many faces in all of them.
+    """
     rows = {key: f"{key[0]}-{key[1]}" for key in layers}
-    fitted = any(method.part == "fit" for method in config.methods.values() if method.after is not None)
-    aside = {"split.fit": config.fit} if fitted else {}
     study = StudyConfig.model_validate({
         "name": f"{config.name}_{setting}",
         "base": config.base,
-        "set": {**aside, **config.set, **config.settings[setting]},
+        "set": {**({"split.fit": config.fit} if aside else {}), **config.set, **config.settings[setting]},
         "cells": {rows[key]: {"before": told[:-1], "set": told[-1]} for key, told in layers.items()} or {"none": {}},
         "seeds": config.seeds,
         "evaluate": config.parts,

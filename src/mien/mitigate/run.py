@@ -90,7 +90,7 @@ class Found:
         setting: The setting.
         scale: What it was run at, in words.
         tried: Method -> its candidates, the baseline first; only those of which all seeds are done.
-        lacking: Methods of which something is still to be run.
+        lacking: Methods of which something is still to be run, or that are held against one that is not there.
         says: What the scale shrinks.
     """
 
@@ -108,13 +108,13 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
     Raises:
         RunError: If the baseline is not done.
     """
-    first = baseline_phase(config, setting, places)
-    config = config.within(setting)
+    study, first = config, baseline_phase(config, setting, places)
+    config = study.within(setting)
     baseline = _trained(config, BASELINE, first)
     if baseline is None:
         raise _not_done(setting, places)
     tried, lacking = {BASELINE: baseline} | _untuned(baseline), []
-    second = methods_phase(config, setting, places, baseline.chosen)
+    second = methods_phase(study, setting, places, baseline.chosen)
     for name, method in config.methods.items():
         if method.after is None:
             found = _trained(config, name, second)
@@ -128,6 +128,11 @@ def found_of(config: MitigationConfig, setting: str, places: Places) -> Found:
                 tried[name] = _fitted(config, name, method, tried[method.of].best)
             else:
                 lacking.append(name)
+    for name, method in config.methods.items():
+        other = tried.get(method.against)
+        if name in tried and (other is None or not other.best):  # nothing could be said of it
+            del tried[name]
+            lacking.append(name)
     ordered = {name: tried[name] for name in (*ROWS, *config.methods) if name in tried}
     says = config.at(places.scale).says
     return Found(

@@ -56,11 +56,12 @@ class Judgement:
             cost = f", at the cost of {listed(costs)}" if costs else ""
             return "; ".join([f"helped{cost}", *said])
         if self.verdict == "no change that can be told" and (self.gained or self.less_accurate or wider):
-            of = "a group" if not self.gained else "all" if self.worst in self.gained else "the worst group"
             more = [f"{', '.join(self.gained)} gained"] if self.gained else []
             more += ["all together are less accurate"] if self.less_accurate else []
             if self.worst in self.gained and self.below:
                 said[:1] = [f"{self.now_worst} may be served worse now than {self.worst} was"]
+                return f"no verdict: {'; '.join([*more, *said])}"
+            of = "the worst group" if self.gained else "a group"
             return f"no change of {of} that can be told; {'; '.join([*more, *said])}"
         if self.verdict == "hurt" and self.worst not in self.lost:
             if self.now_worst in self.lost:

@@ -151,7 +151,8 @@ class LastLayer(PostProcessor):
             own = faces.part(np.flatnonzero(faces.groups[:, g] > 0))
             own = replace(own, groups=own.groups[:, [g]], names=(faces.names[g],))  # how far each is of this group
             # A head that has hardly seen a class could hardly say it.
-            mass = np.bincount(own.labels, weights=own.groups[:, 0], minlength=len(faces.classes))
+            counts = own.groups[:, 0] > 0.5 if self.how == "subsets" else own.groups[:, 0]  # of which subsets are drawn
+            mass = np.bincount(own.labels, weights=counts, minlength=len(faces.classes))
             if (mass[np.unique(faces.labels)] >= self.least_of_class - _ROUNDING).all():
                 found[g] = self._head(own, own.groups[:, 0])
         return GroupHeads(heads=tuple(found))

@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -95,7 +96,7 @@ class Before:
     def check_film(self, told: Iterable[Sequence[FaceRow]], path: Path) -> None:
         """The last film, which is looked at again from its beginning, must come out as it stood there.
 
-        Where it cannot be read any more its rows are put back, but for the one that said so.
+        Where no frame of it can be read any more its rows are put back, but for the one that said so.
 
         Args:
             told: The rows of its frames, of which the first are taken.
@@ -109,13 +110,14 @@ class Before:
         for row in map(json.loads, lines):
             if row["frame"] is not None:
                 stood.setdefault(row["frame"], []).append(row)
+        first: list[Sequence[FaceRow]] = []
         try:
-            first = list(itertools.islice(told, _FRAMES))
-        except DataError:
-            with writing(path), open(path, "ab") as file:
-                file.writelines(lines[: sum(map(len, stood.values()))])
-            return
-        try:
+            with suppress(DataError):  # it breaks off: what it has is compared
+                first.extend(itertools.islice(told, _FRAMES))
+            if not first:
+                with writing(path), open(path, "ab") as file:
+                    file.writelines(lines[: sum(map(len, stood.values()))])
+                return
             for rows, (frame, before) in zip(first, stood.items(), strict=False):
                 if rows[0].frame != frame:
                     self._refuse("frames", path)

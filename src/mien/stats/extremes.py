@@ -225,8 +225,8 @@ def _paired_ratio(sides: list[Rates], part: NDArray[np.bool_], kind: Extreme) ->
     for (one, _), (other, _) in zip(*(_contrasts(side, part, kind) for side in sides), strict=True):
         told = one - other
         variance = _mean_square((told[:, 1:] - told[:, :1]).mean(0))
-        own = told[:, 0].var(0, ddof=1)
-        found.append(own[variance > 0] / variance[variance > 0])
+        own, known = told[:, 0].var(0, ddof=1), (variance > 0) & (variance < _UNKNOWN)
+        found.append(own[known] / variance[known])
     ratios = np.concatenate(found) if found else np.zeros(0)
     return float(ratios.mean()) if len(ratios) else 0.0
 
@@ -242,8 +242,10 @@ def _first_look(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> tuple[Ar
         if len(told) > 1:
             variance = np.maximum(_mean_square((told[:, 1:] - told[:, :1]).mean(0)), least)
             own = told[:, 0].var(0, ddof=1)
-            ratios.append(np.divide(own, variance, out=np.zeros_like(own), where=variance > 0))
-    return None if best is None else (*best, float(np.concatenate(ratios).mean()) if ratios else 0.0)
+            ratio = np.divide(own, variance, out=np.zeros_like(own), where=variance > 0)
+            ratios.append(ratio[variance < _UNKNOWN])
+    every = np.concatenate(ratios) if ratios else np.zeros(0)
+    return None if best is None else (*best, float(every.mean()) if len(every) else 0.0)
 
 
 def _contrasts(side: Rates, part: NDArray[np.bool_], kind: Extreme) -> Iterator[tuple[Array, Array]]:
