@@ -560,3 +560,34 @@ def test_looks_at_one_film_are_told_apart(tmp_path: Path) -> None:
         assert path.read_text() == "".join(line(*row) for look in looks[: n - 1] for row in look)
         assert stood.rows.decode() == "".join(line(*row) for row in looks[n - 1])
         assert stood.unread == sum(look[-1][1] is None for look in looks[: n - 1])
+
+
+def test_a_film_that_breaks_off_early_is_written_once_and_a_stop_loses_no_rows(tmp_path: Path) -> None:
+    def rows(frame: int) -> list[FaceRow]:
+        return [FaceRow(image="a.mp4", face=0, frame=frame, time_s=0.0, box=(1, 1, 9, 9), model="m", model_sha256="s")]
+
+    def broken() -> Iterator[list[FaceRow]]:
+        yield rows(0)
+        raise DataError("a.mp4", "breaks off")
+
+    def stopped() -> Iterator[list[FaceRow]]:
+        yield rows(0)
+        raise KeyboardInterrupt
+
+    def nothing() -> Iterator[list[FaceRow]]:
+        raise DataError("a.mp4", "no such file")
+        yield []
+
+    path = tmp_path / "rows.jsonl"
+    text = "".join(json.dumps(rows(i)[0].as_json()) + "\n" for i in range(3))
+    path.write_text(text)
+    stood = done_already(path, "m", "s", films=True)
+    stood.check_film(broken(), path)
+    assert path.read_text() == ""  # it is looked at again from its beginning
+    path.write_text(text)
+    stood = done_already(path, "m", "s", films=True)
+    with pytest.raises(KeyboardInterrupt):
+        stood.check_film(stopped(), path)
+    assert path.read_text() == text
+    done_already(path, "m", "s", films=True).check_film(nothing(), path)
+    assert path.read_text() == text
