@@ -81,12 +81,21 @@ def _number(drawn: Figure, axes: Axes, marks: Sequence[tuple[float, float]]) -> 
     drawn.canvas.draw()  # the layout is known from here on
     points = 72 / drawn.dpi
     at = [tuple(value * points for value in axes.transData.transform(place)) for place in marks]
-    taken = [(x, y) for x, y in at]
+    taken, box = [(x, y) for x, y in at], axes.get_window_extent()
+    left, right, lower, upper = (end * points for end in (box.x0 + 12, box.x1 - 12, box.y0 + 8, box.y1 - 4))
     places = [
-        (r * np.cos(turn), r * np.sin(turn)) for r in (9, 15, 22, 30, 40, 52) for turn in np.arange(0.6, 6.8, 0.5)
+        (r * np.cos(turn), r * np.sin(turn))
+        for r in (9, 15, 22, 30, 40, 52, 66, 82)
+        for turn in np.arange(0.6, 6.8, 0.5)
     ]
     for i, (place, (x, y)) in enumerate(zip(marks, at, strict=True), 1):
-        free = ((dx, dy) for dx, dy in places if all(abs(x + dx - a) > 9 or abs(y + dy - b) > 8 for a, b in taken))
+        free = (
+            (dx, dy)
+            for dx, dy in places
+            if left < x + dx < right
+            and lower < y + dy < upper
+            and all(abs(x + dx - a) > 9 or abs(y + dy - b) > 8 for a, b in taken)
+        )
         dx, dy = next(free, places[-1])
         taken.append((x + dx, y + dy))
         line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 0} if np.hypot(dx, dy) > 12 else None
