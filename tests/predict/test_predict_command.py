@@ -322,7 +322,8 @@ def test_numbers_of_another_machine_are_no_other_options() -> None:
     )
     stood = Before(last="a", rows=(json.dumps(row.as_json()) + "\n").encode())
     near = replace(row, box=(2.9, 4.4, 89, 92), probabilities={"x": 0.89, "y": 0.11}, reason="")
-    stood._check_alike([near], Path("rows.jsonl"))
+    lines = [json.loads(line) for line in stood.rows.splitlines()]
+    stood._check_alike([near], lines, Path("rows.jsonl"))
     for other, what in (
         ([replace(row, box=(9, 4, 90, 91))], "box"),
         ([replace(row, probabilities={"x": 0.8, "y": 0.2})], "probabilities"),
@@ -330,9 +331,9 @@ def test_numbers_of_another_machine_are_no_other_options() -> None:
         ([FaceRow(image="a", reason=NO_FACE)], "faces"),
     ):
         with pytest.raises(DataError, match=f"stood there with other {what}"):
-            stood._check_alike(other, Path("rows.jsonl"))
-    stood._check_alike([row, replace(row, face=1)], Path("rows.jsonl"))  # it was stopped before the second face
-    stood._check_alike([FaceRow(image="a", reason="no such file")], Path("rows.jsonl"))
+            stood._check_alike(other, lines, Path("rows.jsonl"))
+    stood._check_alike([row, replace(row, face=1)], lines, Path("rows.jsonl"))  # it was stopped before the second face
+    stood._check_alike([FaceRow(image="a", reason="no such file")], lines, Path("rows.jsonl"))
 
 
 def test_going_on_knows_names_of_other_systems_and_what_could_not_be_read_last(album: Path, tmp_path: Path) -> None:
