@@ -129,3 +129,15 @@ def test_a_face_cut_by_the_edge_is_where_it_is_in_the_same_picture_with_more_aro
     around[:, 100:] = cut
     (box,), (wider,) = detector.find(cut).boxes, detector.find(around).boxes
     assert overlaps(box + [100, 0, 100, 0], wider[None])[0] > 0.8
+
+
+@pytest.mark.parametrize("side", [200, 300])
+def test_blazeface_looks_for_large_faces_at_its_own_size(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    face = Image.fromarray(photograph()).crop((160, 60, 340, 270)).resize((side, side))
+    whole = Image.new("RGB", (640, 480), (90, 110, 120))
+    whole.paste(face, (100, 5))
+    picture = np.asarray(whole)
+    (box,) = DETECTORS.get("blazeface")().find(picture).boxes
+    assert 100 < (box[0] + box[2]) / 2 < 100 + side
+    monkeypatch.setattr("mien.faces.blazeface._OWN", 10_000)
+    assert not len(DETECTORS.get("blazeface")().find(picture))  # a larger side alone overlooks it
