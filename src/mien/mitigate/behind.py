@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from mien.audit.attributes import Attribute, resolve_attribute
 from mien.audit.inferred import AnnotatorError
-from mien.audit.inferred.margins import margins_of, metric_values
+from mien.audit.inferred.margins import margins_of, metric_values, share_of
 from mien.errors import DataError
 from mien.records import Predictions
 from mien.stats.mixture import true_counts
 
 Array = NDArray[np.float64]
-_PRESENT = 0.5  # faces, below which a rate has none: corrected counts are not whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +55,12 @@ class GroupRates:
         total, annotated = margins[..., :2].sum(-1, keepdims=True), hits + misses
         return cls(
             right=metric_values(margins, "accuracy"),
-            recall=_share(hits, annotated),
-            alarms=_share(alarms, total - annotated),
-            answered=_share(hits + alarms, np.broadcast_to(total, hits.shape)),
+            # Sums that are corrected each alone do not quite add up: a share is no more than 1.
+            recall=np.minimum(share_of(hits, annotated), 1.0),
+            alarms=np.minimum(share_of(alarms, total - annotated), 1.0),
+            answered=np.minimum(share_of(hits + alarms, np.broadcast_to(total, hits.shape)), 1.0),
             annotated=annotated[0],
         )
-
-
-def _share(top: Array, bottom: Array) -> Array:
-    """Sums that are corrected each alone do not quite add up: a share is no more than 1."""
-    share = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom >= _PRESENT)
-    return np.asarray(np.minimum(share, 1.0))
 
 
 def faces_behind(predictions: Predictions, spec: str) -> Array:

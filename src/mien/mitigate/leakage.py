@@ -135,9 +135,13 @@ def _probe_cell(told: Mapping[str, Any] | None, base: Mapping[str, Any] | None, 
     change = None if base is None else probe_change(told, base, level)
     if change is None:
         return cell
-    value, low, high = change
+    return f"{cell}; {_in_words(*change)}"
+
+
+def _in_words(value: float, low: float, high: float) -> str:
+    """A change with its interval, bold where that lies wholly on one side of 0."""
     said = f"{value:+.3f} [{low:.3f}, {high:.3f}]"
-    return f"{cell}; **{said}**" if low > 0 or high < 0 else f"{cell}; {said}"
+    return f"**{said}**" if low > 0 or high < 0 else said
 
 
 def hidden_table(
@@ -161,11 +165,8 @@ def hidden_table(
                 change = None if key not in base else probe_change(told, base[key], level)
                 if change is None or key.startswith(EXPRESSION):
                     continue
-                value, low, high = change
-                said = f"{value:+.3f} [{low:.3f}, {high:.3f}]"
-                row = rows.setdefault((config.label(name), key), ["-"] * len(founds))
-                row[i] = f"**{said}**" if low > 0 or high < 0 else said
-                fell.setdefault((config.label(name), key), []).extend([setting] if high < 0 else [])
+                rows.setdefault((config.label(name), key), ["-"] * len(founds))[i] = _in_words(*change)
+                fell.setdefault((config.label(name), key), []).extend([setting] if change[2] < 0 else [])
     if not rows:
         return []
     header = ["method", "what is read, by which probe", *(f.setting.replace("_", " ") for f in founds), "falls?"]

@@ -190,19 +190,19 @@ def metric_values(margins: Array, metric: str, k: int = 0) -> Array:
     """
     hits, misses, alarms = np.split(margins[..., 2:], 3, axis=-1)
     if metric == "accuracy":
-        return _divide(margins[..., 0], margins[..., :2].sum(-1))
+        return share_of(margins[..., 0], margins[..., :2].sum(-1))
     if metric == "recall":
-        return _divide(hits[..., k], hits[..., k] + misses[..., k])
+        return share_of(hits[..., k], hits[..., k] + misses[..., k])
     annotated = hits + misses
     if metric == "balanced_accuracy":
-        values, weights = _divide(hits, annotated), annotated >= _PRESENT
+        values, weights = share_of(hits, annotated), annotated >= _PRESENT
     else:
-        values = _divide(2 * hits, annotated + hits + alarms)
+        values = share_of(2 * hits, annotated + hits + alarms)
         weights = np.where(annotated >= _PRESENT, annotated if metric == "weighted_f1" else 1.0, 0.0)
-    return _divide((np.where(weights > 0, values, 0.0) * weights).sum(-1), weights.sum(-1), 0.0)
+    return share_of((np.where(weights > 0, values, 0.0) * weights).sum(-1), weights.sum(-1), 0.0)
 
 
-def _divide(top: Array, bottom: NDArray[Any], least: float = _PRESENT) -> Array:
+def share_of(top: Array, bottom: NDArray[Any], least: float = _PRESENT) -> Array:
     """``top / bottom``, NaN where ``bottom`` is less than ``least`` or 0."""
     defined = (bottom >= least) & (bottom > 0)
     return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=defined))
