@@ -19,7 +19,7 @@ from mien.models.weights import Classifier
 from mien.pictures.preprocessing import OF_OWN_RANGE
 from mien.pictures.tensors import normalised, preprocessed
 
-_STYLE_WIDTHS = (32, 64, 128, 128)
+_STYLE_WIDTHS = (16, 32, 64, 64)
 DRAWN = "drawn"
 ANNOTATOR = "annotator"
 _IN_THE_BOX = Path(__file__).parents[1] / "annotators" / "fairface_mienet"  # a folder of weights as any other

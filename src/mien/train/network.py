@@ -17,6 +17,7 @@ from mien.losses.numbers import NumberHead
 from mien.mitigation.base import Batch, Mitigation, Step, Turn
 from mien.models.blocks import ExpressionModel, Outputs
 from mien.models.weights import WeightCard, normalise
+from mien.train.depthwise import single_precision_depthwise
 from mien.train.maps import class_maps
 from mien.train.mixing import Mixing
 
@@ -120,6 +121,7 @@ class TrainedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        single_precision_depthwise(self.model)
         self.losses = nn.ModuleList(head.loss for head in heads)
         self.mitigation, self.heads, self.pictures, self.draw = mitigation, heads, pictures, draw
         self.numbers = numbers
