@@ -1,0 +1,127 @@
+"""What the methods of a study of mitigations cost at a scale that nobody waits for: steps of each, in turns.
+
+    python benchmarks/costs.py STUDY --store NAME=PATH ... [--scale full] [--setting NAME] [--steps 5] [--rounds 3]
+
+The first candidate of every method that trains is built as `mien mitigate` builds it, and takes a few steps of each of
+its stages, in turns with the others. Printed: hours of a whole run, reckoned from the median step of each stage, the
+faces of its epoch and its epochs, and their ratio to the baseline's. Validation and what is fitted after training
+(seconds) are not in it. Nothing else should run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mien.mitigate.definition import BASELINE, load_mitigation
+from mien.mitigate.phases import Places, baseline_phase, methods_phase
+from mien.mitigate.tables import FIT_TWICE
+from mien.studies.cells import Cell
+from mien.train.batches import BatchNumbers, FaceBatches, loader, shuffled
+from mien.train.build import Built, build, make_fabric
+from mien.train.network import At
+from mien.train.optimizers import make_optimizer
+from mien.train.targets import load_training_data
+from where import commit, machine
+
+
+class Stepped:
+    """A run of which steps of each stage are taken, and timed.
+
+    Args:
+        cell: The run.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.name = cell.config.mitigation.name
+        data, fabric = load_training_data(cell.config), make_fabric(cell.config)
+        self.built: Built = build(cell.config, data, fabric, terms="")
+        self.taken: list[list[float]] = [[] for _ in self.built.stages]
+        self.lengths: list[int] = []  # batches of an epoch of each stage
+
+    def steps(self, n: int) -> None:
+        """``n`` timed steps of each stage, after one that is not counted."""
+        built, train = self.built, self.built.config.train
+        network, faces = built.network.train(), built.data.train
+        self.lengths = []
+        for number, stage in enumerate(built.stages):
+            built.mitigation.begin(number, lambda: np.zeros(faces.targets.shape, np.float32))
+            asked = built.mitigation.order(0, 0)
+            order = shuffled(len(faces), 0) if asked is None else lambda _, asked=asked: asked
+            size = min(train.batch_size, len(order(0)))
+            numbers = BatchNumbers(order, len(order(0)), size, whole=True)
+            self.lengths.append(len(numbers))
+            batches = FaceBatches(built.data.store.images, faces)
+            batches.weigh(built.mitigation.sample_weights())
+            network.turns = stage.turns
+            optimizers = [make_optimizer(network, turn, train.optimizer) for turn in stage.turns]
+            taken = iter(loader(batches, numbers))
+            for i in range(n + 1):
+                batch, began = next(taken), time.perf_counter()
+                self._step(batch, stage.turns, optimizers)
+                if i:
+                    self.taken[number].append(time.perf_counter() - began)
+
+    def _step(self, batch: Any, turns: Any, optimizers: Any) -> None:
+        network = self.built.network
+        sides = {"model": [network.model, network.losses], "mitigation": [network.mitigation]}
+        moving = {side: [p for m in modules for p in m.parameters()] for side, modules in sides.items()}
+        for number, (turn, optimizer) in enumerate(zip(turns, optimizers, strict=True)):
+            if len(turns) > 1:
+                kept = {id(p) for group in optimizer.param_groups for p in group["params"]}
+                for side, parameters in moving.items():
+                    for parameter in parameters:
+                        parameter.requires_grad_(turn.moves in (side, "all") and id(parameter) in kept)
+            for _ in range(turn.times):
+                optimizer.zero_grad(set_to_none=True)
+                loss, _ = network(batch, At(0, 0, 100, number))
+                loss.backward()
+                optimizer.step()
+
+    @property
+    def seconds(self) -> float:
+        """Of a whole run."""
+        stages = enumerate(zip(self.taken, self.lengths, strict=True))
+        return sum(self.built.epochs(i) * n * statistics.median(taken) for i, (taken, n) in stages)
+
+
+def main() -> None:
+    """Build all, and step in turns."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--store", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--scale", default="full")
+    parser.add_argument("--setting", help="the first if not named")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    config = load_mitigation(args.study)
+    setting = args.setting or next(iter(config.settings))
+    stores = dict(each.split("=", 1) for each in args.store)
+    places = Places(folder=args.study.parent, out=Path("runs"), scale=args.scale, stores=stores)
+    baseline, methods = baseline_phase(config, setting, places), methods_phase(config, setting, places, 0)
+    runs = {name: Stepped(baseline.plan.of(row)[0]) for (name, i), row in baseline.rows.items() if not i}
+    runs |= {name: Stepped(methods.plan.of(row)[0]) for (name, i), row in methods.rows.items() if not i}
+    for _ in range(args.rounds):
+        for run in runs.values():
+            run.steps(args.steps)
+    least = runs[BASELINE].seconds
+    print(
+        f"{machine()}, commit {commit()}, {torch.get_num_threads()} threads; {args.study.name}, {setting}, {args.scale}"
+    )
+    print(f"{'method':<30}{'hours':>7}{'times':>7}   ms a step of each stage, its epochs")
+    for name, run in runs.items():
+        stages = enumerate(run.taken)
+        told = "; ".join(f"{1000 * statistics.median(t):.0f} ms, {run.built.epochs(i)}" for i, t in stages)
+        times, most = run.seconds / least, 3 if run.name in FIT_TWICE else 2
+        print(f"{name:<30}{run.seconds / 3600:>7.2f}{times:>7.2f}   {told}{'   OVER' if times > most else ''}")
+
+
+if __name__ == "__main__":
+    main()
