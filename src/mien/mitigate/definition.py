@@ -247,7 +247,12 @@ class MitigationConfig(Section):
         """What tables call a method."""
         if name == UNTUNED:
             return "baseline, untuned"
-        return (self.methods[name].label if name in self.methods else self.baseline.label) or name.replace("_", " ")
+        return (self.methods[name].label if name in self.methods else self.baseline.label) or in_words(name)
+
+
+def in_words(name: str) -> str:
+    """A study's, a setting's or a method's name as pages write it, where nobody gave it a title."""
+    return name.replace("_", " ")
 
 
 def load_mitigation(path: Path | str) -> MitigationConfig:

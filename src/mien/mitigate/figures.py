@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig
+from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig, in_words
 from mien.mitigate.measures import ACCURACY, WORST, Comparison
 from mien.mitigate.run import Found
 from mien.mitigate.verdicts import Judgement, Reduction
@@ -130,7 +130,7 @@ def draw_matrix(
                 f"{fell.told.removesuffix(' %')}{' *' if claimed else ''}",
                 ha="center", va="center", fontsize=8, color=CELL_INK, fontweight="bold" if clear else "normal",
             )  # fmt: skip
-        axes.set_xticks(range(len(settings)), [s.replace("_", " ") for s in settings])
+        axes.set_xticks(range(len(settings)), [in_words(s) for s in settings])
         axes.set_yticks(range(len(names)), [config.label(name) for name in names])
         axes.tick_params(length=0)
         for side in axes.spines.values():

@@ -12,7 +12,7 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.audit.leakage.results import EXPRESSION
 from mien.audit.seeds.noise import interval_over_seeds
-from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig
+from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig, in_words
 from mien.mitigate.run import Found
 from mien.mitigation import MITIGATIONS
 from mien.stats.settings import Settings
@@ -135,10 +135,10 @@ def _probe_cell(told: Mapping[str, Any] | None, base: Mapping[str, Any] | None, 
     change = None if base is None else probe_change(told, base, level)
     if change is None:
         return cell
-    return f"{cell}; {_in_words(*change)}"
+    return f"{cell}; {_change_in_words(*change)}"
 
 
-def _in_words(value: float, low: float, high: float) -> str:
+def _change_in_words(value: float, low: float, high: float) -> str:
     """A change with its interval, bold where that lies wholly on one side of 0."""
     said = f"{value:+.3f} [{low:.3f}, {high:.3f}]"
     return f"**{said}**" if low > 0 or high < 0 else said
@@ -158,18 +158,18 @@ def hidden_table(
     fell: dict[tuple[str, str], list[str]] = {}
     for i, found in enumerate(founds):
         config, read = found.config, probes[found.setting]
-        setting = found.setting.replace("_", " ")
+        setting = in_words(found.setting)
         for name in filter(partial(_hides, found), read):
             base = read[against(config, read, name)]
             for key, told in read[name].items():
                 change = None if key not in base else probe_change(told, base[key], level)
                 if change is None or key.startswith(EXPRESSION):
                     continue
-                rows.setdefault((config.label(name), key), ["-"] * len(founds))[i] = _in_words(*change)
+                rows.setdefault((config.label(name), key), ["-"] * len(founds))[i] = _change_in_words(*change)
                 fell.setdefault((config.label(name), key), []).extend([setting] if change[2] < 0 else [])
     if not rows:
         return []
-    header = ["method", "what is read, by which probe", *(f.setting.replace("_", " ") for f in founds), "falls?"]
+    header = ["method", "what is read, by which probe", *(in_words(f.setting) for f in founds), "falls?"]
     cells = [[*key, *row, f"for {listed(fell[key])}" if fell[key] else "not told"] for key, row in rows.items()]
     return [
         "Methods that are to hide the group: what a fresh probe reads of it (balanced accuracy), less what it reads of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mien.mitigate.definition import BASELINE, MitigationConfig
+from mien.mitigate.definition import BASELINE, MitigationConfig, in_words
 from mien.mitigate.figures import draw_matrix
 from mien.mitigate.known import words_of
 from mien.mitigate.leakage import hidden_table
@@ -68,23 +68,19 @@ def write_matrix(
     lines += ["What was found:", ""]
     for found in columns:
         here = {n: fell[n, found.setting] for n in names if (n, found.setting) in fell}
-        lines.append(f"- {_words(found.setting)}: {summary(here, config.label)}")
+        lines.append(f"- {in_words(found.setting)}: {summary(here, config.label)}")
     lines += ["", *_matrix(config, names, columns, fell), ""]
     lines += [*_costs(columns), *_perceived(config, known), *_missing(config, founds)]
     lines += hidden_table(columns, {setting: each.probes for setting, each in known.items()}, settings.level)
     if fell:
         save_png(draw_matrix(config, names, [found.setting for found in columns], fell), out / "matrix.png", dpi=110)
         lines += ["![change of the disparity](matrix.png)", ""]
-    lines += ["Each has a page: " + listed([f"[{_words(f.setting)}]({f.setting}/{PAGE})" for f in founds]) + ".", ""]
+    lines += ["Each has a page: " + listed([f"[{in_words(f.setting)}]({f.setting}/{PAGE})" for f in founds]) + ".", ""]
     if founds[0].scale != "full":
         lines += [f"**Scale: {founds[0].scale}**{': ' + founds[0].says if founds[0].says else ''}.", ""]
     lines += [config.about.strip(), ""] if config.about else []
     write_text(out / PAGE, "\n".join(lines))
     return out / PAGE
-
-
-def _words(setting: str) -> str:
-    return setting.replace("_", " ")
 
 
 def _legend(config: MitigationConfig, n: int, known: Mapping[str, Told]) -> str:
@@ -113,7 +109,7 @@ def _before(found: Found, known: Mapping[str, Told]) -> str:
     measure = found.config.disparity
     value = known[found.setting].comparison.methods[BASELINE].overall[measure].value
     what = f": {words_of(found.config)}" if measure == KNOWN else ""
-    return f"{_words(found.setting)}: {MEASURES[measure][0]} {value}{what}"
+    return f"{in_words(found.setting)}: {MEASURES[measure][0]} {value}{what}"
 
 
 def _matrix(
@@ -131,7 +127,7 @@ def _matrix(
         rows.append([*row, _claimed(config, name, fell), _time(name, founds)])
     if not rows:
         return []
-    header = ["method", *(_words(found.setting) for found in founds), "as it claims?", "time"]
+    header = ["method", *(in_words(found.setting) for found in founds), "as it claims?", "time"]
     return [
         *_without_empty(header, rows), "",
         "*Time* is that of training and of what is fitted after it, in times of the baseline's, from the bias where it "
@@ -141,7 +137,7 @@ def _matrix(
 
 def _costs(founds: Sequence[Found]) -> list[str]:
     """Methods that cost more than may be expected; mostly nothing."""
-    over = {_words(found.setting): costly(found) for found in founds}
+    over = {in_words(found.setting): costly(found) for found in founds}
     said = "; ".join(f"{setting}: {listed(each)}" for setting, each in over.items() if each)
     return (
         [f"More than twice the baseline's time, three times of a method that fits twice: {said}.", ""] if said else []
@@ -151,7 +147,7 @@ def _costs(founds: Sequence[Found]) -> list[str]:
 def _missing(config: MitigationConfig, founds: Sequence[Found]) -> list[str]:
     """What the page lacks: settings of the study, and methods of a setting; mostly nothing."""
     lines = []
-    if lost := [_words(setting) for setting in config.settings if setting not in {found.setting for found in founds}]:
+    if lost := [in_words(setting) for setting in config.settings if setting not in {found.setting for found in founds}]:
         lines.append(f"- Not on this page, for their baseline is not done or they cannot be judged: {listed(lost)}.")
     for found in founds:
         label = found.config.label
@@ -159,7 +155,7 @@ def _missing(config: MitigationConfig, founds: Sequence[Found]) -> list[str]:
         failed = [label(name) for name in found.config.methods if name in found.tried and not found.tried[name].best]
         here = [f"not run yet, or held against one that is not: {listed(untried)}"] if untried else []
         here += [f"no candidate could be made, as its page says: {listed(failed)}"] if failed else []
-        lines += [f"- {_words(found.setting)}: {'; '.join(here)}."] if here else []
+        lines += [f"- {in_words(found.setting)}: {'; '.join(here)}."] if here else []
     return ["What is missing:", "", *lines, ""] if lines else []
 
 
@@ -233,7 +229,7 @@ def _claimed(
     claims = [s for s in config.methods[name].claims if (name, s) in told]
     if not claims:
         return "not run"
-    fell = {s.replace("_", " "): told[name, s][0] for s in claims}
+    fell = {in_words(s): told[name, s][0] for s in claims}
     lists = {
         "yes": [s for s, one in fell.items() if one is not None and one.enough],
         "not": [s for s, one in fell.items() if one is not None and one.some and not one.enough],

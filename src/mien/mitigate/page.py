@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.evaluate import GIVEN
 from mien.metrics.learnt import nothing_learnt_by, nothing_of
-from mien.mitigate.definition import BASELINE, MIN_N, ROWS
+from mien.mitigate.definition import BASELINE, MIN_N, ROWS, in_words
 from mien.mitigate.figures import draw_trade
 from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
@@ -104,7 +104,7 @@ def write_page(found: Found, out: Path, settings: Settings = Settings(n_boot=100
     config, comparison, probes = found.config, told.comparison, told.probes
     judged = {name: judgement(comparison, BASELINE, name) for name in comparison.methods if name not in ROWS}
     out.mkdir(parents=True, exist_ok=True)
-    title = config.title or config.name.replace("_", " ")
+    title = config.title or in_words(config.name)
     lines = [f"# {title}" + (f": {found.setting.replace('_', ' ')}" if len(config.settings) > 1 else ""), ""]
     lines += [f"{config.source}", ""] if config.source else []
     lines += [_protocol(found, comparison, settings), "", *_unlearnt(found), "## Which to use", ""]
