@@ -124,7 +124,9 @@ def sentence(seen: pd.DataFrame, name: str, by: str) -> str:
     pairs = len(told) * (len(told) - 1) // 2
     chance = "clear of each other" if clear else "not clear of each other"
     many = f", the furthest apart of {pairs} pairs" if clear and pairs > 1 else ""
-    return f"- {name}, by perceived {by}: {ends[0]} most often, {ends[1]} least, {chance}{many}."
+    left = seen[by].nunique() - len(told)
+    of = f" (of {len(told)} groups; {left} with fewer than {_FEW} faces are left out)" if left else ""
+    return f"- {name}, by perceived {by}{of}: {ends[0]} most often, {ends[1]} least, {chance}{many}."
 
 
 def ends_of(share: Estimate) -> str:
