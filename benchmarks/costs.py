@@ -3,7 +3,7 @@
     python benchmarks/costs.py STUDY --store NAME=PATH ... [--scale full] [--setting NAME] [--steps 5] [--rounds 3]
 
 The first candidate of every method that trains is built as `mien mitigate` builds it, and takes a few steps of each of
-its stages, in turns with the others. Printed: hours of a whole run, reckoned from the median step of each stage, the
+its stages, in turns with the others. Printed: minutes of a whole run, reckoned from the median step of each stage, the
 faces of its epoch and its epochs, and their ratio to the baseline's. Validation and what is fitted after training
 (seconds) are not in it. Nothing else should run beside it.
 """
@@ -115,12 +115,12 @@ def main() -> None:
     print(
         f"{machine()}, commit {commit()}, {torch.get_num_threads()} threads; {args.study.name}, {setting}, {args.scale}"
     )
-    print(f"{'method':<30}{'hours':>7}{'times':>7}   ms a step of each stage, its epochs")
+    print(f"{'method':<30}{'minutes':>9}{'times':>7}   ms a step of each stage, its epochs")
     for name, run in runs.items():
         stages = enumerate(run.taken)
         told = "; ".join(f"{1000 * statistics.median(t):.0f} ms, {run.built.epochs(i)}" for i, t in stages)
         times, most = run.seconds / least, 3 if run.name in FIT_TWICE else 2
-        print(f"{name:<30}{run.seconds / 3600:>7.2f}{times:>7.2f}   {told}{'   OVER' if times > most else ''}")
+        print(f"{name:<30}{run.seconds / 60:>9.1f}{times:>7.2f}   {told}{'   OVER' if times > most else ''}")
 
 
 if __name__ == "__main__":
