@@ -49,8 +49,11 @@ def test_judges_in_bf16_as_before() -> None:
     single_precision_depthwise(network)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert network(torch.randn(4, 8, 9, 9)).dtype == torch.bfloat16
-    with torch.no_grad():
-        assert network(torch.randn(4, 8, 9, 9).double().float()).dtype == torch.float32
+    network.requires_grad_(False)  # a frozen part in training computes what is kept of it in evaluation
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(torch.randn(4, 8, 9, 9)).dtype == torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(torch.randn(4, 8, 9, 9, requires_grad=True)).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

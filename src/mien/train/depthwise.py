@@ -16,8 +16,8 @@ from torch import Tensor, nn
 def single_precision_depthwise(model: nn.Module) -> int:
     """Let a network's strided or wide depthwise convolutions learn in single precision on a processor.
 
-    Nothing changes on other devices, where no gradient is asked for, or without autocast; the parameters stay as they
-    are.
+    Nothing changes on other devices, where no gradient goes back through them (a frozen part, a face that is judged),
+    or without autocast; the parameters stay as they are.
 
     Args:
         model: Any network; it is changed.
@@ -39,7 +39,8 @@ def _slow_in_bf16(layer: nn.Conv2d) -> bool:
 def _in_single_precision(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """The layer's own forward, out of autocast's reach while it learns on a processor."""
     own = type(layer).forward
-    if x.device.type != "cpu" or not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
+    learns = torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad)
+    if x.device.type != "cpu" or not learns or not torch.is_autocast_enabled("cpu"):
         return own(layer, x)
     with torch.autocast("cpu", enabled=False):
         return own(layer, x.float())
