@@ -141,7 +141,10 @@ def test_a_picture_that_kills_whoever_looks_at_it_ends_the_work(tmp_path: Path) 
         [sys.executable, script, HOPPER, tmp_path / "rows"], capture_output=True, text=True, timeout=300
     )
     assert "Ray gave up" in found.stdout, found.stderr
-    assert "/nowhere/bad.png" in found.stdout
+    # On a busy machine Ray may give up before the other picture's rows are written: then that one is the first left.
+    written = "files 1" in found.stdout
+    left = found.stdout.split("the first of them ")[1].split()[0]
+    assert left.rstrip(".,;:") == ("/nowhere/bad.png" if written else str(HOPPER)), found.stdout
 
 
 def test_what_cannot_go_on_is_refused_before_the_work(tmp_path: Path) -> None:
