@@ -119,11 +119,12 @@ def test_a_study_is_run_and_its_page_written(file: Path, tmp_path: Path, capsys:
     written(file, methods=more)
     assert found_of(load_mitigation(file), "all", places).lacking == ("drawn",)
     written(file)
-    assert mitigate(file, out=out, page=tmp_path / "again") == 0
+    assert mitigate(file, out=out, page=tmp_path / "again", jobs=2, threads=1) == 0
     assert [p.stat().st_mtime_ns for p in sorted(out.rglob("model.safetensors"))] == began
     again = json.loads((tmp_path / "again" / "records.json").read_text())
     for name, method in told["methods"].items():
         assert again["methods"][name]["overall"] == method["overall"]
+    assert again["probes"] == told["probes"] != {}  # whoever read them
 
 
 def test_attributes_of_settings_and_what_a_scale_shrinks(file: Path, tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ def mitigate(
             done = False
             continue
         founds.append(found)
-        told[name] = told_of(found)
+        with terminal.progress(f"{name}: reading the group from features", "methods") as progress:
+            told[name] = told_of(found, jobs=jobs, progress=progress)
         place = target / name if len(config.settings) > 1 else target
         tell(f"page: {write_page(found, place, told=told[name])}")
     if len(config.settings) > 1 and founds and len(asked) == len(config.settings):  # of some it would be a poorer one

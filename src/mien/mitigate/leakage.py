@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.audit.leakage.results import EXPRESSION
 from mien.audit.seeds.noise import interval_over_seeds
 from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig, in_words
-from mien.mitigate.run import Found
+from mien.mitigate.run import Found, Outcome
 from mien.mitigation import MITIGATIONS
 from mien.stats.settings import Settings
 from mien.studies.features import features_of, latents_of
@@ -21,35 +22,55 @@ from mien.studies.tables import table
 from mien.wording import listed
 
 _LATENT = "latent"
+Progress = Callable[[int, int | None], None]  # methods done, and all
 
 
-def probed(found: Found, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Method -> what fresh probes read of the group from its features, means over seeds."""
-    n, out = len(found.tried[BASELINE].best), {}  # runs, over which the permutations are shared out
+def probed(
+    found: Found, settings: Settings, jobs: int = 1, progress: Progress = lambda done, total: None
+) -> dict[str, dict[str, Any]]:
+    """What fresh probes read of the group from the features of each method.
+
+    Args:
+        found: What the setting came to.
+        settings: Their seed.
+        jobs: Processes side by side, which share the processor's cores.
+        progress: Called with methods done and in all.
+
+    Returns:
+        Method -> input and probe -> what was read of each seed, and the mean that was read of permuted groups. A method
+        that is fitted after training has none: its features are those of the model that it was fitted to.
+    """
+    n = len(found.tried[BASELINE].best)  # runs, over which the permutations are shared out
     asked = ProbeSettings(
         n_perm=-(-50 // n), n_perm_mlp=-(-5 // n), max_n=3000, n_boot=200, min_n=found.config.min_n, seed=settings.seed
     )
-    for name, tried in found.tried.items():
-        if found.config.methods.get(name, found.config.baseline).after is not None:
-            continue  # the features are those of the model that it was fitted to
-        read: dict[str, list[tuple[float, float]]] = {}
-        for outcome in tried.best:
-            said = outcome.judged
-            attribute = resolve_attribute(said, found.config.attribute)
-            inputs = leakage_inputs(said, features_of(outcome.cell, found.config.judged, said.sample_id))
-            latents = latents_of(outcome.cell, found.config.judged, said.sample_id)
-            inputs |= {} if latents is None else {_LATENT: latents}
-            result = leakage_probe(
-                inputs, attribute, said.cluster, labels=said.labels, names=said.sample_id, settings=asked
-            )
-            for probe in result.probes:
-                told = read.setdefault(f"{probe.input}, {probe.probe}", [])
-                told.append((probe.balanced_accuracy.value, probe.expected))
-        out[name] = {
-            key: {"read": [a for a, _ in told], "permuted": float(np.mean([b for _, b in told]))}
-            for key, told in read.items()
-        }
+    config = found.config
+    trained = {n: t.best for n, t in found.tried.items() if config.methods.get(n, config.baseline).after is None}
+    works = (delayed(_read)(runs, config.attribute, config.judged, asked) for runs in trained.values())
+    out = {}
+    for name, read in zip(trained, Parallel(n_jobs=jobs, return_as="generator")(works), strict=True):
+        out[name] = read
+        progress(len(out), len(trained))
     return out
+
+
+def _read(runs: Sequence[Outcome], attribute: str, part: str, asked: ProbeSettings) -> dict[str, Any]:
+    """What probes read of the runs of one method on the judged part, and of permuted groups."""
+    read: dict[str, list[tuple[float, float]]] = {}
+    for outcome in runs:
+        said = outcome.judged
+        inputs = leakage_inputs(said, features_of(outcome.cell, part, said.sample_id))
+        latents = latents_of(outcome.cell, part, said.sample_id)
+        inputs |= {} if latents is None else {_LATENT: latents}
+        groups = resolve_attribute(said, attribute)
+        result = leakage_probe(inputs, groups, said.cluster, labels=said.labels, names=said.sample_id, settings=asked)
+        for probe in result.probes:
+            told = read.setdefault(f"{probe.input}, {probe.probe}", [])
+            told.append((probe.balanced_accuracy.value, probe.expected))
+    return {
+        key: {"read": [a for a, _ in told], "permuted": float(np.mean([b for _, b in told]))}
+        for key, told in read.items()
+    }
 
 
 def against(config: MitigationConfig, probes: Mapping[str, Mapping[str, Any]], name: str) -> str:

@@ -13,7 +13,7 @@ from mien.evaluate import GIVEN
 from mien.metrics.learnt import nothing_learnt_by, nothing_of
 from mien.mitigate.definition import BASELINE, MIN_N, ROWS, in_words
 from mien.mitigate.figures import draw_trade
-from mien.mitigate.leakage import probe_table, probed
+from mien.mitigate.leakage import Progress, probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
     KNOWN,
@@ -65,9 +65,21 @@ class Told:
     probes: Mapping[str, Mapping[str, Any]]
 
 
-def told_of(found: Found, settings: Settings = Settings(n_boot=1000)) -> Told:
-    """Compare the methods of a setting, and read their features: what its page and the matrix are made of."""
-    probes = probed(found, settings) if found.config.probes else {}
+def told_of(
+    found: Found,
+    settings: Settings = Settings(n_boot=1000),
+    jobs: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> Told:
+    """Compare the methods of a setting, and read their features: what its page and the matrix are made of.
+
+    Args:
+        found: What the setting came to.
+        settings: Level, replicates, seed.
+        jobs: Processes side by side.
+        progress: Called with methods whose features were read and all of them.
+    """
+    probes = probed(found, settings, jobs, progress) if found.config.probes else {}
     return Told(comparison=compared(found, settings), probes=probes)
 
 
