@@ -239,7 +239,7 @@ def _page(name: str, registry: Registry, said: dict[str, str], rows: list[Row]) 
     lines = [f"# {name}", "", f"**What it is for**: {PURPOSES[name]}.", "", prose(entry), ""]
     if said:
         lines += ["## What it needs, costs, and when it hurts", "", f"- **What it does**: {said['what it does']}."]
-        for column in ("groups of training faces", "group asked for", "time", "when it hurts"):
+        for column in ("groups of training faces", "group asked for", "when it hurts"):
             lines += [f"- **{column.capitalize()}**: {said[column]}."] if said.get(column) else []
         if rows:
             low, high = min(row.time for row in rows), max(row.time for row in rows)

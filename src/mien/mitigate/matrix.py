@@ -140,7 +140,13 @@ def _costs(founds: Sequence[Found]) -> list[str]:
     over = {in_words(found.setting): costly(found) for found in founds}
     said = "; ".join(f"{setting}: {listed(each)}" for setting, each in over.items() if each)
     return (
-        [f"More than twice the baseline's time, three times of a method that fits twice: {said}.", ""] if said else []
+        [
+            f"More than twice the baseline's time, three times of a method that fits twice, as the runs took, whatever "
+            f"else the machine did meanwhile: {said}.",
+            "",
+        ]
+        if said
+        else []
     )
 
 

@@ -142,7 +142,10 @@ def main_table(found: Found, comparison: Comparison, judged: Mapping[str, Judgem
     if found.config.disparity == KNOWN:
         after += f" *Known gap*: {words_of(found.config)}; below 0 where it is the other way round."
     if over := costly(found):
-        after += f" More than twice the baseline's (three times of a method that fits twice): {listed(over)}."
+        after += (
+            " More than twice the baseline's (three times of a method that fits twice), whatever else the machine did "
+            f"meanwhile: {listed(over)}."
+        )
     return [*table(header, rows), "", after]
 
 
