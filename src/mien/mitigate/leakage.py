@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
@@ -63,13 +64,14 @@ def _read(runs: Sequence[Outcome], attribute: str, part: str, asked: ProbeSettin
         latents = latents_of(outcome.cell, part, said.sample_id)
         inputs |= {} if latents is None else {_LATENT: latents}
         groups = resolve_attribute(said, attribute)
-        result = leakage_probe(inputs, groups, said.cluster, labels=said.labels, names=said.sample_id, settings=asked)
-        for probe in result.probes:
-            told = read.setdefault(f"{probe.input}, {probe.probe}", [])
-            told.append((probe.balanced_accuracy.value, probe.expected))
+        with threadpool_limits(1):  # more threads add up in another order: figures would depend on ``jobs``
+            told = leakage_probe(inputs, groups, said.cluster, labels=said.labels, names=said.sample_id, settings=asked)
+        for probe in told.probes:
+            pairs = read.setdefault(f"{probe.input}, {probe.probe}", [])
+            pairs.append((probe.balanced_accuracy.value, probe.expected))
     return {
-        key: {"read": [a for a, _ in told], "permuted": float(np.mean([b for _, b in told]))}
-        for key, told in read.items()
+        key: {"read": [a for a, _ in pairs], "permuted": float(np.mean([b for _, b in pairs]))}
+        for key, pairs in read.items()
     }
 
 
