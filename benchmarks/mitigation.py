@@ -19,13 +19,20 @@ from mien.cli import app
 from mien.prepare import prepare
 from mien.values import shown
 
-#: Setting's store -> what is done to the faces. Test faces are as life has them, but for fewer cues.
 LEARNT = ["train", "valid"]
+#: Of the classes that are tied to no group: as many faces of each class in all then, so that none is rare as well.
+UNTIED = dict.fromkeys(("neutral", "disgust", "fear"), (8 + 1) / 2)
+#: Setting's store -> what is done to the faces. Test faces are as life has them, but for fewer cues.
 BIASES: dict[str, list[dict[str, Any]]] = {
     "drawn_imbalance": [{"attribute": "gender", "group": "female", "share": 0.1, "splits": LEARNT}],
     "drawn_tilt": [
-        {"attribute": "gender", "group": "female", "class_tilt": {"happy": 8, "surprise": 8}, "splits": LEARNT},
-        {"attribute": "gender", "group": "male", "class_tilt": {"angry": 8, "sad": 8}, "splits": LEARNT},
+        {
+            "attribute": "gender",
+            "group": "female",
+            "class_tilt": {"happy": 8, "surprise": 8} | UNTIED,
+            "splits": LEARNT,
+        },
+        {"attribute": "gender", "group": "male", "class_tilt": {"angry": 8, "sad": 8} | UNTIED, "splits": LEARNT},
     ],
     "drawn_noise": [{"attribute": "gender", "group": "female", "label_noise": 0.4, "splits": LEARNT}],
     "drawn_cues": [{"attribute": "gender", "group": "female", "cues": 0.5}],
