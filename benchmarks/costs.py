@@ -4,8 +4,8 @@
 
 The first candidate of every method that trains is built as `mien mitigate` builds it, and takes a few steps of each of
 its stages, in turns with the others. Printed: minutes of a whole run, reckoned from the median step of each stage, the
-faces of its epoch and its epochs, and their ratio to the baseline's. Validation and what is fitted after training
-(seconds) are not in it. Nothing else should run beside it.
+faces of its epoch and its epochs, and their ratio to the baseline's. Validation, a look at all faces between two fits
+(JTT) and what is fitted after training are not in it. Nothing else should run beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mien.mitigate.definition import BASELINE, load_mitigation
 from mien.mitigate.phases import Places, baseline_phase, methods_phase
 from mien.mitigate.tables import FIT_TWICE
 from mien.studies.cells import Cell
+from mien.train.averaging import AveragedWeights
 from mien.train.batches import BatchNumbers, FaceBatches, loader, shuffled
 from mien.train.build import Built, build, make_fabric
 from mien.train.network import At
@@ -44,6 +45,8 @@ class Stepped:
         self.built: Built = build(cell.config, data, fabric, terms="")
         self.taken: list[list[float]] = [[] for _ in self.built.stages]
         self.lengths: list[int] = []  # batches of an epoch of each stage
+        decay = cell.config.train.ema
+        self.averages = None if decay is None else AveragedWeights(self.built.network.model, decay)
 
     def steps(self, n: int) -> None:
         """``n`` timed steps of each stage, after one that is not counted."""
@@ -83,12 +86,20 @@ class Stepped:
                 loss, _ = network(batch, At(0, 0, 100, number))
                 loss.backward()
                 optimizer.step()
+        if self.averages is not None:
+            self.averages.update()
 
     @property
     def seconds(self) -> float:
         """Of a whole run."""
         stages = enumerate(zip(self.taken, self.lengths, strict=True))
         return sum(self.built.epochs(i) * n * statistics.median(taken) for i, (taken, n) in stages)
+
+
+def spread(taken: list[float]) -> str:
+    """Median and quartiles in milliseconds."""
+    low, middle, high = (1000 * q for q in statistics.quantiles(taken, n=4))
+    return f"{middle:.0f} ms ({low:.0f} to {high:.0f})"
 
 
 def main() -> None:
@@ -108,17 +119,17 @@ def main() -> None:
     baseline, methods = baseline_phase(config, setting, places), methods_phase(config, setting, places, 0)
     runs = {name: Stepped(baseline.plan.of(row)[0]) for (name, i), row in baseline.rows.items() if not i}
     runs |= {name: Stepped(methods.plan.of(row)[0]) for (name, i), row in methods.rows.items() if not i}
-    for _ in range(args.rounds):
-        for run in runs.values():
-            run.steps(args.steps)
+    for number in range(args.rounds):  # another order in every round: who comes after whom is nobody's cost
+        for name in np.random.default_rng(number).permutation(list(runs)):
+            runs[name].steps(args.steps)
     least = runs[BASELINE].seconds
     print(
         f"{machine()}, commit {commit()}, {torch.get_num_threads()} threads; {args.study.name}, {setting}, {args.scale}"
     )
-    print(f"{'method':<30}{'minutes':>9}{'times':>7}   ms a step of each stage, its epochs")
+    print(f"{'method':<30}{'minutes':>9}{'times':>7}   ms a step of each stage (half of them between), its epochs")
     for name, run in runs.items():
         stages = enumerate(run.taken)
-        told = "; ".join(f"{1000 * statistics.median(t):.0f} ms, {run.built.epochs(i)}" for i, t in stages)
+        told = "; ".join(f"{spread(t)}, {run.built.epochs(i)}" for i, t in stages)
         times, most = run.seconds / least, 3 if run.name in FIT_TWICE else 2
         print(f"{name:<30}{run.seconds / 60:>9.1f}{times:>7.2f}   {told}{'   OVER' if times > most else ''}")
 

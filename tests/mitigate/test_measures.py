@@ -18,12 +18,15 @@ from mien.mitigate.leakage import probe_table
 from mien.mitigate.matrix import summary
 from mien.mitigate.measures import (
     ACCURACY,
+    BETTER,
     EQUAL,
     FAIRNESS,
     GAP,
     KNOWN,
+    LEAST,
     ODDS,
     PARITY,
+    WORSE,
     WORST,
     Comparison,
     Figure,
@@ -87,6 +90,7 @@ def test_values_and_changes_by_hand() -> None:
     assert values[WORST] == pytest.approx((0.5, 0.75))
     assert values[GAP] == pytest.approx((0.5, 0))
     assert values[EQUAL] == pytest.approx((0.75, 0.75))
+    assert values[LEAST] == pytest.approx((0, 0.5))  # of c in women before; of a in both afterwards
     assert two.groups["man"].change is not None
     assert two.groups["man"].change.value == pytest.approx(-0.25)
     fell = reduction(found, "base", "better")
@@ -554,6 +558,13 @@ def test_a_known_gap_by_hand() -> None:
                 {"better": "woman", "worse": "man", "classes": ["b"]})  # fmt: skip
     value = compare_methods(runs, "base", "gender", known=both, settings=FAST).methods["base"].overall[KNOWN].value
     assert value.value == pytest.approx(((0.5 + 1) / 2 + 0) / 2)
+    sides = compare_methods(runs, "base", "gender", known=both, settings=FAST).methods
+    # b: men 1 and women 1. Better: men's a and c, women's b; worse: women's a and c, men's b.
+    assert sides["base"].overall[BETTER].value.value == pytest.approx((1 + 1) / 2)
+    assert sides["base"].overall[WORSE].value.value == pytest.approx(((0.5 + 0) / 2 + 1) / 2)
+    moved = [sides["turned"].overall[m].change for m in (KNOWN, BETTER, WORSE)]
+    assert all(change is not None for change in moved)
+    assert moved[0].value == pytest.approx(moved[1].value - moved[2].value)  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="'child' is no group of the judged faces"):
         compare_methods(runs, "base", "gender", known=gaps({"better": "child", "worse": "man"}), settings=FAST)
     wrong = gaps({"better": "man", "worse": "woman", "classes": ["joyful"]})

@@ -81,11 +81,12 @@ def too_few(
     return ""
 
 
-def known_gap(recall: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:
-    """The mean over gaps of the better group's rate less the worse group's; below 0 where it is the other way round.
+def known_sides(recall: Array, rates: Array, gaps: Sequence[KnownGap]) -> tuple[Array, Array]:
+    """The mean over gaps of the better group's rate, and of the worse group's.
 
-    It is linear in the rates, so that noise alone makes it neither larger nor smaller, as it makes the largest gap
-    over groups larger.
+    Their difference is the known gap, below 0 where it is the other way round. It is linear in the rates, so that noise
+    alone makes it neither larger nor smaller, as it makes the largest gap over groups larger. It may close from either
+    side: these tell from which.
 
     Args:
         recall: ``(..., G, K)`` of each class.
@@ -93,15 +94,17 @@ def known_gap(recall: Array, rates: Array, gaps: Sequence[KnownGap]) -> Array:
         gaps: The gaps; one of several classes is the mean of its recalls.
 
     Returns:
-        ``(...)``; NaN where a group has no face of a class.
+        Two of ``(...)``; NaN where a group has no face of a class.
     """
-    each = [
-        (recall[..., gap.better, list(gap.classes)] - recall[..., gap.worse, list(gap.classes)]).mean(-1)
-        if gap.classes
-        else rates[..., gap.better] - rates[..., gap.worse]
-        for gap in gaps
-    ]
-    return np.asarray(np.mean(each, 0))
+
+    def mean(groups: Sequence[int]) -> Array:
+        each = [
+            recall[..., group, list(gap.classes)].mean(-1) if gap.classes else rates[..., group]
+            for group, gap in zip(groups, gaps, strict=True)
+        ]
+        return np.asarray(np.mean(each, 0))
+
+    return mean([gap.better for gap in gaps]), mean([gap.worse for gap in gaps])
 
 
 def words_of(config: MitigationConfig) -> str:

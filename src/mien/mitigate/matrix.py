@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mien.mitigate.definition import BASELINE, MitigationConfig, in_words
+from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig, in_words
 from mien.mitigate.figures import draw_matrix
 from mien.mitigate.known import words_of
 from mien.mitigate.leakage import hidden_table
-from mien.mitigate.measures import KNOWN, MEASURES
+from mien.mitigate.measures import KNOWN, MEASURES, WORSE, Comparison
 from mien.mitigate.page import PAGE, UNSHOWN, Told, told_of
 from mien.mitigate.run import Found
 from mien.mitigate.tables import costly, share_of_time
@@ -68,7 +68,8 @@ def write_matrix(
     lines += ["What was found:", ""]
     for found in columns:
         here = {n: fell[n, found.setting] for n in names if (n, found.setting) in fell}
-        lines.append(f"- {in_words(found.setting)}: {summary(here, config.label)}")
+        said = summary(here, config.label) + _worse_side(found, known[found.setting].comparison)
+        lines.append(f"- {in_words(found.setting)}: {said}")
     lines += ["", *_matrix(config, names, columns, fell), ""]
     lines += [*_costs(columns), *_perceived(config, known), *_missing(config, founds)]
     lines += hidden_table(columns, {setting: each.probes for setting, each in known.items()}, settings.level)
@@ -102,6 +103,15 @@ def _legend(config: MitigationConfig, n: int, known: Mapping[str, Told]) -> str:
         ),
     ]
     return " ".join(filter(None, said))
+
+
+def _worse_side(found: Found, comparison: Comparison) -> str:
+    """Which methods raised the classes and groups that a known gap is at the cost of; empty of a gap between groups."""
+    if found.config.disparity != KNOWN or not any(gap.classes for gap in found.config.known):
+        return ""
+    changes = {name: method.overall[WORSE].change for name, method in comparison.methods.items() if name not in ROWS}
+    rose = [found.config.label(name) for name, change in changes.items() if change is not None and change.low > 0]
+    return f" The side of the known gap that is served worse gained by {listed(rose) or 'none'}."
 
 
 def _before(found: Found, known: Mapping[str, Told]) -> str:

@@ -17,7 +17,7 @@ from mien.metrics import accuracy, balanced_accuracy, max_min_gap, mean_recalls,
 from mien.metrics.fairness import DIFFERENCE, reduce_components
 from mien.mitigate.behind import GroupRates, behind, error_of
 from mien.mitigate.definition import KnownGapConfig
-from mien.mitigate.known import CLASS_FACES, KnownGap, known_gap, known_gaps, too_few
+from mien.mitigate.known import CLASS_FACES, KnownGap, known_gaps, known_sides, too_few
 from mien.mitigate.selection import mean_of_recalls, shared_classes
 from mien.records import Estimate, Predictions
 from mien.stats.extremes import Bounds, Extreme, Rates, change_of_extreme, extreme, share_variance
@@ -25,8 +25,9 @@ from mien.stats.replicates import UnitReplicates
 from mien.stats.settings import Settings
 
 Array = NDArray[np.float64]
-ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO, KNOWN = (
-    "accuracy", "equal_shares", "worst_group", "gap", "odds", "parity", "fairness", "balanced_accuracy", "known"
+ACCURACY, EQUAL, WORST, GAP, ODDS, PARITY, FAIRNESS, MACRO, KNOWN, BETTER, WORSE, LEAST = (
+    "accuracy", "equal_shares", "worst_group", "gap", "odds", "parity", "fairness", "balanced_accuracy", "known",
+    "known_better", "known_worse", "least_recall"
 )  # fmt: skip
 #: Measure -> what a page calls it, and whether more is better.
 MEASURES: dict[str, tuple[str, bool]] = {
@@ -38,10 +39,15 @@ MEASURES: dict[str, tuple[str, bool]] = {
     ODDS: ("equalised-odds difference", False),
     PARITY: ("demographic-parity difference", False),
     FAIRNESS: ("equal-odds fairness F", True),
+    LEAST: ("least recall of a class in a group", True),
     KNOWN: ("known gap", False),
+    BETTER: ("known gap, better side", True),
+    WORSE: ("known gap, worse side", True),
 }
 #: Measures that are the largest or smallest of something over groups.
-EXTREMES: dict[str, Extreme] = {WORST: "worst", GAP: "gap", ODDS: "gap", PARITY: "gap", FAIRNESS: "ratio"}
+EXTREMES: dict[str, Extreme] = {
+    WORST: "worst", GAP: "gap", ODDS: "gap", PARITY: "gap", FAIRNESS: "ratio", LEAST: "worst"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,7 @@ class Measured:
     """A method on the judged faces.
 
     Attributes:
-        overall: Measure of :data:`MEASURES` -> figure; the known gap only where the study names one.
+        overall: Measure of :data:`MEASURES` -> figure; the known gap and its sides only where the study names one.
         groups: Group -> figure; the changes of groups with faces enough hold together at the level.
     """
 
@@ -334,10 +340,12 @@ class _Teller:
             ODDS: reduce_components(of[ODDS][0][:1], DIFFERENCE),
             PARITY: reduce_components(of[PARITY][0][:1], DIFFERENCE),
             FAIRNESS: min_max_ratio(of[FAIRNESS][0][:1, 0]),
+            LEAST: _least(of[LEAST][0][:1]),
         }
         if self.gaps:
-            gap = known_gap(told.recall, each, self.gaps)
-            found[KNOWN] = np.full_like(gap, np.nan) if self.untold else gap
+            better, worse = known_sides(told.recall, each, self.gaps)
+            found |= {KNOWN: better - worse, BETTER: better, WORSE: worse}
+            found |= {m: np.full_like(found[m], np.nan) for m in (KNOWN, BETTER, WORSE) if self.untold}
         values = {name: np.asarray(value) for name, value in found.items()}
         return _Run(values=values, groups=each, rates=of)
 
@@ -353,10 +361,13 @@ class _Teller:
         parity = self._of_groups(told.answered)
         means = mean_recalls(self._of_groups(told.recall), self.classes)[:, None]
         faces = np.concatenate([annotated, size[:, None] - annotated], 1).T * alone
+        varies = share_variance(odds[0], faces)
+        k = annotated.shape[1]
         return {
             WORST: (some[:, None], least[None]),
             GAP: (some[:, None], least[None]),
-            ODDS: (odds, share_variance(odds[0], faces)),
+            ODDS: (odds, varies),
+            LEAST: (odds[:, :k], varies[:k]),
             PARITY: (parity, share_variance(parity[0], self.units)),
             FAIRNESS: (means, _of_mean(own, np.broadcast_to(self.classes, own.shape))[None]),
         }
@@ -364,6 +375,13 @@ class _Teller:
     def _of_groups(self, rates: Array) -> Array:
         """``(1 + B, G, C)`` rates as ``(1 + B, C, G)``, of groups that take part."""
         return np.asarray(np.swapaxes(np.where(self.eligible[:, None], rates, np.nan), -1, -2))
+
+
+def _least(rates: Array) -> Array:
+    """``(n, C, G)`` -> ``(n,)``: the smallest of all that there are; NaN where there is none."""
+    flat = rates.reshape(len(rates), -1)
+    nothing = np.isnan(flat).all(1)
+    return np.asarray(np.where(nothing, np.nan, np.where(np.isnan(flat), np.inf, flat).min(1)))
 
 
 def _of_mean(variances: Array, part: Any) -> Array:

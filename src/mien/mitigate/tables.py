@@ -14,14 +14,17 @@ from mien.mitigate.definition import BASELINE, ROWS, UNTUNED
 from mien.mitigate.known import words_of
 from mien.mitigate.measures import (
     ACCURACY,
+    BETTER,
     EQUAL,
     FAIRNESS,
     GAP,
     KNOWN,
+    LEAST,
     MACRO,
     MEASURES,
     ODDS,
     PARITY,
+    WORSE,
     WORST,
     Comparison,
     Figure,
@@ -155,7 +158,9 @@ def _apart(figure: Figure) -> tuple[str, str]:
 
 def further_table(found: Found, comparison: Comparison) -> list[str]:
     """The disparities that did not choose, and means that count groups or classes alike."""
-    shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS) if m != found.config.disparity]
+    shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS, LEAST) if m != found.config.disparity]
+    by_class = any(gap.classes for gap in found.config.known) and found.config.disparity == KNOWN
+    shown += [BETTER, WORSE] if by_class else []  # without classes they are groups' rates, which have a table
     header = ["method", *(MEASURES[m][0] for m in shown)]
     rows = [
         [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
@@ -165,8 +170,11 @@ def further_table(found: Found, comparison: Comparison) -> list[str]:
         "After the semicolon: the change against the baseline. *Accuracy, groups counted alike* is that of people with "
         "as many of each group, *balanced accuracy* counts every class alike. Equalised odds and demographic parity: "
         "the largest gap of a rate over the classes (Hardt et al. 2016). F: the smallest over the largest mean recall "
-        "of the groups (Xu et al. 2020)."
+        "of the groups (Xu et al. 2020). *Least recall*: of all classes in all groups, of which there are ten faces or "
+        "more."
     )
+    if by_class:
+        after += " *Better* and *worse side*: the mean recalls whose difference the known gap is; either may close it."
     return [*table(header, rows), "", after]
 
 

@@ -1,8 +1,8 @@
 """Depthwise convolutions learn in single precision on a processor, where bf16 makes them slower and not faster.
 
-Going back through one of stride 2, or of 5x5 pixels, takes PyTorch two to eighty times as long in bf16: the library
-that computes it there takes the channels of a group by the sixteen, and a depthwise group has one.
-``benchmarks/depthwise.py`` prints what whole networks gain.
+Going back through one of stride 2, or of 5x5 pixels, takes PyTorch many times as long in bf16: the library that
+computes it there takes the channels of a group by the sixteen, and a depthwise group has one. How many times, and what
+whole networks gain, ``benchmarks/depthwise.py`` prints (docs/results/benchmarks.txt).
 """
 
 from __future__ import annotations

@@ -121,10 +121,10 @@ class TrainedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        single_precision_depthwise(self.model)
         self.losses = nn.ModuleList(head.loss for head in heads)
         self.mitigation, self.heads, self.pictures, self.draw = mitigation, heads, pictures, draw
         self.numbers = numbers
+        single_precision_depthwise(self)  # a mitigation may look through a network of its own
         for i, head in enumerate(heads):
             self.register_buffer(f"counts_{i}", head.counts, persistent=False)
         self.turns: tuple[Turn, ...] = (Turn(),)
