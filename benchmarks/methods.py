@@ -167,9 +167,9 @@ def _answers() -> list[str]:
     about = (
         "Methods that helped the group that the baseline serves worst, then those that narrowed the gap that the study "
         "looks at without helping it: the change of that group, of the one that the baseline serves best, of the "
-        "accuracy of all and of the gap, with intervals of 95 %, and the time of training. Where classes go with groups "
-        "the gap is of these classes, and its worse side their mean recall in the group that had few of them. Of all others nothing good "
-        "can be told. Small networks and few epochs: see the pages."
+        "accuracy of all and of the gap, with intervals of 95 %, and the time of training. Where classes go with "
+        "groups the gap is of these classes, and its worse side their mean recall in the group that had few of them. "
+        "Of all others nothing good can be told. Small networks and few epochs: see the pages."
     )
     lines = ["", "## What helped, and at what price", "", about]
     for study, config, setting, recorded in _settings():
