@@ -11,8 +11,11 @@ import pytest
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "mitigation"
 TIED, FEW, WRONG, LESS = "class_tied_to_group", "imbalance", "label_noise", "fewer_cues"
 ALL = (TIED, FEW, WRONG, LESS)
-BLIND = ("last_layer_classes", "classifier_retraining", "adjusted_afterwards", "logit_adjustment")  # ask for no group
-NARROWS = ("reweighting", "resampling", "offsets", "last_layer_decoupled")
+IN_USE = ("equal_rates", "offsets", "last_layer_decoupled", "reject_option")  # ask for the group where it is used
+HIDDEN = ("gradient_reversal", "domain_discriminative", "last_layer")  # and find more of the scarce side without
+TAKING = ("resampling", "reweighting", "domain_independent")  # narrow the gap from its other side
+CLASSES = ("logit_adjustment", "adjusted_afterwards", "last_layer_classes", "classifier_retraining")  # classes alone
+NOBODYS = (*CLASSES, "cvar", "upweighted_errors", "rand_augment", "averaged_weights")  # ask for nobody's group
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,11 @@ def change(method: dict[str, Any], measure: str = "known") -> dict[str, float]:
     return found
 
 
+def group(method: dict[str, Any], name: str) -> dict[str, float]:
+    found: dict[str, float] = method["groups"][name]["change"]
+    return found
+
+
 def grew(method: dict[str, Any]) -> bool:
     return change(method)["low"] > 0
 
@@ -48,24 +56,27 @@ def shrank(method: dict[str, Any]) -> bool:
 
 def test_classes_that_go_with_groups(methods: dict[str, dict[str, Any]]) -> None:
     here = methods[TIED]
-    helped = named(here, "helped")
-    assert helped >= {*BLIND, *NARROWS, "minimum_rates", "last_layer"}
-    assert 0.25 < len(helped) / (len(here) - 2) < 0.4  # a third of them; baseline and untuned are no methods
-    for name in helped:
-        assert all(told["change"]["low"] > 0 for told in here[name]["groups"].values()), name
-    assert all(grew(here[name]) for name in BLIND)
-    assert all(shrank(here[name]) for name in NARROWS)
-    closest = min(("domain_independent", *helped - {"last_layer_decoupled", "offsets"}),
-                  key=lambda name: change(here[name])["value"])  # fmt: skip
-    assert closest == "domain_independent"
-    assert verdict(here["domain_independent"]) == "no change that can be told"
-    assert verdict(here["equal_rates"]) == "hurt"
-    assert (
-        here["equal_rates"]["overall"]["known"]["value"]["low"]
-        <= 0
-        <= here["equal_rates"]["overall"]["known"]["value"]["high"]
-    )
-    assert max(here, key=lambda name: change(here[name])["value"] if here[name]["verdict"] else -1) == "attribute_aware"
+    assert named(here, "helped") == {"last_layer_decoupled"}
+    for name in (*IN_USE, *HIDDEN):
+        assert change(here[name], "known_worse")["low"] > 0, name
+        assert shrank(here[name]), name
+    for name in IN_USE:
+        assert change(here[name], "accuracy")["high"] > 0, name
+    for name in HIDDEN:
+        assert verdict(here[name]) == "no change that can be told", name
+    judged = [name for name, told in here.items() if told["verdict"]]
+    most = sorted(judged, key=lambda name: -change(here[name], "known_worse")["value"])
+    assert set(most[:2]) == {"equal_rates", "offsets"}
+    for name in TAKING:
+        assert shrank(here[name]), name
+        assert change(here[name], "known_better")["high"] < 0, name
+        assert change(here[name], "known_worse")["low"] < 0 < change(here[name], "known_worse")["high"], name
+    for name in CLASSES:
+        assert abs(change(here[name])["value"]) < 0.01, name
+        assert change(here[name], "known_worse")["value"] < 0.01, name
+    assert max(judged, key=lambda name: change(here[name])["value"]) == "attribute_aware"
+    assert grew(here["attribute_aware"])
+    assert here["minimum_rates"]["overall"]["least_recall"]["seeds"]  # the figure that its floor is held against
 
 
 @pytest.mark.parametrize("setting", [FEW, WRONG, LESS])
@@ -77,30 +88,38 @@ def test_few_faces(methods: dict[str, dict[str, Any]]) -> None:
     here = methods[FEW]
     assert named(here, "levelled down") == {"reweighting", "last_layer_l1"}
     assert all(shrank(here[name]) and verdict(here[name]) == "hurt" for name in ("resampling", "equal_rates"))
+    women, men = (group(here["equal_rates"], g) for g in ("female", "male"))
+    assert women["low"] < 0 < women["high"]
+    assert men["high"] < 0
+    women, men = (group(here["resampling"], g) for g in ("female", "male"))
+    assert men["high"] < 0 > women["high"]
+    assert men["value"] < women["value"]
     for name in ("resampling_down", "reweighting_focal", "group_dro", "cvar", "upweighted_errors", "group_mixup",
                  "rand_augment"):  # fmt: skip
         assert change(here[name], "accuracy")["high"] < 0, name
-    assert verdict(here["minimum_rates"]) == "no change that can be told"
 
 
 def test_wrong_labels_and_fewer_cues(methods: dict[str, dict[str, Any]]) -> None:
-    for setting in (WRONG, LESS):
-        smaller = {n for n, told in methods[setting].items() if told["verdict"] and shrank(told)}
-        assert smaller >= {"cvar", "latent_alignment"}
-        for name in smaller:
-            assert change(methods[setting][name], "accuracy")["value"] < 0, name
-    assert shrank(methods[LESS]["rand_augment"])
-    rates = methods[WRONG]["equal_rates"]
-    assert rates["overall"]["known"]["value"]["high"] < 0  # turned round
+    smaller = {s: {n for n, told in methods[s].items() if told["verdict"] and shrank(told)} for s in (WRONG, LESS)}
+    assert smaller[WRONG] == {"cvar", "latent_alignment", "equal_rates"}
+    for name in ("cvar", "latent_alignment"):
+        assert all(group(methods[WRONG][name], g)["high"] < 0 for g in ("female", "male"))
+    assert methods[WRONG]["equal_rates"]["overall"]["known"]["value"]["high"] < 0  # turned round
+    assert named(methods[LESS], "levelled down") == {"cvar", "rand_augment", "gradient_reversal"} < smaller[LESS]
+    for setting, names in smaller.items():
+        for name in names:
+            assert change(methods[setting][name], "accuracy")["high"] < 0, name
+    assert smaller[LESS] - named(methods[LESS], "levelled down") <= named(methods[LESS], "hurt")
     for setting in (WRONG, LESS):
         assert "minimum_rates" not in methods[setting]
 
 
-@pytest.mark.parametrize("name", ["cvar", "upweighted_errors"])
+@pytest.mark.parametrize("name", NOBODYS)
 def test_without_groups(methods: dict[str, dict[str, Any]], name: str) -> None:
     said = [verdict(methods[setting][name]) for setting in ALL]
     assert "helped" not in said
-    assert said.count("hurt") >= 2
+    if name in ("cvar", "upweighted_errors"):
+        assert said.count("hurt") >= 3
 
 
 def reads_less(probes: dict[str, Any], name: str, against: str, key: str) -> bool:
@@ -116,20 +135,19 @@ def test_features_that_hide_the_group(methods: dict[str, dict[str, Any]], probes
         return sum(reads_less(probes[setting], name, against, key) for setting in ALL)
 
     assert times("gradient_reversal", "probabilities, linear") == times("gradient_reversal", "probabilities, mlp") == 4
-    assert times("gradient_reversal", "features, linear") == times("gradient_reversal", "features, mlp") == 2
+    assert times("gradient_reversal", "features, linear") == times("gradient_reversal", "features, mlp") == 3
     for key in ("features, linear", "features, mlp", "probabilities, linear", "probabilities, mlp"):
-        assert times("uniform_confusion", key) <= times("gradient_reversal", key)
+        assert times("uniform_confusion", key) < times("gradient_reversal", key), key
         assert times("disentangled", key) == 0
+        for setting in ALL:  # far above chance
+            assert sum(probes[setting]["gradient_reversal"][key]["read"]) / 5 > 0.55, (setting, key)
     for key in ("latent, linear", "latent, mlp"):
         assert times("latent_alignment", key, "latent_network") == 4
     for setting in ALL:
-        assert change(methods[setting]["latent_alignment"], "accuracy")["high"] < 0
-    assert verdict(methods[LESS]["gradient_reversal"]) == "levelled down"
-    assert all(verdict(methods[s]["gradient_reversal"]) == "no change that can be told" for s in (TIED, FEW, WRONG))
+        network = methods[setting]["latent_network"]["overall"]["accuracy"]["value"]["value"]
+        assert change(methods[setting]["latent_alignment"], "accuracy")["value"] < -0.25 * network
 
 
 def test_others(methods: dict[str, dict[str, Any]]) -> None:
-    assert verdict(methods[TIED]["logit_adjustment"]) == "helped"
     for setting in ALL:
         assert verdict(methods[setting]["averaged_weights"]) == "no change that can be told"
-        assert verdict(methods[setting]["rand_augment"]) != "helped"
