@@ -14,7 +14,6 @@ import argparse
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +22,17 @@ from mien.mitigate.definition import BASELINE, load_mitigation
 from mien.mitigate.phases import Places, baseline_phase, methods_phase
 from mien.mitigate.tables import FIT_TWICE
 from mien.studies.cells import Cell
-from mien.train.averaging import AveragedWeights
-from mien.train.batches import BatchNumbers, FaceBatches, loader, shuffled
 from mien.train.build import Built, build, make_fabric
-from mien.train.network import At
-from mien.train.optimizers import make_optimizer
+from mien.train.loop import Loop, Place
 from mien.train.targets import load_training_data
 from where import commit, machine
+
+
+class Silent:
+    """A diary of a run that keeps nothing."""
+
+    def say(self, line: str) -> None:
+        """Nobody hears it."""
 
 
 class Stepped:
@@ -44,50 +47,26 @@ class Stepped:
         data, fabric = load_training_data(cell.config), make_fabric(cell.config)
         self.built: Built = build(cell.config, data, fabric, terms="")
         self.taken: list[list[float]] = [[] for _ in self.built.stages]
-        self.lengths: list[int] = []  # batches of an epoch of each stage
-        decay = cell.config.train.ema
-        self.averages = None if decay is None else AveragedWeights(self.built.network.model, decay)
+        self.lengths = [0 for _ in self.built.stages]  # batches of an epoch of each stage
+        # The run's own loop, which is never asked to go on by itself: it writes nothing.
+        self.loop = Loop(self.built, Silent(), Path(), check=lambda: None, after_epoch=lambda: None)
+        self.loop._place_faces()
 
     def steps(self, n: int) -> None:
         """``n`` timed steps of each stage, after one that is not counted."""
-        built, train = self.built, self.built.config.train
-        network, faces = built.network.train(), built.data.train
-        self.lengths = []
-        for number, stage in enumerate(built.stages):
-            built.mitigation.begin(number, lambda: np.zeros(faces.targets.shape, np.float32))
-            asked = built.mitigation.order(0, 0)
-            order = shuffled(len(faces), 0) if asked is None else lambda _, asked=asked: asked
-            size = min(train.batch_size, len(order(0)))
-            numbers = BatchNumbers(order, len(order(0)), size, whole=True)
-            self.lengths.append(len(numbers))
-            batches = FaceBatches(built.data.store.images, faces)
-            batches.weigh(built.mitigation.sample_weights())
-            network.turns = stage.turns
-            optimizers = [make_optimizer(network, turn, train.optimizer) for turn in stage.turns]
-            taken = iter(loader(batches, numbers))
+        loop, faces = self.loop, self.built.data.train
+        for number, taken in enumerate(self.taken):
+            loop.place = Place(stage=number)
+            self.built.mitigation.begin(number, lambda: np.zeros(faces.targets.shape, np.float32))
+            loop._enter_stage(None)
+            loop.network.train()
+            self.lengths[number] = len(loop.numbers)
+            batches = iter(loop.batches)
             for i in range(n + 1):
-                batch, began = next(taken), time.perf_counter()
-                self._step(batch, stage.turns, optimizers)
+                batch, began = next(batches), time.perf_counter()
+                loop._step(loop.fabric.to_device(batch))
                 if i:
-                    self.taken[number].append(time.perf_counter() - began)
-
-    def _step(self, batch: Any, turns: Any, optimizers: Any) -> None:
-        network = self.built.network
-        sides = {"model": [network.model, network.losses], "mitigation": [network.mitigation]}
-        moving = {side: [p for m in modules for p in m.parameters()] for side, modules in sides.items()}
-        for number, (turn, optimizer) in enumerate(zip(turns, optimizers, strict=True)):
-            if len(turns) > 1:
-                kept = {id(p) for group in optimizer.param_groups for p in group["params"]}
-                for side, parameters in moving.items():
-                    for parameter in parameters:
-                        parameter.requires_grad_(turn.moves in (side, "all") and id(parameter) in kept)
-            for _ in range(turn.times):
-                optimizer.zero_grad(set_to_none=True)
-                loss, _ = network(batch, At(0, 0, 100, number))
-                loss.backward()
-                optimizer.step()
-        if self.averages is not None:
-            self.averages.update()
+                    taken.append(time.perf_counter() - began)
 
     @property
     def seconds(self) -> float:

@@ -191,10 +191,7 @@ def _answers() -> list[str]:
             lines += [f"{verdict.capitalize()}: {listed(named)}."] if named else []
         gap = recorded.get("disparity") or "gap"
         narrowed = [n for n in judged if n not in helped and (judged[n]["overall"][gap]["change"]["high"] or 0) < 0]
-        known = (config.within(setting).known if gap == "known" else ()) or ()
-        sides = any(each.classes for each in known) and all(
-            "known_worse" in told["overall"] for told in judged.values()
-        )
+        sides = config.within(setting).known_by_class
         if helped or narrowed:
             header = ["method", "group served worst", "group served best", "accuracy of all", GAPS.get(gap, gap),
                       *(["its worse side"] if sides else []), "time", "verdict"]  # fmt: skip

@@ -249,6 +249,11 @@ class MitigationConfig(Section):
             return "baseline, untuned"
         return (self.methods[name].label if name in self.methods else self.baseline.label) or in_words(name)
 
+    @property
+    def known_by_class(self) -> bool:
+        """Whether the disparity is a known gap of classes; without classes its sides are groups' rates."""
+        return self.disparity == "known" and any(gap.classes for gap in self.known)
+
 
 def in_words(name: str) -> str:
     """A study's, a setting's or a method's name as pages write it, where nobody gave it a title."""

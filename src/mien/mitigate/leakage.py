@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from mien.audit.attributes import resolve_attribute
 from mien.audit.leakage import ProbeSettings, leakage_inputs, leakage_probe
 from mien.audit.leakage.results import EXPRESSION
 from mien.audit.seeds.noise import interval_over_seeds
+from mien.inference import Progress
 from mien.mitigate.definition import BASELINE, ROWS, MitigationConfig, in_words
 from mien.mitigate.run import Found, Outcome
 from mien.mitigation import MITIGATIONS
@@ -23,7 +24,6 @@ from mien.studies.tables import table
 from mien.wording import listed
 
 _LATENT = "latent"
-Progress = Callable[[int, int | None], None]  # methods done, and all
 
 
 def probed(

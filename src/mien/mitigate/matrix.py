@@ -107,7 +107,7 @@ def _legend(config: MitigationConfig, n: int, known: Mapping[str, Told]) -> str:
 
 def _worse_side(found: Found, comparison: Comparison) -> str:
     """Which methods raised the classes and groups that a known gap is at the cost of; empty of a gap between groups."""
-    if found.config.disparity != KNOWN or not any(gap.classes for gap in found.config.known):
+    if not found.config.known_by_class:
         return ""
     changes = {name: method.overall[WORSE].change for name, method in comparison.methods.items() if name not in ROWS}
     rose = [found.config.label(name) for name, change in changes.items() if change is not None and change.low > 0]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from mien.evaluate import GIVEN
+from mien.inference import Progress
 from mien.metrics.learnt import nothing_learnt_by, nothing_of
 from mien.mitigate.definition import BASELINE, MIN_N, ROWS, in_words
 from mien.mitigate.figures import draw_trade
-from mien.mitigate.leakage import Progress, probe_table, probed
+from mien.mitigate.leakage import probe_table, probed
 from mien.mitigate.measures import (
     ACCURACY,
     KNOWN,

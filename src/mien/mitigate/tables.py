@@ -159,8 +159,7 @@ def _apart(figure: Figure) -> tuple[str, str]:
 def further_table(found: Found, comparison: Comparison) -> list[str]:
     """The disparities that did not choose, and means that count groups or classes alike."""
     shown = [m for m in (EQUAL, MACRO, ODDS, PARITY, FAIRNESS, LEAST) if m != found.config.disparity]
-    by_class = any(gap.classes for gap in found.config.known) and found.config.disparity == KNOWN
-    shown += [BETTER, WORSE] if by_class else []  # without classes they are groups' rates, which have a table
+    shown += [BETTER, WORSE] if found.config.known_by_class else []
     header = ["method", *(MEASURES[m][0] for m in shown)]
     rows = [
         [found.config.label(name), *(_with_change(method.overall[m]) for m in shown)]
@@ -173,7 +172,7 @@ def further_table(found: Found, comparison: Comparison) -> list[str]:
         "of the groups (Xu et al. 2020). *Least recall*: of all classes in all groups, of which there are ten faces or "
         "more."
     )
-    if by_class:
+    if found.config.known_by_class:
         after += " *Better* and *worse side*: the mean recalls whose difference the known gap is; either may close it."
     return [*table(header, rows), "", after]
 
